@@ -1,0 +1,32 @@
+"""kerasdl: Keras 3 models with recipes whose numbers anyone can reproduce.
+
+    import kerasdl
+    run = kerasdl.train("vit_digits", epochs=5)     # a name, a path or a Recipe
+    model = run.model()                             # an ordinary keras.Model
+
+    from kerasdl.zoo import vit
+    model = vit.build((32, 32, 3), 10, size="Ti", patch=4)
+
+Importing kerasdl imports neither TensorFlow nor Keras; using one of these names does.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOMES = {"Recipe": "kerasdl.recipe", "Claim": "kerasdl.recipe", "Run": "kerasdl.run", "UserError": "kerasdl.errors",
+          "train": "kerasdl.train.fit", "load": "kerasdl.run", "report": "kerasdl.evaluate"}
+
+__all__ = [*_HOMES, "data", "zoo"]
+
+
+def __getattr__(name: str):
+    if name in ("data", "zoo"):
+        return importlib.import_module(f"kerasdl.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'kerasdl' has no attribute {name!r}")
+
+
+def __dir__():
+    return [*globals(), *__all__]

@@ -1,0 +1,245 @@
+"""Augmentation: names to pure functions `(images, labels, seed) -> (images, labels)` of a whole batch.
+
+- images: (B, H, W, C), uint8 or floats, 0..255. The dtype that came in goes out, but `mixup` gives float32.
+- labels: (B, classes) floats, one-hot or any targets. Only `mixup` and `cutmix` change them.
+- seed: integers of shape (2,). The same seed gives the same batch, so a run can resume exactly.
+
+All of it compiles with XLA, to run on the device inside the train step. Keras' layers (3.15) draw from a hidden
+seed generator, and their rotations, shifts, MixUp, CutMix and RandAugment do not compile: hence these.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+from numbers import Integral, Real
+
+import numpy as np
+import tensorflow as tf
+from scipy.special import betaincinv
+
+from kerasdl.data import randaugment as operations
+from kerasdl.errors import UserError, nearest
+
+Batch = tuple[tf.Tensor, tf.Tensor]
+
+
+def flip(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> Batch:
+    """Mirrors each image left to right with probability 1/2."""
+    mirrored = _integers(seed, (_batch(images), 1, 1, 1), 0, 2) == 1
+    return tf.where(mirrored, tf.reverse(images, axis=[2]), images), labels
+
+
+def pad_crop(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, pad: int = 4) -> Batch:
+    """Pads by reflection and cuts a window of the old size at a random place (after He et al., 2015).
+
+    Args:
+        pad: pixels on each side, 0 to the shorter side - 1.
+    """
+    rows, columns = _moved(images, pad, seed)
+    return _gather(images, _reflect(rows, images.shape[1]), _reflect(columns, images.shape[2])), labels
+
+
+def translate(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, pixels: int = 2) -> Batch:
+    """Shifts each image by up to `pixels` whole pixels, up or down and left or right; what comes in is 0.
+
+    Args:
+        pixels: 0 to the shorter side - 1.
+    """
+    rows, columns = _moved(images, pixels, seed)
+    height, width = images.shape[1:3]
+    inside = _within(rows, 0, height)[:, :, None] & _within(columns, 0, width)[:, None, :]
+    moved = _gather(images, tf.clip_by_value(rows, 0, height - 1), tf.clip_by_value(columns, 0, width - 1))
+    return tf.where(inside[..., None], moved, tf.zeros((), images.dtype)), labels
+
+
+def cutout(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, size: int = 8) -> Batch:
+    """Sets a square of each image to 0 (DeVries and Taylor, 2017).
+
+    Its centre is any pixel, so the border may cut it. Here 0 is black; in the paper, after scaling, the mean.
+
+    Args:
+        size: side of the square in pixels, 0 to the shorter side.
+    """
+    return tf.where(_box(images, size, size, seed), tf.zeros((), images.dtype), images), labels
+
+
+def mixup(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, alpha: float = 0.2) -> Batch:
+    """Blends images, and labels alike: share * own + (1 - share) * neighbour's (Zhang et al., 2017).
+
+    The share is drawn per image. The neighbour is the image before it: batches are shuffled already.
+
+    Args:
+        alpha: share ~ Beta(alpha, alpha), 0.01 to 100; small alphas blend little.
+    """
+    images = tf.cast(images, tf.float32)
+    share = _beta(seed, _batch(images), alpha)
+    blended = _blend(images, _neighbour(images), share[:, None, None, None])
+    return blended, _blend_labels("mixup", labels, share)
+
+
+def cutmix(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, alpha: float = 1.0) -> Batch:
+    """Pastes a box of its neighbour into each image, and blends the labels by area (Yun et al., 2019).
+
+    Args:
+        alpha: the share of its area that an image keeps ~ Beta(alpha, alpha), 0.01 to 100. It is larger where the
+            border cuts the box.
+    """
+    for_share, for_place = tf.unstack(_split(seed))
+    side = tf.sqrt(1 - _beta(for_share, _batch(images), alpha))[:, None]  # (B, 1), in sides of the image
+    height, width = (tf.cast(side * length, tf.int32) for length in images.shape[1:3])
+    box = _box(images, height, width, for_place)
+    share = 1 - tf.reduce_mean(tf.cast(box, tf.float32), axis=(1, 2, 3))
+    return tf.where(box, _neighbour(images), images), _blend_labels("cutmix", labels, share)
+
+
+def randaugment(
+    images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, layers: int = 2, magnitude: float = 9
+) -> Batch:
+    """Applies to each image `layers` operations drawn from `randaugment.OPERATIONS` (Cubuk et al., 2020).
+
+    Departures: the moves of all layers become one, after the tones, by nearest pixel, with grey 128 around the
+    image; solarize grows with the magnitude, as the others do. Floats are rounded to whole numbers.
+
+    Args:
+        layers: operations an image, 1 to 10.
+        magnitude: strength, 0 (only autocontrast and equalize still act) to 30.
+    """
+    shape = (layers, _batch(images))
+    for_operation, for_sign = tf.unstack(_split(seed))
+    drawn = _integers(for_operation, shape, 0, len(operations.OPERATIONS))
+    signs = 2 * _integers(for_sign, shape, 0, 2) - 1
+    return tf.cast(operations.apply(images, drawn, signs, magnitude / 30), images.dtype), labels
+
+
+AUGMENTS: dict[str, Callable[..., Batch]] = {
+    "flip": flip,
+    "pad_crop": pad_crop,
+    "translate": translate,
+    "cutout": cutout,
+    "mixup": mixup,
+    "cutmix": cutmix,
+    "randaugment": randaugment,
+}
+
+
+def compose(specs: Sequence, image_shape: tuple[int, ...]) -> Callable[..., Batch]:
+    """One function of `(images, labels, seed)` that applies transforms in order, each with a seed of its own.
+
+    Args:
+        specs: names of `AUGMENTS`, or `(name, *arguments)`: `(("pad_crop", 4), "flip", ("mixup", 0.2))`.
+            Empty: nothing is done.
+        image_shape: (H, W, C), to check the arguments against.
+
+    Raises:
+        UserError: an unknown name, arguments that do not fit, or data that are not images.
+    """
+    if not isinstance(specs, (list, tuple)):
+        raise UserError(f"augment is a list of transforms, not {specs!r}; write ('flip', ('cutout', 8)).")
+    steps = [_step(spec, image_shape) for spec in specs]
+
+    def augment(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> Batch:
+        for position, step in enumerate(steps):
+            images, labels = step(images, labels, tf.random.fold_in(seed, position, alg="philox"))
+        return images, labels
+
+    return augment
+
+
+def _step(spec: str | Sequence, image_shape: tuple[int, ...]) -> Callable[..., Batch]:
+    """The function a spec names, with its arguments checked and bound."""
+    name, *values = spec if isinstance(spec, (list, tuple)) and spec else (spec,)
+    if not isinstance(name, str) or name not in AUGMENTS:
+        raise UserError(f"There is no augmentation {name!r}. {nearest(name, AUGMENTS)}")
+    if np.size(image_shape) != 3:
+        raise UserError(f"{name} needs images, (height, width, channels), but an example is {image_shape}.")
+    if name == "randaugment" and image_shape[2] not in (1, 3):
+        raise UserError(f"randaugment needs images of 1 or 3 channels, not {image_shape[2]}; leave it out.")
+    parameters = list(inspect.signature(AUGMENTS[name]).parameters.values())[3:]
+    arguments = {parameter.name: parameter.default for parameter in parameters}
+    if len(values) > len(arguments):
+        known = ", ".join(arguments) or "no arguments"
+        raise UserError(f"{name} takes {known}; {len(values)} values came: {', '.join(map(repr, values))}.")
+    arguments.update(zip(arguments, values, strict=False))
+    _check(name, arguments, min(image_shape[:2]))
+    return partial(AUGMENTS[name], **arguments)
+
+
+def _check(name: str, arguments: dict, side: int) -> None:
+    limits = {
+        "pad": (Integral, 0, side - 1),
+        "pixels": (Integral, 0, side - 1),
+        "size": (Integral, 0, side),
+        "alpha": (Real, 0.01, 100),
+        "layers": (Integral, 1, 10),
+        "magnitude": (Real, 0, 30),
+    }
+    for argument, value in arguments.items():
+        kind, low, high = limits[argument]
+        if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
+            noun = "a whole number" if kind is Integral else "a number"
+            raise UserError(f"{name}'s {argument} is {noun} from {low} to {high} here, not {value!r}.")
+
+
+def _batch(images: tf.Tensor) -> tf.Tensor | int:
+    return images.shape[0] or tf.shape(images)[0]
+
+
+def _integers(seed: tf.Tensor, shape: tuple, low: int, high: int) -> tf.Tensor:
+    """In low..high - 1. With and without XLA, TensorFlow draws the same integers, but different floats."""
+    return tf.random.stateless_uniform(shape, seed, low, high, tf.int32, alg="philox")
+
+
+def _split(seed: tf.Tensor) -> tf.Tensor:
+    return tf.random.split(seed, 2, alg="philox")
+
+
+def _beta(seed: tf.Tensor, batch: tf.Tensor | int, alpha: float) -> tf.Tensor:
+    """(B,) draws of Beta(alpha, alpha), by a table of quantiles: TensorFlow's gamma does not compile with XLA."""
+    quantiles = tf.constant(betaincinv(alpha, alpha, np.linspace(0, 1, 4097)), tf.float32)
+    draw = _integers(seed, (batch,), 0, 2**24)
+    cell, within = draw // 4096, tf.cast(draw % 4096, tf.float32) / 4096
+    return _blend(tf.gather(quantiles, cell + 1), tf.gather(quantiles, cell), within)
+
+
+def _blend(own: tf.Tensor, other: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+    return share * own + (1 - share) * other
+
+
+def _blend_labels(name: str, labels: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+    if labels.shape.rank != 2 or not labels.dtype.is_floating:
+        got = f"{labels.dtype.name} {labels.shape}"
+        raise UserError(f"{name} needs labels as floats of shape (batch, classes), not {got}; one-hot them.")
+    return _blend(labels, _neighbour(labels), tf.cast(share, labels.dtype)[:, None])
+
+
+def _neighbour(rows: tf.Tensor) -> tf.Tensor:
+    return tf.roll(rows, shift=1, axis=0)
+
+
+def _within(index: tf.Tensor, start: tf.Tensor | int, stop: tf.Tensor | int) -> tf.Tensor:
+    return (start <= index) & (index < stop)
+
+
+def _moved(images: tf.Tensor, reach: int, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Rows (B, H) and columns (B, W) of windows that are off by up to `reach`."""
+    down, right = tf.unstack(_integers(seed, (2, _batch(images), 1), -reach, reach + 1))
+    return down + tf.range(images.shape[1]), right + tf.range(images.shape[2])
+
+
+def _reflect(index: tf.Tensor, length: int) -> tf.Tensor:
+    """-1 becomes 1, length becomes length - 2."""
+    return (length - 1) - tf.abs((length - 1) - tf.abs(index))
+
+
+def _gather(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    return tf.gather(tf.gather(images, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
+
+
+def _box(images: tf.Tensor, height: tf.Tensor | int, width: tf.Tensor | int, seed: tf.Tensor) -> tf.Tensor:
+    """(B, H, W, 1) booleans: a box whose centre is any pixel; height and width are one for all or (B, 1)."""
+    for_row, for_column = tf.unstack(_split(seed))
+    top = _integers(for_row, (_batch(images), 1), 0, images.shape[1]) - height // 2
+    left = _integers(for_column, (_batch(images), 1), 0, images.shape[2]) - width // 2
+    rows = _within(tf.range(images.shape[1]), top, top + height)
+    columns = _within(tf.range(images.shape[2]), left, left + width)
+    return (rows[:, :, None] & columns[:, None, :])[..., None]

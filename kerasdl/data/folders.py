@@ -1,0 +1,157 @@
+"""Images from a folder: a folder a class, or train, val and test folders with the classes inside."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from kerasdl.data.split import Split, divide
+from kerasdl.errors import UserError
+
+FORMATS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+ALIASES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
+           "testing": "test"}
+MEMORY = 2 * 2**30  # bytes of decoded pixels that are kept in memory; above, files are decoded as they are used
+
+
+def read(path: str, *, image_size: Sequence[int] | None = None) -> dict[str, Split]:
+    """Splits train, val and test of a folder of PNG, JPEG, BMP and GIF files (of a GIF, the first frame).
+
+    Args:
+        path: PATH/<class>/*.png, or PATH/{train,val,test}/<class>/*.png. Parts that are not there are carved from train.
+        image_size: (height, width) to resize to; by default all must have the same size.
+
+    Raises:
+        UserError: naming the folder or file that is wrong: empty, broken, of another size, of other classes.
+    """
+    files, labels, parts, classes = _find(Path(path))
+    height, width, channels = _measure(files, image_size)
+    shape = (height, width, channels)
+
+    def decode(name):
+        return _decode(tf.io.read_file(name), shape, resize=image_size is not None)
+
+    names = np.array([str(file) for file in files])
+    if len(files) * height * width * channels <= MEMORY:
+        with ThreadPoolExecutor() as pool:
+            names, decode = np.stack(list(pool.map(lambda file: _load(file, shape, image_size), files))), None
+    return {name: Split(name, names[index], labels[index], shape, len(index), classes, decode=decode)
+            for name, index in parts.items()}
+
+
+def read_images(paths: Sequence[str | Path], shape: Sequence[int], resize: bool = False) -> np.ndarray:
+    """Image files as a model of this input shape takes them: uint8 (N, H, W, C).
+
+    Raises:
+        UserError: for a file that is missing, broken, or of another size unless `resize`.
+    """
+    size = tuple(shape[:2])
+    images = []
+    for path in map(Path, paths):
+        if not path.is_file():
+            raise UserError(f"There is no file {str(path)!r}.")
+        image = _raw(path)
+        if image.shape[:2] != size and not resize:
+            raise UserError(f"{path} is {image.shape[0]}x{image.shape[1]}; the model takes {size[0]}x{size[1]}. "
+                            "Resize it, or pass --resize.")
+        images.append(_load(path, tuple(shape), size if resize else None))
+    return np.stack(images)
+
+
+def _find(root: Path) -> tuple[list[Path], np.ndarray, dict[str, np.ndarray], tuple[str, ...]]:
+    if not root.is_dir():
+        raise UserError(f"There is no folder {str(root)!r}. Give the images as data=folder:PATH.")
+    inside = _folders(root)
+    named = {ALIASES[folder.name.lower()]: folder for folder in inside if folder.name.lower() in ALIASES}
+    roots = named if "train" in named else {"all": root}
+    if "train" not in named and named:
+        raise UserError(f"{root} has a folder {next(iter(named.values())).name!r} but no folder 'train'.")
+    listed = {part: _classes(folder) for part, folder in roots.items()}
+    classes = tuple(next(iter(listed.values())))
+    if len(classes) < 2:
+        raise UserError(f"{root} has {len(classes)} class folders. Expected a folder for each of at least two classes.")
+    for part, found in listed.items():
+        if differing := sorted(set(found) ^ set(classes)):
+            where, other = (roots[part], "train") if differing[0] in found else (roots["train"], part)
+            raise UserError(f"The class {differing[0]!r} is in {where} but not in {other}.")
+    files, labels, place = [], [], []
+    for part, found in listed.items():
+        for index, name in enumerate(classes):
+            files += found[name]
+            labels += [index] * len(found[name])
+            place += [part] * len(found[name])
+    labels, place = np.array(labels, "int32"), np.array(place)
+    return files, labels, _parts(labels, place), classes
+
+
+def _parts(labels: np.ndarray, place: np.ndarray) -> dict[str, np.ndarray]:
+    parts = {part: np.flatnonzero(place == part) for part in ("val", "test") if (place == part).any()}
+    rest = np.flatnonzero((place == "train") | (place == "all"))
+    if "val" in parts and "test" in parts:
+        return {"train": rest, **parts}
+    carved = {name: rest[index] for name, index in divide(labels[rest], True, "test" not in parts).items()}
+    if "val" in parts:  # the folder's own validation part stays, and the one just carved goes back to train
+        carved["train"] = np.sort(np.concatenate([carved["train"], carved.pop("val")]))
+    return {**carved, **parts}
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _classes(root: Path) -> dict[str, list[Path]]:
+    found = {}
+    for folder in _folders(root):
+        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in FORMATS and path.is_file())
+        if not files:
+            raise UserError(f"The class folder {folder} has no images ({', '.join(FORMATS)}).")
+        found[folder.name] = files
+    return found
+
+
+def _measure(files: list[Path], image_size: Sequence[int] | None) -> tuple[int, int, int]:
+    """Height and width as asked for or as the first file has them; one channel if the first file is grey."""
+    first = _raw(files[0])
+    channels = 1 if first.shape[2] <= 2 else 3
+    if image_size is None:
+        return *first.shape[:2], channels
+    size = tuple(image_size) if isinstance(image_size, (list, tuple)) else (image_size,) * 2
+    if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+        raise UserError(f"image_size must be (height, width). Received: {image_size!r}.")
+    return *size, channels
+
+
+def _raw(path: Path) -> np.ndarray:
+    """The image as the file has it, (H, W, channels)."""
+    try:
+        return tf.io.decode_image(tf.io.read_file(str(path)), expand_animations=False).numpy()
+    except tf.errors.InvalidArgumentError:
+        raise UserError(f"{path} does not decode as an image. Mend or remove it.") from None
+
+
+def _load(path: Path, shape: tuple[int, int, int], image_size: Sequence[int] | None) -> np.ndarray:
+    image = _raw(path)
+    if image_size is None and image.shape[:2] != shape[:2]:
+        raise UserError(f"{path} is {image.shape[0]}x{image.shape[1]}, where {shape[0]}x{shape[1]} was expected. To bring all images to one "
+                        "size, pass data_args.image_size=(H, W).")
+    return _conform(tf.constant(image), shape, image_size is not None).numpy()
+
+
+def _decode(data: tf.Tensor, shape: tuple[int, int, int], resize: bool) -> tf.Tensor:
+    return _conform(tf.io.decode_image(data, channels=shape[2], expand_animations=False), shape, resize)
+
+
+def _conform(image: tf.Tensor, shape: tuple[int, int, int], resize: bool) -> tf.Tensor:
+    """To the number of channels (alpha dropped, grey repeated, colour made grey) and the size of `shape`."""
+    if image.shape[2] is not None:
+        image = image[..., : 1 if image.shape[2] <= 2 else 3]
+        if image.shape[2] < shape[2]:
+            image = tf.repeat(image, 3, axis=2)
+        elif image.shape[2] > shape[2]:
+            image = tf.image.rgb_to_grayscale(image)
+    if resize:
+        image = tf.cast(tf.round(tf.clip_by_value(
+            tf.image.resize(image, shape[:2], antialias=True), 0, 255)), "uint8")
+    return tf.ensure_shape(image, shape)

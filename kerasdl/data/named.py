@@ -1,0 +1,193 @@
+"""Data sets by their tensorflow-datasets name, read from disk; `digits` is ours and always there."""
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import requests
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from kerasdl.data.split import Split
+from kerasdl.errors import UserError, nearest
+
+MEMORY = 2 * 2**30  # bytes of decoded pixels that are kept in memory; larger sets are streamed
+
+
+def read(name: str, splits: Mapping[str, str], *, image_size: Sequence[int] | None = None) -> dict[str, Split]:
+    """The wanted splits of a tfds image-classification set, in the order of its files.
+
+    Args:
+        name: a tfds name, such as "mnist" or "imagenet2012".
+        splits: wanted name -> "train", "val", "test" or a tfds expression; see kerasdl.data.load.
+        image_size: (height, width) to resize to; needed where the set's images differ in size.
+
+    Raises:
+        UserError: for an unknown name or split, a set that is not on disk and cannot be fetched, splits that overlap.
+    """
+    builder = _prepared(name)
+    features = builder.info.features
+    keys = builder.info.supervised_keys
+    if (not keys or not isinstance(features[keys[0]], tfds.features.Image)
+            or not isinstance(features[keys[1]], tfds.features.ClassLabel)):
+        raise UserError(f"{name} is not an image-classification set: expected an image and a class label, "
+                        f"received {keys or 'no supervised keys'}.")
+    shape = tuple(features[keys[0]].shape)
+    if image_size is not None:
+        shape = (*image_size, shape[2])
+    if None in shape[:2]:
+        raise UserError(f"The images of {name} differ in size. Choose one with data_args.image_size=(H, W).")
+    plan = canonical(builder.info.splits)
+    asked = {want: plan.get(expression, expression) for want, expression in splits.items()}
+    _check(builder, name, asked, plan)
+    classes = tuple(features[keys[1]].names)
+    return {want: _split(builder, want, expression, shape, classes, image_size is not None)
+            for want, expression in asked.items()}
+
+
+def canonical(available: Sequence[str]) -> dict[str, str]:
+    """Which tfds expression "train", "val" and "test" stand for, given the set's own splits; they never overlap."""
+    val = "validation" if "validation" in available else None
+    if "test" in available:
+        test = "test"
+    elif val:  # as ImageNet: the validation part is what everybody reports, so it is our test split
+        test, val = val, None
+    else:
+        return {"train": "train[:70%]", "val": "train[70%:80%]", "test": "train[80%:]"}
+    train = {"train": "train", "val": val} if val else {"train": "train[:90%]", "val": "train[90%:]"}
+    return {**train, "test": test}
+
+
+def data_dirs() -> list[Path]:
+    """Where tfds data is looked for, in order."""
+    asked = os.environ.get("TFDS_DATA_DIR")
+    home = Path("~/tensorflow_datasets").expanduser()
+    return [Path(asked), home] if asked else [home]
+
+
+def _prepared(name: str) -> tfds.core.DatasetBuilder:
+    if name == "digits":
+        return _digits()
+    if "/" not in name and ":" not in name and name not in (known := tfds.list_builders(with_community_datasets=False)):
+        raise UserError(f"Unknown data set {name!r}. {nearest(name, ['digits', *known])} "
+                        "Your own data: csv:PATH or folder:PATH.")
+    dirs = data_dirs()
+    for folder in dirs:  # looked at by name first: tfds asks the network about every set that it does not find
+        if (folder / name.partition(":")[0]).is_dir() and (builder := _builder(name, folder)).is_prepared():
+            return builder
+    missing = f"{name} is not on disk in {' or '.join(map(str, dirs))}"
+    advice = f"Put its prepared files into {dirs[0] / name}/VERSION, or set TFDS_DATA_DIR to the folder that has them."
+    if not _online():
+        raise UserError(f"{missing}, and there is no network to fetch it. {advice}")
+    builder = _builder(name, next(filter(_writable, dirs), dirs[0]))
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # tfds raises whatever its many downloaders do
+        raise UserError(f"{missing} and could not be fetched ({type(error).__name__}). {advice}") from None
+    return builder
+
+
+def _online() -> bool:
+    """Asked first because tfds tries each file ten times, which takes minutes, before it gives up."""
+    for site in ("https://storage.googleapis.com", "https://www.tensorflow.org"):
+        try:
+            requests.head(site, timeout=5)
+            return True
+        except requests.RequestException:
+            continue
+    return False
+
+
+def _builder(name: str, folder: Path) -> tfds.core.DatasetBuilder:
+    try:
+        return tfds.builder(name, data_dir=folder, try_gcs=False)
+    except (tfds.core.DatasetNotFoundError, AssertionError, ValueError) as error:
+        raise UserError(f"{name} cannot be opened: {str(error).strip().splitlines()[0]}") from None
+
+
+def _digits() -> tfds.core.DatasetBuilder:
+    from kerasdl.data.digits import Digits
+
+    for folder in data_dirs():
+        if (folder / "digits").is_dir() and (builder := Digits(data_dir=folder)).is_prepared():
+            return builder
+    writable = next((folder for folder in data_dirs() if _writable(folder)), None)
+    if writable is None:
+        raise UserError(f"No folder to prepare digits in: {data_dirs()[-1]} is not writable. Set TFDS_DATA_DIR.")
+    builder = Digits(data_dir=writable)
+    try:
+        with _quietly():
+            builder.download_and_prepare()
+    except OSError:  # another process prepared it meanwhile
+        if not Digits(data_dir=writable).is_prepared():
+            raise
+    return builder
+
+
+@contextmanager
+def _quietly():
+    """tfds announces a download; ours takes a second and downloads nothing."""
+    tfds.disable_progress_bar()
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        tfds.enable_progress_bar()
+
+
+def _writable(folder: Path) -> bool:
+    while not folder.exists():
+        folder = folder.parent
+    return os.access(folder, os.W_OK)
+
+
+def _check(builder, name: str, asked: Mapping[str, str], plan: Mapping[str, str]) -> None:
+    """Every expression exists, holds something, and none shares an example with another."""
+    taken: dict[str, set] = {}
+    for want, expression in asked.items():
+        try:
+            parts = tfds.core.ReadInstruction.from_spec(expression).to_absolute(builder.info.splits)
+            taken[want] = {(part.splitname, index) for part in parts for index in _range(part, builder.info.splits)}
+        except (ValueError, KeyError, AssertionError):
+            raise UserError(f"{name} has no split {expression!r}. It has {', '.join(plan)} (and tfds's own "
+                            f"{', '.join(builder.info.splits)}, with slices such as train[:50%]).") from None
+    for want, other in combinations(taken, 2):
+        if shared := len(taken[want] & taken[other]):
+            raise UserError(f"The splits {want} ({asked[want]}) and {other} ({asked[other]}) share {shared} examples. "
+                            f"Set splits.{want} and splits.{other} to parts that do not overlap.")
+
+
+def _range(part, infos) -> range:
+    end = infos[part.splitname].num_examples if part.to is None else part.to
+    return range(part.from_ or 0, end)
+
+
+def _split(builder, want: str, expression: str, shape: tuple, classes: tuple, resize: bool) -> Split:
+    image, label = builder.info.supervised_keys
+    # One file after another, in file order: the order of examples must not depend on the machine's threads.
+    reading = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, add_tfds_id=False)
+    examples = builder.as_dataset(split=expression, shuffle_files=False, read_config=reading)
+    size = builder.info.splits[expression].num_examples
+    if not size:
+        raise UserError(f"The split {expression!r} of {builder.name} is empty.")
+
+    def one(example):
+        pixels = example[image]
+        if resize:
+            pixels = tf.image.resize(pixels, shape[:2], antialias=True)
+            pixels = tf.cast(tf.round(tf.clip_by_value(pixels, 0, 255)), "uint8")
+        return tf.ensure_shape(pixels, shape), tf.cast(example[label], "int32")
+
+    examples = examples.map(one, num_parallel_calls=tf.data.AUTOTUNE)
+    if size * int(np.prod(shape)) > MEMORY:
+        return Split(want, examples, None, shape, size, classes)
+    x, y = np.empty((size, *shape), "uint8"), np.empty(size, "int32")
+    start = 0
+    for images, labels in examples.batch(1024).prefetch(1):
+        x[start:start + len(labels)], y[start:start + len(labels)] = images, labels
+        start += len(labels)
+    return Split(want, x, y, shape, size, classes)

@@ -1,0 +1,104 @@
+"""From splits to batches. Step `n` of a run is a pure function of (seed, n): order, augmentation and all.
+
+There is no shuffle buffer and no iterator state. An epoch's order is a stateless permutation of the indices, so a run
+can begin at any step, and two machines with the same seed see the same examples.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from kerasdl.data.split import Split
+from kerasdl.errors import UserError
+
+Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+BUFFER = 16384  # examples of a streamed set that are shuffled together; tfds stores sets in shuffled order already
+
+
+def steps_per_epoch(split: Split, batch: int) -> int:
+    """Full batches in the split; what is left over waits for another epoch's order.
+
+    Raises:
+        UserError: if the split is smaller than a batch.
+    """
+    if len(split) < batch:
+        raise UserError(f"batch={batch} is larger than the {split.name} split of {len(split)} examples. "
+                        f"Choose batch <= {len(split)}.")
+    return len(split) // batch
+
+
+def shuffled(split: Split, targets: np.ndarray | None, batch: int, *, epochs: int, seed: int,
+             augment: Augment | None = None, start: int = 0) -> tf.data.Dataset:
+    """Training batches (examples, targets) of every epoch in turn, from step `start` on.
+
+    Args:
+        split: what to draw from.
+        targets: (N, outputs) float32, in the order of the split; None for a streamed split, whose labels become one-hot.
+        batch: examples a step. An epoch has len(split) // batch steps.
+        epochs: how many epochs follow one another.
+        seed: of order and augmentation.
+        augment: a pure function (examples, targets, seed of shape (2,)) -> (examples, targets).
+        start: the first step, counted from the beginning of the run.
+    """
+    steps = steps_per_epoch(split, batch)
+    if isinstance(split.x, tf.data.Dataset):
+        batches = _streamed(split, batch, steps, epochs, seed, start)
+    else:
+        batches = _indexed(split, targets, batch, steps, epochs, seed, start)
+
+    def transform(step, examples, answers):
+        return augment(examples, answers, tf.stack([tf.constant(seed, tf.int64), step]))
+
+    if augment is None:
+        batches = batches.map(lambda step, examples, answers: (examples, answers))
+    else:
+        batches = batches.map(transform, num_parallel_calls=tf.data.AUTOTUNE)
+    return batches.prefetch(2)
+
+
+def in_order(split: Split, targets: np.ndarray | None, batch: int) -> tf.data.Dataset:
+    """Evaluation batches (examples, targets): every example once, in the split's order, the last batch short."""
+    if isinstance(split.x, tf.data.Dataset):
+        examples = split.x.map(lambda image, label: (image, tf.one_hot(label, split.outputs)))
+    else:
+        examples = tf.data.Dataset.from_tensor_slices((split.x, targets))
+        if split.decode is not None:
+            examples = examples.map(lambda name, target: (split.decode(name), target), tf.data.AUTOTUNE)
+    return examples.batch(batch).prefetch(2)
+
+
+def order(seed: int, epoch: tf.Tensor, positions: tf.Tensor, size: int) -> tf.Tensor:
+    """Which example stands at each position of an epoch: a pure function of (seed, epoch)."""
+    key = tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
+    return tf.random.experimental.index_shuffle(positions, seed=key, max_index=tf.constant(size - 1, tf.int64))
+
+
+def _indexed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Dataset:
+    with tf.device("CPU"):
+        x, y = tf.constant(split.x), tf.constant(targets)
+
+    def load(step):
+        positions = step % steps * batch + tf.range(batch, dtype=tf.int64)
+        index = order(seed, step // steps, positions, len(split))
+        examples = tf.gather(x, index)
+        if split.decode is not None:
+            examples = tf.map_fn(split.decode, examples, fn_output_signature=tf.uint8)
+        return step, tf.ensure_shape(examples, (batch, *_shape(split))), tf.gather(y, index)
+
+    return tf.data.Dataset.range(start, epochs * steps).map(load, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _streamed(split, batch, steps, epochs, seed, start) -> tf.data.Dataset:
+    def epoch_of(epoch):
+        key = tf.random.stateless_uniform((), [seed, tf.cast(epoch, tf.int32)], 0, 2**31 - 1, tf.int32)
+        examples = split.x.shuffle(BUFFER, seed=tf.cast(key, tf.int64), reshuffle_each_iteration=False)
+        return examples.batch(batch, drop_remainder=True)
+
+    batches = tf.data.Dataset.range(start // steps, epochs).flat_map(epoch_of).skip(start % steps)
+    return batches.enumerate(start).map(
+        lambda step, pair: (step, pair[0], tf.one_hot(pair[1], split.outputs)))
+
+
+def _shape(split: Split) -> tuple[int, ...]:
+    return (split.shape,) if isinstance(split.shape, int) else tuple(split.shape)

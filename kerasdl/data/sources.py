@@ -1,0 +1,115 @@
+"""Where examples come from: a tfds name, a CSV, a folder of images, or arrays; always as splits that know their names."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kerasdl.data import folders, named, tables
+from kerasdl.data.split import Split, Target, divide
+from kerasdl.errors import UserError, nearest
+
+CANONICAL = ("train", "val", "test")
+
+
+def load(name: str, split: str = "train", *, target: Target = "class", **args: Any) -> Split:
+    """One split of a data set.
+
+    Args:
+        name: "digits" (embedded), a tensorflow-datasets name such as "mnist", "csv:PATH" or "folder:PATH".
+        split: "train", "val" or "test", which never overlap: where a set has no validation part, "val" is the last
+            tenth of train and "train" the rest; never a part of test. Any tfds expression, such as "train[:50%]" or
+            "train+test", is taken literally, so that "train[:]" is the whole of it.
+        target: "class", or "number" for regression (CSV only).
+        **args: For tfds and folders: `image_size=(H, W)`. For CSV: `label=COLUMN`, `fill="median"`,
+            `drop=[COLUMN, ...]`, `test=PATH`.
+
+    Raises:
+        UserError: for an unknown name or split, files that are not there, and whatever is wrong inside them.
+    """
+    return load_splits(name, {split: split}, target=target, **args)[split]
+
+
+def load_splits(name: str, splits: Mapping[str, str], *, target: Target = "class", **args: Any) -> dict[str, Split]:
+    """Several splits at once: `splits` maps the names you want to split expressions. See load."""
+    prefix, colon, path = name.partition(":")
+    local = {"csv": tables.read, "folder": folders.read}.get(prefix) if colon else None
+    reader = local or named.read
+    accepted = [key for key, parameter in inspect.signature(reader).parameters.items()
+                if parameter.kind is parameter.KEYWORD_ONLY and key != "target"]
+    for key in args:
+        if key not in accepted:
+            raise UserError(f"{name} takes no data argument {key!r}. {nearest(key, accepted)}")
+    if reader is tables.read:
+        args["target"] = target
+    elif target == "number":
+        raise UserError(f"The target of {name} is a class. A number can only be learned from csv:PATH.")
+    if local is None:
+        return named.read(name, splits, **args)
+    parts = local(path, **args)
+    for expression in splits.values():
+        if expression not in parts:
+            raise UserError(f"{name} has the splits {', '.join(parts)}. Received: {expression!r}.")
+    return {want: parts[expression] for want, expression in splits.items()}
+
+
+def from_arrays(x: np.ndarray, y: np.ndarray, *, classes: Sequence[str] | None = None,
+                test: tuple[np.ndarray, np.ndarray] | None = None, target: Target = "class") -> dict[str, Split]:
+    """Splits "train", "val" and "test" from arrays in memory, for `kerasdl.train(recipe, data=...)`.
+
+    Args:
+        x: images (N, H, W, C) or (N, H, W), uint8 or floats in 0..255; or rows (N, F) of numbers.
+        y: class indices or names (N,); or numbers (N,) or (N, outputs) where target="number".
+        classes: the classes' names by index; by default the values of `y`.
+        test: (x, y) of a test set; by default a fifth of the examples. Val is always carved from the rest.
+        target: "class" or "number".
+
+    Raises:
+        UserError: for lengths that differ, missing values, images in 0..1, one class only.
+    """
+    x, y = np.asarray(x), np.asarray(y)
+    both_x, both_y = (x, y) if test is None else (np.concatenate([x, test[0]]), np.concatenate([y, test[1]]))
+    if len(both_x) != len(both_y):
+        raise UserError(f"x and y differ in length: {len(both_x)} and {len(both_y)}.")
+    examples, shape = _examples(both_x)
+    targets, names = _targets(both_y, classes, target)
+    parts = divide(targets[: len(x)] if target == "class" else targets[: len(x), 0], target == "class", test is None)
+    if test is not None:
+        parts["test"] = np.arange(len(x), len(both_x))
+    return {name: Split(name, examples[index], targets[index], shape, len(index), names)
+            for name, index in parts.items()}
+
+
+def _examples(x: np.ndarray) -> tuple[np.ndarray, tuple[int, ...] | int]:
+    if x.dtype.kind not in "uifb":
+        raise UserError(f"x must hold numbers. Received: {x.dtype}.")
+    if np.isnan(x).any():
+        raise UserError(f"x has missing values (NaN) in {np.isnan(x).reshape(len(x), -1).any(1).sum()} examples.")
+    if x.ndim == 2:
+        return x.astype("float32"), x.shape[1]
+    if x.ndim == 3:
+        x = x[..., None]
+    if x.ndim != 4:
+        raise UserError(f"x must be images (N, H, W, C) or rows (N, F). Received shape {x.shape}.")
+    if x.min() < 0 or x.max() > 255:
+        raise UserError(f"Images are expected in 0..255. Received {x.min()}..{x.max()}.")
+    if x.dtype.kind == "f" and x.max() <= 1:
+        raise UserError("Images are expected in 0..255, and these lie in 0..1: multiply them by 255.")
+    return np.rint(x).astype("uint8"), x.shape[1:]
+
+
+def _targets(y: np.ndarray, classes: Sequence[str] | None, target: Target) -> tuple[np.ndarray, tuple[str, ...]]:
+    if target == "number":
+        return y.astype("float32").reshape(len(y), -1), ()
+    if y.ndim != 1:
+        raise UserError(f"y must be one class an example, (N,). Received shape {y.shape}.")
+    if classes is not None:
+        if y.dtype.kind not in "ui" or y.min() < 0 or y.max() >= len(classes):
+            raise UserError(f"y must be indices 0..{len(classes) - 1} of the {len(classes)} classes. "
+                            f"Received {y.min()}..{y.max()} ({y.dtype}).")
+        return y.astype("int32"), tuple(str(name) for name in classes)
+    values, indices = np.unique(y, return_inverse=True)
+    if len(values) < 2:
+        raise UserError(f"y has one class only, {values[0]!r}. Expected at least two.")
+    return indices.astype("int32"), tuple(str(value) for value in values)

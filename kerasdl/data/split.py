@@ -1,0 +1,77 @@
+"""A split: examples and targets that carry their names and shapes. And how splits are carved where a set has none."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from kerasdl.errors import UserError
+
+Target = Literal["class", "number"]
+VAL, TEST = 0.1, 0.2  # shares that are carved where a set has no such part
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a data set, with what a model needs to know of it.
+
+    Attributes:
+        name: "train", "val", "test", or the tfds expression that was asked for.
+        x: uint8 images (N, H, W, C), float32 rows (N, F), file names (N,) that `decode` reads or, for a set larger than
+            memory, a tf.data.Dataset of (image, label) in a fixed order.
+        y: class indices (N,) int32, or targets (N, outputs) float32; None where `x` is a Dataset.
+        shape: of one example as the model sees it: (H, W, C), or the number of columns of a row.
+        size: the number of examples.
+        classes: the classes' names by index; empty where the target is a number.
+        columns: of a CSV: {column: None for a number, or the list of its categories}.
+        decode: a TensorFlow function from a file name to an image (H, W, C) uint8.
+    """
+
+    name: str
+    x: Any
+    y: np.ndarray | None
+    shape: tuple[int, ...] | int
+    size: int
+    classes: tuple[str, ...] = ()
+    columns: Mapping[str, list[str] | None] = field(default_factory=dict)
+    decode: Callable | None = None
+
+    def __len__(self) -> int:
+        return self.size
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a model gives per example: one a class, or one a target column."""
+        return len(self.classes) or self.y.shape[1]
+
+    def describe(self) -> dict[str, Any]:
+        """What predict needs to know later, as plain JSON."""
+        return {"shape": self.shape, "classes": list(self.classes), "columns": dict(self.columns)}
+
+    def dataset(self, batch: int = 128):
+        """(examples, targets) in order, every example once, as a tf.data.Dataset for plain Keras."""
+        from kerasdl.data.pipeline import in_order
+
+        return in_order(self, self.y, batch)
+
+
+def carve(y: np.ndarray, share: float, stratify: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of (the rest, a share) of examples, by class where classes are large enough; the same every time."""
+    from sklearn.model_selection import train_test_split
+
+    order = np.arange(len(y))
+    if len(y) < 10:
+        raise UserError(f"{len(y)} examples are too few to split. Expected at least 10.")
+    enough = stratify and np.bincount(y)[np.unique(y)].min() * share >= 1
+    rest, part = train_test_split(order, test_size=share, random_state=0, stratify=y if enough else None)
+    return np.sort(rest), np.sort(part)
+
+
+def divide(y: np.ndarray, stratify: bool, test: bool = True) -> dict[str, np.ndarray]:
+    """Indices of train, val and (if `test`) test in one set that has no parts of its own."""
+    rest, parts = np.arange(len(y)), {}
+    if test:
+        rest, parts["test"] = carve(y, TEST, stratify)
+    inner, val = carve(y[rest], VAL / (1 - TEST) if test else VAL, stratify)
+    return {"train": rest[inner], "val": rest[val], **parts}

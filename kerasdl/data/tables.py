@@ -1,0 +1,167 @@
+"""Rows from a CSV file: numbers as they are, text as one-hot categories, nothing guessed in silence."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from kerasdl.data.split import Split, Target, divide
+from kerasdl.errors import UserError, nearest
+
+Columns = Mapping[str, list[str] | None]
+CATEGORIES = 50  # more different texts than this, and than half the rows, are a name or an id and not a category
+
+
+def read(path: str, *, label: str | None = None, target: Target = "class", fill: Literal["median"] | None = None,
+         drop: Sequence[str] | str = (), test: str | None = None) -> dict[str, Split]:
+    """Splits train, val and test of a CSV file with a header line.
+
+    Args:
+        path: the file.
+        label: the column to learn.
+        target: "class", or "number" for regression.
+        fill: "median" fills missing numbers with the train split's median and missing text with a category of its own;
+            None refuses missing values.
+        drop: columns to leave out.
+        test: a second file that is the test split; by default a fifth of the rows is.
+
+    Raises:
+        UserError: naming the column, the row or the class that is wrong.
+    """
+    frame = _open(path)
+    if label is None:
+        raise UserError(f"Say which column of {path} to learn: data_args.label=COLUMN. "
+                        f"It has: {', '.join(frame.columns)}.")
+    if not isinstance(label, str) or label not in frame:
+        raise UserError(f"{path} has no column {label!r}. {nearest(label, frame.columns)}")
+    drop = [drop] if isinstance(drop, str) else list(drop)
+    for column in drop:
+        if column not in frame:
+            raise UserError(f"{path} has no column {column!r} to drop. {nearest(column, frame.columns)}")
+    if fill not in (None, "median"):
+        raise UserError(f"fill must be 'median' or nothing. Received: {fill!r}.")
+    rows = len(frame)
+    if test is not None:
+        extra = _open(test)
+        if missing := sorted(set(frame.columns) - set(drop) - set(extra.columns)):
+            raise UserError(f"{test} has no column {missing[0]!r}, which {path} has.")
+        _same_classes(frame[label], extra[label], path, test, target)
+        frame = pd.concat([frame, extra[frame.columns.difference(drop, sort=False)]], ignore_index=True)
+    frame = frame.drop(columns=drop)
+    y, classes = _labels(frame.pop(label), label, target)
+    if not len(frame.columns):
+        raise UserError(f"{path} has no column but the label {label!r}: nothing to learn from.")
+    stratify = target == "class"
+    parts = divide(y[:rows] if stratify else y[:rows, 0], stratify, test is None)
+    if test is not None:
+        parts["test"] = np.arange(rows, len(frame))
+    columns = {name: _kind(frame[name], name) for name in frame.columns}
+    frame = _fill(frame, columns, parts["train"]) if fill else frame
+    x = encode(frame, columns)
+    return {name: Split(name, x[index], y[index], x.shape[1], len(index), classes, columns)
+            for name, index in parts.items()}
+
+
+def encode(frame: pd.DataFrame, columns: Columns) -> np.ndarray:
+    """Rows as float32 (N, F) by the columns of a training set: numbers first come as they are, categories one-hot.
+
+    Raises:
+        UserError: for a column that is not there, a missing value, text in a number column, an unknown category.
+    """
+    blocks = []
+    for name, categories in columns.items():
+        if name not in frame:
+            raise UserError(f"The column {name!r} is missing. The model was trained with: {', '.join(columns)}.")
+        values = frame[name]
+        if missing := int(values.isna().sum()):
+            raise UserError(f"The column {name!r} has {missing} missing value{'s' * (missing > 1)} in {len(values)} rows. "
+                            "Fill them, or train with data_args.fill=median.")
+        if categories is None:
+            blocks.append(_numbers(values, name)[:, None])
+            continue
+        text = values.astype(str).to_numpy()
+        if unknown := sorted(set(text) - set(categories)):
+            raise UserError(f"The column {name!r} has a value {unknown[0]!r} that the training data has not. "
+                            f"{nearest(unknown[0], categories)}")
+        blocks.append(text[:, None] == np.array(categories)[None, :])
+    return np.concatenate(blocks, axis=1).astype("float32")
+
+
+def read_rows(path: str, columns: Columns) -> np.ndarray:
+    """The rows of a CSV as a trained model takes them; a label column, if there, is left out."""
+    return encode(_open(path), columns)
+
+
+def _open(path: str) -> pd.DataFrame:
+    if not Path(path).is_file():
+        raise UserError(f"There is no file {path!r}. Give the CSV as data=csv:PATH.")
+    try:
+        frame = pd.read_csv(path, skipinitialspace=True)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a CSV file: {' '.join(str(error).split())}") from None
+    if frame.empty:
+        raise UserError(f"{path} has a header but no rows.")
+    frame.columns = frame.columns.map(str).str.strip()
+    return frame
+
+
+def _labels(values: pd.Series, label: str, target: Target) -> tuple[np.ndarray, tuple[str, ...]]:
+    if missing := int(values.isna().sum()):
+        raise UserError(f"The label column {label!r} is missing in {missing} of {len(values)} rows. Remove those rows.")
+    if target == "number":
+        return _numbers(values, label).astype("float32")[:, None], ()
+    found, indices = np.unique(values.to_numpy() if values.dtype.kind in "iub" else values.astype(str).to_numpy(),
+                               return_inverse=True)
+    if len(found) < 2:
+        raise UserError(f"The label column {label!r} has one class only, {str(found[0])!r}. Expected at least two.")
+    if values.dtype.kind == "f" or len(found) > max(CATEGORIES, len(values) // 2):
+        raise UserError(f"The label column {label!r} has {len(found)} different values in {len(values)} rows, which is a number "
+                        "rather than a class. To predict a number, set objective=regress.")
+    return indices.astype("int32"), tuple(str(name) for name in found)
+
+
+def _same_classes(train: pd.Series, test: pd.Series, path: str, test_path: str, target: Target) -> None:
+    if target == "class" and (new := sorted(set(test.dropna().astype(str)) - set(train.dropna().astype(str)))):
+        raise UserError(f"{test_path} has a class {new[0]!r} that {path} has not.")
+
+
+def _kind(values: pd.Series, name: str) -> list[str] | None:
+    """None for a column of numbers; for text, its categories in order."""
+    if values.dtype.kind in "iufb":
+        return None
+    present = values.dropna().astype(str)
+    if pd.to_numeric(present, errors="coerce").notna().mean() > 0.5:
+        _numbers(values, name)
+    categories = sorted(present.unique())
+    if len(categories) > max(CATEGORIES, len(values) // 2) or len(categories) == len(values) > 10:
+        raise UserError(f"The column {name!r} has {len(categories)} different texts in {len(values)} rows, which is a name rather than "
+                        f"a category. Leave it out with data_args.drop={name!r}.")
+    return categories
+
+
+def _numbers(values: pd.Series, name: str) -> np.ndarray:
+    numbers = pd.to_numeric(values, errors="coerce")
+    wrong = values[numbers.isna() & values.notna()]
+    if len(wrong):
+        raise UserError(f"The column {name!r} holds numbers, but row {wrong.index[0] + 2} of the file has {wrong.iloc[0]!r} "
+                        f"({len(wrong)} such value{'s' * (len(wrong) > 1)}).")
+    if np.isinf(numbers.to_numpy(dtype="float64")).any():
+        raise UserError(f"The column {name!r} has an infinite value.")
+    return numbers.to_numpy(dtype="float64")
+
+
+def _fill(frame: pd.DataFrame, columns: dict[str, list[str] | None], train: np.ndarray) -> pd.DataFrame:
+    """Missing numbers become train's median, missing text the category "(missing)", which is added to `columns`."""
+    frame = frame.copy()
+    for name, categories in columns.items():
+        if not frame[name].isna().any():
+            continue
+        if categories is None:
+            numbers = pd.to_numeric(frame[name])
+            frame[name] = numbers.fillna(numbers.iloc[train].median())
+        else:
+            columns[name] = [*categories, "(missing)"]
+            frame[name] = frame[name].fillna("(missing)")
+    return frame

@@ -1,0 +1,20 @@
+"""The one exception for a user's mistake, and the nearest valid word to suggest."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A mistake that the user can mend. Its message is one line: what was expected, what came, what to do.
+
+    The command line prints it without a traceback and exits with code 2.
+    """
+
+
+def nearest(word: str, options: Iterable[str]) -> str:
+    """A hint that ends an error message: the closest option if one is close, else all of them."""
+    options = [str(option) for option in options]
+    close = difflib.get_close_matches(str(word), options, n=1, cutoff=0.5)
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    return f"Choose from: {', '.join(options)}."

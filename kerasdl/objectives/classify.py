@@ -1,0 +1,30 @@
+"""One class of several: softmax cross-entropy on logits."""
+
+import keras
+import numpy as np
+
+from kerasdl import zoo
+
+TARGET, METRIC, GOAL = "class", "accuracy", "max"
+
+
+def network(model: str, split, args: dict) -> keras.Model:
+    """A classifier (examples -> logits (B, classes)) from the zoo."""
+    return zoo.build(model, split.shape, len(split.classes), **args)
+
+
+def targets(split, smoothing: float = 0.0) -> np.ndarray | None:
+    """One-hot rows (N, classes); `smoothing` spreads that share of each over all classes (Szegedy et al., 2016).
+
+    Smoothing the targets and not the loss keeps the losses of validation and test what they say they are.
+    """
+    if split.y is None:
+        return None
+    hot = np.eye(len(split.classes), dtype="float32")
+    return (hot * (1 - smoothing) + smoothing / len(hot))[split.y]
+
+
+def compile(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
+    """Cross-entropy from logits, and accuracy."""
+    network.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True),
+                    metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")])

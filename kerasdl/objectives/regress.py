@@ -1,0 +1,31 @@
+"""One or more numbers: squared error, in the units of the data."""
+
+import keras
+import numpy as np
+
+from kerasdl import zoo
+
+TARGET, METRIC, GOAL = "number", "loss", "min"
+
+
+def network(model: str, split, args: dict) -> keras.Model:
+    """A model of the zoo whose outputs are brought to the targets' own mean and spread by a last layer "unscale".
+
+    So the weights learn numbers near one whatever the unit, and the saved model answers in that unit.
+    """
+    inner = zoo.build(model, split.shape, split.outputs, **args)
+    unscale = keras.layers.Normalization(mean=split.y.mean(0), variance=split.y.var(0) + 1e-12, invert=True,
+                                         dtype="float32", name="unscale")
+    return keras.Model(inner.inputs, unscale(inner.output), name=inner.name)
+
+
+def targets(split, smoothing: float = 0.0) -> np.ndarray:
+    """The numbers themselves, (N, outputs)."""
+    if smoothing:
+        raise ValueError("label_smoothing is for classes; set it to 0 to predict a number")
+    return split.y
+
+
+def compile(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
+    """Mean squared error, with the mean absolute error and R2 beside it."""
+    network.compile(optimizer, "mse", metrics=[keras.metrics.MeanAbsoluteError(name="mae"), keras.metrics.R2Score(name="r2")])

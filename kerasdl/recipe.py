@@ -1,0 +1,182 @@
+"""What to run. A Recipe is data: printable, comparable, overridable, JSON in and out. It imports nothing heavy."""
+
+import ast
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kerasdl.errors import UserError, nearest
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+class Claim(BaseModel):
+    """The number a recipe stands for. What we measured never stands here: that is in result.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    metric: str = "test/accuracy"
+    published: float | None = None
+    source: str = ""
+
+
+class Recipe(BaseModel):
+    """Model x data x objective, and how to train: everything that decides a run's numbers, and nothing else.
+
+    A duration (`warmup`) is a share of the run ("5%"), epochs ("3 epochs") or a number of steps (1000).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+
+    name: str = Field("", description="set from the file's name")
+    model: str = Field(description="a module of kerasdl.zoo")
+    model_args: dict[str, Any] = Field({}, description="arguments of that module's build")
+    objective: Literal["classify", "regress"] = Field("classify", description="what is learned")
+    data: str = Field(description="digits, a tensorflow-datasets name, csv:PATH or folder:PATH")
+    data_args: dict[str, Any] = Field({}, description="arguments of kerasdl.data.load, such as label=COLUMN")
+    splits: dict[Literal["train", "val", "test"], str] = Field({}, description="which part of the data is what")
+    augment: tuple[str | tuple[Any, ...], ...] = Field((), strict=False, description="batch transforms, in order")
+    batch: int = Field(128, gt=0, description="examples a step, over all replicas")
+    epochs: int = Field(10, gt=0, description="passes over the training split")
+    optimizer: Literal["adamw", "sgd", "lion", "muon"] = "adamw"
+    lr: float = Field(1e-3, gt=0, description="the highest learning rate")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd (Nesterov) and muon")
+    schedule: Literal["constant", "cosine", "onecycle", "step"] = "cosine"
+    warmup: int | str = Field("0%", description="a duration: the learning rate rises linearly")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled; on kernels only")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
+    ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights that are kept; 0: none")
+    patience: int | None = Field(None, gt=0, description="stop after so many epochs without a better one")
+    keep: Literal["best", "last"] = Field("best", description="which epoch's weights the run keeps")
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    seed: int = Field(0, ge=0, lt=2**31, description="of weights, order, augmentation and dropout")
+    claim: Claim | None = None
+
+    def override(self, *pairs: str, **values: Any) -> "Recipe":
+        """A new recipe with some fields changed: `recipe.override("lr=3e-4", "model_args.size=S", epochs=3)`.
+
+        Keyword values that are dictionaries are merged into the recipe's.
+
+        Raises:
+            UserError: for a key that does not exist or a value of the wrong type.
+        """
+        changed = {key: getattr(self, key) for key in Recipe.model_fields}
+        for pair in pairs:
+            key, equals, text = pair.partition("=")
+            if not equals:
+                raise UserError(f"An override is written key=value. Received: {pair!r}.")
+            _assign(changed, key.strip(), _parse(text.strip()))
+        for key, value in values.items():
+            if isinstance(value, dict):
+                for leaf, inner in value.items():
+                    _assign(changed, f"{key}.{leaf}", inner)
+            else:
+                _assign(changed, key, value)
+        return validate(changed)
+
+    def diff(self) -> dict[str, Any]:
+        """The fields that are not at their default, in the order of the class."""
+        return {key: value for key, value in self.model_dump(mode="json").items()
+                if key in ("model", "data") or value != _default(key)}
+
+    def __str__(self) -> str:
+        return "\n".join(f"{key:16}{value}" for key, value in self.diff().items())
+
+
+def validate(fields: dict[str, Any]) -> Recipe:
+    """A Recipe from plain fields, with pydantic's complaint told in one line."""
+    try:
+        return Recipe.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"][:1]) or "recipe"
+        if first["type"] == "extra_forbidden":
+            raise UserError(f"Unknown recipe key {key!r}. {nearest(key, Recipe.model_fields)}") from None
+        if first["type"] == "missing":
+            raise UserError(f"A recipe needs the key {key!r}.") from None
+        raise UserError(f"{key}: {first['msg'][:1].lower()}{first['msg'][1:]}. "
+                        f"Received: {first['input']!r} ({type(first['input']).__name__}).") from None
+
+
+def names() -> list[str]:
+    """The recipes that come with the package, in alphabetical order."""
+    return sorted(path.stem for path in RECIPES.glob("*.py") if path.stem != "__init__")
+
+
+def shipped() -> Iterator[tuple[Recipe, str]]:
+    """Every recipe of the package with the first line of its file."""
+    for name in names():
+        yield load(name), _headline(RECIPES / f"{name}.py")
+
+
+def load(recipe: "Recipe | str | Path") -> Recipe:
+    """A recipe by name, by path to a Python file that sets `recipe`, or by a run's recipe.json.
+
+    Raises:
+        UserError: if there is no such recipe, or the file does not hold one.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    path = Path(recipe)
+    if path.suffix not in (".py", ".json"):
+        if str(recipe) not in names():
+            raise UserError(f"Unknown recipe {str(recipe)!r}. {nearest(str(recipe), names())}")
+        path = RECIPES / f"{recipe}.py"
+    if not path.is_file():
+        raise UserError(f"There is no recipe file {path}.")
+    if path.suffix == ".json":
+        return _from_json(path)
+    try:
+        found = runpy.run_path(str(path)).get("recipe")
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+    except (SyntaxError, ImportError, NameError) as error:
+        raise UserError(f"{path} is not a recipe that Python can read: {error}.") from None
+    if not isinstance(found, Recipe):
+        raise UserError(f"{path} must set `recipe = Recipe(...)`. Received: {type(found).__name__}.")
+    return found.model_copy(update={"name": found.name or path.stem})
+
+
+def _from_json(path: Path) -> Recipe:
+    try:
+        return Recipe.model_validate_json(path.read_text())
+    except ValidationError as error:
+        raise UserError(f"{path} does not hold a recipe: {error.errors()[0]['msg']}.") from None
+
+
+def _headline(path: Path) -> str:
+    return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+
+
+def _default(key: str) -> Any:
+    default = Recipe.model_fields[key].get_default()
+    return list(default) if isinstance(default, tuple) else default
+
+
+def _parse(text: str) -> Any:
+    """A Python literal if it reads as one, with JSON's spelling of three words; else the text itself."""
+    try:
+        return {"true": True, "false": False, "null": None}.get(text, ast.literal_eval(text))
+    except (ValueError, SyntaxError):
+        return {"true": True, "false": False, "null": None}.get(text, text)
+
+
+def _assign(fields: dict[str, Any], key: str, value: Any) -> None:
+    head, dot, leaf = key.partition(".")
+    if head not in Recipe.model_fields:
+        raise UserError(f"Unknown recipe key {head!r}. {nearest(head, Recipe.model_fields)}")
+    if not dot:
+        fields[head] = value
+        return
+    if not isinstance(fields[head], dict):
+        raise UserError(f"{head} has no parts, so {key!r} cannot be set. Write {head}=VALUE.")
+    old = fields[head].get(leaf)
+    fits = (old is None or value is None or type(value) is type(old)
+            or (isinstance(old, float) and type(value) is int))
+    if not fits:
+        raise UserError(f"{key} is a {type(old).__name__} ({old!r}). Received: {value!r} ({type(value).__name__}).")
+    fields[head] = {**fields[head], leaf: value}

@@ -1,0 +1,174 @@
+"""A run is a folder: the names of its files, how they are written, and how the run is loaded back."""
+
+import json
+import os
+import platform
+import secrets
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from kerasdl.errors import UserError
+from kerasdl.recipe import Recipe
+from kerasdl.recipe import load as load_recipe
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained recipe on disk.
+
+    Files: recipe.json (exactly what ran), data.json (class names, shapes and columns, what predict needs), result.json (the numbers; absent
+    while the run is not finished), metrics.csv (a row an epoch), tensorboard/, checkpoint/, model.keras and
+    report.html.
+    """
+
+    path: Path
+
+    @classmethod
+    def create(cls, recipe: Recipe, workdir: str | Path | None = None) -> "Run":
+        """A new folder, runs/<recipe>/<time>-<id>/ or `workdir`, which holds recipe.json.
+
+        Raises:
+            UserError: if `workdir` already holds a run, or cannot be written.
+        """
+        if workdir is None:
+            stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+            path = Path("runs") / (recipe.name or recipe.model) / stamp
+        else:
+            path = Path(workdir)
+        if (path / "recipe.json").exists():
+            raise UserError(f"{path} already holds a run. Choose another --workdir, or remove it.")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            write_text(path / "recipe.json", recipe.model_dump_json(indent=2) + "\n")
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror}. Choose another --workdir.") from None
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: "str | Path | Run") -> "Run":
+        """The run in a folder.
+
+        Raises:
+            UserError: if the folder is not a run's.
+        """
+        run = path if isinstance(path, Run) else cls(Path(path))
+        if not run.path.is_dir():
+            raise UserError(f"There is no run folder {run.path}. Make one with: kerasdl train RECIPE")
+        if not (run.path / "recipe.json").is_file():
+            raise UserError(f"{run.path} is not a run: it has no recipe.json.")
+        return run
+
+    @property
+    def recipe(self) -> Recipe:
+        return load_recipe(self.path / "recipe.json")
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What was measured. Raises UserError while the run is not finished."""
+        file = self.path / "result.json"
+        if not file.is_file():
+            raise UserError(f"{self.path} has no result.json: the run did not finish.")
+        return json.loads(file.read_text())
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the model expects: {"shape", "classes"} and, for CSV rows, "columns"."""
+        return json.loads(self._need("data.json").read_text())
+
+    @property
+    def metrics(self):
+        """metrics.csv as a pandas DataFrame, a row an epoch."""
+        import pandas
+
+        return pandas.read_csv(self._need("metrics.csv"))
+
+    def model(self):
+        """The trained keras.Model: raw examples in, logits out."""
+        import keras
+
+        return keras.saving.load_model(self._need("model.keras"), compile=False)
+
+    def _need(self, name: str) -> Path:
+        file = self.path / name
+        if not file.is_file():
+            raise UserError(f"{self.path} has no {name}: the run did not get that far. Train it again.")
+        return file
+
+
+def load(path: str | Path | Run) -> Run:
+    """The run in a folder: `kerasdl.load("runs/vit_digits/...").model()`. See Run.open."""
+    return Run.open(path)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A file name to write to; it becomes `path` only once the block has ended well.
+
+    The suffix stays in place because Keras chooses the format by it.
+    """
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        yield partial
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with whole(path) as partial:
+        partial.write_text(text)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all. NaN, which JSON does not have, is refused."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def environment(**facts: Any) -> dict[str, Any]:
+    """Versions and machine, for result.json; `facts` adds what only the caller knows (device, strategy)."""
+    packages = ("kerasdl", "keras", "tensorflow", "tensorflow-datasets", "jax", "numpy")
+    versions = {name: _version(name) for name in packages}
+    return {
+        "python": platform.python_version(),
+        **{name: version for name, version in versions.items() if version},
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "git": _git(),
+        **facts,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _git() -> str | None:
+    """The commit of the source tree that kerasdl runs from; None when it was installed from a wheel."""
+    here = Path(__file__).parent
+    if not (here.parent / ".git").exists():
+        return None
+    try:
+        command = ["git", "-C", str(here), "describe", "--always", "--dirty"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None

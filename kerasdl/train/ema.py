@@ -1,0 +1,49 @@
+"""The averaged model: an exponential moving average of every weight, batch-norm statistics included.
+
+Keras' `use_ema` averages trainable variables only, and so pairs averaged kernels with the statistics of the last ones. And it
+is made of optimizer slots that callbacks swap in and out; here the average is an ordinary network of its own.
+"""
+
+import keras
+from keras import ops
+
+
+def copy(network: keras.Model) -> keras.Model:
+    """The same architecture with weights of its own, equal to the network's now."""
+    twin = keras.models.clone_model(network)
+    twin.set_weights(network.get_weights())
+    return twin
+
+
+class Averager:
+    """Moves `average`'s weights towards `network`'s after each step. A plain object, so that Keras does not track it."""
+
+    def __init__(self, network: keras.Model, average: keras.Model, decay: float):
+        self.decay = decay
+        pairs = zip(average.variables, network.variables, strict=True)
+        self.pairs = [(slow, fast) for slow, fast in pairs if "float" in slow.dtype]
+
+    def update(self, step) -> None:
+        """One step; the first ones weigh more, min(decay, (1 + step) / (10 + step)), or the start would linger."""
+        step = ops.cast(step, "float32")
+        share = 1 - ops.minimum(self.decay, (1 + step) / (10 + step))
+        for slow, fast in self.pairs:
+            slow.assign(slow + share * (ops.convert_to_tensor(fast) - slow))
+
+
+class Averaging(keras.Model):
+    """A functional network that updates its average inside the compiled training step."""
+
+    averager: Averager
+
+    def train_step(self, data):
+        logs = super().train_step(data)
+        self.averager.update(self.optimizer.iterations)
+        return logs
+
+
+def averaging(network: keras.Model, average: keras.Model, decay: float) -> keras.Model:
+    """The network, sharing its weights, as one whose every training step also moves `average`."""
+    model = Averaging(network.inputs, network.outputs, name=network.name)
+    model.averager = Averager(network, average, decay)
+    return model

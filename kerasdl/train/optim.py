@@ -1,0 +1,89 @@
+"""Optimizers, learning-rate schedules and durations, from the words of a recipe."""
+
+import re
+
+import keras
+from keras import ops
+from keras.optimizers import schedules
+
+from kerasdl.errors import UserError
+from kerasdl.recipe import Recipe
+
+
+def duration(length: int | str, steps: int, total: int) -> int:
+    """Steps in a duration: "5%" of the `total`, "3 epochs" of `steps` each, or a plain number of steps.
+
+    Raises:
+        UserError: if it cannot be read, or is longer than the run.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%|epochs?|steps?)?\s*", str(length))
+    if not found:
+        raise UserError(f"A duration is written '5%', '3 epochs' or 1000. Received: {length!r}.")
+    number, unit = float(found[1]), found[2] or "steps"
+    count = round(number * {"%": total / 100, "e": steps, "s": 1}[unit[0]])
+    if count > total:
+        raise UserError(f"The duration {length!r} is {count} steps; the run has {total}.")
+    return count
+
+
+def schedule(recipe: Recipe, steps: int) -> schedules.LearningRateSchedule:
+    """The learning rate of each step of a run with `steps` steps an epoch.
+
+    "constant" stays at lr; "cosine" falls to 0 (Loshchilov & Hutter, 2017); "onecycle" starts at lr / 25, rises for the
+    warm-up (30 % of the run unless the recipe says otherwise) and falls to 0 (Smith & Topin, 2018); "step" divides by
+    10 after a half and after three quarters of the run (He et al., 2015). All but onecycle warm up from 0.
+    """
+    total = steps * recipe.epochs
+    warmup = duration(recipe.warmup, steps, total)
+    if recipe.schedule == "step":
+        return StepDecay(recipe.lr, total, warmup)
+    if recipe.schedule == "onecycle":
+        warmup = warmup or duration("30%", steps, total)
+    start = recipe.lr / 25 if recipe.schedule == "onecycle" else 0.0
+    floor = 1.0 if recipe.schedule == "constant" else 0.0
+    rise = {"warmup_target": recipe.lr, "warmup_steps": warmup} if warmup else {}
+    return schedules.CosineDecay(start if warmup else recipe.lr, max(total - warmup, 1), alpha=floor, **rise)
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+class StepDecay(schedules.LearningRateSchedule):
+    """Linear warm-up to `peak`, then a tenth of it after half of `total` steps and a hundredth after three quarters."""
+
+    def __init__(self, peak, total, warmup=0):
+        self.peak, self.total, self.warmup = peak, total, warmup
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        drops = ops.cast(step >= self.total / 2, "float32") + ops.cast(step >= self.total * 3 / 4, "float32")
+        rise = ops.minimum(1.0, step / self.warmup) if self.warmup else 1.0
+        return self.peak * rise * ops.power(0.1, drops)
+
+    def get_config(self):
+        return {"peak": self.peak, "total": self.total, "warmup": self.warmup}
+
+
+def optimizer(recipe: Recipe, model: keras.Model, steps: int) -> keras.optimizers.Optimizer:
+    """The recipe's optimizer for this model; weight decay is decoupled and falls on kernels only.
+
+    Biases, normalisation scales, position embeddings and class tokens do not decay. Muon (Jordan et al., 2024) is for
+    the kernels of hidden dense layers; Keras gives everything else to AdamW.
+    """
+    rate = schedule(recipe, steps)
+    decay = recipe.weight_decay or None
+    if recipe.optimizer == "sgd":
+        made = keras.optimizers.SGD(rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=decay)
+    elif recipe.optimizer == "lion":
+        made = keras.optimizers.Lion(rate, weight_decay=decay)
+    elif recipe.optimizer == "muon":
+        made = keras.optimizers.Muon(rate, momentum=recipe.momentum, weight_decay=decay, adam_weight_decay=decay,
+                                     exclude_layers=["logits"])
+    else:
+        made = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
+    if decay:
+        made.exclude_from_weight_decay([v for v in model.trainable_variables if not is_kernel(v)])
+    return made
+
+
+def is_kernel(variable: keras.Variable) -> bool:
+    """Whether weight decay applies: the matrices and filters of dense, attention and convolution layers."""
+    return variable.name == "kernel"

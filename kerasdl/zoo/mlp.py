@@ -1,0 +1,34 @@
+"""Multilayer perceptron: Dense and ReLU, with dropout after each hidden layer (Srivastava et al. 2014)."""
+
+import keras
+from keras import layers
+
+from kerasdl.zoo.blocks import choose, dropout, entrance, head
+
+SIZES = {"mu": (16,), "512": (512,), "512-512": (512, 512)}  # widths of the hidden layers
+PARAMETERS = {"mu": 12_730, "512": 407_050, "512-512": 669_706}  # trainable, 28x28x1 -> 10
+
+
+def build(
+    image_shape, classes: int, *, size: str = "512-512", drop: float = 0.0, name: str = "mlp"
+) -> keras.Model:
+    """Images (B, H, W, C) 0..255, or rows (B, columns), -> float32 logits (B, classes).
+
+    Args:
+        image_shape: (height, width, channels), or the number of columns of a table.
+        classes: number of classes, or of outputs in a regression.
+        size: a key of SIZES.
+        drop: dropout rate after each hidden layer.
+        name: name of the model.
+
+    Raises:
+        ValueError: a shape that is neither, or an unknown size.
+    """
+    widths = choose(SIZES, size)
+    inputs, x = entrance(image_shape, rows=True)
+    x = layers.Flatten(name="flatten")(x)  # (B, H*W*C)
+    for i, width in enumerate(widths[:-1], 1):
+        x = layers.Dense(width, activation="relu", kernel_initializer="he_normal", name=f"hidden{i}")(x)
+        x = dropout(x, drop, f"hidden{i}_drop")
+    x = layers.Dense(widths[-1], activation="relu", kernel_initializer="he_normal", name="features")(x)
+    return keras.Model(inputs, head(x, classes, drop), name=name)

@@ -1,0 +1,280 @@
+"""Every model of the zoo does what every model must (zoo_harness.py), on TensorFlow and on JAX; then each one's own promises."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import zoo_harness as harness
+
+from kerasdl import zoo
+from kerasdl.zoo import blocks, cnn, linear, mlp, resnet, vit
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def jax_report(tmp_path_factory):
+    """What a JAX process, which imported only kerasdl, saw: it loads what this one saved, then runs all checks."""
+    folder = tmp_path_factory.mktemp("jax")
+    for name in zoo.MODELS:
+        model = harness.randomise(harness.make(name, **harness.REGULARISED.get(name, {})))
+        model.save(folder / f"{name}.keras")
+        np.save(folder / f"{name}.npy", harness.logits(model, harness.pictures()))
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, harness.__file__, folder], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "report.json").read_text())
+
+
+@pytest.mark.parametrize("check", harness.CHECKS)
+@pytest.mark.parametrize("name", zoo.MODELS)
+def test_on_tensorflow(name, check):
+    harness.CHECKS[check](name)
+
+
+@pytest.mark.parametrize("check", ["loads_elsewhere", *harness.CHECKS])
+@pytest.mark.parametrize("name", zoo.MODELS)
+def test_on_jax(name, check, jax_report):
+    assert jax_report["backend"] == "jax"
+    assert jax_report[name][check] is None, jax_report[name][check]
+
+
+def test_zoo_needs_no_keras_until_a_model_and_no_tensorflow_ever(jax_report):
+    assert jax_report["light"]
+    assert not jax_report["tensorflow"]
+
+
+def test_table_of_contents_is_the_folder():
+    files = {file.stem for file in Path(zoo.__file__).parent.glob("*.py")}
+    assert set(zoo.MODELS) == files - {"__init__", "blocks"}
+    assert set(harness.ARGS) == set(zoo.MODELS)
+
+
+def outline(build, *args, **kwargs):
+    """A model with shapes and no numbers, so that counting 304 million weights takes no memory."""
+    with keras.StatelessScope(initialize_variables=False):
+        return build(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "module, shape, classes",
+    [(linear, (28, 28, 1), 10), (mlp, (28, 28, 1), 10), (cnn, (28, 28, 1), 10), (resnet, None, None), (vit, (224, 224, 3), 1000)],
+    ids=zoo.MODELS,
+)
+def test_parameters_are_as_the_file_says(module, shape, classes):
+    counts = {}
+    sizes = [{"size": size} for size in module.SIZES] if hasattr(module, "SIZES") else [{}]
+    try:
+        for size in sizes:
+            if module is resnet:
+                large = module.SIZES[size["size"]][0] == "imagenet"
+                shape, classes = ((224, 224, 3), 1000) if large else ((32, 32, 3), 10)
+            model = outline(module.build, shape, classes, **size)
+            counts[size.get("size")] = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    finally:
+        keras.utils.clear_session()  # forgets the weights which never got numbers
+    assert counts == (module.PARAMETERS if isinstance(module.PARAMETERS, dict) else {None: module.PARAMETERS})
+
+
+def test_parameters_are_the_papers():
+    """Not what this code counts, but what others report: a wrong count must not be mended in both places at once."""
+    assert (resnet.PARAMETERS["18"], resnet.PARAMETERS["50"]) == (11_689_512, 25_557_032)
+    assert (resnet.PARAMETERS["20"], resnet.PARAMETERS["56"]) == (269_722, 853_018)
+    vits = [vit.PARAMETERS[size] for size in ("Ti", "S", "B", "L")]
+    assert vits == [5_717_416, 22_050_664, 86_567_656, 304_326_632]
+    assert mlp.PARAMETERS["512"] == 407_050
+    assert cnn.PARAMETERS["textbook"] == 34_826
+
+
+@pytest.mark.parametrize(
+    "name, shape, args",
+    [
+        ("cnn", (28, 28, 1), {"size": "textbook", "drop": 0.5}),
+        ("cnn", (32, 32, 3), {"size": "textbook"}),
+        ("cnn", (10, 10, 1), {"size": "textbook"}),
+        ("cnn", (28, 28, 1), {"size": "S"}),
+        ("cnn", (8, 8, 1), {"size": "S"}),
+        ("cnn", (33, 21, 3), {"size": "S", "drop": 0.2}),
+        ("resnet", (28, 28, 1), {"size": "8", "stem_stride": 2}),
+        ("resnet", (33, 21, 3), {"size": "mu"}),
+        ("resnet", (64, 48, 3), {"size": "18"}),
+        ("vit", (28, 28, 1), {"size": "XS", "patch": 7, "pool": "mean"}),
+        ("vit", (8, 12, 3), {"size": "mu", "patch": 4}),
+        ("mlp", (28, 28, 1), {}),
+    ],
+)
+def test_other_sizes_and_shapes(name, shape, args):
+    out = harness.logits(zoo.build(name, shape, 3, **args), harness.pictures(2, shape))
+    assert out.shape == (2, 3) and np.isfinite(out).all()
+
+
+@pytest.mark.parametrize("stride, side", [(None, 32), (2, 16)])
+def test_stem_stride_shrinks_the_stages(stride, side):
+    model = outline(resnet.build, (32, 32, 3), 10, size="mu", stem_stride=stride)
+    keras.utils.clear_session()
+    assert model.get_layer("stage1_block1_relu").output.shape[1:3] == (side, side)
+
+
+@pytest.mark.parametrize("stride_in, conv1, conv2", [("3x3", 16, 8), ("1x1", 8, 8)])
+def test_bottleneck_halves_where_it_is_told(stride_in, conv1, conv2):
+    model = outline(resnet.build, (64, 64, 3), 10, size="50", stride_in=stride_in)
+    keras.utils.clear_session()
+    sides = [model.get_layer(f"stage2_block1_conv{i}").output.shape[1] for i in (1, 2)]
+    assert sides == [conv1, conv2]
+
+
+def test_shortcut_keeps_pixels_and_adds_empty_channels():
+    x = harness.pictures(2, (6, 4, 3)).astype("float32")
+    out = np.asarray(resnet.PadShortcut(5, 2)(x))
+    np.testing.assert_array_equal(out[..., :3], x[:, ::2, ::2])
+    assert out.shape == (2, 3, 2, 5) and not out[..., 3:].any()
+
+
+# A user's mistakes
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: zoo.build("vti", (8, 8, 1), 2), ["'vti'", "'vit'"]),
+        (lambda: zoo.build("vit", (8, 8, 1), 2, depht=3, patch=4), ["'depht'"]),
+        (lambda: zoo.build("vit", (8, 8, 1), 2, ptach=4), ["'ptach'", "'patch'"]),
+        (lambda: zoo.build("linear", (8, 8, 1), 2, nmae="x"), ["argument of linear"]),
+        (lambda: vit.build((8, 8, 1), 2, size="ti", patch=4), ["'ti'", "'Ti'"]),
+        (lambda: resnet.build((8, 8, 1), 2, size=20), ["20", "'20'"]),
+        (lambda: vit.build((30, 28, 1), 2, patch=7), ["patch=7", "(30, 28, 1)", "28 or 35"]),
+        (lambda: vit.build((8, 8, 1), 2, patch=16), ["patch=16", "near 8 is 16"]),
+        (lambda: vit.build((8, 8, 1), 2, patch=4, pool="max"), ["'token'", "'mean'", "'max'"]),
+        (lambda: vit.resize(mlp.build((8, 8, 1), 2), (16, 16, 1)), ["vit.build", "'mlp'"]),
+        (lambda: resnet.build((8, 8, 1), 2, stride_in="1x1"), ["stride_in", "'20'"]),
+        (lambda: cnn.build((9, 12, 1), 2, size="textbook"), ["10x10", "9x12"]),
+        (lambda: cnn.build(12, 2), ["linear or mlp", "12"]),
+        (lambda: resnet.build(12, 2), ["linear or mlp", "12"]),
+        (lambda: vit.build(12, 2), ["linear or mlp", "12"]),
+        (lambda: mlp.build((28, 28), 2), ["(28, 28)", "number of columns"]),
+        (lambda: linear.build(0, 2), ["number of columns", "0"]),
+        (lambda: zoo.features(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])), ["features"]),
+    ],
+)
+def test_mistakes_are_named(call, words):
+    with pytest.raises(ValueError) as caught:
+        call()
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+# Rows
+
+
+@pytest.mark.parametrize("build", [linear.build, lambda *a: mlp.build(*a, size="mu")], ids=["linear", "mlp"])
+def test_rows_are_scaled_by_what_adapt_saw(build, tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal([3, -200, 0], [1, 50, 0.01], (64, 3)).astype("float32")
+    model = build(3, 2)
+    scale = model.get_layer("scale")
+    np.testing.assert_allclose(np.asarray(scale(x)), x)
+    scale.adapt(x)
+    np.testing.assert_allclose(np.asarray(scale(x)), (x - x.mean(0)) / x.std(0), atol=1e-3)
+
+    model.save(tmp_path / "rows.keras")
+    np.testing.assert_array_equal(
+        harness.logits(keras.saving.load_model(tmp_path / "rows.keras"), x), harness.logits(model, x)
+    )
+
+
+def test_regression_reaches_the_closed_form():
+    rng = np.random.default_rng(0)
+    x = rng.normal([5, -2, 100], [2, 1, 30], (256, 3)).astype("float32")
+    y = (x @ [[1.0, 0.2], [-3.0, 0.0], [0.05, 0.1]] + [4.0, -1.0] + rng.normal(0, 0.3, (256, 2))).astype("float32")
+
+    model = linear.build(3, 2)
+    model.get_layer("scale").adapt(x)
+    model.compile(keras.optimizers.SGD(0.2), "mse", jit_compile=False)
+    model.fit(x, y, batch_size=256, epochs=100, verbose=0)
+
+    kernel, bias = linear.least_squares((x - x.mean(0)) / x.std(0), y)
+    np.testing.assert_allclose(np.asarray(model.get_layer("logits").kernel), kernel, atol=1e-3)
+    np.testing.assert_allclose(np.asarray(model.get_layer("logits").bias), bias, atol=1e-3)
+    np.testing.assert_allclose(harness.logits(model, x), ((x - x.mean(0)) / x.std(0)) @ kernel + bias, atol=1e-3)
+
+
+def test_least_squares_leaves_nothing_to_gain():
+    """At the optimum the residual is orthogonal to every column and to the constant."""
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(50, 4)), rng.normal(size=50)
+    kernel, bias = linear.least_squares(x, y)
+    assert kernel.shape == (4, 1) and bias.shape == (1,)
+    residual = y - (x @ kernel + bias)[:, 0]
+    np.testing.assert_allclose(np.column_stack([x, np.ones(50)]).T @ residual, 0, atol=1e-10)
+
+
+# ViT
+
+
+def test_gelu_is_the_exact_one():
+    x = np.linspace(-6, 6, 101).astype("float32")
+    np.testing.assert_allclose(vit.gelu_erf(x), keras.activations.gelu(x, approximate=False), atol=1e-6)
+
+
+def test_drop_path_drops_whole_samples_and_keeps_the_mean():
+    keras.utils.set_random_seed(1)
+    layer = blocks.DropPath(0.25)
+    x = np.ones((2000, 3, 2), "float32")
+    np.testing.assert_array_equal(layer(x, training=False), x)
+    out = np.asarray(layer(x, training=True)).reshape(2000, -1)
+    assert (out == out[:, :1]).all()
+    np.testing.assert_allclose(np.unique(out), [0, 4 / 3], rtol=1e-6)
+    assert abs(out.mean() - 1) < 0.05
+    assert (np.asarray(layer(x, training=True)).reshape(2000, -1) != out).any()
+
+
+def test_drop_path_grows_with_depth():
+    model = outline(vit.build, (8, 8, 1), 2, size="XS", patch=4, drop_path=0.1)
+    keras.utils.clear_session()
+    rates = {layer.name: layer.rate for layer in model.layers if isinstance(layer, blocks.DropPath)}
+    assert "block1_path1" not in rates
+    np.testing.assert_allclose([rates[f"block{i}_path2"] for i in range(2, 7)], [0.02, 0.04, 0.06, 0.08, 0.1])
+
+
+@pytest.mark.parametrize("pool", ["token", "mean"])
+def test_resize_changes_nothing_but_positions(pool):
+    model = harness.randomise(harness.make("vit", pool=pool, drop=0.1, drop_path=0.1), spread=0.5)
+    new = vit.resize(model, (16, 12, 1))
+    assert np.isfinite(harness.logits(new, harness.pictures(2, (16, 12, 1)))).all()
+    assert [layer.name for layer in new.layers] == [layer.name for layer in model.layers]
+    for layer in model.layers:
+        if layer.name != "position":
+            for old, now in zip(layer.get_weights(), new.get_layer(layer.name).get_weights(), strict=True):
+                np.testing.assert_array_equal(old, now)
+    tokens = 1 if pool == "token" else 0
+    old, now = (np.asarray(m.get_layer("position").table) for m in (model, new))
+    assert now.shape == (1, tokens + 4 * 3, 32)
+    np.testing.assert_array_equal(now[:, :tokens], old[:, :tokens])
+
+    same = vit.resize(model, harness.SHAPE)
+    np.testing.assert_allclose(
+        harness.logits(same, harness.pictures()), harness.logits(model, harness.pictures()), atol=1e-5
+    )
+
+
+def test_resized_positions_follow_the_picture():
+    """Embeddings that grow to the right still do, and only to the right, on a wider and lower grid."""
+    model = vit.build((24, 16, 1), 2, size="mu", patch=4, pool="mean")  # 6 x 4 patches
+    table = np.broadcast_to(np.arange(4.0)[None, :, None], (6, 4, 32))
+    model.get_layer("position").table.assign(table.reshape(1, 24, 32))
+    now = np.asarray(vit.resize(model, (12, 32, 1)).get_layer("position").table).reshape(3, 8, 32)
+    np.testing.assert_allclose(now, np.broadcast_to(now[:1, :, :1], now.shape), atol=1e-5)
+    assert (np.diff(now[0, :, 0]) > 0).all()
+    np.testing.assert_allclose(now[0, :, 0].mean(), 1.5, atol=1e-5)

@@ -1,0 +1,203 @@
+"""What every model of the zoo must do, whatever the backend. CHECKS maps a name to a function of a model's name.
+
+test_zoo.py runs them on TensorFlow, in its own process. Run as a script, with KERAS_BACKEND=jax and a folder of models
+that test_zoo.py saved, this file runs them all on JAX and writes what happened to report.json.
+"""
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import numpy as np
+
+SHAPE = (8, 8, 1)
+CLASSES = 10
+ARGS = {
+    "linear": {},
+    "mlp": {"size": "mu"},
+    "cnn": {"size": "mu"},
+    "resnet": {"size": "mu"},
+    "vit": {"size": "mu", "patch": 4},
+}
+REGULARISED = {"mlp": {"drop": 0.5}, "vit": {"drop": 0.1, "drop_path": 0.5}}
+
+
+def make(name, **args):
+    from kerasdl import zoo
+
+    return zoo.build(name, SHAPE, CLASSES, **ARGS[name], **args)
+
+
+def pictures(n=8, shape=SHAPE, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, *shape)).astype("uint8")
+
+
+def randomise(model, seed=0, spread=0.1):
+    """Moves every weight and statistic away from where it starts, so that none can be lost unnoticed."""
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        noise = spread * rng.standard_normal(weight.shape)
+        weight.assign(np.abs(1 + noise) if weight.path.endswith("variance") else np.asarray(weight) + noise)
+    return model
+
+
+def logits(model, x):
+    import keras
+
+    return keras.ops.convert_to_numpy(model(x, training=False))
+
+
+def gradients(model, x, y):
+    """{path: gradient} of the cross entropy in training mode, for every trainable weight."""
+    import keras
+
+    def loss(out):
+        return keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y, out, from_logits=True))
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            value = loss(model(x, training=True))
+        found = tape.gradient(value, [w.value for w in model.trainable_weights])
+    else:
+        import jax
+
+        def value_of(trainable):
+            out, _ = model.stateless_call(trainable, [v.value for v in model.non_trainable_variables], x, training=True)
+            return loss(out)
+
+        found = jax.jit(jax.grad(value_of))([v.value for v in model.trainable_variables])
+    paths = [w.path for w in model.trainable_weights]
+    return {path: None if g is None else np.asarray(g) for path, g in zip(paths, found, strict=True)}
+
+
+def check_shape(name):
+    """Pixels as bytes or floats give the same float32 logits; "features" is what the head reads."""
+    from kerasdl import zoo
+
+    model, x = make(name), pictures()
+    out = logits(model, x)
+    assert out.shape == (8, CLASSES) and out.dtype == "float32"
+    np.testing.assert_array_equal(out, logits(model, x.astype("float32")))
+    assert model.layers[1].name == "scale"
+
+    cut = zoo.features(model)
+    assert len(cut.output.shape) == 2
+    head = model.get_layer("logits")
+    np.testing.assert_allclose(logits(cut, x) @ np.asarray(head.kernel) + np.asarray(head.bias), out, atol=1e-5)
+
+
+def check_gradient(name):
+    """Every weight learns."""
+    import keras
+
+    keras.utils.set_random_seed(1)
+    found = gradients(make(name), pictures(), np.arange(8) % CLASSES)
+    for path, gradient in found.items():
+        assert gradient is not None and np.isfinite(gradient).all(), path
+        # Softmax does not see what is added to all keys alike, so an attention's key bias has no gradient in any ViT.
+        assert np.abs(gradient).max() > 1e-8 or path.endswith("attn/key/bias"), path
+    assert found
+
+
+def check_save(name, folder="."):
+    """A .keras file gives back the same logits, bit for bit, and the same layer names."""
+    import keras
+
+    model = randomise(make(name, **REGULARISED.get(name, {})))
+    path = Path(folder, f"saved_{name}.keras")
+    model.save(path)
+    loaded = keras.saving.load_model(path)
+    assert [layer.name for layer in loaded.layers] == [layer.name for layer in model.layers]
+    np.testing.assert_array_equal(logits(loaded, pictures()), logits(model, pictures()))
+
+
+def check_precision(name, folder="."):
+    """Under mixed precision the logits are float32, and a file remembers the precision. The policy stays as it was."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = make(name)
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert model.output.dtype == "float32"
+    assert model.get_layer("features").compute_dtype == "bfloat16"
+    assert logits(model, pictures()).dtype == "float32"
+
+    path = Path(folder, f"mixed_{name}.keras")
+    model.save(path)
+    loaded = keras.saving.load_model(path)
+    assert [layer.compute_dtype for layer in loaded.layers] == [layer.compute_dtype for layer in model.layers]
+
+
+def check_memorise(name):
+    """Two epochs on eight examples reach 100 %."""
+    import keras
+
+    keras.utils.set_random_seed(1)
+    x, y = pictures(), np.arange(8)
+    model = make(name)
+    # TensorFlow would compile with XLA, which takes longer than the training.
+    jit = keras.backend.backend() == "jax"
+    model.compile(
+        keras.optimizers.Adam(3e-3),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=jit,
+    )
+    model.fit(np.tile(x, (40, 1, 1, 1)), np.tile(y, 40), batch_size=8, epochs=2, shuffle=False, verbose=0)
+    assert (logits(model, x).argmax(-1) == y).all()
+
+
+CHECKS = {
+    "shape": check_shape,
+    "gradient": check_gradient,
+    "save": check_save,
+    "precision": check_precision,
+    "memorise": check_memorise,
+}
+
+
+def attempt(check, *args):
+    """None, or what went wrong."""
+    try:
+        check(*args)
+    except Exception:
+        return traceback.format_exc()
+
+
+def check_loads_elsewhere(name):
+    """A file written on another backend by another process gives the same logits here."""
+    import keras
+
+    model = keras.saving.load_model(f"{name}.keras")
+    theirs = np.load(f"{name}.npy")
+    np.testing.assert_allclose(logits(model, pictures()), theirs, rtol=1e-4, atol=1e-4)
+
+
+def main(folder):
+    import kerasdl
+
+    os.chdir(folder)
+    light = "keras" not in sys.modules
+    names = kerasdl.zoo.MODELS
+    light = light and "keras" not in sys.modules
+    kerasdl.zoo.register()
+    report = {name: {"loads_elsewhere": attempt(check_loads_elsewhere, name)} for name in names}
+    for name in names:
+        report[name] |= {key: attempt(check, name) for key, check in CHECKS.items()}
+
+    import keras
+
+    report |= {"light": light, "backend": keras.backend.backend(), "tensorflow": "tensorflow" in sys.modules}
+    Path("report.json").write_text(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
