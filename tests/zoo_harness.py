@@ -44,9 +44,15 @@ def randomise(model, seed=0, spread=0.1):
 
 
 def logits(model, x):
+    """What the model says at inference. JAX would compile each operation by itself, so there the whole is compiled."""
     import keras
 
-    return keras.ops.convert_to_numpy(model(x, training=False))
+    if keras.backend.backend() == "tensorflow":
+        return model(x, training=False).numpy()
+    import jax
+
+    call = jax.jit(lambda *state: model.stateless_call(*state, x, training=False)[0])
+    return np.asarray(call(*([v.value for v in vs] for vs in (model.trainable_variables, model.non_trainable_variables))))
 
 
 def gradients(model, x, y):

@@ -4,8 +4,8 @@
 - labels: (B, classes) floats, one-hot or any targets. Only `mixup` and `cutmix` change them.
 - seed: integers of shape (2,). The same seed gives the same batch, so a run can resume exactly.
 
-All of it compiles with XLA, to run on the device inside the train step. Keras' layers (3.15) draw from a hidden
-seed generator, and their rotations, shifts, MixUp, CutMix and RandAugment do not compile: hence these.
+All of it compiles with XLA, to run on the device inside the train step. Keras' layers (3.15) draw from a seed
+generator of their own, and RandomRotation, MixUp, CutMix, RandAugment and others do not compile: hence these.
 """
 
 import inspect
@@ -81,8 +81,8 @@ def cutmix(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, alpha: float =
     """Pastes a box of its neighbour into each image, and blends the labels by area (Yun et al., 2019).
 
     Args:
-        alpha: the share of its area that an image keeps ~ Beta(alpha, alpha), 0.01 to 100. It is larger where the
-            border cuts the box.
+        alpha: an image keeps a share ~ Beta(alpha, alpha) of its area, more where the border cuts the box;
+            0.01 to 100.
     """
     for_share, for_place = tf.unstack(_split(seed))
     side = tf.sqrt(1 - _beta(for_share, _batch(images), alpha))[:, None]  # (B, 1), in sides of the image
@@ -97,8 +97,8 @@ def randaugment(
 ) -> Batch:
     """Applies to each image `layers` operations drawn from `randaugment.OPERATIONS` (Cubuk et al., 2020).
 
-    Departures: the moves of all layers become one, after the tones, by nearest pixel, with grey 128 around the
-    image; solarize grows with the magnitude, as the others do. Floats are rounded to whole numbers.
+    Departures: the moves of all layers become one, after the tones, by nearest pixel, and grey 128 around it;
+    solarize grows with the magnitude, as the others do. Floats are rounded to whole numbers.
 
     Args:
         layers: operations an image, 1 to 10.
@@ -194,7 +194,7 @@ def _split(seed: tf.Tensor) -> tf.Tensor:
 
 
 def _beta(seed: tf.Tensor, batch: tf.Tensor | int, alpha: float) -> tf.Tensor:
-    """(B,) draws of Beta(alpha, alpha), by a table of quantiles: TensorFlow's gamma does not compile with XLA."""
+    """(B,) draws of Beta(alpha, alpha), by quantiles: TensorFlow's gamma draws do not compile with XLA."""
     quantiles = tf.constant(betaincinv(alpha, alpha, np.linspace(0, 1, 4097)), tf.float32)
     draw = _integers(seed, (batch,), 0, 2**24)
     cell, within = draw // 4096, tf.cast(draw % 4096, tf.float32) / 4096

@@ -1,0 +1,165 @@
+"""The `kerasdl` command: a short function a verb, heavy imports inside, one line and exit code 2 for a user's mistake."""
+
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from kerasdl.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="Train, look at and reproduce the models of kerasdl. Add --debug to see a traceback.")
+console = Console(highlight=False)
+
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="a recipe's name, a .py file or a run's recipe.json")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="epochs=3 model_args.size=mu")]
+RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="a run's folder")]
+
+
+@app.command("list")
+def list_recipes() -> None:
+    """The recipes that come with kerasdl."""
+    from kerasdl import recipe
+
+    table = Table("recipe", "model", "data", "what it is", box=None, header_style="bold")
+    for found, headline in recipe.shipped():
+        table.add_row(found.name, found.model, found.data, headline)
+    console.print(table)
+    console.print("\nSee one: kerasdl show NAME    Train one: kerasdl train NAME")
+
+
+@app.command()
+def show(recipe: RecipeName, overrides: Overrides = None) -> None:
+    """A recipe as its difference from the defaults."""
+    from kerasdl.recipe import load
+
+    found = load(recipe).override(*overrides or [])
+    console.print(str(found), markup=False, soft_wrap=True)
+    words = " ".join([recipe, *(overrides or [])])
+    console.print(f"\nTrain it: kerasdl train {words}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def train(recipe: RecipeName, overrides: Overrides = None,
+          workdir: Annotated[Path | None, typer.Option(help="the run's folder [runs/RECIPE/TIME-ID]")] = None,
+          report: Annotated[bool, typer.Option(help="write report.html at the end")] = True) -> None:
+    """Train a recipe: the run's folder gets the model, its numbers, curves and a report."""
+    from kerasdl.recipe import load
+
+    changed = load(recipe).override(*overrides or [])  # a typing mistake is told before TensorFlow is imported
+    with quiet():
+        from kerasdl.evaluate import report as write_report
+        from kerasdl.train.fit import train as fit
+    run = fit(changed, workdir=workdir)
+    for split in ("val", "test"):
+        print_scores(split, run.result[split])
+    if report:
+        console.print(f"report  {write_report(run)}", soft_wrap=True)
+    console.print(f"run     {run.path}\nnext    kerasdl predict {run.path} FILE...", soft_wrap=True)
+
+
+@app.command("eval")
+def evaluate_run(run: RunFolder,
+                 split: Annotated[str, typer.Option(help="train, val or test")] = "test",
+                 data: Annotated[str | None, typer.Option(help="other data: a name, csv:PATH or folder:PATH")] = None
+                 ) -> None:
+    """Loss and metrics of a run's model on one split."""
+    opened = open_run(run)
+    with quiet():
+        from kerasdl.evaluate import evaluate
+    print_scores(split, evaluate(opened, split, data=data))
+
+
+@app.command()
+def predict(run: RunFolder, files: Annotated[list[str], typer.Argument(metavar="FILE...", help="images, or one CSV")],
+            top: Annotated[int, typer.Option(help="how many classes to print", min=1)] = 3,
+            resize: Annotated[bool, typer.Option(help="bring images to the model's size")] = False) -> None:
+    """The most probable classes, with their probabilities, of images or of a CSV's rows."""
+    opened = open_run(run)
+    with quiet():
+        from kerasdl import evaluate
+    for name, answers in evaluate.predict(opened, files, resize=resize, top=top):
+        shown = "  ".join(f"{label} {value:.4f}" if label else f"{value:.6g}" for label, value in answers)
+        console.print(f"{name}  {shown}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def report(run: RunFolder) -> None:
+    """Write a run's report.html again."""
+    opened = open_run(run)
+    with quiet():
+        from kerasdl.evaluate import report as write_report
+    console.print(f"report  {write_report(opened)}", soft_wrap=True)
+
+
+@app.command()
+def doctor() -> None:
+    """Versions, devices, data folders, and what is wrong with any of them; exit code 1 if something is."""
+    with quiet():
+        from kerasdl import doctor as checks
+
+        facts, problems = checks.examine()
+    for name, value in facts.items():
+        console.print(f"{name:22}{value}", markup=False, soft_wrap=True)
+    for problem in problems:
+        console.print(f"wrong: {problem}", markup=False, soft_wrap=True, style="red")
+    console.print("" if problems else "Nothing is wrong.")
+    if problems:
+        raise typer.Exit(1)
+
+
+def open_run(path: str):
+    from kerasdl.run import Run
+
+    return Run.open(path)
+
+
+def print_scores(split: str, scores: dict[str, float]) -> None:
+    console.print(f"{split:8}" + "  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
+
+
+@contextmanager
+def quiet():
+    """Import TensorFlow without what its libraries write to stderr before Python can configure them."""
+    if DEBUG:
+        yield
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        import absl.logging
+        import tensorflow
+
+        absl.logging.set_verbosity("error")
+        tensorflow.config.list_physical_devices()
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
+
+
+DEBUG = "--debug" in sys.argv
+
+
+def main() -> None:
+    """The entry point. A UserError becomes one line and exit code 2; Ctrl-C exits with 130."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(arguments)
+    except UserError as error:
+        if DEBUG:
+            raise
+        print(f"kerasdl: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("kerasdl: stopped", file=sys.stderr)
+        sys.exit(130)
