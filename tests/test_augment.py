@@ -126,7 +126,8 @@ def test_mixup_draws_from_beta(alpha):
     assert share.min() >= 0 and share.max() <= 1
     assert share.mean() == pytest.approx(0.5, abs=0.01)
     assert share.var() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.03)
-    assert np.mean((share - 0.5) ** 4) == pytest.approx(3 / (16 * (2 * alpha + 1) * (2 * alpha + 3)), rel=0.05)
+    kurtosis = np.mean((share - 0.5) ** 4) / share.var() ** 2
+    assert kurtosis == pytest.approx(3 * (2 * alpha + 1) / (2 * alpha + 3), rel=0.05)
 
 
 def test_cutmix_labels_hold_the_area_pasted():
@@ -186,9 +187,9 @@ def test_autocontrast_stretches_and_equalize_flattens():
     assert (stretched.min(axis=(1, 2)) == 0).all() and (stretched.max(axis=(1, 2)) == 255).all()
     skewed = (np.linspace(0, 1, 64 * 64) ** 3 * 255).astype(np.uint8).reshape(1, 64, 64, 1)
     flat = operate("equalize", skewed, 0.3)
-    order = np.argsort(skewed.ravel(), kind="stable")
-    assert (np.diff(flat.ravel()[order]) >= 0).all()
-    assert np.abs(np.sort(flat.ravel()) - np.linspace(0, 255, 64 * 64)).mean() < np.abs(skewed - flat).mean() / 3
+    even = np.linspace(0, 255, 64 * 64)  # skewed is sorted
+    assert (np.diff(flat.ravel()) >= 0).all()
+    assert np.abs(flat.ravel() - even).mean() < np.abs(skewed.ravel() - even).mean() / 4
     constant = np.full((2, 64, 64, 1), 77, np.uint8)
     for name in ("autocontrast", "equalize"):
         np.testing.assert_array_equal(operate(name, constant, 0.3), constant)
@@ -213,22 +214,23 @@ def test_moves_place_pixels():
 
 
 def test_layers_follow_one_another():
-    """The moves are composed in the order of the layers; tones of both layers act."""
+    level = 5 / (0.45 * H)  # a shift of 5 whole pixels, so that rounding once is rounding twice
 
     def both(first, second):
-        drawn = np.repeat([[operations.OPERATIONS.index(first)], [operations.OPERATIONS.index(second)]], B, axis=1)
-        return operations.apply(tf.constant(IMAGES), tf.constant(drawn, tf.int32), tf.ones((2, B), tf.int32), 1.0)
+        drawn = np.repeat([[operations.OPERATIONS.index(name)] for name in (first, second)], B, axis=1)
+        signs = tf.ones(drawn.shape, tf.int32)
+        return operations.apply(tf.constant(IMAGES), tf.constant(drawn, tf.int32), signs, level).numpy()
 
     for first, second in (("translate_y", "shear_x"), ("shear_x", "translate_y"), ("brightness", "solarize")):
-        expected = operate(second, operate(first, IMAGES, 1.0), 1.0)
-        inside = expected != operations.GREY  # where nothing is left, the two differ
-        np.testing.assert_array_equal(both(first, second).numpy()[inside], expected[inside])
+        expected = operate(second, operate(first, IMAGES, level), level)
+        inside = expected != operations.GREY  # beyond the border the two may differ
+        np.testing.assert_array_equal(both(first, second)[inside], expected[inside])
     assert not np.array_equal(both("translate_y", "shear_x"), both("shear_x", "translate_y"))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_randaugment_draws_each_operation(channels):
-    """Every copy of one image comes out as some operation would make it, and all of them occur, about evenly."""
+    """Each copy of one image comes out as some operation would make it, and all occur, about evenly."""
     image = (IMAGES[:1, :, :, :channels] // 2 + np.arange(W, dtype=np.uint8)[:, None] * 4) + 5
     made = {}
     for name in operations.OPERATIONS:

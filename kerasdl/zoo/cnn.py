@@ -23,7 +23,7 @@ PARAMETERS = {"mu": 3_778, "textbook": 34_826, "S": 160_874}  # trainable, 28x28
 def textbook(x, widths):
     """Conv, pool, conv, pool, flatten; no padding, as in the Keras example `mnist_convnet`."""
     if min(x.shape[1:3]) < 10:
-        raise ValueError(f"Expected at least 10x10 pixels for 'textbook'. Received: {x.shape[1]}x{x.shape[2]}")
+        raise ValueError(f"Expected 10x10 pixels or more for 'textbook'. Received: {x.shape[1]}x{x.shape[2]}")
     for i, width in enumerate(widths, 1):
         x = layers.Conv2D(width, 3, activation="relu", name=f"conv{i}")(x)
         x = layers.MaxPooling2D(2, name=f"pool{i}")(x)

@@ -1,0 +1,32 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test lint docs results soak clean
+
+demo: $(INSTALLED)  ## train a Vision Transformer on handwritten digits and write its report
+	$(BIN)/kerasdl train vit_digits
+
+test: $(INSTALLED)  ## the whole test suite
+	$(BIN)/python -m pytest -q
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+
+docs: $(INSTALLED)  ## build the documentation into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+results: $(INSTALLED)  ## make the tables of README and docs from docs/results/*.json
+	$(BIN)/python docs/make_results.py
+
+soak: $(INSTALLED)  ## every digits recipe with five seeds, checked against its floor: about 20 minutes
+	$(BIN)/python -m pytest -q --soak tests/test_soak.py
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,docs]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) site .pytest_cache .ruff_cache

@@ -1,0 +1,299 @@
+"""What a trained run is worth: its numbers on a split, its predictions, and the page that shows both."""
+
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+import kerasdl
+from kerasdl import figures, objectives
+from kerasdl.data import Split, load
+from kerasdl.data.folders import FORMATS, read_images
+from kerasdl.data.tables import read_rows
+from kerasdl.errors import UserError, nearest
+from kerasdl.run import Run, whole
+from kerasdl.train import fit
+
+BINS = 15  # of confidence: Guo et al., "On Calibration of Modern Neural Networks", 2017
+WORST = 20  # how many mistakes a report shows
+CELLS = 20  # a confusion matrix of more classes than this is drawn as a heat map, without its numbers
+
+Data = str | Mapping[str, Split] | None
+
+
+def evaluate(run: Run | str | Path, split: str = "test", *, data: Data = None) -> dict[str, float]:
+    """Loss and metrics of a run's model on a split.
+
+    Args:
+        run: the run, or its folder.
+        split: "train", "val" or "test", as the run's recipe divides its data.
+        data: another data set with the same shape and classes: its name, or splits as kerasdl.data makes them.
+
+    Raises:
+        UserError: if the data is not what the model was trained for, or the run has no model.
+    """
+    run = Run.open(run)
+    objective = objectives.get(run.recipe.objective)
+    examples = load_split(run, split, data)
+    model = run.model()
+    objective.compile(model, "sgd")
+    return fit.evaluate(model, objective, examples, run.recipe.batch)
+
+
+def predict(run: Run | str | Path, files: Sequence[str | Path], resize: bool = False, top: int = 3) -> list[list]:
+    """The model's answer for each image file, or for each row of each CSV file.
+
+    Args:
+        run: the run, or its folder.
+        files: images for a model of images; CSV files for a model of CSV rows.
+        resize: bring images of another size to the model's.
+        top: how many classes to name.
+
+    Returns:
+        For classes, the `top` most probable as [(class, probability), ...], best first; else the predicted numbers.
+
+    Raises:
+        UserError: for no files, a missing or broken one, or one of the wrong kind.
+    """
+    run = Run.open(run)
+    x = _examples(run.data, [Path(file) for file in files], resize)
+    answers = outputs(run, run.model(), tf.data.Dataset.from_tensor_slices(x).batch(run.recipe.batch))
+    names = run.data["classes"]
+    if not names:
+        return answers.tolist()
+    best = np.argsort(-answers, axis=1, kind="stable")[:, :top]
+    return [[(names[index], float(row[index])) for index in chosen] for row, chosen in zip(answers, best, strict=True)]
+
+
+def report(run: Run | str | Path, data: Data = None) -> Path:
+    """Write report.html, one file that needs no other, and return its path.
+
+    The headline numbers are result.json's own. Tables and pictures come from the model's predictions on the test split
+    that result.json was measured on, or on that of `data`. A run that did not finish shows what there is.
+
+    Raises:
+        UserError: as evaluate does, and for a run that has neither a result nor an epoch to show.
+    """
+    run = Run.open(run)
+    recipe = run.recipe
+    result = run.result if (run.path / "result.json").is_file() else {}
+    history = _history(run)
+    if not result and history.empty:
+        raise UserError(f"{run.path} has nothing to report: no epoch was finished. Train it again.")
+    found, missing = None, ""
+    if data is None and "test" not in result:
+        missing = "The run did not finish, so its test split was not read."
+    elif data is None and recipe.data == "arrays":
+        missing = "The run was trained on arrays, which it does not keep. Give them: kerasdl.report(run, data=splits)."
+    else:
+        found = findings(run, load_split(run, "test", data), data if isinstance(data, str) else recipe.data)
+    page = _template().render(
+        name=recipe.name or recipe.model, recipe=recipe, result=result, history=history, missing=missing, found=found,
+        tiles=_tiles(result), curves=figures.curves(history, result.get("best_epoch")),
+        settings={key: _plain(value) for key, value in recipe.diff().items()},
+        environment={key: _plain(value) for key, value in result.get("environment", {}).items()},
+        folder=run.path.name, version=kerasdl.__version__)
+    path = run.path / "report.html"
+    with whole(path) as partial:
+        partial.write_text(page, encoding="utf-8")
+    return path
+
+
+def load_split(run: Run, split: str = "test", data: Data = None) -> Split:
+    """A split of the run's own data or of another set, which must have the shape, columns and classes of the run's."""
+    recipe, name = run.recipe, data if isinstance(data, str) else "data"
+    if isinstance(data, Mapping):
+        if split not in data:
+            raise UserError(f"data has no split {split!r}. {nearest(split, data)}")
+        found = data[split]
+    elif data is None and recipe.data == "arrays":
+        raise UserError(f"{run.path} was trained on arrays, which it does not keep. Give them from Python: "
+                        "data=kerasdl.data.from_arrays(x, y).")
+    else:
+        rows, own = isinstance(run.data["shape"], int), data is None
+        if not own and rows != data.startswith("csv:"):
+            wanted = "rows, as csv:PATH" if rows else "images"
+            raise UserError(f"The model of {run.path} takes {wanted}. Received: {data}.")
+        args = {key: value for key, value in recipe.data_args.items() if own or key != "test"}
+        expression = (fit.SPLITS | recipe.splits).get(split, split) if own else split
+        name = recipe.data if own else data
+        found = load(name, expression, target=objectives.get(recipe.objective).TARGET, **args)
+    _same(found, run.data, name)
+    return found
+
+
+def outputs(run: Run, model: keras.Model, batches: tf.data.Dataset) -> np.ndarray:
+    """What the model answers: probabilities (N, classes), the softmax of its logits; or numbers (N, outputs)."""
+    raw = model.predict(batches, verbose=0)
+    return tf.nn.softmax(raw).numpy() if run.data["classes"] else raw
+
+
+def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> pd.DataFrame:
+    """Top-label confidence against accuracy, in bins (lower, upper] of equal width (Guo et al., 2017).
+
+    Args:
+        confidence: (N,) the largest probability of each example.
+        right: (N,) whether that class was the true one.
+
+    Returns:
+        A row a bin: count, and the mean confidence and accuracy, which are NaN where it is empty.
+    """
+    place = np.digitize(confidence, np.linspace(0, 1, bins + 1)[1:-1], right=True)
+    frame = pd.DataFrame({"confidence": confidence, "accuracy": np.asarray(right, "float64")})
+    grouped = frame.groupby(place)
+    return grouped.mean().assign(count=grouped.size()).reindex(range(bins)).fillna({"count": 0})
+
+
+def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> float:
+    """Expected calibration error, 0 (honest) to 1: the bins' gap of confidence and accuracy, weighted by count.
+
+    Guo et al., "On Calibration of Modern Neural Networks", 2017. Arguments as in calibration.
+    """
+    table = calibration(confidence, right, bins)
+    gaps = (table["accuracy"] - table["confidence"]).abs().fillna(0)
+    return float((gaps * table["count"]).sum() / table["count"].sum())
+
+
+def mistakes(probabilities: np.ndarray, truth: np.ndarray, count: int = WORST) -> np.ndarray:
+    """Indices of the wrong predictions, the most confident first."""
+    wrong = np.flatnonzero(probabilities.argmax(1) != truth)
+    return wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:count]
+
+
+def findings(run: Run, split: Split, name: str) -> dict[str, Any]:
+    """What the page says of the model's predictions on a split of the data set `name`."""
+    objective = objectives.get(run.recipe.objective)
+    batches = fit.evaluation(objective, split, run.recipe.batch)
+    answers = outputs(run, run.model(), batches)
+    about = {"data": name, "size": len(split)}
+    if objective.TARGET == "number":
+        return about | _numbers(split, answers, list(split.columns))
+    truth = split.y if split.y is not None else np.concatenate([hot.numpy().argmax(1) for _, hot in batches])
+    return about | _classes(split, answers, truth)
+
+
+def _classes(split: Split, probabilities: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    names, guess, confidence = split.classes, probabilities.argmax(1), probabilities.max(1)
+    labels, right = range(len(names)), guess == truth
+    matrix = confusion_matrix(truth, guess, labels=labels)
+    scores = precision_recall_fscore_support(truth, guess, labels=labels, zero_division=0)
+    means = precision_recall_fscore_support(truth, guess, labels=labels, zero_division=0, average="macro")[:3]
+    bins, edges = calibration(confidence, right), np.linspace(0, 1, BINS + 1)
+    off = matrix - np.diag(np.diag(matrix))
+    pairs = np.dstack(np.unravel_index(np.argsort(-off, axis=None, kind="stable")[:WORST], off.shape))[0]
+    worst = mistakes(probabilities, truth)
+    return {
+        "right": int(right.sum()), "accuracy": float(right.mean()), "confidence": float(confidence.mean()),
+        "names": names, "scores": list(zip(names, *(column.tolist() for column in scores), strict=True)),
+        "means": [float(mean) for mean in means],
+        "matrix": matrix.tolist() if len(names) <= CELLS else None,
+        "heat_map": figures.heat_map(matrix) if len(names) > CELLS else None,
+        "confusions": [(names[true], names[said], int(off[true, said])) for true, said in pairs if off[true, said]],
+        "reliability": figures.reliability(bins["confidence"], bins["accuracy"], bins["count"] / len(truth), edges),
+        "calibration_error": calibration_error(confidence, right),
+        "shown": figures.examples(split, worst),
+        "worst": [(names[truth[i]], names[guess[i]], f"{confidence[i]:.1%}") for i in worst],
+    }
+
+
+def _numbers(split: Split, predicted: np.ndarray, columns: list[str]) -> dict[str, Any]:
+    error = predicted - split.y
+    worst = np.argsort(-np.abs(error).max(1), kind="stable")[:WORST]
+
+    def told(values: np.ndarray) -> str:
+        return ", ".join(f"{value:.5g}" for value in values)
+
+    return {
+        "scatter": figures.scatter(split.y.ravel(), predicted.ravel()),
+        "residuals": figures.histogram(error.ravel(), "predicted - actual"),
+        "shown": figures.examples(split, worst),
+        "worst": [(told(split.y[i]), told(predicted[i]), told(error[i])) for i in worst],
+    }
+
+
+def _examples(expected: dict[str, Any], files: list[Path], resize: bool) -> np.ndarray:
+    rows = isinstance(expected["shape"], int)
+    if not files:
+        raise UserError(f"No files to predict. Give {'CSV files' if rows else 'image files'}.")
+    for file in files:
+        if not file.is_file():
+            raise UserError(f"There is no file {str(file)!r}.")
+        if rows and file.suffix.lower() in FORMATS:
+            raise UserError(f"The model takes CSV rows, and {file} is an image.")
+        if not rows and file.suffix.lower() == ".csv":
+            raise UserError(f"The model takes images, and {file} is a CSV file.")
+    if not rows:
+        return read_images(files, expected["shape"], resize)
+    if not expected["columns"]:
+        raise UserError("The model was trained on arrays, whose columns have no names. Use run.model().predict(x).")
+    return np.concatenate([read_rows(str(file), expected["columns"]) for file in files])
+
+
+def _same(found: Split, expected: dict[str, Any], name: str) -> None:
+    theirs = found.describe()
+    if np.ravel(theirs["shape"]).tolist() != np.ravel(expected["shape"]).tolist():
+        raise UserError(f"The model takes examples of shape {expected['shape']}, and {name} has {theirs['shape']}.")
+    for came, known in zip_longest(theirs["columns"].items(), expected["columns"].items(), fillvalue=("nothing", None)):
+        if came != known:
+            raise UserError(f"The columns of {name} differ from the run's: {_column(*came)}, where the model learned "
+                            f"{_column(*known)}.")
+    for index, (came, known) in enumerate(zip_longest(theirs["classes"], expected["classes"], fillvalue="nothing")):
+        if came != known:
+            raise UserError(f"The classes of {name} differ from the run's: class {index} is {came!r}, where the model "
+                            f"learned {known!r}.")
+
+
+def _column(name: str, categories: list[str] | None) -> str:
+    return f"{name} ({'number' if categories is None else ', '.join(categories)})"
+
+
+def _history(run: Run) -> pd.DataFrame:
+    try:
+        return run.metrics
+    except (UserError, pd.errors.EmptyDataError):  # a run that stopped within its first epoch
+        return pd.DataFrame()
+
+
+def _tiles(result: dict[str, Any]) -> list[tuple[str, Any, str]]:
+    """(label, value, text) of the headline, from result.json and nothing else."""
+    train = result.get("train", {})
+    found = []
+    for part in ("test", "val"):
+        for name, value in sorted(result.get(part, {}).items(), key=lambda score: score[0] == "loss"):
+            text = f"{value:.2%}" if name == "accuracy" else f"{value:.4g}"
+            found.append((f"{part} {figures.label(name)}", value, text))
+    if "parameters" in result:
+        found.append(("parameters", result["parameters"], f"{result['parameters']:,}"))
+    if "seconds" in train:
+        found.append(("training time", train["seconds"], _duration(train["seconds"])))
+    if train.get("images_per_second"):
+        found.append(("examples/s", train["images_per_second"], f"{train['images_per_second']:,.0f}"))
+    if result.get("best_epoch"):
+        found.append(("best epoch", result["best_epoch"], f"{result['best_epoch']}"))
+    return found
+
+
+def _duration(seconds: float) -> str:
+    minutes, hours = seconds / 60, seconds / 3600
+    return f"{seconds:.1f} s" if minutes < 2 else f"{minutes:.0f} min" if hours < 2 else f"{hours:.1f} h"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={_plain(inner)}" for key, inner in value.items() if inner is not None)
+    if isinstance(value, list):
+        return ", ".join(_plain(inner) if not isinstance(inner, list) else f"({_plain(inner)})" for inner in value)
+    return "none" if value is None else str(value)
+
+
+def _template() -> jinja2.Template:
+    pages = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
+                               trim_blocks=True, lstrip_blocks=True)
+    return pages.get_template("report.html.j2")

@@ -1,0 +1,172 @@
+"""The drawings of a report: inline SVG that takes its colours from the page, so that it reads in light and in dark."""
+
+import base64
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from kerasdl.data import Split
+
+# Matplotlib wants real colours; each of these is replaced by the page's own once the SVG is written.
+INK, GRID, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404"
+PAGE = {INK: "currentColor", GRID: "var(--line)", FIRST: "var(--first)", SECOND: "var(--second)"}
+SIZE = (4.4, 3.1)  # inches: as wide as a phone shows it, so that 10 points look like 10 points
+PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.4g}%")
+POINTS = 2000  # more points than this in a scatter make a page heavy and no clearer
+COLUMNS = 30  # a table of rows shows no more columns than this
+THUMBNAIL = 224  # pixels: larger pictures are shrunk
+
+
+def curves(history: pd.DataFrame, best: int | None) -> list[tuple[str, Any]]:
+    """(title, drawing) of the loss, of each metric, and of the learning rate."""
+    single = ("epoch", "learning_rate", "images_per_second")
+    metrics = [name for name in history if name not in single and not name.startswith("val_")]
+    metrics.sort(key=lambda name: name != "loss")
+    found = [(label(name), curve(history[name], history.get(f"val_{name}"), best, percent=name == "accuracy"))
+              for name in metrics]
+    if "learning_rate" in history:
+        found.append(("Learning rate", curve(history["learning_rate"], None, best)))
+    return found
+
+
+def curve(train: Sequence[float], val: Sequence[float] | None = None, best: int | None = None,
+          percent: bool = False) -> Markup:
+    """A quantity by epoch, for train and val, with the kept epoch (counted from 1) marked."""
+    figure, axes = _canvas("epoch")
+    for values, colour in ((train, FIRST), (val, SECOND)):
+        if values is not None:
+            epochs = np.arange(1, len(values) + 1)
+            axes.plot(epochs, values, color=colour, linewidth=2, marker="o" if len(epochs) < 15 else None, markersize=4)
+    if best:
+        axes.axvline(best, color=INK, linewidth=1, linestyle=(0, (2, 3)), zorder=1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    if percent:
+        axes.yaxis.set_major_formatter(PERCENT)
+    return _svg(figure)
+
+
+def reliability(confidence: Sequence[float], accuracy: Sequence[float], share: Sequence[float],
+                edges: np.ndarray) -> Markup:
+    """Accuracy by confidence: bars below the diagonal are overconfident. The ticks below show where the examples lie.
+
+    Args:
+        confidence, accuracy, share: of each bin, its mean confidence, accuracy and share of all examples; NaN, NaN
+            and 0 where a bin is empty.
+        edges: of the bins, one more than there are bins.
+    """
+    figure, axes = _canvas("confidence", "accuracy")
+    width = edges[1] - edges[0]
+    axes.bar(edges[:-1], np.nan_to_num(accuracy), width * 0.92, align="edge", color=FIRST)
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (2, 3)))
+    axes.plot(confidence, accuracy, linestyle="", marker="o", markersize=4, color=SECOND)
+    axes.bar(edges[:-1], -0.15 * np.asarray(share) / max(share), width * 0.92, align="edge", color=SECOND)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.set(xlim=(0, 1), ylim=(-0.17, 1.02), yticks=np.linspace(0, 1, 6))
+    axes.xaxis.set_major_formatter(PERCENT)
+    axes.yaxis.set_major_formatter(PERCENT)
+    return _svg(figure)
+
+
+def heat_map(matrix: np.ndarray) -> Markup:
+    """A confusion matrix of many classes, each row by its sum; the root makes rare confusions visible."""
+    figure, axes = _canvas("predicted class", "true class", size=(5.2, 5))
+    share = np.sqrt(matrix / np.maximum(matrix.sum(1, keepdims=True), 1))
+    pixels = np.zeros((*matrix.shape, 4))
+    pixels[..., :3] = np.array([59, 130, 246]) / 255  # a blue that shows on white and on black
+    pixels[..., 3] = share
+    axes.imshow(pixels, interpolation="none")
+    axes.grid(False)
+    return _svg(figure)
+
+
+def scatter(actual: np.ndarray, predicted: np.ndarray) -> Markup:
+    """Predicted against actual numbers; at most POINTS of them, evenly spaced in the split."""
+    figure, axes = _canvas("actual", "predicted")
+    some = np.linspace(0, len(actual) - 1, min(len(actual), POINTS)).astype(int)
+    axes.scatter(actual[some], predicted[some], s=9, color=FIRST, alpha=0.5, linewidths=0)
+    ends = [actual.min(), actual.max()]
+    axes.plot(ends, ends, color=INK, linewidth=1, linestyle=(0, (2, 3)))
+    return _svg(figure)
+
+
+def histogram(values: np.ndarray, xlabel: str) -> Markup:
+    """How often which value comes; the dashed line is zero."""
+    figure, axes = _canvas(xlabel, "examples")
+    axes.hist(values, bins=min(40, max(5, int(len(values) ** 0.5))), color=FIRST, rwidth=0.92)
+    axes.axvline(0, color=INK, linewidth=1, linestyle=(0, (2, 3)))
+    return _svg(figure)
+
+
+def examples(split: Split, indices: np.ndarray) -> dict[str, Any]:
+    """What these examples look like: {"pictures": [address, ...]} or, of rows, {"columns", "rows", "more"}."""
+    if isinstance(split.x, tf.data.Dataset):
+        listed = tf.constant(indices, "int64")
+        some = split.x.enumerate().filter(lambda at, _: tf.reduce_any(at == listed))
+        by_index = {int(at): image.numpy() for at, (image, _) in some}
+        return {"pictures": [png(by_index[index]) for index in indices]}
+    if isinstance(split.shape, int):
+        columns = split.columns or {f"x{i}": None for i in range(split.shape)}
+        rows = [_row(values, columns)[:COLUMNS] for values in split.x[indices]]
+        return {"columns": list(columns)[:COLUMNS], "rows": rows, "more": max(0, len(columns) - COLUMNS)}
+    images = [split.decode(file).numpy() for file in split.x[indices]] if split.decode else split.x[indices]
+    return {"pictures": [png(image) for image in images]}
+
+
+def _row(values: np.ndarray, columns: Mapping[str, list[str] | None]) -> list[str]:
+    """The cells of the file from which kerasdl.data.tables.encode made these values."""
+    cells, start = [], 0
+    for categories in columns.values():
+        width = len(categories) if categories else 1
+        block = values[start:start + width]
+        cells.append(categories[int(block.argmax())] if categories else f"{block[0]:.6g}")
+        start += width
+    return cells
+
+
+def png(image: np.ndarray) -> str:
+    """An image (H, W, C) uint8 as a data: address."""
+    if max(image.shape[:2]) > THUMBNAIL:
+        image = tf.image.resize(image, (THUMBNAIL, THUMBNAIL), preserve_aspect_ratio=True, antialias=True)
+        image = tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), "uint8")
+    return "data:image/png;base64," + base64.b64encode(tf.io.encode_png(image).numpy()).decode()
+
+
+def label(metric: str) -> str:
+    return {"mae": "mean absolute error", "r2": "R²"}.get(metric, metric)
+
+
+def _canvas(xlabel: str, ylabel: str = "", size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, layout="constrained", facecolor="none")
+    axes = figure.add_subplot(facecolor="none")
+    axes.set_axisbelow(True)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.tick_params(color=GRID, labelcolor=INK, labelsize=10, length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel(xlabel, color=INK, fontsize=10)
+    axes.set_ylabel(ylabel, color=INK, fontsize=10)
+    return figure, axes
+
+
+def _svg(figure: Figure) -> Markup:
+    """The figure as an <svg> element: text stays text, nothing refers outside, the same figure gives the same bytes."""
+    text = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "kerasdl", "font.family": "sans-serif"}):
+        figure.savefig(text, format="svg", metadata=nothing)
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg"):]
+    # Not ours to say inside a page: namespaces, a style sheet that would reach every element, names, and the font.
+    svg = re.sub(r' xmlns(:xlink)?="[^"]*"|<style.*?</style>| id="[\w.]+_\d+"| font-family: [^;]*;', "", svg)
+    for colour, variable in PAGE.items():
+        svg = svg.replace(colour, variable)
+    return Markup(svg)

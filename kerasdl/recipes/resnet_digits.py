@@ -1,0 +1,12 @@
+"""ResNet-8 on the embedded 8x8 digits."""
+
+from kerasdl.recipe import Claim, Recipe
+
+recipe = Recipe(
+    model="resnet", model_args={"size": "8"},
+    data="digits",
+    epochs=30, batch=64, lr=4e-3, weight_decay=0.05, schedule="onecycle",
+    augment=(("translate", 1),),
+    ema=0.99,
+    claim=Claim(source="no published number for this split"),
+)
