@@ -47,7 +47,8 @@ def evaluate(run: Run | str | Path, split: str = "test", *, data: Data = None) -
     return fit.evaluate(model, objective, examples, run.recipe.batch)
 
 
-def predict(run: Run | str | Path, files: Sequence[str | Path], resize: bool = False, top: int = 3) -> list[list]:
+def predict(run: Run | str | Path, files: Sequence[str | Path], resize: bool = False,
+            top: int = 3) -> list[tuple[str, list[tuple[str, float]]]]:
     """The model's answer for each image file, or for each row of each CSV file.
 
     Args:
@@ -57,19 +58,21 @@ def predict(run: Run | str | Path, files: Sequence[str | Path], resize: bool = F
         top: how many classes to name.
 
     Returns:
-        For classes, the `top` most probable as [(class, probability), ...], best first; else the predicted numbers.
+        (file, or file:line for a row; answers) of each example. Answers are the `top` most probable classes with their
+        probabilities, best first; of a model that predicts numbers, the numbers, each with an empty name.
 
     Raises:
         UserError: for no files, a missing or broken one, or one of the wrong kind.
     """
     run = Run.open(run)
-    x = _examples(run.data, [Path(file) for file in files], resize)
+    names, x = _examples(run.data, [Path(file) for file in files], resize)
     answers = outputs(run, run.model(), tf.data.Dataset.from_tensor_slices(x).batch(run.recipe.batch))
-    names = run.data["classes"]
-    if not names:
-        return answers.tolist()
+    classes = run.data["classes"]
+    if not classes:
+        return [(name, [("", value) for value in row]) for name, row in zip(names, answers.tolist(), strict=True)]
     best = np.argsort(-answers, axis=1, kind="stable")[:, :top]
-    return [[(names[index], float(row[index])) for index in chosen] for row, chosen in zip(answers, best, strict=True)]
+    return [(name, [(classes[index], float(row[index])) for index in chosen])
+            for name, row, chosen in zip(names, answers, best, strict=True)]
 
 
 def report(run: Run | str | Path, data: Data = None) -> Path:
@@ -87,23 +90,23 @@ def report(run: Run | str | Path, data: Data = None) -> Path:
     history = _history(run)
     if not result and history.empty:
         raise UserError(f"{run.path} has nothing to report: no epoch was finished. Train it again.")
+    name = data if isinstance(data, str) else recipe.data if data is None else "arrays"
     found, missing = None, ""
     if data is None and "test" not in result:
         missing = "The run did not finish, so its test split was not read."
     elif data is None and recipe.data == "arrays":
         missing = "The run was trained on arrays, which it does not keep. Give them: kerasdl.report(run, data=splits)."
     else:
-        found = findings(run, load_split(run, "test", data), data if isinstance(data, str) else recipe.data)
+        found = findings(run, load_split(run, "test", data), name)
     page = _template().render(
         name=recipe.name or recipe.model, recipe=recipe, result=result, history=history, missing=missing, found=found,
         tiles=_tiles(result), curves=figures.curves(history, result.get("best_epoch")),
         settings={key: _plain(value) for key, value in recipe.diff().items()},
         environment={key: _plain(value) for key, value in result.get("environment", {}).items()},
         folder=run.path.name, version=kerasdl.__version__)
-    path = run.path / "report.html"
-    with whole(path) as partial:
+    with whole(run.path / "report.html") as partial:
         partial.write_text(page, encoding="utf-8")
-    return path
+    return run.path / "report.html"
 
 
 def load_split(run: Run, split: str = "test", data: Data = None) -> Split:
@@ -146,8 +149,7 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> 
         A row a bin: count, and the mean confidence and accuracy, which are NaN where it is empty.
     """
     place = np.digitize(confidence, np.linspace(0, 1, bins + 1)[1:-1], right=True)
-    frame = pd.DataFrame({"confidence": confidence, "accuracy": np.asarray(right, "float64")})
-    grouped = frame.groupby(place)
+    grouped = pd.DataFrame({"confidence": confidence, "accuracy": right}, dtype="float64").groupby(place)
     return grouped.mean().assign(count=grouped.size()).reindex(range(bins)).fillna({"count": 0})
 
 
@@ -163,8 +165,8 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BIN
 
 def mistakes(probabilities: np.ndarray, truth: np.ndarray, count: int = WORST) -> np.ndarray:
     """Indices of the wrong predictions, the most confident first."""
-    wrong = np.flatnonzero(probabilities.argmax(1) != truth)
-    return wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:count]
+    wrong = np.flatnonzero(probabilities.argmax(1) != truth)  # equal confidences stay in the order of the split
+    return wrong[np.argsort(probabilities[wrong].max(1), kind="stable")][:count]
 
 
 def findings(run: Run, split: Split, name: str) -> dict[str, Any]:
@@ -174,7 +176,7 @@ def findings(run: Run, split: Split, name: str) -> dict[str, Any]:
     answers = outputs(run, run.model(), batches)
     about = {"data": name, "size": len(split)}
     if objective.TARGET == "number":
-        return about | _numbers(split, answers, list(split.columns))
+        return about | _numbers(split, answers)
     truth = split.y if split.y is not None else np.concatenate([hot.numpy().argmax(1) for _, hot in batches])
     return about | _classes(split, answers, truth)
 
@@ -184,7 +186,6 @@ def _classes(split: Split, probabilities: np.ndarray, truth: np.ndarray) -> dict
     labels, right = range(len(names)), guess == truth
     matrix = confusion_matrix(truth, guess, labels=labels)
     scores = precision_recall_fscore_support(truth, guess, labels=labels, zero_division=0)
-    means = precision_recall_fscore_support(truth, guess, labels=labels, zero_division=0, average="macro")[:3]
     bins, edges = calibration(confidence, right), np.linspace(0, 1, BINS + 1)
     off = matrix - np.diag(np.diag(matrix))
     pairs = np.dstack(np.unravel_index(np.argsort(-off, axis=None, kind="stable")[:WORST], off.shape))[0]
@@ -192,7 +193,7 @@ def _classes(split: Split, probabilities: np.ndarray, truth: np.ndarray) -> dict
     return {
         "right": int(right.sum()), "accuracy": float(right.mean()), "confidence": float(confidence.mean()),
         "names": names, "scores": list(zip(names, *(column.tolist() for column in scores), strict=True)),
-        "means": [float(mean) for mean in means],
+        "means": [float(column.mean()) for column in scores[:3]],
         "matrix": matrix.tolist() if len(names) <= CELLS else None,
         "heat_map": figures.heat_map(matrix) if len(names) > CELLS else None,
         "confusions": [(names[true], names[said], int(off[true, said])) for true, said in pairs if off[true, said]],
@@ -203,7 +204,7 @@ def _classes(split: Split, probabilities: np.ndarray, truth: np.ndarray) -> dict
     }
 
 
-def _numbers(split: Split, predicted: np.ndarray, columns: list[str]) -> dict[str, Any]:
+def _numbers(split: Split, predicted: np.ndarray) -> dict[str, Any]:
     error = predicted - split.y
     worst = np.argsort(-np.abs(error).max(1), kind="stable")[:WORST]
 
@@ -218,7 +219,7 @@ def _numbers(split: Split, predicted: np.ndarray, columns: list[str]) -> dict[st
     }
 
 
-def _examples(expected: dict[str, Any], files: list[Path], resize: bool) -> np.ndarray:
+def _examples(expected: dict[str, Any], files: list[Path], resize: bool) -> tuple[list[str], np.ndarray]:
     rows = isinstance(expected["shape"], int)
     if not files:
         raise UserError(f"No files to predict. Give {'CSV files' if rows else 'image files'}.")
@@ -230,10 +231,12 @@ def _examples(expected: dict[str, Any], files: list[Path], resize: bool) -> np.n
         if not rows and file.suffix.lower() == ".csv":
             raise UserError(f"The model takes images, and {file} is a CSV file.")
     if not rows:
-        return read_images(files, expected["shape"], resize)
+        return [str(file) for file in files], read_images(files, expected["shape"], resize)
     if not expected["columns"]:
         raise UserError("The model was trained on arrays, whose columns have no names. Use run.model().predict(x).")
-    return np.concatenate([read_rows(str(file), expected["columns"]) for file in files])
+    parts = [read_rows(str(file), expected["columns"]) for file in files]
+    names = [f"{file}:{line}" for file, part in zip(files, parts, strict=True) for line in range(2, len(part) + 2)]
+    return names, np.concatenate(parts)
 
 
 def _same(found: Split, expected: dict[str, Any], name: str) -> None:

@@ -32,8 +32,10 @@ def curves(history: pd.DataFrame, best: int | None) -> list[tuple[str, Any]]:
     single = ("epoch", "learning_rate", "images_per_second")
     metrics = [name for name in history if name not in single and not name.startswith("val_")]
     metrics.sort(key=lambda name: name != "loss")
-    found = [(label(name), curve(history[name], history.get(f"val_{name}"), best, percent=name == "accuracy"))
-              for name in metrics]
+    found = []
+    for name in metrics:
+        drawing = curve(history[name], history.get(f"val_{name}"), best, percent=name == "accuracy")
+        found.append((label(name)[:1].upper() + label(name)[1:], drawing))
     if "learning_rate" in history:
         found.append(("Learning rate", curve(history["learning_rate"], None, best)))
     return found
@@ -142,7 +144,8 @@ def png(image: np.ndarray) -> str:
 
 
 def label(metric: str) -> str:
-    return {"mae": "mean absolute error", "r2": "R²"}.get(metric, metric)
+    """The name of a metric as people write it."""
+    return {"mae": "MAE", "r2": "R²"}.get(metric, metric)
 
 
 def _canvas(xlabel: str, ylabel: str = "", size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:

@@ -1,6 +1,7 @@
 """What every model must do (zoo_harness.py), on TensorFlow and on JAX; then what each promises for itself."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -243,7 +244,14 @@ def test_least_squares_leaves_nothing_to_gain():
 
 def test_gelu_is_the_exact_one():
     x = np.linspace(-6, 6, 101).astype("float32")
-    np.testing.assert_allclose(vit.gelu_erf(x), keras.activations.gelu(x, approximate=False), atol=1e-6)
+    np.testing.assert_allclose(vit.gelu(x), keras.activations.gelu(x, approximate=False), atol=1e-6)
+
+
+def test_attention_starts_at_glorots_bound():
+    attention = harness.make("vit").get_layer("block1_attn")
+    for weight in attention.weights:
+        if weight.path.endswith("kernel"):
+            np.testing.assert_allclose(np.abs(np.asarray(weight)).max(), math.sqrt(3 / 32), rtol=0.02)
 
 
 def test_drop_path_drops_whole_samples_and_keeps_the_mean():

@@ -125,6 +125,8 @@ def check_save(name, folder="."):
     loaded = keras.saving.load_model(path)
     assert [layer.name for layer in loaded.layers] == [layer.name for layer in model.layers]
     np.testing.assert_array_equal(logits(loaded, pictures()), logits(model, pictures()))
+    for now, was in zip(loaded.layers, model.layers, strict=True):
+        assert getattr(now, "activation", None) is getattr(was, "activation", None)  # our GELU is not Keras'
 
 
 def check_precision(name, folder="."):

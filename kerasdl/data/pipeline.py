@@ -47,8 +47,10 @@ def shuffled(split: Split, targets: np.ndarray | None, batch: int, *, epochs: in
     else:
         batches = _indexed(split, targets, batch, steps, epochs, seed, start)
 
+    compiled = tf.function(augment, jit_compile=True) if augment else None
+
     def transform(step, examples, answers):
-        return augment(examples, answers, tf.stack([tf.constant(seed, tf.int64), step]))
+        return compiled(examples, answers, tf.stack([tf.constant(seed, tf.int64), step]))
 
     if augment is None:
         batches = batches.map(lambda step, examples, answers: (examples, answers))

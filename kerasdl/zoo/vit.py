@@ -35,8 +35,8 @@ PARAMETERS = {  # 224x224x3 in patches of 16 -> 1000, with a class token
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
-def gelu_erf(x):
-    """Exact GELU: x times the normal distribution at x. Called plain `gelu`, Keras would load its own."""
+def gelu(x):
+    """Exact GELU: x times the normal distribution function at x."""
     return 0.5 * x * (1.0 + ops.erf(x * math.sqrt(0.5)))
 
 
@@ -76,8 +76,8 @@ class FirstToken(layers.Layer):
 def block(x, heads, drop, drop_path, name):
     """Pre-norm encoder block: the tokens look at each other, then each thinks for itself."""
     width = x.shape[-1]
-    # Keras takes the attention's kernel (D, heads, D/heads) for a convolution's and starts it several
-    # times too small. This is Glorot's bound for what it is: a map from D to D.
+    # Keras before 3.15 takes the attention's kernel (D, heads, D/heads) for a convolution's, and starts it
+    # several times too small. This is Glorot's bound for what it is: a map from D to D.
     glorot = keras.initializers.RandomUniform(-math.sqrt(3 / width), math.sqrt(3 / width))
 
     y = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm1")(x)
@@ -86,7 +86,7 @@ def block(x, heads, drop, drop_path, name):
     x = layers.Add(name=f"{name}_add1")([x, skip(y, drop_path, f"{name}_path1")])
 
     y = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm2")(x)
-    y = layers.Dense(4 * width, activation=gelu_erf, name=f"{name}_up")(y)
+    y = layers.Dense(4 * width, activation=gelu, name=f"{name}_up")(y)
     y = dropout(y, drop, f"{name}_up_drop")
     y = layers.Dense(width, name=f"{name}_down")(y)
     y = dropout(y, drop, f"{name}_down_drop")
