@@ -11,17 +11,19 @@ Importing kerasdl imports neither TensorFlow nor Keras; using one of these names
 """
 
 import importlib
+import sys
 
 __version__ = "0.1.0"
 
 _HOMES = {"Recipe": "kerasdl.recipe", "Claim": "kerasdl.recipe", "Run": "kerasdl.run", "UserError": "kerasdl.errors",
-          "train": "kerasdl.train.fit", "load": "kerasdl.run", "report": "kerasdl.evaluate"}
+          "load": "kerasdl.run", "report": "kerasdl.evaluate"}
+_PACKAGES = ("data", "train", "zoo")  # `train` can be called, too
 
-__all__ = [*_HOMES, "data", "zoo"]
+__all__ = [*_HOMES, *_PACKAGES]
 
 
 def __getattr__(name: str):
-    if name in ("data", "zoo"):
+    if name in _PACKAGES:
         return importlib.import_module(f"kerasdl.{name}")
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
@@ -30,3 +32,7 @@ def __getattr__(name: str):
 
 def __dir__():
     return [*globals(), *__all__]
+
+
+if "keras" in sys.modules:  # so that keras.saving.load_model finds our layers; else kerasdl.load registers them
+    importlib.import_module("kerasdl.zoo").register()

@@ -166,7 +166,7 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BIN
 def mistakes(probabilities: np.ndarray, truth: np.ndarray, count: int = WORST) -> np.ndarray:
     """Indices of the wrong predictions, the most confident first."""
     wrong = np.flatnonzero(probabilities.argmax(1) != truth)  # equal confidences stay in the order of the split
-    return wrong[np.argsort(probabilities[wrong].max(1), kind="stable")][:count]
+    return wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:count]
 
 
 def findings(run: Run, split: Split, name: str) -> dict[str, Any]:
@@ -272,15 +272,11 @@ def _tiles(result: dict[str, Any]) -> list[tuple[str, Any, str]]:
         for name, value in sorted(result.get(part, {}).items(), key=lambda score: score[0] == "loss"):
             text = f"{value:.2%}" if name == "accuracy" else f"{value:.4g}"
             found.append((f"{part} {figures.label(name)}", value, text))
-    if "parameters" in result:
-        found.append(("parameters", result["parameters"], f"{result['parameters']:,}"))
-    if "seconds" in train:
-        found.append(("training time", train["seconds"], _duration(train["seconds"])))
-    if train.get("images_per_second"):
-        found.append(("examples/s", train["images_per_second"], f"{train['images_per_second']:,.0f}"))
-    if result.get("best_epoch"):
-        found.append(("best epoch", result["best_epoch"], f"{result['best_epoch']}"))
-    return found
+    facts = (("parameters", result.get("parameters"), "{:,}".format),
+             ("training time", train.get("seconds"), _duration),
+             ("examples/s", train.get("images_per_second"), "{:,.0f}".format),
+             ("best epoch", result.get("best_epoch"), str))
+    return found + [(label, value, write(value)) for label, value, write in facts if value is not None]
 
 
 def _duration(seconds: float) -> str:

@@ -51,7 +51,7 @@ def curve(train: Sequence[float], val: Sequence[float] | None = None, best: int 
             axes.plot(epochs, values, color=colour, linewidth=2, marker="o" if len(epochs) < 15 else None, markersize=4)
     if best:
         axes.axvline(best, color=INK, linewidth=1, linestyle=(0, (2, 3)), zorder=1)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
     if percent:
         axes.yaxis.set_major_formatter(PERCENT)
     return _svg(figure)
@@ -95,7 +95,7 @@ def scatter(actual: np.ndarray, predicted: np.ndarray) -> Markup:
     """Predicted against actual numbers; at most POINTS of them, evenly spaced in the split."""
     figure, axes = _canvas("actual", "predicted")
     some = np.linspace(0, len(actual) - 1, min(len(actual), POINTS)).astype(int)
-    axes.scatter(actual[some], predicted[some], s=9, color=FIRST, alpha=0.5, linewidths=0)
+    axes.scatter(actual[some], predicted[some], s=9, color=FIRST, alpha=0.65, linewidths=0)
     ends = [actual.min(), actual.max()]
     axes.plot(ends, ends, color=INK, linewidth=1, linestyle=(0, (2, 3)))
     return _svg(figure)

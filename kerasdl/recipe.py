@@ -52,6 +52,7 @@ class Recipe(BaseModel):
     patience: int | None = Field(None, gt=0, description="stop after so many epochs without a better one")
     keep: Literal["best", "last"] = Field("best", description="which epoch's weights the run keeps")
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    jit: bool | None = Field(None, description="compile the step with XLA; None: Keras decides, which is no on a CPU")
     seed: int = Field(0, ge=0, lt=2**31, description="of weights, order, augmentation and dropout")
     claim: Claim | None = None
 
@@ -68,7 +69,10 @@ class Recipe(BaseModel):
             key, equals, text = pair.partition("=")
             if not equals:
                 raise UserError(f"An override is written key=value. Received: {pair!r}.")
-            _assign(changed, key.strip(), _parse(text.strip()))
+            key, value = key.strip(), _parse(text.strip())
+            if isinstance(_leaf(changed, key), str) and type(value) in (int, float):
+                value = text.strip()  # model_args.size=20 where sizes are names
+            _assign(changed, key, value)
         for key, value in values.items():
             if isinstance(value, dict):
                 for leaf, inner in value.items():
@@ -134,8 +138,11 @@ def load(recipe: "Recipe | str | Path") -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
-    except (SyntaxError, ImportError, NameError) as error:
-        raise UserError(f"{path} is not a recipe that Python can read: {error}.") from None
+    except UserError:
+        raise
+    except Exception as error:  # whatever the user's own lines raise
+        raise UserError(f"{path} is not a recipe that Python can read: {type(error).__name__}: "
+                        f"{' '.join(str(error).split())}.") from None
     if not isinstance(found, Recipe):
         raise UserError(f"{path} must set `recipe = Recipe(...)`. Received: {type(found).__name__}.")
     return found.model_copy(update={"name": found.name or path.stem})
@@ -143,9 +150,11 @@ def load(recipe: "Recipe | str | Path") -> Recipe:
 
 def _from_json(path: Path) -> Recipe:
     try:
-        return Recipe.model_validate_json(path.read_text())
+        return Recipe.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise UserError(f"{path} does not hold a recipe: {error.errors()[0]['msg']}.") from None
+        first = error.errors()[0]
+        where = "".join(f"{part}: " for part in first["loc"][:1])
+        raise UserError(f"{path} does not hold a recipe: {where}{first['msg']}.") from None
 
 
 def _headline(path: Path) -> str:
@@ -159,10 +168,18 @@ def _default(key: str) -> Any:
 
 def _parse(text: str) -> Any:
     """A Python literal if it reads as one, with JSON's spelling of three words; else the text itself."""
+    words = {"true": True, "false": False, "null": None}
+    if text in words:
+        return words[text]
     try:
-        return {"true": True, "false": False, "null": None}.get(text, ast.literal_eval(text))
-    except (ValueError, SyntaxError):
-        return {"true": True, "false": False, "null": None}.get(text, text)
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError):
+        return text
+
+
+def _leaf(fields: dict[str, Any], key: str) -> Any:
+    head, _, leaf = key.partition(".")
+    return fields[head].get(leaf) if isinstance(fields.get(head), dict) else None
 
 
 def _assign(fields: dict[str, Any], key: str, value: Any) -> None:

@@ -92,6 +92,9 @@ class Run:
         """The trained keras.Model: raw examples in, logits out."""
         import keras
 
+        from kerasdl import zoo
+
+        zoo.register()
         return keras.saving.load_model(self._need("model.keras"), compile=False)
 
     def _need(self, name: str) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.data.split import Split, divide
+from kerasdl.data.split import Split, divide, height_width
 from kerasdl.errors import UserError
 
 FORMATS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
@@ -20,7 +20,7 @@ def read(path: str, *, image_size: Sequence[int] | None = None) -> dict[str, Spl
     """Splits train, val and test of a folder of PNG, JPEG, BMP and GIF files (of a GIF, the first frame).
 
     Args:
-        path: PATH/<class>/*.png, or PATH/{train,val,test}/<class>/*.png. Parts that are not there are carved from train.
+        path: PATH/<class>/*.png, or PATH/{train,val,test}/<class>/*.png. A part that is not there is carved from train.
         image_size: (height, width) to resize to; by default all must have the same size.
 
     Raises:
@@ -117,10 +117,7 @@ def _measure(files: list[Path], image_size: Sequence[int] | None) -> tuple[int, 
     channels = 1 if first.shape[2] <= 2 else 3
     if image_size is None:
         return *first.shape[:2], channels
-    size = tuple(image_size) if isinstance(image_size, (list, tuple)) else (image_size,) * 2
-    if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
-        raise UserError(f"image_size must be (height, width). Received: {image_size!r}.")
-    return *size, channels
+    return *height_width(image_size), channels
 
 
 def _raw(path: Path) -> np.ndarray:
@@ -134,23 +131,21 @@ def _raw(path: Path) -> np.ndarray:
 def _load(path: Path, shape: tuple[int, int, int], image_size: Sequence[int] | None) -> np.ndarray:
     image = _raw(path)
     if image_size is None and image.shape[:2] != shape[:2]:
-        raise UserError(f"{path} is {image.shape[0]}x{image.shape[1]}, where {shape[0]}x{shape[1]} was expected. To bring all images to one "
-                        "size, pass data_args.image_size=(H, W).")
+        raise UserError(f"{path} is {image.shape[0]}x{image.shape[1]}, where {shape[0]}x{shape[1]} was expected. "
+                        "To bring all images to one size, pass data_args.image_size=(H, W).")
     return _conform(tf.constant(image), shape, image_size is not None).numpy()
 
 
 def _decode(data: tf.Tensor, shape: tuple[int, int, int], resize: bool) -> tf.Tensor:
-    return _conform(tf.io.decode_image(data, channels=shape[2], expand_animations=False), shape, resize)
+    return _conform(tf.io.decode_image(data, expand_animations=False), shape, resize)
 
 
 def _conform(image: tf.Tensor, shape: tuple[int, int, int], resize: bool) -> tf.Tensor:
     """To the number of channels (alpha dropped, grey repeated, colour made grey) and the size of `shape`."""
-    if image.shape[2] is not None:
-        image = image[..., : 1 if image.shape[2] <= 2 else 3]
-        if image.shape[2] < shape[2]:
-            image = tf.repeat(image, 3, axis=2)
-        elif image.shape[2] > shape[2]:
-            image = tf.image.rgb_to_grayscale(image)
+    size, channels = tf.shape(image)[:2], tf.shape(image)[2]  # unknown until the file is read
+    colour = tf.broadcast_to(image[..., : tf.where(channels <= 2, 1, 3)], tf.concat([size, [3]], 0))
+    image = colour if shape[2] == 3 else tf.cond(
+        channels <= 2, lambda: image[..., :1], lambda: tf.image.rgb_to_grayscale(colour))
     if resize:
         image = tf.cast(tf.round(tf.clip_by_value(
             tf.image.resize(image, shape[:2], antialias=True), 0, 255)), "uint8")

@@ -12,7 +12,7 @@ import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from kerasdl.data.split import Split
+from kerasdl.data.split import Split, height_width
 from kerasdl.errors import UserError, nearest
 
 MEMORY = 2 * 2**30  # bytes of decoded pixels that are kept in memory; larger sets are streamed
@@ -38,7 +38,7 @@ def read(name: str, splits: Mapping[str, str], *, image_size: Sequence[int] | No
                         f"received {keys or 'no supervised keys'}.")
     shape = tuple(features[keys[0]].shape)
     if image_size is not None:
-        shape = (*image_size, shape[2])
+        shape = (*height_width(image_size), shape[2])
     if None in shape[:2]:
         raise UserError(f"The images of {name} differ in size. Choose one with data_args.image_size=(H, W).")
     plan = canonical(builder.info.splits)

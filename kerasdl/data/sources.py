@@ -1,4 +1,4 @@
-"""Where examples come from: a tfds name, a CSV, a folder of images, or arrays; always as splits that know their names."""
+"""Where examples come from: a tfds name, a CSV, a folder of images or arrays; always as splits that know their names."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -68,10 +68,14 @@ def from_arrays(x: np.ndarray, y: np.ndarray, *, classes: Sequence[str] | None =
     Raises:
         UserError: for lengths that differ, missing values, images in 0..1, one class only.
     """
-    x, y = np.asarray(x), np.asarray(y)
-    both_x, both_y = (x, y) if test is None else (np.concatenate([x, test[0]]), np.concatenate([y, test[1]]))
-    if len(both_x) != len(both_y):
-        raise UserError(f"x and y differ in length: {len(both_x)} and {len(both_y)}.")
+    x, y = _pair(x, y)
+    both_x, both_y = x, y
+    if test is not None:
+        test_x, test_y = _pair(*test)
+        if test_x.shape[1:] != x.shape[1:] or test_y.shape[1:] != y.shape[1:]:
+            raise UserError(f"test must be shaped as x and y, {x.shape} and {y.shape}. "
+                            f"Received {test_x.shape} and {test_y.shape}.")
+        both_x, both_y = np.concatenate([x, test_x]), np.concatenate([y, test_y])
     examples, shape = _examples(both_x)
     targets, names = _targets(both_y, classes, target)
     parts = divide(targets[: len(x)] if target == "class" else targets[: len(x), 0], target == "class", test is None)
@@ -81,11 +85,18 @@ def from_arrays(x: np.ndarray, y: np.ndarray, *, classes: Sequence[str] | None =
             for name, index in parts.items()}
 
 
+def _pair(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    x, y = np.asarray(x), np.asarray(y)
+    if len(x) != len(y) or not len(x):
+        raise UserError(f"x and y must have the same length, and not be empty. Received {len(x)} and {len(y)}.")
+    return x, y
+
+
 def _examples(x: np.ndarray) -> tuple[np.ndarray, tuple[int, ...] | int]:
     if x.dtype.kind not in "uifb":
         raise UserError(f"x must hold numbers. Received: {x.dtype}.")
-    if np.isnan(x).any():
-        raise UserError(f"x has missing values (NaN) in {np.isnan(x).reshape(len(x), -1).any(1).sum()} examples.")
+    if wrong := int((~np.isfinite(x)).reshape(len(x), -1).any(1).sum()):
+        raise UserError(f"x has missing values (NaN) or infinite ones in {wrong} of {len(x)} examples.")
     if x.ndim == 2:
         return x.astype("float32"), x.shape[1]
     if x.ndim == 3:
@@ -100,16 +111,23 @@ def _examples(x: np.ndarray) -> tuple[np.ndarray, tuple[int, ...] | int]:
 
 
 def _targets(y: np.ndarray, classes: Sequence[str] | None, target: Target) -> tuple[np.ndarray, tuple[str, ...]]:
+    if y.dtype.kind == "f" and (wrong := int((~np.isfinite(y)).reshape(len(y), -1).any(1).sum())):
+        raise UserError(f"y has missing values (NaN) or infinite ones in {wrong} of {len(y)} examples.")
     if target == "number":
+        if y.dtype.kind not in "uifb":
+            raise UserError(f"y must hold numbers. Received: {y.dtype}.")
         return y.astype("float32").reshape(len(y), -1), ()
     if y.ndim != 1:
         raise UserError(f"y must be one class an example, (N,). Received shape {y.shape}.")
     if classes is not None:
+        if len(classes) < 2:
+            raise UserError(f"classes has {len(classes)} names. Expected at least two.")
         if y.dtype.kind not in "ui" or y.min() < 0 or y.max() >= len(classes):
+            came = f"{y.min()}..{y.max()}" if y.dtype.kind in "uif" else repr(y[0])
             raise UserError(f"y must be indices 0..{len(classes) - 1} of the {len(classes)} classes. "
-                            f"Received {y.min()}..{y.max()} ({y.dtype}).")
+                            f"Received {came} ({y.dtype}).")
         return y.astype("int32"), tuple(str(name) for name in classes)
     values, indices = np.unique(y, return_inverse=True)
     if len(values) < 2:
-        raise UserError(f"y has one class only, {values[0]!r}. Expected at least two.")
+        raise UserError(f"y has one class only, {str(values[0])!r}. Expected at least two.")
     return indices.astype("int32"), tuple(str(value) for value in values)

@@ -1,6 +1,6 @@
 """A split: examples and targets that carry their names and shapes. And how splits are carved where a set has none."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -56,13 +56,19 @@ class Split:
         return in_order(self, self.y, batch)
 
 
+def height_width(image_size: Sequence[int] | int) -> tuple[int, int]:
+    """The image_size of a recipe, (height, width) or one number for both, checked."""
+    size = tuple(image_size) if isinstance(image_size, (list, tuple)) else (image_size,) * 2
+    if len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
+        raise UserError(f"image_size must be (height, width). Received: {image_size!r}.")
+    return size
+
+
 def carve(y: np.ndarray, share: float, stratify: bool) -> tuple[np.ndarray, np.ndarray]:
     """Indices of (the rest, a share) of examples, by class where classes are large enough; the same every time."""
     from sklearn.model_selection import train_test_split
 
     order = np.arange(len(y))
-    if len(y) < 10:
-        raise UserError(f"{len(y)} examples are too few to split. Expected at least 10.")
     enough = stratify and np.bincount(y)[np.unique(y)].min() * share >= 1
     rest, part = train_test_split(order, test_size=share, random_state=0, stratify=y if enough else None)
     return np.sort(rest), np.sort(part)
@@ -70,6 +76,8 @@ def carve(y: np.ndarray, share: float, stratify: bool) -> tuple[np.ndarray, np.n
 
 def divide(y: np.ndarray, stratify: bool, test: bool = True) -> dict[str, np.ndarray]:
     """Indices of train, val and (if `test`) test in one set that has no parts of its own."""
+    if len(y) < 10:
+        raise UserError(f"{len(y)} examples are too few to split. Expected at least 10.")
     rest, parts = np.arange(len(y)), {}
     if test:
         rest, parts["test"] = carve(y, TEST, stratify)

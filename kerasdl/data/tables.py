@@ -37,6 +37,8 @@ def read(path: str, *, label: str | None = None, target: Target = "class", fill:
     if not isinstance(label, str) or label not in frame:
         raise UserError(f"{path} has no column {label!r}. {nearest(label, frame.columns)}")
     drop = [drop] if isinstance(drop, str) else list(drop)
+    if label in drop:
+        raise UserError(f"The label column {label!r} cannot be dropped. Take it out of data_args.drop.")
     for column in drop:
         if column not in frame:
             raise UserError(f"{path} has no column {column!r} to drop. {nearest(column, frame.columns)}")
@@ -48,7 +50,7 @@ def read(path: str, *, label: str | None = None, target: Target = "class", fill:
         if missing := sorted(set(frame.columns) - set(drop) - set(extra.columns)):
             raise UserError(f"{test} has no column {missing[0]!r}, which {path} has.")
         _same_classes(frame[label], extra[label], path, test, target)
-        frame = pd.concat([frame, extra[frame.columns.difference(drop, sort=False)]], ignore_index=True)
+        frame = pd.concat([frame, extra[frame.columns.difference(drop, sort=False)]])
     frame = frame.drop(columns=drop)
     y, classes = _labels(frame.pop(label), label, target)
     if not len(frame.columns):
@@ -104,6 +106,7 @@ def _open(path: str) -> pd.DataFrame:
     if frame.empty:
         raise UserError(f"{path} has a header but no rows.")
     frame.columns = frame.columns.map(str).str.strip()
+    frame.index = pd.MultiIndex.from_product([[path], range(2, len(frame) + 2)])  # (file, line), for messages
     return frame
 
 
@@ -145,7 +148,8 @@ def _numbers(values: pd.Series, name: str) -> np.ndarray:
     numbers = pd.to_numeric(values, errors="coerce")
     wrong = values[numbers.isna() & values.notna()]
     if len(wrong):
-        raise UserError(f"The column {name!r} holds numbers, but row {wrong.index[0] + 2} of the file has {wrong.iloc[0]!r} "
+        file, line = wrong.index[0]
+        raise UserError(f"The column {name!r} holds numbers, but row {line} of {file} has {wrong.iloc[0]!r} "
                         f"({len(wrong)} such value{'s' * (len(wrong) > 1)}).")
     if np.isinf(numbers.to_numpy(dtype="float64")).any():
         raise UserError(f"The column {name!r} has an infinite value.")

@@ -5,7 +5,7 @@ Each module has
     METRIC, GOAL        what chooses the best epoch on validation data, and whether "max" or "min" is better
     network(model, split, args)         a keras.Model from the zoo that fits the data
     targets(split, smoothing=0.0)       the split's answers as the loss wants them, float32 (N, outputs)
-    compile(network, optimizer)         sets loss and metrics
+    compile(network, optimizer, jit=None)   sets loss and metrics, and whether XLA compiles the step
 """
 
 import importlib

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from kerasdl import zoo
+from kerasdl.errors import UserError
 
 TARGET, METRIC, GOAL = "number", "loss", "min"
 
@@ -22,10 +23,11 @@ def network(model: str, split, args: dict) -> keras.Model:
 def targets(split, smoothing: float = 0.0) -> np.ndarray:
     """The numbers themselves, (N, outputs)."""
     if smoothing:
-        raise ValueError("label_smoothing is for classes; set it to 0 to predict a number")
+        raise UserError("label_smoothing is for classes. Set it to 0 to predict a number.")
     return split.y
 
 
-def compile(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
+def compile(network: keras.Model, optimizer: keras.optimizers.Optimizer | str, jit: bool | None = None) -> None:
     """Mean squared error, with the mean absolute error and R2 beside it."""
-    network.compile(optimizer, "mse", metrics=[keras.metrics.MeanAbsoluteError(name="mae"), keras.metrics.R2Score(name="r2")])
+    network.compile(optimizer, "mse", jit_compile="auto" if jit is None else jit,
+                    metrics=[keras.metrics.MeanAbsoluteError(name="mae"), keras.metrics.R2Score(name="r2")])

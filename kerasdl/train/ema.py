@@ -12,6 +12,9 @@ def copy(network: keras.Model) -> keras.Model:
     """The same architecture with weights of its own, equal to the network's now."""
     twin = keras.models.clone_model(network)
     twin.set_weights(network.get_weights())
+    for layer in twin.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # it computes with a copy of its weights, which set_weights does not renew
     return twin
 
 

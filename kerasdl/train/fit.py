@@ -98,7 +98,7 @@ def networks(recipe: Recipe, objective: ModuleType, split: Split, steps: int) ->
             kept = ema.copy(network)
             objective.compile(kept, "sgd")
             model = ema.averaging(network, kept, recipe.ema)
-        objective.compile(model, optim.optimizer(recipe, model, steps))
+        objective.compile(model, optim.optimizer(recipe, model, steps), jit=recipe.jit)
     return model, kept
 
 

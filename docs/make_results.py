@@ -1,0 +1,253 @@
+"""The tables of README and docs, made from docs/results/*.json and the recipes: no number is typed by hand.
+
+    python docs/make_results.py             write them
+    python docs/make_results.py --check     write nothing; exit code 1 if a file on disk differs
+
+A file docs/results/<recipe>-<seed>.json is the result.json of that run, unchanged.
+"""
+
+import json
+import re
+import statistics
+import sys
+import types
+import typing
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+
+from kerasdl.recipe import Recipe, shipped
+from kerasdl.zoo import MODELS
+
+ROOT = Path(__file__).parents[1]
+DATA = {  # name -> (what we call it, what a reader of its numbers should know)
+    "digits": ("Digits",
+               "1,797 handwritten digits of 8x8 pixels, embedded in the package. The test split has 360, so one\n"
+               "picture more or less is 0.28 points."),
+    "mnist": ("MNIST",
+              "The test split is the standard one of 10,000 pictures. Validation is the last 5,000 of the training\n"
+              "part."),
+    "cifar10": ("JPEG-recompressed CIFAR-10",
+                "The pictures we had went through JPEG once and differ slightly from the original ones, so compare\n"
+                "these numbers with published ones with care. Validation is the last 5,000 of the training part."),
+}
+RESULTS = """\
+<!-- Made by docs/make_results.py. Do not edit. -->
+# Results
+
+Every row is a recipe of the package, run as it stands with several seeds: the mean of the test accuracy and its
+sample standard deviation. The epoch to keep is chosen on validation data, and the test split is read once, at the
+end. Seconds are those of the whole training, compilation and validation included; pictures a second are those of
+the training steps alone. Run any of them again with its command and `seed=N`; on the same machine and versions, a
+processor gives the same numbers.
+"""
+HEAD = ("recipe", "model", "test accuracy, %", "runs", "parameters", "seconds", "pictures/s", "published, %",
+        "command")
+NUMBERS = ("test accuracy, %", "parameters", "seconds", "minutes", "pictures/s", "published, %")  # on the right
+
+
+def pages(root: Path = ROOT) -> dict[Path, str]:
+    """What each file with made parts should hold."""
+    recipes = [recipe for recipe, _ in shipped()]
+    found = read(root / "docs" / "results", recipes)
+    return {
+        root / "docs" / "results.md": results_page(recipes, found),
+        root / "README.md": filled(root / "README.md", "results", short_table(recipes, found)),
+        root / "docs" / "recipes.md": filled(root / "docs" / "recipes.md", "fields", field_table()),
+    }
+
+
+def read(folder: Path, recipes: Iterable[Recipe]) -> dict[str, list[dict]]:
+    """The results of each recipe, by seed.
+
+    Raises:
+        ValueError: for a file that is not what its recipe, run as it stands, leaves behind.
+    """
+    known = {recipe.name: recipe for recipe in recipes}
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        result = json.loads(path.read_text())
+        name, seed = result["recipe"], result["seed"]
+        if path.name != f"{name}-{seed}.json":
+            raise ValueError(f"{path.name} holds seed {seed} of {name}: expected the name {name}-{seed}.json")
+        if name not in known or template(known[name]):
+            raise ValueError(f"{path.name}: {name} is not a recipe with data of its own")
+        if result["status"] != "completed":
+            raise ValueError(f"{path.name}: expected a completed run, received {result['status']!r}")
+        epochs, expected = result["train"]["epochs"], known[name].epochs
+        if epochs != expected and not known[name].patience:
+            raise ValueError(f"{path.name}: {name} has {expected} epochs, received a run of {epochs}")
+        found.setdefault(name, []).append(result)
+    for name, results in found.items():
+        results.sort(key=lambda result: result["seed"])
+        if len({result["parameters"] for result in results}) > 1:
+            raise ValueError(f"the runs of {name} differ in their number of parameters")
+    return found
+
+
+def template(recipe: Recipe) -> bool:
+    """Whether the recipe waits for data of yours."""
+    return recipe.data.startswith(("csv:", "folder:"))
+
+
+def results_page(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
+    """docs/results.md."""
+    own = sorted((recipe for recipe in recipes if not template(recipe)), key=by_data)
+    sections = [section(data, list(rows), found) for data, rows in groupby(own, key=lambda recipe: recipe.data)]
+    waiting = ", ".join(f"`{recipe.name}`" for recipe in recipes if template(recipe))
+    sections.append(f"## Your own data\n\n{waiting} have no number: they are for [data of your own](data.md).\n")
+    if found:
+        sections.append("## Measured on\n\n" + "".join(
+            f"- {line}: {', '.join(f'`{name}`' for name in names)}\n" for line, names in machines(found).items()))
+    return "\n".join([RESULTS, *sections])
+
+
+def section(data: str, recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
+    title, note = DATA.get(data, (data, ""))
+    rows = [long_row(recipe, found.get(recipe.name, [])) for recipe in recipes]
+    return f"## {title}\n\n{note}\n\n{table(HEAD, rows)}{sources(recipes)}"
+
+
+def long_row(recipe: Recipe, results: list[dict]) -> tuple[str, ...]:
+    size = recipe.model_args.get("size", "")
+    model = f"[{recipe.model}](zoo.md#{recipe.model}) {size}".strip()
+    published = recipe.claim and recipe.claim.published
+    claim = f"{100 * published:.4g}" if published else "none"
+    measured = ("not run", "", "", "", "")
+    if results:
+        measured = (accuracy(results), runs(results), f"{results[0]['parameters']:,}",
+                    seconds(mean(results, "seconds")), f"{significant(mean(results, 'images_per_second')):,}")
+    return recipe.name, model, *measured, claim, f"`kerasdl train {recipe.name}`"
+
+
+def sources(recipes: list[Recipe]) -> str:
+    """Where the published numbers of a table are from."""
+    lines = [f"- `{recipe.name}`: {recipe.claim.source}." for recipe in recipes
+             if recipe.claim and recipe.claim.published]
+    return "\n".join(["\nPublished, each by its own network and training:\n", *lines, ""]) if lines else ""
+
+
+def short_table(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
+    """README's table: what has been run, and the names of what has not."""
+    own = sorted((recipe for recipe in recipes if not template(recipe)), key=by_data)
+    rows = []
+    for recipe in own:
+        if results := found.get(recipe.name):
+            title, minutes = DATA.get(recipe.data, (recipe.data,))[0], mean(results, "seconds") / 60
+            rows.append((f"`{recipe.name}`", title, accuracy(results), runs(results), f"{minutes:.1f}",
+                         f"{results[0]['parameters']:,}"))
+    waiting = ", ".join(f"`{recipe.name}`" for recipe in own if recipe.name not in found)
+    head = ("recipe", "data", "test accuracy, %", "runs", "minutes", "parameters")
+    parts = [table(head, rows)] if rows else []
+    parts += [f"Not run: {waiting}.\n"] if waiting else []
+    return "\n".join([*parts, *(f"Measured on {line}.\n" for line in machines(found))])
+
+
+def accuracy(results: list[dict]) -> str:
+    """Percent: the mean and, of two runs or more, the sample standard deviation."""
+    values = [100 * result["test"]["accuracy"] for result in results]
+    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{spread}"
+
+
+def runs(results: list[dict]) -> str:
+    """How many runs, and their seeds: "5 (seeds 0-4)"."""
+    seeds = [result["seed"] for result in results]
+    if len(seeds) == 1:
+        return f"1 (seed {seeds[0]})"
+    gapless = seeds == list(range(seeds[0], seeds[-1] + 1))
+    return f"{len(seeds)} (seeds {f'{seeds[0]}-{seeds[-1]}' if gapless else ', '.join(map(str, seeds))})"
+
+
+def mean(results: list[dict], key: str) -> float:
+    return statistics.mean(result["train"][key] for result in results)
+
+
+def seconds(value: float) -> str:
+    return f"{value:.1f}" if value < 10 else f"{value:,.0f}"
+
+
+def significant(value: float) -> int:
+    """Rounded to three digits: a speed is not known better."""
+    return int(float(f"{value:.3g}"))
+
+
+def machines(found: dict[str, list[dict]]) -> dict[str, list[str]]:
+    """On what, and with which versions, which recipes were run."""
+    users: dict[str, set[str]] = {}
+    for name, results in found.items():
+        for result in results:
+            users.setdefault(machine(result["environment"]), set()).add(name)
+    return {line: sorted(names) for line, names in users.items()}
+
+
+def machine(environment: dict) -> str:
+    """Processor, cores and versions, by name, so that nothing else of a machine gets out."""
+    versions = ", ".join(f"{name} {environment[name]}" for name in ("kerasdl", "keras", "tensorflow", "python"))
+    device = environment["device"]
+    place = "" if device == "CPU" else f"{device}, with "
+    return f"{place}{environment['cores']} cores of {environment['cpu']}; {versions}"
+
+
+def by_data(recipe: Recipe) -> tuple[int, str, int]:
+    """Data sets in the order of DATA, then the others; in each, the simplest model first."""
+    known = list(DATA)
+    place = known.index(recipe.data) if recipe.data in DATA else len(known)
+    return place, recipe.data, MODELS.index(recipe.model)
+
+
+def field_table() -> str:
+    """The fields of a recipe, from the class itself."""
+    rows = []
+    for name, field in Recipe.model_fields.items():
+        default = "" if field.is_required() else f"`{json.dumps(field.get_default())}`"
+        takes = kind(field.annotation) + limits(field.metadata)
+        rows.append((f"`{name}`", takes, default, field.description or ""))
+    return table(("field", "what it takes", "default", "what it is"), rows)
+
+
+def kind(annotation) -> str:
+    """A type in words: `int or none`, `"sgd" or "adamw"`."""
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return " or ".join(f'`"{value}"`' for value in inner)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(map(kind, inner))
+    words = {type(None): "none", dict: "key: value", tuple: "list"}
+    return words.get(origin or annotation, annotation.__name__)
+
+
+def limits(metadata: list) -> str:
+    signs = {"gt": ">", "ge": ">=", "lt": "<"}
+    found = [f"{sign} {getattr(limit, key)}" for limit in metadata for key, sign in signs.items()
+             if hasattr(limit, key)]
+    return f", {' and '.join(found)}" if found else ""
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(head)
+    lines = [head, ["---:" if name in NUMBERS else "---" for name in head], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def filled(path: Path, name: str, body: str) -> str:
+    """The file's text with `body` between its two markers."""
+    text = path.read_text()
+    begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"{path.name} needs the lines {begin.strip()} and {end}, once each")
+    return re.sub(f"(?s){begin}.*{end}", lambda _: begin + body + end, text)
+
+
+def main() -> int:
+    made = pages()
+    stale = [path for path, text in made.items() if not path.is_file() or path.read_text() != text]
+    for path in stale:
+        if "--check" not in sys.argv[1:]:
+            path.write_text(made[path])
+        print(("differs: " if "--check" in sys.argv[1:] else "wrote ") + str(path.relative_to(ROOT)))
+    return int(bool(stale) and "--check" in sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

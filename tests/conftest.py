@@ -1,0 +1,110 @@
+"""What several test files share: the folder of data, the command run in this process, and a few tiny runs."""
+
+import os
+from types import SimpleNamespace
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--soak", action="store_true", help="also run the tests marked soak, which take many minutes")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "soak: trains for minutes; run only with --soak")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--soak"):
+        return
+    slow = [item for item in items if "soak" in item.keywords]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def data_folder(tmp_path_factory):
+    """Where digits is prepared, unless the user has named a folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not os.environ.get("TFDS_DATA_DIR"):
+            patch.setenv("TFDS_DATA_DIR", str(tmp_path_factory.mktemp("tensorflow_datasets")))
+        yield
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder as the working directory, so that nothing is written into the repository."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def command(here, monkeypatch, capsys):
+    """Runs `kerasdl ARGUMENTS` in this process, and returns its exit code, stdout and stderr."""
+    from kerasdl import cli
+
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["kerasdl", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        out, err = capsys.readouterr()
+        return SimpleNamespace(code=code, out=out, err=err)
+
+    return call
+
+
+@pytest.fixture
+def refused(command):
+    """Runs a command that a user got wrong: exit code 2, one line on stderr with these words in it, no traceback."""
+
+    def call(*arguments, words=()):
+        done = command(*arguments)
+        assert done.code == 2, done
+        lines = done.err.strip().splitlines()
+        assert len(lines) == 1 and lines[0].startswith("kerasdl: "), done.err
+        assert "Traceback" not in done.out + done.err
+        for word in words:
+            assert word in lines[0]
+        return lines[0]
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def hard_recipe():
+    """Everything that could make two runs differ, in a tiny network: augmentation, dropout, batch norm, averaging."""
+    from kerasdl.recipe import Recipe
+
+    return Recipe(name="hard", model="cnn", model_args={"size": "mu", "drop": 0.2}, data="digits",
+                  augment=(("translate", 1),), batch=128, epochs=3, lr=1e-2, weight_decay=0.01, ema=0.9)
+
+
+@pytest.fixture(scope="session")
+def hard_run(hard_recipe, tmp_path_factory):
+    from kerasdl.train.fit import train
+
+    return train(hard_recipe, workdir=tmp_path_factory.mktemp("runs") / "hard", verbose=False)
+
+
+@pytest.fixture(scope="session")
+def table(tmp_path_factory):
+    """A CSV of 200 rows: two numbers, a category with text, and a class that follows from them."""
+    import numpy as np
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    size, colour = rng.normal(50, 10, 200), rng.choice(["red", "green", "blue"], 200)
+    frame = pd.DataFrame({"size": size.round(2), "weight": rng.normal(0, 1, 200).round(3), "colour": colour,
+                          "kind": np.where(size + 10 * (colour == "red") > 52, "big", "small")})
+    path = tmp_path_factory.mktemp("table") / "rows.csv"
+    frame.to_csv(path, index=False)
+    return path

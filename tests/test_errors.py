@@ -1,0 +1,118 @@
+"""A user's mistake: one line that says what was expected, what came and what to do; exit code 2; no traceback."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasdl.errors import UserError, nearest
+
+
+def test_nearest_suggests_one_or_lists_all():
+    assert nearest("vti", ["vit", "cnn"]) == "Did you mean 'vit'?"
+    assert nearest("zzz", ["vit", "cnn"]) == "Choose from: vit, cnn."
+    assert isinstance(UserError(), ValueError)
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["train", "vit_digit"], ["'vit_digit'", "'vit_digits'"]),
+    (["show", "zzzzz"], ["'zzzzz'", "vit_digits", "linear_csv"]),
+    (["train", "missing.py"], ["missing.py"]),
+    (["train", "vit_digits", "epoch=3"], ["'epoch'", "'epochs'"]),
+    (["train", "vit_digits", "epochs"], ["key=value", "'epochs'"]),
+    (["train", "vit_digits", "epochs=many"], ["epochs", "integer", "'many'", "str"]),
+    (["train", "vit_digits", "batch=0"], ["batch", "greater than 0", "0"]),
+    (["train", "vit_digits", "schedule=linear"], ["schedule", "'cosine'", "'linear'"]),
+    (["train", "vit_digits", "model_args.patch=two"], ["model_args.patch", "int", "'two'"]),
+    (["train", "vit_digits", "lr.high=1"], ["lr.high", "lr=VALUE"]),
+    (["train", "vit_digits", "splits.vla=train"], ["splits", "'val'", "'vla'"]),
+    (["train", "vit_digits", "model=vti"], ["'vti'", "'vit'"]),
+    (["train", "linear_digits", "model_args.ptach=4"], ["'ptach'"]),
+    (["train", "vit_digits", "model_args.ptach=4"], ["'ptach'", "'patch'"]),
+    (["train", "vit_digits", "model_args.patch=3"], ["patch=3", "(8, 8, 1)"]),
+    (["train", "vit_digits", "warmup=soon"], ["'soon'", "5%"]),
+    (["train", "vit_digits", "augment=('flop',)"], ["'flop'", "'flip'"]),
+    (["train", "vit_digits", "batch=5000"], ["batch=5000", "1257"]),
+    (["train", "linear_digits", "data=mnits"], ["'mnits'", "'mnist'"]),
+    (["train", "linear_digits", "data_args.labl=x"], ["'labl'"]),
+    (["train", "linear_digits", "objective=regress"], ["digits", "csv:PATH"]),
+    (["train", "linear_digits", "splits.val=tset"], ["'tset'", "validation"]),
+    (["train", "linear_digits", "splits.val=train[90%:]"], ["train", "val", "share 126"]),
+    (["train", "linear_csv", "data=csv:none.csv"], ["none.csv"]),
+    (["train", "cnn_digits", "data=folder:nowhere"], ["nowhere"]),
+    (["eval", "nowhere"], ["nowhere", "kerasdl train"]),
+    (["predict", ".", "digit.png"], ["recipe.json"]),
+    (["report", "."], ["recipe.json"]),
+])
+def test_mistakes_at_the_command(refused, arguments, words):
+    refused(*arguments, words=words)
+
+
+def test_csv_mistakes_at_the_command(refused, table, here):
+    refused("train", "linear_csv", f"data=csv:{table}", words=["'label'", "no column"])
+    refused("train", "linear_csv", f"data=csv:{table}", "data_args.label=knid", words=["'knid'", "'kind'"])
+    text = table.read_text().splitlines()
+    (here / "holes.csv").write_text("\n".join([*text, ",1,red,big", ",2,red,small", "1,heavy,red,big"]))
+    refused("train", "linear_csv", "data=csv:holes.csv", "data_args.label=kind", words=["'weight'", "row 204", "'heavy'"])
+    (here / "holes.csv").write_text("\n".join([*text, ",1,red,big", ",2,red,small"]))
+    refused("train", "linear_csv", "data=csv:holes.csv", "data_args.label=kind", words=["'size'", "2 missing", "fill=median"])
+
+
+def test_folder_mistakes_at_the_command(refused, here):
+    for name in ("cat", "dog"):
+        (here / "pets" / name).mkdir(parents=True)
+        for index in range(10):
+            tf.io.write_file(f"pets/{name}/{index}.png", tf.io.encode_png(np.zeros((8, 8, 3), "uint8")))
+    (here / "pets/dog/7.png").write_bytes(b"not a picture")
+    refused("train", "cnn_digits", "data=folder:pets", words=["pets/dog/7.png", "decode"])
+    shutil.rmtree(here / "pets/dog")
+    refused("train", "cnn_digits", "data=folder:pets", words=["1 class folder", "two"])
+
+
+def test_no_data_and_no_network(refused, here, monkeypatch):
+    from kerasdl.data import named
+
+    monkeypatch.setenv("TFDS_DATA_DIR", str(here / "data"))
+    monkeypatch.setenv("HOME", str(here))
+    monkeypatch.setattr(named, "_online", lambda: False)
+    refused("train", "linear_digits", "data=cifar100", words=["cifar100", "not on disk", str(here / "data"), "no network",
+                                                              "TFDS_DATA_DIR"])
+
+
+def test_a_folder_that_is_taken_or_cannot_be_one(refused, hard_run, here):
+    refused("train", "linear_digits", "--workdir", hard_run.path, words=["already holds a run", "--workdir"])
+    (here / "file").write_text("")
+    refused("train", "linear_digits", "--workdir", "file", words=["file", "cannot be written"])
+
+
+def test_a_run_without_a_model(refused, hard_run, here):
+    (here / "run").mkdir()
+    for name in ("recipe.json", "data.json"):
+        shutil.copy(hard_run.path / name, here / "run")
+    tf.io.write_file("digit.png", tf.io.encode_png(np.zeros((8, 8, 1), "uint8")))
+    refused("eval", "run", words=["model.keras"])
+    refused("predict", "run", "digit.png", words=["model.keras"])
+
+
+def test_pictures_that_do_not_fit(refused, command, hard_run, here):
+    tf.io.write_file("wide.png", tf.io.encode_png(np.zeros((9, 12, 1), "uint8")))
+    (here / "text.png").write_text("not a picture")
+    refused("predict", hard_run.path, "wide.png", words=["wide.png", "9x12", "8x8", "--resize"])
+    refused("predict", hard_run.path, "text.png", words=["text.png", "decode"])
+    refused("predict", hard_run.path, "none.png", words=["none.png"])
+    resized = command("predict", hard_run.path, "wide.png", "--resize")
+    assert resized.code == 0 and "wide.png" in resized.out
+
+
+def test_nan_ends_with_the_step(refused, here):
+    refused("train", "linear_digits", "optimizer=sgd", "lr=1e30", "schedule=constant", "--workdir", "run",
+            words=["nan", "at step", "(epoch 1)", "Lower lr", "run"])
+
+
+def test_debug_shows_the_traceback(command, monkeypatch):
+    from kerasdl import cli
+
+    monkeypatch.setattr(cli, "DEBUG", True)
+    with pytest.raises(UserError, match="zzzzz"):
+        command("show", "zzzzz", "--debug")

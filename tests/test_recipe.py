@@ -1,0 +1,160 @@
+"""A recipe is data: overridable with checks, printable as a difference, JSON in and out."""
+
+import inspect
+
+import pytest
+from pydantic import ValidationError
+
+from kerasdl import zoo
+from kerasdl.data.augment import compose
+from kerasdl.errors import UserError
+from kerasdl.recipe import RECIPES, Claim, Recipe, load, names, shipped
+
+PLAIN = Recipe(model="vit", data="digits")
+FULL = Recipe(name="full", model="vit", model_args={"size": "mu", "patch": 4, "drop": 0.1, "deep": True}, data="digits",
+              data_args={"image_size": [8, 8]}, splits={"train": "train[:50%]"}, augment=("flip", ("pad_crop", 4)),
+              epochs=3, lr=2e-3, warmup="5%", patience=2, claim=Claim(published=0.98, source="a paper"))
+
+
+@pytest.mark.parametrize("pair, key, value", [
+    ("epochs=3", "epochs", 3),
+    ("lr=3e-4", "lr", 3e-4),
+    ("lr=1", "lr", 1.0),
+    ("warmup=100", "warmup", 100),
+    ("warmup=3 epochs", "warmup", "3 epochs"),
+    ("patience=null", "patience", None),
+    ("patience=None", "patience", None),
+    ("precision=mixed_bfloat16", "precision", "mixed_bfloat16"),
+    ("data=csv:my file=2.csv", "data", "csv:my file=2.csv"),
+    ("augment=('flip', ('pad_crop', 2))", "augment", ("flip", ("pad_crop", 2))),
+    ("augment=[]", "augment", ()),
+    ("splits.val=train[90%:]", "splits", {"train": "train[:50%]", "val": "train[90%:]"}),
+    ("model_args.patch=2", "model_args", {"size": "mu", "patch": 2, "drop": 0.1, "deep": True}),
+    ("model_args.drop=0", "model_args", {"size": "mu", "patch": 4, "drop": 0, "deep": True}),
+    ("model_args.deep=false", "model_args", {"size": "mu", "patch": 4, "drop": 0.1, "deep": False}),
+    ("model_args.heads=2", "model_args", {"size": "mu", "patch": 4, "drop": 0.1, "deep": True, "heads": 2}),
+    ("model_args.size=20", "model_args", {"size": "20", "patch": 4, "drop": 0.1, "deep": True}),
+    ("data_args.image_size=(4, 4)", "data_args", None),
+])
+def test_override_as_text(pair, key, value):
+    if value is None and key == "data_args":  # a tuple is not the list that is there
+        with pytest.raises(UserError, match="image_size is a list"):
+            FULL.override(pair)
+        return
+    changed = FULL.override(pair)
+    assert getattr(changed, key) == value and type(getattr(changed, key)) is type(value)
+    untouched = {name: field for name, field in changed if name != key}
+    assert untouched == {name: field for name, field in FULL if name != key}
+
+
+def test_override_as_values_merges_dictionaries_and_leaves_the_first_as_it_was():
+    before = FULL.model_dump()
+    changed = FULL.override("epochs=5", lr=1e-2, model_args={"size": "Ti"})
+    assert (changed.epochs, changed.lr, changed.model_args["size"], changed.model_args["patch"]) == (5, 1e-2, "Ti", 4)
+    assert FULL.model_dump() == before
+    assert Recipe.model_fields["model_args"].get_default() == {}
+
+
+@pytest.mark.parametrize("pair, words", [
+    ("epoch=3", ["'epoch'", "'epochs'"]),
+    ("modle_args.size=S", ["'modle_args'", "'model_args'"]),
+    ("zzz=3", ["'zzz'", "weight_decay"]),
+    ("epochs", ["key=value", "'epochs'"]),
+    ("epochs=2.5", ["epochs", "integer", "2.5", "float"]),
+    ("epochs=true", ["epochs", "integer", "True", "bool"]),
+    ("epochs=0", ["epochs", "greater than 0"]),
+    ("seed=-1", ["seed", "greater than or equal to 0"]),
+    ("lr=fast", ["lr", "number", "'fast'", "str"]),
+    ("lr=true", ["lr", "number", "True"]),
+    ("lr=-1", ["lr", "greater than 0"]),
+    ("momentum=1.0", ["momentum", "less than 1"]),
+    ("model=3", ["model", "string", "3"]),
+    ("optimizer=adam", ["optimizer", "'adamw'", "'adam'"]),
+    ("augment=flip", ["augment", "tuple", "'flip'"]),
+    ("splits.vla=train", ["splits", "'val'", "'vla'"]),
+    ("model_args=3", ["model_args", "dictionary", "3"]),
+    ("model_args.patch=4.0", ["model_args.patch", "int (4)", "4.0", "float"]),
+    ("model_args.patch=true", ["model_args.patch", "int (4)", "True", "bool"]),
+    ("model_args.deep=1", ["model_args.deep", "bool (True)", "1", "int"]),
+    ("model_args.drop=much", ["model_args.drop", "float (0.1)", "'much'"]),
+    ("epochs.more=3", ["epochs has no parts", "epochs=VALUE"]),
+])
+def test_mistakes_say_what_was_expected_and_what_came(pair, words):
+    with pytest.raises(UserError) as caught:
+        FULL.override(pair)
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_recipe_cannot_be_changed_in_place_and_takes_no_unknown_key():
+    with pytest.raises(ValidationError, match="frozen"):
+        PLAIN.epochs = 3
+    with pytest.raises(ValidationError, match="epoch"):
+        Recipe(model="vit", data="digits", epoch=3)
+    with pytest.raises(ValidationError, match="publishd"):
+        Claim(publishd=0.9)
+
+
+@pytest.mark.parametrize("recipe", [PLAIN, FULL, *(recipe for recipe, _ in shipped())], ids=lambda recipe: recipe.name)
+def test_json_there_and_back(recipe, tmp_path):
+    file = tmp_path / "recipe.json"
+    file.write_text(recipe.model_dump_json(indent=2))
+    assert load(file) == recipe
+    assert load(str(file)).model_dump_json() == recipe.model_dump_json()
+
+
+def test_diff_is_what_differs():
+    assert PLAIN.diff() == {"model": "vit", "data": "digits"}
+    changed = PLAIN.override("epochs=3", "augment=('flip',)", "batch=128")
+    assert changed.diff() == {"model": "vit", "data": "digits", "augment": ["flip"], "epochs": 3}
+    lines = str(changed).splitlines()
+    assert [line.split()[0] for line in lines] == ["model", "data", "augment", "epochs"]
+    assert Recipe(**changed.diff()) == changed
+
+
+@pytest.mark.parametrize("name", names())
+def test_shipped_recipes(name):
+    """Each is short, has a headline, and names a model and arguments that exist."""
+    found, headline = next((recipe, line) for recipe, line in shipped() if recipe.name == name)
+    source = (RECIPES / f"{name}.py").read_text()
+    assert found == load(name) and headline and source.startswith(f'"""{headline}')
+    assert len(source.splitlines()) <= 40
+    assert found.model in zoo.MODELS
+    parameters = inspect.signature(zoo.module(found.model).build).parameters
+    assert set(found.model_args) <= {key for key, part in parameters.items() if part.kind is part.KEYWORD_ONLY}
+    if "size" in found.model_args:
+        assert found.model_args["size"] in zoo.module(found.model).SIZES
+    if found.augment:
+        compose(found.augment, {"digits": (8, 8, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}[found.data])
+
+
+def test_a_recipe_of_ones_own(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text('from kerasdl.recipe import Recipe, load\nrecipe = load("vit_digits").override("epochs=3", name="")')
+    assert load(file) == load(str(file)) == load("vit_digits").override("epochs=3", name="mine")
+    assert load(PLAIN) is PLAIN
+
+
+@pytest.mark.parametrize("name, text, words", [
+    ("mine.py", "epochs = 3", ["must set `recipe", "NoneType"]),
+    ("mine.py", "recipe = {'epochs': 3}", ["must set `recipe", "dict"]),
+    ("mine.py", "recipe = (", ["SyntaxError", "line 1"]),
+    ("mine.py", "import no_such_module", ["no_such_module"]),
+    ("mine.py", "recipe = Recipe(model='vit')", ["'Recipe' is not defined"]),
+    ("mine.py", "from kerasdl.recipe import Recipe\nrecipe = Recipe(model='vit')", ["data", "required"]),
+    ("mine.py", "from kerasdl.recipe import Recipe\nrecipe = Recipe(3)", ["TypeError"]),
+    ("mine.py", "from kerasdl.recipe import Recipe\nrecipe = Recipe(model='vit', data='digits', epoch=3)", ["epoch"]),
+    ("mine.py", "from kerasdl.recipe import load\nrecipe = load('vit_digit')", ["'vit_digit'", "'vit_digits'"]),
+    ("recipe.json", "{", ["does not hold a recipe"]),
+    ("recipe.json", '{"model": "vit", "data": "digits", "epoch": 3}', ["epoch"]),
+    ("recipe.json", '{"model": "vit"}', ["data", "required"]),
+])
+def test_files_that_hold_no_recipe(name, text, words, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError) as caught:
+        load(tmp_path / name)
+    message = str(caught.value)
+    assert "\n" not in message and (name in message or "vit_digit" in message)
+    for word in words:
+        assert word.lower() in message.lower()
