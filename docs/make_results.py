@@ -38,11 +38,10 @@ RESULTS = """\
 Every row is a recipe of the package, run as it stands with several seeds: the mean of the test accuracy and its
 sample standard deviation. The epoch to keep is chosen on validation data, and the test split is read once, at the
 end. Seconds are those of the whole training, compilation and validation included; pictures a second are those of
-the training steps alone. Run any of them again with its command and `seed=N`; on the same machine and versions, a
-processor gives the same numbers.
+the training steps alone. Under each table are the commands that give its first seeds again; on the same machine and
+versions, a processor gives the same numbers.
 """
-HEAD = ("recipe", "model", "test accuracy, %", "runs", "parameters", "seconds", "pictures/s", "published, %",
-        "command")
+HEAD = ("recipe", "model", "test accuracy, %", "runs (seeds)", "parameters", "seconds", "pictures/s", "published, %")
 NUMBERS = ("test accuracy, %", "parameters", "seconds", "minutes", "pictures/s", "published, %")  # on the right
 
 
@@ -105,19 +104,20 @@ def results_page(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
 def section(data: str, recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
     title, note = DATA.get(data, (data, ""))
     rows = [long_row(recipe, found.get(recipe.name, [])) for recipe in recipes]
-    return f"## {title}\n\n{note}\n\n{table(HEAD, rows)}{sources(recipes)}"
+    commands = "".join(f"kerasdl train {recipe.name} seed=0\n" for recipe in recipes)
+    return f"## {title}\n\n{note}\n\n{table(HEAD, rows)}{sources(recipes)}\n```bash\n{commands}```\n"
 
 
 def long_row(recipe: Recipe, results: list[dict]) -> tuple[str, ...]:
     size = recipe.model_args.get("size", "")
-    model = f"[{recipe.model}](zoo.md#{recipe.model}) {size}".strip()
+    model = f"[{f'{recipe.model} {size}'.strip()}](zoo.md#{recipe.model})"
     published = recipe.claim and recipe.claim.published
     claim = f"{100 * published:.4g}" if published else "none"
     measured = ("not run", "", "", "", "")
     if results:
         measured = (accuracy(results), runs(results), f"{results[0]['parameters']:,}",
                     seconds(mean(results, "seconds")), f"{significant(mean(results, 'images_per_second')):,}")
-    return recipe.name, model, *measured, claim, f"`kerasdl train {recipe.name}`"
+    return recipe.name, model, *measured, claim
 
 
 def sources(recipes: list[Recipe]) -> str:
@@ -137,7 +137,7 @@ def short_table(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
             rows.append((f"`{recipe.name}`", title, accuracy(results), runs(results), f"{minutes:.1f}",
                          f"{results[0]['parameters']:,}"))
     waiting = ", ".join(f"`{recipe.name}`" for recipe in own if recipe.name not in found)
-    head = ("recipe", "data", "test accuracy, %", "runs", "minutes", "parameters")
+    head = ("recipe", "data", "test accuracy, %", "runs (seeds)", "minutes", "parameters")
     parts = [table(head, rows)] if rows else []
     parts += [f"Not run: {waiting}.\n"] if waiting else []
     return "\n".join([*parts, *(f"Measured on {line}.\n" for line in machines(found))])
@@ -151,12 +151,12 @@ def accuracy(results: list[dict]) -> str:
 
 
 def runs(results: list[dict]) -> str:
-    """How many runs, and their seeds: "5 (seeds 0-4)"."""
+    """How many runs, and their seeds: "5 (0-4)"."""
     seeds = [result["seed"] for result in results]
     if len(seeds) == 1:
-        return f"1 (seed {seeds[0]})"
+        return f"1 ({seeds[0]})"
     gapless = seeds == list(range(seeds[0], seeds[-1] + 1))
-    return f"{len(seeds)} (seeds {f'{seeds[0]}-{seeds[-1]}' if gapless else ', '.join(map(str, seeds))})"
+    return f"{len(seeds)} ({f'{seeds[0]}-{seeds[-1]}' if gapless else ', '.join(map(str, seeds))})"
 
 
 def mean(results: list[dict], key: str) -> float:

@@ -120,9 +120,10 @@ def test_list_and_show_import_neither_tensorflow_nor_keras():
 
 
 def test_the_public_names_are_there_and_stay():
-    """Using one of them imports the package kerasdl.train, which must not hide kerasdl.train, the function."""
-    fit = importlib.import_module("kerasdl.train.fit")
-    assert kerasdl.train is fit.train
+    """The first call of kerasdl.train imports the package of that name, after which it must still be callable."""
+    importlib.import_module("kerasdl.train.fit")
+    with pytest.raises(kerasdl.UserError, match="'vit_digit'"):
+        kerasdl.train("vit_digit")
     for name in kerasdl.__all__:
         assert getattr(kerasdl, name) is not None and name in dir(kerasdl)
     with pytest.raises(AttributeError, match="trian"):

@@ -65,7 +65,7 @@ def _find(root: Path) -> tuple[list[Path], np.ndarray, dict[str, np.ndarray], tu
         raise UserError(f"There is no folder {str(root)!r}. Give the images as data=folder:PATH.")
     inside = _folders(root)
     named = {ALIASES[folder.name.lower()]: folder for folder in inside if folder.name.lower() in ALIASES}
-    roots = named if "train" in named else {"all": root}
+    roots = {"train": named["train"], **named} if "train" in named else {"all": root}
     if "train" not in named and named:
         raise UserError(f"{root} has a folder {next(iter(named.values())).name!r} but no folder 'train'.")
     listed = {part: _classes(folder) for part, folder in roots.items()}

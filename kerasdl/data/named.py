@@ -168,12 +168,12 @@ def _range(part, infos) -> range:
 
 def _split(builder, want: str, expression: str, shape: tuple, classes: tuple, resize: bool) -> Split:
     image, label = builder.info.supervised_keys
-    # One file after another, in file order: the order of examples must not depend on the machine's threads.
-    reading = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, add_tfds_id=False)
-    examples = builder.as_dataset(split=expression, shuffle_files=False, read_config=reading)
     size = builder.info.splits[expression].num_examples
     if not size:
         raise UserError(f"The split {expression!r} of {builder.name} is empty.")
+    # One file after another, in file order: the order of examples must not depend on the machine's threads.
+    reading = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, add_tfds_id=False)
+    examples = builder.as_dataset(split=expression, shuffle_files=False, read_config=reading)
 
     def one(example):
         pixels = example[image]

@@ -34,7 +34,7 @@ def shuffled(split: Split, targets: np.ndarray | None, batch: int, *, epochs: in
 
     Args:
         split: what to draw from.
-        targets: (N, outputs) float32, in the order of the split; None for a streamed split, whose labels become one-hot.
+        targets: (N, outputs) float32, in the order of the split; for a streamed split (classes, outputs), by label.
         batch: examples a step. An epoch has len(split) // batch steps.
         epochs: how many epochs follow one another.
         seed: of order and augmentation.
@@ -43,7 +43,7 @@ def shuffled(split: Split, targets: np.ndarray | None, batch: int, *, epochs: in
     """
     steps = steps_per_epoch(split, batch)
     if isinstance(split.x, tf.data.Dataset):
-        batches = _streamed(split, batch, steps, epochs, seed, start)
+        batches = _streamed(split, targets, batch, steps, epochs, seed, start)
     else:
         batches = _indexed(split, targets, batch, steps, epochs, seed, start)
 
@@ -60,9 +60,14 @@ def shuffled(split: Split, targets: np.ndarray | None, batch: int, *, epochs: in
 
 
 def in_order(split: Split, targets: np.ndarray | None, batch: int) -> tf.data.Dataset:
-    """Evaluation batches (examples, targets): every example once, in the split's order, the last batch short."""
+    """Evaluation batches (examples, targets): every example once, in the split's order, the last batch short.
+
+    Targets are as in `shuffled`; of a streamed split None leaves the labels as they are.
+    """
     if isinstance(split.x, tf.data.Dataset):
-        examples = split.x.map(lambda image, label: (image, tf.one_hot(label, split.outputs)))
+        examples = split.x
+        if targets is not None:
+            examples = examples.map(lambda image, label: (image, tf.gather(targets, label)))
     else:
         examples = tf.data.Dataset.from_tensor_slices((split.x, targets))
         if split.decode is not None:
@@ -91,15 +96,16 @@ def _indexed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Datas
     return tf.data.Dataset.range(start, epochs * steps).map(load, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _streamed(split, batch, steps, epochs, seed, start) -> tf.data.Dataset:
+def _streamed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Dataset:
     def epoch_of(epoch):
+        tf.random.set_seed(seed)  # of this function's graph alone, or shuffle would also follow the caller's
         key = tf.random.stateless_uniform((), [seed, tf.cast(epoch, tf.int32)], 0, 2**31 - 1, tf.int32)
         examples = split.x.shuffle(BUFFER, seed=tf.cast(key, tf.int64), reshuffle_each_iteration=False)
         return examples.batch(batch, drop_remainder=True)
 
     batches = tf.data.Dataset.range(start // steps, epochs).flat_map(epoch_of).skip(start % steps)
     return batches.enumerate(start).map(
-        lambda step, pair: (step, pair[0], tf.one_hot(pair[1], split.outputs)))
+        lambda step, pair: (step, pair[0], tf.gather(targets, pair[1])))
 
 
 def _shape(split: Split) -> tuple[int, ...]:

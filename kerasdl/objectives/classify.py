@@ -13,15 +13,14 @@ def network(model: str, split, args: dict) -> keras.Model:
     return zoo.build(model, split.shape, len(split.classes), **args)
 
 
-def targets(split, smoothing: float = 0.0) -> np.ndarray | None:
-    """One-hot rows (N, classes); `smoothing` spreads that share of each over all classes (Szegedy et al., 2016).
+def targets(split, smoothing: float = 0.0) -> np.ndarray:
+    """One-hot rows (N, classes); of a streamed split (classes, classes), by label.
 
-    Smoothing the targets and not the loss keeps the losses of validation and test what they say they are.
+    `smoothing` spreads that share of each row over all classes (Szegedy et al., 2016). Smoothing the targets and not the loss keeps the losses of validation and test what they say they are.
     """
-    if split.y is None:
-        return None
     hot = np.eye(len(split.classes), dtype="float32")
-    return (hot * (1 - smoothing) + smoothing / len(hot))[split.y]
+    rows = hot * (1 - smoothing) + smoothing / len(hot)
+    return rows if split.y is None else rows[split.y]
 
 
 def compile(network: keras.Model, optimizer: keras.optimizers.Optimizer | str, jit: bool | None = None) -> None:

@@ -3,10 +3,10 @@
 from kerasdl.recipe import Claim, Recipe
 
 recipe = Recipe(
-    model="vit", model_args={"size": "XS", "patch": 2},
+    model="vit", model_args={"size": "XS", "patch": 4, "pool": "mean", "drop": 0.1},
     data="digits",
-    epochs=60, batch=64, lr=2e-3, weight_decay=0.05, warmup="5%",
-    augment=(("translate", 1),),
+    epochs=80, batch=64, lr=1.5e-3, weight_decay=0.05, warmup="10%", jit=True,
+    augment=(("translate", 1), ("mixup", 0.2)),  # 1,257 pictures are few for a ViT: without mixup it learns them by heart
     ema=0.99,
-    claim=Claim(published=None, source="no published number for this split"),
+    claim=Claim(source="no published number for this split"),
 )

@@ -1,0 +1,219 @@
+"""Every example of README and docs runs, every link resolves, and every number agrees with the runs it is from.
+
+Blocks of `python` and `sh` are run. Those of `bash` are commands that need a download, minutes or another folder: they
+are checked. Those of `text` are what a program prints, or how a folder looks.
+"""
+
+import glob
+import importlib.util
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from kerasdl import recipe
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+class Block(NamedTuple):
+    """A fenced example: its language, file name if it has one, first line and text."""
+
+    language: str
+    title: str | None
+    line: int
+    text: str
+
+
+def blocks(page: Path) -> list[Block]:
+    found = re.finditer(r'(?ms)^```(\w*)(?: title="([^"]+)")?\n(.*?)^```$', page.read_text())
+    return [Block(match[1], match[2], page.read_text()[:match.start()].count("\n") + 2, match[3]) for match in found]
+
+
+def commands(block: Block) -> list[list[str]]:
+    """The words of each line, without its comment."""
+    lines = block.text.replace("\\\n", " ").splitlines()
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def expand(word: str) -> list[str]:
+    """As a shell does; a word with = is an override."""
+    return sorted(glob.glob(word)) or [word] if "*" in word and "=" not in word else [word]
+
+
+def page_id(page: Path) -> str:
+    return page.name
+
+
+@pytest.fixture
+def samples(here):
+    """The data that the pages speak of: a folder of pictures, a table with classes and one with a number."""
+    import keras
+    from sklearn.datasets import load_diabetes, load_iris
+
+    rng = np.random.default_rng(0)
+    for name, low in (("dark", 0), ("bright", 128)):
+        (here / "pictures" / name).mkdir(parents=True)
+        for index in range(40):
+            picture = rng.integers(low, low + 128, (16, 16, 1), "uint8")
+            keras.utils.save_img(here / "pictures" / name / f"{index}.png", picture, scale=False)
+    iris, diabetes = load_iris(as_frame=True), load_diabetes(as_frame=True, scaled=False)
+    iris.data.assign(species=iris.target_names[iris.target]).to_csv("iris.csv", index=False)
+    diabetes.data.assign(progress=diabetes.target).to_csv("diabetes.csv", index=False)
+    return here
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if {b.language for b in blocks(page)} & {"python", "sh"}],
+                         ids=page_id)
+def test_examples_run(page, samples, command):
+    """Python in order in one namespace, and shell lines; `kerasdl` in this process, to import TensorFlow once."""
+    namespace = {"__name__": "__main__"}
+    for block in blocks(page):
+        if block.language == "python":
+            if block.title:
+                Path(block.title).write_text(block.text)
+            exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec"), namespace)
+        elif block.language == "sh" and all(words[0] == "kerasdl" for words in commands(block)):
+            for words in commands(block):
+                done = command(*(part for word in words[1:] for part in expand(word)))
+                assert done.code == 0, f"{page.name}: {' '.join(words)}\n{done.err}"
+        elif block.language == "sh":
+            bins = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+            subprocess.run(["bash", "-euo", "pipefail", "-c", block.text], check=True, env=os.environ | {"PATH": bins})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_blocks_say_what_they_are(page):
+    """So that no example escapes by a misspelt language."""
+    assert page.read_text().count("```") == 2 * len(blocks(page))
+    assert {block.language for block in blocks(page)} <= {"python", "sh", "bash", "text"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_commands_that_are_not_run_exist(page):
+    """Their verbs, recipes, overrides and make targets are real."""
+    from kerasdl import cli
+
+    verbs = {verb.name or verb.callback.__name__ for verb in cli.app.registered_commands}
+    targets = re.findall(r"(?m)^(\w+):", (ROOT / "Makefile").read_text())
+    for block in blocks(page):
+        for words in commands(block) if block.language == "bash" else []:
+            if words[0] == "make":
+                assert words[1] in targets
+            elif words[0] == "kerasdl":
+                assert words[1] in verbs
+                if words[1] in ("train", "show") and words[2] != "RECIPE":
+                    recipe.load(words[2]).override(*(word for word in words[3:] if "=" in word))
+            else:
+                assert words[0] in ("python", "source"), f"{page.name}: nobody checks {' '.join(words)!r}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links_resolve(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if not re.match(r"https?://", target):
+            assert (page.parent / target.partition("#")[0]).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_pages_name_no_machine_and_no_registry(page):
+    text = page.read_text()
+    assert not re.search(r"(?<![\w.~*/<>-])/(?:home|root|work|tmp|usr|opt|mnt|var|Users)\b", text)
+    hosts = set(re.findall(r"https?://([\w.-]+)", text))
+    assert hosts <= {"arxiv.org", "keras.io", "www.tensorflow.org"}, hosts
+
+
+def test_nav_covers_all_pages():
+    listed = re.findall(r"(?m)^  - [^:]+: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text())
+    assert sorted(listed) == sorted(page.name for page in PAGES if page.parent.name == "docs")
+
+
+def test_every_model_has_its_section():
+    from kerasdl import zoo
+
+    text = (ROOT / "docs" / "zoo.md").read_text()
+    assert re.findall(r"(?m)^## (\w+)\n\n::: kerasdl\.zoo\.(\w+)$", text) == [(name, name) for name in zoo.MODELS]
+
+
+@pytest.fixture
+def make_results():
+    spec = importlib.util.spec_from_file_location("make_results", ROOT / "docs" / "make_results.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_tables_agree_with_the_runs(make_results):
+    """Otherwise: make results."""
+    for path, text in make_results.pages().items():
+        assert path.read_text() == text, f"{path.name} is stale; run: make results"
+
+
+@pytest.fixture
+def project(make_results, tmp_path):
+    """README and docs in a folder, and a function that puts a run's result there."""
+    shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("*.json", "*.png"))
+    shutil.copy(ROOT / "README.md", tmp_path)
+    (tmp_path / "docs" / "results").mkdir(exist_ok=True)
+    epochs = recipe.load("linear_digits").epochs
+
+    def add(seed, accuracy, seconds=60.0, file=None, **changes):
+        result = {"recipe": "linear_digits", "seed": seed, "status": "completed", "parameters": 1650,
+                  "test": {"accuracy": accuracy, "loss": 0.1},
+                  "train": {"seconds": seconds, "images_per_second": 12345.6, "epochs": epochs},
+                  "environment": {"python": "3.11.7", "kerasdl": "0.1.0", "keras": "3.15.1", "tensorflow": "2.21.0",
+                                  "cpu": "Some CPU", "cores": 2, "device": "CPU", "hostname": "secret"}}
+        path = tmp_path / "docs" / "results" / (file or f"linear_digits-{seed}.json")
+        path.write_text(json.dumps(result | changes))
+        return tmp_path
+
+    return add
+
+
+def row(text: str, name: str) -> list[str]:
+    line = next(line for line in text.splitlines() if name in line and line.startswith("|"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_table_has_mean_and_sample_deviation(make_results, project):
+    for seed, accuracy, seconds in ((0, 0.95, 60.0), (1, 0.97, 90.0), (10, 0.96, 120.0)):
+        root = project(seed, accuracy, seconds)
+    made = make_results.pages(root)
+    long = row(made[root / "docs" / "results.md"], "linear_digits")
+    assert long[2:7] == ["96.00 ± 1.00", "3 (0, 1, 10)", "1,650", "90", "12,300"]
+    short = row(made[root / "README.md"], "`linear_digits`")
+    assert short[2:] == ["96.00 ± 1.00", "3 (0, 1, 10)", "1.5", "1,650"]
+    assert "Some CPU" in made[root / "README.md"] and not any("secret" in text for text in made.values())
+
+
+def test_one_run_has_no_deviation(make_results, project):
+    root = project(3, 0.95)
+    assert row(make_results.pages(root)[root / "README.md"], "`linear_digits`")[2:4] == ["95.00", "1 (3)"]
+
+
+def test_recipes_without_a_result_are_listed(make_results, project):
+    root = project(0, 0.95)
+    made = make_results.pages(root)
+    assert row(made[root / "docs" / "results.md"], "| cnn_mnist")[2] == "not run"
+    assert "`cnn_mnist`" in made[root / "README.md"].split("Not run:")[1]
+
+
+@pytest.mark.parametrize("change", [
+    {"file": "linear_digits-1.json"},
+    {"status": "diverged"},
+    {"recipe": "linear_csv", "file": "linear_csv-0.json"},
+    {"train": {"seconds": 1.0, "images_per_second": 1.0, "epochs": 1}},
+], ids=lambda change: next(iter(change)))
+def test_a_result_that_is_not_the_recipe_as_it_stands_is_refused(make_results, project, change):
+    root = project(0, 0.95, **change)
+    with pytest.raises(ValueError, match="expected|not a recipe|received"):
+        make_results.pages(root)

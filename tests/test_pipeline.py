@@ -1,0 +1,117 @@
+"""Step n of a run is a function of (seed, n) alone: every order here can be made again, from any step on."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasdl.data import Split
+from kerasdl.data.augment import compose
+from kerasdl.data.pipeline import in_order, shuffled, steps_per_epoch
+from kerasdl.errors import UserError
+from kerasdl.objectives import classify
+
+N, CLASSES = 23, ("a", "b", "c")
+IMAGES = np.random.default_rng(0).integers(0, 256, (N, 6, 6, 1)).astype("uint8")
+IMAGES[:, 0, 0, 0] = np.arange(N)  # each example's number stands in its first pixel
+LABELS = np.resize([0, 1, 2], N).astype("int32")
+HELD = Split("train", IMAGES, LABELS, (6, 6, 1), N, CLASSES)
+STREAMED = replace(HELD, x=tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)), y=None)
+DECODED = replace(HELD, x=np.arange(N), decode=lambda index: tf.gather(tf.constant(IMAGES), index))
+KINDS = pytest.mark.parametrize("split", [HELD, STREAMED, DECODED], ids=["held", "streamed", "decoded"])
+AUGMENT = compose((("translate", 2),), (6, 6, 1))
+
+
+def batches(split, batch=5, *, epochs=3, seed=0, smoothing=0.0, **args):
+    made = shuffled(split, classify.targets(split, smoothing), batch, epochs=epochs, seed=seed, **args)
+    return list(made.as_numpy_iterator())
+
+
+def numbers(found):
+    """Which example stands where: (batches, batch size)."""
+    return np.stack([images[:, 0, 0, 0] for images, _ in found])
+
+
+def same(one, other):
+    assert len(one) == len(other)
+    for (images, answers), (images2, answers2) in zip(one, other, strict=True):
+        np.testing.assert_array_equal(images, images2)
+        np.testing.assert_array_equal(answers, answers2)
+
+
+@KINDS
+def test_an_epoch_is_full_batches_without_repeats_and_epochs_differ(split):
+    found = batches(split)
+    assert len(found) == 3 * steps_per_epoch(split, 5) == 12
+    epochs = numbers(found).reshape(3, 20)
+    for epoch in epochs:
+        assert len(set(epoch)) == 20
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+    assert set(epochs.ravel()) == set(range(N))  # what one epoch left over comes in another
+    whole = numbers(batches(split, 23, epochs=1))
+    assert sorted(whole[0]) == list(range(N)) and list(whole[0]) != list(range(N))
+
+
+@KINDS
+def test_images_keep_their_labels(split):
+    for images, answers in batches(split):
+        assert images.dtype == np.uint8 and answers.dtype == np.float32 and answers.shape == (5, 3)
+        np.testing.assert_array_equal(images, IMAGES[images[:, 0, 0, 0]])
+        np.testing.assert_array_equal(answers, np.eye(3)[LABELS[images[:, 0, 0, 0]]])
+
+
+@KINDS
+def test_label_smoothing_reaches_every_kind_of_split(split):
+    images, answers = batches(split, smoothing=0.3)[0]
+    np.testing.assert_allclose(answers, np.eye(3)[LABELS[images[:, 0, 0, 0]]] * 0.7 + 0.1, rtol=1e-6)
+
+
+@KINDS
+def test_the_seed_and_nothing_else_decides(split):
+    found = batches(split, augment=AUGMENT)
+    tf.random.set_seed(5)  # of the caller
+    try:
+        same(found, batches(split, augment=AUGMENT))
+        assert (numbers(batches(split)) != numbers(batches(split, seed=1))).any()
+    finally:
+        tf.random.set_seed(None)
+
+
+def test_augmentation_follows_the_seed_and_the_step():
+    one = replace(HELD, x=IMAGES[:1], y=LABELS[:1], size=1)
+    shifted = [batches(one, 1, epochs=20, seed=seed, augment=AUGMENT) for seed in (0, 1)]
+    assert len({images.tobytes() for images, _ in shifted[0]}) > 5
+    assert any((a != b).any() for (a, _), (b, _) in zip(*shifted, strict=True))
+
+
+@KINDS
+def test_starting_at_a_step_is_skipping_to_it(split):
+    found = batches(split, augment=AUGMENT)
+    for start in (1, 4, 7):  # within the first epoch, at the second's beginning, within it
+        same(batches(split, augment=AUGMENT, start=start), found[start:])
+
+
+def test_held_and_decoded_examples_come_in_one_order():
+    same(batches(HELD), batches(DECODED))
+
+
+@KINDS
+def test_in_order_gives_every_example_once(split):
+    found = list(in_order(split, classify.targets(split), 10).as_numpy_iterator())
+    assert [len(images) for images, _ in found] == [10, 10, 3]
+    np.testing.assert_array_equal(np.concatenate([images for images, _ in found]), IMAGES)
+    np.testing.assert_array_equal(np.concatenate([answers for _, answers in found]), np.eye(3)[LABELS])
+
+
+@KINDS
+def test_a_dataset_for_plain_keras_has_the_labels(split):
+    images, labels = map(np.concatenate, zip(*split.dataset(10).as_numpy_iterator(), strict=True))
+    np.testing.assert_array_equal(images, IMAGES)
+    np.testing.assert_array_equal(labels, LABELS)
+
+
+@KINDS
+def test_a_batch_that_is_larger_than_the_split(split):
+    with pytest.raises(UserError, match=r"batch=24 .* train split of 23 examples.* batch <= 23"):
+        batches(split, 24)
