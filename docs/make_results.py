@@ -73,15 +73,20 @@ def read(folder: Path, recipes: Iterable[Recipe]) -> dict[str, list[dict]]:
             raise ValueError(f"{path.name}: {name} is not a recipe with data of its own")
         if result["status"] != "completed":
             raise ValueError(f"{path.name}: expected a completed run, received {result['status']!r}")
-        epochs, expected = result["train"]["epochs"], known[name].epochs
-        if epochs != expected and not known[name].patience:
-            raise ValueError(f"{path.name}: {name} has {expected} epochs, received a run of {epochs}")
+        if changed := differing(result["settings"], known[name].diff()):
+            raise ValueError(f"{path.name}: {name} has changed since that run: {', '.join(changed)}")
         found.setdefault(name, []).append(result)
     for name, results in found.items():
         results.sort(key=lambda result: result["seed"])
         if len({result["parameters"] for result in results}) > 1:
             raise ValueError(f"the runs of {name} differ in their number of parameters")
     return found
+
+
+def differing(then: dict, now: dict) -> list[str]:
+    """The settings in which a run and its recipe differ, of those that can change a number."""
+    keys = (then.keys() | now.keys()) - {"name", "seed", "claim"}
+    return sorted(key for key in keys if then.get(key) != now.get(key))
 
 
 def template(recipe: Recipe) -> bool:

@@ -41,20 +41,20 @@ class Recipe(BaseModel):
     augment: tuple[str | tuple[Any, ...], ...] = Field((), strict=False, description="batch transforms, in order")
     batch: int = Field(128, gt=0, description="examples a step, over all replicas")
     epochs: int = Field(10, gt=0, description="passes over the training split")
-    optimizer: Literal["adamw", "sgd", "lion", "muon"] = "adamw"
+    optimizer: Literal["adamw", "sgd", "lion", "muon"] = Field("adamw", description="what takes the steps")
     lr: float = Field(1e-3, gt=0, description="the highest learning rate")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd (Nesterov) and muon")
-    schedule: Literal["constant", "cosine", "onecycle", "step"] = "cosine"
+    schedule: Literal["constant", "cosine", "onecycle", "step"] = Field("cosine", description="of the learning rate")
     warmup: int | str = Field("0%", description="a duration: the learning rate rises linearly")
     weight_decay: float = Field(0.0, ge=0, description="decoupled; on kernels only")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights that are kept; 0: none")
     patience: int | None = Field(None, gt=0, description="stop after so many epochs without a better one")
     keep: Literal["best", "last"] = Field("best", description="which epoch's weights the run keeps")
-    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    precision: Literal["float32", "mixed_bfloat16"] = Field("float32", description="of the layers; weights stay float32")
     jit: bool | None = Field(None, description="compile the step with XLA; None: Keras decides, which is no on a CPU")
     seed: int = Field(0, ge=0, lt=2**31, description="of weights, order, augmentation and dropout")
-    claim: Claim | None = None
+    claim: Claim | None = Field(None, description="the published number that the recipe stands beside")
 
     def override(self, *pairs: str, **values: Any) -> "Recipe":
         """A new recipe with some fields changed: `recipe.override("lr=3e-4", "model_args.size=S", epochs=3)`.

@@ -31,7 +31,7 @@ class Run:
 
     @classmethod
     def create(cls, recipe: Recipe, workdir: str | Path | None = None) -> "Run":
-        """A new folder, runs/<recipe>/<time>-<id>/ or `workdir`, which holds recipe.json.
+        """A new folder, `runs/<recipe>/<time>-<id>/` or `workdir`, which holds recipe.json.
 
         Raises:
             UserError: if `workdir` already holds a run, or cannot be written.

@@ -164,12 +164,13 @@ def project(make_results, tmp_path):
     shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("*.json", "*.png"))
     shutil.copy(ROOT / "README.md", tmp_path)
     (tmp_path / "docs" / "results").mkdir(exist_ok=True)
-    epochs = recipe.load("linear_digits").epochs
+    settings = recipe.load("linear_digits").diff()
 
     def add(seed, accuracy, seconds=60.0, file=None, **changes):
         result = {"recipe": "linear_digits", "seed": seed, "status": "completed", "parameters": 1650,
+                  "settings": settings | {"seed": seed},
                   "test": {"accuracy": accuracy, "loss": 0.1},
-                  "train": {"seconds": seconds, "images_per_second": 12345.6, "epochs": epochs},
+                  "train": {"seconds": seconds, "images_per_second": 12345.6},
                   "environment": {"python": "3.11.7", "kerasdl": "0.1.0", "keras": "3.15.1", "tensorflow": "2.21.0",
                                   "cpu": "Some CPU", "cores": 2, "device": "CPU", "hostname": "secret"}}
         path = tmp_path / "docs" / "results" / (file or f"linear_digits-{seed}.json")
@@ -211,9 +212,9 @@ def test_recipes_without_a_result_are_listed(make_results, project):
     {"file": "linear_digits-1.json"},
     {"status": "diverged"},
     {"recipe": "linear_csv", "file": "linear_csv-0.json"},
-    {"train": {"seconds": 1.0, "images_per_second": 1.0, "epochs": 1}},
+    {"settings": {"model": "linear", "data": "digits", "epochs": 1}},
 ], ids=lambda change: next(iter(change)))
 def test_a_result_that_is_not_the_recipe_as_it_stands_is_refused(make_results, project, change):
     root = project(0, 0.95, **change)
-    with pytest.raises(ValueError, match="expected|not a recipe|received"):
+    with pytest.raises(ValueError, match="expected|not a recipe|received|has changed"):
         make_results.pages(root)

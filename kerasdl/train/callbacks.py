@@ -76,6 +76,8 @@ class Keep(keras.callbacks.Callback):
         scores = self.kept.evaluate(self.data, return_dict=True, verbose=0)
         logs.update({f"val_{name}": value for name, value in scores.items()})
         rank = (self.sign * scores[self.metric], -scores["loss"])
+        if not math.isfinite(scores["loss"]):
+            rank = (-math.inf, -math.inf)  # NaN is no better than anything
         if self.best is None or rank > self.best:
             self.best, self.best_epoch = rank, epoch + 1
             with whole(self.file) as partial:

@@ -36,7 +36,7 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     Args:
         recipe: a Recipe, the name of one, or a path to a .py file or to a run's recipe.json.
         *overrides: changes as text, "model_args.size=S".
-        workdir: the run's folder; by default runs/<recipe>/<time>-<id>/.
+        workdir: the run's folder; by default `runs/<recipe>/<time>-<id>/`.
         data: splits "train", "val" and "test", as kerasdl.data.from_arrays makes them, or the name of a data set.
         verbose: whether to tell of each epoch on stderr.
         **changes: changes as values, epochs=3.
@@ -128,7 +128,7 @@ def save(run: Run, kept: keras.Model) -> None:
 def finish(run: Run, recipe: Recipe, **measured: Any) -> None:
     """Write result.json, the run's last file, and clear away what only an unfinished run needs."""
     write_json(run.path / "result.json", {
-        "recipe": recipe.name or recipe.model, "seed": recipe.seed, **measured,
+        "recipe": recipe.name or recipe.model, "seed": recipe.seed, "settings": recipe.diff(), **measured,
         "peak_rss_mb": round(peak_rss_mb(), 1),
         "environment": environment(device=device(), strategy="one", precision=recipe.precision)})
     shutil.rmtree(run.path / "checkpoint", ignore_errors=True)
