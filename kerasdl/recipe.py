@@ -59,26 +59,19 @@ class Recipe(BaseModel):
     def override(self, *pairs: str, **values: Any) -> "Recipe":
         """A new recipe with some fields changed: `recipe.override("lr=3e-4", "model_args.size=S", epochs=3)`.
 
-        Keyword values that are dictionaries are merged into the recipe's.
+        Keyword values that are dictionaries are merged into the recipe's. New `data` without new `splits` gets its own
+        default splits: slices of one set mean nothing in another.
 
         Raises:
             UserError: for a key that does not exist or a value of the wrong type.
         """
         changed = {key: getattr(self, key) for key in Recipe.model_fields}
-        for pair in pairs:
-            key, equals, text = pair.partition("=")
-            if not equals:
-                raise UserError(f"An override is written key=value. Received: {pair!r}.")
-            key, value = key.strip(), _parse(text.strip())
-            if isinstance(_leaf(changed, key), str) and type(value) in (int, float):
-                value = text.strip()  # model_args.size=20 where sizes are names
+        for key, value, text in sorted(_assignments(pairs, values), key=lambda item: item[0] != "data"):
+            if text and isinstance(_leaf(changed, key), str) and type(value) in (int, float):
+                value = text  # model_args.size=20 where sizes are names
             _assign(changed, key, value)
-        for key, value in values.items():
-            if isinstance(value, dict):
-                for leaf, inner in value.items():
-                    _assign(changed, f"{key}.{leaf}", inner)
-            else:
-                _assign(changed, key, value)
+            if key == "data" and value != self.data:
+                changed["splits"] = {}
         return validate(changed)
 
     def diff(self) -> dict[str, Any]:
@@ -175,6 +168,20 @@ def _parse(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError):
         return text
+
+
+def _assignments(pairs: tuple[str, ...], values: dict[str, Any]) -> Iterator[tuple[str, Any, str]]:
+    """(key, value, the text it came as) of each override, dictionaries part by part."""
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise UserError(f"An override is written key=value. Received: {pair!r}.")
+        yield key.strip(), _parse(text.strip()), text.strip()
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from ((f"{key}.{leaf}", inner, "") for leaf, inner in value.items())
+        else:
+            yield key, value, ""
 
 
 def _leaf(fields: dict[str, Any], key: str) -> Any:

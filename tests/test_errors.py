@@ -52,11 +52,12 @@ def test_mistakes_at_the_command(refused, arguments, words):
 def test_csv_mistakes_at_the_command(refused, table, here):
     refused("train", "linear_csv", f"data=csv:{table}", words=["'label'", "no column"])
     refused("train", "linear_csv", f"data=csv:{table}", "data_args.label=knid", words=["'knid'", "'kind'"])
+    train_holes = ["train", "linear_csv", "data=csv:holes.csv", "data_args.label=kind"]
     text = table.read_text().splitlines()
     (here / "holes.csv").write_text("\n".join([*text, ",1,red,big", ",2,red,small", "1,heavy,red,big"]))
-    refused("train", "linear_csv", "data=csv:holes.csv", "data_args.label=kind", words=["'weight'", "row 204", "'heavy'"])
+    refused(*train_holes, words=["'weight'", "row 204", "'heavy'"])
     (here / "holes.csv").write_text("\n".join([*text, ",1,red,big", ",2,red,small"]))
-    refused("train", "linear_csv", "data=csv:holes.csv", "data_args.label=kind", words=["'size'", "2 missing", "fill=median"])
+    refused(*train_holes, words=["'size'", "2 missing", "fill=median"])
 
 
 def test_folder_mistakes_at_the_command(refused, here):
@@ -76,8 +77,8 @@ def test_no_data_and_no_network(refused, here, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(here / "data"))
     monkeypatch.setenv("HOME", str(here))
     monkeypatch.setattr(named, "_online", lambda: False)
-    refused("train", "linear_digits", "data=cifar100", words=["cifar100", "not on disk", str(here / "data"), "no network",
-                                                              "TFDS_DATA_DIR"])
+    refused("train", "linear_digits", "data=cifar100",
+            words=["cifar100", "not on disk", str(here / "data"), "no network", "TFDS_DATA_DIR"])
 
 
 def test_a_folder_that_is_taken_or_cannot_be_one(refused, hard_run, here):

@@ -82,7 +82,8 @@ def test_weight_decay_shrinks_kernels_and_nothing_else(name, model, args):
         variable.assign(1 + rng.random(variable.shape))
     before = [variable.numpy() for variable in network.trainable_variables]
     made = optimizer(PLAIN.override(optimizer=name, schedule="constant", lr=0.1, weight_decay=0.5), network, STEPS)
-    made.apply([keras.ops.zeros_like(variable) for variable in network.trainable_variables], network.trainable_variables)
+    made.build(network.trainable_variables)
+    made.apply([keras.ops.zeros_like(variable) for variable in network.trainable_variables])
     kernels = 0
     for variable, old in zip(network.trainable_variables, before, strict=True):
         kernel = variable.path.endswith("/kernel")

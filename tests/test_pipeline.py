@@ -69,11 +69,12 @@ def test_label_smoothing_reaches_every_kind_of_split(split):
 
 @KINDS
 def test_the_seed_and_nothing_else_decides(split):
-    found = batches(split, augment=AUGMENT)
-    tf.random.set_seed(5)  # of the caller
+    found = batches(split)
+    assert (numbers(found) != numbers(batches(split, seed=1))).any()
     try:
-        same(found, batches(split, augment=AUGMENT))
-        assert (numbers(batches(split)) != numbers(batches(split, seed=1))).any()
+        for caller in (0, 5):
+            tf.random.set_seed(caller)
+            same(found, batches(split))
     finally:
         tf.random.set_seed(None)
 
@@ -88,7 +89,7 @@ def test_augmentation_follows_the_seed_and_the_step():
 @KINDS
 def test_starting_at_a_step_is_skipping_to_it(split):
     found = batches(split, augment=AUGMENT)
-    for start in (1, 4, 7):  # within the first epoch, at the second's beginning, within it
+    for start in (4, 7):  # at the second epoch's beginning, and within it
         same(batches(split, augment=AUGMENT, start=start), found[start:])
 
 

@@ -131,7 +131,7 @@ def test_shipped_recipes(name):
 
 def test_a_recipe_of_ones_own(tmp_path):
     file = tmp_path / "mine.py"
-    file.write_text('from kerasdl.recipe import Recipe, load\nrecipe = load("vit_digits").override("epochs=3", name="")')
+    file.write_text('from kerasdl.recipe import load\nrecipe = load("vit_digits").override("epochs=3", name="")')
     assert load(file) == load(str(file)) == load("vit_digits").override("epochs=3", name="mine")
     assert load(PLAIN) is PLAIN
 

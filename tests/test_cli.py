@@ -1,0 +1,185 @@
+"""The verbs of the `kerasdl` command on tiny runs, from `list` to `doctor`."""
+
+import json
+import re
+from importlib import metadata
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from kerasdl import doctor, recipe
+from kerasdl.data import load
+from kerasdl.run import Run
+from kerasdl.train.fit import train
+
+
+@pytest.fixture(scope="module")
+def csv_run(table, tmp_path_factory):
+    changed = recipe.load("linear_csv").override(f"data=csv:{table}", "data_args.label=kind", epochs=3)
+    return train(changed, workdir=tmp_path_factory.mktemp("runs") / "csv", verbose=False)
+
+
+def answers(line):
+    """The name and {class: probability} of a line that predict printed."""
+    name, *shown = re.split(r"  +", line)
+    return name, {label: float(value) for label, value in (text.rsplit(" ", 1) for text in shown)}
+
+
+def test_help_names_every_verb(command):
+    done = command("--help")
+    assert done.code == 0
+    for verb in ("list", "show", "train", "eval", "predict", "report", "doctor"):
+        assert verb in done.out and command(verb, "--help").code == 0
+    assert "Usage" in command().out + command().err
+
+
+def test_list_has_every_recipe(command):
+    done = command("list")
+    assert done.code == 0 and not done.err
+    for found, headline in recipe.shipped():
+        line = next(line for line in done.out.splitlines() if line.split()[:1] == [found.name])
+        assert headline in line and found.model in line.split() and found.data in line.split()
+    assert "kerasdl train" in done.out
+
+
+def test_show_is_the_recipe_with_its_changes(command):
+    done = command("show", "vit_digits", "epochs=7", "model_args.size=mu")
+    assert done.code == 0 and not done.err
+    changed = recipe.load("vit_digits").override("epochs=7", "model_args.size=mu")
+    assert done.out.startswith(str(changed)) and "kerasdl train vit_digits epochs=7 model_args.size=mu" in done.out
+
+
+def test_train_writes_a_run_and_says_where(command, here):
+    done = command("train", "linear_digits", "epochs=1", "--workdir", "run")
+    assert done.code == 0 and done.err.startswith("epoch 1/1") and len(done.err.strip().splitlines()) == 1
+    result = Run.open("run").result
+    for part in ("val", "test"):
+        assert re.search(rf"{part} +.*accuracy {result[part]['accuracy']:.4f}", done.out)
+    assert "run     run" in done.out and "kerasdl predict run" in done.out and "report.html" in done.out
+    assert (here / "run/report.html").stat().st_size > 1000
+    assert list(here.iterdir()) == [here / "run"]
+
+
+def test_train_without_a_report_into_the_usual_place(command, here):
+    source = 'from kerasdl.recipe import load\nrecipe = load("linear_digits").override(epochs=1, name="")'
+    (here / "mine.py").write_text(source)
+    done = command("train", "mine.py", "lr=0.01", "--no-report")
+    assert done.code == 0
+    (folder,) = (here / "runs/mine").iterdir()
+    assert str(folder.relative_to(here)) in done.out and not (folder / "report.html").exists()
+    assert Run.open(folder).recipe.lr == 0.01
+
+
+def test_eval_agrees_with_result_json(command, hard_run):
+    done = command("eval", hard_run.path)
+    assert done.code == 0 and not done.err
+    assert re.search(rf"^test +.*accuracy {hard_run.result['test']['accuracy']:.4f}", done.out)
+    val = command("eval", hard_run.path, "--split", "val", "--data", "digits")
+    assert re.search(rf"^val +.*accuracy {hard_run.result['val']['accuracy']:.4f}", val.out)
+
+
+def test_predict_pictures(command, hard_run, here):
+    test = load("digits", "test")
+    files = [f"{index}.png" for index in range(5)]
+    for file, image in zip(files, test.x, strict=False):
+        tf.io.write_file(file, tf.io.encode_png(image))
+    done = command("predict", hard_run.path, *files, "--top", 10)
+    lines = [answers(line) for line in done.out.splitlines()]
+    assert done.code == 0 and not done.err and [name for name, _ in lines] == files
+    logits = hard_run.model().predict(test.x[:5], verbose=0)
+    for (_, shown), row in zip(lines, tf.nn.softmax(logits).numpy(), strict=True):
+        assert list(shown.values()) == sorted(shown.values(), reverse=True)
+        assert sum(shown.values()) == pytest.approx(1, abs=1e-3)
+        np.testing.assert_allclose([shown[str(digit)] for digit in range(10)], row, atol=1e-4)
+    (name, three), = map(answers, command("predict", hard_run.path, files[0]).out.splitlines())
+    assert list(three.items()) == list(lines[0][1].items())[:3]
+
+
+def test_predict_rows(command, csv_run, table, here):
+    pd.read_csv(table).iloc[:4, ::-1].drop(columns="kind").to_csv("new.csv", index=False)
+    done = command("predict", csv_run.path, "new.csv", "--top", 10)
+    lines = [answers(line) for line in done.out.splitlines()]
+    assert done.code == 0 and [name for name, _ in lines] == [f"new.csv:{line}" for line in (2, 3, 4, 5)]
+    for _, shown in lines:
+        assert set(shown) == {"big", "small"} and sum(shown.values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_predict_refuses_what_the_model_does_not_take(refused, csv_run, hard_run, table, here):
+    tf.io.write_file("digit.png", tf.io.encode_png(np.zeros((8, 8, 1), "uint8")))
+    refused("predict", csv_run.path, "digit.png", words=["CSV rows", "digit.png"])
+    refused("predict", hard_run.path, table, words=["images", str(table)])
+    rows = pd.read_csv(table).head(3)
+    rows.assign(colour="purple").to_csv("new.csv", index=False)
+    refused("predict", csv_run.path, "new.csv", words=["'colour'", "'purple'"])
+    rows.drop(columns="size").to_csv("new.csv", index=False)
+    refused("predict", csv_run.path, "new.csv", words=["'size'", "missing"])
+
+
+def test_report_again(command, hard_run):
+    done = command("report", hard_run.path)
+    assert done.code == 0 and str(hard_run.path / "report.html") in done.out
+    assert (hard_run.path / "report.html").is_file()
+
+
+def test_ctrl_c(command, monkeypatch):
+    def stopped(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recipe, "load", stopped)
+    done = command("show", "vit_digits")
+    assert done.code == 130 and "Traceback" not in done.err
+
+
+def test_doctor_finds_nothing_wrong_here(command):
+    load("digits")
+    done = command("doctor")
+    assert done.code == 0 and "Nothing is wrong." in done.out, done.out
+    for name in ("keras", "tensorflow", "backend", "devices", "data folders"):
+        assert re.search(rf"^{name} +\S", done.out, re.MULTILINE)
+    assert "digits" in done.out
+
+
+def test_doctor_names_a_data_folder_that_is_none(command, here, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(here / "nowhere"))
+    done = command("doctor")
+    assert done.code == 1 and "wrong: TFDS_DATA_DIR" in done.out and str(here / "nowhere") in done.out
+    assert "Nothing is wrong" not in done.out
+
+
+GOOD = {"keras": "3.15.1", "tensorflow": "2.21.0", "tensorboard": "2.21.0", "tensorflow-metadata": "1.17.3"}
+
+
+@pytest.mark.parametrize("changed, words", [
+    ({}, None),
+    ({"keras": "3.14.0", "tensorflow": "2.19.1"}, None),
+    ({"keras": "3.13.2"}, ["keras 3.13.2", "keras>=3.14"]),
+    ({"keras": "2.15.0"}, ["keras 2.15.0"]),
+    ({"tensorflow": "2.18.1"}, ["tensorflow 2.18.1", "2.19.1"]),
+    ({"tensorflow": "2.22.0"}, ["tensorflow 2.22.0", "2.21"]),
+    ({"tensorboard": None}, ["tensorboard is missing", "pip install tensorboard"]),
+    ({"tensorflow": "2.19.1", "tensorflow-metadata": "1.18.0"}, ["tensorflow-metadata 1.18.0", "metadata<1.18"]),
+])
+def test_doctor_knows_versions_that_do_not_fit(changed, words):
+    versions = {name: version for name, version in (GOOD | changed).items() if version}
+    problems = doctor.version_problems(versions)
+    assert len(problems) == (words is not None)
+    for word in words or ():
+        assert word in problems[0]
+
+
+def test_doctor_knows_tensorflows_that_lie_over_each_other(monkeypatch):
+    monkeypatch.setattr(metadata, "packages_distributions", lambda: {"tensorflow": ["tensorflow", "tensorflow"]})
+    assert doctor.wheel_problems() == []
+    monkeypatch.setattr(metadata, "packages_distributions", lambda: {"tensorflow": ["tensorflow-cpu", "tensorflow"]})
+    (problem,) = doctor.wheel_problems()
+    assert "tensorflow and tensorflow-cpu" in problem and "pip uninstall -y tensorflow tensorflow-cpu" in problem
+
+
+def test_result_json_is_json_for_others(hard_run):
+    """Strict JSON, without the NaN and Infinity that Python would write and others refuse."""
+    def refuse(word):
+        raise AssertionError(word)
+
+    json.loads((hard_run.path / "result.json").read_text(), parse_constant=refuse)

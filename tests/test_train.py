@@ -1,0 +1,336 @@
+"""A recipe becomes a run: the same one every time, with the weights and the numbers that it says."""
+
+import json
+import math
+import random
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+import kerasdl
+from kerasdl import zoo
+from kerasdl.data import from_arrays, load
+from kerasdl.errors import UserError
+from kerasdl.evaluate import evaluate
+from kerasdl.recipe import Recipe
+from kerasdl.run import Run, whole, write_json
+from kerasdl.train import ema
+from kerasdl.train.callbacks import Diverged
+from kerasdl.train.fit import train
+from kerasdl.zoo import linear
+
+LINEAR = Recipe(name="linear", model="linear", data="digits", batch=128, epochs=2, lr=2e-2)
+FILES = {"recipe.json", "data.json", "result.json", "metrics.csv", "tensorboard", "model.keras"}
+
+
+@pytest.fixture
+def run(here):
+    """Trains quietly, into a new folder each time."""
+
+    def call(recipe, *overrides, **changes):
+        return train(recipe, *overrides, verbose=False, **changes)
+
+    return call
+
+
+def weights(run):
+    return run.model().get_weights()
+
+
+def same_numbers(one, other):
+    """All that is measured and is not time, bit for bit."""
+    for key in ("test", "val", "best_epoch", "parameters"):
+        assert one.result[key] == other.result[key]
+    timed = ["images_per_second"]
+    pd.testing.assert_frame_equal(one.metrics.drop(columns=timed), other.metrics.drop(columns=timed), check_exact=True)
+    for a, b in zip(weights(one), weights(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# The same again
+
+
+def test_a_run_repeats_bit_for_bit_and_leaves_the_caller_alone(run, hard_recipe, hard_run):
+    """Batch norm, dropout, augmentation and averaging in it; whatever the caller's own random states are."""
+    random.seed(7)
+    np.random.seed(7)
+    tf.random.set_seed(7)
+    try:
+        before = random.getstate(), np.random.get_state()[1].tolist(), keras.config.dtype_policy().name
+        again = run(hard_recipe)
+        assert (random.getstate(), np.random.get_state()[1].tolist(), keras.config.dtype_policy().name) == before
+    finally:
+        tf.random.set_seed(None)
+    same_numbers(hard_run, again)
+
+
+def test_a_transformer_repeats_bit_for_bit(run):
+    recipe = Recipe(model="vit", model_args={"size": "mu", "patch": 4, "drop": 0.1, "drop_path": 0.1}, data="digits",
+                    batch=128, epochs=1, optimizer="sgd", lr=1e-2, label_smoothing=0.1)
+    same_numbers(run(recipe), run(recipe))
+
+
+def test_another_seed_is_another_run(run):
+    one, other = run(LINEAR, epochs=1), run(LINEAR, epochs=1, seed=1)
+    assert one.result["test"] != other.result["test"]
+    assert (weights(one)[0] != weights(other)[0]).mean() > 0.9
+
+
+def test_the_saved_recipe_runs_again_to_the_same_numbers(run):
+    first = run(LINEAR, "epochs=1", lr=1e-2)
+    again = run(first.path / "recipe.json")
+    assert again.recipe == first.recipe == LINEAR.override(epochs=1, lr=1e-2)
+    same_numbers(first, again)
+
+
+# The average
+
+
+def test_the_average_is_what_numpy_computes_batch_norm_statistics_included():
+    network = zoo.build("cnn", (8, 8, 1), 10, size="mu")
+    average = ema.copy(network)
+    model = ema.averaging(network, average, decay=0.4)
+    model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    digits = load("digits", "val")
+    expected = network.get_weights()
+    for step in range(1, 6):
+        model.train_on_batch(digits.x[step * 32:][:32], digits.y[step * 32:][:32])
+        share = 1 - min(0.4, (1 + step) / (10 + step))
+        expected = [slow + share * (fast - slow) for slow, fast in zip(expected, network.get_weights(), strict=True)]
+    names = [variable.path for variable in average.weights]
+    assert any("moving_variance" in name for name in names)
+    for name, slow, mine, fast in zip(names, average.get_weights(), expected, network.get_weights(), strict=True):
+        np.testing.assert_allclose(slow, mine, rtol=1e-4, atol=1e-6, err_msg=name)
+        assert np.abs(slow - fast).max() > 1e-5, name
+
+
+def test_averaging_leaves_training_as_it_is_and_is_what_is_kept(run, hard_recipe, hard_run):
+    plain = run(hard_recipe, ema=0.0)
+    np.testing.assert_allclose(plain.metrics["loss"], hard_run.metrics["loss"], rtol=1e-4)
+    assert (np.abs(plain.metrics["val_loss"] - hard_run.metrics["val_loss"]) > 1e-3).all()
+    assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(weights(plain), weights(hard_run), strict=True))
+
+
+def test_the_average_of_a_table_sees_scaled_rows(run, table):
+    """The average is a copy of the network: with its normalisation, or it would be of something else."""
+    recipe = Recipe(model="mlp", model_args={"size": "mu"}, data=f"csv:{table}", data_args={"label": "kind"},
+                    batch=32, epochs=3, lr=1e-2)
+    with_average, without = run(recipe, ema=0.5), run(recipe)
+    assert with_average.result["test"]["loss"] == pytest.approx(without.result["test"]["loss"], abs=0.2)
+    assert evaluate(with_average)["loss"] == pytest.approx(with_average.result["test"]["loss"], rel=1e-5)  # of the file
+
+
+# Which epoch is kept
+
+
+RESTLESS = LINEAR.override(optimizer="sgd", lr=3.0, schedule="constant", epochs=8, batch=64)  # overshoots, up and down
+
+
+def test_the_best_epoch_is_kept_and_the_last_on_request(run):
+    best, last = run(RESTLESS), run(RESTLESS, keep="last")
+    scores = best.metrics["val_accuracy"]
+    pd.testing.assert_series_equal(scores, last.metrics["val_accuracy"], check_exact=True)
+    assert scores.max() > scores.iloc[-1], "the recipe of this test should end worse than its best"
+    assert best.result["val"]["accuracy"] == scores.max()
+    losses = best.metrics["val_loss"][scores == scores.max()]  # of epochs that are equally good the one with least loss
+    assert best.result["best_epoch"] == losses.idxmin() + 1 and best.result["val"]["loss"] == losses.min()
+    assert last.result["val"] == {"accuracy": scores.iloc[-1], "loss": last.metrics["val_loss"].iloc[-1]}
+
+
+def test_patience_stops_after_so_many_epochs_without_a_better_one(run):
+    stopped = run(RESTLESS, patience=2, epochs=30)
+    epochs = stopped.result["train"]["epochs"]
+    assert epochs == len(stopped.metrics) < 30
+    assert epochs == stopped.result["best_epoch"] + 2
+    assert stopped.result["train"]["steps"] == epochs * (1257 // 64)
+
+
+# What a run's folder holds
+
+
+def test_result_json(hard_run, hard_recipe):
+    result = hard_run.result
+    assert list(result) == ["recipe", "seed", "settings", "status", "best_epoch", "parameters", "test", "val", "train",
+                            "peak_rss_mb", "environment"]
+    assert result["settings"] == hard_recipe.diff()
+    assert (result["recipe"], result["seed"], result["status"]) == ("hard", 0, "completed")
+    assert set(result["test"]) == set(result["val"]) == {"accuracy", "loss"}
+    assert all(0 <= result[part]["accuracy"] <= 1 and result[part]["loss"] > 0 for part in ("test", "val"))
+    assert result["parameters"] == hard_run.model().count_params()
+    assert set(result["train"]) == {"seconds", "compile_seconds", "images_per_second", "epochs", "steps"}
+    assert 0 < result["train"]["compile_seconds"] <= result["train"]["seconds"]
+    assert result["train"]["images_per_second"] > 0
+    assert (result["train"]["epochs"], result["train"]["steps"]) == (3, 3 * (1257 // 128))
+    assert result["peak_rss_mb"] > 100
+    environment = result["environment"]
+    assert environment["precision"] == "float32" and environment["keras"] == keras.__version__
+    assert {"python", "tensorflow", "numpy", "cpu", "cores", "git", "device", "strategy"} <= set(environment)
+
+
+def test_files(hard_run, hard_recipe):
+    names = {path.name for path in hard_run.path.iterdir()}
+    assert names - {"report.html"} == FILES
+    assert not [path for path in hard_run.path.rglob("*") if "partial" in path.name]
+    assert hard_run.recipe == hard_recipe
+    assert hard_run.data == {"shape": [8, 8, 1], "classes": list("0123456789"), "columns": {}}
+    assert kerasdl.load(hard_run.path) == Run.open(str(hard_run.path)) == hard_run
+
+
+def test_metrics_csv_has_a_row_an_epoch(hard_run):
+    metrics = hard_run.metrics
+    assert set(metrics.columns) == {"epoch", "accuracy", "loss", "learning_rate", "images_per_second", "val_accuracy",
+                                    "val_loss"}
+    assert len(metrics) == 3 and np.isfinite(metrics.to_numpy()).all()
+    assert metrics["learning_rate"].iloc[-1] < 1e-3 < metrics["learning_rate"].iloc[0] < 1e-2
+    assert metrics["val_accuracy"].max() == hard_run.result["val"]["accuracy"]
+
+
+def test_tensorboard_holds_the_same_numbers(hard_run):
+    found = {}
+    for file in sorted((hard_run.path / "tensorboard").rglob("events.*")):
+        for event in tf.compat.v1.train.summary_iterator(str(file)):
+            for value in event.summary.value:
+                found.setdefault((file.parent.name, value.tag), []).append(float(tf.make_ndarray(value.tensor)))
+    for key, column in ((("train", "epoch_accuracy"), "accuracy"), (("train", "epoch_learning_rate"), "learning_rate"),
+                        (("train", "epoch_loss"), "loss"), (("validation", "epoch_accuracy"), "val_accuracy")):
+        np.testing.assert_allclose(found[key], hard_run.metrics[column], rtol=1e-5, err_msg=str(key))
+
+
+def test_the_model_is_plain_keras_and_is_as_good_as_result_json_says(hard_run):
+    model = keras.saving.load_model(hard_run.path / "model.keras")
+    for part in ("test", "val"):
+        split = load("digits", part)
+        logits = model.predict(split.x, verbose=0)
+        assert (logits.argmax(1) == split.y).mean() == pytest.approx(hard_run.result[part]["accuracy"], abs=1e-6)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(split.y, logits)
+        assert float(loss) == pytest.approx(hard_run.result[part]["loss"], rel=1e-4)
+
+
+def test_half_written_files_never_have_their_final_name(tmp_path):
+    file = tmp_path / "result.json"
+    write_json(file, {"a": 1})
+    for wrong in (math.nan, object()):
+        with pytest.raises((ValueError, TypeError)):
+            write_json(file, {"a": wrong})
+    with pytest.raises(KeyboardInterrupt), whole(file) as partial:
+        partial.write_text("half")
+        assert partial.suffix == file.suffix and partial.parent == tmp_path
+        raise KeyboardInterrupt
+    assert json.loads(file.read_text()) == {"a": 1} and list(tmp_path.iterdir()) == [file]
+
+
+def test_a_folder_is_no_run_or_not_yet_one(tmp_path, hard_run):
+    for call, words in ((lambda: Run.open(tmp_path / "none"), "no run folder"),
+                        (lambda: Run.open(tmp_path), "recipe.json"),
+                        (lambda: Run.create(hard_run.recipe, hard_run.path), "already holds a run")):
+        with pytest.raises(UserError, match=words):
+            call()
+    shutil.copy(hard_run.path / "recipe.json", tmp_path)
+    begun = Run.open(tmp_path)
+    for call in (lambda: begun.result, lambda: begun.metrics, lambda: begun.data, begun.model):
+        with pytest.raises(UserError, match="did not"):
+            call()
+
+
+# Options
+
+
+def test_label_smoothing_changes_what_is_learned_and_not_what_is_measured(run):
+    plain, smooth = run(LINEAR, epochs=1), run(LINEAR, epochs=1, label_smoothing=0.5)
+    assert smooth.metrics["loss"][0] > plain.metrics["loss"][0]
+    val = load("digits", "val")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(val.y, smooth.model().predict(val.x, verbose=0))
+    assert float(loss) == pytest.approx(smooth.result["val"]["loss"], rel=1e-5)
+    assert float(loss) == pytest.approx(smooth.metrics["val_loss"][0], rel=1e-5)
+
+
+def test_mixed_precision(run):
+    made = run(LINEAR.override(model="mlp", model_args={"size": "mu"}, epochs=1), precision="mixed_bfloat16", ema=0.9)
+    assert keras.config.dtype_policy().name == "float32"
+    model = made.model()
+    assert [model.get_layer(name).compute_dtype for name in ("features", "logits")] == ["bfloat16", "float32"]
+    assert {str(weight.dtype) for weight in model.trainable_weights} == {"float32"}
+    assert made.result["environment"]["precision"] == "mixed_bfloat16" and made.result["test"]["accuracy"] > 0.2
+
+
+def test_a_straight_line_is_found_in_the_data_s_own_unit(run, here):
+    """Training has to reach the closed form, here for prices of about 250,000."""
+    rng = np.random.default_rng(0)
+    homes = pd.DataFrame({"area": rng.normal(80, 20, 100), "age": rng.uniform(0, 50, 100)})
+    homes["far"] = rng.normal(0, 1e-3, 100)
+    homes["price"] = 100_000 + 2500 * homes.area - 1000 * homes.age + 2e7 * homes.far + rng.normal(0, 20_000, 100)
+    homes.to_csv("homes.csv", index=False)
+    made = run(Recipe(model="linear", objective="regress", data="csv:homes.csv", data_args={"label": "price"}, batch=10,
+                      epochs=40, lr=0.1, keep="last"))
+    splits = {part: load("csv:homes.csv", part, label="price", target="number") for part in ("train", "val", "test")}
+    kernel, bias = linear.least_squares(splits["train"].x, splits["train"].y)
+    for split in splits.values():
+        exact = split.x @ kernel + bias
+        np.testing.assert_allclose(made.model().predict(split.x, verbose=0), exact, atol=250)
+    error = splits["test"].x @ kernel + bias - splits["test"].y
+    assert made.result["test"]["mae"] == pytest.approx(np.abs(error).mean(), rel=1e-2)
+    assert made.result["test"]["loss"] == pytest.approx((error ** 2).mean(), rel=1e-2)
+    assert made.result["test"]["r2"] == pytest.approx(1 - (error ** 2).mean() / splits["test"].y.var(), abs=1e-2)
+    with pytest.raises(UserError, match="label_smoothing"):
+        run(made.recipe, label_smoothing=0.1)
+
+
+def test_arrays(run):
+    rng = np.random.default_rng(0)
+    labels = np.resize(["dark", "light"], 100)
+    images = rng.integers(0, 128, (100, 4, 4)) + 127 * (labels == "light")[:, None, None]
+    made = run(LINEAR, epochs=20, batch=35, lr=0.1, data=from_arrays(images, labels))
+    assert made.recipe.data == "arrays" and made.data["classes"] == ["dark", "light"]
+    assert made.result["test"]["accuracy"] == 1.0
+
+
+def test_another_data_set_by_name(run, table):
+    made = run(LINEAR.override(data_args={"label": "kind"}), data=f"csv:{table}", batch=32, epochs=1)
+    assert made.recipe.data == f"csv:{table}" and list(made.data["columns"]) == ["size", "weight", "colour"]
+
+
+# What goes wrong
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_what_was_there(run, here):
+    """One step an epoch. The first has a rate of zero; the second ruins the weights; the third finds out."""
+    recipe = LINEAR.override(optimizer="sgd", lr=1e38, schedule="constant", warmup=1, batch=1257, epochs=9)
+    with pytest.raises(Diverged, match=r"step 3 \(epoch 3\).* Lower lr.*model of epoch 1 is kept") as caught:
+        run(recipe, workdir="broken")
+    assert isinstance(caught.value, UserError) and "\n" not in str(caught.value)
+    broken = Run.open("broken")
+    assert broken.result["status"] == "diverged" and "step 3" in broken.result["message"]
+    assert broken.result["best_epoch"] == 1 and "test" not in broken.result
+    assert all(np.isfinite(weight).all() for weight in weights(broken))
+    assert len(broken.metrics) == 2
+    assert not (broken.path / "checkpoint").exists()
+
+
+def test_a_run_that_is_killed_leaves_nothing_that_looks_finished(here, run):
+    """kill -9, in a process of its own, as soon as it has told of its first epoch."""
+    code = "from kerasdl.cli import main; main()"
+    killed = subprocess.Popen([sys.executable, "-c", code, "train", "linear_digits", "epochs=10000", "batch=32"],
+                              stderr=subprocess.PIPE, text=True)
+    try:
+        next(line for line in killed.stderr if line.startswith("epoch 1/"))
+    finally:
+        killed.kill()
+        killed.wait()
+        killed.stderr.close()
+    (folder,) = (here / "runs/linear_digits").iterdir()
+    left = Run.open(folder)
+    assert left.recipe.epochs == 10000 and left.data["classes"] == list("0123456789")
+    assert len(left.metrics) >= 1 and {"accuracy", "val_accuracy"} <= set(left.metrics.columns)
+    assert not {"result.json", "model.keras", "report.html"} & {path.name for path in folder.iterdir()}
+    with pytest.raises(UserError, match="did not finish"):
+        left.result  # noqa: B018
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    following = run("linear_digits", epochs=1)
+    assert following.path.parent.resolve() == folder.parent and following.result["status"] == "completed"
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
