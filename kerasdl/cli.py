@@ -1,4 +1,4 @@
-"""The `kerasdl` command: a short function a verb, heavy imports inside, one line and exit code 2 for a user's mistake."""
+"""The `kerasdl` command: a short function a verb, heavy imports inside; a mistake is one line and exit code 2."""
 
 import os
 import sys

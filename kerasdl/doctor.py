@@ -41,8 +41,8 @@ def version_problems(versions: dict[str, str]) -> list[str]:
         problems.append("tensorboard is missing, and TensorFlow 2.21 does not bring it: pip install tensorboard")
     if (versions.get("tensorflow", "").startswith("2.19") and "tensorflow-metadata" in versions
             and parts("tensorflow-metadata") >= (1, 18)):
-        problems.append(f"tensorflow-metadata {versions['tensorflow-metadata']} does not load with TensorFlow 2.19's protobuf: "
-                        "pip install 'tensorflow-metadata<1.18'")
+        problems.append(f"tensorflow-metadata {versions['tensorflow-metadata']} does not load with TensorFlow 2.19's "
+                        "protobuf: pip install 'tensorflow-metadata<1.18'")
     return problems
 
 
@@ -50,7 +50,8 @@ def wheel_problems() -> list[str]:
     """Two distributions that both own the module `tensorflow`: the last one installed has overwritten the other."""
     owners = sorted(set(metadata.packages_distributions().get("tensorflow", [])))
     if len(owners) > 1:
-        return [f"{' and '.join(owners)} are installed over each other: pip uninstall -y {' '.join(owners)}, then install one"]
+        return [f"{' and '.join(owners)} are installed over each other: pip uninstall -y {' '.join(owners)}, "
+                "then install one"]
     return []
 
 
@@ -61,7 +62,8 @@ def tfds_problems() -> list[str]:
 
         tfds.core.GeneratorBasedBuilder  # noqa: B018
     except (ImportError, AttributeError) as error:
-        return [f"tensorflow_datasets does not import ({error}): pip install -U tensorflow-datasets importlib_resources"]
+        return [f"tensorflow_datasets does not import ({error}): "
+                "pip install -U tensorflow-datasets importlib_resources"]
     return []
 
 

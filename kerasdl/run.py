@@ -22,9 +22,9 @@ from kerasdl.recipe import load as load_recipe
 class Run:
     """A trained recipe on disk.
 
-    Files: recipe.json (exactly what ran), data.json (class names, shapes and columns, what predict needs), result.json (the numbers; absent
-    while the run is not finished), metrics.csv (a row an epoch), tensorboard/, checkpoint/, model.keras and
-    report.html.
+    Files: recipe.json (exactly what ran), data.json (class names, shapes and columns, what predict needs), result.json
+    (the numbers; absent while the run is not finished), metrics.csv (a row an epoch), tensorboard/, checkpoint/,
+    model.keras and report.html.
     """
 
     path: Path

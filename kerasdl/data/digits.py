@@ -1,7 +1,7 @@
 """The embedded data set: 1,797 handwritten digits of 8x8, as scikit-learn bundles them, behind a tfds builder.
 
-From the UCI "Optical Recognition of Handwritten Digits" set (Alpaydin & Kaynak, 1998), its test part. Pixels of 0..16 are
-stretched to 0..255.
+From the UCI "Optical Recognition of Handwritten Digits" set (Alpaydin & Kaynak, 1998), its test part. Pixels of 0..16
+are stretched to 0..255.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Where examples come from: a tfds name, a CSV, a folder of images or arrays; always as splits that know their names."""
+"""Where examples come from: a tfds name, a CSV, a folder of images or arrays; always as splits with their names."""
 
 import inspect
 from collections.abc import Mapping, Sequence

@@ -78,8 +78,8 @@ def encode(frame: pd.DataFrame, columns: Columns) -> np.ndarray:
             raise UserError(f"The column {name!r} is missing. The model was trained with: {', '.join(columns)}.")
         values = frame[name]
         if missing := int(values.isna().sum()):
-            raise UserError(f"The column {name!r} has {missing} missing value{'s' * (missing > 1)} in {len(values)} rows. "
-                            "Fill them, or train with data_args.fill=median.")
+            raise UserError(f"The column {name!r} has {missing} missing value{'s' * (missing > 1)} in {len(values)} "
+                            "rows. Fill them, or train with data_args.fill=median.")
         if categories is None:
             blocks.append(_numbers(values, name)[:, None])
             continue
@@ -120,8 +120,8 @@ def _labels(values: pd.Series, label: str, target: Target) -> tuple[np.ndarray, 
     if len(found) < 2:
         raise UserError(f"The label column {label!r} has one class only, {str(found[0])!r}. Expected at least two.")
     if values.dtype.kind == "f" or len(found) > max(CATEGORIES, len(values) // 2):
-        raise UserError(f"The label column {label!r} has {len(found)} different values in {len(values)} rows, which is a number "
-                        "rather than a class. To predict a number, set objective=regress.")
+        raise UserError(f"The label column {label!r} has {len(found)} different values in {len(values)} rows, which "
+                        "is a number rather than a class. To predict a number, set objective=regress.")
     return indices.astype("int32"), tuple(str(name) for name in found)
 
 
@@ -139,8 +139,8 @@ def _kind(values: pd.Series, name: str) -> list[str] | None:
         _numbers(values, name)
     categories = sorted(present.unique())
     if len(categories) > max(CATEGORIES, len(values) // 2) or len(categories) == len(values) > 10:
-        raise UserError(f"The column {name!r} has {len(categories)} different texts in {len(values)} rows, which is a name rather than "
-                        f"a category. Leave it out with data_args.drop={name!r}.")
+        raise UserError(f"The column {name!r} has {len(categories)} different texts in {len(values)} rows, which is a "
+                        f"name rather than a category. Leave it out with data_args.drop={name!r}.")
     return categories
 
 

@@ -16,7 +16,8 @@ def network(model: str, split, args: dict) -> keras.Model:
 def targets(split, smoothing: float = 0.0) -> np.ndarray:
     """One-hot rows (N, classes); of a streamed split (classes, classes), by label.
 
-    `smoothing` spreads that share of each row over all classes (Szegedy et al., 2016). Smoothing the targets and not the loss keeps the losses of validation and test what they say they are.
+    `smoothing` spreads that share of each row over all classes (Szegedy et al., 2016). Smoothing the targets and not
+    the loss keeps the losses of validation and test what they say they are.
     """
     hot = np.eye(len(split.classes), dtype="float32")
     rows = hot * (1 - smoothing) + smoothing / len(hot)

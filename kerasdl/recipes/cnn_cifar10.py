@@ -8,5 +8,5 @@ recipe = Recipe(
     epochs=60, batch=128, lr=4e-3, weight_decay=0.05, schedule="onecycle", label_smoothing=0.1,
     augment=("flip", ("pad_crop", 4), ("cutout", 8)),
     ema=0.999,
-    claim=Claim(published=0.9401, source="Jordan 2024 (arXiv:2404.00498), airbench94: a wider network, the anchor for CNNs"),
+    claim=Claim(published=0.9401, source="Jordan 2024 (arXiv:2404.00498): airbench94, a wider network"),
 )

@@ -1,4 +1,4 @@
-"""From a recipe to a run. The package is also the function: `kerasdl.train("vit_digits")` is kerasdl.train.fit.train."""
+"""From a recipe to a run. The package can be called: `kerasdl.train("vit_digits")` is kerasdl.train.fit.train."""
 
 import sys
 from types import ModuleType

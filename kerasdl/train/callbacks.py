@@ -17,8 +17,8 @@ from kerasdl.run import whole
 class Timing(keras.callbacks.Callback):
     """Adds learning_rate and images_per_second to each epoch's logs.
 
-    Speed counts training steps only: neither validation nor an epoch's first step, in which compilation or the filling of
-    the pipeline would be measured.
+    Speed counts training steps only: neither validation nor an epoch's first step, in which compilation or the filling
+    of the pipeline would be measured.
     """
 
     def __init__(self, batch: int):
@@ -60,7 +60,7 @@ class Keep(keras.callbacks.Callback):
     Args:
         kept: the network to validate and to keep; compiled.
         data: validation batches.
-        metric, goal: what decides, and whether "max" or "min" is better; the earlier of two equal epochs wins, by loss first.
+        metric, goal: what decides, and whether "max" or "min" is better; then the loss, then the earlier epoch.
         folder: where best.weights.h5 goes; made if it is not there.
         patience: epochs without a better one after which training stops.
     """
@@ -95,7 +95,7 @@ class Diverged(UserError):
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Ends the run at the first step whose loss is not finite; keras.callbacks.TerminateOnNaN goes on to validate and save."""
+    """Ends the run at the first step whose loss is not finite; Keras' TerminateOnNaN goes on to validate and save."""
 
     def __init__(self, steps: int):
         super().__init__()

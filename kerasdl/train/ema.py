@@ -1,7 +1,7 @@
 """The averaged model: an exponential moving average of every weight, batch-norm statistics included.
 
-Keras' `use_ema` averages trainable variables only, and so pairs averaged kernels with the statistics of the last ones. And it
-is made of optimizer slots that callbacks swap in and out; here the average is an ordinary network of its own.
+Keras' `use_ema` averages trainable variables only, and so pairs averaged kernels with the statistics of the last ones.
+And it is made of optimizer slots that callbacks swap in and out; here the average is an ordinary network of its own.
 """
 
 import keras
@@ -19,7 +19,7 @@ def copy(network: keras.Model) -> keras.Model:
 
 
 class Averager:
-    """Moves `average`'s weights towards `network`'s after each step. A plain object, so that Keras does not track it."""
+    """Moves `average`'s weights towards `network`'s each step. A plain object, so that Keras does not track it."""
 
     def __init__(self, network: keras.Model, average: keras.Model, decay: float):
         self.decay = decay

@@ -4,7 +4,6 @@ import random
 import resource
 import shutil
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
