@@ -25,7 +25,6 @@ FULL = Recipe(name="full", model="vit", model_args={"size": "mu", "patch": 4, "d
     ("patience=null", "patience", None),
     ("patience=None", "patience", None),
     ("precision=mixed_bfloat16", "precision", "mixed_bfloat16"),
-    ("data=csv:my file=2.csv", "data", "csv:my file=2.csv"),
     ("augment=('flip', ('pad_crop', 2))", "augment", ("flip", ("pad_crop", 2))),
     ("augment=[]", "augment", ()),
     ("splits.val=train[90%:]", "splits", {"train": "train[:50%]", "val": "train[90%:]"}),
@@ -45,6 +44,13 @@ def test_override_as_text(pair, key, value):
     assert getattr(changed, key) == value and type(getattr(changed, key)) is type(value)
     untouched = {name: field for name, field in changed if name != key}
     assert untouched == {name: field for name, field in FULL if name != key}
+
+
+def test_new_data_gets_its_own_splits():
+    for changed in (FULL.override("data=csv:my file=2.csv"), FULL.override(data="csv:my file=2.csv")):
+        assert changed == FULL.model_copy(update={"data": "csv:my file=2.csv", "splits": {}})
+    assert FULL.override("splits.val=test", "data=mnist").splits == {"val": "test"}
+    assert FULL.override(f"data={FULL.data}").splits == FULL.splits
 
 
 def test_override_as_values_merges_dictionaries_and_leaves_the_first_as_it_was():

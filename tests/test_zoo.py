@@ -267,10 +267,10 @@ def test_drop_path_drops_whole_samples_and_keeps_the_mean():
 
 
 def test_drop_path_grows_with_depth():
-    model = outline(vit.build, (8, 8, 1), 2, size="XS", patch=4, drop_path=0.1)
+    model = outline(vit.build, (8, 8, 1), 2, size="Ti", patch=4, drop_path=0.11)
     rates = {layer.name: layer.rate for layer in model.layers if isinstance(layer, blocks.DropPath)}
     assert "block1_path1" not in rates
-    np.testing.assert_allclose([rates[f"block{i}_path2"] for i in range(2, 7)], [0.02, 0.04, 0.06, 0.08, 0.1])
+    np.testing.assert_allclose([rates[f"block{i}_path2"] for i in range(2, 13)], np.arange(1, 12) / 100)
 
 
 @pytest.mark.parametrize("pool", ["token", "mean"])
