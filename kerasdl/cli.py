@@ -151,7 +151,7 @@ DEBUG = "--debug" in sys.argv
 
 
 def main() -> None:
-    """The entry point. A UserError becomes one line and exit code 2; Ctrl-C exits with 130."""
+    """The entry point. A UserError becomes one line and exit code 2; Ctrl-C exits with 130, which Typer sees to."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         app(arguments)
@@ -160,6 +160,3 @@ def main() -> None:
             raise
         print(f"kerasdl: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("kerasdl: stopped", file=sys.stderr)
-        sys.exit(130)

@@ -30,12 +30,12 @@ def installed(package: str) -> str | None:
 def version_problems(versions: dict[str, str]) -> list[str]:
     """Pairs of versions that are known not to work together."""
     def parts(name):
-        return tuple(int(part) for part in versions[name].split(".")[:2] if part.isdigit())
+        return tuple(int(part) for part in versions[name].split(".")[:3] if part.isdigit())
 
     problems = []
     if "keras" in versions and parts("keras") < (3, 14):
         problems.append(f"keras {versions['keras']} is too old: pip install 'keras>=3.14'")
-    if "tensorflow" in versions and not (2, 19) <= parts("tensorflow") <= (2, 21):
+    if "tensorflow" in versions and not (2, 19, 1) <= parts("tensorflow") < (2, 22):
         problems.append(f"tensorflow {versions['tensorflow']} is not one of 2.19.1 to 2.21")
     if "tensorboard" not in versions:
         problems.append("tensorboard is missing, and TensorFlow 2.21 does not bring it: pip install tensorboard")

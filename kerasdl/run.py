@@ -41,14 +41,19 @@ class Run:
             path = Path("runs") / (recipe.name or recipe.model) / stamp
         else:
             path = Path(workdir)
-        if (path / "recipe.json").exists():
-            raise UserError(f"{path} already holds a run. Choose another --workdir, or remove it.")
+        cls.vacant(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
             write_text(path / "recipe.json", recipe.model_dump_json(indent=2) + "\n")
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror}. Choose another --workdir.") from None
         return cls(path)
+
+    @staticmethod
+    def vacant(path: str | Path | None) -> None:
+        """Raise UserError if the folder already holds a run, before any work is done for another."""
+        if path is not None and (Path(path) / "recipe.json").exists():
+            raise UserError(f"{path} already holds a run. Choose another --workdir, or remove it.")
 
     @classmethod
     def open(cls, path: "str | Path | Run") -> "Run":

@@ -151,14 +151,20 @@ def _check(builder, name: str, asked: Mapping[str, str], plan: Mapping[str, str]
     for want, expression in asked.items():
         try:
             parts = tfds.core.ReadInstruction.from_spec(expression).to_absolute(builder.info.splits)
-            taken[want] = {(part.splitname, index) for part in parts for index in _range(part, builder.info.splits)}
+            taken[want] = [(part.splitname, _range(part, builder.info.splits)) for part in parts]
         except (ValueError, KeyError, AssertionError):
             raise UserError(f"{name} has no split {expression!r}. It has {', '.join(plan)} (and tfds's own "
                             f"{', '.join(builder.info.splits)}, with slices such as train[:50%]).") from None
     for want, other in combinations(taken, 2):
-        if shared := len(taken[want] & taken[other]):
+        if shared := sum(_shared(one, two) for one in taken[want] for two in taken[other]):
             raise UserError(f"The splits {want} ({asked[want]}) and {other} ({asked[other]}) share {shared} examples. "
                             f"Set splits.{want} and splits.{other} to parts that do not overlap.")
+
+
+def _shared(one: tuple[str, range], two: tuple[str, range]) -> int:
+    if one[0] != two[0]:
+        return 0
+    return len(range(max(one[1].start, two[1].start), min(one[1].stop, two[1].stop)))
 
 
 def _range(part, infos) -> range:

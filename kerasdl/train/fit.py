@@ -46,9 +46,13 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     if data is not None:
         changes["data"] = data if isinstance(data, str) else "arrays"
     recipe = load_recipe(recipe).override(*overrides, **changes)
+    Run.vacant(workdir)
     objective = objectives.get(recipe.objective)
     splits = data if isinstance(data, Mapping) else load_splits(
         recipe.data, SPLITS | recipe.splits, target=objective.TARGET, **recipe.data_args)
+    if (objective.TARGET == "class") != bool(splits["train"].classes):
+        raise UserError(f"objective={recipe.objective} learns a {objective.TARGET}, and the data has "
+                        f"{'classes' if splits['train'].classes else 'numbers'} as targets. Change one of the two.")
     batches, steps = training_batches(recipe, objective, splits["train"])
     model, kept = networks(recipe, objective, splits["train"], steps)
 
