@@ -117,3 +117,15 @@ def test_debug_shows_the_traceback(command, monkeypatch):
     monkeypatch.setattr(cli, "DEBUG", True)
     with pytest.raises(UserError, match="zzzzz"):
         command("show", "zzzzz", "--debug")
+
+
+def test_an_objective_that_does_not_fit_the_targets(here):
+    from kerasdl.data import from_arrays
+    from kerasdl.train.fit import train
+
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    with pytest.raises(UserError, match="objective=regress learns a number, and the data has classes"):
+        train("linear_csv", objective="regress", data=from_arrays(x, np.arange(40) % 2), verbose=False)
+    with pytest.raises(UserError, match="objective=classify learns a class, and the data has numbers"):
+        train("linear_csv", data=from_arrays(x, x[:, 0], target="number"), verbose=False)
+    assert not list(here.iterdir())
