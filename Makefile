@@ -20,7 +20,7 @@ docs: $(INSTALLED)  ## build the documentation into site/
 results: $(INSTALLED)  ## make the tables of README and docs from docs/results/*.json
 	$(BIN)/python docs/make_results.py
 
-soak: $(INSTALLED)  ## every digits recipe with five seeds, checked against its floor: about 20 minutes
+soak: $(INSTALLED)  ## the digits recipes that have a floor, with five seeds each: takes many minutes
 	$(BIN)/python -m pytest -q --soak tests/test_soak.py
 
 $(INSTALLED): pyproject.toml constraints.txt

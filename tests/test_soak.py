@@ -1,4 +1,4 @@
-"""Every digits recipe with five seeds, as it is shipped: the mean must not fall below a floor. Only with --soak."""
+"""The digits recipes that have a floor, as shipped: the mean of five seeds must not fall below it. Only with --soak."""
 
 import statistics
 
