@@ -23,7 +23,7 @@ class Run:
     """A trained recipe on disk.
 
     Files: recipe.json (exactly what ran), data.json (class names, shapes and columns, what predict needs), result.json
-    (the numbers; absent while the run is not finished), metrics.csv (a row an epoch), tensorboard/, checkpoint/,
+    (the numbers; absent while the run is not finished), metrics.csv (a row an epoch), tensorboard/,
     model.keras and report.html.
     """
 

@@ -56,7 +56,7 @@ def shuffled(split: Split, targets: np.ndarray | None, batch: int, *, epochs: in
         batches = batches.map(lambda step, examples, answers: (examples, answers))
     else:
         batches = batches.map(transform, num_parallel_calls=tf.data.AUTOTUNE)
-    return batches.prefetch(2)
+    return _untuned(batches.prefetch(2))
 
 
 def in_order(split: Split, targets: np.ndarray | None, batch: int) -> tf.data.Dataset:
@@ -72,7 +72,7 @@ def in_order(split: Split, targets: np.ndarray | None, batch: int) -> tf.data.Da
         examples = tf.data.Dataset.from_tensor_slices((split.x, targets))
         if split.decode is not None:
             examples = examples.map(lambda name, target: (split.decode(name), target), tf.data.AUTOTUNE)
-    return examples.batch(batch).prefetch(2)
+    return _untuned(examples.batch(batch).prefetch(2))
 
 
 def order(seed: int, epoch: tf.Tensor, positions: tf.Tensor, size: int) -> tf.Tensor:
@@ -106,6 +106,16 @@ def _streamed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Data
     batches = tf.data.Dataset.range(start // steps, epochs).flat_map(epoch_of).skip(start % steps)
     return batches.enumerate(start).map(
         lambda step, pair: (step, pair[0], tf.gather(targets, pair[1])))
+
+
+def _untuned(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Without autotuning: its thread can sleep through the iterator's end, which then waits for it up to a minute.
+
+    Seen in TensorFlow 2.21. AUTOTUNE then means as many calls at once as there are cores.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.with_options(options)
 
 
 def _shape(split: Split) -> tuple[int, ...]:

@@ -4,14 +4,12 @@ import math
 import statistics
 import sys
 import time
-from pathlib import Path
 
 import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kerasdl.errors import UserError
-from kerasdl.run import whole
 
 
 class Timing(keras.callbacks.Callback):
@@ -55,22 +53,20 @@ class Timing(keras.callbacks.Callback):
 
 
 class Keep(keras.callbacks.Callback):
-    """Validates the kept network (the average where there is one) after each epoch and stores its best weights.
+    """Validates the kept network (the average where there is one) after each epoch and remembers its best weights.
 
     Args:
         kept: the network to validate and to keep; compiled.
         data: validation batches.
         metric, goal: what decides, and whether "max" or "min" is better; then the loss, then the earlier epoch.
-        folder: where best.weights.h5 goes; made if it is not there.
         patience: epochs without a better one after which training stops.
     """
 
-    def __init__(self, kept: keras.Model, data, metric: str, goal: str, folder: Path, patience: int | None):
+    def __init__(self, kept: keras.Model, data, metric: str, goal: str, patience: int | None):
         super().__init__()
         self.kept, self.data, self.metric, self.sign = kept, data, metric, 1 if goal == "max" else -1
-        self.file, self.patience = folder / "best.weights.h5", patience
-        self.best, self.best_epoch = None, None
-        folder.mkdir(exist_ok=True)
+        self.patience = patience
+        self.best, self.best_epoch, self.weights = None, None, None
 
     def on_epoch_end(self, epoch, logs=None):
         scores = self.kept.evaluate(self.data, return_dict=True, verbose=0)
@@ -79,15 +75,13 @@ class Keep(keras.callbacks.Callback):
         if not math.isfinite(scores["loss"]):
             rank = (-math.inf, -math.inf)  # NaN is no better than anything
         if self.best is None or rank > self.best:
-            self.best, self.best_epoch = rank, epoch + 1
-            with whole(self.file) as partial:
-                self.kept.save_weights(partial)
+            self.best, self.best_epoch, self.weights = rank, epoch + 1, self.kept.get_weights()
         elif self.patience and epoch + 1 - self.best_epoch >= self.patience:
             self.model.stop_training = True
 
     def restore(self) -> None:
         """Put the best epoch's weights back into the kept network."""
-        self.kept.load_weights(self.file)
+        self.kept.set_weights(self.weights)
 
 
 class Diverged(UserError):

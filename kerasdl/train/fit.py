@@ -2,7 +2,6 @@
 
 import random
 import resource
-import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -60,7 +59,7 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     write_json(run.path / "data.json", splits["train"].describe())
     timing = Timing(recipe.batch)
     keep = Keep(kept, evaluation(objective, splits["val"], recipe.batch), objective.METRIC, objective.GOAL,
-                run.path / "checkpoint", recipe.patience)
+                recipe.patience)
     with Narrator(recipe.epochs, steps, verbose) as narrator:
         callbacks = [StopOnNaN(steps), timing, keep, *logging(run), narrator]
         try:
@@ -102,6 +101,7 @@ def networks(recipe: Recipe, objective: ModuleType, split: Split, steps: int) ->
             objective.compile(kept, "sgd")
             model = ema.averaging(network, kept, recipe.ema)
         objective.compile(model, optim.optimizer(recipe, model, steps), jit=recipe.jit)
+        model.optimizer.build(model.trainable_variables)  # made inside the first step, its slots cost a second trace
     return model, kept
 
 
@@ -129,12 +129,11 @@ def save(run: Run, kept: keras.Model) -> None:
 
 
 def finish(run: Run, recipe: Recipe, **measured: Any) -> None:
-    """Write result.json, the run's last file, and clear away what only an unfinished run needs."""
+    """Write result.json, the run's last file."""
     write_json(run.path / "result.json", {
         "recipe": recipe.name or recipe.model, "seed": recipe.seed, "settings": recipe.diff(), **measured,
         "peak_rss_mb": round(peak_rss_mb(), 1),
         "environment": environment(device=device(), strategy="one", precision=recipe.precision)})
-    shutil.rmtree(run.path / "checkpoint", ignore_errors=True)
 
 
 def diverged(error: Diverged, run: Run, recipe: Recipe, keep: Keep) -> Diverged:
