@@ -53,8 +53,9 @@ def train(recipe: RecipeName, overrides: Overrides = None,
 
     changed = load(recipe).override(*overrides or [])  # a typing mistake is told before TensorFlow is imported
     with quiet():
-        from kerasdl.evaluate import report as write_report
         from kerasdl.train.fit import train as fit
+        if report:
+            from kerasdl.evaluate import report as write_report
     run = fit(changed, workdir=workdir)
     for split in ("val", "test"):
         print_scores(split, run.result[split])

@@ -20,7 +20,7 @@ from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
 from kerasdl.run import Run, environment, whole, write_json
 from kerasdl.train import ema, optim
-from kerasdl.train.callbacks import Diverged, Keep, Narrator, StopOnNaN, Timing
+from kerasdl.train.callbacks import Diverged, EpochScalars, Keep, Narrator, StopOnNaN, Timing
 
 SPLITS = {"train": "train", "val": "val", "test": "test"}
 
@@ -118,7 +118,7 @@ def evaluate(model: keras.Model, objective: ModuleType, split: Split, batch: int
 
 def logging(run: Run) -> list[keras.callbacks.Callback]:
     """TensorBoard and metrics.csv."""
-    return [keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
+    return [EpochScalars(run.path / "tensorboard", write_graph=False),
             keras.callbacks.CSVLogger(run.path / "metrics.csv")]
 
 

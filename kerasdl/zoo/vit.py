@@ -18,7 +18,7 @@ from kerasdl.zoo.blocks import DropPath, choose, dropout, entrance, head
 
 SIZES = {  # width, depth, heads
     "mu": (32, 2, 2),
-    "XS": (128, 3, 4),
+    "XS": (128, 2, 4),
     "Ti": (192, 12, 3),
     "S": (384, 12, 6),
     "B": (768, 12, 12),
@@ -26,7 +26,7 @@ SIZES = {  # width, depth, heads
 }
 PARAMETERS = {  # 224x224x3 in patches of 16 -> 1000, with a class token
     "mu": 89_416,
-    "XS": 847_848,
+    "XS": 649_576,
     "Ti": 5_717_416,
     "S": 22_050_664,
     "B": 86_567_656,
