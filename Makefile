@@ -9,7 +9,7 @@ demo: $(INSTALLED)  ## train a Vision Transformer on handwritten digits and writ
 	$(BIN)/kerasdl train vit_digits
 
 test: $(INSTALLED)  ## the whole test suite
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -20,8 +20,8 @@ docs: $(INSTALLED)  ## build the documentation into site/
 results: $(INSTALLED)  ## make the tables of README and docs from docs/results/*.json
 	$(BIN)/python docs/make_results.py
 
-soak: $(INSTALLED)  ## the digits recipes that have a floor, with five seeds each: takes many minutes
-	$(BIN)/python -m pytest -q --soak tests/test_soak.py
+soak: $(INSTALLED)  ## what is too long for the suite: every floor with five seeds, random kills, every case of replicas
+	$(BIN)/python -m pytest -q --soak -m soak
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

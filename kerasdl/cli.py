@@ -16,8 +16,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                   help="Train, look at and reproduce the models of kerasdl. Add --debug to see a traceback.")
 console = Console(highlight=False)
 
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="a recipe's name, a .py file or a run's recipe.json")]
+RECIPE_HELP = "a recipe's name, a .py file or a run's recipe.json"
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help=RECIPE_HELP)]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="epochs=3 model_args.size=mu")]
+Workdir = Annotated[Path | None, typer.Option(help="the run's folder; an interrupted run's: go on with it")]
+Often = Annotated[str, typer.Option(metavar="TIME", help="how often to save the state")]
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="a run's folder")]
 
 
@@ -45,23 +48,65 @@ def show(recipe: RecipeName, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def train(recipe: RecipeName, overrides: Overrides = None,
-          workdir: Annotated[Path | None, typer.Option(help="the run's folder [runs/RECIPE/TIME-ID]")] = None,
+def train(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RECIPE_HELP)] = None,
+          overrides: Overrides = None,
+          workdir: Workdir = None,
+          resume: Annotated[Path | None, typer.Option(metavar="RUN", help="go on with an interrupted run")] = None,
+          strategy: Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or tpu")] = "auto",
+          logical_cpus: Annotated[int | None, typer.Option(metavar="N", help="split the CPU into N devices")] = None,
+          checkpoint_every: Often = "5 min",
           report: Annotated[bool, typer.Option(help="write report.html at the end")] = True) -> None:
     """Train a recipe: the run's folder gets the model, its numbers, curves and a report."""
-    from kerasdl.recipe import load
-
-    changed = load(recipe).override(*overrides or [])  # a typing mistake is told before TensorFlow is imported
+    changed, workdir = what_to_train(recipe, overrides or [], workdir, resume)
     with quiet():
         from kerasdl.train.fit import train as fit
+        from kerasdl.train.strategy import is_chief
         if report:
             from kerasdl.evaluate import report as write_report
-    run = fit(changed, workdir=workdir)
+    run = fit(changed, workdir=workdir, strategy=strategy, logical_cpus=logical_cpus, checkpoint_every=checkpoint_every)
+    if not is_chief():
+        return
     for split in ("val", "test"):
         print_scores(split, run.result[split])
     if report:
         console.print(f"report  {write_report(run)}", soft_wrap=True)
     console.print(f"run     {run.path}\nnext    kerasdl predict {run.path} FILE...", soft_wrap=True)
+
+
+def what_to_train(recipe: str | None, overrides: list[str], workdir: Path | None, resume: Path | None):
+    """The recipe and the folder; a typing mistake is told before TensorFlow is imported.
+
+    With `resume` the recipe is the run's own; what is given besides must agree with it.
+    """
+    from kerasdl.recipe import load
+    from kerasdl.run import Run
+
+    if resume is None:
+        if recipe is None:
+            raise UserError("Which recipe? See them with: kerasdl list")
+        return load(recipe).override(*overrides), workdir
+    if workdir is not None and workdir != resume:
+        raise UserError("--resume names the run's folder, and --workdir another one. Give one of the two.")
+    if recipe is not None and "=" in recipe:
+        recipe, overrides = None, [recipe, *overrides]
+    base = Run.open(resume).recipe if recipe is None else load(recipe)
+    changed = base.override(*overrides)
+    Run.unfinished(resume, changed)
+    return changed, resume
+
+
+@app.command()
+def launch(recipe: RecipeName, overrides: Overrides = None,
+           workers: Annotated[int, typer.Option(help="how many processes", min=1)] = 2,
+           workdir: Workdir = None,
+           checkpoint_every: Often = "5 min",
+           report: Annotated[bool, typer.Option(help="write report.html at the end")] = True) -> None:
+    """Train a recipe by several workers on this machine, to try what a cluster will do."""
+    from kerasdl.train.launch import launch as start
+
+    changed, _ = what_to_train(recipe, overrides or [], workdir, None)
+    words = [*(overrides or []), "--checkpoint-every", checkpoint_every, "--report" if report else "--no-report"]
+    raise typer.Exit(start(recipe, changed, words, workers, workdir))
 
 
 @app.command("eval")
@@ -160,4 +205,4 @@ def main() -> None:
         if DEBUG:
             raise
         print(f"kerasdl: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.code)

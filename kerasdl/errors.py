@@ -7,8 +7,10 @@ from collections.abc import Iterable
 class UserError(ValueError):
     """A mistake that the user can mend. Its message is one line: what was expected, what came, what to do.
 
-    The command line prints it without a traceback and exits with code 2.
+    The command line prints it without a traceback and exits with `code`.
     """
+
+    code = 2
 
 
 def nearest(word: str, options: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 import kerasdl
 from kerasdl import figures, objectives
-from kerasdl.data import Split, load
+from kerasdl.data import Split, load, pipeline
 from kerasdl.data.folders import FORMATS, read_images
 from kerasdl.data.tables import read_rows
 from kerasdl.errors import UserError, nearest
@@ -172,7 +172,7 @@ def mistakes(probabilities: np.ndarray, truth: np.ndarray, count: int = WORST) -
 def findings(run: Run, split: Split, name: str) -> dict[str, Any]:
     """What the page says of the model's predictions on a split of the data set `name`."""
     objective = objectives.get(run.recipe.objective)
-    batches = fit.evaluation(objective, split, run.recipe.batch)
+    batches = pipeline.in_order(split, objective.targets(split), run.recipe.batch)
     answers = outputs(run, run.model(), batches)
     about = {"data": name, "size": len(split)}
     if objective.TARGET == "number":

@@ -47,6 +47,10 @@ class Recipe(BaseModel):
     schedule: Literal["constant", "cosine", "onecycle", "step"] = Field("cosine", description="of the learning rate")
     warmup: int | str = Field("0%", description="a duration: the learning rate rises linearly")
     weight_decay: float = Field(0.0, ge=0, description="decoupled; on kernels only")
+    clipnorm: float | None = Field(None, gt=0, description="the longest that each weight's gradient may be")
+    global_clipnorm: float | None = Field(None, gt=0, description="the longest that all gradients together may be")
+    clipvalue: float | None = Field(None, gt=0, description="the largest that a gradient's entry may be")
+    accumulate: int = Field(1, gt=0, description="parts of a batch whose gradients are added up before a step")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights that are kept; 0: none")
     patience: int | None = Field(None, gt=0, description="stop after so many epochs without a better one")
@@ -184,6 +188,11 @@ def _assignments(pairs: tuple[str, ...], values: dict[str, Any]) -> Iterator[tup
             yield key, value, ""
 
 
+def _frozen(value: Any) -> Any:
+    """Lists as tuples, at every depth: on a command line one writes either."""
+    return tuple(_frozen(part) for part in value) if isinstance(value, (list, tuple)) else value
+
+
 def _leaf(fields: dict[str, Any], key: str) -> Any:
     head, _, leaf = key.partition(".")
     return fields[head].get(leaf) if isinstance(fields.get(head), dict) else None
@@ -194,7 +203,7 @@ def _assign(fields: dict[str, Any], key: str, value: Any) -> None:
     if head not in Recipe.model_fields:
         raise UserError(f"Unknown recipe key {head!r}. {nearest(head, Recipe.model_fields)}")
     if not dot:
-        fields[head] = value
+        fields[head] = _frozen(value)
         return
     if not isinstance(fields[head], dict):
         raise UserError(f"{head} has no parts, so {key!r} cannot be set. Write {head}=VALUE.")

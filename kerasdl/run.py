@@ -24,36 +24,52 @@ class Run:
 
     Files: recipe.json (exactly what ran), data.json (class names, shapes and columns, what predict needs), result.json
     (the numbers; absent while the run is not finished), metrics.csv (a row an epoch), tensorboard/,
-    model.keras and report.html.
+    checkpoint/ (while it is not finished), model.keras and report.html.
     """
 
     path: Path
 
     @classmethod
-    def create(cls, recipe: Recipe, workdir: str | Path | None = None) -> "Run":
+    def create(cls, recipe: Recipe, workdir: str | Path | None = None, ours: bool = True) -> "Run":
         """A new folder, `runs/<recipe>/<time>-<id>/` or `workdir`, which holds recipe.json.
 
+        Args:
+            ours: whether this process writes the run; of several workers only the first one does.
+
         Raises:
-            UserError: if `workdir` already holds a run, or cannot be written.
+            UserError: if the folder cannot be written.
         """
         if workdir is None:
             stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
             path = Path("runs") / (recipe.name or recipe.model) / stamp
         else:
             path = Path(workdir)
-        cls.vacant(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            write_text(path / "recipe.json", recipe.model_dump_json(indent=2) + "\n")
+            if ours:
+                write_text(path / "recipe.json", recipe.model_dump_json(indent=2) + "\n")
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror}. Choose another --workdir.") from None
         return cls(path)
 
-    @staticmethod
-    def vacant(path: str | Path | None) -> None:
-        """Raise UserError if the folder already holds a run, before any work is done for another."""
-        if path is not None and (Path(path) / "recipe.json").exists():
-            raise UserError(f"{path} already holds a run. Choose another --workdir, or remove it.")
+    @classmethod
+    def unfinished(cls, path: str | Path | None, recipe: Recipe) -> "Run | None":
+        """The interrupted run of this recipe in a folder, to go on with; None where the folder holds no run.
+
+        Raises:
+            UserError: if the run there is finished, or is of another recipe: the difference is told.
+        """
+        if path is None or not (Path(path) / "recipe.json").exists():
+            return None
+        run = cls.open(path)
+        if (run.path / "result.json").exists():
+            raise UserError(f"{path} already holds a finished run ({run.result['status']}). Choose another --workdir.")
+        old, new = run.recipe.model_dump(mode="json"), recipe.model_dump(mode="json")
+        changed = [f"{key} {old[key]!r} -> {new[key]!r}" for key in old if key != "claim" and old[key] != new[key]]
+        if changed:
+            raise UserError(f"{path} holds an interrupted run of another recipe: {', '.join(changed)}. "
+                            "Train it on as it was, or choose another --workdir.")
+        return run
 
     @classmethod
     def open(cls, path: "str | Path | Run") -> "Run":

@@ -82,7 +82,7 @@ def test_no_data_and_no_network(refused, here, monkeypatch):
 
 
 def test_a_folder_that_is_taken_or_cannot_be_one(refused, hard_run, here):
-    refused("train", "linear_digits", "--workdir", hard_run.path, words=["already holds a run", "--workdir"])
+    refused("train", "linear_digits", "--workdir", hard_run.path, words=["already holds a finished run", "--workdir"])
     (here / "file").write_text("")
     refused("train", "linear_digits", "--workdir", "file", words=["file", "cannot be written"])
 

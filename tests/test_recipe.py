@@ -164,3 +164,8 @@ def test_files_that_hold_no_recipe(name, text, words, tmp_path):
     assert "\n" not in message and (name in message or "vit_digit" in message)
     for word in words:
         assert word.lower() in message.lower()
+
+
+@pytest.mark.parametrize("text", ['[["translate", 1], "flip"]', '(("translate", 1), "flip")'])
+def test_augmentation_on_a_command_line_is_a_list_or_a_tuple(text):
+    assert load("cnn_digits").override(f"augment={text}").augment == (("translate", 1), "flip")

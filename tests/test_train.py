@@ -228,7 +228,7 @@ def test_half_written_files_never_have_their_final_name(tmp_path):
 def test_a_folder_is_no_run_or_not_yet_one(tmp_path, hard_run):
     for call, words in ((lambda: Run.open(tmp_path / "none"), "no run folder"),
                         (lambda: Run.open(tmp_path), "recipe.json"),
-                        (lambda: Run.create(hard_run.recipe, hard_run.path), "already holds a run")):
+                        (lambda: Run.unfinished(hard_run.path, hard_run.recipe), "already holds a finished run")):
         with pytest.raises(UserError, match=words):
             call()
     shutil.copy(hard_run.path / "recipe.json", tmp_path)

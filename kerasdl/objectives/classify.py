@@ -27,5 +27,5 @@ def targets(split, smoothing: float = 0.0) -> np.ndarray:
 def compile(network: keras.Model, optimizer: keras.optimizers.Optimizer | str, jit: bool | None = None) -> None:
     """Cross-entropy from logits, and accuracy."""
     network.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True),
-                    metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+                    weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
                     jit_compile="auto" if jit is None else jit)

@@ -30,4 +30,4 @@ def targets(split, smoothing: float = 0.0) -> np.ndarray:
 def compile(network: keras.Model, optimizer: keras.optimizers.Optimizer | str, jit: bool | None = None) -> None:
     """Mean squared error, with the mean absolute error and R2 beside it."""
     network.compile(optimizer, "mse", jit_compile="auto" if jit is None else jit,
-                    metrics=[keras.metrics.MeanAbsoluteError(name="mae"), keras.metrics.R2Score(name="r2")])
+                    weighted_metrics=[keras.metrics.MeanAbsoluteError(name="mae"), keras.metrics.R2Score(name="r2")])

@@ -4,6 +4,7 @@ import math
 import statistics
 import sys
 import time
+from collections.abc import Callable
 
 import keras
 from rich.console import Console
@@ -22,12 +23,21 @@ class Timing(keras.callbacks.Callback):
     def __init__(self, batch: int):
         super().__init__()
         self.batch, self.compile_seconds, self.rates = batch, None, []
+        self.before, self.began = 0.0, None
+
+    def resume(self, seconds: float, compile_seconds: float | None, rates: list[float]) -> None:
+        """Go on counting from what an interrupted run had."""
+        self.before, self.compile_seconds, self.rates = seconds, compile_seconds, list(rates)
+
+    def so_far(self) -> float:
+        """Seconds of training until now."""
+        return self.before + (time.perf_counter() - self.began if self.began else 0.0)
 
     def on_train_begin(self, logs=None):
         self.began = time.perf_counter()
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.first = None
+        self.first, self.epoch_began = None, time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
         self.now, self.step = time.perf_counter(), batch
@@ -40,15 +50,17 @@ class Timing(keras.callbacks.Callback):
         if self.step > self.first_step:
             self.rates.append(self.batch * (self.step - self.first_step) / (self.now - self.first))
             logs["images_per_second"] = self.rates[-1]
+        else:  # its only step is all that there is to time; a column of metrics.csv is in every row or in none
+            logs["images_per_second"] = self.batch / (self.now - self.epoch_began)
         logs["learning_rate"] = float(self.model.optimizer.learning_rate)
 
     def on_train_end(self, logs=None):
-        self.seconds = time.perf_counter() - self.began
+        self.before, self.began = self.so_far(), None
 
     def summary(self) -> dict[str, float | None]:
         """Seconds of the fit with validation in it, of its first step, and the median epoch's images a second."""
         rate = round(statistics.median(self.rates), 1) if self.rates else None
-        return {"seconds": round(self.seconds, 2), "compile_seconds": round(self.compile_seconds, 2),
+        return {"seconds": round(self.before, 2), "compile_seconds": round(self.compile_seconds, 2),
                 "images_per_second": rate}
 
 
@@ -56,27 +68,34 @@ class Keep(keras.callbacks.Callback):
     """Validates the kept network (the average where there is one) after each epoch and remembers its best weights.
 
     Args:
-        kept: the network to validate and to keep; compiled.
-        data: validation batches.
+        kept: the network to keep.
+        validate: () -> its loss and metrics on the val split.
         metric, goal: what decides, and whether "max" or "min" is better; then the loss, then the earlier epoch.
         patience: epochs without a better one after which training stops.
     """
 
-    def __init__(self, kept: keras.Model, data, metric: str, goal: str, patience: int | None):
+    def __init__(self, kept: keras.Model, validate: Callable[[], dict[str, float]], metric: str, goal: str,
+                 patience: int | None):
         super().__init__()
-        self.kept, self.data, self.metric, self.sign = kept, data, metric, 1 if goal == "max" else -1
+        self.kept, self.validate, self.metric, self.sign = kept, validate, metric, 1 if goal == "max" else -1
         self.patience = patience
-        self.best, self.best_epoch, self.weights = None, None, None
+        self.best, self.best_epoch, self.weights, self.epochs = None, None, None, 0
+
+    @property
+    def enough(self) -> bool:
+        """Whether patience has run out."""
+        return bool(self.patience and self.epochs and self.epochs - self.best_epoch >= self.patience)
 
     def on_epoch_end(self, epoch, logs=None):
-        scores = self.kept.evaluate(self.data, return_dict=True, verbose=0)
+        self.epochs = epoch + 1
+        scores = self.validate()
         logs.update({f"val_{name}": value for name, value in scores.items()})
         rank = (self.sign * scores[self.metric], -scores["loss"])
         if not math.isfinite(scores["loss"]):
             rank = (-math.inf, -math.inf)  # NaN is no better than anything
         if self.best is None or rank > self.best:
             self.best, self.best_epoch, self.weights = rank, epoch + 1, self.kept.get_weights()
-        elif self.patience and epoch + 1 - self.best_epoch >= self.patience:
+        if self.enough:
             self.model.stop_training = True
 
     def restore(self) -> None:
@@ -95,13 +114,10 @@ class StopOnNaN(keras.callbacks.Callback):
         super().__init__()
         self.steps = steps
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
     def on_train_batch_end(self, batch, logs=None):
         if not math.isfinite(logs["loss"]):
-            step = self.epoch * self.steps + batch + 1
-            raise Diverged(f"The loss became {logs['loss']} at step {step} (epoch {self.epoch + 1}). "
+            step = int(self.model.optimizer.iterations)
+            raise Diverged(f"The loss became {logs['loss']} at step {step} (epoch {(step - 1) // self.steps + 1}). "
                            "Lower lr, or add warmup.")
 
 
@@ -118,17 +134,19 @@ class EpochScalars(keras.callbacks.TensorBoard):
 class Narrator(keras.callbacks.Callback):
     """A progress bar with the time left on a terminal; a plain line an epoch there and in logs."""
 
-    def __init__(self, epochs: int, steps: int, verbose: bool):
+    def __init__(self, epochs: int, steps: int, start: int, verbose: bool):
         super().__init__()
-        self.epochs = epochs
+        self.epochs, self.start, self.total = epochs, start, epochs * steps
         self.console = Console(file=sys.stderr, quiet=not verbose)
         self.bar = Progress(TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("steps,"),
                             TimeRemainingColumn(), TextColumn("left"), console=self.console, transient=True,
                             disable=not (verbose and self.console.is_terminal))
-        self.task = self.bar.add_task("training", total=epochs * steps)
+        self.task = self.bar.add_task("training", completed=start, total=epochs * steps)
 
     def __enter__(self):
         self.bar.start()
+        if self.start:
+            self.console.print(f"going on after step {self.start} of {self.total}", highlight=False)
         return self
 
     def __exit__(self, *_):

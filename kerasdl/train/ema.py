@@ -5,6 +5,7 @@ And it is made of optimizer slots that callbacks swap in and out; here the avera
 """
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 
@@ -30,12 +31,17 @@ class Averager:
         """One step; the first ones weigh more, min(decay, (1 + step) / (10 + step)), or the start would linger."""
         step = ops.cast(step, "float32")
         share = 1 - ops.minimum(self.decay, (1 + step) / (10 + step))
+        tf.distribute.get_replica_context().merge_call(self._move, args=(share,))
+
+    def _move(self, strategy, share) -> None:
+        """Each replica moves its own copy, which is the same everywhere: an assignment in a replica would be summed."""
         for slow, fast in self.pairs:
-            slow.assign(slow + share * (ops.convert_to_tensor(fast) - slow))
+            strategy.extended.update(slow.value, lambda slow, fast, share: slow.assign(slow + share * (fast - slow)),
+                                     args=(fast.value, share), group=False)
 
 
 class Averaging(keras.Model):
-    """A functional network that updates its average inside the compiled training step."""
+    """Updates its network's average inside the compiled training step."""
 
     averager: Averager
 
@@ -43,10 +49,3 @@ class Averaging(keras.Model):
         logs = super().train_step(data)
         self.averager.update(self.optimizer.iterations)
         return logs
-
-
-def averaging(network: keras.Model, average: keras.Model, decay: float) -> keras.Model:
-    """The network, sharing its weights, as one whose every training step also moves `average`."""
-    model = Averaging(network.inputs, network.outputs, name=network.name)
-    model.averager = Averager(network, average, decay)
-    return model

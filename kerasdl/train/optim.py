@@ -8,6 +8,9 @@ from keras.optimizers import schedules
 
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
+from kerasdl.train import replicas
+
+CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 
 
 def duration(length: int | str, steps: int, total: int) -> int:
@@ -62,23 +65,39 @@ class StepDecay(schedules.LearningRateSchedule):
         return {"peak": self.peak, "total": self.total, "warmup": self.warmup}
 
 
-def optimizer(recipe: Recipe, model: keras.Model, steps: int) -> keras.optimizers.Optimizer:
+def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce: bool = False
+              ) -> keras.optimizers.Optimizer:
     """The recipe's optimizer for this model; weight decay is decoupled and falls on kernels only.
 
     Biases, normalisation scales, position embeddings and class tokens do not decay. Muon (Jordan et al., 2024) is for
     the kernels of hidden dense layers; Keras gives everything else to AdamW.
+
+    Args:
+        clip_after_reduce: under replicas; see kerasdl.train.replicas.
+
+    Raises:
+        UserError: if more than one kind of clipping is asked for.
     """
     rate = schedule(recipe, steps)
     decay = recipe.weight_decay or None
+    clip = {key: value for key in CLIPS if (value := getattr(recipe, key))}
+    if len(clip) > 1:
+        raise UserError(f"Choose one of {', '.join(CLIPS)}. Received: {' and '.join(clip)}.")
+
+    def make(optimizer: type[keras.optimizers.Optimizer], **arguments):
+        if clip and clip_after_reduce:
+            optimizer = replicas.clip_after_reduce(optimizer)
+        return optimizer(rate, **arguments, **clip)
+
     if recipe.optimizer == "sgd":
-        made = keras.optimizers.SGD(rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=decay)
+        made = make(keras.optimizers.SGD, momentum=recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=decay)
     elif recipe.optimizer == "lion":
-        made = keras.optimizers.Lion(rate, weight_decay=decay)
+        made = make(keras.optimizers.Lion, weight_decay=decay)
     elif recipe.optimizer == "muon":
-        made = keras.optimizers.Muon(rate, momentum=recipe.momentum, weight_decay=decay, adam_weight_decay=decay,
-                                     exclude_layers=["logits"])
+        made = make(keras.optimizers.Muon, momentum=recipe.momentum, weight_decay=decay, adam_weight_decay=decay,
+                    exclude_layers=["logits"])
     else:
-        made = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
+        made = make(keras.optimizers.AdamW, weight_decay=recipe.weight_decay)
     if decay:
         made.exclude_from_weight_decay([v for v in model.trainable_variables if not is_kernel(v)])
     return made

@@ -1,0 +1,102 @@
+"""What an interrupted run needs to go on exactly: the state of one step in one file, written whole, the last two kept.
+
+A file is a .npz. Its zip format holds a checksum of every array, so a damaged one is found when it is read.
+"""
+
+import json
+import re
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasdl.errors import UserError
+from kerasdl.run import whole
+
+State = tuple[dict[str, np.ndarray], dict[str, Any]]
+KEEP = 2
+
+
+def seconds(duration: str | float) -> float:
+    """Seconds in "5 min", "30 s", "1.5 h" or a plain number of seconds.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|min|m|h)?\s*", str(duration))
+    if not found:
+        raise UserError(f"checkpoint_every is written '5 min', '30 s' or '1 h'. Received: {duration!r}.")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[(found[2] or "s")[0]]
+
+
+class Checkpoints:
+    """The files `step-<number>.npz` of a folder, written by a thread while the training goes on."""
+
+    def __init__(self, folder: Path, tell: Callable[[str], None] = lambda line: print(line, file=sys.stderr)):
+        self.folder, self.tell = folder, tell
+        self.writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self.writing: Future | None = None
+
+    def save(self, step: int, state: State) -> None:
+        """Start to write; what is written before is waited for. A disk that is full is told, and nothing is lost."""
+        self.wait()
+        self.writing = self.writer.submit(self._write, step, state)
+
+    def wait(self) -> bool:
+        """Wait until the file that is being written is on disk; whether it is."""
+        if self.writing is None:
+            return True
+        error = self.writing.exception()
+        self.writing = None
+        if error:
+            reason = getattr(error, "strerror", None) or error
+            self.tell(f"warning: a checkpoint could not be written to {self.folder}: {reason}. "
+                      "The one before is still there; training goes on.")
+        return not error
+
+    def steps(self) -> list[int]:
+        """The steps of which there is a file, newest first."""
+        found = (re.fullmatch(r"step-(\d+)\.npz", path.name) for path in self.folder.glob("step-*.npz"))
+        return sorted((int(match[1]) for match in found if match), reverse=True)
+
+    def sound(self) -> list[int]:
+        """The steps whose file can be read, newest first; the others are told of and removed."""
+        good = []
+        for step in self.steps():
+            try:
+                self.read(step)
+                good.append(step)
+            except Damaged as error:
+                self.tell(f"warning: {error} The one before is used.")
+                self._path(step).unlink()
+        return good
+
+    def read(self, step: int) -> State:
+        """The state of a step. Raises Damaged when a byte of it is not what was written."""
+        try:
+            with np.load(self._path(step), allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            facts = json.loads(bytes(arrays.pop("facts")))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+            raise Damaged(f"The checkpoint {self._path(step)} is damaged ({error}).") from None
+        return arrays, facts
+
+    def _write(self, step: int, state: State) -> None:
+        arrays, facts = state
+        self.folder.mkdir(exist_ok=True)
+        with whole(self._path(step)) as partial:
+            np.savez(partial, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
+        for old in self.steps()[KEEP:]:
+            self._path(old).unlink()
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}.npz"
+
+
+class Damaged(UserError):
+    """A checkpoint that is not what was written."""

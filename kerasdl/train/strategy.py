@@ -1,0 +1,227 @@
+"""Which devices train: "auto | one | mirrored | multiworker | tpu" -> a tf.distribute strategy, with its checks.
+
+Everything of a run is created in the strategy's scope; on one device that is TensorFlow's default strategy, which does
+nothing, so that there is one code path.
+"""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import tensorflow as tf
+
+from kerasdl.errors import UserError, nearest
+from kerasdl.recipe import Recipe
+
+NAMES = ("auto", "one", "mirrored", "multiworker", "tpu")
+REFUSED = {
+    "parameterserver": "Keras 3 does not support ParameterServerStrategy (keras#18624)",
+    "centralstorage": "under CentralStorageStrategy Keras computes another loss than on one device",
+}
+TIMEOUT = 120  # seconds that a worker waits for the others in one collective call, before it says that one is gone
+
+
+def choose(name: str = "auto", logical_cpus: int | None = None) -> tf.distribute.Strategy:
+    """The strategy of that name. Call it before anything else of TensorFlow runs: it configures the devices.
+
+    Args:
+        name: "auto" is "multiworker" where TF_CONFIG is set, "tpu" where one answers, "mirrored" on several GPUs or
+            logical CPUs, else "one".
+        logical_cpus: split the processor into so many devices, to try "mirrored" anywhere.
+
+    Raises:
+        UserError: an unknown or refused name, a TF_CONFIG that cannot be, no TPU.
+    """
+    plain = name.lower().replace("_", "").replace("-", "").removesuffix("strategy")
+    if plain in REFUSED:
+        raise UserError(f"{name} is not offered: {REFUSED[plain]}. Use mirrored or multiworker.")
+    if name not in NAMES:
+        raise UserError(f"Unknown strategy {name!r}. {nearest(name, NAMES)}")
+    if logical_cpus:
+        _split_cpu(logical_cpus)
+    if name == "auto":
+        name = _automatic()
+    if name == "multiworker":
+        if worker() is None:
+            raise UserError("strategy=multiworker needs TF_CONFIG; on one machine: kerasdl launch --workers 2 RECIPE")
+        check_port()
+        try:
+            options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=TIMEOUT)
+            return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+        except RuntimeError as error:
+            raise UserError("strategy=multiworker must come first in its process: TensorFlow has already computed "
+                            f"something here ({str(error).splitlines()[0]}).") from None
+    if name == "tpu":
+        return _tpu()
+    if name == "mirrored":
+        return mirrored(_devices())
+    return tf.distribute.get_strategy()
+
+
+def mirrored(devices: list[str]) -> tf.distribute.MirroredStrategy:
+    """Replicas on these devices, "GPU:0" or "CPU:0" and so on, of one kind.
+
+    On logical CPUs sums are taken on the first one: TensorFlow's collectives, its default there, let a process have one
+    number of replicas only, and abort with the second.
+    """
+    return tf.distribute.MirroredStrategy(
+        devices, tf.distribute.ReductionToOneDevice() if devices[0].startswith("CPU") else None)
+
+
+def describe(strategy: tf.distribute.Strategy) -> str:
+    """The name that `choose` knows it by."""
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return "multiworker"
+    if isinstance(strategy, tf.distribute.TPUStrategy):
+        return "tpu"
+    return "mirrored" if isinstance(strategy, tf.distribute.MirroredStrategy) else "one"
+
+
+def check(strategy: tf.distribute.Strategy, recipe: Recipe, workdir: str | Path | None) -> None:
+    """Refuse what cannot be under this strategy.
+
+    Raises:
+        UserError: if batch is not a multiple of replicas x accumulate; the nearest that are, are named. If several
+            workers have no common name for the run's folder.
+    """
+    replicas = strategy.num_replicas_in_sync
+    parts = replicas * recipe.accumulate
+    if recipe.batch % parts:
+        below = recipe.batch // parts * parts
+        near = f"{below} or {below + parts}" if below else f"{parts}"
+        what = " x ".join([f"{replicas} replicas"] * (replicas > 1)
+                          + [f"accumulate={recipe.accumulate}"] * (recipe.accumulate > 1))
+        raise UserError(f"batch={recipe.batch} does not divide by {what}. Near it: {near}.")
+    if describe(strategy) == "multiworker" and workdir is None:
+        raise UserError("Several workers need one name for the run's folder. Give them all the same --workdir.")
+
+
+def jit(strategy: tf.distribute.Strategy, wanted: bool | None) -> bool | None:
+    """Whether to compile the step with XLA: as the recipe wants, but not under replicas, where TensorFlow cannot.
+
+    Its replicas meet in a merge_call in the middle of the step, which XLA does not compile (InvalidArgumentError in
+    TensorFlow 2.21). A TPU compiles by itself.
+    """
+    return wanted if describe(strategy) == "one" else False
+
+
+def worker() -> tuple[int, int] | None:
+    """(this worker's number, how many there are) from TF_CONFIG, checked; None where it is not set.
+
+    Raises:
+        UserError: not JSON, no such task, or a port of ours that another process has.
+    """
+    text = os.environ.get("TF_CONFIG")
+    if not text:
+        return None
+    try:
+        config = json.loads(text)
+        workers, task = config["cluster"]["worker"], config["task"]
+        index, kind = task["index"], task["type"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        form = '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}'
+        raise UserError(f"TF_CONFIG cannot be read ({type(error).__name__}: {error}). It looks like {form}") from None
+    if kind != "worker" or type(index) is not int or not 0 <= index < len(workers):
+        raise UserError(f"TF_CONFIG names the task {kind} {index}, and its cluster has the workers 0 to "
+                        f"{len(workers) - 1}.")
+    return index, len(workers)
+
+
+def is_chief() -> bool:
+    """Whether this process writes the run: always, but for the workers after the first."""
+    return (worker() or (0, 1))[0] == 0
+
+
+def check_port() -> None:
+    """Refuse a port in use before TensorFlow hangs on it.
+
+    Raises:
+        UserError: if this worker's own address cannot be bound.
+    """
+    config = json.loads(os.environ["TF_CONFIG"])
+    address = config["cluster"]["worker"][config["task"]["index"]]
+    port = address.rpartition(":")[2]
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("", int(port)))
+        except (OSError, ValueError, OverflowError) as error:
+            raise UserError(f"TF_CONFIG gives this worker {address}, and the port cannot be used: {error}. "
+                            "Choose another.") from None
+
+
+def own_name() -> str:
+    """What sets this worker's files apart: "worker-1", or "" where there is one process."""
+    ours = worker()
+    return f"worker-{ours[0]}" if ours else ""
+
+
+def lost(strategy: tf.distribute.Strategy, error: Exception) -> Exception:
+    """What to raise for TensorFlow's error in training: under several workers it says that another one is gone."""
+    if describe(strategy) != "multiworker":
+        return error
+    reason = " ".join(str(error).split())[:200]
+    return WorkerLost(f"Worker {worker()[0]} stops: another worker is gone or cannot be reached ({reason}). "
+                      "Start the job again on every worker: it goes on from the last checkpoint.")
+
+
+class WorkerLost(UserError):
+    """Another worker of the job does not answer."""
+
+    code = 75  # EX_TEMPFAIL of sysexits.h: try again
+
+
+def any_worker(strategy: tf.distribute.Strategy, mine: bool) -> bool:
+    """Whether any worker says so; every worker must ask at the same step."""
+    if describe(strategy) != "multiworker":
+        return mine
+    votes = strategy.experimental_distribute_values_from_function(lambda _: tf.constant(float(mine)))
+    return float(strategy.reduce("SUM", votes, axis=None)) > 0
+
+
+def of_all_workers(strategy: tf.distribute.Strategy, mine: list[int]) -> list[list[int]]:
+    """The lists of whole numbers, of one length, that the workers hold, one of each."""
+    if describe(strategy) != "multiworker":
+        return [mine]
+    held = strategy.experimental_distribute_values_from_function(lambda _: tf.constant([mine], tf.int64))
+    gathered = strategy.gather(held, axis=0).numpy().tolist()
+    return gathered[::len(gathered) // worker()[1]]
+
+
+def _automatic() -> str:
+    if worker():
+        return "multiworker"
+    if os.environ.get("PJRT_DEVICE") == "TPU" or os.environ.get("TPU_NAME") or os.path.exists("/dev/accel0"):
+        return "tpu"
+    return "mirrored" if len(_devices()) > 1 else "one"
+
+
+def _devices() -> list[str]:
+    """The GPUs, or where there are none the logical CPUs."""
+    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    return [f"{kind}:{i}" for i in range(len(tf.config.list_logical_devices(kind)))]
+
+
+def _split_cpu(count: int) -> None:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    if count < 1:
+        raise UserError(f"logical_cpus is 1 or more. Received: {count}.")
+    try:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    except RuntimeError:
+        there = len(tf.config.list_logical_devices("CPU"))
+        if there != count:
+            raise UserError(f"The processor is already split into {there} in this process, and cannot become {count}. "
+                            "Start a new process.") from None
+
+
+def _tpu() -> tf.distribute.Strategy:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=os.environ.get("TPU_NAME", "local"))
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        return tf.distribute.TPUStrategy(resolver)
+    except (ValueError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"No TPU answers ({reason}). It needs the package tensorflow-tpu in place of tensorflow; "
+                        "or choose another strategy.") from None

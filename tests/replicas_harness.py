@@ -1,0 +1,115 @@
+"""Trains the same five steps on one device and on several replicas, in a process that has four logical CPUs.
+
+Run as a program it writes one .npz: "<case>/<replicas>/<number>" -> a weight, and what else the tests look at.
+"""
+
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasdl.data import from_arrays
+from kerasdl.objectives import classify
+from kerasdl.recipe import Recipe
+from kerasdl.train import fit, replicas
+from kerasdl.train.strategy import mirrored
+
+BASE = Recipe(model="mlp", model_args={"size": "mu"}, data="arrays", batch=16, epochs=1, lr=0.05, schedule="constant")
+NORM = {"model": "resnet", "model_args": {"size": "mu"}}
+CASES = {
+    "sgd": {"optimizer": "sgd"}, "adamw": {"weight_decay": 0.1}, "lion": {"optimizer": "lion", "lr": 1e-3},
+    "muon": {"optimizer": "muon", "lr": 1e-3},
+    "clipnorm": {"optimizer": "sgd", "clipnorm": 0.05}, "clipvalue": {"optimizer": "sgd", "clipvalue": 0.01},
+    "global_clipnorm": {"optimizer": "sgd", "global_clipnorm": 0.1},
+    "accumulate": {"optimizer": "sgd", "accumulate": 4}, "accumulate_clip": {"accumulate": 2, "global_clipnorm": 0.1},
+    "norm": {"optimizer": "sgd", **NORM}, "ema": {"ema": 0.9, **NORM, "optimizer": "sgd"},
+    "augment": {"optimizer": "sgd", "augment": (("translate", 1), ("mixup", 0.2))},
+    "smooth": {"optimizer": "sgd", "label_smoothing": 0.1},
+}
+FEW = [("sgd", 2), ("adamw", 2), ("muon", 2), ("clipnorm", 2), ("global_clipnorm", 4), ("accumulate", 2), ("norm", 2),
+       ("ema", 4)]
+STEPS = 5
+
+
+def split(size: int = 130):
+    random = np.random.default_rng(0)
+    x = random.integers(0, 256, (size, 8, 8, 1)).astype("uint8")
+    return from_arrays(x, random.integers(0, 3, size), classes=["a", "b", "c"])["train"]
+
+
+def devices(count: int) -> tf.distribute.Strategy:
+    if count == 1:
+        return tf.distribute.get_strategy()
+    return mirrored([f"CPU:{i}" for i in range(count)])
+
+
+def trained(recipe: Recipe, count: int):
+    """(model, kept, judge) after STEPS steps on `count` replicas."""
+    strategy = devices(count)
+    made = fit.networks(recipe, classify, split(), STEPS, strategy)
+    batches = fit.training_batches(recipe, classify, split(), strategy, 0)
+    made[0].fit(batches, steps_per_epoch=STEPS, verbose=0, shuffle=False)
+    return *made, strategy
+
+
+def compare(cases: list[tuple[str, int]]) -> dict[str, np.ndarray]:
+    """Weights and scores of each (case, replicas), and of the case on one device."""
+    out = {}
+    for name, count in sorted({*cases, *((name, 1) for name, _ in cases)}):
+        _, kept, judge, strategy = trained(BASE.override(**CASES[name]), count)
+        out |= {f"{name}/{count}/{i}": keras.ops.convert_to_numpy(w) for i, w in enumerate(kept.weights)}
+        scores = fit.evaluate(judge, classify, split(), 16, strategy)
+        out[f"{name}/{count}/scores"] = np.array([scores["loss"], scores["accuracy"]])
+    return out
+
+
+def stock(case: str, fix: str) -> dict[str, np.ndarray]:
+    """The case without the fix, on two replicas and on one device."""
+    mended = getattr(replicas, fix)
+    setattr(replicas, fix, lambda thing: thing)
+    found = compare([(case, 2)])
+    setattr(replicas, fix, mended)
+    return {f"stock_{key}": value for key, value in found.items()}
+
+
+def noise() -> dict[str, np.ndarray]:
+    """Dropout's masks on two replicas, and the weights of one run made twice."""
+    noisy = BASE.override(model_args={"size": "mu", "drop": 0.5}, optimizer="sgd")
+    out = {f"noise/{attempt}": trained(noisy, 2)[0].get_weights()[0] for attempt in "ab"}
+    for name, mend in {"stock": lambda _: None, "own": replicas.own_noise}.items():
+        strategy = devices(2)
+        with strategy.scope():
+            network = keras.Sequential([keras.Input((64,)), keras.layers.Dropout(0.5, seed=1)])
+            mend(network)
+        masks = strategy.run(tf.function(lambda network=network: network(tf.ones((2, 64)), training=True)))
+        out[f"masks/{name}"] = np.stack([mask.numpy() for mask in strategy.experimental_local_results(masks)])
+    return out
+
+
+def keras_alone() -> dict[str, np.ndarray]:
+    """Whether plain Keras, on two replicas, can accumulate gradients."""
+    with devices(2).scope():
+        network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        network.compile(keras.optimizers.SGD(gradient_accumulation_steps=2), "mse")
+    try:
+        network.fit(np.ones((16, 4), "float32"), np.zeros((16, 2), "float32"), batch_size=8, verbose=0)
+        accumulates = True
+    except RuntimeError:
+        accumulates = False
+    return {"keras_accumulates": np.array(accumulates)}
+
+
+def main(path: str, which: str) -> None:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
+    if which == "all":
+        found = compare([(name, count) for name in CASES for count in (2, 4)])
+    else:
+        found = compare(FEW) | noise() | keras_alone()
+        found |= stock("clipnorm", "clip_after_reduce") | stock("norm", "synchronize_norms")
+    np.savez(path, **found)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,141 @@
+"""N replicas give the weights of one device, and every fault that train/replicas.py mends is still Keras'."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import replicas_harness as harness
+
+from kerasdl.errors import UserError
+from kerasdl.recipe import Recipe
+from kerasdl.train import strategy as strategies
+
+HERE = Path(__file__).parent
+
+
+def run_harness(path: Path, *arguments: str) -> dict[str, np.ndarray]:
+    command = [sys.executable, str(HERE / "replicas_harness.py"), str(path), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=HERE.parent)
+    assert done.returncode == 0, done.stderr[-3000:]
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return run_harness(tmp_path_factory.mktemp("replicas") / "few.npz", "few")
+
+
+@pytest.fixture(scope="module")
+def trained_all(tmp_path_factory):
+    return run_harness(tmp_path_factory.mktemp("replicas") / "all.npz", "all")
+
+
+def apart(found: dict[str, np.ndarray], case: str, count: int) -> float:
+    """The largest difference between a weight on one device and on `count` replicas."""
+    keys = [key for key in found if key.startswith(f"{case}/1/") and not key.endswith("scores")]
+    assert keys
+    return max(np.abs(found[key] - found[key.replace("/1/", f"/{count}/", 1)]).max() for key in keys)
+
+
+@pytest.mark.parametrize("case, count", harness.FEW, ids=str)
+def test_replicas_give_the_weights_of_one_device(trained, case, count):
+    assert apart(trained, case, count) < 1e-6
+
+
+@pytest.mark.parametrize("case, count", harness.FEW, ids=str)
+def test_evaluation_counts_every_example_once(trained, case, count):
+    """The split ends with a batch that is short, and that does not divide."""
+    np.testing.assert_allclose(trained[f"{case}/{count}/scores"], trained[f"{case}/1/scores"], rtol=2e-6)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("case", harness.CASES)
+def test_every_case_on_two_and_four(trained_all, case, count):
+    assert apart(trained_all, case, count) < 1e-6
+
+
+def test_replicas_draw_noise_of_their_own_and_draw_it_again(trained):
+    first, second = trained["masks/own"]
+    assert 0.3 < np.mean(first != second) < 0.7
+    np.testing.assert_array_equal(trained["noise/a"], trained["noise/b"])
+
+
+def test_accumulated_parts_are_the_whole_batch_on_one_device(trained):
+    whole = [trained[key] for key in sorted(trained) if key.startswith("sgd/1/") and "scores" not in key]
+    parts = [trained[key] for key in sorted(trained) if key.startswith("accumulate/1/") and "scores" not in key]
+    for a, b in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+@pytest.mark.parametrize("fault", ["clipnorm", "norm"])
+def test_keras_still_needs_the_mend(trained, fault):
+    """When this fails Keras has mended it, and ours in train/replicas.py can go."""
+    assert apart(trained, f"stock_{fault}", 2) > 1e-4
+
+
+def test_keras_still_gives_replicas_one_noise(trained):
+    first, second = trained["masks/stock"]
+    np.testing.assert_array_equal(first, second)
+
+
+def test_keras_still_cannot_accumulate_under_replicas(trained):
+    assert not trained["keras_accumulates"]
+
+
+RECIPE = Recipe(model="mlp", data="digits")
+
+
+@pytest.mark.parametrize("changes, replicas, near", [({"batch": 10}, 4, "8 or 12"), ({"batch": 2}, 4, "4"),
+                                                     ({"batch": 12, "accumulate": 4}, 2, "8 or 16")])
+def test_a_batch_that_does_not_divide_names_the_nearest_that_do(changes, replicas, near):
+    class Fake:
+        num_replicas_in_sync = replicas
+
+    with pytest.raises(UserError, match=f"Near it: {near}"):
+        strategies.check(Fake(), RECIPE.override(**changes), None)
+
+
+@pytest.mark.parametrize("name, told", [("parameter_server", "keras#18624"), ("CentralStorageStrategy", "another loss"),
+                                        ("mirored", "Did you mean 'mirrored'")])
+def test_a_strategy_that_cannot_be_is_refused_with_the_reason(name, told):
+    with pytest.raises(UserError, match=told):
+        strategies.choose(name)
+
+
+@pytest.mark.parametrize("text, told", [
+    ("{", "cannot be read"), ("[]", "cannot be read"), ('{"cluster": {"worker": ["a:1"]}}', "cannot be read"),
+    ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 3}}', "workers 0 to 0"),
+    ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps", "index": 0}}', "task ps 0"),
+])
+def test_a_TF_CONFIG_that_cannot_be(monkeypatch, text, told):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(UserError, match=told):
+        strategies.choose("multiworker")
+
+
+def test_a_port_in_use(monkeypatch):
+    import json
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"worker": [address, "127.0.0.1:1"]},
+                                                    "task": {"type": "worker", "index": 0}}))
+        with pytest.raises(UserError, match="port cannot be used"):
+            strategies.choose("multiworker")
+
+
+def test_multiworker_without_TF_CONFIG_says_how_to_try_it():
+    with pytest.raises(UserError, match="kerasdl launch"):
+        strategies.choose("multiworker")
+
+
+def test_two_kinds_of_clipping(command):
+    told = command("train", "linear_digits", "clipnorm=1.0", "clipvalue=0.5")
+    assert told.code == 2 and "Choose one of" in told.err

@@ -1,0 +1,239 @@
+"""A run that was interrupted anywhere goes on as if nothing had happened."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasdl.errors import UserError
+from kerasdl.recipe import Recipe
+from kerasdl.run import Run
+from kerasdl.train import resume
+from kerasdl.train.checkpoint import Checkpoints, Damaged, seconds
+from kerasdl.train.fit import train
+
+RECIPE = Recipe(model="mlp", model_args={"size": "mu", "drop": 0.2}, data="digits", batch=256, epochs=4, ema=0.9,
+                warmup="10%", augment=(("translate", 1), ("mixup", 0.2)), weight_decay=0.05, patience=3)
+STEPS = 4  # of an epoch
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    return train(RECIPE, workdir=tmp_path_factory.mktemp("runs") / "unbroken", verbose=False)
+
+
+@pytest.fixture
+def interrupted(here, monkeypatch):
+    """Trains until a step, where the process is told to stop; returns the run's folder."""
+    def until(step: int, folder: str = "broken", number: int = signal.SIGTERM):
+        original = resume.Saver.on_train_batch_end
+
+        def stop_at(self, batch, logs=None):
+            if self.step + 1 == step:
+                os.kill(os.getpid(), number)
+            original(self, batch, logs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(resume.Saver, "on_train_batch_end", stop_at)
+            with pytest.raises((SystemExit, KeyboardInterrupt)) as stopped:
+                train(RECIPE, workdir=folder, verbose=False)
+        if number == signal.SIGTERM:
+            assert stopped.value.code == 143
+        return here / folder
+
+    return until
+
+
+def scalars(run: Run) -> dict[tuple[str, str, int], float]:
+    """Every TensorBoard scalar; one that is there twice is an error."""
+    found = {}
+    for file in run.path.glob("tensorboard/**/events*"):
+        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            event = tf.compat.v1.Event.FromString(record)
+            for value in event.summary.value:
+                key = file.parent.name, value.tag, event.step
+                assert key not in found
+                found[key] = float(tf.make_ndarray(value.tensor)) if value.HasField("tensor") else None
+    return found
+
+
+def assert_same(broken: Run, unbroken: Run) -> None:
+    for key in ("test", "val", "best_epoch", "status", "parameters"):
+        assert broken.result[key] == unbroken.result[key], key
+    assert broken.result["train"]["steps"] == unbroken.result["train"]["steps"]
+    drop = ["images_per_second"]
+    assert broken.metrics.drop(columns=drop).equals(unbroken.metrics.drop(columns=drop))
+    for a, b in zip(broken.model().get_weights(), unbroken.model().get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    speed = "epoch_images_per_second"
+    ours, theirs = ({key: value for key, value in scalars(run).items() if key[1] != speed}
+                    for run in (broken, unbroken))
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("step", [1, 4, 7, 9, 15, 16])
+def test_interrupted_at_any_step_it_ends_as_if_nothing_had_happened(interrupted, unbroken, step):
+    """In the first epoch, at the end of one, within one, at the beginning of one, and in the last."""
+    folder = interrupted(step)
+    assert not (folder / "result.json").exists() and list(folder.glob("checkpoint/step-*.npz"))
+    assert_same(train(RECIPE, workdir=folder, verbose=False), unbroken)
+    assert not (folder / "checkpoint").exists()
+
+
+def test_interrupted_twice(interrupted, unbroken):
+    interrupted(3)
+    assert_same(train(RECIPE, workdir=interrupted(6), verbose=False), unbroken)
+
+
+def test_ctrl_c_leaves_a_run_that_resumes(interrupted, unbroken):
+    assert_same(train(RECIPE, workdir=interrupted(6, number=signal.SIGINT), verbose=False), unbroken)
+
+
+def test_the_command_resumes_by_name(interrupted, command):
+    folder = interrupted(5)
+    told = command("train", "--resume", folder, "--no-report")
+    assert told.code == 0 and "after step 5 of 16" in told.err and Run.open(folder).result["status"] == "completed"
+    told = command("train", "--resume", folder)
+    assert told.code == 2 and "finished run" in told.err
+
+
+def test_resume_with_a_changed_recipe_tells_the_difference(interrupted, command):
+    folder = interrupted(2)
+    told = command("train", "--resume", folder, "lr=0.5", "epochs=9")
+    assert told.code == 2 and "lr 0.001 -> 0.5" in told.err and "epochs 4 -> 9" in told.err
+
+
+def test_resume_of_nothing(command):
+    told = command("train", "--resume", "nowhere")
+    assert told.code == 2 and "no run folder" in told.err
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
+def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(here, unbroken, capsys, damage, monkeypatch):
+    original = resume.Saver.on_train_batch_end
+
+    def stop_at(self, batch, logs=None):
+        if self.step + 1 == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(self, batch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(resume.Saver, "on_train_batch_end", stop_at)
+        with pytest.raises(SystemExit):
+            train(RECIPE, workdir="broken", verbose=False, checkpoint_every=0)
+    older, newer = sorted((here / "broken" / "checkpoint").glob("step-*.npz"))
+    content = bytearray(newer.read_bytes())
+    content[len(content) // 2] ^= 1
+    newer.write_bytes({"flip": bytes(content), "cut": bytes(content[:-900]), "empty": b""}[damage])
+    run = train(RECIPE, workdir="broken", verbose=False)
+    assert f"{newer.name} is damaged" in capsys.readouterr().err
+    assert_same(run, unbroken)
+
+
+def test_every_flipped_byte_of_a_state_is_found_or_harmless(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    arrays = {"a/0": np.arange(40, dtype="float32"), "b/0": np.array(7)}
+    checkpoints.save(3, (dict(arrays), {"x": 1}))
+    checkpoints.wait()
+    file = tmp_path / "step-00000003.npz"
+    good, found = file.read_bytes(), 0
+    for place in range(0, len(good), 7):
+        bad = bytearray(good)
+        bad[place] ^= 4
+        file.write_bytes(bytes(bad))
+        try:
+            read, facts = checkpoints.read(3)
+            assert facts == {"x": 1} and all(np.array_equal(read[name], arrays[name]) for name in arrays)
+        except Damaged:
+            found += 1
+    assert found > len(good) / 7 / 3
+
+
+def test_a_disk_that_is_full_is_told_and_nothing_is_lost(tmp_path, monkeypatch):
+    told = []
+    checkpoints = Checkpoints(tmp_path, told.append)
+    checkpoints.save(1, ({"a/0": np.zeros(3)}, {}))
+    assert checkpoints.wait()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    checkpoints.save(2, ({"a/0": np.ones(3)}, {}))
+    assert not checkpoints.wait() and "No space left" in told[0] and "\n" not in told[0]
+    assert checkpoints.sound() == [1] and sorted(path.name for path in tmp_path.iterdir()) == ["step-00000001.npz"]
+
+
+def test_two_checkpoints_are_kept(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    for step in (5, 40, 300):
+        checkpoints.save(step, ({"a/0": np.zeros(3)}, {}))
+    checkpoints.wait()
+    assert checkpoints.steps() == [300, 40]
+
+
+@pytest.mark.parametrize("held, step", [([[-1, -1], [-1, -1]], 0), ([[20, 10], [10, -1]], 10), ([[20, 10]], 20),
+                                        ([[20, 10], [30, 20]], 20), ([[20, 10], [-1, -1]], None)])
+def test_workers_agree_on_the_newest_common_checkpoint_or_refuse(held, step):
+    assert resume.common(held) == step
+
+
+@pytest.mark.parametrize("text, value", [("5 min", 300), ("30 s", 30), ("1.5 h", 5400), (7, 7), ("0", 0)])
+def test_durations(text, value):
+    assert seconds(text) == value
+
+
+def test_a_duration_that_cannot_be_read(command):
+    told = command("train", "linear_digits", "--checkpoint-every", "often")
+    assert told.code == 2 and "'5 min'" in told.err
+
+
+def test_other_data_than_the_run_began_with_is_refused(here, interrupted):
+    folder = interrupted(2)
+    facts = json.loads((folder / "data.json").read_text())
+    (folder / "data.json").write_text(json.dumps(facts | {"shape": [9, 9, 1]}))
+    with pytest.raises(UserError, match="not what .* began with"):
+        train(RECIPE, workdir=folder, verbose=False)
+
+
+def killed_and_resumed(folder, seconds_after_start: float, arguments: list[str]) -> bool:
+    """Train in another process, SIGKILL it so long after its first checkpoint, and train on; whether it was cut."""
+    command = [sys.executable, "-c", "from kerasdl.cli import main; main()", "train", *arguments, "--workdir",
+               str(folder), "--no-report", "--checkpoint-every", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not list(folder.glob("checkpoint/step-*")):
+        time.sleep(0.01)
+    try:
+        process.wait(seconds_after_start)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    cut = process.wait() != 0
+    if cut:
+        assert subprocess.run(command, capture_output=True).returncode == 0
+    return cut
+
+
+def test_killed_by_the_system_while_it_writes(here, unbroken):
+    (here / "recipe.py").write_text(f"from kerasdl import Recipe\nrecipe = Recipe(**{RECIPE.model_dump()!r})\n")
+    assert killed_and_resumed(here / "killed", 0.2, ["recipe.py"])
+    assert_same(Run.open(here / "killed"), unbroken)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("recipe, changes, span", [("vit_digits", {"epochs": 6}, 9.0),
+                                                   ("cnn_mnist", {"epochs": 1}, 45.0)])
+def test_twenty_random_kills(here, recipe, changes, span):
+    """A checkpoint after every step, so that many a kill falls into the writing of one."""
+    whole = train(recipe, workdir="whole", verbose=False, **changes)
+    random, cuts = np.random.default_rng(0), 0
+    words = [recipe, *(f"{key}={value}" for key, value in changes.items())]
+    for number in range(20):
+        cuts += killed_and_resumed(here / f"killed-{number}", random.uniform(0, span), words)
+        assert_same(Run.open(here / f"killed-{number}"), whole)
+    assert cuts >= 10
