@@ -46,7 +46,7 @@ def command(here, monkeypatch, capsys):
     """Runs `kerasdl ARGUMENTS` in this process, and returns its exit code, stdout and stderr."""
     from kerasdl import cli
 
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(cli.console, "width", 200)
 
     def call(*arguments):
         monkeypatch.setattr("sys.argv", ["kerasdl", *map(str, arguments)])

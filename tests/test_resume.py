@@ -170,8 +170,8 @@ def test_a_disk_that_is_full_is_told_and_nothing_is_lost(tmp_path, monkeypatch):
     assert checkpoints.sound() == [1] and sorted(path.name for path in tmp_path.iterdir()) == ["step-00000001.npz"]
 
 
-def test_two_checkpoints_are_kept(tmp_path):
-    checkpoints = Checkpoints(tmp_path)
+def test_two_checkpoints_are_kept_in_a_folder_that_is_made(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "checkpoint" / "worker-0")
     for step in (5, 40, 300):
         checkpoints.save(step, ({"a/0": np.zeros(3)}, {}))
     checkpoints.wait()

@@ -20,7 +20,7 @@ from kerasdl.errors import UserError
 from kerasdl.evaluate import evaluate
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run, whole, write_json
-from kerasdl.train import ema
+from kerasdl.train import ema, replicas
 from kerasdl.train.callbacks import Diverged
 from kerasdl.train.fit import train
 from kerasdl.zoo import linear
@@ -95,7 +95,7 @@ def test_the_saved_recipe_runs_again_to_the_same_numbers(run):
 def test_the_average_is_what_numpy_computes_batch_norm_statistics_included():
     network = zoo.build("cnn", (8, 8, 1), 10, size="mu")
     average = ema.copy(network)
-    model = ema.averaging(network, average, decay=0.4)
+    model = replicas.compose([ema.Averaging], network, averager=ema.Averager(network, average, 0.4))
     model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     digits = load("digits", "val")
     expected = network.get_weights()

@@ -55,8 +55,9 @@ class Checkpoints:
         self.writing = None
         if error:
             reason = getattr(error, "strerror", None) or error
-            self.tell(f"warning: a checkpoint could not be written to {self.folder}: {reason}. "
-                      "The one before is still there; training goes on.")
+            before = "The one before is still there" if self.steps() else "There is none yet"
+            self.tell(f"warning: a checkpoint could not be written to {self.folder}: {reason}. {before}; training "
+                      "goes on.")
         return not error
 
     def steps(self) -> list[int]:
@@ -88,7 +89,7 @@ class Checkpoints:
 
     def _write(self, step: int, state: State) -> None:
         arrays, facts = state
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         with whole(self._path(step)) as partial:
             np.savez(partial, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
         for old in self.steps()[KEEP:]:

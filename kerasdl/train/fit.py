@@ -117,7 +117,8 @@ def fit(recipe: Recipe, run: Run, model: keras.Model, batches: Callable[[int], t
                     model.fit(batches(first * steps + done), initial_epoch=first, epochs=last, shuffle=False, verbose=0,
                               steps_per_epoch=steps - done, callbacks=[*callbacks, narrator, saver])
         except tf.errors.OpError as error:
-            raise strategies.lost(saver.devices, error) from None
+            strategies.blame(saver.devices, error)
+            raise
         finally:
             saver.checkpoints.wait()
 

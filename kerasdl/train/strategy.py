@@ -157,13 +157,15 @@ def own_name() -> str:
     return f"worker-{ours[0]}" if ours else ""
 
 
-def lost(strategy: tf.distribute.Strategy, error: Exception) -> Exception:
-    """What to raise for TensorFlow's error in training: under several workers it says that another one is gone."""
-    if describe(strategy) != "multiworker":
-        return error
-    reason = " ".join(str(error).split())[:200]
-    return WorkerLost(f"Worker {worker()[0]} stops: another worker is gone or cannot be reached ({reason}). "
-                      "Start the job again on every worker: it goes on from the last checkpoint.")
+def blame(strategy: tf.distribute.Strategy, error: Exception) -> None:
+    """Of TensorFlow's error in training: under several workers it says that another one is gone.
+
+    Raises:
+        WorkerLost: with the error as its cause; under another strategy nothing is raised.
+    """
+    if describe(strategy) == "multiworker":
+        raise WorkerLost(f"Worker {worker()[0]} stops: another worker is gone or cannot be reached. Start the job "
+                         "again on every worker: it goes on from the last checkpoint.") from error
 
 
 class WorkerLost(UserError):
