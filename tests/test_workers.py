@@ -38,6 +38,13 @@ def test_two_workers_have_the_losses_of_one_process(here):
     assert not (here / "workers" / "checkpoint").exists()
 
 
+def test_a_loss_that_is_not_a_number_stops_replicas_too(here):
+    done = subprocess.run([*KERASDL, "train", "linear_digits", "lr=1e6", "optimizer=sgd", "epochs=3", "--logical-cpus",
+                           "2", "--workdir", "broken"], capture_output=True, text=True)
+    assert done.returncode == 2 and "The loss became" in done.stderr and "Traceback" not in done.stderr
+    assert Run.open("broken").result["status"] == "diverged"
+
+
 def launched(words: list[str]) -> subprocess.Popen:
     return subprocess.Popen([*KERASDL, "launch", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import keras
+from keras import ops
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -116,7 +117,7 @@ class StopOnNaN(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if not math.isfinite(logs["loss"]):
-            step = int(self.model.optimizer.iterations)
+            step = int(ops.convert_to_numpy(self.model.optimizer.iterations))
             raise Diverged(f"The loss became {logs['loss']} at step {step} (epoch {(step - 1) // self.steps + 1}). "
                            "Lower lr, or add warmup.")
 
