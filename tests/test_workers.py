@@ -33,7 +33,8 @@ def test_two_workers_have_the_losses_of_one_process(here):
     words = ["mlp_digits", "epochs=2", "batch=128", "model_args.size=mu", "jit=false", "--no-report"]
     told = kerasdl("launch", *words, "--workers", "2", "--workdir", "workers")
     assert "[0] epoch 2/2" in told and "[1] epoch" not in told
-    kerasdl("train", *words, "--logical-cpus", "2", "--workdir", "one")
+    told = kerasdl("train", *words, "jit=true", "--logical-cpus", "2", "--workdir", "one")
+    assert "jit is switched off" in told
     assert_same_losses(here / "workers", here / "one")
     assert not (here / "workers" / "checkpoint").exists()
 

@@ -62,6 +62,8 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     Run.unfinished(workdir, recipe)
     devices = strategies.choose(strategy, logical_cpus)
     strategies.check(devices, recipe, workdir)
+    if recipe.jit and not strategies.jit(devices, recipe.jit) and verbose and strategies.is_chief():
+        print("jit is switched off: under replicas TensorFlow cannot compile the step", file=sys.stderr)
     objective = objectives.get(recipe.objective)
     splits = data if isinstance(data, Mapping) else load_splits(
         recipe.data, SPLITS | recipe.splits, target=objective.TARGET, **recipe.data_args)
