@@ -102,9 +102,10 @@ def launch(recipe: RecipeName, overrides: Overrides = None,
            checkpoint_every: Often = "5 min",
            report: Annotated[bool, typer.Option(help="write report.html at the end")] = True) -> None:
     """Train a recipe by several workers on this machine, to try what a cluster will do."""
+    from kerasdl.recipe import load
     from kerasdl.train.launch import launch as start
 
-    changed, _ = what_to_train(recipe, overrides or [], workdir, None)
+    changed = load(recipe).override(*overrides or [])
     words = [*(overrides or []), "--checkpoint-every", checkpoint_every, "--report" if report else "--no-report"]
     raise typer.Exit(start(recipe, changed, words, workers, workdir))
 

@@ -31,7 +31,7 @@ def unbroken(tmp_path_factory):
 @pytest.fixture
 def interrupted(here, monkeypatch):
     """Trains until a step, where the process is told to stop; returns the run's folder."""
-    def until(step: int, folder: str = "broken", number: int = signal.SIGTERM):
+    def until(step: int, folder: str = "broken", number: int = signal.SIGTERM, **options):
         original = resume.Saver.on_train_batch_end
 
         def stop_at(self, batch, logs=None):
@@ -42,7 +42,7 @@ def interrupted(here, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(resume.Saver, "on_train_batch_end", stop_at)
             with pytest.raises((SystemExit, KeyboardInterrupt)) as stopped:
-                train(RECIPE, workdir=folder, verbose=False)
+                train(RECIPE, workdir=folder, verbose=False, **options)
         if number == signal.SIGTERM:
             assert stopped.value.code == 143
         return here / folder
@@ -115,18 +115,8 @@ def test_resume_of_nothing(command):
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
-def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(here, unbroken, capsys, damage, monkeypatch):
-    original = resume.Saver.on_train_batch_end
-
-    def stop_at(self, batch, logs=None):
-        if self.step + 1 == 7:
-            os.kill(os.getpid(), signal.SIGTERM)
-        original(self, batch, logs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(resume.Saver, "on_train_batch_end", stop_at)
-        with pytest.raises(SystemExit):
-            train(RECIPE, workdir="broken", verbose=False, checkpoint_every=0)
+def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(here, interrupted, unbroken, capsys, damage):
+    interrupted(7, checkpoint_every=0)
     older, newer = sorted((here / "broken" / "checkpoint").glob("step-*.npz"))
     content = bytearray(newer.read_bytes())
     content[len(content) // 2] ^= 1

@@ -111,7 +111,7 @@ def _streamed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Data
 def _untuned(batches: tf.data.Dataset) -> tf.data.Dataset:
     """Without autotuning: its thread can sleep through the iterator's end, which then waits for it up to a minute.
 
-    Seen in TensorFlow 2.21. AUTOTUNE then means as many calls at once as there are cores.
+    Seen in TensorFlow 2.21.
     """
     options = tf.data.Options()
     options.autotune.enabled = False

@@ -1,7 +1,7 @@
 """What Keras gets wrong under tf.distribute, put right: one short class or function a fault.
 
-Each has a test that fails without it, and a second one that fails when Keras has mended the fault, so that ours can go.
-All were seen in Keras 3.15 on TensorFlow 2.21.
+Each has a test that fails without it and, all but FitsReplicas, a second one that fails when Keras has mended the
+fault, so that ours can go. All were seen in Keras 3.15 on TensorFlow 2.21.
 """
 
 import keras
@@ -13,7 +13,7 @@ def clip_after_reduce(optimizer: type[keras.optimizers.Optimizer]) -> type[keras
     """The optimizer's class, clipping the gradient of the whole batch.
 
     Keras clips each replica's own gradient and adds them up then (keras#20582 is about the same place): two replicas
-    differ from one device by 6e-2 after three steps of clipnorm.
+    differ from one device by 2e-2 after five steps of clipnorm=0.05.
     """
 
     class ClipAfterReduce(optimizer):

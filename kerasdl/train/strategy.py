@@ -106,11 +106,11 @@ def jit(strategy: tf.distribute.Strategy, wanted: bool | None) -> bool | None:
     return wanted if describe(strategy) == "one" else False
 
 
-def worker() -> tuple[int, int] | None:
-    """(this worker's number, how many there are) from TF_CONFIG, checked; None where it is not set.
+def worker() -> tuple[int, list[str]] | None:
+    """(this worker's number, the addresses of all) from TF_CONFIG, checked; None where it is not set.
 
     Raises:
-        UserError: not JSON, no such task, or a port of ours that another process has.
+        UserError: not JSON, or no such task.
     """
     text = os.environ.get("TF_CONFIG")
     if not text:
@@ -125,12 +125,12 @@ def worker() -> tuple[int, int] | None:
     if kind != "worker" or type(index) is not int or not 0 <= index < len(workers):
         raise UserError(f"TF_CONFIG names the task {kind} {index}, and its cluster has the workers 0 to "
                         f"{len(workers) - 1}.")
-    return index, len(workers)
+    return index, workers
 
 
 def is_chief() -> bool:
     """Whether this process writes the run: always, but for the workers after the first."""
-    return (worker() or (0, 1))[0] == 0
+    return (worker() or (0, []))[0] == 0
 
 
 def check_port() -> None:
@@ -139,8 +139,8 @@ def check_port() -> None:
     Raises:
         UserError: if this worker's own address cannot be bound.
     """
-    config = json.loads(os.environ["TF_CONFIG"])
-    address = config["cluster"]["worker"][config["task"]["index"]]
+    index, addresses = worker()
+    address = addresses[index]
     port = address.rpartition(":")[2]
     with socket.socket() as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -188,7 +188,7 @@ def of_all_workers(strategy: tf.distribute.Strategy, mine: list[int]) -> list[li
         return [mine]
     held = strategy.experimental_distribute_values_from_function(lambda _: tf.constant([mine], tf.int64))
     gathered = strategy.gather(held, axis=0).numpy().tolist()
-    return gathered[::len(gathered) // worker()[1]]
+    return gathered[::len(gathered) // len(worker()[1])]
 
 
 def _automatic() -> str:
