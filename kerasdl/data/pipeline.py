@@ -59,6 +59,24 @@ def shuffled(split: Split, targets: np.ndarray | None, batch: int, *, epochs: in
     return _untuned(batches.prefetch(2))
 
 
+def blocks(split: Split, batch: int, size: int, *, epochs: int, seed: int, start: int = 0) -> tf.data.Dataset:
+    """The same training batches as index blocks (first step, steps, (size, batch) indices), for data on the device.
+
+    A block never reaches into the next epoch. Of one that has fewer steps than `size` the last rows mean nothing.
+    """
+    steps = steps_per_epoch(split, batch)
+    begins = (np.arange(epochs)[:, None] * steps + np.arange(0, steps, size)).ravel()
+    edges = np.concatenate([[start], begins[begins > start], [epochs * steps]])
+
+    def block(first, count):
+        positions = tf.minimum(first % steps * batch + tf.range(size * batch, dtype=tf.int64), len(split) - 1)
+        return first, count, tf.reshape(order(seed, first // steps, positions, len(split)), (size, batch))
+
+    made = tf.data.Dataset.from_tensor_slices((edges[:-1], np.diff(edges))).map(block)
+    uncounted = made.filter(lambda *_: True)  # Keras would take the number of blocks for that of steps
+    return _untuned(uncounted.prefetch(2))
+
+
 def in_order(split: Split, targets: np.ndarray | None, batch: int) -> tf.data.Dataset:
     """Evaluation batches (examples, targets): every example once, in the split's order, the last batch short.
 

@@ -14,17 +14,25 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from kerasdl.errors import UserError
 
 
+def done(callback: keras.callbacks.Callback, batch: int) -> int:
+    """Steps of this fit's epoch that have been taken when Keras says that its batch number `batch` ends.
+
+    Keras counts executions of `steps_per_execution` steps, of which an epoch's last one may be shorter.
+    """
+    return min(batch + 1, callback.params["steps"])
+
+
 class Timing(keras.callbacks.Callback):
     """Adds learning_rate and images_per_second to each epoch's logs.
 
-    Speed counts training steps only: neither validation nor an epoch's first step, in which compilation or the filling
-    of the pipeline would be measured.
+    Speed counts training steps only: neither validation nor an epoch's first call, in which compilation or the filling
+    of the pipeline would be measured. Where an epoch is one call, it is the speed of that call, but for the first.
     """
 
     def __init__(self, batch: int):
         super().__init__()
         self.batch, self.compile_seconds, self.rates = batch, None, []
-        self.before, self.began = 0.0, None
+        self.before, self.began, self.compiled = 0.0, None, False
 
     def resume(self, seconds: float, compile_seconds: float | None, rates: list[float]) -> None:
         """Go on counting from what an interrupted run had."""
@@ -38,21 +46,21 @@ class Timing(keras.callbacks.Callback):
         self.began = time.perf_counter()
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.first, self.epoch_began = None, time.perf_counter()
+        self.calls, self.epoch_began = [], time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        self.now, self.step = time.perf_counter(), batch
-        if self.first is None:
-            self.first, self.first_step = self.now, batch
-            if self.compile_seconds is None:
-                self.compile_seconds = self.now - self.began
+        self.calls.append((time.perf_counter(), done(self, batch)))
+        if self.compile_seconds is None:
+            self.compile_seconds = self.calls[0][0] - self.began
+            self.compiled = True
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.step > self.first_step:
-            self.rates.append(self.batch * (self.step - self.first_step) / (self.now - self.first))
-            logs["images_per_second"] = self.rates[-1]
-        else:  # its only step is all that there is to time; a column of metrics.csv is in every row or in none
-            logs["images_per_second"] = self.batch / (self.now - self.epoch_began)
+        now, steps = self.calls[-1]
+        then, before = self.calls[0] if len(self.calls) > 1 else (self.epoch_began, 0)
+        logs["images_per_second"] = self.batch * (steps - before) / (now - then)
+        if len(self.calls) > 1 or not self.compiled:
+            self.rates.append(logs["images_per_second"])
+        self.compiled = False
         logs["learning_rate"] = float(self.model.optimizer.learning_rate)
 
     def on_train_end(self, logs=None):
@@ -154,7 +162,10 @@ class Narrator(keras.callbacks.Callback):
         self.bar.stop()
 
     def on_train_batch_end(self, batch, logs=None):
-        self.bar.advance(self.task)
+        self.bar.update(self.task, completed=self.before + done(self, batch))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.before = self.bar.tasks[self.task].completed
 
     def on_epoch_end(self, epoch, logs=None):
         shown = "  ".join(f"{name} {value:.4g}" for name, value in logs.items())

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kerasdl import objectives
@@ -23,7 +24,7 @@ from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
 from kerasdl.run import Run, environment, whole, write_json
-from kerasdl.train import ema, optim, replicas, resume
+from kerasdl.train import ema, optim, replicas, resident, resume
 from kerasdl.train import strategy as strategies
 from kerasdl.train.callbacks import Diverged, EpochScalars, Keep, Narrator, StopOnNaN, Timing
 from kerasdl.train.checkpoint import seconds
@@ -33,7 +34,8 @@ SPLITS = {"train": "train", "val": "val", "test": "test"}
 
 def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | None = None,
           data: Mapping[str, Split] | str | None = None, verbose: bool = True, strategy: str = "auto",
-          logical_cpus: int | None = None, checkpoint_every: str | float = "5 min", **changes: Any) -> Run:
+          logical_cpus: int | None = None, checkpoint_every: str | float = "5 min", feed: str = "auto",
+          **changes: Any) -> Run:
     """Train a recipe and return its run.
 
     The epoch to keep is chosen on the val split; the test split is read once, at the end. With the `workdir` of a run
@@ -49,6 +51,8 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
         strategy: "auto", "one", "mirrored", "multiworker" or "tpu"; see kerasdl.train.strategy.choose.
         logical_cpus: split the processor into so many devices, for "mirrored".
         checkpoint_every: how often to save the state, "5 min" or seconds.
+        feed: "resident" keeps the examples on the device and takes many steps in one call, "streamed" sends each batch
+            from the pipeline; "auto" is resident where the examples fit. The weights are the same.
         **changes: changes as values, epochs=3.
 
     Raises:
@@ -71,8 +75,10 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
         raise UserError(f"objective={recipe.objective} learns a {objective.TARGET}, and the data has "
                         f"{'classes' if splits['train'].classes else 'numbers'} as targets. Change one of the two.")
     steps = pipeline.steps_per_epoch(splits["train"], recipe.batch)
-    batches = partial(training_batches, recipe, objective, splits["train"], devices)
-    model, kept, judge = networks(recipe, objective, splits["train"], steps, devices)
+    stay = resident.chosen(feed, splits["train"])
+    model, kept, judge = networks(recipe, objective, splits["train"], steps, devices, stay)
+    batches = partial(training_batches, recipe, objective, splits["train"], devices,
+                      size=model.steps_per_execution if stay else None)
     scores = {name: partial(evaluate, judge, objective, splits[name], recipe.batch, devices)
               for name in ("val", "test")}
 
@@ -125,25 +131,35 @@ def fit(recipe: Recipe, run: Run, model: keras.Model, batches: Callable[[int], t
             saver.checkpoints.wait()
 
 
-def training_batches(recipe: Recipe, objective: ModuleType, split: Split, devices: tf.distribute.Strategy, start: int
-                     ) -> tf.data.Dataset:
-    """Batches of all epochs from a step on, or under replicas their shares."""
+def training_batches(recipe: Recipe, objective: ModuleType, split: Split, devices: tf.distribute.Strategy, start: int,
+                     size: int | None = None):
+    """Batches of all epochs from a step on, or under replicas their shares; for resident data, blocks of `size`."""
+    order = {"epochs": recipe.epochs, "seed": recipe.seed, "start": start}
+    if size:
+        return shared(devices, lambda: pipeline.blocks(split, recipe.batch, size, **order), replicas.repeat)
+    targets, augment = lessons(recipe, objective, split)
+    return shared(devices, lambda: pipeline.shuffled(split, targets, recipe.batch, augment=augment, **order))
+
+
+def lessons(recipe: Recipe, objective: ModuleType, split: Split) -> tuple[np.ndarray, pipeline.Augment | None]:
+    """What the examples are trained with: targets and augmentation."""
     augment = compose(recipe.augment, split.shape) if recipe.augment else None
-    targets = objective.targets(split, recipe.label_smoothing)
-    return shared(devices, lambda: pipeline.shuffled(split, targets, recipe.batch, epochs=recipe.epochs,
-                                                     seed=recipe.seed, augment=augment, start=start))
+    return objective.targets(split, recipe.label_smoothing), augment
 
 
-def shared(devices: tf.distribute.Strategy, make: Callable[[], tf.data.Dataset]):
+def shared(devices: tf.distribute.Strategy, make: Callable[[], tf.data.Dataset], among=replicas.share):
     """The batches that `make` makes, cut up among replicas where there are any."""
     if strategies.describe(devices) == "one":
         return make()
-    return devices.distribute_datasets_from_function(lambda context: replicas.share(make(), context))
+    return devices.distribute_datasets_from_function(lambda context: among(make(), context))
 
 
-def networks(recipe: Recipe, objective: ModuleType, split: Split, steps: int, devices: tf.distribute.Strategy
-             ) -> tuple[keras.Model, keras.Model, keras.Model]:
-    """The model that is fitted, the network that is kept (it or its average), and a model that evaluates this one."""
+def networks(recipe: Recipe, objective: ModuleType, split: Split, steps: int, devices: tf.distribute.Strategy,
+             stay: bool = False) -> tuple[keras.Model, keras.Model, keras.Model]:
+    """The model that is fitted, the network that is kept (it or its average), and a model that evaluates this one.
+
+    Where the examples `stay` on the device, the model takes blocks of steps.
+    """
     many = strategies.describe(devices) != "one"
     with devices.scope(), seeded(recipe.seed), precision(recipe.precision):
         try:
@@ -156,14 +172,16 @@ def networks(recipe: Recipe, objective: ModuleType, split: Split, steps: int, de
         if many:
             replicas.own_noise(network)
             replicas.synchronize_norms(network)
-        faults = [replicas.FitsReplicas] * many + [ema.Averaging] * bool(recipe.ema) + \
+        faults = [resident.Resident] * stay + [replicas.FitsReplicas] * many + [ema.Averaging] * bool(recipe.ema) + \
             [replicas.MicroBatches] * (recipe.accumulate > 1)
         averager = ema.Averager(network, kept, recipe.ema) if recipe.ema else None
-        model = replicas.compose(faults, network, parts=recipe.accumulate, averager=averager)
+        source = resident.Source(split, *lessons(recipe, objective, split), recipe.seed) if stay else None
+        model = replicas.compose(faults, network, parts=recipe.accumulate, averager=averager, source=source)
         judge = replicas.compose([replicas.FitsReplicas, replicas.CountsOnce] * many, kept)
         optimizer = optim.optimizer(recipe, model, steps, clip_after_reduce=many)
         objective.compile(model, optimizer, jit=strategies.jit(devices, recipe.jit))
         objective.compile(judge, None, jit=False)
+        model.steps_per_execution = resident.block_size(network, recipe.batch, steps) if stay else 1
         replicas.build(model)
         replicas.build(judge)
     return model, kept, judge

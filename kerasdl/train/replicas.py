@@ -155,6 +155,12 @@ def share(batches: tf.data.Dataset, context: tf.distribute.InputContext) -> tf.d
     return batches.map(parts).unbatch().prefetch(2)
 
 
+def repeat(batches: tf.data.Dataset, context: tf.distribute.InputContext) -> tf.data.Dataset:
+    """Every element once for each of this worker's replicas, which share it out themselves."""
+    copies = context.num_replicas_in_sync // context.num_input_pipelines
+    return batches.flat_map(lambda *element: tf.data.Dataset.from_tensors(element).repeat(copies))
+
+
 def padded(batches: tf.data.Dataset, batch: int) -> tf.data.Dataset:
     """Evaluation batches (x, y) as (x, y, real), all of one size: see CountsOnce."""
     def pad(*values):

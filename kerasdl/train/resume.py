@@ -13,7 +13,7 @@ from keras import ops
 from kerasdl.errors import UserError
 from kerasdl.run import whole, write_text
 from kerasdl.train import strategy as strategies
-from kerasdl.train.callbacks import Keep, Timing
+from kerasdl.train.callbacks import Keep, Timing, done
 from kerasdl.train.checkpoint import Checkpoints, State
 
 ASK_EVERY = 8  # steps between two questions to the other workers whether it is time to save
@@ -75,6 +75,7 @@ class Saver(keras.callbacks.Callback):
         self.steps, self.every, self.devices = steps, every, devices
         self.ask_every = ASK_EVERY if strategies.describe(devices) == "multiworker" else 1
         self.stop, self.step, self.last, self.restored = StopSignal(), 0, time.monotonic(), None
+        self.epoch_began, self.asked = 0, 0
 
     def go_on(self) -> int:
         """Restore the newest checkpoint that every worker has, and return its step; 0 where there is none.
@@ -125,13 +126,14 @@ class Saver(keras.callbacks.Callback):
                         "rates": self.timing.rates}
 
     def on_epoch_begin(self, epoch, logs=None):
+        self.epoch_began = self.step
         if self.restored is not None:  # fit has just reset the metrics
             for i, variable in enumerate(self.fitted.metrics_variables):
                 variable.assign(self.restored[f"metrics/{i}"])
             self.restored = None
 
     def on_train_batch_end(self, batch, logs=None):
-        self.step += 1
+        self.step = self.epoch_began + done(self, batch)
         if self.step % self.steps:
             self._save_if_due()
 
@@ -139,8 +141,9 @@ class Saver(keras.callbacks.Callback):
         self._save_if_due()
 
     def _save_if_due(self) -> None:
-        if self.step % self.ask_every and self.step % self.steps:
+        if self.step - self.asked < self.ask_every and self.step % self.steps:
             return
+        self.asked = self.step
         due = self.stop.number is not None or time.monotonic() - self.last >= self.every
         if not strategies.any_worker(self.devices, due):
             return
