@@ -19,7 +19,7 @@ from kerasdl.data.folders import FORMATS, read_images
 from kerasdl.data.tables import read_rows
 from kerasdl.errors import UserError, nearest
 from kerasdl.run import Run, whole
-from kerasdl.train import fit
+from kerasdl.train import fit, judge
 
 BINS = 15  # of confidence: Guo et al., "On Calibration of Modern Neural Networks", 2017
 WORST = 20  # how many mistakes a report shows
@@ -42,9 +42,7 @@ def evaluate(run: Run | str | Path, split: str = "test", *, data: Data = None) -
     run = Run.open(run)
     objective = objectives.get(run.recipe.objective)
     examples = load_split(run, split, data)
-    model = run.model()
-    objective.compile(model, "sgd")
-    return fit.evaluate(model, objective, examples, run.recipe.batch)
+    return judge.evaluate(judge.make(run.model(), objective), objective, examples, run.recipe.batch)
 
 
 def predict(run: Run | str | Path, files: Sequence[str | Path], resize: bool = False,

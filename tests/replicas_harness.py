@@ -12,7 +12,7 @@ import tensorflow as tf
 from kerasdl.data import from_arrays
 from kerasdl.objectives import classify
 from kerasdl.recipe import Recipe
-from kerasdl.train import fit, replicas
+from kerasdl.train import fit, judge, replicas
 from kerasdl.train.strategy import mirrored
 
 BASE = Recipe(model="mlp", model_args={"size": "mu"}, data="arrays", batch=16, epochs=1, lr=0.05, schedule="constant")
@@ -57,9 +57,9 @@ def compare(cases: list[tuple[str, int]]) -> dict[str, np.ndarray]:
     """Weights and scores of each (case, replicas), and of the case on one device."""
     out = {}
     for name, count in sorted({*cases, *((name, 1) for name, _ in cases)}):
-        _, kept, judge, strategy = trained(BASE.override(**CASES[name]), count)
+        _, kept, made, strategy = trained(BASE.override(**CASES[name]), count)
         out |= {f"{name}/{count}/{i}": keras.ops.convert_to_numpy(w) for i, w in enumerate(kept.weights)}
-        scores = fit.evaluate(judge, classify, split(), 16, strategy)
+        scores = judge.evaluate(made, classify, split(), 16, strategy)
         out[f"{name}/{count}/scores"] = np.array([scores["loss"], scores["accuracy"]])
     return out
 

@@ -14,13 +14,20 @@ import tensorflow as tf
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
-from kerasdl.train import resume
+from kerasdl.train import resident, resume
+from kerasdl.train.callbacks import done
 from kerasdl.train.checkpoint import Checkpoints, Damaged, seconds
 from kerasdl.train.fit import train
 
 RECIPE = Recipe(model="mlp", model_args={"size": "mu", "drop": 0.2}, data="digits", batch=256, epochs=4, ema=0.9,
                 warmup="10%", augment=(("translate", 1), ("mixup", 0.2)), weight_decay=0.05, patience=3)
 STEPS = 4  # of an epoch
+
+
+@pytest.fixture(autouse=True)
+def blocks_of_two_steps(monkeypatch):
+    """So that an epoch of resident training can be interrupted within."""
+    monkeypatch.setattr(resident, "STEPS", STEPS // 2)
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +37,12 @@ def unbroken(tmp_path_factory):
 
 @pytest.fixture
 def interrupted(here, monkeypatch):
-    """Trains until a step, where the process is told to stop; returns the run's folder."""
+    """Trains until a step, or the end of its block, where the process is told to stop; returns the run's folder."""
     def until(step: int, folder: str = "broken", number: int = signal.SIGTERM, **options):
         original = resume.Saver.on_train_batch_end
 
         def stop_at(self, batch, logs=None):
-            if self.step + 1 == step:
+            if self.step < step <= self.epoch_began + done(self, batch):
                 os.kill(os.getpid(), number)
             original(self, batch, logs)
 
@@ -77,13 +84,18 @@ def assert_same(broken: Run, unbroken: Run) -> None:
     assert ours == theirs
 
 
-@pytest.mark.parametrize("step", [1, 4, 7, 9, 15, 16])
-def test_interrupted_at_any_step_it_ends_as_if_nothing_had_happened(interrupted, unbroken, step):
+@pytest.mark.parametrize("feed, step", [("streamed", 1), ("streamed", 7), ("streamed", 16), ("resident", 1),
+                                        ("resident", 4), ("resident", 9), ("resident", 15)])
+def test_interrupted_at_any_step_it_ends_as_if_nothing_had_happened(interrupted, unbroken, feed, step):
     """In the first epoch, at the end of one, within one, at the beginning of one, and in the last."""
-    folder = interrupted(step)
+    folder = interrupted(step, feed=feed)
     assert not (folder / "result.json").exists() and list(folder.glob("checkpoint/step-*.npz"))
     assert_same(train(RECIPE, workdir=folder, verbose=False), unbroken)
     assert not (folder / "checkpoint").exists()
+
+
+def test_streamed_to_a_step_within_a_block_and_resident_from_there(interrupted, unbroken):
+    assert_same(train(RECIPE, workdir=interrupted(5, feed="streamed"), feed="resident", verbose=False), unbroken)
 
 
 def test_interrupted_twice(interrupted, unbroken):
@@ -98,7 +110,7 @@ def test_ctrl_c_leaves_a_run_that_resumes(interrupted, unbroken):
 def test_the_command_resumes_by_name(interrupted, command):
     folder = interrupted(5)
     told = command("train", "--resume", folder, "--no-report")
-    assert told.code == 0 and "after step 5 of 16" in told.err and Run.open(folder).result["status"] == "completed"
+    assert told.code == 0 and "after step 6 of 16" in told.err and Run.open(folder).result["status"] == "completed"
     told = command("train", "--resume", folder)
     assert told.code == 2 and "finished run" in told.err
 

@@ -25,6 +25,7 @@ from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
 from kerasdl.run import Run, environment, whole, write_json
 from kerasdl.train import ema, optim, replicas, resident, resume
+from kerasdl.train import judge as judges
 from kerasdl.train import strategy as strategies
 from kerasdl.train.callbacks import Diverged, EpochScalars, Keep, Narrator, StopOnNaN, Timing
 from kerasdl.train.checkpoint import seconds
@@ -79,7 +80,7 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     model, kept, judge = networks(recipe, objective, splits["train"], steps, devices, stay)
     batches = partial(training_batches, recipe, objective, splits["train"], devices,
                       size=model.steps_per_execution if stay else None)
-    scores = {name: partial(evaluate, judge, objective, splits[name], recipe.batch, devices)
+    scores = {name: partial(judges.evaluate, judge, objective, splits[name], recipe.batch, devices)
               for name in ("val", "test")}
 
     run = Run.unfinished(workdir, recipe) or Run.create(recipe, workdir, ours=strategies.is_chief())
@@ -136,22 +137,16 @@ def training_batches(recipe: Recipe, objective: ModuleType, split: Split, device
     """Batches of all epochs from a step on, or under replicas their shares; for resident data, blocks of `size`."""
     order = {"epochs": recipe.epochs, "seed": recipe.seed, "start": start}
     if size:
-        return shared(devices, lambda: pipeline.blocks(split, recipe.batch, size, **order), replicas.repeat)
+        return strategies.shared(devices, lambda: pipeline.blocks(split, recipe.batch, size, **order), replicas.repeat)
     targets, augment = lessons(recipe, objective, split)
-    return shared(devices, lambda: pipeline.shuffled(split, targets, recipe.batch, augment=augment, **order))
+    return strategies.shared(devices, lambda: pipeline.shuffled(split, targets, recipe.batch, augment=augment, **order),
+                             replicas.share)
 
 
 def lessons(recipe: Recipe, objective: ModuleType, split: Split) -> tuple[np.ndarray, pipeline.Augment | None]:
     """What the examples are trained with: targets and augmentation."""
     augment = compose(recipe.augment, split.shape) if recipe.augment else None
     return objective.targets(split, recipe.label_smoothing), augment
-
-
-def shared(devices: tf.distribute.Strategy, make: Callable[[], tf.data.Dataset], among=replicas.share):
-    """The batches that `make` makes, cut up among replicas where there are any."""
-    if strategies.describe(devices) == "one":
-        return make()
-    return devices.distribute_datasets_from_function(lambda context: among(make(), context))
 
 
 def networks(recipe: Recipe, objective: ModuleType, split: Split, steps: int, devices: tf.distribute.Strategy,
@@ -177,25 +172,11 @@ def networks(recipe: Recipe, objective: ModuleType, split: Split, steps: int, de
         averager = ema.Averager(network, kept, recipe.ema) if recipe.ema else None
         source = resident.Source(split, *lessons(recipe, objective, split), recipe.seed) if stay else None
         model = replicas.compose(faults, network, parts=recipe.accumulate, averager=averager, source=source)
-        judge = replicas.compose([replicas.FitsReplicas, replicas.CountsOnce] * many, kept)
         optimizer = optim.optimizer(recipe, model, steps, clip_after_reduce=many)
         objective.compile(model, optimizer, jit=strategies.jit(devices, recipe.jit))
-        objective.compile(judge, None, jit=False)
         model.steps_per_execution = resident.block_size(network, recipe.batch, steps) if stay else 1
         replicas.build(model)
-        replicas.build(judge)
-    return model, kept, judge
-
-
-def evaluate(judge: keras.Model, objective: ModuleType, split: Split, batch: int,
-             devices: tf.distribute.Strategy | None = None) -> dict[str, float]:
-    """Loss and metrics of a compiled model on a split, every example counted once."""
-    devices = devices or tf.distribute.get_strategy()
-    examples = pipeline.in_order(split, objective.targets(split), batch)
-    if strategies.describe(devices) != "one":
-        examples = replicas.padded(examples, batch)
-    scores = judge.evaluate(shared(devices, lambda: examples), return_dict=True, verbose=0)
-    return {name: float(value) for name, value in scores.items()}
+        return model, kept, judges.make(kept, objective, devices)
 
 
 def logging(run: Run) -> list[keras.callbacks.Callback]:

@@ -6,7 +6,7 @@ fault, so that ours can go. All were seen in Keras 3.15 on TensorFlow 2.21.
 
 import keras
 import tensorflow as tf
-from keras import ops, tree
+from keras import tree
 
 
 def clip_after_reduce(optimizer: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.Optimizer]:
@@ -81,23 +81,6 @@ class MicroBatches(keras.Model):
         return logs
 
 
-class CountsOnce(keras.Model):
-    """Evaluates batches padded to one size, (x, y, real), where `real` is 1 for an example and 0 for padding.
-
-    So every replica and worker takes equal parts and as many steps, in the one shape that a TPU compiles. Keras would
-    divide the sum of the losses by the padding, too.
-    """
-
-    def test_step(self, data):
-        x, y, real = keras.utils.unpack_x_y_sample_weight(data)
-        y_pred = self(x, training=False)
-        mean = self.compute_loss(x, y, y_pred, real, training=False) * self.distribute_strategy.num_replicas_in_sync
-        examples = ops.sum(real)
-        padded = ops.cast(ops.shape(x)[0], "float32")
-        self._loss_tracker.update_state(mean * padded / ops.maximum(examples, 1.0), sample_weight=examples)
-        return self.compute_metrics(x, y, y_pred, sample_weight=real)
-
-
 class FitsReplicas(keras.Model):
     """Lets `fit` and `evaluate` run under any strategy; the model comes out of `build`.
 
@@ -162,7 +145,7 @@ def repeat(batches: tf.data.Dataset, context: tf.distribute.InputContext) -> tf.
 
 
 def padded(batches: tf.data.Dataset, batch: int) -> tf.data.Dataset:
-    """Evaluation batches (x, y) as (x, y, real), all of one size: see CountsOnce."""
+    """Evaluation batches (x, y) as (x, y, real), all of one size: see kerasdl.train.judge."""
     def pad(*values):
         rows = tf.shape(values[0])[0]
         real = tf.cast(tf.range(batch) < rows, tf.float32)

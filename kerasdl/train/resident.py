@@ -32,7 +32,8 @@ class Source:
     """
 
     def __init__(self, split: Split, targets: np.ndarray, augment: pipeline.Augment | None, seed: int):
-        self.x, self.y, self.augment, self.seed = tf.constant(split.x), tf.constant(targets), augment, seed
+        self.x, self.y, self.seed = tf.constant(split.x), tf.constant(targets), seed
+        self.augment = augment and tf.function(augment, jit_compile=True)  # as the pipeline has it
 
     def batch(self, x: tf.Tensor, y: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The examples and targets of a step as the network sees them; the same as in pipeline.shuffled."""

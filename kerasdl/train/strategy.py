@@ -7,6 +7,7 @@ nothing, so that there is one code path.
 import json
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
@@ -104,6 +105,13 @@ def jit(strategy: tf.distribute.Strategy, wanted: bool | None) -> bool | None:
     TensorFlow 2.21). A TPU compiles by itself.
     """
     return wanted if describe(strategy) == "one" else False
+
+
+def shared(strategy: tf.distribute.Strategy, make: Callable[[], tf.data.Dataset], among: Callable):
+    """The elements that `make` makes; under replicas what `among`(elements, context) gives to those of a worker."""
+    if describe(strategy) == "one":
+        return make()
+    return strategy.distribute_datasets_from_function(lambda context: among(make(), context))
 
 
 def worker() -> tuple[int, list[str]] | None:

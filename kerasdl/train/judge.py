@@ -1,0 +1,81 @@
+"""Loss and metrics of a network on a split: every example counted once, on any number of replicas."""
+
+from types import ModuleType
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from kerasdl.data import Split, pipeline
+from kerasdl.train import replicas, resident
+from kerasdl.train import strategy as strategies
+
+ROWS = 4  # batches of training are one of evaluation, which keeps nothing for a gradient
+
+
+class Judge(keras.Model):
+    """Evaluates batches padded to one size, (x, y, real), where `real` is 1 for an example and 0 for padding.
+
+    So every replica and worker takes equal parts and as many steps, in the one shape that a TPU compiles. Keras would
+    divide the sum of the losses by the padding, too.
+    """
+
+    sweep = None
+
+    def test_step(self, data):
+        x, y, real = keras.utils.unpack_x_y_sample_weight(data)
+        y_pred = self(x, training=False)
+        mean = self.compute_loss(x, y, y_pred, real, training=False) * self.distribute_strategy.num_replicas_in_sync
+        examples = ops.sum(real)
+        padded = ops.cast(ops.shape(x)[0], "float32")
+        self._loss_tracker.update_state(mean * padded / ops.maximum(examples, 1.0), sample_weight=examples)
+        return self.compute_metrics(x, y, y_pred, sample_weight=real)
+
+    def make_sweep(self, x, y, batch: int):
+        """A function of (x, y) that goes over all examples in one call: Keras' loop costs more than small networks."""
+        strategy = self.distribute_strategy
+
+        def step(*values):
+            self.test_step(tuple(resident.part(value) for value in values))
+
+        def sweep(x, y):
+            size = tf.shape(x)[0]
+
+            def body(start):
+                rows = start + tf.range(batch)
+                index = tf.minimum(rows, size - 1)
+                real = tf.ensure_shape(tf.cast(rows < size, tf.float32), (batch,))
+                strategy.run(step, args=(tf.gather(x, index), tf.gather(y, index), real))
+                return (start + batch,)
+
+            tf.while_loop(lambda start: start < size, body, (0,))
+            return self.get_metrics_result()
+
+        specs = [tf.TensorSpec((None, *value.shape[1:]), value.dtype) for value in (x, y)]
+        return tf.function(sweep, input_signature=specs)
+
+
+def make(network: keras.Model, objective: ModuleType, devices: tf.distribute.Strategy | None = None) -> Judge:
+    """A model with the network's layers that evaluates; made in the scope of its strategy."""
+    many = strategies.describe(devices or tf.distribute.get_strategy()) != "one"
+    judge = replicas.compose([replicas.FitsReplicas] * many + [Judge], network)
+    objective.compile(judge, None, jit=False)
+    replicas.build(judge)
+    return judge
+
+
+def evaluate(judge: Judge, objective: ModuleType, split: Split, batch: int,
+             devices: tf.distribute.Strategy | None = None) -> dict[str, float]:
+    """Loss and metrics on a split. `batch` is that of training."""
+    devices, batch = devices or tf.distribute.get_strategy(), batch * ROWS
+    targets = objective.targets(split)
+    if not resident.fits(split):
+        examples = replicas.padded(pipeline.in_order(split, targets, batch), batch)
+        batches = strategies.shared(devices, lambda: examples, replicas.share)
+        scores = judge.evaluate(batches, return_dict=True, verbose=0)
+    else:
+        x, y = tf.constant(split.x), tf.constant(targets)
+        judge.sweep = judge.sweep or judge.make_sweep(x, y, batch)
+        judge.reset_metrics()
+        scores = judge.sweep(x, y)
+    return {name: float(value) for name, value in scores.items()}
