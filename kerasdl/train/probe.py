@@ -1,0 +1,101 @@
+"""jit=auto and precision=auto: a few steps of each candidate are timed, and the fastest is kept and remembered.
+
+XLA makes dense networks faster on a processor and convolutions slower; bfloat16 helps where the device has a unit for
+it. Neither can be told without trying.
+"""
+
+import hashlib
+import itertools
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from kerasdl.recipe import Recipe
+from kerasdl.run import Run, environment, write_json
+from kerasdl.train import strategy as strategies
+
+CALLS = 3  # of each candidate that are timed, after the one that compiles
+CANDIDATES = {"jit": (False, True), "precision": ("float32", "mixed_bfloat16")}
+IGNORED = {"name", "claim", "data_args", "splits", "epochs", "lr", "schedule", "warmup", "weight_decay", "patience",
+           "keep", "seed"}  # fields of a recipe that do not decide which candidate is the fastest
+
+
+def settle(recipe: Recipe, run: Run, shape: Any, device: str, devices: tf.distribute.Strategy,
+           start: Callable[[Recipe], Callable[[], int]], verbose: bool) -> Recipe:
+    """The recipe with every "auto" decided: as the run began, else as remembered, else by measurement.
+
+    Args:
+        recipe: what was asked for.
+        run: its folder, where the choice is noted for a run that goes on.
+        shape: of an example.
+        device: its name.
+        devices: the strategy. XLA is no candidate under replicas; several workers, who would have to agree, measure
+            nothing and take float32.
+        start: recipe -> a function that trains one call and returns the number of its examples.
+        verbose: whether to tell what was chosen.
+    """
+    fields = [key for key in CANDIDATES if getattr(recipe, key) == "auto"]
+    if not fields:
+        return recipe
+    note, memory = run.path / "choices.json", remembered(recipe, shape, device, devices)
+    if note.exists():
+        choice = json.loads(note.read_text())
+    elif strategies.describe(devices) == "multiworker":
+        choice = {key: CANDIDATES[key][0] for key in fields}
+    elif memory.exists():
+        choice = json.loads(memory.read_text())
+    else:
+        choice = measure(recipe, fields, devices, start)
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        write_json(memory, choice)
+    if strategies.is_chief(devices) and not note.exists():
+        write_json(note, choice)
+    if verbose:
+        print(tell(choice), file=sys.stderr)
+    return recipe.override(**{key: choice[key] for key in fields})
+
+
+def measure(recipe: Recipe, fields: list[str], devices: tf.distribute.Strategy,
+            start: Callable[[Recipe], Callable[[], int]]) -> dict[str, Any]:
+    """{field: the value of the fastest candidate, "images_per_second": {candidate: speed}}."""
+    speeds = {}
+    for values in itertools.product(*(CANDIDATES[key] for key in fields)):
+        candidate = dict(zip(fields, values, strict=True))
+        if strategies.jit(devices, candidate.get("jit")) == candidate.get("jit"):
+            speeds[values] = speed(start(recipe.override(**candidate)))
+    best = max(speeds, key=speeds.get)
+    return dict(zip(fields, best, strict=True)) | {"images_per_second": {
+        " ".join(f"{key}={value}".lower() for key, value in zip(fields, values, strict=True)): round(rate, 1)
+        for values, rate in speeds.items()}}
+
+
+def speed(call: Callable[[], int]) -> float:
+    """Examples a second of the fastest of a few calls; the first one, which compiles, is not counted."""
+    call()
+    rates = []
+    for _ in range(CALLS):
+        began = time.perf_counter()
+        rates.append(call() / (time.perf_counter() - began))
+    return max(rates)
+
+
+def tell(choice: dict[str, Any]) -> str:
+    chosen = " ".join(f"{key}={value}".lower() for key, value in choice.items() if key != "images_per_second")
+    speeds = ", ".join(f"{name} {rate:,.0f}" for name, rate in choice.get("images_per_second", {}).items())
+    return f"auto: {chosen}" + f" ({speeds} images/s)" * bool(speeds)
+
+
+def remembered(recipe: Recipe, shape: Any, device: str, devices: tf.distribute.Strategy) -> Path:
+    """The file that holds the choice for such a recipe on such a machine; KERASDL_CACHE names another folder."""
+    facts = {key: value for key, value in recipe.model_dump(mode="json").items() if key not in IGNORED}
+    machine = {key: value for key, value in environment().items() if key != "git"}
+    key = json.dumps([facts, machine, shape, device, strategies.describe(devices), devices.num_replicas_in_sync])
+    home = Path(os.environ.get("KERASDL_CACHE") or
+                Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kerasdl")
+    return home / "choices" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
