@@ -1,5 +1,6 @@
 """Several worker processes on this machine: the losses of one process, and a job that is killed and started again."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from kerasdl.run import Run
+from kerasdl.train import strategy as strategies
 
 KERASDL = [sys.executable, "-c", "from kerasdl.cli import main; main()"]
 
@@ -44,6 +46,21 @@ def test_a_loss_that_is_not_a_number_stops_replicas_too(here):
                            "2", "--workdir", "broken"], capture_output=True, text=True)
     assert done.returncode == 2 and "The loss became" in done.stderr and "Traceback" not in done.stderr
     assert Run.open("broken").result["status"] == "diverged"
+
+
+def test_strategy_one_writes_its_run_whatever_TF_CONFIG_names(command, monkeypatch):
+    cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    told = command("train", "linear_digits", "epochs=1", "--strategy", "one", "--workdir", "run")
+    assert told.code == 0 and "epoch 1/1" in told.err and "report.html" in told.out
+    assert Run.open("run").result["environment"]["strategy"] == "one"
+    assert not strategies.is_chief("auto") and not strategies.is_chief("multiworker")
+
+
+def test_the_workers_of_launch_are_told_to_debug(here):
+    words = ["launch", "linear_digits", "batch=129", "accumulate=2", "--workers", "1", "--workdir", "job", "--debug"]
+    told = subprocess.run([*KERASDL, *words], capture_output=True, text=True)
+    assert told.returncode == 1 and "[0] Traceback" in told.stdout
 
 
 def launched(words: list[str]) -> subprocess.Popen:

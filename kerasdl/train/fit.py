@@ -62,7 +62,7 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     Run.unfinished(workdir, recipe)
     devices = strategies.choose(strategy, logical_cpus)
     strategies.check(devices, recipe, workdir)
-    if recipe.jit and not strategies.jit(devices, recipe.jit) and verbose and strategies.is_chief():
+    if recipe.jit and not strategies.jit(devices, recipe.jit) and verbose and strategies.is_chief(devices):
         print("jit is switched off: under replicas TensorFlow cannot compile the step", file=sys.stderr)
     objective = objectives.get(recipe.objective)
     splits = data if isinstance(data, Mapping) else load_splits(
@@ -76,14 +76,14 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     scores = {name: partial(evaluate, judge, objective, splits[name], recipe.batch, devices)
               for name in ("val", "test")}
 
-    run = Run.unfinished(workdir, recipe) or Run.create(recipe, workdir, ours=strategies.is_chief())
-    describe(run, splits["train"])
+    run = Run.unfinished(workdir, recipe) or Run.create(recipe, workdir, ours=strategies.is_chief(devices))
+    describe(run, splits["train"], devices)
     timing = Timing(recipe.batch)
     keep = Keep(kept, scores["val"], objective.METRIC, objective.GOAL, recipe.patience)
     saver = resume.Saver(run.path, model, kept, keep, timing, steps, every, devices)
-    callbacks = [StopOnNaN(steps), timing, keep, *(logging(run) if strategies.is_chief() else [])]
+    callbacks = [StopOnNaN(steps), timing, keep, *(logging(run) if strategies.is_chief(devices) else [])]
     try:
-        fit(recipe, run, model, batches, steps, callbacks, saver, verbose and strategies.is_chief())
+        fit(recipe, run, model, batches, steps, callbacks, saver, verbose and strategies.is_chief(devices))
     except Diverged as error:
         raise diverged(error, run, recipe, keep, devices) from None
     except resume.Stopped as stopped:
@@ -93,7 +93,7 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     if recipe.keep == "best":
         keep.restore()
     measured = {name: score() for name, score in scores.items()}
-    if strategies.is_chief():
+    if strategies.is_chief(devices):
         save(run, kept)
         finish(run, recipe, devices, status="completed", best_epoch=keep.best_epoch, parameters=kept.count_params(),
                test=measured["test"], val=measured["val"],
@@ -108,7 +108,7 @@ def fit(recipe: Recipe, run: Run, model: keras.Model, batches: Callable[[int], t
     A run that goes on within an epoch first fits the rest of that epoch, and then the others.
     """
     start = saver.go_on()
-    if strategies.is_chief():
+    if strategies.is_chief(saver.devices):
         resume.trim(run.path, start // steps)
     epoch, done = divmod(start, steps)
     parts = [(epoch, epoch + 1, done), (epoch + 1, recipe.epochs, 0)] if done else [(epoch, recipe.epochs, 0)]
@@ -186,10 +186,10 @@ def logging(run: Run) -> list[keras.callbacks.Callback]:
             keras.callbacks.CSVLogger(run.path / "metrics.csv", append=True)]
 
 
-def describe(run: Run, split: Split) -> None:
+def describe(run: Run, split: Split, devices: tf.distribute.Strategy) -> None:
     """Write data.json; of a run that goes on, refuse other data than it began with."""
     file, facts = run.path / "data.json", json.loads(json.dumps(split.describe()))
-    if not file.exists() and strategies.is_chief():
+    if not file.exists() and strategies.is_chief(devices):
         write_json(file, facts)
     elif file.exists() and run.data != facts:
         raise UserError(f"The data is not what {run.path} began with (see its data.json). Start a new run.")
@@ -215,7 +215,7 @@ def finish(run: Run, recipe: Recipe, devices: tf.distribute.Strategy, **measured
 def diverged(error: Diverged, run: Run, recipe: Recipe, keep: Keep, devices: tf.distribute.Strategy) -> Diverged:
     """Keep what there was of a run whose loss became NaN, and say where it is."""
     kept = "nothing to keep yet"
-    if not strategies.is_chief():
+    if not strategies.is_chief(devices):
         return error
     if keep.best_epoch:
         keep.restore()

@@ -70,7 +70,7 @@ class Saver(keras.callbacks.Callback):
     def __init__(self, run: Path, model: keras.Model, kept: keras.Model, keep: Keep, timing: Timing, steps: int,
                  every: float, devices: tf.distribute.Strategy):
         super().__init__()
-        self.checkpoints = Checkpoints(run / "checkpoint" / strategies.own_name())
+        self.checkpoints = Checkpoints(run / "checkpoint" / strategies.own_name(devices))
         self.fitted, self.kept, self.keep, self.timing = model, kept, keep, timing
         self.steps, self.every, self.devices = steps, every, devices
         self.ask_every = ASK_EVERY if strategies.describe(devices) == "multiworker" else 1

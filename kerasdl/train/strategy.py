@@ -128,9 +128,13 @@ def worker() -> tuple[int, list[str]] | None:
     return index, workers
 
 
-def is_chief() -> bool:
-    """Whether this process writes the run: always, but for the workers after the first."""
-    return (worker() or (0, []))[0] == 0
+def is_chief(strategy: tf.distribute.Strategy | str) -> bool:
+    """Whether this process writes the run under that strategy, or name of one: always, but for the later workers.
+
+    TF_CONFIG alone does not tell: with strategy=one it is not heeded.
+    """
+    name = strategy if isinstance(strategy, str) else describe(strategy)
+    return (_automatic() if name == "auto" else name) != "multiworker" or worker()[0] == 0
 
 
 def check_port() -> None:
@@ -151,10 +155,9 @@ def check_port() -> None:
                             "Choose another.") from None
 
 
-def own_name() -> str:
+def own_name(strategy: tf.distribute.Strategy) -> str:
     """What sets this worker's files apart: "worker-1", or "" where there is one process."""
-    ours = worker()
-    return f"worker-{ours[0]}" if ours else ""
+    return f"worker-{worker()[0]}" if describe(strategy) == "multiworker" else ""
 
 
 def blame(strategy: tf.distribute.Strategy, error: Exception) -> None:
