@@ -107,12 +107,13 @@ def fit(recipe: Recipe, run: Run, model: keras.Model, batches: Callable[[int], t
 
     A run that goes on within an epoch first fits the rest of that epoch, and then the others.
     """
-    start = saver.go_on()
-    if strategies.is_chief(saver.devices):
-        resume.trim(run.path, start // steps)
+    with run.writing():
+        start = saver.go_on()
+        if strategies.is_chief(saver.devices):
+            resume.trim(run.path, start // steps)
     epoch, done = divmod(start, steps)
     parts = [(epoch, epoch + 1, done), (epoch + 1, recipe.epochs, 0)] if done else [(epoch, recipe.epochs, 0)]
-    with saver.stop, Narrator(recipe.epochs, steps, start, verbose) as narrator:
+    with run.writing(), saver.stop, Narrator(recipe.epochs, steps, start, verbose) as narrator:
         try:
             for first, last, done in parts:
                 if first < last and not saver.keep.enough:
@@ -190,7 +191,8 @@ def describe(run: Run, split: Split, devices: tf.distribute.Strategy) -> None:
     """Write data.json; of a run that goes on, refuse other data than it began with."""
     file, facts = run.path / "data.json", json.loads(json.dumps(split.describe()))
     if not file.exists() and strategies.is_chief(devices):
-        write_json(file, facts)
+        with run.writing():
+            write_json(file, facts)
     elif file.exists() and run.data != facts:
         raise UserError(f"The data is not what {run.path} began with (see its data.json). Start a new run.")
 
@@ -198,17 +200,18 @@ def describe(run: Run, split: Split, devices: tf.distribute.Strategy) -> None:
 def save(run: Run, kept: keras.Model) -> None:
     """model.keras without the optimizer, whole or not at all."""
     replicas.synchronize_norms(kept, False)
-    with whole(run.path / "model.keras") as partial:
+    with run.writing(), whole(run.path / "model.keras") as partial:
         kept.save(partial, include_optimizer=False)
 
 
 def finish(run: Run, recipe: Recipe, devices: tf.distribute.Strategy, **measured: Any) -> None:
     """Write result.json, the run's last file, and clear away what only an unfinished run needs."""
-    write_json(run.path / "result.json", {
-        "recipe": recipe.name or recipe.model, "seed": recipe.seed, "settings": recipe.diff(), **measured,
-        "peak_rss_mb": round(peak_rss_mb(), 1),
-        "environment": environment(device=device(), strategy=strategies.describe(devices),
-                                   replicas=devices.num_replicas_in_sync, precision=recipe.precision)})
+    facts = environment(device=device(), strategy=strategies.describe(devices), replicas=devices.num_replicas_in_sync,
+                        precision=recipe.precision)
+    with run.writing():
+        write_json(run.path / "result.json", {
+            "recipe": recipe.name or recipe.model, "seed": recipe.seed, "settings": recipe.diff(), **measured,
+            "peak_rss_mb": round(peak_rss_mb(), 1), "environment": facts})
     shutil.rmtree(run.path / "checkpoint", ignore_errors=True)
 
 

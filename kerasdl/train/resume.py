@@ -13,21 +13,21 @@ from keras import ops
 from kerasdl.errors import UserError
 from kerasdl.run import whole, write_text
 from kerasdl.train import strategy as strategies
-from kerasdl.train.callbacks import Keep, Timing
+from kerasdl.train.callbacks import Keep, Timing, as_os_error
 from kerasdl.train.checkpoint import Checkpoints, State
 
 ASK_EVERY = 8  # steps between two questions to the other workers whether it is time to save
 
 
 class Stopped(Exception):
-    """The training was asked to stop, by SIGTERM or Ctrl-C, and has saved where it stood.
+    """The training was asked to stop, by SIGTERM or Ctrl-C, and has saved where it stood, if it could.
 
     Attributes:
         signal: the signal's number. The exit code that schedulers know is 128 + signal.
     """
 
-    def __init__(self, signal: int, step: int):
-        super().__init__(f"Stopped after step {step}.")
+    def __init__(self, signal: int, step: int, saved: bool):
+        super().__init__(f"Stopped after step {step}{'' if saved else ', which could not be saved'}.")
         self.signal, self.step = signal, step
 
 
@@ -147,8 +147,8 @@ class Saver(keras.callbacks.Callback):
         self.checkpoints.save(self.step, self._state())
         self.last = time.monotonic()
         if strategies.any_worker(self.devices, self.stop.number is not None):
-            self.checkpoints.wait()
-            raise Stopped(self.stop.number or signal.SIGTERM, self.step)
+            saved = self.checkpoints.wait()
+            raise Stopped(self.stop.number or signal.SIGTERM, self.step, saved)
 
 
 def trim(folder: Path, epochs: int) -> None:
@@ -177,7 +177,7 @@ def _trim_events(file: Path, epochs: int) -> None:
                 kept.append(record)
     except tf.errors.DataLossError:
         pass
-    with whole(file) as partial, tf.io.TFRecordWriter(os.fspath(partial)) as writer:
+    with as_os_error(), whole(file) as partial, tf.io.TFRecordWriter(os.fspath(partial)) as writer:
         for record in kept:
             writer.write(record)
 
