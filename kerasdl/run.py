@@ -86,9 +86,14 @@ class Run:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Within it, a file that cannot be written ends the training in one line: what is kept, and how to go on."""
-        with writing(self.path, lambda: f"{self._kept()} Once it can be, go on with: kerasdl train --resume "
-                                        f"{self.path}"):
+        with writing(self.path, lambda: f"{self._kept()} Once it can be: {self.again}"):
             yield
+
+    @property
+    def again(self) -> str:
+        """How to go on with this run when it is interrupted."""
+        several = any(self.path.glob("checkpoint/worker-*"))
+        return "start the job again on every worker" if several else f"kerasdl train --resume {self.path}"
 
     def _kept(self) -> str:
         steps = [int(file.stem.removeprefix("step-")) for file in self.path.glob("checkpoint/**/step-*.npz")]

@@ -190,7 +190,7 @@ def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_once_there_is_room(spo
     (failed, said), (resumed, _) = json.loads((spoiled / "told.json").read_text())[case]
     lines = [line for line in said.splitlines() if not line.startswith(("epoch", "warning: a checkpoint"))]
     assert failed == 2 and len(lines) == 1
-    assert re.search(rf"{case} cannot be written: {reason}\. ({kept})\. Once it can be, go on with: .*--resume",
+    assert re.search(rf"{case} cannot be written: {reason}\. ({kept})\. Once it can be: kerasdl train --resume",
                      lines[0])
     assert resumed == 0
     assert_same(Run.open(spoiled / "out" / case), unbroken)
@@ -231,6 +231,15 @@ def test_other_data_than_the_run_began_with_is_refused(here, interrupted):
     (folder / "data.json").write_text(json.dumps(facts | {"shape": [9, 9, 1]}))
     with pytest.raises(UserError, match="not what .* began with"):
         train(RECIPE, workdir=folder, verbose=False)
+
+
+def test_checkpoints_of_another_number_of_workers_are_not_passed_over(interrupted):
+    folder = interrupted(2) / "checkpoint"
+    (folder / "worker-0").mkdir()
+    for file in folder.glob("step-*"):
+        file.rename(folder / "worker-0" / file.name)
+    with pytest.raises(UserError, match="another number of workers"):
+        train(RECIPE, workdir=folder.parent, verbose=False)
 
 
 def killed_and_resumed(folder, seconds_after_start: float, arguments: list[str]) -> bool:

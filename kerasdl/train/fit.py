@@ -72,7 +72,8 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
                         f"{'classes' if splits['train'].classes else 'numbers'} as targets. Change one of the two.")
     steps = pipeline.steps_per_epoch(splits["train"], recipe.batch)
     batches = partial(training_batches, recipe, objective, splits["train"], devices)
-    model, kept, judge = networks(recipe, objective, splits["train"], steps, devices)
+    with strategies.together(devices):
+        model, kept, judge = networks(recipe, objective, splits["train"], steps, devices)
     scores = {name: partial(evaluate, judge, objective, splits[name], recipe.batch, devices)
               for name in ("val", "test")}
 
@@ -88,11 +89,12 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
         raise diverged(error, run, recipe, keep, devices) from None
     except resume.Stopped as stopped:
         if verbose:
-            print(f"{stopped} Go on with: kerasdl train --resume {run.path}", file=sys.stderr)
+            print(f"{stopped} To go on: {run.again}", file=sys.stderr)
         raise (KeyboardInterrupt if stopped.signal == signal.SIGINT else SystemExit(128 + stopped.signal)) from None
     if recipe.keep == "best":
         keep.restore()
-    measured = {name: score() for name, score in scores.items()}
+    with strategies.together(devices):
+        measured = {name: score() for name, score in scores.items()}
     if strategies.is_chief(devices):
         save(run, kept)
         finish(run, recipe, devices, status="completed", best_epoch=keep.best_epoch, parameters=kept.count_params(),
@@ -107,21 +109,19 @@ def fit(recipe: Recipe, run: Run, model: keras.Model, batches: Callable[[int], t
 
     A run that goes on within an epoch first fits the rest of that epoch, and then the others.
     """
-    with run.writing():
+    with run.writing(), strategies.together(saver.devices):
         start = saver.go_on()
         if strategies.is_chief(saver.devices):
             resume.trim(run.path, start // steps)
     epoch, done = divmod(start, steps)
     parts = [(epoch, epoch + 1, done), (epoch + 1, recipe.epochs, 0)] if done else [(epoch, recipe.epochs, 0)]
-    with run.writing(), saver.stop, Narrator(recipe.epochs, steps, start, verbose) as narrator:
+    with (run.writing(), strategies.together(saver.devices), saver.stop,
+          Narrator(recipe.epochs, steps, start, verbose) as narrator):
         try:
             for first, last, done in parts:
                 if first < last and not saver.keep.enough:
                     model.fit(batches(first * steps + done), initial_epoch=first, epochs=last, shuffle=False, verbose=0,
                               steps_per_epoch=steps - done, callbacks=[*callbacks, narrator, saver])
-        except tf.errors.OpError as error:
-            strategies.blame(saver.devices, error)
-            raise
         finally:
             saver.checkpoints.wait()
 

@@ -80,7 +80,7 @@ class Saver(keras.callbacks.Callback):
         """Restore the newest checkpoint that every worker has, and return its step; 0 where there is none.
 
         Raises:
-            UserError: if some workers have checkpoints and no two of the same step.
+            UserError: if some workers have checkpoints and no two of the same step, or another number of workers has.
         """
         mine = self.checkpoints.sound()
         held = strategies.of_all_workers(self.devices, (mine + [-1, -1])[:2])
@@ -89,6 +89,10 @@ class Saver(keras.callbacks.Callback):
             lists = "; ".join(f"worker {i}: {[step for step in steps if step >= 0]}" for i, steps in enumerate(held))
             raise UserError(f"The workers hold checkpoints of different steps ({lists}). Copy one to every worker, "
                             f"or remove {self.checkpoints.folder.parent} everywhere to begin again.")
+        root = self.checkpoints.folder.parent if strategies.own_name(self.devices) else self.checkpoints.folder
+        if not step and any(root.glob("**/step-*.npz")):
+            raise UserError(f"{root} has the checkpoints of another number of workers. Go on with as many as before, "
+                            "or remove it to begin again.")
         if step:
             self._restore(step)
         return step

@@ -7,6 +7,8 @@ nothing, so that there is one code path.
 import json
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import tensorflow as tf
@@ -160,13 +162,18 @@ def own_name(strategy: tf.distribute.Strategy) -> str:
     return f"worker-{worker()[0]}" if describe(strategy) == "multiworker" else ""
 
 
-def blame(strategy: tf.distribute.Strategy, error: Exception) -> None:
-    """Of TensorFlow's error in training: under several workers it says that another one is gone.
+@contextmanager
+def together(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Within it several workers compute together, and an error of TensorFlow says that another one is gone.
 
     Raises:
-        WorkerLost: with the error as its cause; under another strategy nothing is raised.
+        WorkerLost: with the error as its cause; under another strategy the error itself.
     """
-    if describe(strategy) == "multiworker":
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if describe(strategy) != "multiworker":
+            raise
         raise WorkerLost(f"Worker {worker()[0]} stops: another worker is gone or cannot be reached. Start the job "
                          "again on every worker: it goes on from the last checkpoint.") from error
 
