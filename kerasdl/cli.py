@@ -66,7 +66,7 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RE
             from kerasdl.evaluate import report as write_report
     run = fit(changed, workdir=workdir, strategy=strategy, logical_cpus=logical_cpus, checkpoint_every=checkpoint_every,
               feed=feed)
-    if not is_chief():
+    if not is_chief(strategy):
         return
     for split in ("val", "test"):
         print_scores(split, run.result[split])
@@ -108,7 +108,8 @@ def launch(recipe: RecipeName, overrides: Overrides = None,
     from kerasdl.train.launch import launch as start
 
     changed = load(recipe).override(*overrides or [])
-    words = [*(overrides or []), "--checkpoint-every", checkpoint_every, "--report" if report else "--no-report"]
+    words = [*(overrides or []), "--checkpoint-every", checkpoint_every, "--report" if report else "--no-report",
+             *["--debug"] * DEBUG]
     raise typer.Exit(start(recipe, changed, words, workers, workdir))
 
 

@@ -18,7 +18,7 @@ from kerasdl.data import Split, load, pipeline
 from kerasdl.data.folders import FORMATS, read_images
 from kerasdl.data.tables import read_rows
 from kerasdl.errors import UserError, nearest
-from kerasdl.run import Run, whole
+from kerasdl.run import Run, whole, writing
 from kerasdl.train import fit, judge
 
 BINS = 15  # of confidence: Guo et al., "On Calibration of Modern Neural Networks", 2017
@@ -102,9 +102,10 @@ def report(run: Run | str | Path, data: Data = None) -> Path:
         settings={key: _plain(value) for key, value in recipe.diff().items()},
         environment={key: _plain(value) for key, value in result.get("environment", {}).items()},
         folder=run.path.name, version=kerasdl.__version__)
-    with whole(run.path / "report.html") as partial:
+    file = run.path / "report.html"
+    with writing(file, f"Once it can be: kerasdl report {run.path}"), whole(file) as partial:
         partial.write_text(page, encoding="utf-8")
-    return run.path / "report.html"
+    return file
 
 
 def load_split(run: Run, split: str = "test", data: Data = None) -> Split:

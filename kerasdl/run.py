@@ -6,7 +6,7 @@ import platform
 import secrets
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -44,12 +44,10 @@ class Run:
             path = Path("runs") / (recipe.name or recipe.model) / stamp
         else:
             path = Path(workdir)
-        try:
+        with writing(path, "Choose another --workdir."):
             path.mkdir(parents=True, exist_ok=True)
             if ours:
                 write_text(path / "recipe.json", recipe.model_dump_json(indent=2) + "\n")
-        except OSError as error:
-            raise UserError(f"{path} cannot be written: {error.strerror}. Choose another --workdir.") from None
         return cls(path)
 
     @classmethod
@@ -84,6 +82,22 @@ class Run:
         if not (run.path / "recipe.json").is_file():
             raise UserError(f"{run.path} is not a run: it has no recipe.json.")
         return run
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Within it, a file that cannot be written ends the training in one line: what is kept, and how to go on."""
+        with writing(self.path, lambda: f"{self._kept()} Once it can be: {self.again}"):
+            yield
+
+    @property
+    def again(self) -> str:
+        """How to go on with this run when it is interrupted."""
+        several = any(self.path.glob("checkpoint/worker-*"))
+        return "start the job again on every worker" if several else f"kerasdl train --resume {self.path}"
+
+    def _kept(self) -> str:
+        steps = [int(file.stem.removeprefix("step-")) for file in self.path.glob("checkpoint/**/step-*.npz")]
+        return f"The checkpoint of step {max(steps)} is kept." if steps else "No checkpoint was written yet."
 
     @property
     def recipe(self) -> Recipe:
@@ -128,6 +142,16 @@ class Run:
 def load(path: str | Path | Run) -> Run:
     """The run in a folder: `kerasdl.load("runs/vit_digits/...").model()`. See Run.open."""
     return Run.open(path)
+
+
+@contextmanager
+def writing(path: Path, then: str | Callable[[], str]) -> Iterator[None]:
+    """A full disk, or a folder that cannot be written, ends the block in one line that closes with `then`."""
+    try:
+        yield
+    except OSError as error:
+        closing = then if isinstance(then, str) else then()
+        raise UserError(f"{path} cannot be written: {error.strerror or error}. {closing}") from error
 
 
 @contextmanager

@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,6 +58,10 @@ def interrupted(here, monkeypatch):
         return here / folder
 
     return until
+
+
+def write_recipe(file: Path) -> None:
+    file.write_text(f"from kerasdl import Recipe\nrecipe = Recipe(**{RECIPE.model_dump()!r})\n")
 
 
 def scalars(run: Run) -> dict[tuple[str, str, int], float]:
@@ -172,6 +179,40 @@ def test_a_disk_that_is_full_is_told_and_nothing_is_lost(tmp_path, monkeypatch):
     assert checkpoints.sound() == [1] and sorted(path.name for path in tmp_path.iterdir()) == ["step-00000001.npz"]
 
 
+@pytest.fixture(scope="module")
+def spoiled(tmp_path_factory):
+    """Runs on a small tmpfs that was full, or not to be written, for a while: see disk_harness."""
+    folder = tmp_path_factory.mktemp("spoiled")
+    alone = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+    if not shutil.which("unshare") or subprocess.run([*alone, "mount", "-t", "tmpfs", "tmpfs", folder]).returncode:
+        pytest.skip("this process may not mount a tmpfs, neither as it is nor by unshare -rm")
+    write_recipe(folder / "recipe.py")
+    command = [*alone, sys.executable, Path(__file__).with_name("disk_harness.py"), folder, folder / "recipe.py"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.mark.parametrize("case, reason, kept", [
+    ("rows", "No space left on device", r"No checkpoint was written yet|The checkpoint of step 1 is kept"),
+    ("tensorboard", "No space left on device", r"The checkpoint of step [78] is kept"),
+    ("result", "No space left on device", r"The checkpoint of step 16 is kept"),
+    ("unwritable", "Read-only file system", r"The checkpoint of step [78] is kept")])
+def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_once_there_is_room(spoiled, unbroken, case, reason, kept):
+    (failed, said), (resumed, _) = json.loads((spoiled / "told.json").read_text())[case]
+    lines = [line for line in said.splitlines() if not line.startswith(("epoch", "warning: a checkpoint"))]
+    assert failed == 2 and len(lines) == 1
+    assert re.search(rf"{case} cannot be written: {reason}\. ({kept})\. Once it can be: kerasdl train --resume",
+                     lines[0])
+    assert resumed == 0
+    assert_same(Run.open(spoiled / "out" / case), unbroken)
+
+
+def test_a_report_that_does_not_fit_on_the_disk_can_be_written_again(spoiled):
+    failed, said = json.loads((spoiled / "told.json").read_text())["report"][0]
+    assert failed == 2 and "No space left on device. Once it can be: kerasdl report" in said.splitlines()[-1]
+
+
 def test_two_checkpoints_are_kept_in_a_folder_that_is_made(tmp_path):
     checkpoints = Checkpoints(tmp_path / "checkpoint" / "worker-0")
     for step in (5, 40, 300):
@@ -204,6 +245,15 @@ def test_other_data_than_the_run_began_with_is_refused(here, interrupted):
         train(RECIPE, workdir=folder, verbose=False)
 
 
+def test_checkpoints_of_another_number_of_workers_are_not_passed_over(interrupted):
+    folder = interrupted(2) / "checkpoint"
+    (folder / "worker-0").mkdir()
+    for file in folder.glob("step-*"):
+        file.rename(folder / "worker-0" / file.name)
+    with pytest.raises(UserError, match="another number of workers"):
+        train(RECIPE, workdir=folder.parent, verbose=False)
+
+
 def killed_and_resumed(folder, seconds_after_start: float, arguments: list[str]) -> bool:
     """Train in another process, SIGKILL it so long after its first checkpoint, and train on; whether it was cut."""
     command = [sys.executable, "-c", "from kerasdl.cli import main; main()", "train", *arguments, "--workdir",
@@ -222,7 +272,7 @@ def killed_and_resumed(folder, seconds_after_start: float, arguments: list[str])
 
 
 def test_killed_by_the_system_while_it_writes(here, unbroken):
-    (here / "recipe.py").write_text(f"from kerasdl import Recipe\nrecipe = Recipe(**{RECIPE.model_dump()!r})\n")
+    write_recipe(here / "recipe.py")
     assert killed_and_resumed(here / "killed", 0.2, ["recipe.py"])
     assert_same(Run.open(here / "killed"), unbroken)
 

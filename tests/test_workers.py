@@ -1,6 +1,8 @@
 """Several worker processes on this machine: the losses of one process, and a job that is killed and started again."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from kerasdl.run import Run
+from kerasdl.train import strategy as strategies
 
 KERASDL = [sys.executable, "-c", "from kerasdl.cli import main; main()"]
 
@@ -46,6 +49,21 @@ def test_a_loss_that_is_not_a_number_stops_replicas_too(here):
     assert Run.open("broken").result["status"] == "diverged"
 
 
+def test_strategy_one_writes_its_run_whatever_TF_CONFIG_names(command, monkeypatch):
+    cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    told = command("train", "linear_digits", "epochs=1", "--strategy", "one", "--workdir", "run")
+    assert told.code == 0 and "epoch 1/1" in told.err and "report.html" in told.out
+    assert Run.open("run").result["environment"]["strategy"] == "one"
+    assert not strategies.is_chief("auto") and not strategies.is_chief("multiworker")
+
+
+def test_the_workers_of_launch_are_told_to_debug(here):
+    words = ["launch", "linear_digits", "batch=129", "accumulate=2", "--workers", "1", "--workdir", "job", "--debug"]
+    told = subprocess.run([*KERASDL, *words], capture_output=True, text=True)
+    assert told.returncode == 1 and "[0] Traceback" in told.stdout
+
+
 def launched(words: list[str]) -> subprocess.Popen:
     return subprocess.Popen([*KERASDL, "launch", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -58,24 +76,82 @@ def worker_pid(launcher: subprocess.Popen, index: int) -> int:
     raise AssertionError("the launcher did not start it")
 
 
-@pytest.mark.soak
-def test_a_worker_that_is_killed_ends_the_job_and_the_job_goes_on(here):
-    words = ["cnn_digits", "epochs=12", "batch=128", "model_args.size=mu", "--no-report", "--checkpoint-every", "0"]
-    kerasdl("launch", *words, "--workdir", "whole")
-    job = launched([*words, "--workdir", "job"])
-    killed, folder = worker_pid(job, 1), here / "job" / "checkpoint" / "worker-1"
-    while not list(folder.glob("step-*")) and job.poll() is None:
+JOB = ["cnn_digits", "epochs=12", "batch=128", "model_args.size=mu", "--no-report", "--checkpoint-every", "0"]
+
+
+def begun(folder: Path) -> subprocess.Popen:
+    """The launcher of the job, when its second worker has written a checkpoint."""
+    job = launched([*JOB, "--workdir", str(folder)])
+    job.workers = [worker_pid(job, 0), worker_pid(job, 1)]
+    while not list(folder.glob("checkpoint/worker-1/step-*")) and job.poll() is None:
         time.sleep(0.05)
-    os.kill(killed, signal.SIGKILL)
+    return job
+
+
+def assert_goes_on(folder: Path, whole: Run) -> None:
+    """Started again, the job ends as the undisturbed one did."""
+    assert not (folder / "result.json").exists()
+    told = kerasdl("launch", *JOB, "--workdir", str(folder))
+    resumed = Run.open(folder)
+    assert "[0] going on after step" in told and resumed.result["test"] == whole.result["test"]
+    for a, b in zip(resumed.model().get_weights(), whole.model().get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    kerasdl("launch", *JOB, "--workdir", str(folder))
+    return Run.open(folder)
+
+
+def test_a_launcher_that_is_told_to_stop_saves_on_every_worker(here):
+    job = begun(here / "job")
+    job.send_signal(signal.SIGTERM)
+    told, _ = job.communicate(timeout=60)
+    assert job.returncode == 143 and "Traceback" not in told
+    (step,) = set(re.findall(r"Stopped after step (\d+)\. To go on: start the job again", told))
+    for index in (0, 1):
+        assert f"[{index}] Stopped after step {step}." in told
+        assert (here / "job" / "checkpoint" / f"worker-{index}" / f"step-{int(step):08d}.npz").exists()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_launcher_that_is_told_to_stop_goes_on(here, whole, number, code):
+    job = begun(here / "job")
+    job.send_signal(number)
+    told, _ = job.communicate(timeout=60)
+    assert job.returncode == code and told.count("Stopped after step") == 2 and "Traceback" not in told
+    assert_goes_on(here / "job", whole)
+
+
+@pytest.mark.soak
+def test_a_worker_that_is_killed_ends_the_job_and_the_job_goes_on(here, whole):
+    job = begun(here / "job")
+    os.kill(job.workers[1], signal.SIGKILL)
     began = time.monotonic()
     told, _ = job.communicate(timeout=300)
     assert job.returncode != 0 and time.monotonic() - began < 200
     assert "Worker 0 stops: another worker is gone" in told
-    kerasdl("launch", *words, "--workdir", "job")
-    whole, resumed = Run.open(here / "whole"), Run.open(here / "job")
-    assert resumed.result["test"] == whole.result["test"]
-    for a, b in zip(resumed.model().get_weights(), whole.model().get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)
+    assert_goes_on(here / "job", whole)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("silent", [0, 1])
+def test_a_worker_that_falls_silent_ends_the_job_and_the_job_goes_on(here, whole, silent):
+    """Stopped, it lives, and its connections stay open. Once it wakes it ends too."""
+    job = begun(here / "job")
+    os.kill(job.workers[silent], signal.SIGSTOP)
+    began = time.monotonic()
+    for line in job.stdout:
+        if f"Worker {1 - silent} stops: another worker is gone" in line:
+            break
+    assert time.monotonic() - began < strategies.TIMEOUT
+    os.kill(job.workers[silent], signal.SIGCONT)
+    told, _ = job.communicate(timeout=60)
+    assert job.returncode == 75 and "Traceback" not in told
+    assert_goes_on(here / "job", whole)
 
 
 @pytest.mark.soak

@@ -5,8 +5,10 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 
 import keras
+import tensorflow as tf
 from keras import ops
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -130,8 +132,25 @@ class StopOnNaN(keras.callbacks.Callback):
                            "Lower lr, or add warmup.")
 
 
+@contextmanager
+def as_os_error():
+    """Within it TensorFlow only writes files: its error is the OSError that Python would have raised."""
+    try:
+        yield
+    except tf.errors.OpError as error:  # "FILE; No space left on device\n\tFailed to ..."
+        raise OSError(error.message.splitlines()[0].rpartition("; ")[2]) from error
+
+
 class EpochScalars(keras.callbacks.TensorBoard):
     """TensorBoard scalars of epochs. Keras' callback makes summaries of every step too, and discards them: 1.2 ms."""
+
+    @as_os_error()
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+
+    @as_os_error()
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
 
     def on_train_batch_begin(self, batch, logs=None):
         pass

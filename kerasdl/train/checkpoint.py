@@ -3,8 +3,11 @@
 A file is a .npz. Its zip format holds a checksum of every array, so a damaged one is found when it is read.
 """
 
+import errno
 import json
+import os
 import re
+import shutil
 import sys
 import zipfile
 import zlib
@@ -20,6 +23,7 @@ from kerasdl.run import whole
 
 State = tuple[dict[str, np.ndarray], dict[str, Any]]
 KEEP = 2
+RESERVE = 2**18  # bytes that a checkpoint leaves free, so that it never takes the room of metrics.csv
 
 
 def seconds(duration: str | float) -> float:
@@ -90,6 +94,8 @@ class Checkpoints:
     def _write(self, step: int, state: State) -> None:
         arrays, facts = state
         self.folder.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(self.folder).free < sum(array.nbytes for array in arrays.values()) + RESERVE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with whole(self._path(step)) as partial:
             np.savez(partial, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
         for old in self.steps()[KEEP:]:

@@ -67,7 +67,7 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     Run.unfinished(workdir, recipe)
     devices = strategies.choose(strategy, logical_cpus)
     strategies.check(devices, recipe, workdir)
-    if recipe.jit and not strategies.jit(devices, recipe.jit) and verbose and strategies.is_chief():
+    if recipe.jit and not strategies.jit(devices, recipe.jit) and verbose and strategies.is_chief(devices):
         print("jit is switched off: under replicas TensorFlow cannot compile the step", file=sys.stderr)
     objective = objectives.get(recipe.objective)
     splits = data if isinstance(data, Mapping) else load_splits(
@@ -77,30 +77,32 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
                         f"{'classes' if splits['train'].classes else 'numbers'} as targets. Change one of the two.")
     steps = pipeline.steps_per_epoch(splits["train"], recipe.batch)
     stay = resident.chosen(feed, splits["train"])
-    model, kept, judge = networks(recipe, objective, splits["train"], steps, devices, stay)
+    with strategies.together(devices):
+        model, kept, judge = networks(recipe, objective, splits["train"], steps, devices, stay)
     batches = partial(training_batches, recipe, objective, splits["train"], devices,
                       size=model.steps_per_execution if stay else None)
     scores = {name: partial(judges.evaluate, judge, objective, splits[name], recipe.batch, devices)
               for name in ("val", "test")}
 
-    run = Run.unfinished(workdir, recipe) or Run.create(recipe, workdir, ours=strategies.is_chief())
-    describe(run, splits["train"])
+    run = Run.unfinished(workdir, recipe) or Run.create(recipe, workdir, ours=strategies.is_chief(devices))
+    describe(run, splits["train"], devices)
     timing = Timing(recipe.batch)
     keep = Keep(kept, scores["val"], objective.METRIC, objective.GOAL, recipe.patience)
     saver = resume.Saver(run.path, model, kept, keep, timing, steps, every, devices)
-    callbacks = [StopOnNaN(steps), timing, keep, *(logging(run) if strategies.is_chief() else [])]
+    callbacks = [StopOnNaN(steps), timing, keep, *(logging(run) if strategies.is_chief(devices) else [])]
     try:
-        fit(recipe, run, model, batches, steps, callbacks, saver, verbose and strategies.is_chief())
+        fit(recipe, run, model, batches, steps, callbacks, saver, verbose and strategies.is_chief(devices))
     except Diverged as error:
         raise diverged(error, run, recipe, keep, devices) from None
     except resume.Stopped as stopped:
         if verbose:
-            print(f"{stopped} Go on with: kerasdl train --resume {run.path}", file=sys.stderr)
+            print(f"{stopped} To go on: {run.again}", file=sys.stderr)
         raise (KeyboardInterrupt if stopped.signal == signal.SIGINT else SystemExit(128 + stopped.signal)) from None
     if recipe.keep == "best":
         keep.restore()
-    measured = {name: score() for name, score in scores.items()}
-    if strategies.is_chief():
+    with strategies.together(devices):
+        measured = {name: score() for name, score in scores.items()}
+    if strategies.is_chief(devices):
         save(run, kept)
         finish(run, recipe, devices, status="completed", best_epoch=keep.best_epoch, parameters=kept.count_params(),
                test=measured["test"], val=measured["val"],
@@ -114,20 +116,19 @@ def fit(recipe: Recipe, run: Run, model: keras.Model, batches: Callable[[int], t
 
     A run that goes on within an epoch first fits the rest of that epoch, and then the others.
     """
-    start = saver.go_on()
-    if strategies.is_chief():
-        resume.trim(run.path, start // steps)
+    with run.writing(), strategies.together(saver.devices):
+        start = saver.go_on()
+        if strategies.is_chief(saver.devices):
+            resume.trim(run.path, start // steps)
     epoch, done = divmod(start, steps)
     parts = [(epoch, epoch + 1, done), (epoch + 1, recipe.epochs, 0)] if done else [(epoch, recipe.epochs, 0)]
-    with saver.stop, Narrator(recipe.epochs, steps, start, verbose) as narrator:
+    with (run.writing(), strategies.together(saver.devices), saver.stop,
+          Narrator(recipe.epochs, steps, start, verbose) as narrator):
         try:
             for first, last, done in parts:
                 if first < last and not saver.keep.enough:
                     model.fit(batches(first * steps + done), initial_epoch=first, epochs=last, shuffle=False, verbose=0,
                               steps_per_epoch=steps - done, callbacks=[*callbacks, narrator, saver])
-        except tf.errors.OpError as error:
-            strategies.blame(saver.devices, error)
-            raise
         finally:
             saver.checkpoints.wait()
 
@@ -185,11 +186,12 @@ def logging(run: Run) -> list[keras.callbacks.Callback]:
             keras.callbacks.CSVLogger(run.path / "metrics.csv", append=True)]
 
 
-def describe(run: Run, split: Split) -> None:
+def describe(run: Run, split: Split, devices: tf.distribute.Strategy) -> None:
     """Write data.json; of a run that goes on, refuse other data than it began with."""
     file, facts = run.path / "data.json", json.loads(json.dumps(split.describe()))
-    if not file.exists() and strategies.is_chief():
-        write_json(file, facts)
+    if not file.exists() and strategies.is_chief(devices):
+        with run.writing():
+            write_json(file, facts)
     elif file.exists() and run.data != facts:
         raise UserError(f"The data is not what {run.path} began with (see its data.json). Start a new run.")
 
@@ -197,24 +199,25 @@ def describe(run: Run, split: Split) -> None:
 def save(run: Run, kept: keras.Model) -> None:
     """model.keras without the optimizer, whole or not at all."""
     replicas.synchronize_norms(kept, False)
-    with whole(run.path / "model.keras") as partial:
+    with run.writing(), whole(run.path / "model.keras") as partial:
         kept.save(partial, include_optimizer=False)
 
 
 def finish(run: Run, recipe: Recipe, devices: tf.distribute.Strategy, **measured: Any) -> None:
     """Write result.json, the run's last file, and clear away what only an unfinished run needs."""
-    write_json(run.path / "result.json", {
-        "recipe": recipe.name or recipe.model, "seed": recipe.seed, "settings": recipe.diff(), **measured,
-        "peak_rss_mb": round(peak_rss_mb(), 1),
-        "environment": environment(device=device(), strategy=strategies.describe(devices),
-                                   replicas=devices.num_replicas_in_sync, precision=recipe.precision)})
+    facts = environment(device=device(), strategy=strategies.describe(devices), replicas=devices.num_replicas_in_sync,
+                        precision=recipe.precision)
+    with run.writing():
+        write_json(run.path / "result.json", {
+            "recipe": recipe.name or recipe.model, "seed": recipe.seed, "settings": recipe.diff(), **measured,
+            "peak_rss_mb": round(peak_rss_mb(), 1), "environment": facts})
     shutil.rmtree(run.path / "checkpoint", ignore_errors=True)
 
 
 def diverged(error: Diverged, run: Run, recipe: Recipe, keep: Keep, devices: tf.distribute.Strategy) -> Diverged:
     """Keep what there was of a run whose loss became NaN, and say where it is."""
     kept = "nothing to keep yet"
-    if not strategies.is_chief():
+    if not strategies.is_chief(devices):
         return error
     if keep.best_epoch:
         keep.restore()

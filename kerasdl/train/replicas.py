@@ -1,7 +1,7 @@
 """What Keras gets wrong under tf.distribute, put right: one short class or function a fault.
 
-Each has a test that fails without it and, all but FitsReplicas, a second one that fails when Keras has mended the
-fault, so that ours can go. All were seen in Keras 3.15 on TensorFlow 2.21.
+Each has a test that fails without it, and a second one that fails when Keras has mended the fault, so that ours can go.
+All were seen in Keras 3.15 on TensorFlow 2.21.
 """
 
 import keras

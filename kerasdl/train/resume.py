@@ -13,21 +13,21 @@ from keras import ops
 from kerasdl.errors import UserError
 from kerasdl.run import whole, write_text
 from kerasdl.train import strategy as strategies
-from kerasdl.train.callbacks import Keep, Timing, done
+from kerasdl.train.callbacks import Keep, Timing, as_os_error, done
 from kerasdl.train.checkpoint import Checkpoints, State
 
 ASK_EVERY = 8  # steps between two questions to the other workers whether it is time to save
 
 
 class Stopped(Exception):
-    """The training was asked to stop, by SIGTERM or Ctrl-C, and has saved where it stood.
+    """The training was asked to stop, by SIGTERM or Ctrl-C, and has saved where it stood, if it could.
 
     Attributes:
         signal: the signal's number. The exit code that schedulers know is 128 + signal.
     """
 
-    def __init__(self, signal: int, step: int):
-        super().__init__(f"Stopped after step {step}.")
+    def __init__(self, signal: int, step: int, saved: bool):
+        super().__init__(f"Stopped after step {step}{'' if saved else ', which could not be saved'}.")
         self.signal, self.step = signal, step
 
 
@@ -70,7 +70,7 @@ class Saver(keras.callbacks.Callback):
     def __init__(self, run: Path, model: keras.Model, kept: keras.Model, keep: Keep, timing: Timing, steps: int,
                  every: float, devices: tf.distribute.Strategy):
         super().__init__()
-        self.checkpoints = Checkpoints(run / "checkpoint" / strategies.own_name())
+        self.checkpoints = Checkpoints(run / "checkpoint" / strategies.own_name(devices))
         self.fitted, self.kept, self.keep, self.timing = model, kept, keep, timing
         self.steps, self.every, self.devices = steps, every, devices
         self.ask_every = ASK_EVERY if strategies.describe(devices) == "multiworker" else 1
@@ -81,7 +81,7 @@ class Saver(keras.callbacks.Callback):
         """Restore the newest checkpoint that every worker has, and return its step; 0 where there is none.
 
         Raises:
-            UserError: if some workers have checkpoints and no two of the same step.
+            UserError: if some workers have checkpoints and no two of the same step, or another number of workers has.
         """
         mine = self.checkpoints.sound()
         held = strategies.of_all_workers(self.devices, (mine + [-1, -1])[:2])
@@ -90,6 +90,10 @@ class Saver(keras.callbacks.Callback):
             lists = "; ".join(f"worker {i}: {[step for step in steps if step >= 0]}" for i, steps in enumerate(held))
             raise UserError(f"The workers hold checkpoints of different steps ({lists}). Copy one to every worker, "
                             f"or remove {self.checkpoints.folder.parent} everywhere to begin again.")
+        root = self.checkpoints.folder.parent if strategies.own_name(self.devices) else self.checkpoints.folder
+        if not step and any(root.glob("**/step-*.npz")):
+            raise UserError(f"{root} has the checkpoints of another number of workers. Go on with as many as before, "
+                            "or remove it to begin again.")
         if step:
             self._restore(step)
         return step
@@ -150,8 +154,8 @@ class Saver(keras.callbacks.Callback):
         self.checkpoints.save(self.step, self._state())
         self.last = time.monotonic()
         if strategies.any_worker(self.devices, self.stop.number is not None):
-            self.checkpoints.wait()
-            raise Stopped(self.stop.number or signal.SIGTERM, self.step)
+            saved = self.checkpoints.wait()
+            raise Stopped(self.stop.number or signal.SIGTERM, self.step, saved)
 
 
 def trim(folder: Path, epochs: int) -> None:
@@ -180,7 +184,7 @@ def _trim_events(file: Path, epochs: int) -> None:
                 kept.append(record)
     except tf.errors.DataLossError:
         pass
-    with whole(file) as partial, tf.io.TFRecordWriter(os.fspath(partial)) as writer:
+    with as_os_error(), whole(file) as partial, tf.io.TFRecordWriter(os.fspath(partial)) as writer:
         for record in kept:
             writer.write(record)
 

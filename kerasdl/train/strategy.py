@@ -7,7 +7,8 @@ nothing, so that there is one code path.
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import tensorflow as tf
@@ -136,9 +137,13 @@ def worker() -> tuple[int, list[str]] | None:
     return index, workers
 
 
-def is_chief() -> bool:
-    """Whether this process writes the run: always, but for the workers after the first."""
-    return (worker() or (0, []))[0] == 0
+def is_chief(strategy: tf.distribute.Strategy | str) -> bool:
+    """Whether this process writes the run under that strategy, or name of one: always, but for the later workers.
+
+    TF_CONFIG alone does not tell: with strategy=one it is not heeded.
+    """
+    name = strategy if isinstance(strategy, str) else describe(strategy)
+    return (_automatic() if name == "auto" else name) != "multiworker" or worker()[0] == 0
 
 
 def check_port() -> None:
@@ -159,19 +164,23 @@ def check_port() -> None:
                             "Choose another.") from None
 
 
-def own_name() -> str:
+def own_name(strategy: tf.distribute.Strategy) -> str:
     """What sets this worker's files apart: "worker-1", or "" where there is one process."""
-    ours = worker()
-    return f"worker-{ours[0]}" if ours else ""
+    return f"worker-{worker()[0]}" if describe(strategy) == "multiworker" else ""
 
 
-def blame(strategy: tf.distribute.Strategy, error: Exception) -> None:
-    """Of TensorFlow's error in training: under several workers it says that another one is gone.
+@contextmanager
+def together(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Within it several workers compute together, and an error of TensorFlow says that another one is gone.
 
     Raises:
-        WorkerLost: with the error as its cause; under another strategy nothing is raised.
+        WorkerLost: with the error as its cause; under another strategy the error itself.
     """
-    if describe(strategy) == "multiworker":
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if describe(strategy) != "multiworker":
+            raise
         raise WorkerLost(f"Worker {worker()[0]} stops: another worker is gone or cannot be reached. Start the job "
                          "again on every worker: it goes on from the last checkpoint.") from error
 
