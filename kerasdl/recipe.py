@@ -55,8 +55,10 @@ class Recipe(BaseModel):
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights that are kept; 0: none")
     patience: int | None = Field(None, gt=0, description="stop after so many epochs without a better one")
     keep: Literal["best", "last"] = Field("best", description="which epoch's weights the run keeps")
-    precision: Literal["float32", "mixed_bfloat16"] = Field("float32", description="of layers; weights stay float32")
-    jit: bool | None = Field(None, description="compile the step with XLA; None: Keras decides, which is no on a CPU")
+    precision: Literal["float32", "mixed_bfloat16", "auto"] = Field(
+        "float32", description="of layers; weights stay float32; auto: the faster one")
+    jit: bool | Literal["auto"] | None = Field(
+        None, description="compile the step with XLA; auto: if it is faster; None: Keras decides, which is no on a CPU")
     seed: int = Field(0, ge=0, lt=2**31, description="of weights, order, augmentation and dropout")
     claim: Claim | None = Field(None, description="the published number that the recipe stands beside")
 

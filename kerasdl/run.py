@@ -22,9 +22,9 @@ from kerasdl.recipe import load as load_recipe
 class Run:
     """A trained recipe on disk.
 
-    Files: recipe.json (exactly what ran), data.json (class names, shapes and columns, what predict needs), result.json
-    (the numbers; absent while the run is not finished), metrics.csv (a row an epoch), tensorboard/,
-    checkpoint/ (while it is not finished), model.keras and report.html.
+    Files: recipe.json (exactly what ran), data.json (class names, shapes and columns, what predict needs), choice.json
+    (what "auto" became), result.json (the numbers; absent while the run is not finished), metrics.csv (a row an epoch),
+    tensorboard/, checkpoint/ (while it is not finished), model.keras and report.html.
     """
 
     path: Path
@@ -115,6 +115,12 @@ class Run:
     def data(self) -> dict[str, Any]:
         """What the model expects: {"shape", "classes"} and, for CSV rows, "columns"."""
         return json.loads(self._need("data.json").read_text())
+
+    @property
+    def choice(self) -> dict[str, Any] | None:
+        """What became of the recipe's "auto" fields, and the speeds that decided; None where there is no "auto"."""
+        file = self.path / "choice.json"
+        return json.loads(file.read_text()) if file.exists() else None
 
     @property
     def metrics(self):

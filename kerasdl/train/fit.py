@@ -24,7 +24,7 @@ from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
 from kerasdl.run import Run, environment, whole, write_json
-from kerasdl.train import ema, optim, replicas, resident, resume
+from kerasdl.train import ema, optim, probe, replicas, resident, resume
 from kerasdl.train import judge as judges
 from kerasdl.train import strategy as strategies
 from kerasdl.train.callbacks import Diverged, EpochScalars, Keep, Narrator, StopOnNaN, Timing
@@ -67,33 +67,35 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     Run.unfinished(workdir, recipe)
     devices = strategies.choose(strategy, logical_cpus)
     strategies.check(devices, recipe, workdir)
-    if recipe.jit and not strategies.jit(devices, recipe.jit) and verbose and strategies.is_chief(devices):
+    told = verbose and strategies.is_chief(devices)
+    if recipe.jit is True and not strategies.jit(devices, True) and told:
         print("jit is switched off: under replicas TensorFlow cannot compile the step", file=sys.stderr)
-    objective = objectives.get(recipe.objective)
-    splits = data if isinstance(data, Mapping) else load_splits(
-        recipe.data, SPLITS | recipe.splits, target=objective.TARGET, **recipe.data_args)
-    if (objective.TARGET == "class") != bool(splits["train"].classes):
-        raise UserError(f"objective={recipe.objective} learns a {objective.TARGET}, and the data has "
-                        f"{'classes' if splits['train'].classes else 'numbers'} as targets. Change one of the two.")
+    objective, splits = material(recipe, data)
     steps = pipeline.steps_per_epoch(splits["train"], recipe.batch)
     stay = resident.chosen(feed, splits["train"])
+    before = Run.unfinished(workdir, recipe)
     with strategies.together(devices):
-        model, kept, judge = networks(recipe, objective, splits["train"], steps, devices, stay)
-    batches = partial(training_batches, recipe, objective, splits["train"], devices,
+        choice = probe.settle(recipe, before and before.choice, splits["train"].shape, device(), devices,
+                              partial(first_calls, objective, splits["train"], devices, stay))
+        if choice and told:
+            print(probe.tell(choice), file=sys.stderr)
+        settled = probe.settled(recipe, choice)
+        model, kept, judge = networks(settled, objective, splits["train"], steps, devices, stay)
+    batches = partial(training_batches, settled, objective, splits["train"], devices,
                       size=model.steps_per_execution if stay else None)
     scores = {name: partial(judges.evaluate, judge, objective, splits[name], recipe.batch, devices)
               for name in ("val", "test")}
 
-    run = Run.unfinished(workdir, recipe) or Run.create(recipe, workdir, ours=strategies.is_chief(devices))
-    describe(run, splits["train"], devices)
+    run = before or Run.create(recipe, workdir, ours=strategies.is_chief(devices))
+    describe(run, splits["train"], choice, devices)
     timing = Timing(recipe.batch)
     keep = Keep(kept, scores["val"], objective.METRIC, objective.GOAL, recipe.patience)
     saver = resume.Saver(run.path, model, kept, keep, timing, steps, every, devices)
     callbacks = [StopOnNaN(steps), timing, keep, *(logging(run) if strategies.is_chief(devices) else [])]
     try:
-        fit(recipe, run, model, batches, steps, callbacks, saver, verbose and strategies.is_chief(devices))
+        fit(recipe, run, model, batches, steps, callbacks, saver, told)
     except Diverged as error:
-        raise diverged(error, run, recipe, keep, devices) from None
+        raise diverged(error, run, recipe, keep, devices, choice) from None
     except resume.Stopped as stopped:
         if verbose:
             print(f"{stopped} To go on: {run.again}", file=sys.stderr)
@@ -104,10 +106,41 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
         measured = {name: score() for name, score in scores.items()}
     if strategies.is_chief(devices):
         save(run, kept)
-        finish(run, recipe, devices, status="completed", best_epoch=keep.best_epoch, parameters=kept.count_params(),
-               test=measured["test"], val=measured["val"],
+        finish(run, recipe, devices, choice, status="completed", best_epoch=keep.best_epoch,
+               parameters=kept.count_params(), test=measured["test"], val=measured["val"],
                train={**timing.summary(), "epochs": keep.epochs, "steps": keep.epochs * steps})
     return run
+
+
+def material(recipe: Recipe, data: Mapping[str, Split] | str | None) -> tuple[ModuleType, Mapping[str, Split]]:
+    """The objective, and the splits that it learns from.
+
+    Raises:
+        UserError: if the two do not fit.
+    """
+    objective = objectives.get(recipe.objective)
+    splits = data if isinstance(data, Mapping) else load_splits(
+        recipe.data, SPLITS | recipe.splits, target=objective.TARGET, **recipe.data_args)
+    if (objective.TARGET == "class") != bool(splits["train"].classes):
+        raise UserError(f"objective={recipe.objective} learns a {objective.TARGET}, and the data has "
+                        f"{'classes' if splits['train'].classes else 'numbers'} as targets. Change one of the two.")
+    return objective, splits
+
+
+def first_calls(objective: ModuleType, split: Split, devices: tf.distribute.Strategy, stay: bool, recipe: Recipe
+                ) -> Callable[[], int]:
+    """A function that trains one call of the recipe and returns the number of its examples, for probe."""
+    recipe = recipe.override(epochs=100)  # enough for all calls
+    model, *_ = networks(recipe, objective, split, pipeline.steps_per_epoch(split, recipe.batch), devices, stay)
+    size = model.steps_per_execution
+    iterator = iter(training_batches(recipe, objective, split, devices, 0, size if stay else None))
+    model.make_train_function()
+
+    def call():
+        model.train_function(iterator)
+        return size * recipe.batch
+
+    return call
 
 
 def fit(recipe: Recipe, run: Run, model: keras.Model, batches: Callable[[int], tf.data.Dataset], steps: int,
@@ -186,11 +219,13 @@ def logging(run: Run) -> list[keras.callbacks.Callback]:
             keras.callbacks.CSVLogger(run.path / "metrics.csv", append=True)]
 
 
-def describe(run: Run, split: Split, devices: tf.distribute.Strategy) -> None:
-    """Write data.json; of a run that goes on, refuse other data than it began with."""
+def describe(run: Run, split: Split, choice: dict[str, Any], devices: tf.distribute.Strategy) -> None:
+    """Write data.json and choice.json; of a run that goes on, refuse other data than it began with."""
     file, facts = run.path / "data.json", json.loads(json.dumps(split.describe()))
     if not file.exists() and strategies.is_chief(devices):
         with run.writing():
+            if choice:
+                write_json(run.path / "choice.json", choice)
             write_json(file, facts)
     elif file.exists() and run.data != facts:
         raise UserError(f"The data is not what {run.path} began with (see its data.json). Start a new run.")
@@ -203,18 +238,20 @@ def save(run: Run, kept: keras.Model) -> None:
         kept.save(partial, include_optimizer=False)
 
 
-def finish(run: Run, recipe: Recipe, devices: tf.distribute.Strategy, **measured: Any) -> None:
+def finish(run: Run, recipe: Recipe, devices: tf.distribute.Strategy, choice: dict[str, Any], **measured: Any) -> None:
     """Write result.json, the run's last file, and clear away what only an unfinished run needs."""
     facts = environment(device=device(), strategy=strategies.describe(devices), replicas=devices.num_replicas_in_sync,
-                        precision=recipe.precision)
+                        precision=choice.get("precision", recipe.precision), jit=choice.get("jit", recipe.jit))
     with run.writing():
         write_json(run.path / "result.json", {
             "recipe": recipe.name or recipe.model, "seed": recipe.seed, "settings": recipe.diff(), **measured,
+            **({"choice": choice} if choice else {}),
             "peak_rss_mb": round(peak_rss_mb(), 1), "environment": facts})
     shutil.rmtree(run.path / "checkpoint", ignore_errors=True)
 
 
-def diverged(error: Diverged, run: Run, recipe: Recipe, keep: Keep, devices: tf.distribute.Strategy) -> Diverged:
+def diverged(error: Diverged, run: Run, recipe: Recipe, keep: Keep, devices: tf.distribute.Strategy,
+             choice: dict[str, Any]) -> Diverged:
     """Keep what there was of a run whose loss became NaN, and say where it is."""
     kept = "nothing to keep yet"
     if not strategies.is_chief(devices):
@@ -223,7 +260,7 @@ def diverged(error: Diverged, run: Run, recipe: Recipe, keep: Keep, devices: tf.
         keep.restore()
         save(run, keep.kept)
         kept = f"the model of epoch {keep.best_epoch} is kept"
-    finish(run, recipe, devices, status="diverged", best_epoch=keep.best_epoch, message=str(error))
+    finish(run, recipe, devices, choice, status="diverged", best_epoch=keep.best_epoch, message=str(error))
     return Diverged(f"{error} In {run.path}: {kept}.")
 
 

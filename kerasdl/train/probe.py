@@ -8,7 +8,6 @@ import hashlib
 import itertools
 import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import tensorflow as tf
 
 from kerasdl.recipe import Recipe
-from kerasdl.run import Run, environment, write_json
+from kerasdl.run import environment, write_json
 from kerasdl.train import strategy as strategies
 
 CALLS = 3  # of each candidate that are timed, after the one that compiles
@@ -26,39 +25,42 @@ IGNORED = {"name", "claim", "data_args", "splits", "epochs", "lr", "schedule", "
            "keep", "seed"}  # fields of a recipe that do not decide which candidate is the fastest
 
 
-def settle(recipe: Recipe, run: Run, shape: Any, device: str, devices: tf.distribute.Strategy,
-           start: Callable[[Recipe], Callable[[], int]], verbose: bool) -> Recipe:
-    """The recipe with every "auto" decided: as the run began, else as remembered, else by measurement.
+def settle(recipe: Recipe, noted: dict[str, Any] | None, shape: Any, device: str, devices: tf.distribute.Strategy,
+           start: Callable[[Recipe], Callable[[], int]]) -> dict[str, Any]:
+    """What every "auto" of the recipe becomes: as the run began, else as remembered, else by measurement.
 
     Args:
         recipe: what was asked for.
-        run: its folder, where the choice is noted for a run that goes on.
+        noted: what this function gave when the run began.
         shape: of an example.
         device: its name.
         devices: the strategy. XLA is no candidate under replicas; several workers, who would have to agree, measure
             nothing and take float32.
         start: recipe -> a function that trains one call and returns the number of its examples.
-        verbose: whether to tell what was chosen.
+
+    Returns:
+        {field: value} and, where something was measured, "images_per_second": {candidate: speed}. {} without an "auto".
     """
     fields = [key for key in CANDIDATES if getattr(recipe, key) == "auto"]
-    if not fields:
-        return recipe
-    note, memory = run.path / "choices.json", remembered(recipe, shape, device, devices)
-    if note.exists():
-        choice = json.loads(note.read_text())
-    elif strategies.describe(devices) == "multiworker":
-        choice = {key: CANDIDATES[key][0] for key in fields}
-    elif memory.exists():
-        choice = json.loads(memory.read_text())
-    else:
-        choice = measure(recipe, fields, devices, start)
+    if not fields or noted:
+        return noted or {}
+    if strategies.describe(devices) == "multiworker":
+        return {key: CANDIDATES[key][0] for key in fields}
+    memory = remembered(recipe, shape, device, devices)
+    if memory.exists():
+        return json.loads(memory.read_text())
+    choice = measure(recipe, fields, devices, start)
+    try:
         memory.parent.mkdir(parents=True, exist_ok=True)
         write_json(memory, choice)
-    if strategies.is_chief(devices) and not note.exists():
-        write_json(note, choice)
-    if verbose:
-        print(tell(choice), file=sys.stderr)
-    return recipe.override(**{key: choice[key] for key in fields})
+    except OSError:
+        pass  # a cache that cannot be written is measured again next time
+    return choice
+
+
+def settled(recipe: Recipe, choice: dict[str, Any]) -> Recipe:
+    """The recipe with the choice in place of "auto"."""
+    return recipe.override(**{key: choice[key] for key in CANDIDATES if key in choice})
 
 
 def measure(recipe: Recipe, fields: list[str], devices: tf.distribute.Strategy,
@@ -86,6 +88,7 @@ def speed(call: Callable[[], int]) -> float:
 
 
 def tell(choice: dict[str, Any]) -> str:
+    """One line for the log."""
     chosen = " ".join(f"{key}={value}".lower() for key, value in choice.items() if key != "images_per_second")
     speeds = ", ".join(f"{name} {rate:,.0f}" for name, rate in choice.get("images_per_second", {}).items())
     return f"auto: {chosen}" + f" ({speeds} images/s)" * bool(speeds)
