@@ -46,24 +46,29 @@ def devices(count: int) -> tf.distribute.Strategy:
     return mirrored([f"CPU:{i}" for i in range(count)])
 
 
-def trained(recipe: Recipe, count: int):
-    """(model, kept, judge) after STEPS steps on `count` replicas."""
-    strategy = devices(count)
-    made = fit.networks(recipe, classify, split(), STEPS, strategy)
-    batches = fit.training_batches(recipe, classify, split(), strategy, 0)
+def trained(recipe: Recipe, count: int, stay: bool = True):
+    """(model, kept, judge) after STEPS steps on `count` replicas. One device has its examples streamed."""
+    strategy, stay = devices(count), stay and count > 1
+    made = fit.networks(recipe, classify, split(), STEPS, strategy, stay)
+    batches = fit.training_batches(recipe, classify, split(), strategy, 0, STEPS if stay else None)
     made[0].fit(batches, steps_per_epoch=STEPS, verbose=0, shuffle=False)
     return *made, strategy
 
 
-def compare(cases: list[tuple[str, int]]) -> dict[str, np.ndarray]:
+def compare(cases: list[tuple[str, int]], stay: bool = True) -> dict[str, np.ndarray]:
     """Weights and scores of each (case, replicas), and of the case on one device."""
     out = {}
     for name, count in sorted({*cases, *((name, 1) for name, _ in cases)}):
-        _, kept, made, strategy = trained(BASE.override(**CASES[name]), count)
+        _, kept, made, strategy = trained(BASE.override(**CASES[name]), count, stay)
         out |= {f"{name}/{count}/{i}": keras.ops.convert_to_numpy(w) for i, w in enumerate(kept.weights)}
         scores = judge.evaluate(made, classify, split(), 16, strategy)
         out[f"{name}/{count}/scores"] = np.array([scores["loss"], scores["accuracy"]])
     return out
+
+
+def streamed(cases: list[tuple[str, int]]) -> dict[str, np.ndarray]:
+    """The same where the replicas have their examples streamed."""
+    return {f"streamed_{key}": value for key, value in compare(cases, stay=False).items()}
 
 
 def stock(case: str, fix: str) -> dict[str, np.ndarray]:
@@ -154,9 +159,11 @@ def main(path: str, which: str) -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
     if which == "all":
-        found = compare([(name, count) for name in CASES for count in (2, 4)])
+        cases = [(name, count) for name in CASES for count in (2, 4)]
+        found = compare(cases) | streamed(cases)
     else:
         found = compare(FEW) | noise() | keras_alone() | bfloat16()
+        found |= streamed([("accumulate", 2), ("ema", 2)])
         found |= stock("clipnorm", "clip_after_reduce") | stock("norm", "synchronize_norms")
     np.savez(path, **found)
 

@@ -54,11 +54,17 @@ def test_evaluation_counts_every_example_once(trained, case, count):
     np.testing.assert_allclose(trained[f"{case}/{count}/scores"], trained[f"{case}/1/scores"], rtol=2e-6)
 
 
+@pytest.mark.parametrize("case", ["accumulate", "ema"])
+def test_replicas_whose_examples_are_streamed(trained, case):
+    assert apart(trained, f"streamed_{case}", 2) < 1e-6
+
+
 @pytest.mark.soak
+@pytest.mark.parametrize("feed", ["", "streamed_"])
 @pytest.mark.parametrize("count", [2, 4])
 @pytest.mark.parametrize("case", harness.CASES)
-def test_every_case_on_two_and_four(trained_all, case, count):
-    assert apart(trained_all, case, count) < harness.APART.get(case, 1e-6)
+def test_every_case_on_two_and_four(trained_all, case, count, feed):
+    assert apart(trained_all, feed + case, count) < harness.APART.get(case, 1e-6)
 
 
 def test_bfloat16_on_two(trained, command):
@@ -96,7 +102,7 @@ def test_keras_still_gives_replicas_one_noise(trained):
 @pytest.mark.parametrize("fault", ["accumulation", "odd_batch", "evaluation", "late_variables", "ema_overwrite",
                                    "ema_statistics"])
 def test_keras_still_has_the_fault(trained, fault):
-    """When this fails Keras has mended it: MicroBatches, FitsReplicas, CountsOnce, build or train/ema.py can go."""
+    """When this fails Keras has mended it: MicroBatches, FitsReplicas, Judge, build or train/ema.py can go."""
     assert trained[f"still/{fault}"]
 
 

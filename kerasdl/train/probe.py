@@ -47,14 +47,15 @@ def settle(recipe: Recipe, noted: dict[str, Any] | None, shape: Any, device: str
     if strategies.describe(devices) == "multiworker":
         return {key: CANDIDATES[key][0] for key in fields}
     memory = remembered(recipe, shape, device, devices)
-    if memory.exists():
+    try:
         return json.loads(memory.read_text())
-    choice = measure(recipe, fields, devices, start)
+    except (OSError, ValueError):  # never measured, or not readable
+        choice = measure(recipe, fields, devices, start)
     try:
         memory.parent.mkdir(parents=True, exist_ok=True)
         write_json(memory, choice)
     except OSError:
-        pass  # a cache that cannot be written is measured again next time
+        pass  # what cannot be remembered is measured again next time
     return choice
 
 

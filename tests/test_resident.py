@@ -1,0 +1,171 @@
+"""Examples on the device, many steps a call: the weights of streaming, and what callbacks see of it."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasdl import zoo
+from kerasdl.data import from_arrays, pipeline
+from kerasdl.errors import UserError
+from kerasdl.train import fit, judge, probe, resident
+from kerasdl.train import strategy as strategies
+from kerasdl.train.fit import train
+
+
+@pytest.fixture(scope="module")
+def split():
+    random = np.random.default_rng(0)
+    x = random.integers(0, 256, (130, 8, 8, 1)).astype("uint8")
+    return from_arrays(x, random.integers(0, 3, 130), classes=["a", "b", "c"])["train"]
+
+
+def weights(run):
+    return run.model().get_weights()
+
+
+def test_streamed_gives_the_same_run(here, hard_run, hard_recipe):
+    streamed = train(hard_recipe, workdir="streamed", feed="streamed", verbose=False)
+    for ours, theirs in zip(weights(hard_run), weights(streamed), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    columns = ["loss", "accuracy", "val_loss", "val_accuracy"]
+    np.testing.assert_allclose(hard_run.metrics[columns], streamed.metrics[columns], rtol=1e-4)
+
+
+def test_compiled_by_xla_it_gives_the_same_run_too(here, hard_recipe):
+    recipe = hard_recipe.override(jit=True, epochs=2)
+    runs = [train(recipe, workdir=feed, feed=feed, verbose=False) for feed in ("resident", "streamed")]
+    for ours, theirs in zip(*map(weights, runs), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("size, start", [(4, 0), (4, 3), (7, 12), (1, 5)])
+def test_blocks_hold_the_indices_of_streaming(split, size, start):
+    """From any step on, in blocks that never reach into the next epoch."""
+    steps, seen = pipeline.steps_per_epoch(split, 10), []
+    for first, count, index in pipeline.blocks(split, 10, size, epochs=3, seed=5, start=start).as_numpy_iterator():
+        assert first == start + len(seen) and first // steps == (first + count - 1) // steps and count <= size
+        seen += list(index[:count])
+    y = np.eye(3, dtype="float32")[split.y]
+    streamed = pipeline.shuffled(split, y, 10, epochs=3, seed=5, start=start)
+    for index, (x, targets) in zip(seen, streamed.as_numpy_iterator(), strict=True):
+        np.testing.assert_array_equal(split.x[index], x)
+        np.testing.assert_array_equal(y[index], targets)
+
+
+def test_callbacks_see_blocks_as_executions_of_several_steps(here, hard_recipe, monkeypatch):
+    monkeypatch.setattr(resident, "STEPS", 4)
+    seen = []
+    original = fit.logging
+
+    def logging(run):
+        watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append((batch, len(logs))))
+        return [*original(run), watch]
+
+    monkeypatch.setattr(fit, "logging", logging)
+    run = train(hard_recipe, workdir="run", epochs=1, verbose=False)  # 9 steps in blocks of 3
+    assert seen == [(2, 2), (5, 2), (8, 2)] and run.result["train"]["steps"] == 9
+
+
+def test_a_loss_that_is_not_a_number_ends_the_block_at_its_step(here, refused):
+    """Of 19 steps in one block: the message names the step, as it does with one step a call."""
+    words = ("linear_digits", "lr=1e38", "optimizer=sgd", "schedule=constant", "epochs=1")
+    told = refused("train", *words, "--workdir", "resident", words=["The loss became"])
+    step = told.split(" at step ")[1].split()[0]
+    assert int(step) < 19
+    assert f"at step {step} " in refused("train", *words, "--feed", "streamed", "--workdir", "streamed")
+
+
+def test_a_block_does_not_grow_with_the_work():
+    small, large = zoo.build("linear", (28, 28, 1), 10), zoo.build("resnet", (32, 32, 3), 10, size="20")
+    assert resident.block_size(small, 128, 429) == 62  # seven blocks of at most 64
+    assert resident.block_size(large, 128, 390) < 8
+
+
+def test_multiply_adds_of_the_textbook_network():
+    """Two convolutions 3x3 on 26x26 and 11x11 places, and a dense layer on 5x5x64."""
+    by_hand = 26 * 26 * 9 * 32 + 11 * 11 * 9 * 32 * 64 + 1600 * 10
+    assert resident.multiply_adds(zoo.build("cnn", (28, 28, 1), 10, size="textbook")) == by_hand
+
+
+def test_examples_that_do_not_fit_are_streamed_or_refused(split, monkeypatch, refused):
+    monkeypatch.setattr(resident, "memory", lambda: 4 * split.x.nbytes - 4)
+    assert not resident.chosen("auto", split)
+    with pytest.raises(UserError, match="Use feed=streamed"):
+        resident.chosen("resident", split)
+    refused("train", "linear_digits", "--feed", "residnt", words=["Did you mean 'resident'"])
+
+
+@pytest.mark.parametrize("size", [7, 64, 130])
+def test_evaluation_in_one_call_counts_every_example_once(split, size, monkeypatch):
+    """The same as by batches from the pipeline, and as Keras' own evaluate."""
+    from kerasdl.objectives import classify
+
+    network = zoo.build("mlp", (8, 8, 1), 3, size="mu")
+    in_one = judge.evaluate(judge.make(network, classify), classify, split, size)
+    with monkeypatch.context() as patch:
+        patch.setattr(resident, "memory", lambda: 0)
+        in_batches = judge.evaluate(judge.make(network, classify), classify, split, size)
+    classify.compile(network, "sgd")
+    by_keras = network.evaluate(split.x, classify.targets(split), verbose=0, return_dict=True)
+    assert in_one == pytest.approx(in_batches, rel=1e-5)
+    assert in_one == pytest.approx(by_keras, rel=1e-5)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASDL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_the_fastest_candidate_is_taken_told_noted_and_remembered(here, cache, hard_recipe, monkeypatch, capsys):
+    rates = iter([10.0, 30.0, 20.0, 5.0])
+    monkeypatch.setattr(probe, "speed", lambda call: next(rates))
+    run = train(hard_recipe, workdir="run", epochs=1, jit="auto", precision="auto")
+    assert "auto: jit=false precision=mixed_bfloat16 (jit=false precision=float32 10" in capsys.readouterr().err
+    assert run.result["choice"]["precision"] == run.result["environment"]["precision"] == "mixed_bfloat16"
+    assert run.recipe.precision == "auto" and run.choice["images_per_second"]["jit=true precision=float32"] == 20
+    again = train(hard_recipe, workdir="again", epochs=1, jit="auto", precision="auto", verbose=False)
+    assert again.result["choice"] == run.result["choice"] and next(rates, None) is None
+    assert len(list(cache.rglob("*.json"))) == 1
+
+
+def test_a_run_that_goes_on_keeps_its_choice(hard_recipe, cache):
+    def never(recipe):
+        raise AssertionError("measured again")
+
+    noted = {"jit": True, "images_per_second": {}}
+    recipe = hard_recipe.override(jit="auto")
+    assert probe.settle(recipe, noted, (8, 8, 1), "CPU", tf.distribute.get_strategy(), never) == noted
+    assert probe.settled(recipe, noted).jit is True
+    assert probe.settle(hard_recipe, None, (8, 8, 1), "CPU", tf.distribute.get_strategy(), never) == {}
+
+
+def test_what_is_remembered_is_for_this_network_batch_and_machine(hard_recipe, monkeypatch):
+    devices = tf.distribute.get_strategy()
+
+    def file(recipe=hard_recipe, shape=(8, 8, 1), device="CPU"):
+        return probe.remembered(recipe, shape, device, devices)
+
+    assert file() == file(hard_recipe.override(lr=0.5, seed=9, epochs=2))
+    others = [file(hard_recipe.override(batch=64)), file(hard_recipe.override("model_args.drop=0.1")),
+              file(shape=(9, 8, 1)), file(device="GPU")]
+    monkeypatch.setattr(probe, "environment", lambda: {"keras": "9"})
+    assert len({file(), *others}) == 5
+
+
+def test_several_workers_measure_nothing(hard_recipe, monkeypatch):
+    monkeypatch.setattr(strategies, "describe", lambda devices: "multiworker")
+    choice = probe.settle(hard_recipe.override(jit="auto", precision="auto"), None, (8, 8, 1), "CPU", None, None)
+    assert choice == {"jit": False, "precision": "float32"}
+
+
+def test_a_damaged_or_unwritable_cache_is_measured_again(here, cache, hard_recipe, monkeypatch):
+    monkeypatch.setattr(probe, "speed", lambda call: 1.0)
+    train(hard_recipe, workdir="a", epochs=1, jit="auto", verbose=False)
+    file = next(cache.rglob("*.json"))
+    file.write_text("{")
+    assert train(hard_recipe, workdir="b", epochs=1, jit="auto", verbose=False).choice["jit"] is False
+    assert json.loads(file.read_text())["jit"] is False
