@@ -56,6 +56,7 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RE
           logical_cpus: Annotated[int | None, typer.Option(metavar="N", help="split the CPU into N devices")] = None,
           checkpoint_every: Often = "5 min",
           feed: Annotated[str, typer.Option(help="auto, resident (examples on the device) or streamed")] = "auto",
+          profile: Annotated[bool, typer.Option(help="tell first what bounds the speed")] = False,
           report: Annotated[bool, typer.Option(help="write report.html at the end")] = True) -> None:
     """Train a recipe: the run's folder gets the model, its numbers, curves and a report."""
     changed, workdir = what_to_train(recipe, overrides or [], workdir, resume)
@@ -65,7 +66,7 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RE
         if report:
             from kerasdl.evaluate import report as write_report
     run = fit(changed, workdir=workdir, strategy=strategy, logical_cpus=logical_cpus, checkpoint_every=checkpoint_every,
-              feed=feed)
+              feed=feed, profile=profile)
     if not is_chief(strategy):
         return
     for split in ("val", "test"):

@@ -10,7 +10,7 @@ import tensorflow as tf
 from kerasdl import zoo
 from kerasdl.data import from_arrays, pipeline
 from kerasdl.errors import UserError
-from kerasdl.train import fit, judge, probe, resident
+from kerasdl.train import fit, judge, probe, profile, resident
 from kerasdl.train import strategy as strategies
 from kerasdl.train.fit import train
 
@@ -169,3 +169,17 @@ def test_a_damaged_or_unwritable_cache_is_measured_again(here, cache, hard_recip
     file.write_text("{")
     assert train(hard_recipe, workdir="b", epochs=1, jit="auto", verbose=False).choice["jit"] is False
     assert json.loads(file.read_text())["jit"] is False
+
+
+@pytest.mark.parametrize("step, fed, small, word", [(1.0, 0.9, 0.1, "input"), (1.0, 0.1, 0.8, "overhead"),
+                                                    (1.0, 0.0, 0.1, "compute")])
+def test_what_bounds_a_step(step, fed, small, word):
+    assert profile.verdict(step, fed, small) == word
+
+
+@pytest.mark.parametrize("feed", ["resident", "streamed"])
+def test_the_profile_is_told_and_left_for_tensorboard(command, here, feed):
+    done = command("train", "linear_digits", "epochs=1", "jit=false", "--profile", "--feed", feed, "--no-report",
+                   "--workdir", "run")
+    assert done.code == 0 and "profile: bound by " in done.err
+    assert list((here / "run" / "tensorboard").rglob("*.xplane.pb"))

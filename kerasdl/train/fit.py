@@ -26,6 +26,7 @@ from kerasdl.recipe import load as load_recipe
 from kerasdl.run import Run, environment, whole, write_json
 from kerasdl.train import ema, optim, probe, replicas, resident, resume
 from kerasdl.train import judge as judges
+from kerasdl.train import profile as profiles
 from kerasdl.train import strategy as strategies
 from kerasdl.train.callbacks import Diverged, EpochScalars, Keep, Narrator, StopOnNaN, Timing
 from kerasdl.train.checkpoint import seconds
@@ -36,7 +37,7 @@ SPLITS = {"train": "train", "val": "val", "test": "test"}
 def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | None = None,
           data: Mapping[str, Split] | str | None = None, verbose: bool = True, strategy: str = "auto",
           logical_cpus: int | None = None, checkpoint_every: str | float = "5 min", feed: str = "auto",
-          **changes: Any) -> Run:
+          profile: bool = False, **changes: Any) -> Run:
     """Train a recipe and return its run.
 
     The epoch to keep is chosen on the val split; the test split is read once, at the end. With the `workdir` of a run
@@ -54,6 +55,7 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
         checkpoint_every: how often to save the state, "5 min" or seconds.
         feed: "resident" keeps the examples on the device and takes many steps in one call, "streamed" sends each batch
             from the pipeline; "auto" is resident where the examples fit. The weights are the same.
+        profile: first time a step and write a TensorBoard profile, and tell in one line what bounds the training.
         **changes: changes as values, epochs=3.
 
     Raises:
@@ -75,8 +77,8 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     stay = resident.chosen(feed, splits["train"])
     before = Run.unfinished(workdir, recipe)
     with strategies.together(devices):
-        choice = probe.settle(recipe, before and before.choice, splits["train"].shape, device(), devices,
-                              partial(first_calls, objective, splits["train"], devices, stay))
+        start = partial(first_calls, objective, splits["train"], devices, stay)
+        choice = probe.settle(recipe, before and before.choice, splits["train"].shape, device(), devices, start)
         if choice and told:
             print(probe.tell(choice), file=sys.stderr)
         settled = probe.settled(recipe, choice)
@@ -88,6 +90,10 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
 
     run = before or Run.create(recipe, workdir, ours=strategies.is_chief(devices))
     describe(run, splits["train"], choice, devices)
+    if profile:
+        least = devices.num_replicas_in_sync * recipe.accumulate
+        line = profiles.profile(settled, least, run.path / "tensorboard", start, None if stay else iter(batches(0)))
+        print(line, file=sys.stderr)
     timing = Timing(recipe.batch)
     keep = Keep(kept, scores["val"], objective.METRIC, objective.GOAL, recipe.patience)
     saver = resume.Saver(run.path, model, kept, keep, timing, steps, every, devices)
@@ -129,7 +135,7 @@ def material(recipe: Recipe, data: Mapping[str, Split] | str | None) -> tuple[Mo
 
 def first_calls(objective: ModuleType, split: Split, devices: tf.distribute.Strategy, stay: bool, recipe: Recipe
                 ) -> Callable[[], int]:
-    """A function that trains one call of the recipe and returns the number of its examples, for probe."""
+    """A function that trains one call of the recipe and returns the number of its examples, for probe and profile."""
     recipe = recipe.override(epochs=100)  # enough for all calls
     model, *_ = networks(recipe, objective, split, pipeline.steps_per_epoch(split, recipe.batch), devices, stay)
     size = model.steps_per_execution
