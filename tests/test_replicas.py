@@ -93,7 +93,7 @@ def test_keras_still_gives_replicas_one_noise(trained):
     np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.parametrize("fault", ["accumulation", "odd_batch", "evaluation", "late_variables", "ema_overwrite",
+@pytest.mark.parametrize("fault", ["accumulation", "odd_batch", "padding", "late_variables", "ema_overwrite",
                                    "ema_statistics"])
 def test_keras_still_has_the_fault(trained, fault):
     """When this fails Keras has mended it: MicroBatches, FitsReplicas, CountsOnce, build or train/ema.py can go."""
