@@ -62,8 +62,6 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     Run.unfinished(workdir, recipe)
     devices = strategies.choose(strategy, logical_cpus)
     strategies.check(devices, recipe, workdir)
-    if recipe.jit and not strategies.jit(devices, recipe.jit) and verbose and strategies.is_chief(devices):
-        print("jit is switched off: under replicas TensorFlow cannot compile the step", file=sys.stderr)
     objective = objectives.get(recipe.objective)
     splits = data if isinstance(data, Mapping) else load_splits(
         recipe.data, SPLITS | recipe.splits, target=objective.TARGET, **recipe.data_args)
@@ -74,6 +72,9 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     batches = partial(training_batches, recipe, objective, splits["train"], devices)
     with strategies.together(devices):
         model, kept, judge = networks(recipe, objective, splits["train"], steps, devices)
+    if verbose and strategies.is_chief(devices):
+        for line in strategies.remarks(devices, recipe, kept):
+            print(line, file=sys.stderr)
     scores = {name: partial(evaluate, judge, objective, splits[name], recipe.batch, devices)
               for name in ("val", "test")}
 
