@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import replicas_harness as harness
 
+from kerasdl import zoo
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.train import strategy as strategies
@@ -99,7 +100,7 @@ def test_keras_still_gives_replicas_one_noise(trained):
     np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.parametrize("fault", ["accumulation", "odd_batch", "evaluation", "late_variables", "ema_overwrite",
+@pytest.mark.parametrize("fault", ["accumulation", "odd_batch", "padding", "late_variables", "ema_overwrite",
                                    "ema_statistics"])
 def test_keras_still_has_the_fault(trained, fault):
     """When this fails Keras has mended it: MicroBatches, FitsReplicas, Judge, build or train/ema.py can go."""
@@ -153,6 +154,7 @@ def test_a_strategy_that_cannot_be_is_refused_with_the_reason(name, told):
     ("{", "cannot be read"), ("[]", "cannot be read"), ('{"cluster": {"worker": ["a:1"]}}', "cannot be read"),
     ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 3}}', "workers 0 to 0"),
     ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps", "index": 0}}', "task ps 0"),
+    ('{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 0}}', "chief the first"),
 ])
 def test_a_TF_CONFIG_that_cannot_be(monkeypatch, text, told):
     monkeypatch.setenv("TF_CONFIG", text)
@@ -176,6 +178,19 @@ def test_a_port_in_use(monkeypatch):
 def test_multiworker_without_TF_CONFIG_says_how_to_try_it():
     with pytest.raises(UserError, match="kerasdl launch"):
         strategies.choose("multiworker")
+
+
+def test_workers_with_logical_cpus_are_refused():
+    with pytest.raises(UserError, match="for strategy=mirrored"):
+        strategies.choose("multiworker", 2)
+
+
+def test_norm_that_sees_parts_of_a_batch_is_told():
+    recipe, one = RECIPE.override(batch=128, accumulate=4), harness.devices(1)
+    normed, plain = (zoo.build(name, (8, 8, 1), 3, size="mu") for name in ("cnn", "mlp"))
+    (told,) = strategies.remarks(one, recipe, normed)
+    assert "parts of 32 examples" in told and not strategies.remarks(one, recipe, plain)
+    assert not strategies.remarks(one, RECIPE, normed)
 
 
 def test_two_kinds_of_clipping(command):

@@ -70,8 +70,6 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     devices = strategies.choose(strategy, logical_cpus)
     strategies.check(devices, recipe, workdir)
     told = verbose and strategies.is_chief(devices)
-    if recipe.jit is True and not strategies.jit(devices, True) and told:
-        print("jit is switched off: under replicas TensorFlow cannot compile the step", file=sys.stderr)
     objective, splits = material(recipe, data)
     steps = pipeline.steps_per_epoch(splits["train"], recipe.batch)
     stay = resident.chosen(feed, splits["train"])
@@ -79,10 +77,11 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     with strategies.together(devices):
         start = partial(first_calls, objective, splits["train"], devices, stay)
         choice = probe.settle(recipe, before and before.choice, splits["train"].shape, device(), devices, start)
-        if choice and told:
-            print(probe.tell(choice), file=sys.stderr)
         settled = probe.settled(recipe, choice)
         model, kept, judge = networks(settled, objective, splits["train"], steps, devices, stay)
+    if told:
+        for line in ([probe.tell(choice)] if choice else []) + strategies.remarks(devices, settled, kept):
+            print(line, file=sys.stderr)
     batches = partial(training_batches, settled, objective, splits["train"], devices,
                       size=model.steps_per_execution if stay else None)
     scores = {name: partial(judges.evaluate, judge, objective, splits[name], recipe.batch, devices)

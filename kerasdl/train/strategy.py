@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 
 from kerasdl.errors import UserError, nearest
@@ -40,11 +41,11 @@ def choose(name: str = "auto", logical_cpus: int | None = None) -> tf.distribute
         raise UserError(f"{name} is not offered: {REFUSED[plain]}. Use mirrored or multiworker.")
     if name not in NAMES:
         raise UserError(f"Unknown strategy {name!r}. {nearest(name, NAMES)}")
-    if logical_cpus:
-        _split_cpu(logical_cpus)
-    if name == "auto":
-        name = _automatic()
+    if name == "auto" and worker():
+        name = "multiworker"
     if name == "multiworker":
+        if logical_cpus:
+            raise UserError("--logical-cpus is for strategy=mirrored; a worker has its processor as one device.")
         if worker() is None:
             raise UserError("strategy=multiworker needs TF_CONFIG; on one machine: kerasdl launch --workers 2 RECIPE")
         check_port()
@@ -54,6 +55,10 @@ def choose(name: str = "auto", logical_cpus: int | None = None) -> tf.distribute
         except RuntimeError as error:
             raise UserError("strategy=multiworker must come first in its process: TensorFlow has already computed "
                             f"something here ({str(error).splitlines()[0]}).") from None
+    if logical_cpus:
+        _split_cpu(logical_cpus)
+    if name == "auto":
+        name = _automatic()
     if name == "tpu":
         return _tpu()
     if name == "mirrored":
@@ -115,6 +120,17 @@ def shared(strategy: tf.distribute.Strategy, make: Callable[[], tf.data.Dataset]
     return strategy.distribute_datasets_from_function(lambda context: among(make(), context))
 
 
+def remarks(strategy: tf.distribute.Strategy, recipe: Recipe, network: keras.Model) -> list[str]:
+    """What is not quite as the recipe asks, a line each."""
+    told = []
+    if recipe.jit is True and not jit(strategy, recipe.jit):
+        told.append("jit is switched off: under replicas TensorFlow cannot compile the step")
+    if recipe.accumulate > 1 and any(isinstance(layer, keras.layers.BatchNormalization) for layer in network.layers):
+        told.append(f"batch normalisation sees parts of {recipe.batch // recipe.accumulate} examples, because "
+                    f"accumulate={recipe.accumulate}, and not the batch of {recipe.batch}")
+    return told
+
+
 def worker() -> tuple[int, list[str]] | None:
     """(this worker's number, the addresses of all) from TF_CONFIG, checked; None where it is not set.
 
@@ -126,11 +142,15 @@ def worker() -> tuple[int, list[str]] | None:
         return None
     try:
         config = json.loads(text)
-        workers, task = config["cluster"]["worker"], config["task"]
+        cluster, task = config["cluster"], config["task"]
+        workers = cluster["worker"]
         index, kind = task["index"], task["type"]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         form = '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}'
         raise UserError(f"TF_CONFIG cannot be read ({type(error).__name__}: {error}). It looks like {form}") from None
+    if set(cluster) != {"worker"}:
+        raise UserError(f"The cluster of TF_CONFIG has the tasks {', '.join(sorted(cluster))}. It may have workers "
+                        "only: make a chief the first of them.")
     if kind != "worker" or type(index) is not int or not 0 <= index < len(workers):
         raise UserError(f"TF_CONFIG names the task {kind} {index}, and its cluster has the workers 0 to "
                         f"{len(workers) - 1}.")

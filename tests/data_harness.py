@@ -1,0 +1,27 @@
+"""What the tests of every source of data share."""
+
+import numpy as np
+import pytest
+
+from kerasdl.errors import UserError
+
+PARTS = {"train": "train", "val": "val", "test": "test"}
+RNG = np.random.default_rng(0)
+
+
+def refused(call, *words):
+    with pytest.raises(UserError) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def rows(split):
+    """Each example as bytes, with its label: what two parts must not share."""
+    return [(row.tobytes(), int(label)) for row, label in zip(split.x, split.y, strict=True)]
+
+
+def gather(parts):
+    """All examples of all parts, sorted, with their classes' names."""
+    return sorted((row, part.classes[label]) for part in parts.values() for row, label in rows(part))

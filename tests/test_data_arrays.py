@@ -1,0 +1,70 @@
+"""Arrays of a program as data, and every split as a data set for plain Keras."""
+
+import numpy as np
+import pytest
+from data_harness import RNG, gather, refused
+
+from kerasdl.data import from_arrays, load
+
+IMAGES, LABELS = RNG.integers(0, 256, (60, 5, 4)).astype("uint8"), np.resize([0, 1, 2], 60)
+
+
+def test_arrays():
+    parts = from_arrays(IMAGES, LABELS)
+    assert {name: len(part) for name, part in parts.items()} == {"train": 42, "val": 6, "test": 12}
+    assert parts["train"].shape == (5, 4, 1) and parts["train"].classes == ("0", "1", "2")
+    assert gather(parts) == sorted((row.tobytes(), str(label)) for row, label in zip(IMAGES, LABELS, strict=True))
+    named_classes = from_arrays(IMAGES, LABELS, classes=["a", "b", "c"])["test"]
+    assert named_classes.classes == ("a", "b", "c")
+    np.testing.assert_array_equal(named_classes.y, parts["test"].y)
+    words = from_arrays(IMAGES.astype("float64"), np.array(["x", "y", "z"])[LABELS])["val"]
+    assert words.classes == ("x", "y", "z") and words.x.dtype == np.uint8
+    np.testing.assert_array_equal(words.x, parts["val"].x)
+
+
+def test_arrays_with_a_test_set():
+    parts = from_arrays(IMAGES[:40], LABELS[:40], test=(IMAGES[40:], LABELS[40:]))
+    assert {name: len(part) for name, part in parts.items()} == {"train": 36, "val": 4, "test": 20}
+    np.testing.assert_array_equal(parts["test"].x[..., 0], IMAGES[40:])
+    np.testing.assert_array_equal(parts["test"].y, LABELS[40:])
+
+
+def test_arrays_of_rows_and_numbers():
+    x, y = RNG.normal(size=(50, 3)), RNG.normal(size=(50, 2))
+    train = from_arrays(x, y, target="number")["train"]
+    assert train.shape == 3 and train.outputs == 2 and train.classes == () and train.y.dtype == np.float32
+    assert from_arrays(x, y[:, 0], target="number")["train"].y.shape == (35, 1)
+    assert from_arrays(x, LABELS[:50])["train"].shape == 3
+
+
+@pytest.mark.parametrize("x, y, args, words", [
+    (IMAGES / 255, LABELS, {}, ["0..1", "multiply them by 255"]),
+    (IMAGES.astype(int) - 300, LABELS, {}, ["0..255"]),
+    (IMAGES, LABELS[:59], {}, ["60", "59", "length"]),
+    (IMAGES[:0], LABELS[:0], {}, ["empty"]),
+    (IMAGES[:9], LABELS[:9], {}, ["9 examples", "10"]),
+    (np.where(IMAGES > 250, np.nan, IMAGES), LABELS, {}, ["NaN", "of 60 examples"]),
+    (np.full((60, 2), np.inf), LABELS, {}, ["infinite", "60"]),
+    (IMAGES.astype(str), LABELS, {}, ["numbers"]),
+    (IMAGES[:, 0, 0], LABELS, {}, ["(N, H, W, C)", "(60,)"]),
+    (IMAGES, np.zeros(60, int), {}, ["one class only", "'0'"]),
+    (IMAGES, np.eye(3)[LABELS], {}, ["(N,)", "(60, 3)"]),
+    (IMAGES, LABELS, {"classes": ["a", "b"]}, ["0..1", "2 classes", "0..2"]),
+    (IMAGES, LABELS.astype(str), {"classes": ["a", "b", "c"]}, ["0..2", "'0'"]),
+    (IMAGES, np.zeros(60, int), {"classes": ["a"]}, ["1 name", "two"]),
+    (IMAGES, np.where(LABELS, LABELS, np.nan), {}, ["y", "NaN", "20 of 60"]),
+    (IMAGES, np.where(LABELS, LABELS, np.nan), {"target": "number"}, ["y", "NaN"]),
+    (IMAGES, LABELS.astype(str), {"target": "number"}, ["y", "numbers"]),
+    (IMAGES, LABELS, {"test": (IMAGES[:20, :2], LABELS[:20])}, ["test", "(20, 2, 4)"]),
+    (IMAGES, LABELS, {"test": (IMAGES[:20], LABELS[:19])}, ["20", "19", "length"]),
+])
+def test_arrays_that_are_refused(x, y, args, words):
+    refused(lambda: from_arrays(x, y, **args), *words)
+
+
+def test_a_split_is_a_dataset_for_plain_keras():
+    test = load("digits", "test")
+    images, labels = zip(*test.dataset(batch=100).as_numpy_iterator(), strict=True)
+    assert [len(batch) for batch in images] == [100, 100, 100, 60]
+    np.testing.assert_array_equal(np.concatenate(images), test.x)
+    np.testing.assert_array_equal(np.concatenate(labels), test.y)

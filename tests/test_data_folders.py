@@ -1,0 +1,153 @@
+"""Folders of images: a folder a class, every kind of file, mistakes named."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from data_harness import PARTS, RNG, gather, refused
+
+from kerasdl.data import folders, load, load_splits
+
+
+def picture(path, shape=(8, 8, 3), encode=tf.io.encode_png):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = RNG.integers(0, 256, shape).astype("uint8")
+    path.write_bytes(encode(image).numpy())
+    return image
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """Two classes of twenty pictures; gives {class: the pictures in the order of their names}."""
+    return {name: np.stack([picture(tmp_path / "pets" / name / f"{i:02}.png") for i in range(20)])
+            for name in ("cat", "dog")}
+
+
+def test_a_folder_a_class(pets, tmp_path):
+    picture(tmp_path / "pets/.hidden/x.png")
+    (tmp_path / "pets/cat/notes.txt").write_text("not a picture, and not named as one")
+    parts = load_splits(f"folder:{tmp_path}/pets", PARTS)
+    assert {name: len(part) for name, part in parts.items()} == {"train": 28, "val": 4, "test": 8}
+    val = parts["val"]
+    assert val.classes == ("cat", "dog") and val.shape == (8, 8, 3) and val.x.dtype == np.uint8
+    assert gather(parts) == sorted((row.tobytes(), name) for name, images in pets.items() for row in images)
+    assert {name: part.y.sum() for name, part in parts.items()} == {"train": 14, "val": 2, "test": 4}
+
+
+def test_folders_of_parts(tmp_path):
+    for part, count in (("train", 12), ("test", 3)):
+        for name in ("cat", "dog"):
+            for index in range(count):
+                picture(tmp_path / part / name / "inner" / f"{index}.png")
+    parts = load_splits(f"folder:{tmp_path}", PARTS)
+    assert {name: len(part) for name, part in parts.items()} == {"train": 21, "val": 3, "test": 6}
+    for name in ("cat", "dog"):
+        for index in range(2):
+            picture(tmp_path / "validation" / name / f"{index}.png")
+    three = load_splits(f"folder:{tmp_path}", PARTS)
+    assert {name: len(part) for name, part in three.items()} == {"train": 24, "val": 4, "test": 6}
+    np.testing.assert_array_equal(three["test"].x, parts["test"].x)
+    for file in (tmp_path / "test").rglob("*.png"):
+        file.unlink()
+    refused(lambda: load(f"folder:{tmp_path}"), "test/cat", "no images")
+    (tmp_path / "test").rename(tmp_path / ".test")
+    two = load_splits(f"folder:{tmp_path}", PARTS)
+    assert {name: len(part) for name, part in two.items()} == {"train": 19, "val": 4, "test": 5}
+    np.testing.assert_array_equal(two["val"].x, three["val"].x)
+
+
+def test_classes_that_differ_between_parts(tmp_path):
+    for path in ("train/cat", "train/dog", "test/cat"):
+        picture(tmp_path / path / "1.png")
+    refused(lambda: load(f"folder:{tmp_path}"), "'dog'", f"{tmp_path}/train", "not in test")
+    picture(tmp_path / "test/dog/1.png")
+    picture(tmp_path / "test/cow/1.png")
+    refused(lambda: load(f"folder:{tmp_path}"), "'cow'", f"{tmp_path}/test", "not in train")
+    (tmp_path / "train").rename(tmp_path / "tarin")
+    refused(lambda: load(f"folder:{tmp_path}"), "'test'", "no folder 'train'")
+
+
+def test_folder_mistakes(pets, tmp_path):
+    source = f"folder:{tmp_path}/pets"
+    refused(lambda: load(f"folder:{tmp_path}/none"), f"{tmp_path}/none", "folder:PATH")
+    refused(lambda: load(f"folder:{tmp_path}"), "1 class folder", "two")
+    picture(tmp_path / "pets/dog/99.png", (9, 7, 3))
+    refused(lambda: load(source), "dog/99.png", "9x7", "8x8", "image_size=(H, W)")
+    (tmp_path / "pets/dog/99.png").write_bytes((tmp_path / "pets/dog/01.png").read_bytes()[:40])
+    refused(lambda: load(source), "dog/99.png", "decode")
+    (tmp_path / "pets/dog/99.png").write_bytes(b"")
+    refused(lambda: load(source), "dog/99.png", "decode")
+    (tmp_path / "pets/dog/99.png").unlink()
+    (tmp_path / "pets/cow").mkdir()
+    refused(lambda: load(source), "pets/cow", "no images", ".png")
+
+
+def encode_bmp(image):
+    """A BMP of 24 bits a pixel, or 8: TensorFlow can read one but not write it."""
+    import io
+
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(file, "bmp")
+    return tf.constant(file.getvalue())
+
+
+def encode_gif(image):
+    import io
+
+    from PIL import Image
+
+    file = io.BytesIO()
+    frames = [Image.fromarray(image).quantize(256), Image.fromarray(255 - image).quantize(256)]
+    frames[0].save(file, "gif", save_all=True, append_images=frames[1:])
+    return tf.constant(file.getvalue())
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """Every format, grey and colour, two sizes; the first file, by name, decides on grey or colour."""
+    for name in ("cat", "dog"):
+        for index in range(3):
+            picture(tmp_path / "mixed" / name / f"{index}colour.png")
+            picture(tmp_path / "mixed" / name / f"{index}grey.png", (8, 8, 1))
+            picture(tmp_path / "mixed" / name / f"{index}alpha.png", (8, 8, 4))
+            picture(tmp_path / "mixed" / name / f"{index}greyalpha.png", (8, 8, 2))
+            picture(tmp_path / "mixed" / name / f"{index}.JPG", (10, 6, 3), tf.io.encode_jpeg)
+            picture(tmp_path / "mixed" / name / f"{index}grey.jpeg", (8, 8, 1), tf.io.encode_jpeg)
+            picture(tmp_path / "mixed" / name / f"{index}.bmp", (8, 8, 3), encode_bmp)
+            picture(tmp_path / "mixed" / name / f"{index}.gif", (8, 8, 3), encode_gif)
+    return tmp_path / "mixed"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_decoding_while_training_gives_what_memory_holds(mixed, monkeypatch, channels):
+    picture(mixed / "cat" / "+first.png", (8, 8, channels))
+    held = load_splits(f"folder:{mixed}", PARTS, image_size=(6, 7))
+    monkeypatch.setattr(folders, "MEMORY", 0)
+    read = load_splits(f"folder:{mixed}", PARTS, image_size=(6, 7))
+    assert sum(map(len, held.values())) == 49
+    for name in PARTS:
+        assert held[name].shape == read[name].shape == (6, 7, channels)
+        np.testing.assert_array_equal(read[name].y, held[name].y)
+        files = tf.data.Dataset.from_tensor_slices(read[name].x).map(read[name].decode)  # in a graph, as training does
+        np.testing.assert_array_equal(np.stack(list(files.as_numpy_iterator())), held[name].x)
+
+
+def test_what_a_file_becomes(tmp_path):
+    grey, colour = picture(tmp_path / "grey.png", (8, 8, 1)), picture(tmp_path / "colour.png")
+    alpha, bmp = picture(tmp_path / "alpha.png", (8, 8, 4)), picture(tmp_path / "x.bmp", (8, 8, 3), encode_bmp)
+    names = [tmp_path / name for name in ("grey.png", "colour.png", "alpha.png", "x.bmp")]
+    as_colour = folders.read_images(names, (8, 8, 3))
+    np.testing.assert_array_equal(as_colour, [np.repeat(grey, 3, 2), colour, alpha[..., :3], bmp])
+    as_grey = folders.read_images(names, (8, 8, 1))
+    np.testing.assert_array_equal(as_grey[0], grey)
+    np.testing.assert_allclose(as_grey[1, ..., 0], colour @ [0.299, 0.587, 0.114], atol=1)
+    assert folders.read_images(names, (4, 5, 3), resize=True).shape == (4, 4, 5, 3)
+    refused(lambda: folders.read_images(names, (4, 5, 3)), "grey.png", "8x8", "4x5", "--resize")
+    refused(lambda: folders.read_images([tmp_path / "none.png"], (8, 8, 3)), "none.png")
+
+
+def test_first_frame_of_a_gif(tmp_path):
+    image = np.repeat(np.arange(64, dtype="uint8").reshape(8, 8, 1) * 4, 3, axis=2)
+    (tmp_path / "x.gif").write_bytes(encode_gif(image).numpy())
+    np.testing.assert_allclose(folders.read_images([tmp_path / "x.gif"], (8, 8, 3))[0], image, atol=4)

@@ -1,0 +1,130 @@
+"""Rows of a CSV: numbers and categories, what is missing, mistakes named."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from data_harness import PARTS, refused
+
+from kerasdl.data import load, load_splits, tables
+
+
+@pytest.fixture
+def csv(tmp_path):
+    """Writes a frame, or text, to a CSV and gives its name as data."""
+
+    def write(frame, name="rows.csv"):
+        path = tmp_path / name
+        path.write_text(frame) if isinstance(frame, str) else frame.to_csv(path, index=False)
+        return f"csv:{path}"
+
+    return write
+
+
+@pytest.fixture
+def frame():
+    n = 200
+    return pd.DataFrame({"size": np.arange(n) / 2, "colour": np.resize(["red", "green", "blue"], n),
+                         "ripe": np.resize([True, False], n), "id": [f"apple {i}" for i in range(n)],
+                         "price": np.arange(n) * 1.5, "kind": np.resize(["good", "bad"], n)})
+
+
+def test_rows_become_numbers_and_one_hot_categories(csv, frame):
+    parts = load_splits(csv(frame), PARTS, label="kind", drop=["id", "price"])
+    assert {name: len(part) for name, part in parts.items()} == {"train": 140, "val": 20, "test": 40}
+    train = parts["train"]
+    assert train.classes == ("bad", "good") and train.shape == 5 and train.x.dtype == np.float32
+    assert train.columns == {"size": None, "colour": ["blue", "green", "red"], "ripe": None}
+    every = np.concatenate([part.x for part in parts.values()])
+    every, labels = every[order := np.argsort(every[:, 0])], np.concatenate([part.y for part in parts.values()])
+    np.testing.assert_array_equal(every[:, 0], frame["size"])
+    for column, name in enumerate(["blue", "green", "red"], 1):
+        np.testing.assert_array_equal(every[:, column], frame.colour == name)
+    np.testing.assert_array_equal(every[:, 4], frame.ripe)
+    np.testing.assert_array_equal(np.array(train.classes)[labels[order]], frame.kind)
+    for part in parts.values():
+        assert abs(part.y.mean() - 0.5) < 0.03
+    again = load(csv(frame), "val", label="kind", drop=["id", "price"])
+    np.testing.assert_array_equal(again.x, parts["val"].x)
+
+
+def test_a_number_to_predict(csv, frame):
+    train = load(csv(frame), label="price", drop="id", target="number")
+    assert train.y.shape == (140, 1) and train.classes == () and train.outputs == 1
+    np.testing.assert_allclose(train.y[:, 0], train.x[:, 0] * 3)
+
+
+def test_a_file_of_its_own_for_test(csv, frame, tmp_path):
+    source, test = csv(frame.iloc[:150], "train.csv"), csv(frame.iloc[150:, ::-1], "test.csv").removeprefix("csv:")
+    parts = load_splits(source, PARTS, label="kind", drop="id", test=test)
+    assert {name: len(part) for name, part in parts.items()} == {"train": 135, "val": 15, "test": 50}
+    np.testing.assert_array_equal(parts["test"].x[:, 0], frame["size"][150:])
+    assert parts["test"].columns == parts["train"].columns
+    csv(frame.iloc[150:].drop(columns="colour"), "test.csv")
+    refused(lambda: load(source, label="kind", drop="id", test=test), "test.csv", "'colour'", "train.csv")
+    csv(frame.iloc[150:].assign(kind="rotten"), "test.csv")
+    refused(lambda: load(source, label="kind", drop="id", test=test), "test.csv", "'rotten'", "train.csv")
+    csv(frame.iloc[150:].assign(size=["heavy", *range(49)]), "test.csv")
+    refused(lambda: load(source, label="kind", drop="id", test=test), "'size'", "row 2 of", "test.csv", "'heavy'")
+
+
+def test_missing_values(csv, frame):
+    frame = frame.drop(columns=["id", "price"])
+    frame.loc[[3, 8, 11], "size"], frame.loc[[5], "colour"] = np.nan, None
+    refused(lambda: load(csv(frame), label="kind"), "'size'", "3 missing values", "200 rows", "fill=median")
+    refused(lambda: load(csv(frame), label="kind", drop="size"), "'colour'", "1 missing value in")
+    refused(lambda: load(csv(frame), label="kind", fill="mean"), "'median'", "'mean'")
+    parts = load_splits(csv(frame), PARTS, label="kind", fill="median")
+    assert parts["train"].columns["colour"] == ["blue", "green", "red", "(missing)"]
+    every = np.concatenate([part.x for part in parts.values()])
+    assert every[:, 4].sum() == 1 and np.isfinite(every).all()
+
+
+def test_what_is_missing_is_filled_with_the_median_of_train_alone(csv, frame):
+    frame = frame.drop(columns=["id", "price", "colour"])
+    test = csv(frame.iloc[150:].assign(size=np.nan), "test.csv").removeprefix("csv:")
+    parts = load_splits(csv(frame.iloc[:150], "train.csv"), PARTS, label="kind", fill="median", test=test)
+    assert set(parts["test"].x[:, 0]) == {np.median(parts["train"].x[:, 0])}
+    assert np.median(parts["train"].x[:, 0]) != np.median(frame["size"][:150])
+
+
+@pytest.mark.parametrize("text, args, words", [
+    ("a,kind\n1,x\n2,y\n", {}, ["label=COLUMN", "a, kind"]),
+    ("a,kind\n1,x\n2,y\n", {"label": "knid"}, ["'knid'", "'kind'"]),
+    ("a,kind\n1,x\n2,y\n", {"label": "kind", "drop": "b"}, ["'b'", "to drop"]),
+    ("a,kind\n1,x\n2,y\n", {"label": "kind", "drop": ["kind"]}, ["'kind'", "dropped"]),
+    ("a,kind\n1,x\n2,y\n", {"label": "kind"}, ["2 examples", "10"]),
+    ("a,kind\n1,x\n2,x\n", {"label": "kind"}, ["one class only", "'x'"]),
+    ("a,kind\n1,x\n2,\n", {"label": "kind"}, ["label column 'kind'", "1 of 2 rows"]),
+    ("kind\nx\ny\n", {"label": "kind"}, ["no column but the label"]),
+    ("a,kind\n", {"label": "kind"}, ["no rows"]),
+    ("", {"label": "kind"}, ["not a CSV"]),
+    ("a,kind\n1,x\n2,y,3\n", {"label": "kind"}, ["not a CSV"]),
+    ("a,kind\n" + "1,x\n2,y\n" * 9 + "1 kg,x\n", {"label": "kind"}, ["'a'", "row 20", "'1 kg'", "1 such value"]),
+    ("a,kind\n" + "1,x\n2,y\n" * 9 + "inf,x\n", {"label": "kind"}, ["'a'", "infinite"]),
+    ("a,kind\n" + "".join(f"n {i},{i % 2}\n" for i in range(20)), {"label": "kind"}, ["20 different", "drop='a'"]),
+    ("a,kind\n" + "".join(f"{i},{i / 2}\n" for i in range(20)), {"label": "kind"}, ["'kind'", "objective=regress"]),
+    ("a,kind\n" + "".join(f"{i},{i}\n" for i in range(200)), {"label": "kind"}, ["200 different", "objective=regress"]),
+    ("a,kind\n" + "1,2\n3,many\n" * 9, {"label": "kind", "target": "number"}, ["'kind'", "row 3", "'many'"]),
+])
+def test_csv_mistakes(csv, text, args, words):
+    refused(lambda: load(csv(text), **args), *words)
+
+
+def test_csv_that_is_not_there_or_not_text(tmp_path, csv, frame):
+    refused(lambda: load("csv:none.csv", label="kind"), "none.csv", "csv:PATH")
+    (tmp_path / "picture.csv").write_bytes(bytes(range(256)))
+    refused(lambda: load(f"csv:{tmp_path}/picture.csv", label="kind"), "not a CSV")
+    refused(lambda: load(csv(frame), "valid", label="kind", drop="id"), "train, val, test", "'valid'")
+
+
+def test_rows_to_predict(csv, frame):
+    columns = {"size": None, "colour": ["blue", "green", "red"]}
+
+    def read(new):
+        return tables.read_rows(csv(new).removeprefix("csv:"), columns)
+
+    np.testing.assert_array_equal(read(frame.iloc[:2, ::-1]), [[0, 0, 0, 1], [0.5, 0, 1, 0]])
+    refused(lambda: read(frame.drop(columns="size")), "'size' is missing", "size, colour")
+    refused(lambda: read(frame.assign(colour="blu")), "'colour'", "'blu'", "'blue'")
+    refused(lambda: read(frame.assign(size="big")), "'size'", "row 2", "'big'")
+    refused(lambda: read(frame.assign(size=np.nan)), "'size'", "200 missing")
