@@ -40,6 +40,18 @@ def airbench(x):
     return layers.GlobalMaxPooling2D()(x)
 
 
+def mlp_mnist(x):
+    x = layers.Dense(512, activation="relu", kernel_initializer="he_normal")(layers.Flatten()(x))
+    return layers.Dense(512, activation="relu", kernel_initializer="he_normal")(x)
+
+
+def cnn_mnist(x):
+    for width, pool in ((32, True), (48, False), (48, True), (96, False), (96, False)):
+        x = conv(x, width)
+        x = layers.ReLU()(norm(layers.MaxPooling2D(2)(x) if pool else x))
+    return layers.GlobalAveragePooling2D()(x)
+
+
 class PadShortcut(layers.Layer):
     """Every other pixel, and empty channels behind."""
 
@@ -83,7 +95,8 @@ def vit(x, width=192, depth=12, heads=3, patch=4):
     return layers.LayerNormalization(epsilon=1e-6)(x)[:, 0]
 
 
-NETWORKS = {"linear": linear, "mlp": mlp, "cnn": cnn, "airbench": airbench, "resnet18": resnet18, "vit": vit}
+NETWORKS = {"linear": linear, "mlp": mlp, "cnn": cnn, "airbench": airbench, "resnet18": resnet18, "vit": vit,
+            "mlp_mnist": mlp_mnist, "cnn_mnist": cnn_mnist}
 
 
 def build(row: Row, name: str) -> keras.Model:

@@ -8,13 +8,13 @@ import time
 
 import psutil
 
-from benchmarks.rows import BATCH, ROWS, Row
+from benchmarks.rows import BATCH, RACES, ROWS, Row
 
 
 def arguments() -> tuple[Row, str, str, int]:
     """The row, its name, the precision and the number of steps, from the command line."""
     name, precision, steps = sys.argv[1:4]
-    return ROWS[name], name, precision, int(steps)
+    return (ROWS | RACES)[name], name, precision, int(steps)
 
 
 def since_start() -> float:

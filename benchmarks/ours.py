@@ -1,7 +1,11 @@
 """kerasdl.train on a row: python -m benchmarks.ours ROW PRECISION STEPS."""
 
+import csv
 import os
 import tempfile
+import threading
+import time
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -24,6 +28,27 @@ def splits(row: Row, images: int) -> dict[str, kerasdl.data.Split]:
     parts = {"train": train, "val": tuple(part[:BATCH] for part in test), "test": test}
     return {part: kerasdl.data.Split(part, x, y.astype("int32"), row.shape, len(x), names)
             for part, (x, y) in parts.items()}
+
+
+def follow(folder: str, each_epoch) -> None:
+    """Call `each_epoch(row of metrics.csv, seconds on the clock)` as the run in that folder writes them."""
+    file, seen = Path(folder) / "metrics.csv", 0
+
+    def watch():
+        nonlocal seen
+        size = 0
+        while True:
+            time.sleep(0.001)
+            if not file.exists() or file.stat().st_size == size:
+                continue
+            now, size = time.perf_counter(), file.stat().st_size
+            with open(file) as lines:
+                rows = list(csv.DictReader(lines))
+            for row in rows[seen:]:
+                each_epoch(row, now)
+            seen = len(rows)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def main() -> None:

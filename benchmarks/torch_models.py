@@ -16,7 +16,7 @@ class Cnn(nn.Module):
     def forward(self, x):
         x = F.max_pool2d(F.relu(self.conv1(x)), 2)
         x = F.max_pool2d(F.relu(self.conv2(x)), 2)
-        return self.head(x.flatten(1))
+        return self.head(x.permute(0, 2, 3, 1).flatten(1))  # channels last, as the memory already is
 
 
 def conv(inside, outside, stride=1):
@@ -40,6 +40,15 @@ class Airbench(nn.Sequential):
     def __init__(self):
         super().__init__(conv(3, 24), nn.BatchNorm2d(24), nn.ReLU(), Stage(24, 64), Stage(64, 256), Stage(256, 256),
                          nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(256, CLASSES))
+
+
+class CnnMnist(nn.Sequential):
+    def __init__(self):
+        parts, inside = [], 1
+        for width, pool in ((32, True), (48, False), (48, True), (96, False), (96, False)):
+            parts += [conv(inside, width), nn.MaxPool2d(2) if pool else nn.Identity(), nn.BatchNorm2d(width), nn.ReLU()]
+            inside = width
+        super().__init__(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, CLASSES))
 
 
 class Block(nn.Module):
@@ -109,7 +118,9 @@ class ViT(nn.Module):
 NETWORKS = {
     "linear": lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, CLASSES)),
     "mlp": lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, CLASSES)),
-    "cnn": Cnn, "airbench": Airbench, "resnet18": ResNet18, "vit": ViT,
+    "mlp_mnist": lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(),
+                                       nn.Linear(512, CLASSES)),
+    "cnn_mnist": CnnMnist, "cnn": Cnn, "airbench": Airbench, "resnet18": ResNet18, "vit": ViT,
 }
 
 
