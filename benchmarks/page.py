@@ -147,9 +147,11 @@ def draw(folder: Path, path: Path) -> None:
             axes.scatter([row["ratio"] for row in mine], [groups.index((row["row"], row["precision"])) for row in mine],
                          label=label, marker="osD^v"[i], s=34)
         axes.axvline(1, color="black", linewidth=1)
-        axes.axvspan(axes.get_xlim()[0] if axes.get_xlim()[0] < 1 else 0.5, 1, color="tab:red", alpha=0.07, linewidth=0)
         axes.set_xscale("log")
-        ticks = [tick for tick in (0.2, 0.5, 1, 2, 5, 10, 20, 50) if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]]
+        ends = min(0.5, axes.get_xlim()[0]), axes.get_xlim()[1]
+        axes.set_xlim(ends)
+        axes.axvspan(ends[0], 1, color="tab:red", alpha=0.07, linewidth=0)
+        ticks = [tick for tick in (0.2, 0.5, 1, 2, 5, 10, 20, 50) if ends[0] <= tick <= ends[1]]
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
         axes.set_yticks(range(len(groups)), [f"{ROWS[row]}, {PRECISIONS[precision]}" for row, precision in groups])
