@@ -3,7 +3,8 @@
     python docs/make_results.py             write them
     python docs/make_results.py --check     write nothing; exit code 1 if a file on disk differs
 
-A file docs/results/<recipe>-<seed>.json is the result.json of that run, unchanged.
+A file docs/results/<recipe>-<seed>.json is the result.json of that run, unchanged. The files bench*.json there are from
+benchmarks/, and benchmarks/page.py reads them.
 """
 
 import json
@@ -16,6 +17,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
+from benchmarks import page
 from kerasdl.recipe import Recipe, shipped
 from kerasdl.zoo import MODELS
 
@@ -53,6 +55,8 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         root / "docs" / "results.md": results_page(recipes, found),
         root / "README.md": filled(root / "README.md", "results", short_table(recipes, found)),
         root / "docs" / "recipes.md": filled(root / "docs" / "recipes.md", "fields", field_table()),
+        root / "docs" / "benchmarks.md": filled(root / "docs" / "benchmarks.md", "bench",
+                                                page.body(root / "docs" / "results")),
     }
 
 
@@ -65,6 +69,8 @@ def read(folder: Path, recipes: Iterable[Recipe]) -> dict[str, list[dict]]:
     known = {recipe.name: recipe for recipe in recipes}
     found = {}
     for path in sorted(folder.glob("*.json")):
+        if path.name.startswith("bench"):
+            continue
         result = json.loads(path.read_text())
         name, seed = result["recipe"], result["seed"]
         if path.name != f"{name}-{seed}.json":
@@ -251,6 +257,8 @@ def main() -> int:
         if "--check" not in sys.argv[1:]:
             path.write_text(made[path])
         print(("differs: " if "--check" in sys.argv[1:] else "wrote ") + str(path.relative_to(ROOT)))
+    if "--check" not in sys.argv[1:] and (ROOT / "docs" / "results" / "bench.json").exists():
+        page.draw(ROOT / "docs" / "results", ROOT / "docs" / page.PICTURE)
     return int(bool(stale) and "--check" in sys.argv[1:])
 
 

@@ -4,11 +4,13 @@
 others are a ladder of 3x3 convolutions in the manner of VGG (Simonyan & Zisserman 2015, arXiv:1409.1556) with
 batch normalisation (Ioffe & Szegedy 2015, arXiv:1502.03167): one at full resolution, then two a stage, each
 stage at half the resolution of the one before, so that most of the work happens where pictures are small.
-"S" spends 13 million.
+"S" spends 13 million. "airbench" has the widths and depth of Jordan 2024 (arXiv:2404.00498), 147 million on
+32x32: two convolutions in each of three stages, the first of which halves the resolution.
 
 Departs from VGG: pools before normalisation and ReLU, which for a positive gain computes the same from a
 quarter of the numbers; averages the last maps instead of flattening them; batch statistics have momentum 0.9,
-so that they settle in a short training.
+so that they settle in a short training. And from airbench94: ReLU in place of GELU, and a learned stem in place of
+whitened patches.
 """
 
 import keras
@@ -16,8 +18,13 @@ from keras import layers
 
 from kerasdl.zoo.blocks import choose, entrance, head
 
-SIZES = {"mu": (8, 16), "textbook": (32, 64), "S": (32, 48, 96)}  # filters: the stem's, then each stage's
-PARAMETERS = {"mu": 3_778, "textbook": 34_826, "S": 160_874}  # trainable, 28x28x1 -> 10
+SIZES = {  # filters: the stem's, then each stage's
+    "mu": (8, 16),
+    "textbook": (32, 64),
+    "S": (32, 48, 96),
+    "airbench": (24, 64, 256, 256),
+}
+PARAMETERS = {"mu": 3_778, "textbook": 34_826, "S": 160_874, "airbench": 1_972_754}  # trainable, 28x28x1 -> 10
 
 
 def textbook(x, widths):
@@ -50,6 +57,15 @@ def stages(x, widths):
     return layers.GlobalAveragePooling2D(name="features")(x)
 
 
+def airbench(x, widths):
+    """The stem at full resolution, then two convolutions a stage, the first with a pool, and at last the largest."""
+    x = conv(x, widths[0], "stem")
+    for i, width in enumerate(widths[1:], 1):
+        x = conv(x, width, f"stage{i}", 1, pool=True)
+        x = conv(x, width, f"stage{i}", 2)
+    return layers.GlobalMaxPooling2D(name="features")(x)
+
+
 def build(image_shape, classes: int, *, size: str = "S", drop: float = 0.0, name: str = "cnn") -> keras.Model:
     """Images (B, H, W, C), 0..255, -> float32 logits (B, classes).
 
@@ -65,5 +81,5 @@ def build(image_shape, classes: int, *, size: str = "S", drop: float = 0.0, name
     """
     widths = choose(SIZES, size)
     inputs, x = entrance(image_shape)
-    x = textbook(x, widths) if size == "textbook" else stages(x, widths)
+    x = {"textbook": textbook, "airbench": airbench}.get(size, stages)(x, widths)
     return keras.Model(inputs, head(x, classes, drop), name=name)

@@ -2,7 +2,8 @@
 
 Two forms. CIFAR (section 4.2; sizes 8, 20, 56): a 3x3 stem, three stages, and shortcuts without parameters,
 which skip pixels and add empty channels (option A). ImageNet (section 4.1; sizes 18, 50): a 7x7 stem and a
-pool, four stages, and 1x1 convolutions where the shape changes (option B).
+pool, four stages, and 1x1 convolutions where the shape changes (option B). "cifar18" has the stages of 18 in the
+CIFAR form.
 
 Departs from the paper: a bottleneck halves the resolution in its 3x3 and not its first 1x1 (v1.5, the better
 one; `stride_in="1x1"` is the paper's), and batch statistics have momentum 0.9. Strided layers pad both sides
@@ -19,11 +20,20 @@ SIZES = {  # form, block, width of each stage, blocks in each stage
     "8": ("cifar", "basic", (16, 32, 64), (1, 1, 1)),
     "20": ("cifar", "basic", (16, 32, 64), (3, 3, 3)),
     "56": ("cifar", "basic", (16, 32, 64), (9, 9, 9)),
+    "cifar18": ("cifar", "basic", (64, 128, 256, 512), (2, 2, 2, 2)),
     "18": ("imagenet", "basic", (64, 128, 256, 512), (2, 2, 2, 2)),
     "50": ("imagenet", "bottleneck", (64, 128, 256, 512), (3, 4, 6, 3)),
 }
 # Trainable. CIFAR form: 32x32x3 -> 10. ImageNet form: 1000 classes.
-PARAMETERS = {"mu": 5_106, "8": 75_290, "20": 269_722, "56": 853_018, "18": 11_689_512, "50": 25_557_032}
+PARAMETERS = {
+    "mu": 5_106,
+    "8": 75_290,
+    "20": 269_722,
+    "56": 853_018,
+    "cifar18": 11_000_138,
+    "18": 11_689_512,
+    "50": 25_557_032,
+}
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")

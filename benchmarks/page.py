@@ -1,0 +1,164 @@
+"""docs/benchmarks.md and its picture from docs/results/bench*.json, for docs/make_results.py. No number by hand."""
+
+import json
+from pathlib import Path
+
+OPPONENTS = {"keras_script": "Keras script", "keras_hub": "keras-hub", "torch_eager": "PyTorch eager",
+             "torch_compiled": "PyTorch compiled", "keras_jax": "Keras on JAX"}
+ROWS = {"linear": "linear", "mlp": "MLP 784-512-10", "cnn": "textbook CNN", "airbench": "airbench-size CNN",
+        "resnet18": "ResNet-18, 32x32", "vit": "ViT-Ti/4, 32x32"}
+PRECISIONS = {"float32": "float32", "mixed_bfloat16": "bfloat16"}
+PICTURE = "images/bench.svg"
+NOT_RUN = "not run\n"
+
+
+def load(folder: Path, name: str) -> list[dict]:
+    file = folder / f"{name}.json"
+    return json.loads(file.read_text()) if file.exists() else []
+
+
+def body(folder: Path) -> str:
+    """What stands between the markers of docs/benchmarks.md."""
+    rows = load(folder, "bench")
+    parts = ["## Images a second\n", speeds(rows) if rows else NOT_RUN]
+    for title, name, section in (("Time to accuracy", "bench_accuracy", races),
+                                 ("Growth", "bench_scaling", growth),
+                                 ("Replicas", "bench_replicas", replicas),
+                                 ("A folder of JPEGs", "bench_images", images)):
+        found = load(folder, name)
+        parts += [f"## {title}\n", section(found) if found else NOT_RUN]
+    return "\n".join(parts)
+
+
+def speeds(rows: list[dict]) -> str:
+    head = ("row", "precision", "opponent", "ours, images/s", "theirs, images/s", "ratio", "of GEMM peak",
+            "peak memory, MB, ours / theirs", "first step, s, ours / theirs", "whole run, s, ours / theirs")
+    lines = [(ROWS[row["row"]], PRECISIONS[row["precision"]], OPPONENTS[row["opponent"]],
+              spread(row, "ours"), spread(row, "opponent"), times(row),
+              percent(row.get("ours_fraction_of_gemm_peak")), pair(row, "peak_mb", 0),
+              pair(row, "first_step_seconds", 1), pair(row, "total_seconds", 1)) for row in rows]
+    lost = sum(1 for row in rows if row["ratio"] and row["ratio"] < 1)
+    return (f"Medians of {counts(rows)} fresh processes in turn, in brackets the slowest and the fastest. "
+            f"Of {len(rows)} comparisons {lost} are lost.\n\n"
+            f"![Ratio of images a second, ours to each opponent's]({PICTURE})\n\n{table(head, lines)}\n{peaks(rows)}"
+            f"{machines(rows)}")
+
+
+def races(rows: list[dict]) -> str:
+    head = ("network of", "test accuracy", "opponent", "ours, s", "theirs, s", "times faster", "epochs, ours / theirs")
+    lines = [(f"`{row['row']}`", f"{row['goal']:.0%}", OPPONENTS[row["opponent"]], spread(row, "ours", "seconds"),
+              spread(row, "opponent", "seconds"), times(row), pair(row, "epochs", 0)) for row in rows]
+    return f"{table(head, lines)}\n{machines(rows)}"
+
+
+def growth(rows: list[dict]) -> str:
+    head = ("program", "row", "fixed, ms an epoch", "µs an example", "farthest point from the line", "peak memory, MB, "
+            "at the most examples")
+    return table(head, [("ours" if row["program"] == "ours" else OPPONENTS[row["program"]], ROWS[row["row"]],
+                         f"{row['a_ms']:.1f}", f"{row['b_us']:.2f}", percent(row["residual"]),
+                         number(row["points"][-1]["peak_mb"])) for row in rows]) + "\n" + machines(rows)
+
+
+def replicas(rows: list[dict]) -> str:
+    head = ("recipe", "one device, images/s", "two replicas, images/s", "ratio", "seconds of training, two to one")
+    return table(head, [(f"`{row['recipe']}`", number(row["images_per_second_1"]), number(row["images_per_second_2"]),
+                         row.get("error") or f"{row['ratio_images_per_second']:.2f}",
+                         f"{row['ratio_seconds']:.2f}" if row["ratio_seconds"] else "") for row in rows]) + \
+        "\n" + machines(rows)
+
+
+def images(rows: list[dict]) -> str:
+    names = {"kerasdl": "kerasdl, decoded as used", "keras": "`keras.utils.image_dataset_from_directory`",
+             "torch_0": "PyTorch's DataLoader, PIL, no workers", "torch_2": "PyTorch's DataLoader, PIL, 2 workers"}
+    head = ("pipeline", "images/s", "images/s a core", "peak memory, MB")
+    return table(head, [(names[row["program"]], row.get("error") or number(row["images_per_second"]),
+                         number(row["images_per_second_a_core"]), number(row["peak_mb"])) for row in rows]) + \
+        "\n" + machines(rows)
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    if value is None:
+        return "none"
+    return f"{float(f'{value:.3g}'):,.0f}" if not digits else f"{value:,.{digits}f}"
+
+
+def percent(value: float | None) -> str:
+    return "none" if value is None else f"{value:.1%}"
+
+
+def pair(row: dict, key: str, digits: int) -> str:
+    return " / ".join(number(row.get(f"{who}_{key}"), digits) for who in ("ours", "opponent"))
+
+
+def spread(row: dict, who: str, key: str = "images_per_second") -> str:
+    """The median and, in brackets, the least and the largest."""
+    digits = 1 if key == "seconds" else 0
+    ends = "-".join(number(end, digits) for end in row.get(f"{who}_spread") or ())
+    return f"{number(row.get(f'{who}_{key}'), digits)}{f' ({ends})' if ends else ''}"
+
+
+def times(row: dict) -> str:
+    return f"failed: {row['error']}" if row.get("error") else f"{row['ratio']:.2f}"
+
+
+def counts(rows: list[dict]) -> str:
+    found = sorted({row["repeats"] for row in rows})
+    return " to ".join(map(str, {found[0]: 0, found[-1]: 0}))
+
+
+def peaks(rows: list[dict]) -> str:
+    found = {PRECISIONS[row["precision"]]: row["environment"].get("gemm_peak") for row in rows}
+    return "".join(f"Best matrix product in {name}: {number(peak['gflops'])} GFLOP/s, by {peak['library']} at n = "
+                   f"{peak['n']}.\n" for name, peak in found.items() if peak)
+
+
+def machines(rows: list[dict]) -> str:
+    """On what, by name, so that nothing else of a machine gets out; and how busy it was."""
+    names = ("kerasdl", "keras", "tensorflow", "torch", "keras-hub", "jax", "python")
+    lines: dict[str, list[float]] = {}
+    for row in rows:
+        facts = row["environment"]
+        versions = ", ".join(f"{name} {facts[name]}" for name in names if name in facts)
+        lines.setdefault(f"{facts['threads']} threads on {facts['cores']} cores of {facts['cpu']}; {versions}",
+                         []).append(facts["load_average"][0])
+    return "".join(f"\nMeasured on {line}; load average {min(loads):.1f} to {max(loads):.1f}.\n"
+                   for line, loads in lines.items())
+
+
+def table(head, lines) -> str:
+    left = ("row", "precision", "opponent", "network of", "program", "recipe", "pipeline")
+    rows = [head, ["---" if name in left else "---:" for name in head], *lines]
+    return "".join(f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |\n" for row in rows)
+
+
+def draw(folder: Path, path: Path) -> None:
+    """The ratios on a logarithmic axis, one group of dots a row, with a line where both are as fast."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot as plt
+
+    rows = [row for row in load(folder, "bench") if row["ratio"]]
+    groups = list(dict.fromkeys((row["row"], row["precision"]) for row in rows))
+    with plt.rc_context({"svg.hashsalt": "kerasdl", "font.size": 9}):
+        figure, axes = plt.subplots(figsize=(8, 0.8 + 0.42 * len(groups)), layout="constrained")
+        for i, (name, label) in enumerate(OPPONENTS.items()):
+            mine = [row for row in rows if row["opponent"] == name]
+            axes.scatter([row["ratio"] for row in mine], [groups.index((row["row"], row["precision"])) for row in mine],
+                         label=label, marker="osD^v"[i], s=34)
+        axes.axvline(1, color="black", linewidth=1)
+        axes.set_xscale("log")
+        ends = min(0.5, axes.get_xlim()[0]), axes.get_xlim()[1]
+        axes.set_xlim(ends)
+        axes.axvspan(ends[0], 1, color="tab:red", alpha=0.07, linewidth=0)
+        ticks = [tick for tick in (0.2, 0.5, 1, 2, 5, 10, 20, 50) if ends[0] <= tick <= ends[1]]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+        axes.set_yticks(range(len(groups)), [f"{ROWS[row]}, {PRECISIONS[precision]}" for row, precision in groups])
+        axes.invert_yaxis()
+        axes.set_xlabel("our images a second divided by theirs; left of 1 we lose")
+        axes.grid(axis="x", alpha=0.3)
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata={"Date": None})
+        plt.close(figure)

@@ -1,0 +1,113 @@
+"""Seconds from starting the program to a test accuracy: python -m benchmarks.time_to_accuracy.
+
+Start-up, reading the data and compilation count. Everybody looks at the test images after each epoch, which steers
+nothing but when the clock stops. Ours and the Keras script read MNIST through tensorflow-datasets, PyTorch from arrays.
+
+    python -m benchmarks.time_to_accuracy ours cnn_mnist      one run
+"""
+
+import os
+import sys
+from functools import partial
+
+from benchmarks import harness
+from benchmarks.rows import BATCH, GOALS, MNIST, RACES
+
+PROGRAMS = ("ours", "keras_script", "torch_eager", "torch_compiled")
+
+
+def done(name: str, epochs: int, accuracy: float) -> None:
+    """Tell, and end the process: what comes after the goal is nobody's time."""
+    import json
+
+    from benchmarks import meter
+
+    print("\n" + json.dumps({"seconds": meter.since_start(), "epochs": epochs, "accuracy": accuracy,
+                             "peak_mb": meter.peak_mb()}), flush=True)
+    os._exit(0)
+
+
+def ours(name: str, epochs: int) -> None:
+    import shutil
+    import tempfile
+
+    from benchmarks import ours as program
+
+    def look(epoch, _):
+        if float(epoch["val_accuracy"]) >= GOALS[name]:
+            shutil.rmtree(folder, ignore_errors=True)
+            done(name, int(epoch["epoch"]) + 1, float(epoch["val_accuracy"]))
+
+    kerasdl = program.kerasdl
+    splits = kerasdl.data.load_splits("mnist", {"train": f"train[:{MNIST}]", "test": "test"})
+    splits["val"] = splits["test"]
+    with tempfile.TemporaryDirectory() as folder:
+        program.follow(f"{folder}/run", look)
+        kerasdl.train(program.recipe(RACES[name], name, "float32", epochs), workdir=f"{folder}/run", data=splits,
+                      verbose=False)
+
+
+def keras_script(name: str, epochs: int) -> None:
+    from benchmarks import keras_models
+    from benchmarks import keras_script as program
+
+    class Look(program.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if logs["val_accuracy"] >= GOALS[name]:
+                done(name, epoch + 1, logs["val_accuracy"])
+
+    row = RACES[name]
+    train, test = program.datasets(row, row.images)
+    model = keras_models.build(row, name)
+    model.compile(optimizer=keras_models.optimizer(row),
+                  loss=program.keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    model.fit(train, epochs=epochs, validation_data=test, callbacks=[Look()])
+
+
+def torch_eager(name: str, epochs: int, compiled: bool = False) -> None:
+    from benchmarks import torch_eager as program
+
+    row = RACES[name]
+    (x, y), test = program.tensors(row, "train", row.images), program.tensors(row, "test", row.test_images)
+    training = program.Training(row, name, "float32", compiled)
+    for epoch in range(epochs):
+        training.epoch(x, y)
+        if (accuracy := training.accuracy(*test)) >= GOALS[name]:
+            done(name, epoch + 1, accuracy)
+
+
+def entry(name: str, opponent: str, mine: list[dict], theirs: list[dict]) -> dict:
+    made = {"row": name, "goal": GOALS[name], "batch": BATCH, "opponent": opponent}
+    for who, said in (("ours", mine), ("opponent", theirs)):
+        for key in ("seconds", "epochs", "peak_mb"):
+            made[f"{who}_{key}"] = harness.rounded(harness.median(said, key))
+        made[f"{who}_spread"] = harness.spread(said, "seconds")
+    made["ratio"] = harness.ratio(made["opponent_seconds"], made["ours_seconds"])  # how many times faster we are
+    failed = next((said["error"] for said in mine + theirs if "error" in said), None)
+    return {**made, "repeats": len(theirs), **({"error": failed} if failed else {})}
+
+
+def main() -> None:
+    options = harness.parser(__doc__.partition("\n")[0], "bench_accuracy.json", repeats=3).parse_args()
+    harness.pin()
+    entries = []
+    for name in RACES:
+        print(name, flush=True)
+        around = harness.surroundings()
+        said = harness.interleaved(
+            {who: partial(harness.call, "benchmarks.time_to_accuracy", who, name) for who in PROGRAMS},
+            1 if options.quick else options.repeats)
+        entries += [{**entry(name, who, said["ours"], said[who]), "environment": around} for who in PROGRAMS[1:]]
+    harness.save(options.out, entries)
+
+
+def child(who: str, name: str) -> None:
+    programs = {"ours": ours, "keras_script": keras_script, "torch_eager": torch_eager,
+                "torch_compiled": partial(torch_eager, compiled=True)}
+    row = RACES[name]
+    programs[who](name, row.epochs(row.steps)[1])
+    sys.exit(f"{who} did not reach {GOALS[name]} in {row.epochs(row.steps)[1]} epochs")
+
+
+if __name__ == "__main__":
+    child(*sys.argv[1:]) if sys.argv[1:2] and sys.argv[1] in PROGRAMS else main()

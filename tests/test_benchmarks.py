@@ -1,0 +1,149 @@
+"""The benchmarks compare like with like. Nothing here is timed."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from benchmarks import flops, harness, keras_models, page, run
+from benchmarks.rows import CLASSES, RACES, ROWS
+from kerasdl import zoo
+
+ROOT = Path(__file__).parents[1]
+
+
+def outline(build, *args, **kwargs):
+    """A model without values in its weights: enough to count."""
+    with keras.StatelessScope(initialize_variables=False):
+        model = build(*args, **kwargs)
+    keras.utils.clear_session()
+    return model
+
+
+def parameters(model):
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+@pytest.mark.parametrize("name", ROWS | RACES)
+def test_ours_and_plain_keras_are_the_same_network(name):
+    row = (ROWS | RACES)[name]
+    for model in (outline(zoo.build, row.model, row.shape, CLASSES, **row.args),
+                  outline(keras_models.build, row, name)):
+        assert parameters(model) == row.parameters
+        assert flops.macs(model) == row.macs
+
+
+def test_multiply_adds_of_the_textbook_cnn_by_hand():
+    by_hand = 26 * 26 * 32 * (3 * 3 * 1) + 11 * 11 * 64 * (3 * 3 * 32) + (5 * 5 * 64) * 10
+    assert ROWS["cnn"].macs == by_hand == 2_440_960
+
+
+def test_multiply_adds_of_attention_by_hand():
+    x = keras.Input((65, 192))
+    model = keras.Model(x, keras.layers.MultiHeadAttention(3, 64)(x, x))
+    assert flops.macs(model) == 4 * 65 * 192 * 192 + 2 * 65 * 65 * 192
+
+
+@pytest.mark.parametrize("name", ROWS | RACES)
+@pytest.mark.skipif(not importlib.util.find_spec("torch"), reason='PyTorch is not installed: pip install -e ".[bench]"')
+def test_pytorch_computes_what_keras_computes(name, tmp_path):
+    """With the same weights: the same loss before and after two steps of the row's optimizer, in training mode."""
+    row = (ROWS | RACES)[name]
+    keras.utils.set_random_seed(0)
+    model = keras_models.build(row, name)
+    model.compile(keras_models.optimizer(row), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    images = np.random.default_rng(0).integers(0, 256, (8, *row.shape), dtype="uint8")
+    labels = np.arange(8) % CLASSES
+    np.savez(tmp_path / "start.npz", images, labels, *[np.asarray(weight) for weight in model.trainable_weights])
+    scaled = images.astype("float32") * ((1 - row.low) / 255) + row.low
+    ours = [float(model.train_on_batch(scaled, labels)) for _ in range(3)]
+    theirs = subprocess.run([sys.executable, "-c", TWIN, name, tmp_path / "start.npz"], cwd=ROOT, check=True, text=True,
+                            stdout=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"}).stdout
+    np.testing.assert_allclose(json.loads(theirs.splitlines()[-1]), ours, rtol=5e-3)
+
+
+TWIN = """  # In a process of its own: two libraries with their own threads do not share one well.
+import json, sys
+import numpy as np, torch
+from benchmarks import torch_eager, torch_models
+from benchmarks.rows import RACES, ROWS
+name, path = sys.argv[1:]
+images, labels, *weights = np.load(path).values()
+training = torch_eager.Training((ROWS | RACES)[name], name, "float32", compiled=False)
+torch_models.from_keras(training.model, weights)
+training.model.train()
+print(json.dumps([training.step(torch.tensor(images), torch.tensor(labels))[0].item() for _ in range(3)]))
+"""
+
+
+ENVIRONMENT = {"cpu": "Some CPU", "cores": 2, "threads": 2, "python": "3.11.7", "keras": "3.15.1", "torch": "2.13.0",
+               "load_average": [0.1, 0.2, 0.3], "hostname": "secret"}
+
+
+def said(speed, **changes):
+    return {"images_per_second": speed, "first_step_seconds": 1.0, "total_seconds": 9.0, "peak_mb": 500.0,
+            "parameters": ROWS["cnn"].parameters, "accuracy": 0.9, "loss": 0.3} | changes
+
+
+def entry(ours, theirs, opponent="torch_eager"):
+    made = {**run.entry("cnn", "float32", opponent, ours, theirs), "environment": dict(ENVIRONMENT)}
+    run.fractions([made], {"float32": {"gflops": 200.0, "library": "torch", "n": 2048}})
+    return made
+
+
+def test_an_entry_holds_medians_their_spread_and_the_ratio_of_medians():
+    made = entry([said(3000.0), said(1000.0), said(2000.0)], [said(1000.0), said(4000.0), said(900.0)])
+    assert (made["ours_images_per_second"], made["opponent_images_per_second"], made["ratio"]) == (2000, 1000, 2)
+    assert made["ours_spread"] == [1000, 3000] and made["repeats"] == 3
+    assert made["ours_fraction_of_gemm_peak"] == round(2000 * 6 * ROWS["cnn"].macs / 200e9, 4)
+
+
+def test_another_network_or_a_failure_gives_no_ratio():
+    other = entry([said(3000.0)], [said(1000.0, parameters=7)])
+    failed = entry([said(3000.0)], [{"error": "exit code 1: no g++"}])
+    assert other["ratio"] is None and "not the same network" in other["error"]
+    assert failed["ratio"] is None and failed["opponent_images_per_second"] is None and "g++" in failed["error"]
+
+
+def test_the_page_is_made_from_the_json(tmp_path):
+    assert page.body(tmp_path).count("not run") == 5
+    rows = [entry([said(2000.0)], [said(1000.0)]), entry([said(2000.0)], [said(2500.0)], "keras_jax"),
+            entry([said(2000.0)], [{"error": "exit code 1: no g++"}], "torch_compiled")]
+    (tmp_path / "bench.json").write_text(json.dumps(rows))
+    body = page.body(tmp_path)
+    assert "| textbook CNN | float32 | PyTorch eager | 2,000 (2,000-2,000) | 1,000 (1,000-1,000) | 2.00 |" in body
+    assert "| 0.80 |" in body and "Of 3 comparisons 1 are lost" in body and "failed: exit code 1: no g++" in body
+    assert "Some CPU" in body and "secret" not in body
+    page.draw(tmp_path, tmp_path / "bench.svg")
+    assert "<svg" in (tmp_path / "bench.svg").read_text()
+
+
+def test_processes_take_turns_and_one_that_failed_is_not_asked_again():
+    order, answers = [], {"a": [{"x": 1}, {"x": 2}], "b": [{"error": "no"}]}
+
+    def program(name):
+        return lambda: order.append(name) or answers[name][order.count(name) - 1]
+
+    said = harness.interleaved({"a": program("a"), "b": program("b")}, 2, tell=lambda line: None)
+    assert order == ["a", "b", "a"] and said["a"] == [{"x": 1}, {"x": 2}]
+
+
+def test_rows_that_are_not_measured_again_stay(tmp_path):
+    old = [entry([said(1.0)], [said(1.0)]), entry([said(1.0)], [said(1.0)], "keras_jax")]
+    (tmp_path / "bench.json").write_text(json.dumps(old))
+    merged = run.merged(tmp_path / "bench.json", [entry([said(5.0)], [said(1.0)])])
+    assert [(made["opponent"], made["ratio"]) for made in merged] == [("torch_eager", 5), ("keras_jax", 1)]
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_epochs_are_whole_batches(name):
+    for steps in (1, 5, ROWS[name].steps):
+        images, epochs = ROWS[name].epochs(steps)
+        assert images % 128 == 0 and images * epochs >= steps * 128
+    assert epochs > 1, "one epoch's rate alone has no median"
