@@ -18,7 +18,7 @@ from kerasdl.recipe import Recipe  # noqa: E402
 def recipe(row: Row, name: str, precision: str, epochs: int) -> Recipe:
     return Recipe(name=f"bench_{name}", model=row.model, model_args=row.args, data=row.data, batch=BATCH, epochs=epochs,
                   optimizer=row.optimizer, lr=row.lr, schedule="constant", weight_decay=row.weight_decay,
-                  precision=precision)
+                  jit="auto", precision=precision)
 
 
 def splits(row: Row, images: int) -> dict[str, kerasdl.data.Split]:

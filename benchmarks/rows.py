@@ -24,7 +24,7 @@ class Row:
         images: an epoch, a multiple of BATCH; small where steps are slow, so that there are several epochs.
         steps: how many steps one measurement takes, so that it lasts a few seconds.
         parameters: trainable ones.
-        macs: multiply-adds of a forward pass on one image, counted by benchmarks.flops.
+        macs: multiply-adds of a forward pass on one image, counted by kerasdl.zoo.cost.
         slow_jax: whether a step of XLA takes so long on a processor that it gets fewer of them.
     """
 

@@ -84,12 +84,6 @@ def test_a_block_does_not_grow_with_the_work():
     assert resident.block_size(large, 128, 390) < 8
 
 
-def test_multiply_adds_of_the_textbook_network():
-    """Two convolutions 3x3 on 26x26 and 11x11 places, and a dense layer on 5x5x64."""
-    by_hand = 26 * 26 * 9 * 32 + 11 * 11 * 9 * 32 * 64 + 1600 * 10
-    assert resident.multiply_adds(zoo.build("cnn", (28, 28, 1), 10, size="textbook")) == by_hand
-
-
 def test_examples_that_do_not_fit_are_streamed_or_refused(split, monkeypatch, refused):
     monkeypatch.setattr(resident, "memory", lambda: 4 * split.x.nbytes - 4)
     assert not resident.chosen("auto", split)

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from kerasdl.data import Split, pipeline
 from kerasdl.errors import UserError, nearest
+from kerasdl.zoo.cost import multiply_adds
 
 FEEDS = ("auto", "resident", "streamed")
 SHARE = 0.25  # of the device's memory that the examples may take
@@ -121,12 +122,3 @@ def block_size(network: keras.Model, batch: int, steps: int) -> int:
     """Steps of a block: a function of recipe and data alone, for a run that goes on must cut its epochs alike."""
     most = max(1, min(STEPS, int(WORK / (6 * multiply_adds(network) * batch))))
     return -(-steps // -(-steps // most))
-
-
-def multiply_adds(network: keras.Model) -> int:
-    """Multiply-adds of a forward pass of one example, those between weights and numbers: each kernel, everywhere."""
-    def places(layer):
-        return int(np.prod(layer.output.shape[1:-1])) if len(layer.output.shape) > 2 else 1
-
-    return sum(places(layer) * sum(int(np.prod(weight.shape)) for weight in layer.trainable_weights
-                                   if len(weight.shape) > 1) for layer in network.layers if layer.weights)
