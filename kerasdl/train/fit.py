@@ -23,7 +23,7 @@ from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
 from kerasdl.run import Run, environment, whole, write_json
-from kerasdl.train import ema, optim, replicas, resume
+from kerasdl.train import ema, fused, optim, replicas, resume
 from kerasdl.train import strategy as strategies
 from kerasdl.train.callbacks import Diverged, EpochScalars, Keep, Narrator, StopOnNaN, Timing
 from kerasdl.train.checkpoint import seconds
@@ -152,6 +152,7 @@ def networks(recipe: Recipe, objective: ModuleType, split: Split, steps: int, de
             raise UserError(f"{recipe.model} cannot be built: {' '.join(str(error).split())}") from None
         if isinstance(split.shape, int):
             network.get_layer("scale").adapt(split.x)
+        fused.fuse(network)
         kept = ema.copy(network) if recipe.ema else network
         if many:
             replicas.own_noise(network)
@@ -198,6 +199,7 @@ def describe(run: Run, split: Split) -> None:
 def save(run: Run, kept: keras.Model) -> None:
     """model.keras without the optimizer, whole or not at all."""
     replicas.synchronize_norms(kept, False)
+    fused.unfuse(kept)
     with whole(run.path / "model.keras") as partial:
         kept.save(partial, include_optimizer=False)
 
