@@ -24,7 +24,7 @@ from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
 from kerasdl.run import Run, environment, whole, write_json
-from kerasdl.train import ema, optim, probe, replicas, resident, resume
+from kerasdl.train import ema, fused, optim, probe, replicas, resident, resume
 from kerasdl.train import judge as judges
 from kerasdl.train import profile as profiles
 from kerasdl.train import strategy as strategies
@@ -202,6 +202,7 @@ def networks(recipe: Recipe, objective: ModuleType, split: Split, steps: int, de
             raise UserError(f"{recipe.model} cannot be built: {' '.join(str(error).split())}") from None
         if isinstance(split.shape, int):
             network.get_layer("scale").adapt(split.x)
+        fused.fuse(network)
         kept = ema.copy(network) if recipe.ema else network
         if many:
             replicas.own_noise(network)
@@ -239,6 +240,7 @@ def describe(run: Run, split: Split, choice: dict[str, Any], devices: tf.distrib
 def save(run: Run, kept: keras.Model) -> None:
     """model.keras without the optimizer, whole or not at all."""
     replicas.synchronize_norms(kept, False)
+    fused.unfuse(kept)
     with run.writing(), whole(run.path / "model.keras") as partial:
         kept.save(partial, include_optimizer=False)
 

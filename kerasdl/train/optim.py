@@ -8,7 +8,7 @@ from keras.optimizers import schedules
 
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
-from kerasdl.train import replicas
+from kerasdl.train import fused, replicas
 
 CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 
@@ -90,14 +90,14 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
         return optimizer(rate, **arguments, **clip)
 
     if recipe.optimizer == "sgd":
-        made = make(keras.optimizers.SGD, momentum=recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=decay)
+        made = make(fused.SGD, momentum=recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=decay)
     elif recipe.optimizer == "lion":
         made = make(keras.optimizers.Lion, weight_decay=decay)
     elif recipe.optimizer == "muon":
         made = make(keras.optimizers.Muon, momentum=recipe.momentum, weight_decay=decay, adam_weight_decay=decay,
                     exclude_layers=["logits"])
     else:
-        made = make(keras.optimizers.AdamW, weight_decay=recipe.weight_decay)
+        made = make(fused.AdamW, weight_decay=recipe.weight_decay)
     if decay:
         made.exclude_from_weight_decay([v for v in model.trainable_variables if not is_kernel(v)])
     return made

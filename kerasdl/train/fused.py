@@ -1,0 +1,280 @@
+"""What Keras 3 leaves to many small operations on TensorFlow, in few: the same layers and weights, faster steps.
+
+`fuse` gives a built network's layers a class of their own kind with another `call`, and `unfuse` gives them back
+Keras'; weights, names, configs and the saved file are the same. Row-wise arithmetic runs in islands, functions that XLA
+compiles into one pass, between the convolutions and products of oneDNN, at which XLA is slower. All was measured with
+benchmarks/fused.py, in Keras 3.15 on TensorFlow 2.21.
+"""
+
+import math
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+from keras import layers, ops
+
+from kerasdl.zoo import resnet, vit
+
+
+def fuse(network: keras.Model) -> None:
+    """Give every layer of which there is a fast form that form's class. Layers of other classes stay as they are."""
+    for layer in network._flatten_layers():
+        form = FORMS.get(type(layer))
+        if form and form.fits(layer):
+            layer.__class__ = form
+
+
+def unfuse(network: keras.Model) -> None:
+    """Give the layers back the classes that `fuse` took; a network is saved so."""
+    for layer in network._flatten_layers():
+        if type(layer) in FORMS.values():
+            layer.__class__ = type(layer).__base__
+
+
+def island(function: Callable) -> Callable:
+    """The function as one compiled kernel, also where the step around it is not compiled."""
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
+class BatchNormalization(layers.BatchNormalization):
+    """One pass each way by FusedBatchNormV3; Keras' own where there is a mask or replicas share statistics."""
+
+    @staticmethod
+    def fits(layer):
+        return layer.input_spec.ndim == 4 and layer.axis in (-1, 3) and not layer.renorm
+
+    def call(self, inputs, training=None, mask=None):
+        if mask is not None or self.synchronized or inputs.dtype == tf.float64:
+            return super().call(inputs, training=training, mask=mask)
+        channels = inputs.shape[-1]
+        scale = tf.convert_to_tensor(self.gamma.value, "float32") if self.scale else tf.ones(channels)
+        offset = tf.convert_to_tensor(self.beta.value, "float32") if self.center else tf.zeros(channels)
+        if not (training and self.trainable):
+            mean, variance = (v.value for v in (self.moving_mean, self.moving_variance))
+            return tf.raw_ops.FusedBatchNormV3(x=inputs, scale=scale, offset=offset, mean=mean, variance=variance,
+                                               epsilon=self.epsilon, is_training=False).y
+        normed = tf.raw_ops.FusedBatchNormV3(x=inputs, scale=scale, offset=offset, mean=[], variance=[],
+                                             epsilon=self.epsilon, is_training=True)
+        count = tf.cast(tf.size(inputs) // channels, "float32")
+        # TensorFlow's operation reports the variance divided by count - 1, but Keras averages that divided by count.
+        variance = normed.batch_variance * (tf.maximum(count - 1, 1) / count)
+        for moving, batch in ((self.moving_mean, normed.batch_mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+        return normed.y
+
+
+@island
+def normalise(x, gamma, beta, epsilon):
+    """Rows to mean 0 and deviation 1, then gamma and beta; and each row's mean and 1 / deviation."""
+    rows = tf.reshape(tf.cast(x, "float32"), (-1, x.shape[-1]))
+    mean = row_sums(rows) / x.shape[-1]
+    inverse = tf.math.rsqrt(row_sums(tf.square(rows - mean)) / x.shape[-1] + epsilon)
+    normed = (rows - mean) * inverse * gamma + beta
+    return tf.reshape(tf.cast(normed, x.dtype), tf.shape(x)), mean, inverse
+
+
+@island
+def normalise_gradient(x, gamma, mean, inverse, upstream):
+    """Gradients of x, gamma and beta."""
+    rows, up = (tf.reshape(tf.cast(values, "float32"), (-1, x.shape[-1])) for values in (x, upstream))
+    normed = (rows - mean) * inverse
+    one = tf.ones((1, tf.shape(rows)[0]))
+    weight = gamma[:, None] / x.shape[-1]
+    gradient = inverse * (up * gamma - up @ weight - normed * ((up * normed) @ weight))
+    return tf.reshape(tf.cast(gradient, x.dtype), tf.shape(x)), (one @ (up * normed))[0], (one @ up)[0]
+
+
+def row_sums(rows):
+    """A product with ones: XLA does not vectorise a sum over rows on a CPU."""
+    return rows @ tf.ones((rows.shape[-1], 1))
+
+
+class LayerNormalization(layers.LayerNormalization):
+    """Over the last axis, an island each way, with the gradient written out."""
+
+    @staticmethod
+    def fits(layer):
+        return layer.axis == [-1] and layer.scale and layer.center and not layer.rms_scaling
+
+    def call(self, inputs):
+        if inputs.dtype == tf.float64:
+            return super().call(inputs)
+
+        @tf.custom_gradient
+        def normed(x, gamma, beta):
+            y, *moments = normalise(x, gamma, beta, self.epsilon)
+            return y, lambda upstream: normalise_gradient(x, gamma, *moments, upstream)
+
+        gamma, beta = (tf.convert_to_tensor(v.value) for v in (self.gamma, self.beta))
+        return tf.cast(normed(inputs, gamma, beta), self.compute_dtype)
+
+
+@island
+def gelu_value(x):
+    wide = tf.cast(x, "float32")
+    return tf.cast(wide * (0.5 + 0.5 * tf.math.erf(wide * math.sqrt(0.5))), x.dtype)
+
+
+@island
+def gelu_gradient(x, upstream):
+    """The normal distribution function at x, plus x times its density."""
+    wide = tf.cast(x, "float32")
+    density = tf.exp(-0.5 * tf.square(wide)) / math.sqrt(2 * math.pi)
+    slope = 0.5 + 0.5 * tf.math.erf(wide * math.sqrt(0.5)) + wide * density
+    return tf.cast(tf.cast(upstream, "float32") * slope, x.dtype)
+
+
+@tf.custom_gradient
+def gelu(x):
+    """Exact GELU, an island each way; it keeps x alone for the gradient."""
+    return gelu_value(x), lambda upstream: gelu_gradient(x, upstream)
+
+
+class Dense(layers.Dense):
+    """A dense layer of which the activation is the exact GELU."""
+
+    @staticmethod
+    def fits(layer):
+        return layer.activation in (vit.gelu, keras.activations.gelu) and layer.use_bias \
+            and not layer.lora_enabled and layer.quantization_mode is None
+
+    def call(self, inputs, training=None):
+        return gelu(ops.add(ops.matmul(inputs, self.kernel), self.bias))
+
+
+@island
+def thinned(x, seed, rate):
+    """x with a share of its numbers set to zero and the others scaled up; the same seed takes the same ones.
+
+    The draw is a hash of the place, two rounds of lowbias32 (Wellons, 2018) with a key each. XLA's own generator takes
+    seconds for what this does in milliseconds on a CPU.
+    """
+    place = tf.reshape(tf.cast(tf.range(tf.size(x)), "uint32"), tf.shape(x))
+    layer, step = tf.unstack(tf.cast(seed, "uint32"))
+    layer = scrambled(layer)
+    draw = scrambled(scrambled(place + layer) ^ scrambled(step + layer))
+    kept = draw >= tf.constant(round(rate * 2**32), "uint32")
+    return tf.where(kept, x * tf.cast(1 / (1 - rate), x.dtype), tf.zeros((), x.dtype))
+
+
+def scrambled(bits):
+    """A permutation of the 32-bit numbers that looks like chance."""
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):
+        bits = (bits ^ tf.bitwise.right_shift(bits, tf.constant(shift, "uint32"))) * tf.constant(factor, "uint32")
+    return bits
+
+
+class Dropout(layers.Dropout):
+    """Noise of its own, of the same rate, in an island; the gradient draws it again in place of keeping it."""
+
+    @staticmethod
+    def fits(layer):
+        return 0 < layer.rate < 1 and layer.noise_shape is None
+
+    def call(self, inputs, training=False):
+        if not training:
+            return inputs
+        seed = self.seed_generator.next()
+
+        @tf.custom_gradient
+        def dropped(x):
+            return thinned(x, seed, self.rate), lambda upstream: thinned(upstream, seed, self.rate)
+
+        return dropped(inputs)
+
+
+class MultiHeadAttention(layers.MultiHeadAttention):
+    """Plain products of matrices in place of einsum; the scale goes into the query's kernel, which is small.
+
+    Keras' own where there is a mask, or where the scores are asked for.
+    """
+
+    @staticmethod
+    def fits(layer):
+        parts = (layer.query_dense, layer.key_dense, layer.value_dense, layer.output_dense)
+        plain = all(part.bias is not None and part.activity_regularizer is None and not part.lora_enabled
+                    and part.quantization_mode is None for part in parts)
+        unusual = layer.dropout or layer._flash_attention or getattr(layer, "_use_gate", False) \
+            or getattr(layer, "_sliding_window", None)
+        return plain and not unusual and layer.attention_axes == (1,) and layer.output_dense.bias.shape.rank == 1
+
+    def call(self, query, value, key=None, query_mask=None, value_mask=None, key_mask=None, attention_mask=None,
+             return_attention_scores=False, training=None, use_causal_mask=False):
+        masks = [query_mask, value_mask, key_mask, attention_mask]
+        masks += [getattr(x, "_keras_mask", None) for x in (query, value, key)]
+        if return_attention_scores or use_causal_mask or any(mask is not None for mask in masks):
+            return super().call(query, value, key, query_mask, value_mask, key_mask, attention_mask,
+                                return_attention_scores, training, use_causal_mask)
+        key = value if key is None else key
+        q = self._heads(query, self.query_dense, self._inverse_sqrt_key_dim)
+        k, v = self._heads(key, self.key_dense), self._heads(value, self.value_dense)
+        scores = tf.nn.softmax(tf.cast(tf.matmul(q, k, transpose_b=True), "float32"))
+        mixed = tf.transpose(tf.matmul(tf.cast(scores, v.dtype), v), (0, 2, 1, 3))  # (B, T, heads, value_dim)
+        kernel, bias = self.output_dense.kernel, self.output_dense.bias
+        rows = tf.reshape(mixed, (-1, self.num_heads * self.value_dim))
+        out = tf.matmul(rows, ops.reshape(kernel, (rows.shape[-1], -1))) + ops.convert_to_tensor(bias)
+        return tf.reshape(out, (-1, query.shape[1] or tf.shape(query)[1], out.shape[-1]))
+
+    def _heads(self, x, dense, scale=1.0):
+        """(B, T, D) -> (B, heads, T, D/heads)."""
+        kernel = ops.reshape(dense.kernel, (x.shape[-1], -1)) * scale
+        # Added and not by BiasAdd, whose gradient sums in bfloat16; grappler fuses either with the product.
+        rows = tf.matmul(tf.reshape(x, (-1, x.shape[-1])), kernel) + ops.reshape(dense.bias, -1) * scale
+        split = tf.reshape(rows, (-1, x.shape[1] or tf.shape(x)[1], *dense.bias.shape))
+        return tf.transpose(split, (0, 2, 1, 3))
+
+
+class PadShortcut(resnet.PadShortcut):
+    """Skips pixels by a pool of one pixel; the gradient of a strided slice is slow."""
+
+    @staticmethod
+    def fits(layer):
+        return layer.stride > 1
+
+    def call(self, x):
+        x = tf.nn.avg_pool2d(x, 1, self.stride, "VALID")
+        return tf.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.filters - x.shape[-1])))
+
+
+FORMS = {form.__base__: form for form in (BatchNormalization, LayerNormalization, Dense, Dropout, MultiHeadAttention,
+                                          PadShortcut)}
+
+
+class _Decays:
+    """Weight decay in one pass, before the step of each variable; Keras takes three."""
+
+    def _apply_weight_decay(self, variables):
+        pass
+
+    def decay(self, variable, learning_rate):
+        if self.weight_decay and self._use_weight_decay(variable):
+            variable.assign(variable * (1 - tf.cast(learning_rate, variable.dtype) * self.weight_decay))
+
+
+class AdamW(_Decays, keras.optimizers.AdamW):
+    """One pass over a weight and its slots by ResourceApplyAdam."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        self.decay(variable, learning_rate)
+        if self.amsgrad or isinstance(gradient, tf.IndexedSlices):
+            return super().update_step(gradient, variable, learning_rate)
+        index, dtype = self._get_variable_index(variable), variable.dtype
+        step = tf.cast(self.iterations + 1, dtype)
+        beta1, beta2 = tf.cast(self.beta_1, dtype), tf.cast(self.beta_2, dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle, m=self._momentums[index].value.handle, v=self._velocities[index].value.handle,
+            beta1_power=tf.pow(beta1, step), beta2_power=tf.pow(beta2, step), lr=tf.cast(learning_rate, dtype),
+            beta1=beta1, beta2=beta2, epsilon=tf.cast(self.epsilon, dtype), grad=tf.cast(gradient, dtype))
+
+
+class SGD(_Decays, keras.optimizers.SGD):
+    """One pass over a weight and its momentum by ResourceApplyKerasMomentum."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        self.decay(variable, learning_rate)
+        if not self.momentum or isinstance(gradient, tf.IndexedSlices):
+            return super().update_step(gradient, variable, learning_rate)
+        index, dtype = self._get_variable_index(variable), variable.dtype
+        tf.raw_ops.ResourceApplyKerasMomentum(
+            var=variable.handle, accum=self.momentums[index].value.handle, lr=tf.cast(learning_rate, dtype),
+            grad=tf.cast(gradient, dtype), momentum=tf.cast(self.momentum, dtype), use_nesterov=self.nesterov)
