@@ -149,7 +149,7 @@ def keras_on_workers() -> dict[str, np.ndarray]:
 
 def bfloat16() -> dict[str, np.ndarray]:
     """Weights of mixed precision, with what its network and optimizer are on two replicas."""
-    model, _, _, _ = trained(BASE.override(**CASES["bfloat16"]), 2)
+    model = fit.networks(BASE.override(**CASES["bfloat16"]), classify, split(), STEPS, devices(2))[0]
     return {"bfloat16/logits": np.array(model.outputs[0].dtype),
             "bfloat16/optimizer": np.array(type(model.optimizer).__name__), **compare([("bfloat16", 2)])}
 

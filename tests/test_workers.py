@@ -14,6 +14,7 @@ import pytest
 
 from kerasdl.run import Run
 from kerasdl.train import strategy as strategies
+from kerasdl.train.launch import free_ports
 
 KERASDL = [sys.executable, "-c", "from kerasdl.cli import main; main()"]
 
@@ -62,6 +63,15 @@ def test_the_workers_of_launch_are_told_to_debug(here):
     words = ["launch", "linear_digits", "batch=129", "accumulate=2", "--workers", "1", "--workdir", "job", "--debug"]
     told = subprocess.run([*KERASDL, *words], capture_output=True, text=True)
     assert told.returncode == 1 and "[0] Traceback" in told.stdout
+
+
+def test_SIGTERM_ends_a_worker_before_its_training_begins():
+    """TensorFlow's strategy swallows it; while the training goes on it is StopSignal's."""
+    cluster = {"cluster": {"worker": [f"127.0.0.1:{free_ports(1)[0]}"]}, "task": {"type": "worker", "index": 0}}
+    program = ("import os, signal, time; from kerasdl.train import strategy; strategy.choose('multiworker'); "
+               "os.kill(os.getpid(), signal.SIGTERM); time.sleep(3)")
+    done = subprocess.run([sys.executable, "-c", program], env=os.environ | {"TF_CONFIG": json.dumps(cluster)})
+    assert done.returncode == -signal.SIGTERM
 
 
 def launched(words: list[str]) -> subprocess.Popen:

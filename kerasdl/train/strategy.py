@@ -6,7 +6,9 @@ nothing, so that there is one code path.
 
 import json
 import os
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,10 +53,13 @@ def choose(name: str = "auto", logical_cpus: int | None = None) -> tf.distribute
         check_port()
         try:
             options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=TIMEOUT)
-            return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+            made = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
         except RuntimeError as error:
             raise UserError("strategy=multiworker must come first in its process: TensorFlow has already computed "
                             f"something here ({str(error).splitlines()[0]}).") from None
+        if threading.current_thread() is threading.main_thread():  # TensorFlow has put in a handler that swallows it
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+        return made
     if logical_cpus:
         _split_cpu(logical_cpus)
     if name == "auto":
