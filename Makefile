@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint docs results soak bench clean
+.PHONY: demo test lint docs results soak bench bench_more clean
 
 demo: $(INSTALLED)  ## train a Vision Transformer on handwritten digits and write its report
 	$(BIN)/kerasdl train vit_digits
@@ -23,13 +23,15 @@ results: $(INSTALLED)  ## make the tables of README and docs from docs/results/*
 soak: $(INSTALLED)  ## what is too long for the suite: every floor with five seeds, random kills, every case of replicas
 	$(BIN)/python -m pytest -q --soak -m soak
 
-bench: $(INSTALLED)  ## side by side with plain Keras, PyTorch, JAX and keras-hub; leave the machine alone meanwhile
+bench: $(INSTALLED)  ## images a second beside plain Keras, PyTorch, JAX and keras-hub; leave the machine alone meanwhile
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m benchmarks.run
-	$(BIN)/python -m benchmarks.time_to_accuracy
+
+bench_more: bench  ## and time to accuracy, growth with the examples, replicas, folders of pictures
+	$(BIN)/python -m benchmarks.images
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.replicas
-	$(BIN)/python -m benchmarks.images
+	$(BIN)/python -m benchmarks.time_to_accuracy
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -11,7 +11,7 @@ def linear(x):
 
 
 def mlp(x):
-    return layers.Dense(512, activation="relu")(layers.Flatten()(x))
+    return layers.Dense(512, activation="relu", kernel_initializer="he_normal")(layers.Flatten()(x))
 
 
 def cnn(x):
@@ -28,7 +28,8 @@ def norm(x):
 def conv(x, width, stride=1):
     if stride > 1:
         x = layers.ZeroPadding2D(1)(x)
-    return layers.Conv2D(width, 3, stride, "same" if stride == 1 else "valid", use_bias=False)(x)
+    padding = "same" if stride == 1 else "valid"
+    return layers.Conv2D(width, 3, stride, padding, use_bias=False, kernel_initializer="he_normal")(x)
 
 
 def airbench(x):

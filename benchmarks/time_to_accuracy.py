@@ -3,12 +3,15 @@
 Start-up, reading the data and compilation count. Everybody looks at the test images after each epoch, which steers
 nothing but when the clock stops. Ours and the Keras script read MNIST through tensorflow-datasets, PyTorch from arrays.
 
-    python -m benchmarks.time_to_accuracy ours cnn_mnist      one run
+Each repeat has its own seed, the same for all: how many epochs it takes is chance too.
+
+    python -m benchmarks.time_to_accuracy ours cnn_mnist 0      one run
 """
 
 import os
 import sys
 from functools import partial
+from itertools import count
 
 from benchmarks import harness
 from benchmarks.rows import BATCH, GOALS, MNIST, RACES
@@ -27,7 +30,7 @@ def done(name: str, epochs: int, accuracy: float) -> None:
     os._exit(0)
 
 
-def ours(name: str, epochs: int) -> None:
+def ours(name: str, epochs: int, seed: int) -> None:
     import shutil
     import tempfile
 
@@ -44,10 +47,10 @@ def ours(name: str, epochs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         program.follow(f"{folder}/run", look)
         kerasdl.train(program.recipe(RACES[name], name, "float32", epochs), workdir=f"{folder}/run", data=splits,
-                      verbose=False)
+                      verbose=False, seed=seed)
 
 
-def keras_script(name: str, epochs: int) -> None:
+def keras_script(name: str, epochs: int, seed: int) -> None:
     from benchmarks import keras_models
     from benchmarks import keras_script as program
 
@@ -57,6 +60,7 @@ def keras_script(name: str, epochs: int) -> None:
                 done(name, epoch + 1, logs["val_accuracy"])
 
     row = RACES[name]
+    program.keras.utils.set_random_seed(seed)
     train, test = program.datasets(row, row.images)
     model = keras_models.build(row, name)
     model.compile(optimizer=keras_models.optimizer(row),
@@ -64,12 +68,12 @@ def keras_script(name: str, epochs: int) -> None:
     model.fit(train, epochs=epochs, validation_data=test, callbacks=[Look()])
 
 
-def torch_eager(name: str, epochs: int, compiled: bool = False) -> None:
+def torch_eager(name: str, epochs: int, seed: int, compiled: bool = False) -> None:
     from benchmarks import torch_eager as program
 
     row = RACES[name]
     (x, y), test = program.tensors(row, "train", row.images), program.tensors(row, "test", row.test_images)
-    training = program.Training(row, name, "float32", compiled)
+    training = program.Training(row, name, "float32", compiled, seed)
     for epoch in range(epochs):
         training.epoch(x, y)
         if (accuracy := training.accuracy(*test)) >= GOALS[name]:
@@ -87,6 +91,10 @@ def entry(name: str, opponent: str, mine: list[dict], theirs: list[dict]) -> dic
     return {**made, "repeats": len(theirs), **({"error": failed} if failed else {})}
 
 
+def once(who: str, name: str, seeds) -> dict:
+    return harness.call("benchmarks.time_to_accuracy", who, name, next(seeds))
+
+
 def main() -> None:
     options = harness.parser(__doc__.partition("\n")[0], "bench_accuracy.json", repeats=3).parse_args()
     harness.pin()
@@ -95,17 +103,17 @@ def main() -> None:
         print(name, flush=True)
         around = harness.surroundings()
         said = harness.interleaved(
-            {who: partial(harness.call, "benchmarks.time_to_accuracy", who, name) for who in PROGRAMS},
+            {who: partial(once, who, name, count()) for who in PROGRAMS},
             1 if options.quick else options.repeats)
         entries += [{**entry(name, who, said["ours"], said[who]), "environment": around} for who in PROGRAMS[1:]]
     harness.save(options.out, entries)
 
 
-def child(who: str, name: str) -> None:
+def child(who: str, name: str, seed: str) -> None:
     programs = {"ours": ours, "keras_script": keras_script, "torch_eager": torch_eager,
                 "torch_compiled": partial(torch_eager, compiled=True)}
     row = RACES[name]
-    programs[who](name, row.epochs(row.steps)[1])
+    programs[who](name, row.epochs(row.steps)[1], int(seed))
     sys.exit(f"{who} did not reach {GOALS[name]} in {row.epochs(row.steps)[1]} epochs")
 
 

@@ -34,8 +34,8 @@ def tensors(row: Row, split: str, images: int | None) -> tuple[torch.Tensor, tor
 class Training:
     """A network, its optimizer and its sums of loss and of right answers."""
 
-    def __init__(self, row: Row, name: str, precision: str, compiled: bool):
-        torch.manual_seed(0)
+    def __init__(self, row: Row, name: str, precision: str, compiled: bool, seed: int = 0):
+        torch.manual_seed(seed)
         torch.set_num_threads(THREADS)
         self.row, self.model = row, torch_models.build(name)
         self.optimizer = optimizer(row, self.model)

@@ -127,9 +127,13 @@ NETWORKS = {
 def build(name: str) -> nn.Module:
     """The network, started as Keras starts it, in the memory format in which convolutions are fastest."""
     model = NETWORKS[name]()
+    he = name in ("mlp", "mlp_mnist", "cnn_mnist", "airbench", "resnet18")
     for layer in model.modules():
         if isinstance(layer, (nn.Linear, nn.Conv2d)):
-            nn.init.xavier_uniform_(layer.weight)
+            if he and not (isinstance(layer, nn.Linear) and layer.out_features == CLASSES):
+                nn.init.kaiming_normal_(layer.weight)
+            else:
+                nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
     return model.to(memory_format=torch.channels_last)
