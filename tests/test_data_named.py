@@ -71,6 +71,7 @@ def test_overlap_is_refused_and_expressions_are_literal():
     refused(lambda: load_splits("digits", {"train": "train+test", "test": "test"}), "share 360")
     refused(lambda: load("digits", "tset"), "'tset'", "train, val, test", "validation")
     refused(lambda: load("digits", "train[5:5]"), "empty")
+    assert len(load("digits", "train[:]")) == len(load("digits", "train"))
     half, rest = load("digits", "train[:50%]"), load("digits", "train[50%:]")
     np.testing.assert_array_equal(np.concatenate([half.x, rest.x]), load("digits", "train").x)
     both = load("digits", "train+test")

@@ -42,7 +42,7 @@ def read(name: str, splits: Mapping[str, str], *, image_size: Sequence[int] | No
     if None in shape[:2]:
         raise UserError(f"The images of {name} differ in size. Choose one with data_args.image_size=(H, W).")
     plan = canonical(builder.info.splits)
-    asked = {want: plan.get(expression, expression) for want, expression in splits.items()}
+    asked = {want: plan.get(expression, expression.replace("[:]", "")) for want, expression in splits.items()}
     _check(builder, name, asked, plan)
     classes = tuple(features[keys[1]].names)
     return {want: _split(builder, want, expression, shape, classes, image_size is not None)
