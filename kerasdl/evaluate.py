@@ -19,7 +19,8 @@ from kerasdl.data.folders import FORMATS, read_images
 from kerasdl.data.tables import read_rows
 from kerasdl.errors import UserError, nearest
 from kerasdl.run import Run, whole, writing
-from kerasdl.train import fit, judge
+from kerasdl.train import judge
+from kerasdl.train.job import SPLITS
 
 BINS = 15  # of confidence: Guo et al., "On Calibration of Modern Neural Networks", 2017
 WORST = 20  # how many mistakes a report shows
@@ -124,7 +125,7 @@ def load_split(run: Run, split: str = "test", data: Data = None) -> Split:
             wanted = "rows, as csv:PATH" if rows else "images"
             raise UserError(f"The model of {run.path} takes {wanted}. Received: {data}.")
         args = {key: value for key, value in recipe.data_args.items() if own or key != "test"}
-        expression = (fit.SPLITS | recipe.splits).get(split, split) if own else split
+        expression = (SPLITS | recipe.splits).get(split, split) if own else split
         name = recipe.data if own else data
         found = load(name, expression, target=objectives.get(recipe.objective).TARGET, **args)
     _same(found, run.data, name)

@@ -12,7 +12,8 @@ import tensorflow as tf
 from kerasdl.data import from_arrays
 from kerasdl.objectives import classify
 from kerasdl.recipe import Recipe
-from kerasdl.train import fit, judge, replicas
+from kerasdl.train import judge, replicas
+from kerasdl.train.job import Job
 from kerasdl.train.strategy import mirrored
 
 BASE = Recipe(model="mlp", model_args={"size": "mu"}, data="arrays", batch=16, epochs=1, lr=0.05, schedule="constant")
@@ -49,9 +50,9 @@ def devices(count: int) -> tf.distribute.Strategy:
 def trained(recipe: Recipe, count: int, stay: bool = True):
     """(model, kept, judge) after STEPS steps on `count` replicas. One device has its examples streamed."""
     strategy, stay = devices(count), stay and count > 1
-    made = fit.networks(recipe, classify, split(), STEPS, strategy, stay)
-    batches = fit.training_batches(recipe, classify, split(), strategy, 0, STEPS if stay else None)
-    made[0].fit(batches, steps_per_epoch=STEPS, verbose=0, shuffle=False)
+    job = Job(recipe, classify, {"train": split()}, strategy, stay)
+    made = job.networks()
+    made[0].fit(job.batches(made[0]), steps_per_epoch=STEPS, verbose=0, shuffle=False)
     return *made, strategy
 
 
@@ -149,7 +150,7 @@ def keras_on_workers() -> dict[str, np.ndarray]:
 
 def bfloat16() -> dict[str, np.ndarray]:
     """Weights of mixed precision, with what its network and optimizer are on two replicas."""
-    model = fit.networks(BASE.override(**CASES["bfloat16"]), classify, split(), STEPS, devices(2))[0]
+    model = Job(BASE.override(**CASES["bfloat16"]), classify, {"train": split()}, devices(2)).networks()[0]
     return {"bfloat16/logits": np.array(model.outputs[0].dtype),
             "bfloat16/optimizer": np.array(type(model.optimizer).__name__), **compare([("bfloat16", 2)])}
 

@@ -8,7 +8,7 @@ from kerasdl import zoo
 from kerasdl.data import load
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
-from kerasdl.train.fit import seeded
+from kerasdl.train.job import seeded
 from kerasdl.train.optim import StepDecay, duration, optimizer, schedule
 
 STEPS, EPOCHS = 10, 10

@@ -1,0 +1,171 @@
+"""What is trained: a recipe with its objective, its data and its devices, of which networks and batches are made."""
+
+import random
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import ModuleType
+
+import keras
+import tensorflow as tf
+
+from kerasdl import objectives
+from kerasdl.data import Split, load_splits, pipeline
+from kerasdl.data.augment import compose
+from kerasdl.errors import UserError
+from kerasdl.recipe import Recipe
+from kerasdl.train import ema, fused, optim, replicas, resident
+from kerasdl.train import judge as judges
+from kerasdl.train import strategy as strategies
+
+SPLITS = {"train": "train", "val": "val", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A recipe and all that it needs.
+
+    Attributes:
+        recipe: without an "auto" by the time that networks are made of it.
+        objective: a module of kerasdl.objectives.
+        splits: "train", and for a whole run "val" and "test".
+        devices: the strategy.
+        stay: whether the training examples stay on the device, so that the model takes blocks of steps.
+    """
+
+    recipe: Recipe
+    objective: ModuleType
+    splits: Mapping[str, Split]
+    devices: tf.distribute.Strategy
+    stay: bool = False
+
+    @classmethod
+    def of(cls, recipe: Recipe, data: Mapping[str, Split] | str | None, devices: tf.distribute.Strategy, feed: str
+           ) -> "Job":
+        """The recipe with its data read, from disk unless `data` are splits.
+
+        Raises:
+            UserError: if the data cannot be read, or does not fit the objective or the feed.
+        """
+        objective = objectives.get(recipe.objective)
+        splits = data if isinstance(data, Mapping) else load_splits(
+            recipe.data, SPLITS | recipe.splits, target=objective.TARGET, **recipe.data_args)
+        if (objective.TARGET == "class") != bool(splits["train"].classes):
+            raise UserError(f"objective={recipe.objective} learns a {objective.TARGET}, and the data has "
+                            f"{'classes' if splits['train'].classes else 'numbers'} as targets. Change one of the two.")
+        return cls(recipe, objective, splits, devices, resident.chosen(feed, splits["train"]))
+
+    def of_recipe(self, recipe: Recipe) -> "Job":
+        """The same job by another recipe."""
+        return replace(self, recipe=recipe)
+
+    @property
+    def chief(self) -> bool:
+        """Whether this process writes the run."""
+        return strategies.is_chief(self.devices)
+
+    @property
+    def many(self) -> bool:
+        """Whether there are replicas."""
+        return strategies.describe(self.devices) != "one"
+
+    @property
+    def steps(self) -> int:
+        """Of an epoch."""
+        return pipeline.steps_per_epoch(self.splits["train"], self.recipe.batch)
+
+    def networks(self) -> tuple[keras.Model, keras.Model, judges.Judge]:
+        """The model that is fitted, the network that is kept (it or its average), and a model that evaluates this one.
+
+        Raises:
+            UserError: if the recipe's model cannot be built.
+        """
+        recipe, split = self.recipe, self.splits["train"]
+        with self.devices.scope(), seeded(recipe.seed), precision(recipe.precision):
+            network = self._network()
+            kept = ema.copy(network) if recipe.ema else network
+            if self.many:
+                replicas.own_noise(network)
+                replicas.synchronize_norms(network)
+            steps = [resident.Resident] * self.stay + [replicas.FitsReplicas] * self.many \
+                + [ema.Averaging] * bool(recipe.ema) + [replicas.MicroBatches] * (recipe.accumulate > 1)
+            averager = ema.Averager(network, kept, recipe.ema) if recipe.ema else None
+            source = resident.Source(split, *self._lessons(), recipe.seed) if self.stay else None
+            model = replicas.compose(steps, network, parts=recipe.accumulate, averager=averager, source=source)
+            optimizer = optim.optimizer(recipe, model, self.steps, clip_after_reduce=self.many)
+            self.objective.compile(model, optimizer, jit=strategies.jit(self.devices, recipe.jit))
+            model.steps_per_execution = resident.block_size(network, recipe.batch, self.steps) if self.stay else 1
+            replicas.build(model)
+            return model, kept, judges.make(kept, self.objective, self.devices)
+
+    def batches(self, model: keras.Model, start: int = 0) -> tf.data.Dataset:
+        """What the model is fitted to, of all epochs from a step on: batches or blocks; under replicas their shares."""
+        recipe, split = self.recipe, self.splits["train"]
+        order = {"epochs": recipe.epochs, "seed": recipe.seed, "start": start}
+        if self.stay:
+            size = model.steps_per_execution
+            return strategies.shared(self.devices, lambda: pipeline.blocks(split, recipe.batch, size, **order),
+                                     replicas.repeat)
+        targets, augment = self._lessons()
+        return strategies.shared(
+            self.devices, lambda: pipeline.shuffled(split, targets, recipe.batch, augment=augment, **order),
+            replicas.share)
+
+    def evaluate(self, judge: judges.Judge, name: str) -> dict[str, float]:
+        """Loss and metrics on the split of that name."""
+        return judges.evaluate(judge, self.objective, self.splits[name], self.recipe.batch, self.devices)
+
+    def first_calls(self) -> Callable[[], int]:
+        """A function that trains one call from the beginning on and returns the number of its examples."""
+        job = self.of_recipe(self.recipe.override(epochs=100))  # enough for all calls
+        model, *_ = job.networks()
+        iterator = iter(job.batches(model))
+        model.make_train_function()
+
+        def call():
+            model.train_function(iterator)
+            return model.steps_per_execution * self.recipe.batch
+
+        return call
+
+    def _network(self) -> keras.Model:
+        recipe, split = self.recipe, self.splits["train"]
+        try:
+            network = self.objective.network(recipe.model, split, recipe.model_args)
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{recipe.model} cannot be built: {' '.join(str(error).split())}") from None
+        if isinstance(split.shape, int):
+            network.get_layer("scale").adapt(split.x)
+        fused.fuse(network)
+        return network
+
+    def _lessons(self):
+        """Targets and augmentation of the training split."""
+        recipe, split = self.recipe, self.splits["train"]
+        augment = compose(recipe.augment, split.shape) if recipe.augment else None
+        return self.objective.targets(split, recipe.label_smoothing), augment
+
+
+@contextmanager
+def seeded(seed: int):
+    """Initializers and dropout layers made inside take their seeds from `seed`; the caller's random state is put back.
+
+    Keras draws them from Python's generator, and from nowhere else.
+    """
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+@contextmanager
+def precision(policy: str):
+    """Layers made inside have this dtype policy; the caller's is put back."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
