@@ -14,7 +14,7 @@ import pytest
 
 from kerasdl.run import Run
 from kerasdl.train import strategy as strategies
-from kerasdl.train.launch import free_ports
+from kerasdl.train.launch import NOTICED, free_ports
 
 KERASDL = [sys.executable, "-c", "from kerasdl.cli import main; main()"]
 
@@ -157,7 +157,7 @@ def test_a_worker_that_falls_silent_ends_the_job_and_the_job_goes_on(here, whole
     for line in job.stdout:
         if f"Worker {1 - silent} stops: another worker is gone" in line:
             break
-    assert time.monotonic() - began < strategies.TIMEOUT
+    assert time.monotonic() - began < NOTICED
     os.kill(job.workers[silent], signal.SIGCONT)
     told, _ = job.communicate(timeout=60)
     assert job.returncode == 75 and "Traceback" not in told

@@ -14,7 +14,8 @@ from pathlib import Path
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 
-GRACE = 150  # seconds that the others get to notice a worker's end and say so, a little more than strategy.TIMEOUT
+NOTICED = 60  # seconds within which TensorFlow's heartbeats, which take about ten, have told that a worker is gone
+GRACE = NOTICED + 30  # seconds that the others get to notice a worker's end, say so and stop
 
 
 def launch(name: str, recipe: Recipe, words: list[str], workers: int, workdir: Path | None) -> int:

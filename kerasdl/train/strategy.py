@@ -24,7 +24,6 @@ REFUSED = {
     "parameterserver": "Keras 3 does not support ParameterServerStrategy (keras#18624)",
     "centralstorage": "under CentralStorageStrategy Keras computes another loss than on one device",
 }
-TIMEOUT = 120  # seconds that a worker waits for the others in one collective call, before it says that one is gone
 
 
 def choose(name: str = "auto", logical_cpus: int | None = None) -> tf.distribute.Strategy:
@@ -52,8 +51,9 @@ def choose(name: str = "auto", logical_cpus: int | None = None) -> tf.distribute
             raise UserError("strategy=multiworker needs TF_CONFIG; on one machine: kerasdl launch --workers 2 RECIPE")
         check_port()
         try:
-            options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=TIMEOUT)
-            made = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+            # Without a time limit: TensorFlow keeps a thread for each collective call until that is over, and dies of
+            # them where batch normalisation makes fifty calls a step. Heartbeats notice a worker that is gone.
+            made = tf.distribute.MultiWorkerMirroredStrategy()
         except RuntimeError as error:
             raise UserError("strategy=multiworker must come first in its process: TensorFlow has already computed "
                             f"something here ({str(error).splitlines()[0]}).") from None
