@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from kerasdl import cli
-from kerasdl.train import fit, resume
+from kerasdl.train import fit, resident, resume
 
 SIZE = 2**20
 CASES = {"rows": (2, 1), "tensorboard": (9, 0), "result": ("finish", 0), "unwritable": (9, None)}
@@ -64,6 +64,7 @@ def at(moment: int | str, act):
 
 
 def main(folder: str, recipe: str) -> None:
+    resident.STEPS = 1  # so that every step can be the moment
     disk, told = Path(folder) / "disk", {}
     disk.mkdir()
     for case, (moment, pages) in CASES.items():
