@@ -18,7 +18,7 @@ from kerasdl.recipe import Recipe  # noqa: E402
 def recipe(row: Row, name: str, precision: str, epochs: int) -> Recipe:
     return Recipe(name=f"bench_{name}", model=row.model, model_args=row.args, data=row.data, batch=BATCH, epochs=epochs,
                   optimizer=row.optimizer, lr=row.lr, schedule="constant", weight_decay=row.weight_decay,
-                  jit="auto", precision=precision)
+                  jit=False if row.slow_jax else "auto", precision=precision)
 
 
 def splits(row: Row, images: int) -> dict[str, kerasdl.data.Split]:

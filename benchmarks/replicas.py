@@ -11,6 +11,7 @@ from benchmarks import harness
 
 RECIPES = ("mlp_mnist", "cnn_mnist", "vit_mnist")
 IMAGES = 16384  # of an epoch
+EPOCHS = 3  # the first one compiles, and may be a single call
 
 
 def child(recipe: str, devices: int, images: int) -> None:
@@ -19,7 +20,7 @@ def child(recipe: str, devices: int, images: int) -> None:
     import kerasdl
 
     with tempfile.TemporaryDirectory() as folder:
-        run = kerasdl.train(recipe, workdir=f"{folder}/run", verbose=False, epochs=1, jit=False,
+        run = kerasdl.train(recipe, workdir=f"{folder}/run", verbose=False, epochs=EPOCHS, jit=False,
                             splits={"train": f"train[:{images}]"}, logical_cpus=devices if devices > 1 else None)
         train = run.result["train"]
         print("\n" + json.dumps({"images_per_second": train["images_per_second"], "seconds": train["seconds"],

@@ -116,7 +116,7 @@ def cache(tmp_path, monkeypatch):
 
 def test_the_fastest_candidate_is_taken_told_noted_and_remembered(here, cache, hard_recipe, monkeypatch, capsys):
     rates = iter([10.0, 30.0, 20.0, 5.0])
-    monkeypatch.setattr(probe, "speed", lambda call: next(rates))
+    monkeypatch.setattr(probe, "speed", lambda call, best: next(rates))
     run = train(hard_recipe, workdir="run", epochs=1, jit="auto", precision="auto")
     assert "auto: jit=false precision=mixed_bfloat16 (jit=false precision=float32 10" in capsys.readouterr().err
     assert run.result["choice"]["precision"] == run.result["environment"]["precision"] == "mixed_bfloat16"
@@ -135,6 +135,17 @@ def test_a_run_that_goes_on_keeps_its_choice(hard_recipe, cache):
     assert probe.settle(recipe, noted, (8, 8, 1), "CPU", tf.distribute.get_strategy(), never) == noted
     assert probe.settled(recipe, noted).jit is True
     assert probe.settle(hard_recipe, None, (8, 8, 1), "CPU", tf.distribute.get_strategy(), never) == {}
+
+
+def test_a_candidate_that_is_far_behind_is_called_once_only():
+    calls = []
+
+    def call():
+        calls.append(None)
+        return 1
+
+    assert 0 < probe.speed(call, best=1e12) and len(calls) == 2  # one that compiles, and one that is timed
+    assert 0 < probe.speed(call) and len(calls) == 2 + 1 + probe.CALLS
 
 
 def test_what_is_remembered_is_for_this_network_batch_and_machine(hard_recipe, monkeypatch):
@@ -157,7 +168,7 @@ def test_several_workers_measure_nothing(hard_recipe, monkeypatch):
 
 
 def test_a_damaged_or_unwritable_cache_is_measured_again(here, cache, hard_recipe, monkeypatch):
-    monkeypatch.setattr(probe, "speed", lambda call: 1.0)
+    monkeypatch.setattr(probe, "speed", lambda call, best: 1.0)
     train(hard_recipe, workdir="a", epochs=1, jit="auto", verbose=False)
     file = next(cache.rglob("*.json"))
     file.write_text("{")
