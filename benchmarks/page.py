@@ -40,8 +40,15 @@ def speeds(rows: list[dict]) -> str:
     lost = sum(1 for row in rows if row["ratio"] and row["ratio"] < 1)
     return (f"Medians of {counts(rows)} fresh processes in turn, in brackets the slowest and the fastest. "
             f"Of {len(rows)} comparisons {lost} are lost.\n\n"
-            f"![Ratio of images a second, ours to each opponent's]({PICTURE})\n\n{table(head, lines)}\n{peaks(rows)}"
-            f"{machines(rows)}")
+            f"![Ratio of images a second, ours to each opponent's]({PICTURE})\n\n{table(head, lines)}\n{absent(rows)}"
+            f"{peaks(rows)}{machines(rows)}")
+
+
+def absent(rows: list[dict]) -> str:
+    """The networks, precisions and opponents of which there is no line."""
+    names = [name for key, known in (("row", ROWS), ("precision", PRECISIONS), ("opponent", OPPONENTS))
+             for value, name in known.items() if value not in {row[key] for row in rows}]
+    return f"Not run: {', '.join(names)}.\n\n" if names else ""
 
 
 def races(rows: list[dict]) -> str:
