@@ -151,6 +151,8 @@ def draw(folder: Path, path: Path) -> None:
         figure, axes = plt.subplots(figsize=(8, 0.8 + 0.42 * len(groups)), layout="constrained")
         for i, (name, label) in enumerate(OPPONENTS.items()):
             mine = [row for row in rows if row["opponent"] == name]
+            if not mine:
+                continue
             axes.scatter([row["ratio"] for row in mine], [groups.index((row["row"], row["precision"])) for row in mine],
                          label=label, marker="osD^v"[i], s=34)
         axes.axvline(1, color="black", linewidth=1)
