@@ -70,7 +70,7 @@ def evaluate(judge: Judge, objective: ModuleType, split: Split, batch: int,
     devices, batch = devices or tf.distribute.get_strategy(), batch * ROWS
     targets = objective.targets(split)
     if not resident.fits(split):
-        examples = replicas.padded(pipeline.in_order(split, targets, batch), batch)
+        examples = padded(pipeline.in_order(split, targets, batch), batch)
         batches = strategies.shared(devices, lambda: examples, replicas.share)
         scores = judge.evaluate(batches, return_dict=True, verbose=0)
     else:
@@ -79,3 +79,17 @@ def evaluate(judge: Judge, objective: ModuleType, split: Split, batch: int,
         judge.reset_metrics()
         scores = judge.sweep(x, y)
     return {name: float(value) for name, value in scores.items()}
+
+
+def padded(batches: tf.data.Dataset, batch: int) -> tf.data.Dataset:
+    """Evaluation batches (x, y) as (x, y, real), all of one size."""
+    def pad(*values):
+        rows = tf.shape(values[0])[0]
+        real = tf.cast(tf.range(batch) < rows, tf.float32)
+
+        def fill(value):
+            filled = tf.pad(value, [[0, batch - rows]] + [[0, 0]] * (value.shape.rank - 1))
+            return tf.ensure_shape(filled, (batch, *value.shape[1:]))
+        return *(fill(value) for value in values), real
+
+    return batches.map(pad)

@@ -142,17 +142,3 @@ def repeat(batches: tf.data.Dataset, context: tf.distribute.InputContext) -> tf.
     """Every element once for each of this worker's replicas, which share it out themselves."""
     copies = context.num_replicas_in_sync // context.num_input_pipelines
     return batches.flat_map(lambda *element: tf.data.Dataset.from_tensors(element).repeat(copies))
-
-
-def padded(batches: tf.data.Dataset, batch: int) -> tf.data.Dataset:
-    """Evaluation batches (x, y) as (x, y, real), all of one size: see kerasdl.train.judge."""
-    def pad(*values):
-        rows = tf.shape(values[0])[0]
-        real = tf.cast(tf.range(batch) < rows, tf.float32)
-
-        def fill(value):
-            filled = tf.pad(value, [[0, batch - rows]] + [[0, 0]] * (value.shape.rank - 1))
-            return tf.ensure_shape(filled, (batch, *value.shape[1:]))
-        return *(fill(value) for value in values), real
-
-    return batches.map(pad)
