@@ -28,6 +28,7 @@ bench: $(INSTALLED)  ## images a second beside plain Keras, PyTorch, JAX and ker
 	$(BIN)/python -m benchmarks.run
 
 bench_more: bench  ## and time to accuracy, growth with the examples, replicas, folders of pictures
+	$(BIN)/python -m benchmarks.floor
 	$(BIN)/python -m benchmarks.images
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.replicas

@@ -21,6 +21,7 @@ def body(folder: Path) -> str:
     """What stands between the markers of docs/benchmarks.md."""
     rows = load(folder, "bench")
     parts = ["## Images a second\n", speeds(rows) if rows else NOT_RUN]
+    parts += ["## The least that a step can take\n", floors(load(folder, "bench_floor"), rows) or NOT_RUN]
     for title, name, section in (("Time to accuracy", "bench_accuracy", races),
                                  ("Growth", "bench_scaling", growth),
                                  ("Replicas", "bench_replicas", replicas),
@@ -42,6 +43,23 @@ def speeds(rows: list[dict]) -> str:
             f"Of {len(rows)} comparisons {lost} are lost.\n\n"
             f"![Ratio of images a second, ours to each opponent's]({PICTURE})\n\n{table(head, lines)}\n{absent(rows)}"
             f"{peaks(rows)}{machines(rows)}")
+
+
+def floors(found: list[dict], rows: list[dict]) -> str:
+    """What TensorFlow's kernels alone would give, beside what we give and the fastest of the others."""
+    if not found:
+        return ""
+    what = {"loop": "a bare loop in one XLA call, plain SGD, no metrics",
+            "convolutions": "the convolutions and their gradients alone"}
+    head = ("row", "only", "images/s", "ours, images/s", "fastest opponent, images/s")
+    lines = []
+    for row in found:
+        beside = [entry for entry in rows if (entry["row"], entry["precision"]) == (row["row"], row["precision"])]
+        ours, theirs = (max((entry[f"{who}_images_per_second"] or 0 for entry in beside), default=None)
+                        for who in ("ours", "opponent"))
+        lines.append((ROWS[row["row"]], what[row["what"]], number(row["images_per_second"]), number(ours),
+                      number(theirs)))
+    return f"{table(head, lines)}\n{machines(found)}"
 
 
 def absent(rows: list[dict]) -> str:
@@ -133,7 +151,7 @@ def machines(rows: list[dict]) -> str:
 
 
 def table(head, lines) -> str:
-    left = ("row", "precision", "opponent", "network of", "program", "recipe", "pipeline")
+    left = ("row", "precision", "opponent", "network of", "program", "recipe", "pipeline", "only")
     rows = [head, ["---" if name in left else "---:" for name in head], *lines]
     return "".join(f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |\n" for row in rows)
 

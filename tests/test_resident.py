@@ -80,7 +80,7 @@ def test_a_loss_that_is_not_a_number_ends_the_block_at_its_step(here, refused):
 
 def test_a_block_does_not_grow_with_the_work():
     small, large = zoo.build("linear", (28, 28, 1), 10), zoo.build("resnet", (32, 32, 3), 10, size="20")
-    assert resident.block_size(small, 128, 429) == 62  # seven blocks of at most 64
+    assert resident.block_size(small, 128, 429) == 215  # two blocks of at most 256
     assert resident.block_size(large, 128, 390) < 8
 
 

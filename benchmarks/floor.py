@@ -1,0 +1,99 @@
+"""The least that a step of a row takes with TensorFlow's own kernels, when everything else is free.
+
+    python -m benchmarks.floor
+
+For dense networks a bare loop in one XLA call: gather, forward, backward, plain SGD; no metrics, no Adam, no Keras. For
+convolutional ones the convolutions alone, each with its two gradients, timed one by one and added up. Writes
+docs/results/bench_floor.json; a target above these numbers needs other kernels.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+
+from benchmarks import arrays, harness
+from benchmarks.rows import BATCH, CLASSES, ROWS, Row
+
+DENSE = {"linear": (784, CLASSES), "mlp": (784, 512, CLASSES)}
+CONVOLUTIONS = ("cnn", "airbench", "resnet18")
+
+
+def seconds(call: Callable[[], object], repeats: int) -> float:
+    """The median call; the first two are not counted."""
+    taken = []
+    for _ in range(repeats + 2):
+        began = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken[2:])
+
+
+def dense(row: Row, widths: tuple[int, ...], repeats: int) -> float:
+    """Seconds a step of the bare loop over an epoch."""
+    import tensorflow as tf
+
+    images, labels = arrays.load(row.data, "train", row.images)
+    x, y = tf.constant(images.reshape(len(images), -1)), tf.one_hot(labels, CLASSES)
+    order = tf.reshape(tf.random.shuffle(tf.range(len(images))), (-1, BATCH))
+    shapes = zip(widths[:-1], widths[1:], strict=True)
+    start = [(tf.random.normal(shape, stddev=0.05), tf.zeros(shape[1])) for shape in shapes]
+
+    @tf.function(jit_compile=True)
+    def epoch(weights):
+        def body(i, weights):
+            inputs = tf.cast(tf.gather(x, order[i]), "float32") / 255
+            with tf.GradientTape() as tape:
+                tape.watch(weights)
+                hidden = inputs
+                for kernel, bias in weights[:-1]:
+                    hidden = tf.nn.relu(hidden @ kernel + bias)
+                logits = hidden @ weights[-1][0] + weights[-1][1]
+                loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(tf.gather(y, order[i]), logits))
+            grads = tape.gradient(loss, weights)
+            return i + 1, tf.nest.map_structure(lambda weight, grad: weight - 0.01 * grad, weights, grads)
+        return tf.while_loop(lambda i, _: i < len(order), body, (0, weights))[1]
+
+    return seconds(lambda: epoch(start), repeats) / len(order)
+
+
+def convolutions(row: Row, repeats: int) -> float:
+    """Seconds of all convolutions of a step, forward and both gradients."""
+    import keras
+    import tensorflow as tf
+
+    from kerasdl import zoo
+
+    network = zoo.build(row.model, row.shape, CLASSES, **row.args)
+    found = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
+    timed = [kernel for layer in found for kernel in kernels(layer)]
+    del timed[2]  # nobody asks for the gradient of the pictures
+    return sum(seconds(tf.function(kernel), repeats) for kernel in timed)
+
+
+def kernels(layer) -> list[Callable[[], object]]:
+    """A convolution and the gradients of its kernel and its input, each by itself."""
+    import tensorflow as tf
+
+    x, up = (tf.random.normal((BATCH, *tensor.shape[1:])) for tensor in (layer.input, layer.output))
+    kernel, how = tf.constant(layer.kernel.value), {"strides": [1, *layer.strides, 1], "padding": layer.padding.upper()}
+    return [lambda: tf.raw_ops.Conv2D(input=x, filter=kernel, **how),
+            lambda: tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=kernel.shape, out_backprop=up, **how),
+            lambda: tf.raw_ops.Conv2DBackpropInput(input_sizes=x.shape, filter=kernel, out_backprop=up, **how)]
+
+
+def main() -> None:
+    options = harness.parser(__doc__.splitlines()[0], "bench_floor.json", 15).parse_args()
+    harness.pin()
+    repeats = 3 if options.quick else options.repeats
+    floors = {name: dense(ROWS[name], widths, repeats) for name, widths in DENSE.items()}
+    floors |= {name: convolutions(ROWS[name], repeats) for name in CONVOLUTIONS}
+    around = harness.surroundings()
+    harness.save(options.out, [
+        {"row": name, "precision": "float32", "batch": BATCH, "what": "loop" if name in DENSE else "convolutions",
+         "images_per_second": round(BATCH / least, 1), "repeats": repeats, "environment": around}
+        for name, least in floors.items()])
+    print(f"wrote {options.out}; make the page with: make results")
+
+
+if __name__ == "__main__":
+    main()
