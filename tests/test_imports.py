@@ -26,7 +26,7 @@ ARROWS = {
     "kerasdl.tuning": ("errors", "recipe", "run", "train", "tuning"),
     "kerasdl.recipes": ("recipe",),
 }
-HEAVY = {"keras", "tensorflow", "tensorflow_datasets", "jax", "pandas", "sklearn", "scipy", "matplotlib"}
+HEAVY = {"keras", "keras_tuner", "tensorflow", "tensorflow_datasets", "jax", "pandas", "sklearn", "scipy", "matplotlib"}
 
 
 def imported(module, everywhere):

@@ -1,0 +1,24 @@
+"""Search over the fields of any recipe: keras-tuner's spaces and oracles, a process for each trial.
+
+    from kerasdl.tuning import Search, choice, log, uniform
+    search = Search(recipe="mlp_digits", space={"lr": log(1e-4, 1e-1), "model_args.drop": uniform(0, 0.5)})
+
+Importing it is light: keras-tuner, which brings TensorFlow, arrives with the first oracle.
+"""
+
+import importlib
+
+_HOMES = {name: "kerasdl.tuning.dimensions" for name in ("choice", "uniform", "log", "integer")} \
+    | {name: "kerasdl.tuning.space" for name in ("Search", "load", "names")}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'kerasdl.tuning' has no attribute {name!r}")
+
+
+def __dir__():
+    return [*globals(), *__all__]

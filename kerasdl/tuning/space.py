@@ -1,0 +1,347 @@
+"""A search is data: which fields of a recipe vary, what is best, how often to try. Light; JSON in and out."""
+
+import ast
+import inspect
+import json
+import runpy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from kerasdl import recipe as recipes
+from kerasdl.errors import UserError, nearest
+from kerasdl.recipe import Recipe
+from kerasdl.tuning.dimensions import Dimension, from_json
+
+SEARCHES = Path(__file__).parent / "searches"
+ZOO = Path(__file__).parents[1] / "zoo"
+ORACLES = ("grid", "random", "bayesian", "hyperband")
+GOALS = {"accuracy": "max", "r2": "max", "loss": "min", "mae": "min"}
+METRICS = {"classify": ("accuracy", "loss"), "regress": ("loss", "mae", "r2")}  # what an objective logs
+FREE = ("trials", "timeout", "stop_early")  # may differ when a search goes on
+TRIALS = 30
+
+
+@dataclass(frozen=True)
+class Search:
+    """What to vary, and how to choose.
+
+    Attributes:
+        recipe: a Recipe, the name of one, or a path to one. None with `build`.
+        space: field of the recipe -> dimension, or several dimensions of which the conditions leave one. Fields of
+            dictionaries have dots: "model_args.drop".
+        objective: a metric on validation data, "val/accuracy".
+        goal: "max" or "min"; None: that of the metric.
+        trials: how many; None: 30, and for grid and hyperband all that there are.
+        oracle: "grid", "random", "bayesian" or "hyperband".
+        seed: of the oracle; each trial trains with the recipe's own.
+        timeout: the longest that a trial may take, seconds or "10 min".
+        stop_early: whether a trial that is worse than half of the others at the same epoch stops; None: except in grids
+            and hyperband.
+        overrides: fixed changes of the recipe, as Recipe.override takes them.
+        build: in place of recipe and space, a function build(hp) in the manner of keras-tuner that returns a compiled
+            model: itself, from a file of Python, or "FILE.py:NAME". `data`, and `epochs` and `batch` among the
+            `overrides`, say what it is fitted to.
+        data: of `build`.
+        name: set from the file's name.
+
+    Raises:
+        UserError: for a field, a value or a condition that cannot be.
+    """
+
+    recipe: Recipe | str | Path | None = None
+    space: Mapping[str, Any] = field(default_factory=dict)
+    objective: str = "val/accuracy"
+    goal: str | None = None
+    trials: int | None = None
+    oracle: str = "random"
+    seed: int = 0
+    timeout: float | str | None = None
+    stop_early: bool | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    build: Callable | str | None = None
+    data: str | None = None
+    name: str = ""
+
+    def __post_init__(self):
+        if self.build is None:
+            if self.recipe is None:
+                raise UserError("A search needs a recipe: Search(recipe=\"vit_digits\", space={...}).")
+            base = recipes.load(self.recipe)
+        else:
+            if self.recipe is not None or self.space or not self.data:
+                raise UserError("A search by build(hp) has `data`, and neither `recipe` nor `space`: build says itself "
+                                "what varies.")
+            object.__setattr__(self, "build", _source(self.build))
+            base = Recipe(name="build", model="linear", data=self.data)  # of it data, batch, epochs, seed and precision
+        object.__setattr__(self, "recipe", base)
+        object.__setattr__(self, "overrides", dict(self.overrides))
+        space = {key: tuple(part) if isinstance(part, (list, tuple)) else (part,) for key, part in self.space.items()}
+        object.__setattr__(self, "space", space)
+        self._check()
+
+    @property
+    def base(self) -> Recipe:
+        """The recipe with its fixed changes."""
+        return self.recipe.override(**self.overrides)
+
+    @property
+    def direction(self) -> str:
+        """Whether "max" or "min" is best."""
+        return self.goal or GOALS[self.objective.rpartition("/")[2]]
+
+    @property
+    def limit(self) -> int | None:
+        """How many trials at most; None: what the oracle has."""
+        return self.trials or (None if self.oracle in ("grid", "hyperband") else TRIALS)
+
+    @property
+    def stops_early(self) -> bool:
+        return self.oracle not in ("grid", "hyperband") if self.stop_early is None else self.stop_early
+
+    @property
+    def named(self) -> dict[str, tuple[str, Dimension]]:
+        """Unique name -> (field, dimension), parents before what depends on them: the order of the trials' values."""
+        found = {key if len(part) == 1 else f"{key} when {_condition(dimension)}": (key, dimension)
+                 for key, part in self.space.items() for dimension in part}
+        done: dict[str, tuple[str, Dimension]] = {}
+        while len(done) < len(found):
+            keys = {key for key, _ in done.values()}
+            ready = {name: entry for name, entry in found.items()
+                     if name not in done and all(parent in keys for parent, _ in entry[1].conditions)}
+            if not ready:
+                raise UserError(f"Conditions that wait for one another: {', '.join(set(found) - set(done))}.")
+            done |= ready
+        return done
+
+    def hyperparameters(self):
+        """The space as keras_tuner.HyperParameters; empty for `build`, which is asked (see kerasdl.tuning.build)."""
+        from keras_tuner import HyperParameters
+        from keras_tuner.src.engine import conditions  # the public module forgets it
+
+        hps = HyperParameters()
+        for name, (_, dimension) in self.named.items():
+            parents = [conditions.Parent(key, [self.space[key][0].label(value) for value in values])
+                       for key, values in dimension.conditions]
+            hps.merge([dimension.hyperparameter(name, parents)])
+        return hps
+
+    def values(self, hp: Any) -> dict[str, Any]:
+        """What a trial changes, field -> value as the user wrote it, from keras-tuner's values or their owner."""
+        given = getattr(hp, "values", hp)
+        given = given if isinstance(given, Mapping) else hp
+        return {key: dimension.value(given[name]) for name, (key, dimension) in self.named.items() if name in given}
+
+    def trial(self, hp: Any) -> Recipe:
+        """The recipe that a trial trains."""
+        return self.base.override(**self.values(hp))
+
+    def cells(self) -> Iterator[dict[str, Any]]:
+        """Every combination of values once, active ones only, the last field fastest."""
+        from kerasdl.tuning.cells import cells
+
+        return (self.values(values) for values in cells(self.hyperparameters()))
+
+    def to_json(self) -> str:
+        """Exactly what runs, as search.json."""
+        plain = {each.name: getattr(self, each.name) for each in fields(self)}
+        plain["recipe"] = None if self.build else json.loads(self.recipe.model_dump_json())
+        plain["space"] = {key: [dimension.describe() for dimension in part] for key, part in self.space.items()}
+        plain["timeout"] = self.timeout
+        return json.dumps(plain, indent=2, allow_nan=False) + "\n"
+
+    def differences(self, other: "Search") -> list[str]:
+        """In words, what changed to `other` of all that makes trials comparable; not how many, nor how long."""
+        changed = []
+        for each in fields(self):
+            mine, theirs = getattr(self, each.name), getattr(other, each.name)
+            if each.name in (*FREE, "name") or mine == theirs:
+                continue
+            if each.name in ("space", "overrides"):
+                keys = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
+                changed += [f"{key}: {_told(mine.get(key))} -> {_told(theirs.get(key))}" for key in keys]
+            elif each.name == "recipe":
+                mine, theirs = mine.model_dump(), theirs.model_dump()
+                changed += [f"recipe.{key}: {mine[key]!r} -> {theirs[key]!r}" for key in mine
+                            if mine[key] != theirs[key] and key not in ("name", "claim")]
+            else:
+                changed.append(f"{each.name}: {mine!r} -> {theirs!r}")
+        return changed
+
+    def go_on_from(self, before: "Search", folder: str | Path) -> None:
+        """Refuse to continue another search: its trials say nothing about this one.
+
+        Raises:
+            UserError: with the differences.
+        """
+        changed = before.differences(self)
+        if changed:
+            raise UserError(f"{folder} holds another search: {'; '.join(changed)}. Choose another folder, or resume "
+                            "it as it was.")
+
+    def __str__(self) -> str:
+        what = f"build           {self.build}" if self.build else f"recipe          {self.recipe.name}"
+        lines = [what, f"objective       {self.objective} ({self.direction})",
+                 f"oracle          {self.oracle}, {self.limit or 'all'} trials, seed {self.seed}"]
+        lines += [f"{key:16}{value!r}" for key, value in self.overrides.items()]
+        lines += [f"{key:16}{_told(part)}" for key, part in self.space.items()]
+        return "\n".join(lines)
+
+    def _check(self) -> None:
+        if self.oracle not in ORACLES:
+            raise UserError(f"Unknown oracle {self.oracle!r}. {nearest(self.oracle, ORACLES)}")
+        if self.goal not in (None, "max", "min"):
+            raise UserError(f"goal is \"max\" or \"min\". Received: {self.goal!r}.")
+        for key in ("trials", "seed"):
+            value = getattr(self, key)
+            if not (key == "trials" and value is None) and (type(value) is not int or value < (key == "trials")):
+                raise UserError(f"{key} is a whole number from {int(key == 'trials')} on. Received: {value!r}.")
+        base = self.base
+        self._check_objective(base)
+        if self.build:
+            return
+        if not self.space:
+            raise UserError("A search needs a space: what shall vary?")
+        for key, part in self.space.items():
+            for dimension in part:
+                if not isinstance(dimension, Dimension):
+                    raise UserError(f"{key} is choice(...), uniform(...), log(...) or integer(...). "
+                                    f"Received: {dimension!r}.")
+                self._check_conditions(key, dimension)
+                self._check_field(base, key, dimension)
+            self._check_alternatives(key, part)
+        for name, (_, dimension) in self.named.items():
+            if self.oracle == "grid" and dimension.options() is None:
+                raise UserError(f"A grid needs values that can be counted. {name} is {dimension}: "
+                                "write choice(...), or uniform with a step.")
+        if self.oracle == "hyperband" and "epochs" in self.space:
+            raise UserError("hyperband gives out the epochs itself. Take epochs out of the space.")
+
+    def _check_objective(self, base: Recipe) -> None:
+        split, _, metric = self.objective.partition("/")
+        if split != "val" or not metric:
+            raise UserError(f"An objective is a metric on validation data, such as val/accuracy. "
+                            f"Received: {self.objective!r}.")
+        logged = METRICS.get(base.objective)
+        if not self.build and logged and metric not in logged:
+            raise UserError(f"{self.objective} is never logged by objective={base.objective}. "
+                            f"{nearest(self.objective, [f'val/{name}' for name in logged])}")
+        if self.goal is None and metric not in GOALS:
+            raise UserError(f"Is a high {self.objective} best or a low one? Write goal=\"max\" or \"min\".")
+
+    def _check_conditions(self, key: str, dimension: Dimension) -> None:
+        for parent, values in dimension.conditions:
+            if parent not in self.space:
+                raise UserError(f"{key} depends on {parent!r}, which does not vary. {nearest(parent, self.space)}")
+            options = self.space[parent][0].options()
+            if len(self.space[parent]) > 1 or options is None:
+                raise UserError(f"{key} depends on {parent}, and a condition needs a choice or an integer.")
+            for value in values:
+                if not any(value == option and type(value) is type(option) for option in options):
+                    raise UserError(f"{key} depends on {parent}={value!r}, which {parent} never is. "
+                                    f"{nearest(value, options)}")
+
+    def _check_alternatives(self, key: str, part: tuple[Dimension, ...]) -> None:
+        for index, one in enumerate(part):
+            for other in part[:index]:
+                mine, theirs = dict(one.conditions), dict(other.conditions)
+                if not any(not set(mine[parent]) & set(theirs[parent]) for parent in mine if parent in theirs):
+                    raise UserError(f"{key} has two dimensions that can be active at once: {other}, and {one}. "
+                                    "Give them conditions of which only one can hold.")
+
+    def _check_field(self, base: Recipe, key: str, dimension: Dimension) -> None:
+        """By trying it: the recipe knows its fields and their types; and the model its arguments."""
+        options = dimension.options()
+        ends = options if options and len(options) <= 100 else (dimension.low, dimension.high)
+        for value in ends:
+            try:
+                base.override(**{key: value})
+            except UserError as error:
+                raise UserError(f"{key}: {error}" if not str(error).startswith(key) else str(error)) from None
+        if not key.startswith("model_args."):
+            return
+        models = self.space["model"][0].options() if "model" in self.space else (base.model,)
+        for model in dict(dimension.conditions).get("model", models):
+            known = arguments(model)
+            argument = key.partition(".")[2]
+            if known and argument not in known:
+                hint = " Add .when(model=...) for the models that have it." if len(models) > 1 else ""
+                raise UserError(f"{model} has no argument {argument!r}. {nearest(argument, known)}{hint}")
+
+
+def names() -> list[str]:
+    """The searches that come with the package, in alphabetical order."""
+    return sorted(path.stem for path in SEARCHES.glob("*.py") if path.stem != "__init__")
+
+
+def load(search: "Search | str | Path") -> Search:
+    """A search by name, by path to a Python file that sets `search`, or by a folder's search.json.
+
+    Raises:
+        UserError: if there is no such search, or the file does not hold one.
+    """
+    if isinstance(search, Search):
+        return search
+    path = Path(search)
+    if path.suffix not in (".py", ".json"):
+        if str(search) not in names():
+            raise UserError(f"Unknown search {str(search)!r}. {nearest(str(search), names())}")
+        path = SEARCHES / f"{search}.py"
+    if not path.is_file():
+        raise UserError(f"There is no search file {path}.")
+    try:
+        found = _from_json(path.read_text()) if path.suffix == ".json" else runpy.run_path(str(path)).get("search")
+    except UserError:
+        raise
+    except Exception as error:  # whatever the user's own lines raise
+        raise UserError(f"{path} is not a search that can be read: {type(error).__name__}: "
+                        f"{' '.join(str(error).split())}.") from None
+    if not isinstance(found, Search):
+        raise UserError(f"{path} must set `search = Search(...)`. Received: {type(found).__name__}.")
+    if not found.name:
+        object.__setattr__(found, "name", path.stem)
+    return found
+
+
+def arguments(model: str) -> list[str]:
+    """What a model's `build` takes by name, read from its source: importing it would import Keras."""
+    file = ZOO / f"{model}.py"
+    if not file.is_file():
+        return []
+    functions = (node for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef))
+    return [argument.arg for node in functions if node.name == "build" for argument in node.args.kwonlyargs]
+
+
+def _from_json(text: str) -> Search:
+    plain = json.loads(text)
+    if plain.get("recipe"):
+        plain["recipe"] = Recipe.model_validate_json(json.dumps(plain["recipe"]))
+    plain["space"] = {key: tuple(map(from_json, part)) for key, part in plain["space"].items()}
+    plain["overrides"] = {key: tuple(value) if isinstance(value, list) else value
+                          for key, value in plain["overrides"].items()}
+    return Search(**plain)
+
+
+def _source(build: Callable | str) -> str:
+    """ "FILE.py:NAME" of a function, for the process of a trial to import."""
+    if callable(build):
+        file, name = inspect.getsourcefile(build), build.__qualname__
+        if not file or not Path(file).is_file() or not name.isidentifier():
+            raise UserError(f"Each trial is a process that imports build(hp) from a file. {name} is not at the top of "
+                            "one: move it there.")
+        return f"{Path(file).resolve()}:{name}"
+    file, _, name = str(build).rpartition(":")
+    if not Path(file).is_file() or not name.isidentifier():
+        raise UserError(f"build is a function, or FILE.py:NAME. Received: {build!r}.")
+    return f"{Path(file).resolve()}:{name}"
+
+
+def _condition(dimension: Dimension) -> str:
+    return ", ".join(f"{key}={'|'.join(map(str, values))}" for key, values in dimension.conditions)
+
+
+def _told(part: Any) -> str:
+    if part is None:
+        return "not in it"
+    return "; ".join(map(str, part)) if isinstance(part, tuple) else repr(part)
