@@ -1,13 +1,14 @@
-"""The least that a step of a row takes with TensorFlow's own kernels, when everything else is free.
-
-    python -m benchmarks.floor
+"""The least that a step of a row takes with TensorFlow's own kernels, and the least memory: python -m benchmarks.floor.
 
 For dense networks a bare loop in one XLA call: gather, forward, backward, plain SGD; no metrics, no Adam, no Keras. For
-convolutional ones the convolutions alone, each with its two gradients, timed one by one and added up. Writes
-docs/results/bench_floor.json; a target above these numbers needs other kernels.
+convolutional ones the convolutions alone, each with its two gradients, timed one by one and added up. And what a
+process holds that has only imported a library. Writes docs/results/bench_floor.json; a target beyond these numbers
+needs other kernels.
 """
 
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -15,6 +16,7 @@ from benchmarks import arrays, harness
 from benchmarks.rows import BATCH, CLASSES, ROWS, Row
 
 DENSE = {"linear": (784, CLASSES), "mlp": (784, 512, CLASSES)}
+LIBRARIES = ("tensorflow", "torch")
 CONVOLUTIONS = ("cnn", "airbench", "resnet18")
 
 
@@ -81,6 +83,13 @@ def kernels(layer) -> list[Callable[[], object]]:
             lambda: tf.raw_ops.Conv2DBackpropInput(input_sizes=x.shape, filter=kernel, out_backprop=up, **how)]
 
 
+def imported(library: str) -> float:
+    """Megabytes of a new process that imports the library and does nothing."""
+    program = f"import {library}; from benchmarks import meter; print(meter.peak_mb())"
+    done = subprocess.run([sys.executable, "-c", program], cwd=harness.ROOT, check=True, capture_output=True, text=True)
+    return round(float(done.stdout), 1)
+
+
 def main() -> None:
     options = harness.parser(__doc__.splitlines()[0], "bench_floor.json", 15).parse_args()
     harness.pin()
@@ -91,7 +100,9 @@ def main() -> None:
     harness.save(options.out, [
         {"row": name, "precision": "float32", "batch": BATCH, "what": "loop" if name in DENSE else "convolutions",
          "images_per_second": round(BATCH / least, 1), "repeats": repeats, "environment": around}
-        for name, least in floors.items()])
+        for name, least in floors.items()] + [
+        {"what": "import", "library": library, "peak_mb": imported(library), "environment": around}
+        for library in LIBRARIES])
     print(f"wrote {options.out}; make the page with: make results")
 
 

@@ -53,13 +53,15 @@ def floors(found: list[dict], rows: list[dict]) -> str:
             "convolutions": "the convolutions and their gradients alone"}
     head = ("row", "only", "images/s", "ours, images/s", "fastest opponent, images/s")
     lines = []
-    for row in found:
+    steps = [row for row in found if "row" in row]
+    for row in steps:
         beside = [entry for entry in rows if (entry["row"], entry["precision"]) == (row["row"], row["precision"])]
         ours, theirs = (max((entry[f"{who}_images_per_second"] or 0 for entry in beside), default=None)
                         for who in ("ours", "opponent"))
         lines.append((ROWS[row["row"]], what[row["what"]], number(row["images_per_second"]), number(ours),
                       number(theirs)))
-    return f"{table(head, lines)}\n{machines(found)}"
+    memory = " and ".join(f"{number(row['peak_mb'])} MB for {row['library']}" for row in found if "library" in row)
+    return f"{table(head, lines)}\n" + f"The import alone takes {memory}.\n" * bool(memory) + machines(steps)
 
 
 def absent(rows: list[dict]) -> str:

@@ -130,9 +130,11 @@ def test_the_page_is_made_from_the_json(tmp_path):
     (tmp_path / "bench.json").write_text(json.dumps(rows))
     (tmp_path / "bench_floor.json").write_text(json.dumps([
         {"row": "cnn", "precision": "float32", "what": "convolutions", "images_per_second": 3e3,
-         "environment": ENVIRONMENT}]))
+         "environment": ENVIRONMENT},
+        {"what": "import", "library": "tensorflow", "peak_mb": 812.3, "environment": ENVIRONMENT}]))
     body = page.body(tmp_path)
     assert "the convolutions and their gradients alone | 3,000 | 2,000 | 2,500 |" in body
+    assert "The import alone takes 812 MB for tensorflow." in body
     assert "| textbook CNN | float32 | PyTorch eager | 2,000 (2,000-2,000) | 1,000 (1,000-1,000) | 2.00 |" in body
     assert "| 0.80 |" in body and "Of 3 comparisons 1 are lost" in body and "failed: exit code 1: no g++" in body
     assert "Some CPU" in body and "secret" not in body
