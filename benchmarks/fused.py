@@ -29,8 +29,6 @@ FORMS = {  # name: (layer, shape of its input)
     "gelu 64x384": (lambda: layers.Dense(384, activation=vit.gelu), (256, 64, 16)),
     "attention 65x192": (lambda: layers.MultiHeadAttention(3, 64), (256, 65, 192)),
     "dropout 65x768": (lambda: layers.Dropout(0.1), (128, 65, 768)),
-    "pool 26x26x32": (lambda: layers.MaxPooling2D(2), (128, 26, 26, 32)),
-    "pool 32x32x64": (lambda: layers.MaxPooling2D(2), (128, 32, 32, 64)),
     "shortcut 32x32x16": (lambda: resnet.PadShortcut(32, 2), (128, 32, 32, 16)),
 }
 OPTIMIZERS = {
@@ -38,8 +36,7 @@ OPTIMIZERS = {
     "SGD": (keras.optimizers.SGD, fused.SGD, {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}),
 }
 STEPS = {  # name: (model, its arguments, shape of a picture)
-    "textbook": ("cnn", {"size": "textbook"}, (28, 28, 1)), "cnn": ("cnn", {"size": "S"}, (28, 28, 1)),
-    "resnet": ("resnet", {"size": "20"}, (32, 32, 3)),
+    "cnn": ("cnn", {"size": "S"}, (28, 28, 1)), "resnet": ("resnet", {"size": "20"}, (32, 32, 3)),
     "vit": ("vit", {"size": "Ti", "patch": 4}, (32, 32, 3)),
     "vit_drop": ("vit", {"size": "Ti", "patch": 4, "drop": 0.1}, (32, 32, 3)), "airbench": (None, {}, (32, 32, 3)),
 }

@@ -183,40 +183,6 @@ class Dropout(layers.Dropout):
         return dropped(inputs)
 
 
-@island
-def pool_gradient(x, pooled, upstream):
-    """The gradient of the largest of 2x2: it goes to the first of equal ones, as TensorFlow's does."""
-    (rows, columns, channels), (down, across) = x.shape[1:], pooled.shape[1:3]
-    below, right = max(2 * down - rows, 0), max(2 * across - columns, 0)  # what "same" pads
-    cells = tf.pad(x, ((0, 0), (0, below), (0, right), (0, 0)), constant_values=x.dtype.min)
-    cells = tf.reshape(cells[:, :2 * down, :2 * across], (-1, down, 2, across, 2, channels))
-    first = tf.where(cells[:, :, 0, :, 0] == pooled, 0, tf.where(
-        cells[:, :, 0, :, 1] == pooled, 1, tf.where(cells[:, :, 1, :, 0] == pooled, 2, 3)))
-    place = tf.reshape(tf.range(4), (1, 1, 2, 1, 2, 1))
-    spread = tf.where(place == first[:, :, None, :, None], upstream[:, :, None, :, None], tf.zeros((), upstream.dtype))
-    spread = tf.reshape(spread, (-1, 2 * down, 2 * across, channels))[:, :rows, :columns]
-    return tf.pad(spread, ((0, 0), (0, rows - spread.shape[1]), (0, columns - spread.shape[2]), (0, 0)))
-
-
-class MaxPooling2D(layers.MaxPooling2D):
-    """The largest of each 2x2, with the gradient in an island: TensorFlow's own takes six times as long."""
-
-    @staticmethod
-    def fits(layer):
-        return layer.pool_size == layer.strides == (2, 2) and layer.data_format == "channels_last"
-
-    def call(self, inputs):
-        if None in inputs.shape[1:]:
-            return super().call(inputs)
-
-        @tf.custom_gradient
-        def pooled(x):
-            y = tf.nn.max_pool2d(x, 2, 2, self.padding.upper())
-            return y, lambda upstream: pool_gradient(x, y, upstream)
-
-        return pooled(inputs)
-
-
 class MultiHeadAttention(layers.MultiHeadAttention):
     """Plain products of matrices in place of einsum; the scale goes into the query's kernel, which is small.
 
@@ -270,8 +236,8 @@ class PadShortcut(resnet.PadShortcut):
         return tf.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.filters - x.shape[-1])))
 
 
-FORMS = {form.__base__: form for form in (BatchNormalization, LayerNormalization, Dense, Dropout, MaxPooling2D,
-                                          MultiHeadAttention, PadShortcut)}
+FORMS = {form.__base__: form for form in (BatchNormalization, LayerNormalization, Dense, Dropout, MultiHeadAttention,
+                                          PadShortcut)}
 
 
 class _Decays:
