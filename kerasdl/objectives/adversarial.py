@@ -251,7 +251,7 @@ def decode(generator: keras.Model, noise: np.ndarray, labels=None) -> np.ndarray
         raise UserError(f"This generator takes noise of shape (n, {width}). Received: {noise.shape}.")
     parts = [noise.astype("float32")]
     if len(generator.inputs) == 2:
-        classes = generator.get_layer("class_vector").input_dim
+        classes = zoo_gan.count_classes(generator)
         labels = np.arange(len(noise)) % classes if labels is None else np.broadcast_to(labels, (len(noise),))
         if not (0 <= labels.min() and labels.max() < classes):
             raise UserError(f"This generator knows the classes 0..{classes - 1}. Received: {labels}.")
