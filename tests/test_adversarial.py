@@ -237,8 +237,9 @@ def test_bfloat16_trains_float32_weights():
     assert model.generator.layers[2].compute_dtype == "bfloat16"
 
 
-REPLICAS = {**{name: {"loss": name} for name in ("nonsaturating", "hinge", "lsgan")},
-            "wgan": {"loss": "wgan", "gp": 10.0, "d_steps": 2},
+REPLICAS = {**{name: {"loss": name, "net": "mlp"} for name in ("nonsaturating", "lsgan")},
+            "wgan": {"loss": "wgan", "gp": 10.0, "d_steps": 2, "net": "mlp"},
+            "hinge": {"loss": "hinge"},
             "relativistic": {"loss": "relativistic", "r1": 1.0, "r2": 1.0},
             "lazy": {"loss": "relativistic", "r1": 1.0, "r2": 1.0, "lazy": 3, "augment": ("color", "translation")},
             "spectral": {"loss": "hinge", "spectral": True, "r1": 0.1, "lazy": 2}}
@@ -249,8 +250,9 @@ def eight_steps(name, strategy):
 
     with strategy.scope():
         keras.utils.set_random_seed(0)
-        arguments = {"ema": 0.9, "spectral": False, **REPLICAS[name]}
-        pair = zoo_gan.build(SHAPE, CLASSES, size="mu", latent=4, conditional=True, spectral=arguments.pop("spectral"))
+        arguments = {"ema": 0.9, "net": "dcgan", "spectral": False, **REPLICAS[name]}
+        networks = {key: arguments.pop(key) for key in ("net", "spectral")}
+        pair = zoo_gan.build(SHAPE, CLASSES, size="mu", latent=4, conditional=True, **networks)
         for network in pair:
             replicas.synchronize_norms(network)
         model = GAN(*pair, **arguments)
@@ -275,7 +277,7 @@ def on_replicas(tmp_path_factory):
 @pytest.mark.parametrize("name", REPLICAS)
 def test_two_replicas_are_one_device(on_replicas, name):
     keys = [key for key in on_replicas if key.startswith(f"1/{name}/")]
-    assert len(keys) > 20
+    assert len(keys) > 15
     for key in keys:
         one, two = on_replicas[key], on_replicas["2" + key[1:]]
         assert np.abs(one - two).max() < (1e-4 if name == "spectral" else 1e-6) * max(1, np.abs(one).max()), key
