@@ -11,7 +11,8 @@ import tensorflow as tf
 from keras import layers
 
 from kerasdl import zoo
-from kerasdl.train import ema, fused
+from kerasdl.objectives import ema
+from kerasdl.train import fused
 from kerasdl.zoo import resnet, vit
 
 # What two orders of rounding may differ by, as a share of the largest number.

@@ -18,9 +18,10 @@ from kerasdl import zoo
 from kerasdl.data import from_arrays, load
 from kerasdl.errors import UserError
 from kerasdl.evaluate import evaluate
+from kerasdl.objectives import ema
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run, whole, write_json
-from kerasdl.train import ema, replicas
+from kerasdl.train import replicas
 from kerasdl.train.callbacks import Diverged
 from kerasdl.train.fit import train
 from kerasdl.zoo import linear

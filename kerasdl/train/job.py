@@ -13,8 +13,9 @@ from kerasdl import objectives
 from kerasdl.data import Split, load_splits, pipeline
 from kerasdl.data.augment import compose
 from kerasdl.errors import UserError
+from kerasdl.objectives import ema
 from kerasdl.recipe import Recipe
-from kerasdl.train import ema, fused, optim, replicas, resident
+from kerasdl.train import fused, optim, replicas, resident
 from kerasdl.train import judge as judges
 from kerasdl.train import strategy as strategies
 

@@ -12,6 +12,7 @@ import importlib
 import inspect
 
 MODELS = ("linear", "mlp", "cnn", "resnet", "vit")  # the table of contents, simplest first
+GENERATIVE = ("gan",)  # modules whose `build` gives a generator and a discriminator
 
 
 def unknown(what, given, known):
@@ -28,8 +29,8 @@ def module(name: str):
     Raises:
         ValueError: the zoo has no model of that name.
     """
-    if name not in MODELS:
-        raise ValueError(unknown("model", name, MODELS))
+    if name not in (*MODELS, *GENERATIVE):
+        raise ValueError(unknown("model", name, (*MODELS, *GENERATIVE)))
     return importlib.import_module(f"{__name__}.{name}")
 
 
@@ -37,7 +38,7 @@ def build(name: str, image_shape, classes: int, **args):
     """Builds a model by name: `zoo.build("vit", (32, 32, 3), 10, size="Ti", patch=4)`.
 
     Args:
-        name: one of MODELS.
+        name: one of MODELS; or of GENERATIVE, which give two networks.
         image_shape: (height, width, channels), or for "linear" and "mlp" also an int: the number of columns
             of a table.
         classes: number of outputs.
@@ -71,5 +72,5 @@ def features(model):
 
 def register():
     """Imports every model, so that Keras knows the zoo's layers and can load a saved model."""
-    for name in MODELS:
+    for name in (*MODELS, *GENERATIVE):
         module(name)

@@ -1,0 +1,218 @@
+"""Generators and discriminators: noise to pictures, and pictures to one logit. Goodfellow et al. 2014, arXiv:1406.2661.
+
+"mlp" is the textbook's pair of dense networks; "dcgan" is convolutional (Radford et al. 2015, arXiv:1511.06434), for
+square pictures of 8 to 128 pixels a side; "resnet" has residual blocks (Miyato et al. 2018, arXiv:1802.05957), for
+pictures of 32x32.
+
+Inside, pictures are -1..1: a generator ends in tanh, and a discriminator takes that. Conditional pairs take the class
+as well. The generator reads an embedding of it beside the noise ("mlp", "dcgan"), or has a gain and an offset of each
+class after every normalisation ("resnet"; Dumoulin et al. 2017, arXiv:1610.07629). The discriminator adds the inner
+product of its features and the class's vector (projection: Miyato & Koyama 2018, arXiv:1802.05637).
+
+Departs from DCGAN: no batch normalisation in the discriminator, for a gradient penalty is about the logit of one
+picture (Gulrajani et al. 2017, arXiv:1704.00028); kernels of 4x4, which a stride of 2 divides; weights start as He et
+al. 2015 say. Departs from SNGAN: upsampling is a transposed convolution, 4/9 of the work; any width.
+"""
+
+import math
+
+import keras
+from keras import layers
+
+from kerasdl.zoo import unknown
+from kerasdl.zoo.blocks import choose
+from kerasdl.zoo.gan_layers import ClassGain, Projection, SpectralConv2D, SpectralDense
+
+MLP = {"mu": (32,), "textbook": (256, 512, 1024)}  # the generator's hidden layers; the other net has them reversed
+DCGAN = {"mu": 8, "XS": 32, "S": 64, "M": 128}  # maps at half the picture's side; twice as many at a quarter, and so on
+RESNET = {"mu": 8, "S": 64, "M": 128}  # maps of every block
+MOST = 512  # maps of "dcgan"
+NETS = ("mlp", "dcgan", "resnet")
+
+
+def build(
+    image_shape, classes: int, *, net: str = "dcgan", size: str = "S", latent: int = 64, conditional: bool = False,
+    spectral: bool = False,
+) -> tuple[keras.Model, keras.Model]:
+    """A generator and a discriminator that fit each other.
+
+    Args:
+        image_shape: (height, width, channels).
+        classes: number of classes, for the conditional pair.
+        net: one of NETS.
+        size: a key of that net's table.
+        latent: how many numbers of noise make a picture.
+        conditional: whether both take the class.
+        spectral: whether the discriminator's kernels have spectral norm 1; not of "mlp".
+
+    Returns:
+        generator: "latent" (B, latent), and "label" (B,) if conditional -> "images" (B, H, W, C), float32, -1..1.
+        discriminator: "images" (B, H, W, C), -1..1, and "label" (B,) if conditional -> "logits" (B, 1), float32.
+
+    Raises:
+        ValueError: an unknown net or size, or a shape that the net cannot make.
+    """
+    if len(tuple(image_shape)) != 3:
+        raise ValueError(f"Expected image_shape=(height, width, channels). Received: {image_shape!r}")
+    if net not in NETS:
+        raise ValueError(unknown("net", net, NETS))
+    classes = classes if conditional else None
+    if net == "mlp":
+        return mlp_generator(image_shape, classes, size, latent), mlp_discriminator(image_shape, classes, size)
+    generator, discriminator = {"dcgan": (dcgan_generator, dcgan_discriminator),
+                                "resnet": (resnet_generator, resnet_discriminator)}[net]
+    return generator(image_shape, classes, size, latent), discriminator(image_shape, classes, size, spectral)
+
+
+def mlp_generator(image_shape, classes=None, size="textbook", latent=100) -> keras.Model:
+    """Dense layers with LeakyReLU: 100-256-512-1024-784 for MNIST. `classes` is None without labels, here and below."""
+    inputs, x = noise(latent, classes)
+    for i, width in enumerate(choose(MLP, size), 1):
+        x = leaky(dense(width, f"hidden{i}")(x), f"relu{i}")
+    x = layers.Dense(math.prod(image_shape), name="pixels")(x)
+    x = layers.Reshape(tuple(image_shape), name="maps")(x)
+    return keras.Model(inputs, bounded(x), name="mlp_generator")
+
+
+def mlp_discriminator(image_shape, classes=None, size="textbook") -> keras.Model:
+    """The generator's widths in reverse."""
+    image, label, inputs = pictures(image_shape, classes)
+    x = layers.Flatten(name="flatten")(image)
+    for i, width in enumerate(choose(MLP, size)[::-1], 1):
+        x = leaky(dense(width, f"hidden{i}")(x), f"relu{i}")
+    return keras.Model(inputs, verdict(x, label, classes), name="mlp_discriminator")
+
+
+def dcgan_generator(image_shape, classes=None, size="S", latent=64) -> keras.Model:
+    """A dense layer makes the smallest maps, transposed convolutions double them; batch norm and ReLU between."""
+    side, halvings = grid(image_shape)
+    widths = [min(choose(DCGAN, size) * 2**i, MOST) for i in range(halvings)][::-1]
+    inputs, x = noise(latent, classes)
+    x = layers.Dense(side * side * widths[0], use_bias=False, kernel_initializer="he_normal", name="seed")(x)
+    x = norm_relu(layers.Reshape((side, side, widths[0]), name="maps")(x), "seed")
+    for i, width in enumerate(widths[1:], 1):
+        x = norm_relu(up(width, f"up{i}", use_bias=False)(x), f"up{i}")
+    x = up(image_shape[2], f"up{halvings}", kernel_initializer="glorot_uniform")(x)
+    return keras.Model(inputs, bounded(x), name="dcgan_generator")
+
+
+def dcgan_discriminator(image_shape, classes=None, size="S", spectral=False) -> keras.Model:
+    """Convolutions that halve, with LeakyReLU and no normalisation, or spectral normalisation."""
+    _, halvings = grid(image_shape)
+    x, label, inputs = pictures(image_shape, classes)
+    for i in range(halvings):
+        width = min(choose(DCGAN, size) * 2**i, MOST)
+        x = leaky(conv(width, 4, 2, f"down{i + 1}", spectral)(x), f"relu{i + 1}")
+    x = layers.Flatten(name="features")(x)
+    return keras.Model(inputs, verdict(x, label, classes, spectral), name="dcgan_discriminator")
+
+
+def resnet_generator(image_shape, classes=None, size="S", latent=64) -> keras.Model:
+    """Three residual blocks from 4x4 to 32x32, each of which doubles the side."""
+    check_resnet(image_shape)
+    width = choose(RESNET, size)
+    inputs, x = noise(latent, None)
+    label = keras.Input((), dtype="int32", name="label") if classes else None
+    x = layers.Reshape((4, 4, width), name="maps")(dense(16 * width, "seed")(x))
+    for i in range(1, 4):
+        name = f"block{i}"
+        y = norm_relu(x, f"{name}_1", label, classes)
+        y = norm_relu(up(width, f"{name}_up", use_bias=False)(y), f"{name}_2", label, classes)
+        y = conv(width, 3, 1, f"{name}_conv", kernel_initializer="zeros")(y)
+        x = layers.Add(name=f"{name}_add")([layers.UpSampling2D(2, name=f"{name}_skip")(x), y])
+    x = norm_relu(x, "last", label, classes)
+    x = conv(image_shape[2], 3, 1, "pixels", kernel_initializer="glorot_uniform")(x)
+    return keras.Model([inputs, label] if classes else inputs, bounded(x), name="resnet_generator")
+
+
+def resnet_discriminator(image_shape, classes=None, size="S", spectral=False) -> keras.Model:
+    """Residual blocks: two that halve the side, two that keep it; the sum over places is the representation."""
+    check_resnet(image_shape)
+    width = choose(RESNET, size)
+    image, label, inputs = pictures(image_shape, classes)
+    x = conv(width, 3, 1, "stem", spectral)(image)
+    for i in range(1, 5):
+        name = f"block{i}"
+        y = conv(width, 3, 1, f"{name}_conv1", spectral)(leaky(x, f"{name}_relu1"))
+        y = conv(width, 3, 1, f"{name}_conv2", spectral)(leaky(y, f"{name}_relu2"))
+        if i < 3:
+            x, y = (layers.AveragePooling2D(2, name=f"{name}_pool_{way}")(z) for way, z in (("skip", x), ("path", y)))
+        x = layers.Add(name=f"{name}_add")([x, y])
+    x = layers.GlobalAveragePooling2D(name="features")(leaky(x, "last_relu"))
+    return keras.Model(inputs, verdict(x, label, classes, spectral), name="resnet_discriminator")
+
+
+def noise(latent, classes):
+    """The generator's inputs, and one vector of both: the noise, and the class's embedding beside it."""
+    z = keras.Input((latent,), name="latent")
+    if not classes:
+        return z, z
+    label = keras.Input((), dtype="int32", name="label")
+    vector = layers.Embedding(classes, latent, embeddings_initializer="random_normal", name="class_vector")(label)
+    return [z, label], layers.Concatenate(name="latent_and_class")([z, vector])
+
+
+def pictures(image_shape, classes):
+    """The discriminator's inputs: (images, label or None, what the model takes)."""
+    image = keras.Input(tuple(image_shape), name="images")
+    label = keras.Input((), dtype="int32", name="label") if classes else None
+    return image, label, [image, label] if classes else image
+
+
+def bounded(x):
+    """Pictures within -1..1, float32 whatever the precision of the rest."""
+    return layers.Activation("tanh", dtype="float32", name="images")(x)
+
+
+def verdict(x, label, classes, spectral=False):
+    """Features to the logit, float32; with a label also whether they are of this class."""
+    logit = (SpectralDense if spectral else layers.Dense)(1, dtype="float32", name="logit" if classes else "logits")(x)
+    if not classes:
+        return logit
+    match = Projection(classes, dtype="float32", name="of_class")(x, label)
+    return layers.Add(dtype="float32", name="logits")([logit, match])
+
+
+def dense(width, name):
+    return layers.Dense(width, kernel_initializer="he_normal", name=name)
+
+
+def conv(width, kernel, stride, name, spectral=False, kernel_initializer="he_normal"):
+    kind = SpectralConv2D if spectral else layers.Conv2D
+    return kind(width, kernel, stride, padding="same", kernel_initializer=kernel_initializer, name=name)
+
+
+def up(width, name, use_bias=True, kernel_initializer="he_normal"):
+    """Twice the side: a transposed convolution. Resizing and a 3x3 convolution take 9/4 of the products."""
+    return layers.Conv2DTranspose(width, 4, 2, padding="same", use_bias=use_bias,
+                                  kernel_initializer=kernel_initializer, name=name)
+
+
+def leaky(x, name):
+    return layers.LeakyReLU(0.2, name=name)(x)
+
+
+def norm_relu(x, name, label=None, classes=None):
+    """Batch norm with statistics that settle in a short training, the class's gain and offset, ReLU."""
+    plain = label is None
+    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, center=plain, scale=plain, name=f"{name}_norm")(x)
+    if not plain:
+        x = ClassGain(classes, name=f"{name}_gain")(x, label)
+    return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def grid(image_shape):
+    """Side of the smallest maps of a square picture, and how often it is doubled: 28 -> (7, 2), 32 -> (4, 3)."""
+    height, width = tuple(image_shape)[:2]
+    side, halvings = height, 0
+    while side % 2 == 0 and side > 7:
+        side, halvings = side // 2, halvings + 1
+    if height != width or not 8 <= height <= 128 or side > 7:
+        raise ValueError("Expected square pictures of 8, 10, 12 or 14 pixels a side, or these doubled up to 128. "
+                         f"Received: {height}x{width}")
+    return side, halvings
+
+
+def check_resnet(image_shape):
+    if tuple(image_shape)[:2] != (32, 32):
+        raise ValueError(f"Expected pictures of 32x32 for net='resnet'. Received: {image_shape}; use net='dcgan'.")
