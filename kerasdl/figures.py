@@ -111,17 +111,11 @@ def histogram(values: np.ndarray, xlabel: str) -> Markup:
 
 def examples(split: Split, indices: np.ndarray) -> dict[str, Any]:
     """What these examples look like: {"pictures": [address, ...]} or, of rows, {"columns", "rows", "more"}."""
-    if isinstance(split.x, tf.data.Dataset):
-        listed = tf.constant(indices, "int64")
-        some = split.x.enumerate().filter(lambda at, _: tf.reduce_any(at == listed))
-        by_index = {int(at): image.numpy() for at, (image, _) in some}
-        return {"pictures": [png(by_index[index]) for index in indices]}
     if isinstance(split.shape, int):
         columns = split.columns or {f"x{i}": None for i in range(split.shape)}
         rows = [_row(values, columns)[:COLUMNS] for values in split.x[indices]]
         return {"columns": list(columns)[:COLUMNS], "rows": rows, "more": max(0, len(columns) - COLUMNS)}
-    images = [split.decode(file).numpy() for file in split.x[indices]] if split.decode else split.x[indices]
-    return {"pictures": [png(image) for image in images]}
+    return {"pictures": [png(image) for image in split.chosen(indices)[0]]} if len(indices) else {"pictures": []}
 
 
 def _row(values: np.ndarray, columns: Mapping[str, list[str] | None]) -> list[str]:

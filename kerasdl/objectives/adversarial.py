@@ -13,26 +13,87 @@ over the global batch, divided by the number of replicas once. All noise is a pu
 the global batch, so that a run can go on at any step and replicas draw what one device does.
 """
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasdl import zoo
 from kerasdl.errors import UserError, nearest
 from kerasdl.objectives import ema as averages
 from kerasdl.objectives.diffaugment import compose
-from kerasdl.objectives.gan_losses import LOSSES, between, slope, unit_slope
-from kerasdl.zoo import gan as zoo_gan
+from kerasdl.objectives.gan_losses import LOSSES as GAN_LOSSES
+from kerasdl.objectives.gan_losses import between, slope, unit_slope
+from kerasdl.objectives.generative import DiscriminatorWon, Judge
+from kerasdl.objectives.pictures import enlarged, grid
 
 TARGET, METRIC, GOAL = "class", "frechet", "min"
+LOSSES = {"d_loss": "discriminator's loss", "penalty": "discriminator's penalty", "g_loss": "generator's loss"}
 STREAMS = 256  # of noise in a step: the generator's last, four for each of the discriminator's steps
+BESIDE = {"discriminator_lr", "referee"}  # keys of objective_args that are no arguments of GAN
+ROWS, COLUMNS = 8, 8  # of the pictures that show an epoch
 CHUNK = 128  # pictures that are generated at a time, always: the last bits depend on the size of a batch
 
 
 def networks(model: str, split, args: dict) -> tuple[keras.Model, keras.Model]:
     """A generator and a discriminator from the zoo that fit the data."""
-    return zoo_gan.build(split.shape, len(split.classes), **args)
+    if model not in zoo.GENERATIVE:
+        raise UserError(f"objective=adversarial needs a model with two networks. {nearest(model, zoo.GENERATIVE)}")
+    return zoo.build(model, split.shape, len(split.classes), **args)
+
+
+def targets(split, smoothing: float = 0.0) -> np.ndarray:
+    """Labels (N,) int32; of a streamed split all of them, by label."""
+    if smoothing:
+        raise UserError("label_smoothing is for classes that are told apart. Set it to 0 for a GAN.")
+    return np.arange(len(split.classes), dtype="int32") if split.y is None else split.y
+
+
+def rates(recipe) -> tuple:
+    """The generator's optimizer is the recipe's; the discriminator's is, but for objective_args "discriminator_lr"."""
+    args = recipe.objective_args
+    return ((recipe, 1), (recipe.override(lr=args.get("discriminator_lr", recipe.lr)), args.get("d_steps", 1)))
+
+
+def assemble(networks: tuple[keras.Model, ...], stepping: Callable, recipe) -> tuple[keras.Model, keras.Model]:
+    """The GAN of a recipe, whose objective_args are arguments of GAN, and the average of its generator."""
+    args = {key: value for key, value in recipe.objective_args.items() if key not in BESIDE}
+    known = inspect.signature(GAN).parameters.keys() - {"generator", "discriminator", "ema", "seed", "name"}
+    for key in args.keys() - known:
+        raise UserError(f"Unknown objective_args.{key}. {nearest(key, sorted(known | BESIDE))}")
+    parts = args.get("d_steps", 1) * tf.distribute.get_strategy().num_replicas_in_sync
+    if recipe.accumulate > 1:
+        raise UserError("accumulate is for one network that learns. Set it to 1 for a GAN.")
+    if recipe.batch % parts:
+        raise UserError(f"batch={recipe.batch} does not divide by {parts}: d_steps times replicas.")
+    if mixing := [name for entry in recipe.augment if (name := entry if isinstance(entry, str) else entry[0])
+                  in ("mixup", "cutmix")]:
+        raise UserError(f"augment has {mixing[0]}, which mixes classes. A GAN would learn to make mixtures.")
+    model = stepping(GAN)(*networks, ema=recipe.ema, seed=recipe.seed, **args)
+    return model, model.average
+
+
+def compile(model: keras.Model, generator_optimizer, discriminator_optimizer, jit: bool | None = None) -> None:
+    """Sets the two optimizers."""
+    model.compile(generator_optimizer, discriminator_optimizer, jit_compile=bool(jit))
+
+
+def watchers() -> list[keras.callbacks.Callback]:
+    """A warning when the discriminator has won."""
+    return [DiscriminatorWon()]
+
+
+def judge(kept: keras.Model, referee) -> Judge:
+    """Distances between generated and real images."""
+    return Judge(kept, sample, referee)
+
+
+def pictures(kept: keras.Model) -> np.ndarray:
+    """A grid of samples from the same noise every time; of a conditional generator a column a class."""
+    columns = kept.get_layer("class_vector").input_dim if len(kept.inputs) == 2 else COLUMNS
+    return grid(enlarged(sample(kept, ROWS * columns, seed=0)), columns)
 
 
 class GAN(keras.Model):
@@ -62,10 +123,10 @@ class GAN(keras.Model):
                  r1: float = 0.0, r2: float = 0.0, gp: float = 0.0, lazy: int = 1, d_steps: int = 1,
                  ema: float = 0.999, augment: Sequence[str] = (), seed: int = 0, name: str = "gan"):
         super().__init__(name=name)
-        if loss not in LOSSES:
-            raise UserError(f"Unknown GAN loss {loss!r}. {nearest(loss, LOSSES)}")
+        if loss not in GAN_LOSSES:
+            raise UserError(f"Unknown GAN loss {loss!r}. {nearest(loss, GAN_LOSSES)}")
         check_pair(generator, discriminator)
-        self.generator, self.discriminator, self.objective = generator, discriminator, LOSSES[loss]
+        self.generator, self.discriminator, self.objective = generator, discriminator, GAN_LOSSES[loss]
         self.r1, self.r2, self.gp, self.lazy, self.d_steps, self.seed = r1, r2, gp, lazy, d_steps, seed
         self.augment = compose(augment)
         self.average = averages.copy(generator) if ema else generator
