@@ -5,7 +5,7 @@ import numpy as np
 SIDE = 56  # pixels an image of a grid has at least, or nearly: smaller ones are enlarged
 
 
-def grid(images: np.ndarray, columns: int, gap: int = 1) -> np.ndarray:
+def grid(images: np.ndarray, columns: int, gap: int = 4) -> np.ndarray:
     """Images (N, H, W, C) uint8 in rows of so many columns, with black lines between: one image (H', W', C)."""
     count, height, width, channels = images.shape
     rows = -(-count // columns)
