@@ -17,7 +17,7 @@ from kerasdl.objectives.pictures import enlarged, grid
 from kerasdl.run import Run, whole, writing
 from kerasdl.train.callbacks import EpochPictures
 
-FRAMES = 10  # of the film
+FRAMES = 8  # of the film
 WAYS, BETWEEN = 5, 9  # ways from one noise to another, and images on each
 PAIRS = 10  # images beside their nearest ones
 POOL = 2000  # generated images among which a real one's nearest is looked for

@@ -42,17 +42,16 @@ class Judge:
         """{metric: value}: Fréchet distance and KID, density and coverage and, if conditional, "accuracy": how many of
         the images the classifier takes for what they should be."""
         _, real, labels = self._real(split)
-        fake = self._see(self._made(len(real), labels, split))
-        scores = self.compared(real, fake)
-        if self.conditional and self.referee.classifies:
+        return self.compared(real, self._see(self._made(len(real), labels, split)), labels)
+
+    def compared(self, real: np.ndarray, fake: np.ndarray, labels: np.ndarray | None = None) -> dict[str, float]:
+        """Scores of features (N, D) beside those of real images; `labels` are those of the images they are from."""
+        density, coverage = density_coverage(real, fake, NEIGHBOURS)
+        scores = {self.metric: frechet(real, fake), f"kid_{self.referee.name}": kid(real, fake), "density": density,
+                  "coverage": coverage}
+        if self.conditional and self.referee.classifies and labels is not None:
             scores["accuracy"] = float((self.referee.classes(fake) == labels).mean())
         return scores
-
-    def compared(self, real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
-        """Scores of features (N, D) beside those of real images."""
-        density, coverage = density_coverage(real, fake, NEIGHBOURS)
-        return {self.metric: frechet(real, fake), f"kid_{self.referee.name}": kid(real, fake), "density": density,
-                "coverage": coverage}
 
     def beside(self, splits: Mapping[str, Any]) -> dict[str, Any]:
         """What result.json says besides: counts, and what other images than the generator's score on the test split."""
@@ -63,11 +62,11 @@ class Judge:
         self.generator.set_weights(self.untrained)
         untrained = self._see(self._made(len(real), labels, test))
         self.generator.set_weights(trained)
-        others = {"train": self._see(splits["train"].chosen(some(len(splits["train"]), len(real)))[0]),
-                  "noise": self._see(noise), "untrained": untrained}
+        known, kinds = splits["train"].chosen(some(len(splits["train"]), len(real)))
+        others = {"train": (self._see(known), kinds), "noise": (self._see(noise),), "untrained": (untrained, labels)}
         counts = {name: min(len(splits[name]), MOST) for name in ("val", "test")}
-        told = {"samples": {"referee": self.referee.name, **counts, "train": len(others["train"])},
-                "references": {name: self.compared(real, seen) for name, seen in others.items()}}
+        told = {"samples": {"referee": self.referee.name, **counts, "train": len(known)},
+                "references": {name: self.compared(real, *seen) for name, seen in others.items()}}
         if self.conditional and self.referee.classifies:
             told["taught"] = self._taught(splits)
         return told
