@@ -28,6 +28,17 @@ DCGAN = {"mu": 8, "XS": 32, "S": 64, "M": 128}  # maps at half the picture's sid
 RESNET = {"mu": 8, "S": 64, "M": 128}  # maps of every block
 MOST = 512  # maps of "dcgan"
 NETS = ("mlp", "dcgan", "resnet")
+PARAMETERS = {  # (net, size): the trainable ones of both networks, 32x32x3 from 64 numbers of noise
+    ("mlp", "mu"): (103_456, 98_369),
+    ("mlp", "textbook"): (3_822_336, 3_803_137),
+    ("dcgan", "mu"): (43_507, 11_193),
+    ("dcgan", "XS"): (296_899, 167_649),
+    ("dcgan", "S"): (921_475, 662_977),
+    ("dcgan", "M"): (3_153_667, 2_636_673),
+    ("resnet", "mu"): (13_475, 4_905),
+    ("resnet", "S"): (376_579, 297_281),
+    ("resnet", "M"): (1_367_555, 1_184_385),
+}
 
 
 def build(

@@ -1,0 +1,173 @@
+"""Generators and discriminators: they fit each other, every weight learns, the same weights do the same anywhere."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from kerasdl import zoo
+from kerasdl.zoo import gan
+from kerasdl.zoo.gan_layers import SpectralConv2D, SpectralDense
+
+SHAPES = {"mlp": (8, 8, 1), "dcgan": (16, 16, 3), "resnet": (32, 32, 3)}
+PAIRS = [(net, conditional) for net in gan.NETS for conditional in (False, True)]
+
+
+def make(net, conditional, **args):
+    keras.utils.set_random_seed(0)
+    return zoo.build("gan", SHAPES[net], 10, net=net, size="mu", latent=6, conditional=conditional, **args)
+
+
+def noise(conditional, count=4, latent=6):
+    random = np.random.default_rng(0)
+    z, y = random.normal(size=(count, latent)).astype("float32"), np.arange(count, dtype="int32") % 10
+    return [ops.convert_to_tensor(z), ops.convert_to_tensor(y)] if conditional else ops.convert_to_tensor(z)
+
+
+def both(pair, conditional, training=False):
+    generator, discriminator = pair
+    z = noise(conditional)
+    images = generator(z, training=training)
+    return images, discriminator([images, z[1]] if conditional else images, training=training)
+
+
+def answers(folder):
+    """What the saved pairs in a folder make of the same noise: run in another process, on JAX, too."""
+    out = {}
+    for net, conditional in PAIRS:
+        name = f"{net}-{conditional}"
+        pair = [keras.models.load_model(Path(folder) / f"{name}-{part}.keras") for part in "gd"]
+        out[name] = [np.asarray(ops.convert_to_numpy(values)).ravel().tolist() for values in both(pair, conditional)]
+    return out
+
+
+@pytest.mark.parametrize("net, conditional", PAIRS)
+def test_pictures_within_tanh_and_one_logit(net, conditional):
+    images, logits = both(make(net, conditional), conditional, training=True)
+    assert tuple(images.shape) == (4, *SHAPES[net]) and tuple(logits.shape) == (4, 1)
+    assert -1 <= ops.min(images) < ops.max(images) <= 1
+
+
+@pytest.mark.parametrize("net, conditional", PAIRS)
+def test_every_weight_learns(net, conditional):
+    """After weights are random: a block that starts at zero passes nothing on to what is before it."""
+    import tensorflow as tf
+
+    pair = make(net, conditional)
+    random = np.random.default_rng(1)
+    weights = [weight for network in pair for weight in network.trainable_variables]
+    for weight in weights:
+        weight.assign(weight + 0.1 * random.normal(size=weight.shape))
+    with tf.GradientTape() as tape:
+        total = ops.sum(ops.square(both(pair, conditional, training=True)[1]))
+    for weight, gradient in zip(weights, tape.gradient(total, weights), strict=True):
+        gradient = ops.convert_to_numpy(tf.convert_to_tensor(gradient))
+        assert np.isfinite(gradient).all() and gradient.any(), weight.path
+
+
+@pytest.mark.parametrize("net", gan.NETS)
+def test_the_class_matters_to_both(net):
+    generator, discriminator = make(net, True)
+    for network in (generator, discriminator):
+        for weight in network.trainable_variables:
+            weight.assign(weight + 0.3 * np.random.default_rng(2).normal(size=weight.shape))
+    z, y = noise(True)
+    one, other = (generator([z, labels], training=True) for labels in (y, (y + 1) % 10))
+    assert ops.max(ops.abs(one - other)) > 1e-3
+    assert ops.max(ops.abs(discriminator([one, y]) - discriminator([one, (y + 1) % 10]))) > 1e-3
+
+
+@pytest.mark.parametrize("net", gan.NETS)
+def test_bfloat16_ends_in_float32(net):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        pair = make(net, True, spectral=net != "mlp")
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert all(values.dtype == "float32" for values in both(pair, True, training=True))
+    assert pair[1].layers[1].compute_dtype == "bfloat16"
+
+
+@pytest.mark.parametrize("side", [8, 12, 14, 20, 28, 32, 48, 64, 128])
+def test_dcgan_makes_squares(side):
+    generator, discriminator = gan.build((side, side, 1), 10, net="dcgan", size="mu", latent=4)
+    assert generator.output_shape == discriminator.input_shape == (None, side, side, 1)
+
+
+@pytest.mark.parametrize("shape, net, words", [
+    ((28, 24, 1), "dcgan", "square"), ((27, 27, 1), "dcgan", "square"), ((28, 28, 1), "resnet", "32x32"),
+    ((28, 28), "mlp", "channels"), ((28, 28, 1), "dgcan", "'dcgan'"),
+])
+def test_shapes_that_cannot_be(shape, net, words):
+    with pytest.raises(ValueError, match=words):
+        gan.build(shape, 10, net=net)
+
+
+@pytest.mark.parametrize("pair, sizes", gan.PARAMETERS.items(), ids=lambda value: str(value))
+def test_parameters(pair, sizes):
+    net, size = pair
+    with keras.StatelessScope(initialize_variables=False):
+        made = gan.build((32, 32, 3), 10, net=net, size=size, latent=64)
+    assert tuple(sum(int(np.prod(w.shape)) for w in network.trainable_variables) for network in made) == sizes
+
+
+def test_parameters_are_of_every_size():
+    assert set(gan.PARAMETERS) == {(net, size) for net in gan.NETS for size in getattr(gan, net.upper())}
+
+
+def test_spectral_norm_is_one_and_only_its_vector_moves():
+    """keras.layers.SpectralNormalization overwrites its kernel in a forward pass."""
+    x = np.random.default_rng(0).normal(size=(2, 6, 6, 3)).astype("float32")
+    layer, last = SpectralConv2D(5, 3, 2, padding="same"), SpectralDense(4)
+    for _ in range(60):
+        y = last(ops.reshape(layer(x, training=True), (2, -1)), training=True)
+    for made in (layer, last):
+        kernel, u = ops.convert_to_numpy(made.kernel), ops.convert_to_numpy(made.u)
+        largest = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)[0]
+        before = [ops.convert_to_numpy(weight) for weight in made.trainable_variables]
+        assert abs(np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]) @ u) - largest) < 1e-3 * largest
+    plain = keras.layers.Conv2D(5, 3, 2, padding="same")
+    plain.build(x.shape)
+    kernel = ops.convert_to_numpy(layer.kernel)
+    plain.set_weights([kernel / np.linalg.svd(kernel.reshape(-1, 5), compute_uv=False)[0],
+                       np.random.default_rng(1).normal(size=5)])
+    layer.bias.assign(plain.bias)
+    np.testing.assert_allclose(layer(x), plain(x), atol=1e-4)
+    last(ops.reshape(layer(x, training=True), (2, -1)), training=True)
+    for weight, value in zip(last.trainable_variables, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+    assert y.shape == (2, 4)
+
+
+def test_saved_pairs_do_the_same_in_a_new_process_and_on_jax(tmp_path):
+    for net, conditional in PAIRS:
+        pair = make(net, conditional, spectral=net != "mlp")
+        random = np.random.default_rng(3)
+        for network, part in zip(pair, "gd", strict=True):
+            for weight in network.variables:
+                if "variance" not in weight.name:
+                    weight.assign(weight + 0.1 * random.normal(size=weight.shape))
+            network.save(tmp_path / f"{net}-{conditional}-{part}.keras")
+    here = answers(tmp_path)
+    done = subprocess.run([sys.executable, __file__, tmp_path], capture_output=True, text=True,
+                          env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"})
+    assert done.returncode == 0, done.stderr
+    there = json.loads(done.stdout.splitlines()[-1])
+    for name, values in here.items():
+        for ours, theirs in zip(values, there[name], strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+if __name__ == "__main__":
+    import kerasdl.zoo
+
+    assert keras.backend.backend() == "jax"
+    kerasdl.zoo.register()
+    print(json.dumps(answers(sys.argv[1])))
