@@ -158,9 +158,8 @@ class GAN(keras.Model):
 
     def train_step(self, data):
         images, labels = self._understood(data)
-        rows = (images.shape[0] or tf.shape(images)[0]) // self.d_steps
         for part in range(self.d_steps):
-            own = slice(part * rows, (part + 1) * rows)
+            own = slice(part, None, self.d_steps)  # and not a block, which on replicas would be other pictures
             real, kinds = images[own], None if labels is None else labels[own]
             d_loss, penalty = self.discriminator_step(real, kinds, part)
         g_loss = self.generator_step(real, kinds)

@@ -4,18 +4,31 @@ import keras
 from keras import layers, ops
 
 
-@keras.saving.register_keras_serializable(package="kerasdl")
-class SpectralConv2D(layers.Conv2D):
-    """Convolution by its kernel, a (h*w*in, out) matrix, over the largest singular value of it (Miyato et al. 2018).
+class Spectral:
+    """A kernel, as a (..., out) matrix, over its largest singular value (Miyato et al. 2018, arXiv:1802.05957).
 
-    One power iteration a training step, as in the paper, moves the estimate `u`; the gradient flows through the value.
-    keras.layers.SpectralNormalization writes the divided kernel over the trained one, so that a mere forward pass in
-    training mode changes what the optimizer holds.
+    One power iteration in each call in training mode, as in the paper, moves the estimate `u` of its right vector; the
+    gradient flows through the value. keras.layers.SpectralNormalization writes the divided kernel over the trained one,
+    so that a mere forward pass in training mode changes what the optimizer holds.
     """
 
     def build(self, input_shape):
         super().build(input_shape)
-        self.u = add_singular_vector(self)
+        start = keras.initializers.RandomNormal()
+        self.u = self.add_weight(shape=(self._kernel.shape[-1],), initializer=start, trainable=False, name="u")
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        store["u"] = self.u
+
+    def load_own_variables(self, store):
+        super().load_own_variables(store)
+        self.u.assign(store["u"])
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+class SpectralConv2D(Spectral, layers.Conv2D):
+    """Convolution by a kernel of spectral norm 1."""
 
     def call(self, inputs, training=False):
         kernel = normalised(self._kernel, self.u, training)
@@ -24,22 +37,13 @@ class SpectralConv2D(layers.Conv2D):
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
-class SpectralDense(layers.Dense):
-    """Dense layer with its kernel divided by its largest singular value; see SpectralConv2D."""
-
-    def build(self, input_shape):
-        super().build(input_shape)
-        self.u = add_singular_vector(self)
+class SpectralDense(Spectral, layers.Dense):
+    """Dense layer with a kernel of spectral norm 1."""
 
     def call(self, inputs, training=False):
         kernel = normalised(self._kernel, self.u, training)
         x = ops.matmul(inputs, ops.cast(kernel, self.compute_dtype))
         return x + ops.cast(self.bias, x.dtype)
-
-
-def add_singular_vector(layer):
-    start = keras.initializers.RandomNormal()
-    return layer.add_weight(shape=(layer._kernel.shape[-1],), initializer=start, trainable=False, name="u")
 
 
 def normalised(kernel, u, training):
