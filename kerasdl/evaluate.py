@@ -46,7 +46,8 @@ def evaluate(run: Run | str | Path, split: str = "test", *, data: Data = None) -
     objective = objectives.get(run.recipe.objective)
     examples, model = load_split(run, split, data), run.model()
     if objective.judge:
-        return objective.judge(model, referee(run.recipe, {"train": load_split(run, "train", data)}, train))(examples)
+        known = data if isinstance(data, Mapping) else {"train": examples}  # to know arrays again, or the shape
+        return objective.judge(model, referee(run.recipe, known, train))(examples)
     return judge.evaluate(judge.make(model, objective), objective, examples, run.recipe.batch)
 
 

@@ -10,8 +10,8 @@ import tensorflow as tf
 from kerasdl import figures, objectives
 from kerasdl.data import Split
 from kerasdl.errors import UserError, nearest
-from kerasdl.objectives.adversarial import decode, latents
-from kerasdl.objectives.adversarial import sample as draw
+from kerasdl.objectives.gan import decode, latents
+from kerasdl.objectives.gan import sample as draw
 from kerasdl.objectives.generative import some
 from kerasdl.objectives.pictures import enlarged, grid
 from kerasdl.run import Run, whole, writing

@@ -262,7 +262,7 @@ def test_what_cannot_be_is_told_in_a_line(refused, recipe, here, table, change, 
 
 @pytest.mark.parametrize("loss, told", [("d_loss", "discriminator's loss"), ("g_loss", "generator's loss")])
 def test_nan_names_the_network_and_the_step(here, simple, monkeypatch, loss, told):
-    from kerasdl.objectives.adversarial import GAN
+    from kerasdl.objectives.gan import GAN
 
     name = {"d_loss": "discriminator_step", "g_loss": "generator_step"}[loss]
     original = getattr(GAN, name)

@@ -1,7 +1,7 @@
 """What generator and discriminator learn from logits, and the penalties on a discriminator's slope: pure functions.
 
 Losses take the discriminator's logits of real and of generated pictures, both (B, 1), and give one number a picture,
-(B,); a loss is a *function* here and its mean is taken once, in the step. A relativistic loss compares the i-th real
+(B, 1); a loss is a *function* here and its mean is taken once, in the step. A relativistic loss compares the i-th real
 picture with the i-th generated one.
 """
 
@@ -13,8 +13,49 @@ import tensorflow as tf
 softplus = tf.math.softplus
 
 
+def nonsaturating(real, fake):
+    """Goodfellow et al. 2014, section 3: log D for the generator, as log(1 - D) has no slope where D is sure."""
+    return softplus(-real) + softplus(fake)
+
+
+def nonsaturating_generator(real, fake):
+    return softplus(-fake)
+
+
+def hinge(real, fake):
+    """Lim & Ye 2017, arXiv:1705.02894."""
+    return tf.nn.relu(1 - real) + tf.nn.relu(1 + fake)
+
+
+def wgan(real, fake):
+    """Arjovsky et al. 2017, arXiv:1701.07875; it needs a penalty."""
+    return fake - real
+
+
+def plain_generator(real, fake):
+    return -fake
+
+
+def lsgan(real, fake):
+    """Mao et al. 2017, arXiv:1611.04076, with targets 1 and 0."""
+    return 0.5 * (tf.square(real - 1) + tf.square(fake))
+
+
+def lsgan_generator(real, fake):
+    return 0.5 * tf.square(fake - 1)
+
+
+def relativistic(real, fake):
+    """Jolicoeur-Martineau 2018, arXiv:1807.00734; with R1 and R2 it is R3GAN (Huang et al. 2025, arXiv:2501.05441)."""
+    return softplus(fake - real)
+
+
+def relativistic_generator(real, fake):
+    return softplus(real - fake)
+
+
 class Loss(NamedTuple):
-    """Each (real logits, fake logits) -> (B, 1)."""
+    """Two functions (real logits, fake logits) -> (B, 1)."""
 
     discriminator: Callable
     generator: Callable
@@ -22,17 +63,11 @@ class Loss(NamedTuple):
 
 
 LOSSES = {
-    # Goodfellow et al. 2014, section 3: the generator maximises log D, for log(1 - D) has no slope where D wins.
-    "nonsaturating": Loss(lambda real, fake: softplus(-real) + softplus(fake), lambda real, fake: softplus(-fake)),
-    # Lim & Ye 2017, arXiv:1705.02894
-    "hinge": Loss(lambda real, fake: tf.nn.relu(1 - real) + tf.nn.relu(1 + fake), lambda real, fake: -fake),
-    # Mao et al. 2017, arXiv:1611.04076, with targets 1 and 0
-    "lsgan": Loss(lambda real, fake: 0.5 * (tf.square(real - 1) + tf.square(fake)),
-                  lambda real, fake: 0.5 * tf.square(fake - 1)),
-    # Arjovsky et al. 2017, arXiv:1701.07875; it needs a penalty
-    "wgan": Loss(lambda real, fake: fake - real, lambda real, fake: -fake),
-    # Jolicoeur-Martineau 2018, arXiv:1807.00734; with R1 and R2 it is R3GAN (Huang et al. 2025, arXiv:2501.05441)
-    "relativistic": Loss(lambda real, fake: softplus(fake - real), lambda real, fake: softplus(real - fake), True),
+    "nonsaturating": Loss(nonsaturating, nonsaturating_generator),
+    "hinge": Loss(hinge, plain_generator),
+    "lsgan": Loss(lsgan, lsgan_generator),
+    "wgan": Loss(wgan, plain_generator),
+    "relativistic": Loss(relativistic, relativistic_generator, relative=True),
 }
 
 

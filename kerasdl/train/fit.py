@@ -64,8 +64,8 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     job, choice = decided(Job.of(recipe, data, devices, feed), before)
     with strategies.together(devices):
         model, kept = job.networks()
-        judge = job.judge(kept, train)
-    told = verbose and job.chief
+        told = verbose and job.chief
+        judge = job.judge(kept, train, told)
     if told:
         for line in ([probe.tell(choice)] if choice else []) + strategies.remarks(devices, job.recipe, kept):
             print(line, file=sys.stderr)

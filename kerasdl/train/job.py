@@ -100,15 +100,16 @@ class Job:
             replicas.build(model)
             return model, kept
 
-    def judge(self, kept: keras.Model, learn: Callable) -> judges.Scores:
+    def judge(self, kept: keras.Model, learn: Callable, verbose: bool = False) -> judges.Scores:
         """What measures the kept network on a split.
 
         Args:
             kept: the network.
             learn: kerasdl.train, for an objective whose judge sees through a classifier.
+            verbose: whether to say so when that classifier is trained first.
         """
         if self.objective.judge:
-            return self.objective.judge(kept, referee(self.recipe, self.splits, learn))
+            return self.objective.judge(kept, referee(self.recipe, self.splits, learn, verbose))
         with self.devices.scope(), precision(self.recipe.precision):
             return judges.Scores(kept, self.objective, self.recipe.batch, self.devices)
 

@@ -153,6 +153,12 @@ def resnet_discriminator(image_shape, classes=None, size="S", spectral=False) ->
     return keras.Model(inputs, verdict(x, label, classes, spectral), name="resnet_discriminator")
 
 
+def count_classes(generator) -> int:
+    """How many classes a conditional generator knows."""
+    found = [getattr(layer, "classes", None) or getattr(layer, "input_dim", None) for layer in generator.layers]
+    return next(number for number in found if number)
+
+
 def noise(latent, classes):
     """The generator's inputs, and one vector of both: the noise, and the class's embedding beside it."""
     z = keras.Input((latent,), name="latent")
