@@ -308,6 +308,15 @@ def test_a_picture_does_not_depend_on_how_many_are_made():
     assert not np.array_equal(many[:3], sample(generator, 3, labels=0, seed=2))
 
 
+@pytest.mark.parametrize("net, shape", [("mlp", SHAPE), ("dcgan", SHAPE), ("resnet", (32, 32, 1))])
+def test_a_conditional_generator_makes_all_classes_in_turn(net, shape):
+    generator = zoo_gan.build(shape, CLASSES, net=net, size="mu", latent=4, conditional=True)[0]
+    turns = sample(generator, 5, seed=1)
+    np.testing.assert_array_equal(turns, sample(generator, 5, labels=[0, 1, 2, 0, 1], seed=1))
+    with pytest.raises(UserError, match="0..2"):
+        sample(generator, 2, labels=3)
+
+
 # DiffAugment
 
 @pytest.mark.parametrize("name", diffaugment.POLICIES)
