@@ -138,22 +138,26 @@ def test_interrupted_at_the_end_of_an_epoch(interrupted, unbroken, recipe):
 
 
 @pytest.mark.soak
-def test_killed_at_random_moments_until_it_is_done(recipe, unbroken, here):
-    """By SIGKILL, which leaves no time to save, a dozen times."""
+def test_killed_at_random_steps_until_it_is_done(recipe, unbroken, here):
+    """By SIGKILL, while a checkpoint of each step is being written, four times in processes of their own."""
     (here / "recipe.json").write_text(recipe.model_dump_json())
     words = ["train", "recipe.json", "--workdir", "broken", "--checkpoint-every", "0", "--no-report"]
-    code = ("from kerasdl.train import resident; resident.STEPS = 2; import sys; from kerasdl.cli import main; "
-            f"sys.argv = ['kerasdl', *{words!r}]; main()")
-    random, kills = np.random.default_rng(0), 0
-    while not (here / "broken" / "result.json").exists():
-        process = subprocess.Popen([sys.executable, "-c", code])
-        try:
-            process.wait(None if kills == 12 else random.uniform(5, 25))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            kills += 1
-    assert kills and list(here.glob("broken/*"))
+    for step in [*sorted(np.random.default_rng().choice(range(2, 3 * STEPS), 4, replace=False)), 10**9]:
+        code = f"""if True:
+            import os, signal, sys
+            from kerasdl.cli import main
+            from kerasdl.train import resident, resume
+            resident.STEPS, original = {STEPS // 2}, resume.Saver.on_train_batch_end
+            def killed(self, batch, logs=None):
+                original(self, batch, logs)
+                if self.fitted.name == "gan" and self.step >= {step}:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            resume.Saver.on_train_batch_end = killed
+            sys.argv = ["kerasdl", *{words!r}]
+            main()
+        """
+        process = subprocess.run([sys.executable, "-c", code])
+        assert process.returncode == (0 if step == 10**9 else -signal.SIGKILL)
     assert_same(Run.open("broken"), unbroken)
 
 
