@@ -44,7 +44,18 @@ the training steps alone. Under each table are the commands that give its first 
 versions, a processor gives the same numbers.
 """
 HEAD = ("recipe", "model", "test accuracy, %", "runs (seeds)", "parameters", "seconds", "pictures/s", "published, %")
-NUMBERS = ("test accuracy, %", "parameters", "seconds", "minutes", "pictures/s", "published, %")  # on the right
+IMAGES = """\
+As many images are generated as the test split has, at most 10,000, and both are seen through a classifier that
+the package has trained: its recipe, and so the numbers, have its name. They are not comparable with published FID,
+which is seen through an Inception network. "Real to real" is the distance of training images from test images, and
+"untrained" that of the same generator before its first step; less is nearer. Density is about 1 for real images, and
+coverage is the share of test images that have a generated neighbour. Of conditional generators: how many samples the
+classifier takes for what they should be, and how many test images it names after learning from samples only.
+"""
+IMAGE_SCORES = ("Fréchet distance", "real to real", "untrained", "KID × 1000", "density", "coverage",
+                "sample accuracy, %", "learned from samples, %")
+IMAGES_HEAD = ("recipe", "network", *IMAGE_SCORES, "samples, classifier", "runs (seeds)", "minutes")
+NUMBERS = (*IMAGE_SCORES, "test accuracy, %", "parameters", "seconds", "minutes", "pictures/s", "published, %")  # right
 
 
 def pages(root: Path = ROOT) -> dict[Path, str]:
@@ -100,10 +111,17 @@ def template(recipe: Recipe) -> bool:
     return recipe.data.startswith(("csv:", "folder:"))
 
 
+def told_by_accuracy(recipe: Recipe) -> bool:
+    """Whether the recipe has data of its own and its number is a test accuracy."""
+    return not template(recipe) and recipe.objective == "classify"
+
+
 def results_page(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
     """docs/results.md."""
-    own = sorted((recipe for recipe in recipes if not template(recipe)), key=by_data)
+    own = sorted((recipe for recipe in recipes if told_by_accuracy(recipe)), key=by_data)
     sections = [section(data, list(rows), found) for data, rows in groupby(own, key=lambda recipe: recipe.data)]
+    if images := [recipe for recipe in recipes if recipe.objective == "adversarial"]:
+        sections.append(images_section(images, found))
     waiting = ", ".join(f"`{recipe.name}`" for recipe in recipes if template(recipe))
     sections.append(f"## Your own data\n\n{waiting} have no number: they are for [data of your own](data.md).\n")
     if found:
@@ -131,6 +149,47 @@ def long_row(recipe: Recipe, results: list[dict]) -> tuple[str, ...]:
     return recipe.name, model, *measured, claim
 
 
+def images_section(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
+    """The generators, in the order of their data, beside what real images and an untrained generator score."""
+    ordered = sorted(recipes, key=lambda recipe: (place(recipe.data), recipe.name))
+    rows = [images_row(recipe, found.get(recipe.name, [])) for recipe in ordered]
+    commands = "".join(f"kerasdl train {recipe.name} seed=0\n" for recipe in ordered)
+    return f"## Generated images\n\n{IMAGES}\n{table(IMAGES_HEAD, rows)}\n```bash\n{commands}```\n"
+
+
+def images_row(recipe: Recipe, results: list[dict]) -> tuple[str, ...]:
+    net = f"{recipe.model_args.get('net', 'dcgan')} {recipe.model_args.get('size', 'S')}"
+    if not results:
+        return recipe.name, net, "not run", *[""] * (len(IMAGES_HEAD) - 3)
+    referee = results[0]["samples"]["referee"]
+    metric = f"frechet_{referee}"
+
+    def of(*keys, scale=1.0):
+        """The mean over the runs of one number of result.json; "" where there is none."""
+        try:
+            return mean_sd([scale * reach(result, keys) for result in results], 2)
+        except KeyError:
+            return ""
+
+    scores = (of("test", metric), of("references", "train", metric), of("references", "untrained", metric),
+              of("test", f"kid_{referee}", scale=1000), of("test", "density"), of("test", "coverage"),
+              of("test", "accuracy", scale=100), of("taught", "accuracy", scale=100))
+    return (recipe.name, net, *scores, f"{results[0]['samples']['test']:,}, {referee}", runs(results),
+            f"{mean(results, 'seconds') / 60:.1f}")
+
+
+def reach(result: dict, keys: tuple[str, ...]) -> float:
+    for key in keys:
+        result = result[key]
+    return result
+
+
+def mean_sd(values: list[float], digits: int) -> str:
+    """The mean and, of two values or more, the sample standard deviation."""
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{spread}"
+
+
 def sources(recipes: list[Recipe]) -> str:
     """Where the published numbers of a table are from."""
     lines = [f"- `{recipe.name}`: {recipe.claim.source}." for recipe in recipes
@@ -140,7 +199,7 @@ def sources(recipes: list[Recipe]) -> str:
 
 def short_table(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
     """README's table: what has been run, and the names of what has not."""
-    own = sorted((recipe for recipe in recipes if not template(recipe)), key=by_data)
+    own = sorted((recipe for recipe in recipes if told_by_accuracy(recipe)), key=by_data)
     rows = []
     for recipe in own:
         if results := found.get(recipe.name):
@@ -156,9 +215,7 @@ def short_table(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
 
 def accuracy(results: list[dict]) -> str:
     """Percent: the mean and, of two runs or more, the sample standard deviation."""
-    values = [100 * result["test"]["accuracy"] for result in results]
-    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.2f}{spread}"
+    return mean_sd([100 * result["test"]["accuracy"] for result in results], 2)
 
 
 def runs(results: list[dict]) -> str:
@@ -202,9 +259,12 @@ def machine(environment: dict) -> str:
 
 def by_data(recipe: Recipe) -> tuple[int, str, int]:
     """Data sets in the order of DATA, then the others; in each, the simplest model first."""
-    known = list(DATA)
-    place = known.index(recipe.data) if recipe.data in DATA else len(known)
-    return place, recipe.data, MODELS.index(recipe.model)
+    return place(recipe.data), recipe.data, MODELS.index(recipe.model)
+
+
+def place(data: str) -> int:
+    """Of a data set among those of DATA."""
+    return list(DATA).index(data) if data in DATA else len(DATA)
 
 
 def field_table() -> str:

@@ -61,6 +61,7 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RE
     """Train a recipe: the run's folder gets the model, its numbers, curves and a report."""
     changed, workdir = what_to_train(recipe, overrides or [], workdir, resume)
     with quiet():
+        from kerasdl import objectives
         from kerasdl.train.fit import train as fit
         from kerasdl.train.strategy import is_chief
         if report:
@@ -73,7 +74,8 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RE
         print_scores(split, run.result[split])
     if report:
         console.print(f"report  {write_report(run)}", soft_wrap=True)
-    console.print(f"run     {run.path}\nnext    kerasdl predict {run.path} FILE...", soft_wrap=True)
+    then = f"sample {run.path}" if objectives.get(changed.objective).pictures else f"predict {run.path} FILE..."
+    console.print(f"run     {run.path}\nnext    kerasdl {then}", soft_wrap=True)
 
 
 def what_to_train(recipe: str | None, overrides: list[str], workdir: Path | None, resume: Path | None):
@@ -140,6 +142,20 @@ def predict(run: RunFolder, files: Annotated[list[str], typer.Argument(metavar="
 
 
 @app.command()
+def sample(run: RunFolder,
+           n: Annotated[int, typer.Option(help="how many images", min=1)] = 64,
+           label: Annotated[str | None, typer.Option("--class", help="which class a conditional model makes")] = None,
+           seed: Annotated[int, typer.Option(help="of the noise: the same seed, the same images", min=0)] = 0,
+           out: Annotated[Path, typer.Option(help="the PNG to write")] = Path("samples.png")) -> None:
+    """Images that a run's model makes, as one PNG."""
+    opened = open_run(run)
+    with quiet():
+        from kerasdl import gallery
+    gallery.write(gallery.sample(opened, n, label, seed), out)
+    console.print(f"samples {out}", soft_wrap=True)
+
+
+@app.command()
 def report(run: RunFolder) -> None:
     """Write a run's report.html again."""
     opened = open_run(run)
@@ -171,7 +187,7 @@ def open_run(path: str):
 
 
 def print_scores(split: str, scores: dict[str, float]) -> None:
-    console.print(f"{split:8}" + "  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
+    console.print(f"{split:8}" + "  ".join(f"{name} {value:.4f}" for name, value in scores.items()), soft_wrap=True)
 
 
 @contextmanager

@@ -20,7 +20,9 @@ from kerasdl.data.tables import read_rows
 from kerasdl.errors import UserError, nearest
 from kerasdl.run import Run, whole, writing
 from kerasdl.train import judge
+from kerasdl.train.fit import train
 from kerasdl.train.job import SPLITS
+from kerasdl.train.referee import referee
 
 BINS = 15  # of confidence: Guo et al., "On Calibration of Modern Neural Networks", 2017
 WORST = 20  # how many mistakes a report shows
@@ -42,8 +44,11 @@ def evaluate(run: Run | str | Path, split: str = "test", *, data: Data = None) -
     """
     run = Run.open(run)
     objective = objectives.get(run.recipe.objective)
-    examples = load_split(run, split, data)
-    return judge.evaluate(judge.make(run.model(), objective), objective, examples, run.recipe.batch)
+    examples, model = load_split(run, split, data), run.model()
+    if objective.judge:
+        known = data if isinstance(data, Mapping) else {"train": examples}  # to know arrays again, or the shape
+        return objective.judge(model, referee(run.recipe, known, train))(examples)
+    return judge.evaluate(judge.make(model, objective), objective, examples, run.recipe.batch)
 
 
 def predict(run: Run | str | Path, files: Sequence[str | Path], resize: bool = False,
@@ -64,6 +69,8 @@ def predict(run: Run | str | Path, files: Sequence[str | Path], resize: bool = F
         UserError: for no files, a missing or broken one, or one of the wrong kind.
     """
     run = Run.open(run)
+    if objectives.get(run.recipe.objective).pictures:
+        raise UserError(f"The model of {run.path} makes images and takes none. See some: kerasdl sample {run.path}")
     names, x = _examples(run.data, [Path(file) for file in files], resize)
     answers = outputs(run, run.model(), tf.data.Dataset.from_tensor_slices(x).batch(run.recipe.batch))
     classes = run.data["classes"]
@@ -96,7 +103,7 @@ def report(run: Run | str | Path, data: Data = None) -> Path:
     elif data is None and recipe.data == "arrays":
         missing = "The run was trained on arrays, which it does not keep. Give them: kerasdl.report(run, data=splits)."
     else:
-        found = findings(run, load_split(run, "test", data), name)
+        found = findings(run, data, name, result)
     page = _template().render(
         name=recipe.name or recipe.model, recipe=recipe, result=result, history=history, missing=missing, found=found,
         tiles=_tiles(result), curves=figures.curves(history, result.get("best_epoch")),
@@ -169,9 +176,13 @@ def mistakes(probabilities: np.ndarray, truth: np.ndarray, count: int = WORST) -
     return wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:count]
 
 
-def findings(run: Run, split: Split, name: str) -> dict[str, Any]:
-    """What the page says of the model's predictions on a split of the data set `name`."""
-    objective = objectives.get(run.recipe.objective)
+def findings(run: Run, data: Data, name: str, result: dict[str, Any]) -> dict[str, Any]:
+    """What the page says of the model's answers on the test split of the data set `name`."""
+    objective, split = objectives.get(run.recipe.objective), load_split(run, "test", data)
+    if objective.pictures:
+        from kerasdl import gallery
+
+        return {"data": name} | gallery.findings(run, {"train": load_split(run, "train", data), "test": split}, result)
     batches = pipeline.in_order(split, objective.targets(split), run.recipe.batch)
     answers = outputs(run, run.model(), batches)
     about = {"data": name, "size": len(split)}

@@ -30,18 +30,18 @@ THUMBNAIL = 224  # pixels: larger pictures are shrunk
 def curves(history: pd.DataFrame, best: int | None) -> list[tuple[str, Any]]:
     """(title, drawing) of the loss, of each metric, and of the learning rate."""
     single = ("epoch", "learning_rate", "images_per_second")
-    metrics = [name for name in history if name not in single and not name.startswith("val_")]
+    metrics = list(dict.fromkeys(name.removeprefix("val_") for name in history if name not in single))
     metrics.sort(key=lambda name: name != "loss")
     found = []
     for name in metrics:
-        drawing = curve(history[name], history.get(f"val_{name}"), best, percent=name == "accuracy")
+        drawing = curve(history.get(name), history.get(f"val_{name}"), best, percent=name == "accuracy")
         found.append((label(name)[:1].upper() + label(name)[1:], drawing))
     if "learning_rate" in history:
         found.append(("Learning rate", curve(history["learning_rate"], None, best)))
     return found
 
 
-def curve(train: Sequence[float], val: Sequence[float] | None = None, best: int | None = None,
+def curve(train: Sequence[float] | None, val: Sequence[float] | None = None, best: int | None = None,
           percent: bool = False) -> Markup:
     """A quantity by epoch, for train and val, with the kept epoch (counted from 1) marked."""
     figure, axes = _canvas("epoch")
@@ -111,17 +111,11 @@ def histogram(values: np.ndarray, xlabel: str) -> Markup:
 
 def examples(split: Split, indices: np.ndarray) -> dict[str, Any]:
     """What these examples look like: {"pictures": [address, ...]} or, of rows, {"columns", "rows", "more"}."""
-    if isinstance(split.x, tf.data.Dataset):
-        listed = tf.constant(indices, "int64")
-        some = split.x.enumerate().filter(lambda at, _: tf.reduce_any(at == listed))
-        by_index = {int(at): image.numpy() for at, (image, _) in some}
-        return {"pictures": [png(by_index[index]) for index in indices]}
     if isinstance(split.shape, int):
         columns = split.columns or {f"x{i}": None for i in range(split.shape)}
         rows = [_row(values, columns)[:COLUMNS] for values in split.x[indices]]
         return {"columns": list(columns)[:COLUMNS], "rows": rows, "more": max(0, len(columns) - COLUMNS)}
-    images = [split.decode(file).numpy() for file in split.x[indices]] if split.decode else split.x[indices]
-    return {"pictures": [png(image) for image in images]}
+    return {"pictures": [png(image) for image in split.chosen(indices)[0]]} if len(indices) else {"pictures": []}
 
 
 def _row(values: np.ndarray, columns: Mapping[str, list[str] | None]) -> list[str]:
@@ -136,16 +130,29 @@ def _row(values: np.ndarray, columns: Mapping[str, list[str] | None]) -> list[st
 
 
 def png(image: np.ndarray) -> str:
-    """An image (H, W, C) uint8 as a data: address."""
+    """An image (H, W, C) uint8, at most THUMBNAIL high and wide, as a data: address."""
     if max(image.shape[:2]) > THUMBNAIL:
         image = tf.image.resize(image, (THUMBNAIL, THUMBNAIL), preserve_aspect_ratio=True, antialias=True)
         image = tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), "uint8")
-    return "data:image/png;base64," + base64.b64encode(tf.io.encode_png(image).numpy()).decode()
+    return png_of(image)
+
+
+def png_of(image: np.ndarray) -> str:
+    """An image (H, W, C) uint8, as large as it is, as a data: address."""
+    return address(tf.io.encode_png(image).numpy())
+
+
+def address(file: bytes) -> str:
+    """A PNG file as a data: address."""
+    return "data:image/png;base64," + base64.b64encode(file).decode()
 
 
 def label(metric: str) -> str:
-    """The name of a metric as people write it."""
-    return {"mae": "MAE", "r2": "R²"}.get(metric, metric)
+    """The name of a metric as people write it; "frechet_cnn_mnist" is the Fréchet distance through cnn_mnist."""
+    measure, _, referee = metric.partition("_")
+    if measure in ("frechet", "kid"):
+        return f"{'KID' if measure == 'kid' else 'Fréchet distance'} ({referee})"
+    return {"mae": "MAE", "r2": "R²", "d_loss": "discriminator loss", "g_loss": "generator loss"}.get(metric, metric)
 
 
 def _canvas(xlabel: str, ylabel: str = "", size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:

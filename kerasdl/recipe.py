@@ -34,7 +34,8 @@ class Recipe(BaseModel):
     name: str = Field("", description="set from the file's name")
     model: str = Field(description="a module of kerasdl.zoo")
     model_args: dict[str, Any] = Field({}, description="arguments of that module's build")
-    objective: Literal["classify", "regress"] = Field("classify", description="what is learned")
+    objective: Literal["classify", "regress", "adversarial"] = Field("classify", description="what is learned")
+    objective_args: dict[str, Any] = Field({}, description="settings of that objective")
     data: str = Field(description="digits, a tensorflow-datasets name, csv:PATH or folder:PATH")
     data_args: dict[str, Any] = Field({}, description="arguments of kerasdl.data.load, such as label=COLUMN")
     splits: dict[Literal["train", "val", "test"], str] = Field({}, description="which part of the data is what")
@@ -44,6 +45,8 @@ class Recipe(BaseModel):
     optimizer: Literal["adamw", "sgd", "lion", "muon"] = Field("adamw", description="what takes the steps")
     lr: float = Field(1e-3, gt=0, description="the highest learning rate")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd (Nesterov) and muon")
+    betas: tuple[float, float] | None = Field(
+        None, strict=False, description="of adamw: decays of the mean gradient and of its square")
     schedule: Literal["constant", "cosine", "onecycle", "step"] = Field("cosine", description="of the learning rate")
     warmup: int | str = Field("0%", description="a duration: the learning rate rises linearly")
     weight_decay: float = Field(0.0, ge=0, description="decoupled; on kernels only")

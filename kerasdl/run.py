@@ -187,6 +187,12 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def cache() -> Path:
+    """The folder for what is made once and used again: KERASDL_CACHE, or `kerasdl` where the system keeps such."""
+    return Path(os.environ.get("KERASDL_CACHE") or
+                Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kerasdl")
+
+
 def environment(**facts: Any) -> dict[str, Any]:
     """Versions and machine, for result.json; `facts` adds what only the caller knows (device, strategy)."""
     packages = ("kerasdl", "keras", "tensorflow", "tensorflow-datasets", "jax", "numpy")

@@ -12,7 +12,7 @@ import tensorflow as tf
 from kerasdl.data import from_arrays
 from kerasdl.objectives import classify
 from kerasdl.recipe import Recipe
-from kerasdl.train import judge, replicas
+from kerasdl.train import replicas
 from kerasdl.train.job import Job
 from kerasdl.train.strategy import mirrored
 
@@ -49,22 +49,23 @@ def devices(count: int) -> tf.distribute.Strategy:
 
 
 def trained(recipe: Recipe, count: int, stay: bool = True):
-    """(model, kept, judge) after STEPS steps on `count` replicas. One device has its examples streamed."""
+    """(model, kept, scores) after STEPS steps on `count` replicas. One device has its examples streamed."""
     strategy, stay = devices(count), stay and count > 1
     job = Job(recipe, classify, {"train": split()}, strategy, stay)
-    made = job.networks()
-    made[0].fit(job.batches(made[0]), steps_per_epoch=STEPS, verbose=0, shuffle=False)
-    return *made, strategy
+    model, kept = job.networks()
+    scores = job.judge(kept, None)
+    model.fit(job.batches(model), steps_per_epoch=STEPS, verbose=0, shuffle=False)
+    return model, kept, scores
 
 
 def compare(cases: list[tuple[str, int]], stay: bool = True) -> dict[str, np.ndarray]:
     """Weights and scores of each (case, replicas), and of the case on one device."""
     out = {}
     for name, count in sorted({*cases, *((name, 1) for name, _ in cases)}):
-        _, kept, made, strategy = trained(BASE.override(**CASES[name]), count, stay)
+        _, kept, scores = trained(BASE.override(**CASES[name]), count, stay)
         out |= {f"{name}/{count}/{i}": keras.ops.convert_to_numpy(w) for i, w in enumerate(kept.weights)}
-        scores = judge.evaluate(made, classify, split(), 16, strategy)
-        out[f"{name}/{count}/scores"] = np.array([scores["loss"], scores["accuracy"]])
+        found = scores(split())
+        out[f"{name}/{count}/scores"] = np.array([found["loss"], found["accuracy"]])
     return out
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from kerasdl.errors import UserError
 from kerasdl.objectives import diffaugment
-from kerasdl.objectives.adversarial import GAN, decode, sample
+from kerasdl.objectives.gan import GAN, decode, sample
 from kerasdl.objectives.gan_losses import LOSSES
 from kerasdl.zoo import gan as zoo_gan
 
@@ -292,7 +292,7 @@ def test_a_saved_generator_samples_the_same_pictures_in_a_new_process(tmp_path):
     model.average.save(tmp_path / "model.keras")
     code = f"""if True:
         import keras, numpy as np, kerasdl.zoo
-        from kerasdl.objectives.adversarial import sample
+        from kerasdl.objectives.gan import sample
         kerasdl.zoo.register()
         generator = keras.models.load_model({str(tmp_path / "model.keras")!r})
         np.save({str(tmp_path / "there.npy")!r}, sample(generator, 5, labels=1, seed=3))

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from kerasdl import zoo
-from kerasdl.objectives.fidelity import density_coverage, features, frechet, kid
+from kerasdl.objectives.fidelity import density_coverage, frechet, kid
 
 
 @pytest.fixture
@@ -85,15 +84,6 @@ def test_coverage_sees_a_collapse_that_density_praises(rng):
     assert density_coverage(real, good)[1] > 0.95
     assert density_coverage(real, collapsed)[0] > 1 and density_coverage(real, collapsed)[1] <= 0.1
     assert density_coverage(real, far) == (0, 0)
-
-
-def test_features_are_the_representation_of_a_classifier(rng):
-    classifier = zoo.build("cnn", (8, 8, 1), 10, size="mu")
-    images = rng.integers(0, 256, (20, 8, 8, 1), "uint8")
-    seen = features(images, classifier)
-    assert seen.shape == (20, 16)
-    head = classifier.get_layer("logits")
-    np.testing.assert_allclose(head(seen), classifier.predict(images, verbose=0), atol=1e-5)
 
 
 @pytest.mark.parametrize("shapes", [((5, 3), (5, 4)), ((5,), (5, 3)), ((1, 3), (5, 3))])

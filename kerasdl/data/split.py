@@ -49,6 +49,19 @@ class Split:
         """What predict needs to know later, as plain JSON."""
         return {"shape": self.shape, "classes": list(self.classes), "columns": dict(self.columns)}
 
+    def chosen(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """The images or rows at these indices and, of classes or numbers, their targets; decoded, in that order."""
+        import tensorflow as tf
+
+        if isinstance(self.x, tf.data.Dataset):
+            listed = tf.constant(indices, "int64")
+            some = self.x.enumerate().filter(lambda at, _: tf.reduce_any(at == listed))
+            found = {int(at): (image.numpy(), int(label)) for at, (image, label) in some}
+            images, labels = zip(*(found[int(index)] for index in indices), strict=True)
+            return np.stack(images), np.array(labels, "int32")
+        examples = np.stack([self.decode(file).numpy() for file in self.x[indices]]) if self.decode else self.x[indices]
+        return examples, None if self.y is None else self.y[indices]
+
     def dataset(self, batch: int = 128):
         """(examples, targets) in order, every example once, as a tf.data.Dataset for plain Keras."""
         from kerasdl.data.pipeline import in_order

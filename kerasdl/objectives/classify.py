@@ -4,13 +4,17 @@ import keras
 import numpy as np
 
 from kerasdl import zoo
+from kerasdl.objectives.supervised import LOSSES, assemble, judge, pictures, rates, watchers
+
+__all__ = ["GOAL", "LOSSES", "METRIC", "TARGET", "assemble", "compile", "judge", "networks", "pictures", "rates",
+           "targets", "watchers"]
 
 TARGET, METRIC, GOAL = "class", "accuracy", "max"
 
 
-def network(model: str, split, args: dict) -> keras.Model:
+def networks(model: str, split, args: dict) -> tuple[keras.Model]:
     """A classifier (examples -> logits (B, classes)) from the zoo."""
-    return zoo.build(model, split.shape, len(split.classes), **args)
+    return (zoo.build(model, split.shape, len(split.classes), **args),)
 
 
 def targets(split, smoothing: float = 0.0) -> np.ndarray:

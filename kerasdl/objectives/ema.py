@@ -40,8 +40,8 @@ class Averager:
                                      args=(fast.value, share), group=False)
 
 
-class Averaging(keras.Model):
-    """Updates its network's average inside the compiled training step."""
+class Averaging:
+    """Mixin that updates its network's average inside the compiled training step."""
 
     averager: Averager
 

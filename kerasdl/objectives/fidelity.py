@@ -9,19 +9,7 @@ import numpy as np
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
-from kerasdl import zoo
-
-BATCH = 512  # images that the network sees at once
 ROWS = 1000  # rows of a matrix of pairs that are in memory at once
-
-
-def features(images: np.ndarray, classifier) -> np.ndarray:
-    """What a classifier of the zoo sees in images (N, H, W, C) uint8: its representation, (N, D) float32.
-
-    Raises:
-        ValueError: the network has no layer named "features".
-    """
-    return zoo.features(classifier).predict(images, batch_size=BATCH, verbose=0)
 
 
 def frechet(a: np.ndarray, b: np.ndarray) -> float:

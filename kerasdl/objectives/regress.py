@@ -5,11 +5,15 @@ import numpy as np
 
 from kerasdl import zoo
 from kerasdl.errors import UserError
+from kerasdl.objectives.supervised import LOSSES, assemble, judge, pictures, rates, watchers
+
+__all__ = ["GOAL", "LOSSES", "METRIC", "TARGET", "assemble", "compile", "judge", "networks", "pictures", "rates",
+           "targets", "watchers"]
 
 TARGET, METRIC, GOAL = "number", "loss", "min"
 
 
-def network(model: str, split, args: dict) -> keras.Model:
+def networks(model: str, split, args: dict) -> tuple[keras.Model]:
     """A model of the zoo whose outputs are brought to the targets' own mean and spread by a last layer "unscale".
 
     So the weights learn numbers near one whatever the unit, and the saved model answers in that unit.
@@ -17,7 +21,7 @@ def network(model: str, split, args: dict) -> keras.Model:
     inner = zoo.build(model, split.shape, split.outputs, **args)
     unscale = keras.layers.Normalization(mean=split.y.mean(0), variance=split.y.var(0) + 1e-12, invert=True,
                                          dtype="float32", name="unscale")
-    return keras.Model(inner.inputs, unscale(inner.output), name=inner.name)
+    return (keras.Model(inner.inputs, unscale(inner.output), name=inner.name),)
 
 
 def targets(split, smoothing: float = 0.0) -> np.ndarray:

@@ -4,10 +4,12 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 from rich.console import Console
@@ -80,8 +82,9 @@ class Keep(keras.callbacks.Callback):
 
     Args:
         kept: the network to keep.
-        validate: () -> its loss and metrics on the val split.
-        metric, goal: what decides, and whether "max" or "min" is better; then the loss, then the earlier epoch.
+        validate: () -> its scores on the val split.
+        metric, goal: what decides, and whether "max" or "min" is better; then the loss if there is one, then the
+            earlier epoch.
         patience: epochs without a better one after which training stops.
     """
 
@@ -101,8 +104,10 @@ class Keep(keras.callbacks.Callback):
         self.epochs = epoch + 1
         scores = self.validate()
         logs.update({f"val_{name}": value for name, value in scores.items()})
-        rank = (self.sign * scores[self.metric], -scores["loss"])
-        if not math.isfinite(scores["loss"]):
+        decides = scores[self.metric]
+        loss = scores.get("loss", decides)
+        rank = (self.sign * decides, -loss)
+        if not math.isfinite(loss):
             rank = (-math.inf, -math.inf)  # NaN is no better than anything
         if self.best is None or rank > self.best:
             self.best, self.best_epoch, self.weights = rank, epoch + 1, self.kept.get_weights()
@@ -119,17 +124,23 @@ class Diverged(UserError):
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Ends the run at the first step whose loss is not finite; Keras' TerminateOnNaN goes on to validate and save."""
+    """Ends the run at the first step whose loss is not finite; Keras' TerminateOnNaN goes on to validate and save.
 
-    def __init__(self, steps: int):
+    Args:
+        steps: of an epoch.
+        losses: {name in the logs: what it is}, of which the first that is not finite is told.
+    """
+
+    def __init__(self, steps: int, losses: Mapping[str, str]):
         super().__init__()
-        self.steps = steps
+        self.steps, self.losses = steps, losses
 
     def on_train_batch_end(self, batch, logs=None):
         if not math.isfinite(logs["loss"]):
             step = int(ops.convert_to_numpy(self.model.optimizer.iterations))
-            raise Diverged(f"The loss became {logs['loss']} at step {step} (epoch {(step - 1) // self.steps + 1}). "
-                           "Lower lr, or add warmup.")
+            name = next((name for name in self.losses if not math.isfinite(logs[name])), "loss")
+            raise Diverged(f"The {self.losses.get(name, name)} became {logs[name]} at step {step} "
+                           f"(epoch {(step - 1) // self.steps + 1}). Lower lr, or add warmup.")
 
 
 @contextmanager
@@ -157,6 +168,29 @@ class EpochScalars(keras.callbacks.TensorBoard):
 
     def on_train_batch_end(self, batch, logs=None):
         pass
+
+
+class EpochPictures(keras.callbacks.Callback):
+    """A TensorBoard image an epoch, of what the network makes then; on disk when the epoch ends."""
+
+    TAG = "samples"
+
+    def __init__(self, folder: Path, draw: Callable[[], np.ndarray]):
+        super().__init__()
+        self.folder, self.draw, self.writer = folder, draw, None
+
+    @as_os_error()
+    def on_epoch_end(self, epoch, logs=None):
+        self.writer = self.writer or tf.summary.create_file_writer(str(self.folder / self.TAG))
+        with self.writer.as_default():
+            tf.summary.image(self.TAG, self.draw()[None], step=epoch)
+        self.writer.flush()
+
+    @as_os_error()
+    def on_train_end(self, logs=None):
+        if self.writer:
+            self.writer.close()
+            self.writer = None
 
 
 class Narrator(keras.callbacks.Callback):

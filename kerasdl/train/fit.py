@@ -21,7 +21,7 @@ from kerasdl.run import Run, environment, whole, write_json
 from kerasdl.train import fused, probe, replicas, resume
 from kerasdl.train import profile as profiles
 from kerasdl.train import strategy as strategies
-from kerasdl.train.callbacks import Diverged, EpochScalars, Keep, Narrator, StopOnNaN, Timing
+from kerasdl.train.callbacks import Diverged, EpochPictures, EpochScalars, Keep, Narrator, StopOnNaN, Timing
 from kerasdl.train.checkpoint import seconds
 from kerasdl.train.job import Job
 
@@ -63,8 +63,9 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     strategies.check(devices, recipe, workdir)
     job, choice = decided(Job.of(recipe, data, devices, feed), before)
     with strategies.together(devices):
-        model, kept, judge = job.networks()
-    told = verbose and job.chief
+        model, kept = job.networks()
+        told = verbose and job.chief
+        judge = job.judge(kept, train, told)
     if told:
         for line in ([probe.tell(choice)] if choice else []) + strategies.remarks(devices, job.recipe, kept):
             print(line, file=sys.stderr)
@@ -74,9 +75,10 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     if profile:
         print(profiles.profile(job, run.path / "tensorboard"), file=sys.stderr)
     timing = Timing(recipe.batch)
-    keep = Keep(kept, partial(job.evaluate, judge, "val"), job.objective.METRIC, job.objective.GOAL, recipe.patience)
+    keep = Keep(kept, partial(judge, job.splits["val"]), judge.metric, job.objective.GOAL, recipe.patience)
     saver = resume.Saver(run.path, model, kept, keep, timing, job.steps, every, devices)
-    callbacks = [StopOnNaN(job.steps), timing, keep, *(logging(run) if job.chief else [])]
+    callbacks = [StopOnNaN(job.steps, job.objective.LOSSES), timing, keep, *job.objective.watchers(),
+                 *(logging(run, job, kept) if job.chief else [])]
     try:
         fit(job, run, model, callbacks, saver, told)
     except Diverged as error:
@@ -88,11 +90,12 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     if recipe.keep == "best":
         keep.restore()
     with strategies.together(devices):
-        measured = {name: job.evaluate(judge, name) for name in ("val", "test")}
+        measured = {name: judge(job.splits[name]) for name in ("val", "test")}
+        beside = judge.beside(job.splits)
     if job.chief:
         save(run, kept)
         finish(run, job, choice, status="completed", best_epoch=keep.best_epoch, parameters=kept.count_params(),
-               test=measured["test"], val=measured["val"],
+               test=measured["test"], val=measured["val"], **beside,
                train={**timing.summary(), "epochs": keep.epochs, "steps": keep.epochs * job.steps})
     return run
 
@@ -132,9 +135,10 @@ def fit(job: Job, run: Run, model: keras.Model, callbacks: list[keras.callbacks.
             saver.checkpoints.wait()
 
 
-def logging(run: Run) -> list[keras.callbacks.Callback]:
+def logging(run: Run, job: Job, kept: keras.Model) -> list[keras.callbacks.Callback]:
     """TensorBoard and metrics.csv."""
-    return [EpochScalars(run.path / "tensorboard", write_graph=False),
+    folder, draw = run.path / "tensorboard", job.objective.pictures
+    return [EpochScalars(folder, write_graph=False), *([EpochPictures(folder, partial(draw, kept))] if draw else []),
             keras.callbacks.CSVLogger(run.path / "metrics.csv", append=True)]
 
 

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from types import ModuleType
 
 import keras
@@ -13,11 +14,11 @@ from kerasdl import objectives
 from kerasdl.data import Split, load_splits, pipeline
 from kerasdl.data.augment import compose
 from kerasdl.errors import UserError
-from kerasdl.objectives import ema
 from kerasdl.recipe import Recipe
 from kerasdl.train import fused, optim, replicas, resident
 from kerasdl.train import judge as judges
 from kerasdl.train import strategy as strategies
+from kerasdl.train.referee import referee
 
 SPLITS = {"train": "train", "val": "val", "test": "test"}
 
@@ -75,29 +76,42 @@ class Job:
         """Of an epoch."""
         return pipeline.steps_per_epoch(self.splits["train"], self.recipe.batch)
 
-    def networks(self) -> tuple[keras.Model, keras.Model, judges.Judge]:
-        """The model that is fitted, the network that is kept (it or its average), and a model that evaluates this one.
+    def networks(self) -> tuple[keras.Model, keras.Model]:
+        """The model that is fitted, and the network that is kept (its own or an average).
 
         Raises:
             UserError: if the recipe's model cannot be built.
         """
         recipe, split = self.recipe, self.splits["train"]
         with self.devices.scope(), seeded(recipe.seed), precision(recipe.precision):
-            network = self._network()
-            kept = ema.copy(network) if recipe.ema else network
-            if self.many:
+            networks = self._networks()
+            for network in networks if self.many else ():
                 replicas.own_noise(network)
                 replicas.synchronize_norms(network)
             steps = [resident.Resident] * self.stay + [replicas.FitsReplicas] * self.many \
-                + [ema.Averaging] * bool(recipe.ema) + [replicas.MicroBatches] * (recipe.accumulate > 1)
-            averager = ema.Averager(network, kept, recipe.ema) if recipe.ema else None
+                + [replicas.MicroBatches] * (recipe.accumulate > 1)
             source = resident.Source(split, *self._lessons(), recipe.seed) if self.stay else None
-            model = replicas.compose(steps, network, parts=recipe.accumulate, averager=averager, source=source)
-            optimizer = optim.optimizer(recipe, model, self.steps, clip_after_reduce=self.many)
-            self.objective.compile(model, optimizer, jit=strategies.jit(self.devices, recipe.jit))
-            model.steps_per_execution = resident.block_size(network, recipe.batch, self.steps) if self.stay else 1
+            stepping = partial(replicas.stepping, steps, parts=recipe.accumulate, source=source)
+            model, kept = self.objective.assemble(networks, stepping, recipe)
+            optimizers = [optim.optimizer(its, network, self.steps * count, clip_after_reduce=self.many)
+                          for network, (its, count) in zip(networks, self.objective.rates(recipe), strict=True)]
+            self.objective.compile(model, *optimizers, jit=strategies.jit(self.devices, recipe.jit))
+            model.steps_per_execution = resident.block_size(networks, recipe.batch, self.steps) if self.stay else 1
             replicas.build(model)
-            return model, kept, judges.make(kept, self.objective, self.devices)
+            return model, kept
+
+    def judge(self, kept: keras.Model, learn: Callable, verbose: bool = False) -> judges.Scores:
+        """What measures the kept network on a split.
+
+        Args:
+            kept: the network.
+            learn: kerasdl.train, for an objective whose judge sees through a classifier.
+            verbose: whether to say so when that classifier is trained first.
+        """
+        if self.objective.judge:
+            return self.objective.judge(kept, referee(self.recipe, self.splits, learn, verbose))
+        with self.devices.scope(), precision(self.recipe.precision):
+            return judges.Scores(kept, self.objective, self.recipe.batch, self.devices)
 
     def batches(self, model: keras.Model, start: int = 0) -> tf.data.Dataset:
         """What the model is fitted to, of all epochs from a step on: batches or blocks; under replicas their shares."""
@@ -112,10 +126,6 @@ class Job:
             self.devices, lambda: pipeline.shuffled(split, targets, recipe.batch, augment=augment, **order),
             replicas.share)
 
-    def evaluate(self, judge: judges.Judge, name: str) -> dict[str, float]:
-        """Loss and metrics on the split of that name."""
-        return judges.evaluate(judge, self.objective, self.splits[name], self.recipe.batch, self.devices)
-
     def first_calls(self) -> Callable[[], int]:
         """A function that trains one call from the beginning on and returns the number of its examples."""
         job = self.of_recipe(self.recipe.override(epochs=100))  # enough for all calls
@@ -129,16 +139,17 @@ class Job:
 
         return call
 
-    def _network(self) -> keras.Model:
+    def _networks(self) -> tuple[keras.Model, ...]:
         recipe, split = self.recipe, self.splits["train"]
         try:
-            network = self.objective.network(recipe.model, split, recipe.model_args)
+            networks = self.objective.networks(recipe.model, split, recipe.model_args)
         except (ValueError, TypeError) as error:
             raise UserError(f"{recipe.model} cannot be built: {' '.join(str(error).split())}") from None
-        if isinstance(split.shape, int):
-            network.get_layer("scale").adapt(split.x)
-        fused.fuse(network)
-        return network
+        for network in networks:
+            if isinstance(split.shape, int):
+                network.get_layer("scale").adapt(split.x)
+            fused.fuse(network)
+        return networks
 
     def _lessons(self):
         """Targets and augmentation of the training split."""

@@ -1,6 +1,8 @@
 """Loss and metrics of a network on a split: every example counted once, on any number of replicas."""
 
+from collections.abc import Mapping
 from types import ModuleType
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -13,8 +15,8 @@ from kerasdl.train import strategy as strategies
 ROWS = 4  # batches of training are one of evaluation, which keeps nothing for a gradient
 
 
-class Judge(keras.Model):
-    """Evaluates batches padded to one size, (x, y, real), where `real` is 1 for an example and 0 for padding.
+class Judge:
+    """Mixin that evaluates batches padded to one size, (x, y, real): `real` is 1 for an example and 0 for padding.
 
     So every replica and worker takes equal parts and as many steps, in the one shape that a TPU compiles. Keras would
     divide the sum of the losses by the padding, too.
@@ -53,6 +55,25 @@ class Judge(keras.Model):
 
         specs = [tf.TensorSpec((None, *value.shape[1:]), value.dtype) for value in (x, y)]
         return tf.function(sweep, input_signature=specs)
+
+
+class Scores:
+    """What a network's answers are worth on a split: the loss and the metrics of its objective.
+
+    Attributes:
+        metric: the one that decides which epoch is the best.
+    """
+
+    def __init__(self, network: keras.Model, objective: ModuleType, batch: int, devices: tf.distribute.Strategy):
+        self.judge, self.metric = make(network, objective, devices), objective.METRIC
+        self.objective, self.batch, self.devices = objective, batch, devices
+
+    def __call__(self, split: Split) -> dict[str, float]:
+        return evaluate(self.judge, self.objective, split, self.batch, self.devices)
+
+    def beside(self, splits: Mapping[str, Split]) -> dict[str, Any]:
+        """What else result.json should hold: nothing."""
+        return {}
 
 
 def make(network: keras.Model, objective: ModuleType, devices: tf.distribute.Strategy | None = None) -> Judge:

@@ -89,6 +89,9 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
             optimizer = replicas.clip_after_reduce(optimizer)
         return optimizer(rate, **arguments, **clip)
 
+    if recipe.betas and recipe.optimizer != "adamw":
+        raise UserError(f"betas are for adamw. Received: betas={recipe.betas} with optimizer={recipe.optimizer}.")
+    betas = dict(zip(("beta_1", "beta_2"), recipe.betas or (), strict=False))
     if recipe.optimizer == "sgd":
         made = make(fused.SGD, momentum=recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=decay)
     elif recipe.optimizer == "lion":
@@ -97,7 +100,7 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
         made = make(keras.optimizers.Muon, momentum=recipe.momentum, weight_decay=decay, adam_weight_decay=decay,
                     exclude_layers=["logits"])
     else:
-        made = make(fused.AdamW, weight_decay=recipe.weight_decay)
+        made = make(fused.AdamW, weight_decay=recipe.weight_decay, **betas)
     if decay:
         made.exclude_from_weight_decay([v for v in model.trainable_variables if not is_kernel(v)])
     return made

@@ -7,7 +7,6 @@ it. Neither can be told without trying.
 import hashlib
 import itertools
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from kerasdl.recipe import Recipe
-from kerasdl.run import environment, write_json
+from kerasdl.run import cache, environment, write_json
 from kerasdl.train import strategy as strategies
 
 CALLS = 3  # of each candidate that are timed, after the one that compiles
@@ -103,6 +102,4 @@ def remembered(recipe: Recipe, shape: Any, device: str, devices: tf.distribute.S
     facts = {key: value for key, value in recipe.model_dump(mode="json").items() if key not in IGNORED}
     machine = {key: value for key, value in environment().items() if key != "git"}
     key = json.dumps([facts, machine, shape, device, strategies.describe(devices), devices.num_replicas_in_sync])
-    home = Path(os.environ.get("KERASDL_CACHE") or
-                Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kerasdl")
-    return home / "choices" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    return cache() / "choices" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"

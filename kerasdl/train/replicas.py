@@ -56,8 +56,8 @@ def synchronize_norms(network: keras.Model, together: bool = True) -> None:
             layer.synchronized = together
 
 
-class MicroBatches(keras.Model):
-    """Takes the gradient of a batch in parts, one after the other, and then one step: less memory, the same step.
+class MicroBatches:
+    """Mixin that takes a batch's gradient in parts, one after the other, and then one step: less memory, the same step.
 
     Keras' `gradient_accumulation_steps` raises a RuntimeError under replicas (keras#20582), and counts a step for each
     part. Batch normalisation sees the parts, not the whole.
@@ -81,8 +81,8 @@ class MicroBatches(keras.Model):
         return logs
 
 
-class FitsReplicas(keras.Model):
-    """Lets `fit` and `evaluate` run under any strategy; the model comes out of `build`.
+class FitsReplicas:
+    """Mixin that lets `fit` and `evaluate` run under any strategy; the model comes out of `build`.
 
     Keras 3 averages a first batch over the replicas only to learn its shape, which fails with several workers
     (keras#20585) and with a batch that does not divide (keras#19246); and with several workers it reduces the scalar
@@ -103,19 +103,28 @@ class FitsReplicas(keras.Model):
         return {name: value[None] for name, value in logs.items()} if workers else logs
 
 
-def compose(faults: list[type[keras.Model]], network: keras.Model, **attributes) -> keras.Model:
+def stepping(steps: list[type], base: type[keras.Model] = keras.Model, **attributes) -> type[keras.Model]:
+    """The class of models with the first class's step around the second's, and so on to the base's own.
+
+    `steps` must not be subclasses of keras.Model: where one of inputs and outputs is made, Keras rewrites the bases of
+    its classes for good, and no model of another kind could be made of them after that.
+    """
+    return type("Composed", (*steps, base), attributes) if steps else base
+
+
+def compose(steps: list[type], network: keras.Model, **attributes) -> keras.Model:
     """The network, sharing its layers, as a model that has these classes' steps."""
-    if not faults:
-        return keras.Model(network.inputs, network.outputs, name=network.name)
-    return type("Composed", (*faults, keras.Model), attributes)(network.inputs, network.outputs, name=network.name)
+    return stepping(steps, **attributes)(network.inputs, network.outputs, name=network.name)
 
 
 def build(model: keras.Model) -> None:
-    """Make the metrics' and the optimizer's variables of a compiled model now.
+    """Make the metrics' and the optimizer's variables of a compiled model now, unless compiling it has.
 
     Keras makes them inside the first step. That costs a second trace of it (vit_digits: 16 s in place of 9), fails
     under replicas, and comes too late for a state that is to be restored.
     """
+    if model.optimizer is not None and model.optimizer.built:
+        return
     x = tf.zeros((1, *model.input_shape[1:]), model.inputs[0].dtype)
     model._symbolic_build(data_batch=(x, tf.zeros((1, *model.output_shape[1:]))))
 

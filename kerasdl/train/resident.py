@@ -7,6 +7,7 @@ own and see a block as `steps_per_execution` steps.
 """
 
 import os
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -41,8 +42,8 @@ class Source:
         return self.augment(x, y, tf.stack([tf.constant(self.seed, tf.int64), step])) if self.augment else (x, y)
 
 
-class Resident(keras.Model):
-    """Takes the steps of a block in one call; its elements are those of pipeline.blocks.
+class Resident:
+    """Mixin that takes the steps of a block in one call; its elements are those of pipeline.blocks.
 
     A block ends early at the first loss that is not finite, so that `optimizer.iterations` tells its step; not with
     several workers, which would wait for one another.
@@ -118,7 +119,7 @@ def memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def block_size(network: keras.Model, batch: int, steps: int) -> int:
+def block_size(networks: Sequence[keras.Model], batch: int, steps: int) -> int:
     """Steps of a block: a function of recipe and data alone, for a run that goes on must cut its epochs alike."""
-    most = max(1, min(STEPS, int(WORK / (6 * multiply_adds(network) * batch))))
+    most = max(1, min(STEPS, int(WORK / (6 * sum(map(multiply_adds, networks)) * batch))))
     return -(-steps // -(-steps // most))

@@ -112,10 +112,11 @@ class Saver(keras.callbacks.Callback):
         self.step = step
 
     def _variables(self) -> dict[str, list[keras.Variable]]:
-        """Everything that training changes: the network, its average, the optimizer and the metrics."""
+        """Everything that training changes: the networks, the average, the optimizers and the metrics."""
         network = self.fitted.variables
         shared = {id(variable) for variable in network}
-        return {"network": network, "optimizer": self.fitted.optimizer.variables,
+        optimizers = getattr(self.fitted, "optimizers", [self.fitted.optimizer])  # of a model that has several
+        return {"network": network, "optimizer": [each for one in optimizers for each in one.variables],
                 "metrics": self.fitted.metrics_variables,
                 "average": [variable for variable in self.kept.variables if id(variable) not in shared]}
 

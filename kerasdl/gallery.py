@@ -1,0 +1,137 @@
+"""What a run that makes images has to show: samples, the film of its epochs, the way between two, and the nearest."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kerasdl import figures, objectives
+from kerasdl.data import Split
+from kerasdl.errors import UserError, nearest
+from kerasdl.objectives.gan import decode, latents
+from kerasdl.objectives.gan import sample as draw
+from kerasdl.objectives.generative import some
+from kerasdl.objectives.pictures import enlarged, grid
+from kerasdl.run import Run, whole, writing
+from kerasdl.train.callbacks import EpochPictures
+
+FRAMES = 8  # of the film
+WAYS, BETWEEN = 5, 9  # ways from one noise to another, and images on each
+PAIRS = 10  # images beside their nearest ones
+POOL = 2000  # generated images among which a real one's nearest is looked for
+MOST = 60_000  # real images among which a generated one's nearest is looked for
+ROWS = {"test": "this generator", "train": "real images (train)", "noise": "noise", "untrained": "untrained generator"}
+
+
+def sample(run: Run | str | Path, n: int = 64, label: str | int | None = None, seed: int = 0) -> np.ndarray:
+    """Images that a run's model makes, uint8 (n, H, W, C): the same for the same seed.
+
+    Args:
+        run: the run, or its folder.
+        n: how many.
+        label: of a conditional generator, a class by its name; by default all classes in turn.
+        seed: of the noise.
+
+    Raises:
+        UserError: a run whose model makes no images, or a class that it does not know.
+    """
+    run = Run.open(run)
+    if not objectives.get(run.recipe.objective).pictures:
+        raise UserError(f"The model of {run.path} makes no images: its objective is to {run.recipe.objective}. "
+                        f"Ask it: kerasdl predict {run.path} FILE...")
+    if n < 1:
+        raise UserError(f"n is 1 or more. Received: {n}.")
+    classes = run.data["classes"]
+    if label is not None and str(label) not in classes:
+        raise UserError(f"Unknown class {str(label)!r}. {nearest(str(label), classes)}")
+    return draw(run.model(), n, None if label is None else classes.index(str(label)), seed)
+
+
+def write(images: np.ndarray, file: Path) -> None:
+    """Images (N, H, W, C) uint8 as one PNG, a grid nearly square.
+
+    Raises:
+        UserError: another kind of file, or one that cannot be written.
+    """
+    if file.suffix.lower() != ".png":
+        raise UserError(f"The images are written as a PNG. Received: {file}.")
+    picture = tf.io.encode_png(grid(enlarged(images), int(np.ceil(len(images) ** 0.5)))).numpy()
+    with writing(file, "Choose another --out."), whole(file) as partial:
+        partial.write_bytes(picture)
+
+
+def findings(run: Run, splits: Mapping[str, Split], result: dict[str, Any]) -> dict[str, Any]:
+    """What the report shows of a run: drawings as data: addresses, and the table of scores."""
+    model, classes = run.model(), run.data["classes"]
+    labels = labels_of(model, classes, PAIRS)
+    made = draw(model, PAIRS, labels, seed=1)
+    pool = draw(model, POOL, labels_of(model, classes, POOL), seed=2)
+    known = splits["train"].chosen(some(len(splits["train"]), MOST))[0]
+    real = splits["test"].chosen(some(len(splits["test"]), PAIRS))[0]
+    return {
+        "film": film(run.path / "tensorboard"),
+        "ways": figures.png_of(grid(enlarged(ways(model, classes)), BETWEEN)),
+        "made": pairs(made, known[closest(made, known)]), "known": len(known),
+        "real": pairs(real, pool[closest(real, pool)]), "pool": POOL,
+        "scores": scores(result), "counts": result.get("samples", {}), "taught": result.get("taught"),
+    }
+
+
+def film(folder: Path) -> list[tuple[int, str]]:
+    """(epoch, image as a data: address) of at most FRAMES epochs, evenly spaced, from the run's TensorBoard files."""
+    frames = {}
+    for file in sorted((folder / EpochPictures.TAG).glob("events.out.tfevents.*")):
+        try:
+            for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+                event = tf.compat.v1.Event.FromString(record)
+                for value in event.summary.value:
+                    frames[event.step] = tf.make_ndarray(value.tensor)[2]  # after width and height
+        except tf.errors.DataLossError:
+            pass  # a last one that is cut short
+    epochs = sorted(frames)
+    shown = sorted({epochs[round(i)] for i in np.linspace(0, len(epochs) - 1, FRAMES)}) if epochs else []
+    return [(epoch + 1, figures.address(frames[epoch])) for epoch in shown]
+
+
+def labels_of(model, classes: list[str], count: int) -> np.ndarray | None:
+    """For a conditional model all classes in turn."""
+    return np.arange(count) % len(classes) if len(model.inputs) == 2 else None
+
+
+def ways(model, classes: list[str]) -> np.ndarray:
+    """WAYS rows of BETWEEN images from one noise to another, each of one class where the model has classes."""
+    ends = latents(2 * WAYS, model.inputs[0].shape[-1], seed=3)
+    noise = np.concatenate([between(a, b) for a, b in zip(ends[::2], ends[1::2], strict=True)])
+    labels = labels_of(model, classes, WAYS)
+    return decode(model, noise, labels if labels is None else labels.repeat(BETWEEN))
+
+
+def between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """BETWEEN vectors from a to b on a great circle, which keeps to the lengths that normal noise has (White, 2016)."""
+    angle = np.arccos(np.clip(a @ b / np.linalg.norm(a) / np.linalg.norm(b), -1, 1))
+    share = np.linspace(0, 1, BETWEEN)[:, None]
+    return ((np.sin((1 - share) * angle) * a + np.sin(share * angle) * b) / np.sin(angle)).astype("float32")
+
+
+def closest(images: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The index of the other image that is nearest to each, by the distance of their pixels."""
+    flat = others.reshape(len(others), -1).astype("float32")
+    squares = (flat * flat).sum(1)
+    rows = images.reshape(len(images), -1).astype("float32")
+    return (squares - 2 * rows @ flat.T).argmin(1)
+
+
+def pairs(one: np.ndarray, other: np.ndarray) -> str:
+    """Images in a row, and below each its other one."""
+    return figures.png_of(grid(enlarged(np.concatenate([one, other])), len(one)))
+
+
+def scores(result: dict[str, Any]) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Names of the scores, and (what was measured, its scores) of each row that result.json has."""
+    rows = {"test": result.get("test"), **result.get("references", {})}
+    names = list(result.get("test", {}))
+    told = [(ROWS[key], [f"{row[name]:.4g}" if name in row else "" for name in names])
+            for key in ROWS if (row := rows.get(key))]
+    return [figures.label(name) for name in names], told

@@ -1,0 +1,122 @@
+"""What generated images are worth: an objective's judge that compares them with real ones, through a classifier."""
+
+import dataclasses
+import sys
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasdl.errors import UserError
+from kerasdl.objectives.fidelity import density_coverage, frechet, kid
+
+MOST = 10_000  # images that are compared with as many others
+NEIGHBOURS = 5  # of density and coverage
+WON, LONG = 0.02, 500  # a loss near 0, and steps for which it may be
+
+
+class Judge:
+    """Scores of a generator on a split: as many images are generated as the split has, at most MOST.
+
+    A conditional generator makes the classes of the split's own images, one for one. The noise is the same every time,
+    and another one for each split, so that the epoch which is chosen on val is not chosen for the noise of test.
+
+    Args:
+        generator: what is measured; as it is now, it is also the untrained one.
+        sample: (generator, number of images, labels or None, seed) -> images (N, H, W, C) uint8.
+        referee: a kerasdl.train.referee.Referee.
+
+    Attributes:
+        metric: the score that decides, "frechet_" with the name of the referee.
+    """
+
+    def __init__(self, generator: keras.Model, sample: Callable, referee):
+        self.generator, self.sample, self.referee = generator, sample, referee
+        self.conditional = len(generator.inputs) == 2
+        self.untrained = [np.array(weight) for weight in generator.get_weights()]
+        self.metric, self.seen = f"frechet_{referee.name}", {}
+
+    def __call__(self, split) -> dict[str, float]:
+        """{metric: value}: Fréchet distance and KID, density and coverage and, if conditional, "accuracy": how many of
+        the images the classifier takes for what they should be."""
+        _, real, labels = self._real(split)
+        return self.compared(real, self._see(self._made(len(real), labels, split)), labels)
+
+    def compared(self, real: np.ndarray, fake: np.ndarray, labels: np.ndarray | None = None) -> dict[str, float]:
+        """Scores of features (N, D) beside those of real images; `labels` are those of the images they are from."""
+        density, coverage = density_coverage(real, fake, NEIGHBOURS)
+        scores = {self.metric: frechet(real, fake), f"kid_{self.referee.name}": kid(real, fake), "density": density,
+                  "coverage": coverage}
+        if self.conditional and self.referee.classifies and labels is not None:
+            scores["accuracy"] = float((self.referee.classes(fake) == labels).mean())
+        return scores
+
+    def beside(self, splits: Mapping[str, Any]) -> dict[str, Any]:
+        """What result.json says besides: counts, and what other images than the generator's score on the test split."""
+        test = splits["test"]
+        images, real, labels = self._real(test)
+        noise = np.random.default_rng(0).integers(0, 256, images.shape, "uint8")
+        trained = self.generator.get_weights()
+        self.generator.set_weights(self.untrained)
+        untrained = self._see(self._made(len(real), labels, test))
+        self.generator.set_weights(trained)
+        known, kinds = splits["train"].chosen(some(len(splits["train"]), len(real)))
+        others = {"train": (self._see(known), kinds), "noise": (self._see(noise),), "untrained": (untrained, labels)}
+        counts = {name: min(len(splits[name]), MOST) for name in ("val", "test")}
+        told = {"samples": {"referee": self.referee.name, **counts, "train": len(known)},
+                "references": {name: self.compared(real, *seen) for name, seen in others.items()}}
+        if self.conditional and self.referee.classifies:
+            told["taught"] = self._taught(splits)
+        return told
+
+    def _taught(self, splits) -> dict[str, Any]:
+        """The test accuracy of the referee's recipe, trained on generated images only (Ravuri & Vinyals, 2019)."""
+        made = {}
+        for name in ("train", "val"):
+            split = splits[name]
+            labels = split.y if split.y is not None else split.chosen(np.arange(len(split)))[1]
+            images = self._made(len(labels), labels, split)
+            made[name] = dataclasses.replace(split, x=images, y=labels.astype("int32"), decode=None)
+        return {"samples": len(made["train"]), "accuracy": self.referee.taught(made | {"test": splits["test"]})}
+
+    def _real(self, split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Images of a split, their features and labels; remembered, for val is measured after every epoch."""
+        if id(split) not in self.seen:
+            if len(split) <= NEIGHBOURS:
+                raise UserError(f"Generated images are compared with more than {NEIGHBOURS} real ones. "
+                                f"The {split.name} split has {len(split)}.")
+            images, labels = split.chosen(some(len(split), MOST))
+            self.seen[id(split)] = split, images, self._see(images), labels
+        return self.seen[id(split)][1:]
+
+    def _made(self, count, labels, split):
+        return self.sample(self.generator, count, labels if self.conditional else None, zlib.crc32(split.name.encode()))
+
+    def _see(self, images):
+        return self.referee.features(images)
+
+
+class DiscriminatorWon(keras.callbacks.Callback):
+    """Says once when the discriminator's loss has been near 0 for long: it learns nothing then, nor does the generator.
+
+    `d_loss` of an epoch's logs is that epoch's mean.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.steps, self.told = 0, False
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.steps = self.steps + self.params["steps"] if abs(logs["d_loss"]) < WON else 0
+        if self.steps >= LONG and not self.told:
+            self.told = True
+            print(f"warning: the discriminator has won: its loss has been below {WON} for {self.steps} steps. Lower "
+                  "objective_args.discriminator_lr, add a penalty (objective_args.r1=1) or a smaller discriminator.",
+                  file=sys.stderr)
+
+
+def some(size: int, count: int) -> np.ndarray:
+    """Indices of at most so many of `size` examples, drawn once and for all, in order."""
+    return np.sort(np.random.default_rng(0).permutation(size)[:count])

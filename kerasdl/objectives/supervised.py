@@ -1,0 +1,31 @@
+"""What is the same for every objective with one network, which learns the answers that the data gives."""
+
+from collections.abc import Callable
+
+import keras
+
+from kerasdl.objectives import ema
+
+LOSSES = {"loss": "loss"}
+judge = pictures = None
+
+
+def rates(recipe) -> tuple:
+    """One optimizer, as the recipe says."""
+    return ((recipe, 1),)
+
+
+def watchers() -> list[keras.callbacks.Callback]:
+    """None."""
+    return []
+
+
+def assemble(networks: tuple[keras.Model, ...], stepping: Callable, recipe) -> tuple[keras.Model, keras.Model]:
+    """The network with its training step, and itself or, if the recipe says so, its average."""
+    (network,) = networks
+    kind, kept = stepping(keras.Model), network
+    if recipe.ema:
+        kept = ema.copy(network)
+        averager = ema.Averager(network, kept, recipe.ema)
+        kind = type("Averaged", (ema.Averaging, kind), {"averager": averager})
+    return kind(network.inputs, network.outputs, name=network.name), kept
