@@ -201,6 +201,22 @@ def test_one_run_has_no_deviation(make_results, project):
     assert row(make_results.pages(root)[root / "README.md"], "`linear_digits`")[2:4] == ["95.00", "1 (3)"]
 
 
+def test_generators_have_a_table_of_their_own(make_results, project):
+    """Percent of shares, thousandths of KID, and the references beside; neither accuracy nor "not run" in the others."""
+    settings = recipe.load("gan_digits").diff()
+    for seed, distance in ((0, 1.0), (1, 2.0)):
+        root = project(
+            seed, 0.5, file=f"gan_digits-{seed}.json", recipe="gan_digits", settings=settings | {"seed": seed},
+            test={"frechet_cnn_digits": distance, "kid_cnn_digits": 0.002, "density": 0.9, "coverage": 0.8},
+            references={"train": {"frechet_cnn_digits": 0.4}, "untrained": {"frechet_cnn_digits": 50.0}},
+            samples={"referee": "cnn_digits", "test": 360})
+    made = make_results.pages(root)
+    cells = row(made[root / "docs" / "results.md"], "gan_digits")
+    assert cells == ["gan_digits", "dcgan XS", "1.50 ± 0.71", "0.40 ± 0.00", "50.00 ± 0.00", "2.00 ± 0.00", "0.90 ± 0.00",
+                     "0.80 ± 0.00", "", "", "360, cnn_digits", "2 (0-1)", "1.0"]
+    assert "gan_digits" not in made[root / "README.md"]
+
+
 def test_recipes_without_a_result_are_listed(make_results, project):
     root = project(0, 0.95)
     made = make_results.pages(root)

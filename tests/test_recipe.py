@@ -126,11 +126,12 @@ def test_shipped_recipes(name):
     source = (RECIPES / f"{name}.py").read_text()
     assert found == load(name) and headline and source.startswith(f'"""{headline}')
     assert len(source.splitlines()) <= 40
-    assert found.model in zoo.MODELS
+    assert found.model in (*zoo.MODELS, *zoo.GENERATIVE)
     parameters = inspect.signature(zoo.module(found.model).build).parameters
     assert set(found.model_args) <= {key for key, part in parameters.items() if part.kind is part.KEYWORD_ONLY}
     if "size" in found.model_args:
-        assert found.model_args["size"] in zoo.module(found.model).SIZES
+        table = found.model_args["net"].upper() if found.model in zoo.GENERATIVE else "SIZES"
+        assert found.model_args["size"] in getattr(zoo.module(found.model), table)
     if found.augment:
         compose(found.augment, {"digits": (8, 8, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}[found.data])
 
