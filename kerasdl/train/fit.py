@@ -91,7 +91,7 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     if recipe.keep == "best":
         keep.restore()
     with strategies.together(devices):
-        measured = {name: job.evaluate(judge, name) for name in ["val"] + ["test"] * test}
+        measured = {name: job.evaluate(judge, name) for name in ["test"] * test + ["val"]}
     if job.chief:
         save(run, kept)
         finish(run, job, choice, status="completed", best_epoch=keep.best_epoch, parameters=kept.count_params(),
