@@ -12,17 +12,20 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks import tuning_table
+from benchmarks import page, tuning_table
 from benchmarks.harness import RESULTS, save, surroundings
 from kerasdl.recipe import Recipe
 from kerasdl.tuning import Search, uniform
 from kerasdl.tuning.dimensions import Choice
 
 TRIALS, SEEDS = 50, 20
+MEMORY = Path("/dev/shm")  # a real search waits for its disk after each step; that is not what is measured here
 NOTHING = Recipe(name="surface", model="linear", data="digits")  # data_args takes any key
 
 
@@ -69,7 +72,7 @@ def ours(oracle: str, surface: Surface, seed: int, trials: int = TRIALS) -> list
     from kerasdl.tuning.oracle import make
 
     search, scores = replace(surface.search, oracle=oracle, seed=seed, trials=trials), []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         asked = make(search, folder)
         while (trial := asked.create_trial("one")).status == "RUNNING":
             scores.append(surface.score(search.values(trial.hyperparameters)))
@@ -123,20 +126,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--trials", type=int, default=TRIALS)
-    parser.add_argument("--surface", choices=surfaces(), help="only this one; nothing is saved")
-    parser.add_argument("--oracle", choices=ORACLES, help="only this one; nothing is saved")
+    parser.add_argument("--surface", choices=surfaces(), help="only this one; the others' rows stay")
+    parser.add_argument("--oracle", choices=ORACLES, help="only this one; the others' rows stay")
+    parser.add_argument("--out", type=Path, default=RESULTS / "bench_tuning.json")
     options = parser.parse_args()
-    made = []
+    rows = {(row["surface"], row["oracle"]): row for row in page.load(options.out.parent, options.out.stem)}
     for name, surface in surfaces().items():
         for oracle in ORACLES:
             if options.surface in (None, name) and options.oracle in (None, oracle):
-                made.append({"surface": name, **measured(surface, oracle, options.seeds, options.trials),
-                             "environment": surroundings()})
-                print(f"{name:14}{oracle:12}median regret {made[-1]['median']:.3g}, quartiles "
-                      f"{made[-1]['quartiles'][0]:.3g} {made[-1]['quartiles'][1]:.3g}, "
-                      f"{made[-1]['seconds_a_trial']} s a trial", flush=True)
-    if options.surface is options.oracle is None:
-        save(RESULTS / "bench_tuning.json", made)
+                row = measured(surface, oracle, options.seeds, options.trials)
+                rows[name, oracle] = {"surface": name, **row, "environment": surroundings()}
+                print(f"{name:14}{oracle:12}median regret {row['median']:.3g}, quartiles {row['quartiles'][0]:.3g} "
+                      f"{row['quartiles'][1]:.3g}, {row['seconds_a_trial']} s a trial", flush=True)
+                save(options.out, [rows[key] for key in product(surfaces(), ORACLES) if key in rows])
 
 
 if __name__ == "__main__":
