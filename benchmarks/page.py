@@ -103,6 +103,24 @@ def images(rows: list[dict]) -> str:
         "\n" + machines(rows)
 
 
+def tuning(folder: Path) -> str:
+    """What stands between the markers of docs/tuning.md."""
+    found = load(folder, "bench_tuning")
+    if not found:
+        return NOT_RUN
+    oracles = list(dict.fromkeys(row["oracle"] for row in found))
+    lines = [(surface, *(regret(row) for row in found if row["surface"] == surface))
+             for surface in dict.fromkeys(row["surface"] for row in found)]
+    head = (f"best of {found[0]['trials']} trials less the best there is", *oracles)
+    told = f"Medians of {found[0]['seeds']} seeds, in brackets the quartiles."
+    return f"{told}\n\n{table(head, lines)}\n{machines(found)}"
+
+
+def regret(row: dict) -> str:
+    low, high = row["quartiles"]
+    return f"{row['median']:.2g} ({low:.2g} to {high:.2g})"
+
+
 def number(value: float | None, digits: int = 0) -> str:
     if value is None:
         return "none"

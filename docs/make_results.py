@@ -68,6 +68,8 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         root / "docs" / "recipes.md": filled(root / "docs" / "recipes.md", "fields", field_table()),
         root / "docs" / "benchmarks.md": filled(root / "docs" / "benchmarks.md", "bench",
                                                 page.body(root / "docs" / "results")),
+        root / "docs" / "tuning.md": filled(root / "docs" / "tuning.md", "oracles",
+                                            page.tuning(root / "docs" / "results")),
     }
 
 

@@ -99,7 +99,7 @@ def report(run: Run | str | Path, data: Data = None) -> Path:
     name = data if isinstance(data, str) else recipe.data if data is None else "arrays"
     found, missing = None, ""
     if data is None and "test" not in result:
-        missing = "The run did not finish, so its test split was not read."
+        missing = "The test split was not read: the run did not finish, or it is a trial of a search."
     elif data is None and recipe.data == "arrays":
         missing = "The run was trained on arrays, which it does not keep. Give them: kerasdl.report(run, data=splits)."
     else:

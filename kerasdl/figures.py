@@ -57,6 +57,18 @@ def curve(train: Sequence[float] | None, val: Sequence[float] | None = None, bes
     return _svg(figure)
 
 
+def best_so_far(numbers: Sequence[int], scores: Sequence[float], goal: str, percent: bool = False) -> Markup:
+    """The score of each trial of a search as a point, and the best until there as a line; `goal` is max or min."""
+    figure, axes = _canvas("trial", size=(7, 3.1))
+    best = (np.maximum if goal == "max" else np.minimum).accumulate(scores)
+    axes.plot(numbers, scores, linestyle="", marker="o", markersize=4, color=FIRST)
+    axes.step([*numbers, numbers[-1] + 0.5], [*best, best[-1]], where="post", color=SECOND, linewidth=2)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+    if percent:
+        axes.yaxis.set_major_formatter(PERCENT)
+    return _svg(figure)
+
+
 def reliability(confidence: Sequence[float], accuracy: Sequence[float], share: Sequence[float],
                 edges: np.ndarray) -> Markup:
     """Accuracy by confidence: bars below the diagonal are overconfident. The ticks below show where the examples lie.

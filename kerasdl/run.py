@@ -39,11 +39,7 @@ class Run:
         Raises:
             UserError: if the folder cannot be written.
         """
-        if workdir is None:
-            stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-            path = Path("runs") / (recipe.name or recipe.model) / stamp
-        else:
-            path = Path(workdir)
+        path = folder_for(recipe.name or recipe.model) if workdir is None else Path(workdir)
         with writing(path, "Choose another --workdir."):
             path.mkdir(parents=True, exist_ok=True)
             if ours:
@@ -143,6 +139,11 @@ class Run:
         if not file.is_file():
             raise UserError(f"{self.path} has no {name}: the run did not get that far. Train it again.")
         return file
+
+
+def folder_for(name: str) -> Path:
+    """A new name in runs/, by time."""
+    return Path("runs") / name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
 def load(path: str | Path | Run) -> Run:

@@ -23,7 +23,7 @@ ARROWS = {
     "kerasdl.data": ("errors", "data"),
     "kerasdl.objectives": ("errors", "zoo", "objectives"),
     "kerasdl.train": ("errors", "recipe", "run", "zoo", "data", "objectives", "train"),
-    "kerasdl.tuning": ("errors", "recipe", "run", "train", "tuning"),
+    "kerasdl.tuning": ("errors", "recipe", "run", "data", "objectives", "train", "figures", "tuning"),
     "kerasdl.recipes": ("recipe",),
 }
 HEAVY = {"keras", "keras_tuner", "tensorflow", "tensorflow_datasets", "jax", "pandas", "sklearn", "scipy", "matplotlib"}

@@ -26,7 +26,7 @@ KEEP = 2
 RESERVE = 2**18  # bytes that a checkpoint leaves free, so that it never takes the room of metrics.csv
 
 
-def seconds(duration: str | float) -> float:
+def seconds(duration: str | float, name: str = "checkpoint_every") -> float:
     """Seconds in "5 min", "30 s", "1.5 h" or a plain number of seconds.
 
     Raises:
@@ -34,7 +34,7 @@ def seconds(duration: str | float) -> float:
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|min|m|h)?\s*", str(duration))
     if not found:
-        raise UserError(f"checkpoint_every is written '5 min', '30 s' or '1 h'. Received: {duration!r}.")
+        raise UserError(f"{name} is written '5 min', '30 s' or '1 h'. Received: {duration!r}.")
     return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[(found[2] or "s")[0]]
 
 

@@ -5,7 +5,7 @@ import resource
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,8 @@ from kerasdl.train.job import Job
 def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | None = None,
           data: Mapping[str, Split] | str | None = None, verbose: bool = True, strategy: str = "auto",
           logical_cpus: int | None = None, checkpoint_every: str | float = "5 min", feed: str = "auto",
-          profile: bool = False, **changes: Any) -> Run:
+          profile: bool = False, callbacks: Sequence[keras.callbacks.Callback] = (), test: bool = True,
+          **changes: Any) -> Run:
     """Train a recipe and return its run.
 
     The epoch to keep is chosen on the val split; the test split is read once, at the end. With the `workdir` of a run
@@ -48,6 +49,8 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
         feed: "resident" keeps the examples on the device and takes many steps in one call, "streamed" sends each batch
             from the pipeline; "auto" is resident where the examples fit. The weights are the same.
         profile: first time a step and write a TensorBoard profile, and tell in one line what bounds the training.
+        callbacks: called after an epoch's validation and the row of metrics.csv, and before the state is saved.
+        test: whether to read the test split at the end. A search, which trains to choose, does not.
         **changes: changes as values, epochs=3.
 
     Raises:
@@ -78,7 +81,7 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     keep = Keep(kept, partial(judge, job.splits["val"]), judge.metric, job.objective.GOAL, recipe.patience)
     saver = resume.Saver(run.path, model, kept, keep, timing, job.steps, every, devices)
     callbacks = [StopOnNaN(job.steps, job.objective.LOSSES), timing, keep, *job.objective.watchers(),
-                 *(logging(run, job, kept) if job.chief else [])]
+                 *(logging(run, job, kept) if job.chief else []), *callbacks]
     try:
         fit(job, run, model, callbacks, saver, told)
     except Diverged as error:
@@ -90,13 +93,12 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     if recipe.keep == "best":
         keep.restore()
     with strategies.together(devices):
-        measured = {name: judge(job.splits[name]) for name in ("val", "test")}
-        beside = judge.beside(job.splits)
+        measured = {name: judge(job.splits[name]) for name in ["test"] * test + ["val"]}
+        measured |= judge.beside(job.splits) if test else {}
     if job.chief:
         save(run, kept)
         finish(run, job, choice, status="completed", best_epoch=keep.best_epoch, parameters=kept.count_params(),
-               test=measured["test"], val=measured["val"], **beside,
-               train={**timing.summary(), "epochs": keep.epochs, "steps": keep.epochs * job.steps})
+               **measured, train={**timing.summary(), "epochs": keep.epochs, "steps": keep.epochs * job.steps})
     return run
 
 

@@ -9,7 +9,8 @@ Importing it is light: keras-tuner, which brings TensorFlow, arrives with the fi
 import importlib
 
 _HOMES = {name: "kerasdl.tuning.dimensions" for name in ("choice", "uniform", "log", "integer")} \
-    | {name: "kerasdl.tuning.space" for name in ("Search", "load", "names")}
+    | {name: "kerasdl.tuning.space" for name in ("Search", "load", "names")} \
+    | {"tune": "kerasdl.tuning.search"}
 
 __all__ = [*_HOMES]
 

@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from sklearn.preprocessing import PowerTransformer
+from threadpoolctl import threadpool_limits
 
 from kerasdl.tuning.cells import countable
 
@@ -23,63 +24,82 @@ from kerasdl.tuning.cells import countable
 class Cube:
     """A space as the unit cube, a coordinate for each hyperparameter that varies; and what a process sees of it.
 
-    A number is its coordinate, a category one coordinate for each of its values; what is not active is constant.
+    A number is its coordinate, a category one feature for each of its values; what is not active is constant.
     """
 
     def __init__(self, hps):
-        self.hps = [hp for hp in hps.space if len(countable(hp) or "ab") > 1]
-        self.fixed = {hp.name: hp for hp in hps.space if len(countable(hp) or "ab") == 1}
         self.space = hps.space
-        self.options = [countable(hp) for hp in self.hps]
+        self.hps = [hp for hp in hps.space if len(countable(hp) or "ab") > 1]
+        self.options = [sorted(countable(hp)) if self._ordered(hp) else countable(hp) for hp in self.hps]
         self.column = {hp.name: index for index, hp in enumerate(self.hps)}
-
-    def categories(self, index: int) -> int:
-        """How many values without order a hyperparameter has; 0 of a number."""
-        hp = self.hps[index]
-        unordered = isinstance(hp, kinds.Boolean) or (isinstance(hp, kinds.Choice) and not hp.ordered)
-        return len(self.options[index]) if unordered else 0
 
     def values(self, point: np.ndarray) -> dict[str, Any]:
         """The active values at a point (D,)."""
         values: dict[str, Any] = {}
         for hp in self.space:
             if all(condition.is_active(values) for condition in hp.conditions):
-                values[hp.name] = self._value(hp, point)
+                column = self.column.get(hp.name)
+                values[hp.name] = hp.default if column is None else self._value(column, float(point[column]))
         return values
-
-    def _value(self, hp, point):
-        if hp.name in self.fixed:
-            return hp.default
-        index = self.column[hp.name]
-        options = self.options[index]
-        u = float(point[index])
-        if options is None or (isinstance(hp, kinds.Int) and hp.sampling != "linear"):
-            return hp.prob_to_value(min(u, 1 - 1e-12) if isinstance(hp, kinds.Int) else u)
-        return options[min(int(u * len(options)), len(options) - 1)]
 
     def point(self, values: dict[str, Any]) -> np.ndarray:
         """The point (D,) of a trial's values; what is not active is in the middle."""
-        point = np.full(len(self.hps), 0.5)
-        for index, (hp, options) in enumerate(zip(self.hps, self.options, strict=True)):
-            if hp.name in values:
-                log_int = isinstance(hp, kinds.Int) and hp.sampling != "linear"
-                point[index] = hp.value_to_prob(values[hp.name]) if options is None or log_int \
-                    else (options.index(values[hp.name]) + 0.5) / len(options)
-        return point
+        return np.array([self._coordinate(index, values[hp.name]) if hp.name in values else 0.5
+                         for index, hp in enumerate(self.hps)])
 
     def features(self, points: np.ndarray) -> np.ndarray:
         """What the process sees, (N, F), of points (N, D)."""
-        rows = [self.values(point) for point in points]
-        snapped = np.stack([self.point(values) for values in rows])
-        columns = []
+        active, columns = self._active(points), []
         for index, hp in enumerate(self.hps):
-            active = np.array([hp.name in values for values in rows])
-            if self.categories(index):
-                chosen = np.minimum(snapped[:, index] * self.categories(index), self.categories(index) - 1).astype(int)
-                columns.append(np.eye(self.categories(index))[chosen] * active[:, None] / np.sqrt(2))
-            else:
-                columns.append(np.where(active, snapped[:, index], 0.5)[:, None])
+            options, column = self.options[index], points[:, index]
+            if options is not None and not self._ordered(hp):
+                columns.append(np.eye(len(options))[self._index(index, column)] * active[:, index, None] / np.sqrt(2))
+                continue
+            if options is not None and self._spaced(hp):  # evenly in the order of its values
+                column = (self._index(index, column) + 0.5) / len(options)
+            elif options is not None:
+                column = np.array([self._coordinate(index, self._value(index, float(u))) for u in column])
+            columns.append(np.where(active[:, index], column, 0.5)[:, None])
         return np.concatenate(columns, axis=1)
+
+    def _active(self, points: np.ndarray) -> np.ndarray:
+        """Which coordinates count, (N, D)."""
+        active: dict[str, np.ndarray] = {}
+        for hp in self.space:
+            mask = np.ones(len(points), bool)
+            for condition in hp.conditions:
+                if condition.name in self.column:
+                    index = self.column[condition.name]
+                    met = np.array([option in condition.values for option in self.options[index]])
+                    mask &= met[self._index(index, points[:, index])]
+                mask &= active.get(condition.name, True)
+            active[hp.name] = mask
+        return np.stack([active[hp.name] for hp in self.hps], axis=1)
+
+    def _ordered(self, hp) -> bool:
+        return countable(hp) is not None and (isinstance(hp, kinds.Int) or getattr(hp, "ordered", False))
+
+    def _spaced(self, hp) -> bool:
+        """Whether its values are evenly spaced in the cube: all that can be counted but integers by their logarithm."""
+        return not (isinstance(hp, kinds.Int) and hp.sampling != "linear")
+
+    def _index(self, index: int, column: np.ndarray) -> np.ndarray:
+        count = len(self.options[index])
+        return np.minimum((column * count).astype(int), count - 1)
+
+    def _value(self, index: int, u: float) -> Any:
+        hp, options = self.hps[index], self.options[index]
+        if options is None:
+            return hp.prob_to_value(u)
+        if self._spaced(hp):
+            return options[min(int(u * len(options)), len(options) - 1)]
+        return min(hp.prob_to_value(u), hp.max_value)  # at 1 keras-tuner gives one more than the highest
+
+    def _coordinate(self, index: int, value: Any) -> float:
+        hp, options = self.hps[index], self.options[index]
+        if options is None or not self._spaced(hp):
+            return hp.value_to_prob(value)
+        return (options.index(value) + 0.5) / len(options)
 
 
 class Bayesian(BayesianOptimizationOracle):
@@ -101,7 +121,8 @@ class Bayesian(BayesianOptimizationOracle):
             point = qmc.Sobol(max(len(cube.hps), 1), rng=self.seed).random(1 << max(number, 1).bit_length())[number]
             values = cube.values(point)
         else:
-            values = self._improved(cube, done, np.random.default_rng([self.seed, number]))
+            with threadpool_limits(1):  # for so small matrices threads only wait for one another
+                values = self._improved(cube, done, np.random.default_rng([self.seed, number]))
         if values is None or self._duplicate(values):
             return self._random_populate_space()
         return {"status": "RUNNING", "values": values}
@@ -156,7 +177,7 @@ def fitted(features: np.ndarray, targets: np.ndarray, seed: int) -> GaussianProc
     """The process with the most probable lengths and noise."""
     kernel = ConstantKernel(1.0, (0.05, 20.0)) \
         * Matern(np.full(features.shape[1], 0.5), (0.05, 20.0), nu=2.5) + WhiteKernel(1e-3, (1e-6, 0.5))
-    process = GaussianProcessRegressor(kernel, alpha=1e-8, n_restarts_optimizer=2, random_state=seed)
+    process = GaussianProcessRegressor(kernel, alpha=1e-8, n_restarts_optimizer=1, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its bound is an answer
         return process.fit(features, targets)

@@ -19,12 +19,12 @@ Conditions = tuple[tuple[str, tuple[Any, ...]], ...]  # (key of the space, value
 def choice(*values: Any) -> "Choice":
     """One of these values: words, numbers, booleans, None or tuples, mixed as you like.
 
-    Numbers of one type are taken in their order by the Bayesian oracle, anything else as categories.
+    The Bayesian oracle takes numbers of one type in the order of their size, and anything else as categories.
 
     Raises:
         UserError: without a value, or with one twice.
     """
-    values = tuple(_frozen(value) for value in values)
+    values = tuple(frozen(value) for value in values)
     if not values:
         raise UserError("A choice needs values: choice(64, 128). Received: choice().")
     labels = [repr(value) for value in values]
@@ -93,7 +93,7 @@ class Dimension:
         A value is one, or a list of several. A key with a dot needs a dictionary: `.when({"model_args.size": "S"})`.
         """
         given = {**(conditions or {}), **more}
-        added = tuple((key, tuple(map(_frozen, values)) if isinstance(values, list) else (_frozen(values),))
+        added = tuple((key, tuple(map(frozen, values)) if isinstance(values, list) else (frozen(values),))
                       for key, values in given.items())
         return replace(self, conditions=self.conditions + added)
 
@@ -224,8 +224,8 @@ def from_json(fields: dict[str, Any]) -> Dimension:
     """The dimension that `describe` described."""
     fields = dict(fields)
     kind, when = KINDS[fields.pop("kind")], fields.pop("when", {})
-    conditions = tuple((key, tuple(map(_frozen, values))) for key, values in when.items())
-    return kind(conditions=conditions, **{key: _frozen(value) for key, value in fields.items()})
+    conditions = tuple((key, tuple(map(frozen, values))) for key, values in when.items())
+    return kind(conditions=conditions, **{key: frozen(value) for key, value in fields.items()})
 
 
 def _ends(kind: str, low: Any, high: Any) -> tuple[float, float]:
@@ -240,6 +240,6 @@ def _number(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
 
 
-def _frozen(value: Any) -> Hashable:
+def frozen(value: Any) -> Hashable:
     """Lists as tuples, at every depth: JSON knows lists only."""
-    return tuple(_frozen(part) for part in value) if isinstance(value, (list, tuple)) else value
+    return tuple(frozen(part) for part in value) if isinstance(value, (list, tuple)) else value

@@ -9,7 +9,7 @@ Each class says what keras-tuner does; a test fails when it does so no longer, s
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from keras_tuner.src.engine.trial import Trial
 
 from kerasdl.errors import UserError, nearest
 from kerasdl.run import write_json
+from kerasdl.tuning import build
 from kerasdl.tuning.cells import cells, countable, is_few
 from kerasdl.tuning.space import Search
 
@@ -197,10 +198,14 @@ class WholeGrid:
     Where build(hp) may still bring hyperparameters, keras-tuner's way is kept, and what it forgets is saved.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._cells: Iterator[dict[str, Any]] | None = None
+
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         if self.allow_new_entries:
             return super().populate_space(trial_id)
-        if not hasattr(self, "_cells"):
+        if self._cells is None:
             self._cells = cells(self.hyperparameters)
             for _ in self.start_order:
                 next(self._cells)
@@ -216,6 +221,7 @@ class WholeGrid:
 
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
+        self._cells = None
         self._ordered_ids = type(self._ordered_ids)()
         for name in state["ordered_ids"]:
             self._ordered_ids.insert(name)
@@ -237,9 +243,10 @@ def make(search: Search, folder: str | Path) -> Oracle:
     once more.
     """
     common = {"objective": Objective(search.objective, search.direction), "limit": search.limit, "seed": search.seed,
-              "hyperparameters": search.hyperparameters(), "max_retries_per_trial": 1,
+              "hyperparameters": HyperParameters() if search.build else search.hyperparameters(),
+              "max_retries_per_trial": 1,
               "max_consecutive_failed_trials": math.inf, "folder": folder,
-              "allow_new_entries": bool(search.build), "tune_new_entries": bool(search.build)}
+              "allow_new_entries": bool(search.build)}
     if search.oracle == "grid":
         oracle = mended(GridSearchOracle, WholeGrid)(**common)
     elif search.oracle == "random":
@@ -252,5 +259,7 @@ def make(search: Search, folder: str | Path) -> Oracle:
         from kerasdl.tuning.hyperband import Hyperband
 
         oracle = mended(Hyperband)(**common, max_epochs=search.base.epochs)
+    if search.build:
+        oracle.update_space(build.space(search.build, folder))
     oracle.verbose = 0
     return oracle

@@ -12,7 +12,7 @@ from typing import Any
 from kerasdl import recipe as recipes
 from kerasdl.errors import UserError, nearest
 from kerasdl.recipe import Recipe
-from kerasdl.tuning.dimensions import Dimension, from_json
+from kerasdl.tuning.dimensions import Dimension, from_json, frozen
 
 SEARCHES = Path(__file__).parent / "searches"
 ZOO = Path(__file__).parents[1] / "zoo"
@@ -76,7 +76,7 @@ class Search:
             object.__setattr__(self, "build", _source(self.build))
             base = Recipe(name="build", model="linear", data=self.data)  # of it data, batch, epochs, seed and precision
         object.__setattr__(self, "recipe", base)
-        object.__setattr__(self, "overrides", dict(self.overrides))
+        object.__setattr__(self, "overrides", {key: frozen(value) for key, value in self.overrides.items()})
         space = {key: tuple(part) if isinstance(part, (list, tuple)) else (part,) for key, part in self.space.items()}
         object.__setattr__(self, "space", space)
         self._check()
@@ -108,11 +108,12 @@ class Search:
         done: dict[str, tuple[str, Dimension]] = {}
         while len(done) < len(found):
             keys = {key for key, _ in done.values()}
-            ready = {name: entry for name, entry in found.items()
-                     if name not in done and all(parent in keys for parent, _ in entry[1].conditions)}
-            if not ready:
-                raise UserError(f"Conditions that wait for one another: {', '.join(set(found) - set(done))}.")
-            done |= ready
+            left = {name: entry for name, entry in found.items() if name not in done}
+            ready = next((name for name, (_, dimension) in left.items()
+                          if all(parent in keys for parent, _ in dimension.conditions)), None)
+            if ready is None:
+                raise UserError(f"Conditions that wait for one another: {', '.join(left)}.")
+            done[ready] = found[ready]
         return done
 
     def hyperparameters(self):
@@ -181,12 +182,13 @@ class Search:
                             "it as it was.")
 
     def __str__(self) -> str:
-        what = f"build           {self.build}" if self.build else f"recipe          {self.recipe.name}"
-        lines = [what, f"objective       {self.objective} ({self.direction})",
-                 f"oracle          {self.oracle}, {self.limit or 'all'} trials, seed {self.seed}"]
-        lines += [f"{key:16}{value!r}" for key, value in self.overrides.items()]
-        lines += [f"{key:16}{_told(part)}" for key, part in self.space.items()]
-        return "\n".join(lines)
+        lines = {"build": self.build} if self.build else {"recipe": self.recipe.name}
+        lines |= {"objective": f"{self.objective} ({self.direction})",
+                  "oracle": f"{self.oracle}, {self.limit or 'all'} trials, seed {self.seed}"}
+        lines |= {key: repr(value) for key, value in self.overrides.items()}
+        lines |= {key: _told(part) for key, part in self.space.items()}
+        wide = max(map(len, lines)) + 2
+        return "\n".join(f"{key:{wide}}{value}" for key, value in lines.items())
 
     def _check(self) -> None:
         if self.oracle not in ORACLES:
@@ -318,8 +320,6 @@ def _from_json(text: str) -> Search:
     if plain.get("recipe"):
         plain["recipe"] = Recipe.model_validate_json(json.dumps(plain["recipe"]))
     plain["space"] = {key: tuple(map(from_json, part)) for key, part in plain["space"].items()}
-    plain["overrides"] = {key: tuple(value) if isinstance(value, list) else value
-                          for key, value in plain["overrides"].items()}
     return Search(**plain)
 
 

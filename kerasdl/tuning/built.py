@@ -1,0 +1,39 @@
+"""A trial of a function build(hp) in the manner of keras-tuner: plain Keras, and the files of a run that fit it."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+from keras_tuner import HyperParameters
+
+from kerasdl import objectives
+from kerasdl.data import load_splits
+from kerasdl.recipe import Recipe
+from kerasdl.train.job import SPLITS, precision
+from kerasdl.tuning import early
+from kerasdl.tuning.build import load
+
+
+def train(task: dict[str, Any], recipe: Recipe, folder: Path, ending: keras.callbacks.Callback) -> dict[str, Any]:
+    """Fit what build(hp) returns, keep the epoch with the best objective, and return the trial's outcome.
+
+    The model takes the examples and their labels as numbers. Of the recipe count data, batch, epochs, seed and
+    precision. A trial that was interrupted goes on at its last epoch (keras.callbacks.BackupAndRestore).
+    """
+    splits = load_splits(recipe.data, SPLITS | recipe.splits, target=objectives.get(recipe.objective).TARGET,
+                         **recipe.data_args)
+    keras.utils.set_random_seed(recipe.seed)
+    with precision(recipe.precision):
+        model = load(task["build"])(HyperParameters.from_config(task["hp"]))
+        keep = keras.callbacks.ModelCheckpoint(folder / "model.keras", task["objective"].replace("val/", "val_", 1),
+                                               mode=task["direction"], save_best_only=True)
+        table = keras.callbacks.CSVLogger(folder / "metrics.csv", append=True)
+        model.fit(splits["train"].x, splits["train"].y, batch_size=recipe.batch, epochs=recipe.epochs, verbose=2,
+                  validation_data=(splits["val"].x, splits["val"].y),
+                  callbacks=[keras.callbacks.BackupAndRestore(folder / "backup"), keras.callbacks.TerminateOnNaN(),
+                             keep, table, ending])
+    rows = early.history(folder)
+    scored = [row for row in rows if task["objective"] in row] or rows[-1:]  # never logged: the caller says so
+    best = (max if task["direction"] == "max" else min)(scored, key=lambda row: row.get(task["objective"], 0.0))
+    return {"status": "completed", "epochs": len(rows), "best": rows.index(best) + 1,
+            "scores": {key: value for key, value in best.items() if key.startswith("val/")}}

@@ -1,0 +1,39 @@
+"""What TensorBoard's HParams shows of a search: `tensorboard --logdir DIR/trials`."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tensorboard.plugins.hparams import api
+from tensorboard.plugins.hparams.summary_v2 import hparams_config_pb, hparams_pb
+
+from kerasdl.run import whole
+from kerasdl.tuning.study import Study
+
+FILE = "events.out.tfevents.0.hparams"
+
+
+def write(study: Study) -> None:
+    """One file for the search, and one in each ended trial's TensorBoard folder, where its curves are."""
+    metric = study.search.objective.rpartition("/")[2]
+    rows = [row for row in study.rows() if row.score is not None]
+    keys = dict.fromkeys(key for row in rows for key in row.values)
+    shown = api.Metric(f"epoch_{metric}", group="validation", display_name=study.search.objective)
+    with study.writing():
+        _write(study.folder / "trials", hparams_config_pb([api.HParam(key) for key in keys], [shown], 0))
+        for row in rows:
+            values = {key: _plain(value) for key, value in row.values.items()}
+            _write(row.folder / "tensorboard", hparams_pb(values, trial_id=row.id, start_time_secs=0))
+
+
+def _write(folder: Path, summary: Any) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole(folder / FILE) as partial, tf.io.TFRecordWriter(os.fspath(partial)) as writer:
+        writer.write(tf.compat.v1.Event(file_version="brain.Event:2").SerializeToString())
+        event = tf.compat.v1.Event(summary=tf.compat.v1.Summary.FromString(summary.SerializeToString()))
+        writer.write(event.SerializeToString())
+
+
+def _plain(value: Any) -> bool | float | str:
+    return value if isinstance(value, (bool, int, float, str)) else repr(value)
