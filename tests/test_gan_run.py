@@ -248,7 +248,7 @@ def test_arrays_have_a_referee_of_their_own(here, simple, home):
     ({"objective_args.los": "hinge"}, ["objective_args.los", "'loss'"]),
     ({"objective_args.loss": "hing"}, ["'hing'", "'hinge'"]),
     ({"model": "cnn", "model_args": {}}, ["two networks", "gan"]),
-    ({"data": "csv:rows.csv", "data_args.label": "kind"}, ["image"]),
+    ({"data": "csv:rows.csv", "data_args.label": "kind"}, ["makes images", "rows of 5"]),
     ({"accumulate": 2}, ["accumulate"]),
     ({"label_smoothing": 0.1}, ["label_smoothing"]),
     ({"augment": "(('mixup', 0.2),)"}, ["mixup"]),

@@ -24,6 +24,8 @@ def networks(model: str, split, args: dict) -> tuple[keras.Model, keras.Model]:
     """A generator and a discriminator from the zoo that fit the data."""
     if model not in zoo.GENERATIVE:
         raise UserError(f"objective=adversarial needs a model with two networks. {nearest(model, zoo.GENERATIVE)}")
+    if isinstance(split.shape, int):
+        raise UserError(f"A GAN makes images, and the data has rows of {split.shape} numbers. Choose image data.")
     return zoo.build(model, split.shape, len(split.classes), **args)
 
 
