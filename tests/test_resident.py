@@ -10,7 +10,7 @@ import tensorflow as tf
 from kerasdl import zoo
 from kerasdl.data import from_arrays, pipeline
 from kerasdl.errors import UserError
-from kerasdl.train import fit, judge, probe, profile, resident
+from kerasdl.train import judge, probe, profile, resident
 from kerasdl.train import strategy as strategies
 from kerasdl.train.fit import train
 
@@ -58,14 +58,8 @@ def test_blocks_hold_the_indices_of_streaming(split, size, start):
 def test_callbacks_see_blocks_as_executions_of_several_steps(here, hard_recipe, monkeypatch):
     monkeypatch.setattr(resident, "STEPS", 4)
     seen = []
-    original = fit.logging
-
-    def logging(run):
-        watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append((batch, len(logs))))
-        return [*original(run), watch]
-
-    monkeypatch.setattr(fit, "logging", logging)
-    run = train(hard_recipe, workdir="run", epochs=1, verbose=False)  # 9 steps in blocks of 3
+    watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append((batch, len(logs))))
+    run = train(hard_recipe, workdir="run", epochs=1, verbose=False, callbacks=[watch])  # 9 steps in blocks of 3
     assert seen == [(2, 2), (5, 2), (8, 2)] and run.result["train"]["steps"] == 9
 
 
@@ -80,8 +74,8 @@ def test_a_loss_that_is_not_a_number_ends_the_block_at_its_step(here, refused):
 
 def test_a_block_does_not_grow_with_the_work():
     small, large = zoo.build("linear", (28, 28, 1), 10), zoo.build("resnet", (32, 32, 3), 10, size="20")
-    assert resident.block_size(small, 128, 429) == 215  # two blocks of at most 256
-    assert resident.block_size(large, 128, 390) < 8
+    assert resident.block_size([small], 128, 429) == 215  # two blocks of at most 256
+    assert resident.block_size([large], 128, 390) < 8
 
 
 def test_examples_that_do_not_fit_are_streamed_or_refused(split, monkeypatch, refused):
