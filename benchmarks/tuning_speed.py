@@ -68,8 +68,8 @@ def theirs(trials: int, folder: Path) -> dict[str, Any]:
             steps = pipeline.steps_per_epoch(train, recipe.batch)
             batches = pipeline.shuffled(train, classify.targets(train), recipe.batch, epochs=recipe.epochs, seed=0,
                                         augment=compose(recipe.augment, train.shape))
-            return model.fit(batches, epochs=recipe.epochs, steps_per_epoch=steps, verbose=0,
-                             validation_data=(val.x, classify.targets(val)), **options)
+            options |= {"verbose": 0, "epochs": recipe.epochs, "steps_per_epoch": steps}
+            return model.fit(batches, validation_data=(val.x, classify.targets(val)), **options)
 
     tuner = keras_tuner.BayesianOptimization(
         Network(), objective="val_accuracy", max_trials=trials, hyperparameters=search.hyperparameters(), seed=1,

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from kerasdl import recipe
+from kerasdl import recipe, tuning
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -103,7 +103,7 @@ def test_commands_that_are_not_run_exist(page):
     """Their verbs, recipes, overrides and make targets are real."""
     from kerasdl import cli
 
-    verbs = {verb.name or verb.callback.__name__ for verb in cli.app.registered_commands}
+    verbs = {verb.name or verb.callback.__name__ for verb in cli.app.registered_commands} | {"tune"}
     targets = re.findall(r"(?m)^(\w+):", (ROOT / "Makefile").read_text())
     for block in blocks(page):
         for words in commands(block) if block.language == "bash" else []:
@@ -113,6 +113,8 @@ def test_commands_that_are_not_run_exist(page):
                 assert words[1] in verbs
                 if words[1] in ("train", "show") and words[2] != "RECIPE":
                     recipe.load(words[2]).override(*(word for word in words[3:] if "=" in word))
+                if words[1] == "tune" and words[2] not in ("report", "best", "SEARCH"):
+                    tuning.load(words[2]).base.override(*(word for word in words[3:] if "=" in word))
             else:
                 assert words[0] in ("python", "source"), f"{page.name}: nobody checks {' '.join(words)!r}"
 

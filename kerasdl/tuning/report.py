@@ -8,6 +8,7 @@ from kerasdl import figures
 from kerasdl.run import whole
 from kerasdl.tuning import hparams, parallel
 from kerasdl.tuning.best import FINAL, spread
+from kerasdl.tuning.importance import importance
 from kerasdl.tuning.study import Row, Study, read
 from kerasdl.tuning.table import describe, duration, ranked, total
 
@@ -48,7 +49,7 @@ def progress(rows: list[Row], study: Study):
 
 def weights(study: Study) -> list[tuple[str, float]]:
     """How much of the score's variation each field explains, the most first; none where there are few trials."""
-    return []
+    return list(importance(study.oracle.hyperparameters, study.oracle.trials.values()).items())
 
 
 def settings(study: Study) -> dict[str, str]:

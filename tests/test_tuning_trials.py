@@ -1,0 +1,121 @@
+"""What the process of a trial trains: rungs that go on exactly, poor trials, build(hp); and a whole search."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kerasdl.errors import UserError
+from kerasdl.recipe import Recipe
+from kerasdl.tuning import early, trial
+from kerasdl.tuning.best import best
+from kerasdl.tuning.study import Study
+
+LINEAR = Recipe(name="linear", model="linear", data="digits", batch=256, epochs=4, lr=1e-2)
+
+
+def task(folder, recipe=LINEAR, **changes):
+    """The task of a trial, in its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    told = {"id": folder.name, "attempt": 1, "recipe": json.loads(recipe.model_dump_json()), "bar": [], "epochs": None,
+            "objective": "val/accuracy", "direction": "max", "parent": None, "options": {}}
+    return told | changes
+
+
+def test_a_poor_trial_stops_early_and_says_why(here):
+    outcome = trial.run(task(here / "0000", bar=[0.1, 0.9999]), here / "0000")
+    assert outcome["status"] == "stopped" and outcome["epochs"] == 2 and 0 < outcome["scores"]["val/accuracy"] < 1
+    assert outcome["why"].startswith("stopped after epoch 2") and "0.9999, the median" in outcome["why"]
+    assert not (here / "0000" / "checkpoint").exists()
+
+
+def test_a_rung_goes_on_exactly_where_the_one_before_stopped_and_no_trial_reads_the_test_split(here):
+    whole = trial.run(task(here / "whole"), here / "whole")
+    first = trial.run(task(here / "0000", epochs=2), here / "0000")
+    second = trial.run(task(here / "0001", epochs=3, parent="0000"), here / "0001")
+    last = trial.run(task(here / "0002", epochs=4, parent="0001"), here / "0002")
+    curve = early.curve(here / "whole", "val/accuracy")
+    assert [part["epochs"] for part in (first, second, last)] == [2, 3, 4]
+    assert first["scores"]["val/accuracy"] == max(curve[:2]) and second["scores"]["val/accuracy"] == max(curve[:3])
+    assert last["scores"] == whole["scores"] and early.curve(here / "0002", "val/accuracy") == curve
+    assert not any(name.startswith("test") for name in whole["scores"])
+    assert "test" not in json.loads((here / "whole" / "result.json").read_text())
+
+
+BUILD = """import keras
+
+def build(hp):
+    units = hp.Int("units", 8, 16, step=8)
+    model = keras.Sequential([keras.layers.Input((8, 8, 1)), keras.layers.Rescaling(1 / 16), keras.layers.Flatten(),
+                              keras.layers.Dense(units, "relu"), keras.layers.Dense(10, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+"""
+
+
+def test_a_build_function_is_a_trial_too(here):
+    from keras_tuner import HyperParameters
+
+    Path("net.py").write_text(BUILD)
+    hp = HyperParameters()
+    hp.Int("units", 8, 16, step=8)
+    base = Recipe(name="build", model="linear", data="digits", batch=128, epochs=2)
+    given = task(here / "0000", base, build=f"{here / 'net.py'}:build", hp=hp.get_config())
+    outcome = trial.run(given, here / "0000")
+    curve = early.curve(here / "0000", "val/accuracy")
+    assert outcome["status"] == "completed" and outcome["epochs"] == 2 and (here / "0000" / "model.keras").exists()
+    assert outcome["scores"]["val/accuracy"] == max(curve)
+    with pytest.raises(UserError, match="val/acuracy, which was never logged. Did you mean 'val/accuracy'"):
+        trial.checked(outcome, "val/acuracy")
+
+
+def test_values_reach_the_model_as_they_were_written(here):
+    recipe = LINEAR.override(augment=(("translate", 1), "mixup")).model_copy(
+        update={"model_args": {"pair": (1, (2, 3)), "flag": True, "none": None}})
+    back = trial.as_written(Recipe.model_validate_json(recipe.model_dump_json()))
+    assert back == recipe and back.model_args["pair"] == (1, (2, 3))
+
+
+def test_a_whole_search_by_command(command, refused):
+    """Two real trials in mixed_bfloat16, the page, HParams, the recipe of the winner and its score on the test split.
+    """
+    Path("small.py").write_text(
+        "from kerasdl.tuning import Search, choice\n"
+        "search = Search(recipe='linear_digits', space={'lr': choice(1e-4, 1e-2)}, oracle='grid')\n")
+    done = command("tune", "small.py", "epochs=2", "precision=mixed_bfloat16", "--workers", 2, "--workdir", "study")
+    assert done.code == 0, done.err
+    assert "kerasdl tune best study > my_recipe.py" in done.out
+    study = Study.open("study")
+    winner = best(study)
+    assert winner.values == {"lr": 1e-2} and winner.epochs == 2
+    for row in study.rows():
+        result = json.loads((row.folder / "result.json").read_text())
+        assert result["environment"]["precision"] == "mixed_bfloat16" and "test" not in result
+        assert row.score == result["val"]["accuracy"]
+    page = Path("study/report.html").read_text()
+    assert 'href="trials/0001/"' in page and f'<data id="best" value="{winner.score}">' in page
+    assert_hparams(study)
+
+    written = command("tune", "best", "study", "--seeds", 1)
+    Path("mine.py").write_text(written.out)
+    final = json.loads(Path("study/final.json").read_text())
+    assert final["chosen_by"] == winner.score and f"test accuracy {final['test'][0]:.4f} over 1 seeds" in written.err
+    shown = command("show", "mine.py")
+    assert shown.code == 0 and "lr              0.01" in shown.out and "mixed_bfloat16" in shown.out
+    command("tune", "report", "study")
+    assert f'<data id="final">{final["test"][0]:.4f}' in Path("study/report.html").read_text()
+    refused("tune", "small.py", "epochs=3", "--workdir", "study", words=["epochs", "Choose another folder"])
+
+
+def assert_hparams(study):
+    """TensorBoard's own reader finds each trial's values."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams import metadata
+
+    for row in study.rows():
+        events = EventAccumulator(os.fspath(row.folder / "tensorboard")).Reload()
+        content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+        start = metadata.parse_session_start_info_plugin_data(content)
+        assert np.isclose(start.hparams["lr"].number_value, row.values["lr"])
