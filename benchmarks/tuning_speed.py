@@ -58,7 +58,7 @@ def theirs(trials: int, folder: Path) -> dict[str, Any]:
         def build(self, hp):
             recipe = search.trial(hp)
             steps = pipeline.steps_per_epoch(splits["train"], recipe.batch)
-            model = classify.network(recipe.model, splits["train"], recipe.model_args)
+            (model,) = classify.networks(recipe.model, splits["train"], recipe.model_args)
             model.compile(optim.optimizer(recipe, model, steps),
                           keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
             return model
