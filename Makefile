@@ -27,12 +27,13 @@ bench: $(INSTALLED)  ## images a second beside plain Keras, PyTorch, JAX and ker
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m benchmarks.run
 
-bench_more: bench  ## and time to accuracy, growth with the examples, replicas, folders of pictures
+bench_more: bench  ## and time to accuracy, growth with the examples, replicas, folders of pictures, oracles
 	$(BIN)/python -m benchmarks.floor
 	$(BIN)/python -m benchmarks.images
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.replicas
 	$(BIN)/python -m benchmarks.time_to_accuracy
+	$(BIN)/python -m benchmarks.tuning
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -20,7 +20,8 @@ SEARCH = Search(
     overrides={"epochs": 8, "augment": (), "ema": 0.0, "jit": None, "keep": "last"},
     space={
         "optimizer": choice("adamw", "sgd"),
-        "lr": choice(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
+        "lr": (choice(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1).when(optimizer="adamw"),
+               choice(1e-4, 3e-4, 1e-3, 3e-3).when(optimizer="sgd")),
         "momentum": choice(0.0, 0.9).when(optimizer="sgd"),
         "model_args.size": choice("mu", "512", "512-512"),
         "model_args.drop": choice(0.0, 0.25, 0.5),
@@ -64,6 +65,7 @@ def main() -> None:
 
 
 def save(done: dict[str, float | None]) -> None:
+    """All that is known, with the search and the machine."""
     write_json(FILE, {"search": json.loads(SEARCH.to_json()), "environment": environment(), "loss": done})
 
 

@@ -31,8 +31,10 @@ def importance(hps, trials: Iterable) -> dict[str, float]:
     values = [trial.hyperparameters.values for trial in done]
     rows = np.stack([cube.point(each) for each in values])
     rows[np.array([[hp.name not in each for hp in cube.hps] for each in values])] = -1.0  # as a value of its own
+    epochs = [each.get("tuner/epochs", 0) for each in values]  # hyperband's, which explain much and are no field
+    rows = np.column_stack([rows, epochs])
     forest = RandomForestRegressor(200, min_samples_leaf=2, random_state=0).fit(rows, scores)
-    lost = permutation_importance(forest, rows, scores, n_repeats=20, random_state=0).importances_mean.clip(0)
+    lost = permutation_importance(forest, rows, scores, n_repeats=20, random_state=0).importances_mean[:-1].clip(0)
     if not lost.sum():
         return {}
     shares = {hp.name: float(share) for hp, share in zip(cube.hps, lost / lost.sum(), strict=True)}
