@@ -196,7 +196,7 @@ def test_what_an_objective_logs_is_what_it_compiles():
     import numpy as np
 
     from kerasdl import objectives
-    from kerasdl.tuning.space import GOALS, METRICS
+    from kerasdl.tuning.checks import GOALS, METRICS
 
     assert set(METRICS) == set(objectives.OBJECTIVES)
     for name, expected in METRICS.items():
@@ -211,7 +211,7 @@ def test_a_model_takes_the_arguments_that_are_read_from_its_source():
     import inspect
 
     from kerasdl import zoo
-    from kerasdl.tuning.space import arguments
+    from kerasdl.tuning.checks import arguments
 
     for name in zoo.MODELS:
         parameters = inspect.signature(zoo.module(name).build).parameters.values()
