@@ -9,8 +9,14 @@ from kerasdl.tuning.dimensions import Choice, Dimension
 
 ZOO = Path(__file__).parents[1] / "zoo"
 ORACLES = ("grid", "random", "bayesian", "hyperband")
-GOALS = {"accuracy": "max", "r2": "max", "loss": "min", "mae": "min"}
-METRICS = {"classify": ("accuracy", "loss"), "regress": ("loss", "mae", "r2")}  # what an objective logs
+GOALS = {"accuracy": "max", "r2": "max", "loss": "min", "mae": "min", "frechet": "min", "kid": "min", "density": "max",
+         "coverage": "max"}
+METRICS = {"classify": ("accuracy", "loss"), "regress": ("loss", "mae", "r2")}  # all that an objective logs
+
+
+def goal(metric: str) -> str | None:
+    """Whether "max" or "min" is best of a metric, which may have its referee's name behind: kid_digits."""
+    return GOALS.get(metric) or GOALS.get(metric.partition("_")[0])
 
 
 def check(search) -> None:
@@ -54,7 +60,7 @@ def _objective(search, base: Recipe) -> None:
     if not search.build and logged and metric not in logged:
         raise UserError(f"{search.objective} is never logged by objective={base.objective}. "
                         f"{nearest(search.objective, [f'val/{name}' for name in logged])}")
-    if search.goal is None and metric not in GOALS:
+    if search.goal is None and goal(metric) is None:
         raise UserError(f"Is a high {search.objective} best or a low one? Write goal=\"max\" or \"min\".")
 
 

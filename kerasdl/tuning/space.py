@@ -11,7 +11,7 @@ from typing import Any
 from kerasdl import recipe as recipes
 from kerasdl.errors import UserError, nearest
 from kerasdl.recipe import Recipe
-from kerasdl.tuning.checks import GOALS, check
+from kerasdl.tuning.checks import check, goal
 from kerasdl.tuning.dimensions import Dimension, from_json, frozen
 
 SEARCHES = Path(__file__).parent / "searches"
@@ -85,7 +85,7 @@ class Search:
     @property
     def direction(self) -> str:
         """Whether "max" or "min" is best."""
-        return self.goal or GOALS[self.objective.rpartition("/")[2]]
+        return self.goal or goal(self.objective.partition("/")[2])
 
     @property
     def limit(self) -> int | None:
