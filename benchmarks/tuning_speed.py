@@ -34,7 +34,7 @@ def ours(trials: int, folder: Path) -> dict[str, Any]:
     search = replace(load(NAME), trials=trials, stop_early=False)
     study = tune(search, folder, workers=WORKERS)
     rows = study.rows()
-    return {"best": ranked(rows, search.direction)[0].score, "trials": len(rows),
+    return {"best": ranked(rows, search)[0].score, "trials": len(rows),
             "failed": sum(row.status == "failed" for row in rows), "epochs": sum(row.epochs for row in rows),
             "trial_seconds": [row.seconds for row in rows]}
 

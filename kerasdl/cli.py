@@ -180,7 +180,7 @@ def report(run: RunFolder) -> None:
     console.print(f"report  {write_report(opened)}", soft_wrap=True)
 
 
-@tuning.command("run", hidden=True)
+@tuning.command("run")
 def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH", help="a name or a .py file")] = None,
                overrides: Overrides = None,
                oracle: Annotated[str | None, typer.Option(help="grid, random, bayesian or hyperband")] = None,
@@ -195,7 +195,7 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH", he
                logical_cpus: Annotated[int | None, typer.Option(metavar="N", help="of each trial")] = None,
                checkpoint_every: Often = "1 min",
                report: Annotated[bool, typer.Option(help="write report.html at the end")] = True) -> None:
-    """Run a search: trial after trial in processes of their own. It may be killed at any time, and goes on."""
+    """Run a search, a process for each trial; `run` may be left out. It may be killed at any time, and goes on."""
     asked = {"oracle": oracle, "trials": trials, "seed": seed, "timeout": timeout}
     found, workdir = what_to_search(search, overrides or [], workdir, resume, asked)
     with quiet():

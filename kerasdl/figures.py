@@ -59,7 +59,7 @@ def curve(train: Sequence[float] | None, val: Sequence[float] | None = None, bes
 
 def best_so_far(numbers: Sequence[int], scores: Sequence[float], goal: str, percent: bool = False) -> Markup:
     """The score of each trial of a search as a point, and the best until there as a line; `goal` is max or min."""
-    figure, axes = _canvas("trial", size=(7, 3.1))
+    figure, axes = _canvas("trial", size=(10, 3.1))
     best = (np.maximum if goal == "max" else np.minimum).accumulate(scores)
     axes.plot(numbers, scores, linestyle="", marker="o", markersize=4, color=FIRST)
     axes.step([*numbers, numbers[-1] + 0.5], [*best, best[-1]], where="post", color=SECOND, linewidth=2)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -141,6 +142,33 @@ def test_a_full_disk_ends_the_search_in_one_line_and_is_no_failure_of_the_trial(
     study = quick(workers=1)
     assert set(statuses(study).values()) == {"completed"}
     assert starts() == ["0000", "0001", "0002", "0003", "0003", "0004", "0005"]
+
+
+@pytest.mark.parametrize("number, end", [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)])
+def test_asked_to_stop_it_leaves_what_runs_to_the_next_time(quick, monkeypatch, capfd, number, end):
+    began = table.Table.began
+
+    def stop(self, given):
+        began(self, given)
+        if given.id == "0003":
+            os.kill(os.getpid(), number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(table.Table, "began", stop)
+        with pytest.raises(end):
+            quick(workers=1, faults={"0003": "hang"})
+    assert "Stopped. To go on: kerasdl tune --resume study" in capfd.readouterr().err
+    study = quick(workers=1)
+    assert set(statuses(study).values()) == {"completed"} and {row.attempts for row in study.rows()} == {1}
+    assert [name for name in starts() if name != "0003"] == ["0000", "0001", "0002", "0004", "0005"]
+
+
+def test_under_hyperband_a_trial_of_a_higher_rung_is_better():
+    rows = [table.Row(name, "completed", {}, score, Path(), epochs=epochs)
+            for name, score, epochs in (("0000", 0.9, 1), ("0001", 0.8, 9), ("0002", 0.7, 9))]
+    search = Search(recipe="mlp_digits", space={"lr": log(1e-4, 1e-1)}, oracle="hyperband")
+    assert [row.id for row in table.ranked(rows, search)] == ["0001", "0002", "0000"]
+    assert table.ranked(rows, replace(search, oracle="random"))[0].id == "0000"
 
 
 def test_a_folder_that_cannot_be_written(here):

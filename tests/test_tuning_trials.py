@@ -2,6 +2,10 @@
 
 import json
 import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +13,14 @@ import pytest
 
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
-from kerasdl.tuning import early, trial
+from kerasdl.tuning import Search, choice, early, trial
 from kerasdl.tuning.best import best
+from kerasdl.tuning.search import tune
 from kerasdl.tuning.study import Study
 
+HERE = Path(__file__).parent
 LINEAR = Recipe(name="linear", model="linear", data="digits", batch=256, epochs=4, lr=1e-2)
+SMALL = Search(recipe=LINEAR, space={"lr": choice(1e-3, 1e-2)}, oracle="grid", overrides={"epochs": 12})
 
 
 def task(folder, recipe=LINEAR, **changes):
@@ -119,3 +126,44 @@ def assert_hparams(study):
         content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
         start = metadata.parse_session_start_info_plugin_data(content)
         assert np.isclose(start.hparams["lr"].number_value, row.values["lr"])
+
+
+def scores(study):
+    return {row.id: (row.values, pytest.approx(row.score, abs=1e-6)) for row in study.rows()}
+
+
+@pytest.mark.soak
+def test_replicas_give_the_scores_of_one_device(here):
+    one = tune(SMALL, "one", verbose=False)
+    assert scores(tune(SMALL, "two", verbose=False, strategy="mirrored", logical_cpus=2)) == scores(one)
+    result = json.loads(Path("two/trials/0000/result.json").read_text())
+    assert result["environment"]["strategy"] == "mirrored" and result["environment"]["replicas"] == 2
+
+
+@pytest.mark.soak
+def test_a_search_that_is_killed_while_it_trains_goes_on_within_its_trials(here):
+    """The parent is killed once both trials have saved a state; they end with the scores of an unbroken search."""
+    long = replace(SMALL, overrides={"epochs": 400})
+    code = f"from test_tuning_trials import *; tune(replace(SMALL, overrides={long.overrides}), 'killed', 2, " \
+        "checkpoint_every=0)"
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=here,
+                              env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (*sys.path, HERE)))})
+    while len({file.parts[2] for file in Path("killed").glob("trials/*/checkpoint/*.npz")}) < 2:
+        assert parent.poll() is None
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    study = tune(long, "killed", 2, verbose=False)
+    assert scores(study) == scores(tune(long, "unbroken", 2, verbose=False))
+    logs = [(row.folder / "log.txt").read_text() for row in study.rows()]
+    assert all("going on after step" in log for log in logs)
+
+
+@pytest.mark.soak
+def test_a_network_that_is_larger_than_its_memory_fails_alone(here):
+    """TensorFlow itself runs into the limit."""
+    search = Search(recipe="vit_digits", space={"model_args.size": choice("B", "mu")}, oracle="grid",
+                    overrides={"epochs": 1, "jit": None})
+    rows = tune(search, "study", verbose=False, memory=2000).rows()
+    assert [row.status for row in rows] == ["failed", "completed"]
+    assert rows[0].why == "out of memory" and rows[0].attempts == 2 and rows[0].traceback

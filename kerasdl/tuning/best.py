@@ -27,7 +27,7 @@ def best(study: Study) -> Row:
         raise UserError(f"{study.folder} searched a function build(hp), and no recipe. Its best values are in the "
                         f"report: kerasdl tune report {study.folder}")
     study.refresh()
-    rows = [row for row in ranked(study.rows(), study.search.direction) if row.status == "completed"]
+    rows = [row for row in ranked(study.rows(), study.search) if row.status == "completed"]
     if not rows:
         raise UserError(f"No trial of {study.folder} has ended well yet. To go on: {study.again}")
     return rows[0]

@@ -22,7 +22,7 @@ def report(study: Study) -> Path:
     """
     study.refresh()
     rows = study.rows()
-    leaders = ranked(rows, study.search.direction)
+    leaders = ranked(rows, study.search)
     failed = [row for row in rows if row.attempts > 1 or row.status == "failed"]
     page = template().render(
         search=study.search, name=study.search.name or "search", rows=rows, leaders=leaders, failed=failed,

@@ -1,6 +1,5 @@
 """A search is data: which fields of a recipe vary, what is best, how often to try. Light; JSON in and out."""
 
-import ast
 import inspect
 import json
 import runpy
@@ -12,13 +11,10 @@ from typing import Any
 from kerasdl import recipe as recipes
 from kerasdl.errors import UserError, nearest
 from kerasdl.recipe import Recipe
+from kerasdl.tuning.checks import check, goal
 from kerasdl.tuning.dimensions import Dimension, from_json, frozen
 
 SEARCHES = Path(__file__).parent / "searches"
-ZOO = Path(__file__).parents[1] / "zoo"
-ORACLES = ("grid", "random", "bayesian", "hyperband")
-GOALS = {"accuracy": "max", "r2": "max", "loss": "min", "mae": "min"}
-METRICS = {"classify": ("accuracy", "loss"), "regress": ("loss", "mae", "r2")}  # what an objective logs
 FREE = ("trials", "timeout", "stop_early")  # may differ when a search goes on
 TRIALS = 30
 
@@ -79,7 +75,7 @@ class Search:
         object.__setattr__(self, "overrides", {key: frozen(value) for key, value in self.overrides.items()})
         space = {key: tuple(part) if isinstance(part, (list, tuple)) else (part,) for key, part in self.space.items()}
         object.__setattr__(self, "space", space)
-        self._check()
+        check(self)
 
     @property
     def base(self) -> Recipe:
@@ -89,7 +85,7 @@ class Search:
     @property
     def direction(self) -> str:
         """Whether "max" or "min" is best."""
-        return self.goal or GOALS[self.objective.rpartition("/")[2]]
+        return self.goal or goal(self.objective.partition("/")[2])
 
     @property
     def limit(self) -> int | None:
@@ -190,87 +186,6 @@ class Search:
         wide = max(map(len, lines)) + 2
         return "\n".join(f"{key:{wide}}{value}" for key, value in lines.items())
 
-    def _check(self) -> None:
-        if self.oracle not in ORACLES:
-            raise UserError(f"Unknown oracle {self.oracle!r}. {nearest(self.oracle, ORACLES)}")
-        if self.goal not in (None, "max", "min"):
-            raise UserError(f"goal is \"max\" or \"min\". Received: {self.goal!r}.")
-        for key in ("trials", "seed"):
-            value = getattr(self, key)
-            if not (key == "trials" and value is None) and (type(value) is not int or value < (key == "trials")):
-                raise UserError(f"{key} is a whole number from {int(key == 'trials')} on. Received: {value!r}.")
-        base = self.base
-        self._check_objective(base)
-        if self.build:
-            return
-        if not self.space:
-            raise UserError("A search needs a space: what shall vary?")
-        for key, part in self.space.items():
-            for dimension in part:
-                if not isinstance(dimension, Dimension):
-                    raise UserError(f"{key} is choice(...), uniform(...), log(...) or integer(...). "
-                                    f"Received: {dimension!r}.")
-                self._check_conditions(key, dimension)
-                self._check_field(base, key, dimension)
-            self._check_alternatives(key, part)
-        for name, (_, dimension) in self.named.items():
-            if self.oracle == "grid" and dimension.options() is None:
-                raise UserError(f"A grid needs values that can be counted. {name} is {dimension}: "
-                                "write choice(...), or uniform with a step.")
-        if self.oracle == "hyperband" and "epochs" in self.space:
-            raise UserError("hyperband gives out the epochs itself. Take epochs out of the space.")
-
-    def _check_objective(self, base: Recipe) -> None:
-        split, _, metric = self.objective.partition("/")
-        if split != "val" or not metric:
-            raise UserError(f"An objective is a metric on validation data, such as val/accuracy. "
-                            f"Received: {self.objective!r}.")
-        logged = METRICS.get(base.objective)
-        if not self.build and logged and metric not in logged:
-            raise UserError(f"{self.objective} is never logged by objective={base.objective}. "
-                            f"{nearest(self.objective, [f'val/{name}' for name in logged])}")
-        if self.goal is None and metric not in GOALS:
-            raise UserError(f"Is a high {self.objective} best or a low one? Write goal=\"max\" or \"min\".")
-
-    def _check_conditions(self, key: str, dimension: Dimension) -> None:
-        for parent, values in dimension.conditions:
-            if parent not in self.space:
-                raise UserError(f"{key} depends on {parent!r}, which does not vary. {nearest(parent, self.space)}")
-            options = self.space[parent][0].options()
-            if len(self.space[parent]) > 1 or options is None:
-                raise UserError(f"{key} depends on {parent}, and a condition needs a choice or an integer.")
-            for value in values:
-                if not any(value == option and type(value) is type(option) for option in options):
-                    raise UserError(f"{key} depends on {parent}={value!r}, which {parent} never is. "
-                                    f"{nearest(value, options)}")
-
-    def _check_alternatives(self, key: str, part: tuple[Dimension, ...]) -> None:
-        for index, one in enumerate(part):
-            for other in part[:index]:
-                mine, theirs = dict(one.conditions), dict(other.conditions)
-                if not any(not set(mine[parent]) & set(theirs[parent]) for parent in mine if parent in theirs):
-                    raise UserError(f"{key} has two dimensions that can be active at once: {other}, and {one}. "
-                                    "Give them conditions of which only one can hold.")
-
-    def _check_field(self, base: Recipe, key: str, dimension: Dimension) -> None:
-        """By trying it: the recipe knows its fields and their types; and the model its arguments."""
-        options = dimension.options()
-        ends = options if options and len(options) <= 100 else (dimension.low, dimension.high)
-        for value in ends:
-            try:
-                base.override(**{key: value})
-            except UserError as error:
-                raise UserError(f"{key}: {error}" if not str(error).startswith(key) else str(error)) from None
-        if not key.startswith("model_args."):
-            return
-        models = self.space["model"][0].options() if "model" in self.space else (base.model,)
-        for model in dict(dimension.conditions).get("model", models):
-            known = arguments(model)
-            argument = key.partition(".")[2]
-            if known and argument not in known:
-                hint = " Add .when(model=...) for the models that have it." if len(models) > 1 else ""
-                raise UserError(f"{model} has no argument {argument!r}. {nearest(argument, known)}{hint}")
-
 
 def names() -> list[str]:
     """The searches that come with the package, in alphabetical order."""
@@ -304,15 +219,6 @@ def load(search: "Search | str | Path") -> Search:
     if not found.name:
         object.__setattr__(found, "name", path.stem)
     return found
-
-
-def arguments(model: str) -> list[str]:
-    """What a model's `build` takes by name, read from its source: importing it would import Keras."""
-    file = ZOO / f"{model}.py"
-    if not file.is_file():
-        return []
-    functions = (node for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef))
-    return [argument.arg for node in functions if node.name == "build" for argument in node.args.kwonlyargs]
 
 
 def _from_json(text: str) -> Search:

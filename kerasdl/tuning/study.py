@@ -172,7 +172,7 @@ class Study:
         """Whether the trial's process was started on this host by one that is no longer there."""
         owner = (self.folder / "trials" / name / LOCK).read_text()
         facts = json.loads(owner) if owner else {}
-        return facts.get("host") == socket.gethostname() and not Path(f"/proc/{facts['parent']}").exists()
+        return facts.get("host") == socket.gethostname() and not is_alive(facts["parent"])
 
     def rows(self) -> list[Row]:
         """All trials in the order of their beginning, as last read."""
@@ -263,6 +263,17 @@ class Study:
                    why=outcome.get("why", "") or why, traceback=outcome.get("traceback", "") or traceback,
                    attempts=attempt, epochs=outcome.get("epochs", 0), seconds=outcome.get("seconds"),
                    curve=early.curve(folder, self.search.objective))
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is a process of this number on this host."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
 
 
 def read(file: Path) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from kerasdl.tuning import early
 from kerasdl.tuning.processes import Process
+from kerasdl.tuning.space import Search
 from kerasdl.tuning.study import Given, Row, Study
 
 EVERY = 0.5  # seconds between two drawings
@@ -67,7 +68,7 @@ class Table:
         """The picture of this moment."""
         search = self.study.search
         objective = search.objective
-        ended = ranked(self.rows, search.direction)
+        ended = ranked(self.rows, search)
         failed = [row for row in self.rows if row.status == "failed"]
         grid = Grid("trial", "", "epochs", objective, "values", box=None, header_style="bold")
         for process in running:
@@ -97,11 +98,13 @@ class Table:
         self.console.print(f"trial {name}  {text}", highlight=False, markup=False, soft_wrap=True)
 
 
-def ranked(rows: list[Row], direction: str) -> list[Row]:
-    """The trials with a score, best first: those that were stopped early after the others, then the earlier first."""
-    sign = -1 if direction == "max" else 1
+def ranked(rows: list[Row], search: Search) -> list[Row]:
+    """The trials with a score, best first: those that were stopped early, or by Hyperband at a lower rung, after those
+    that were not; of equal ones the earlier first."""
+    sign = -1 if search.direction == "max" else 1
+    rungs = search.oracle == "hyperband"
     return sorted((row for row in rows if row.score is not None),
-                  key=lambda row: (row.status == "stopped", sign * row.score, row.id))
+                  key=lambda row: (row.status == "stopped", -row.epochs * rungs, sign * row.score, row.id))
 
 
 def total(study: Study) -> int | None:
