@@ -126,10 +126,11 @@ def reached(status: str, folder: Path, recipe: Recipe, epochs: int) -> dict[str,
 
     rows = early.history(folder)[:epochs]
     objective = objectives.get(recipe.objective)
-    metric, sign = f"val/{objective.METRIC}", 1 if objective.GOAL == "max" else -1
+    sign = 1 if objective.GOAL == "max" else -1
+    metric = next((key for key in rows[-1] if key.startswith(f"val/{objective.METRIC}")), None)
     best = len(rows) - 1
-    if recipe.keep == "best" and metric in rows[0]:
-        best = max(range(len(rows)), key=lambda at: (sign * rows[at][metric], -rows[at]["val/loss"], -at))
+    if recipe.keep == "best" and metric:
+        best = max(range(len(rows)), key=lambda at: (sign * rows[at][metric], -rows[at].get("val/loss", 0.0), -at))
     scores = {key: value for key, value in rows[best].items() if key.startswith("val/")}
     return {"status": status, "scores": scores, "epochs": epochs, "best": best + 1}
 
