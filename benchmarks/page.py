@@ -109,16 +109,16 @@ def tuning(folder: Path) -> str:
     if not found:
         return NOT_RUN
     oracles = list(dict.fromkeys(row["oracle"] for row in found))
-    lines = [(surface, *(regret(row) for row in found if row["surface"] == surface))
+    rows = {(row["surface"], row["oracle"]): regret(row) for row in found}
+    lines = [(surface, *(rows.get((surface, oracle), "not run") for oracle in oracles))
              for surface in dict.fromkeys(row["surface"] for row in found)]
     head = (f"best of {found[0]['trials']} trials less the best there is", *oracles)
-    told = f"Medians of {found[0]['seeds']} seeds, in brackets the quartiles."
-    return f"{told}\n\n{table(head, lines)}\n{machines(found)}"
+    return f"Medians, in brackets the quartiles.\n\n{table(head, lines)}\n{machines(found)}"
 
 
 def regret(row: dict) -> str:
     low, high = row["quartiles"]
-    return f"{row['median']:.2g} ({low:.2g} to {high:.2g})"
+    return f"{row['median']:.2g} ({low:.2g} to {high:.2g}; {row['seeds']} seeds)"
 
 
 def number(value: float | None, digits: int = 0) -> str:

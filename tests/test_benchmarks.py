@@ -165,3 +165,17 @@ def test_epochs_are_whole_batches(name):
         images, epochs = ROWS[name].epochs(steps)
         assert images % 128 == 0 and images * epochs >= steps * 128
     assert epochs > 1, "one epoch's rate alone has no median"
+
+
+def test_regrets_stand_under_their_oracle(tmp_path):
+    """Also where one was not run."""
+    facts = {"threads": 2, "cores": 2, "cpu": "Some CPU", "kerasdl": "0.1.0", "load_average": [1.0, 1.0, 1.0]}
+    made = [{"surface": surface, "oracle": oracle, "trials": 50, "seeds": 20, "median": median, "environment": facts,
+             "quartiles": [median / 2, median * 2]}
+            for surface, oracle, median in (("Branin", "random", 0.5), ("Branin", "bayesian", 1e-4),
+                                            ("Table", "bayesian", 0.0))]
+    (tmp_path / "bench_tuning.json").write_text(json.dumps(made))
+    lines = page.tuning(tmp_path).splitlines()
+    assert "| best of 50 trials less the best there is | random | bayesian |" in lines
+    assert "| Branin | 0.5 (0.25 to 1; 20 seeds) | 0.0001 (5e-05 to 0.0002; 20 seeds) |" in lines
+    assert "| Table | not run | 0 (0 to 0; 20 seeds) |" in lines
