@@ -10,7 +10,7 @@ from functools import partial
 from benchmarks import harness
 from benchmarks.rows import BATCH
 
-SHAPE, LATENT, WIDTHS = (28, 28, 1), 64, (128, 64)  # maps at 7x7 and at 14x14
+SHAPE, LATENT, HIDDEN, WIDTHS = (28, 28, 1), 64, 256, (128, 64)  # maps at 7x7 and at 14x14
 RATE, BETAS = 2e-4, (0.5, 0.999)
 STEPS = 40  # of an epoch; the first of two has the compilation
 OPPONENTS = {"keras_loop": ("benchmarks.gan_keras",), "torch_eager": ("benchmarks.gan_torch",),
