@@ -26,6 +26,7 @@ soak: $(INSTALLED)  ## what is too long for the suite: every floor with five see
 bench: $(INSTALLED)  ## images a second beside plain Keras, PyTorch, JAX and keras-hub; leave the machine alone meanwhile
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.gan
 
 bench_more: bench  ## and time to accuracy, growth with the examples, replicas, folders of pictures, oracles
 	$(BIN)/python -m benchmarks.floor

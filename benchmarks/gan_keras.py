@@ -13,19 +13,21 @@ import tensorflow as tf  # noqa: E402
 from keras import layers  # noqa: E402
 
 from benchmarks import arrays, keras_models, meter  # noqa: E402
-from benchmarks.gan import BATCH, BETAS, LATENT, RATE, SHAPE, WIDTHS  # noqa: E402
+from benchmarks.gan import BATCH, BETAS, HIDDEN, LATENT, RATE, SHAPE, WIDTHS  # noqa: E402
 
 
 def networks() -> tuple[keras.Model, keras.Model]:
     wide, narrow = WIDTHS
     generator = keras.Sequential([
-        keras.Input((LATENT,)), layers.Dense(7 * 7 * wide, use_bias=False), layers.Reshape((7, 7, wide)),
-        layers.BatchNormalization(), layers.ReLU(),
+        keras.Input((LATENT,)), layers.Dense(HIDDEN, use_bias=False), layers.BatchNormalization(), layers.ReLU(),
+        layers.Dense(7 * 7 * wide, use_bias=False), layers.Reshape((7, 7, wide)), layers.BatchNormalization(),
+        layers.ReLU(),
         layers.Conv2DTranspose(narrow, 4, 2, padding="same", use_bias=False), layers.BatchNormalization(),
         layers.ReLU(), layers.Conv2DTranspose(SHAPE[2], 4, 2, padding="same", activation="tanh")])
     discriminator = keras.Sequential([
         keras.Input(SHAPE), layers.Conv2D(narrow, 4, 2, padding="same"), layers.LeakyReLU(0.2),
-        layers.Conv2D(wide, 4, 2, padding="same"), layers.LeakyReLU(0.2), layers.Flatten(), layers.Dense(1)])
+        layers.Conv2D(wide, 4, 2, padding="same"), layers.LeakyReLU(0.2), layers.Flatten(),
+        layers.Dense(HIDDEN), layers.LeakyReLU(0.2), layers.Dense(1)])
     return generator, discriminator
 
 

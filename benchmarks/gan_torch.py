@@ -11,14 +11,16 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks import arrays, meter
-from benchmarks.gan import BATCH, BETAS, LATENT, RATE, SHAPE, WIDTHS
+from benchmarks.gan import BATCH, BETAS, HIDDEN, LATENT, RATE, SHAPE, WIDTHS
 
 
 class Generator(nn.Module):
     def __init__(self):
         super().__init__()
         wide, narrow = WIDTHS
-        self.wide, self.seed = wide, nn.Linear(LATENT, 7 * 7 * wide, bias=False)
+        self.wide = wide
+        self.seed = nn.Sequential(nn.Linear(LATENT, HIDDEN, bias=False), nn.BatchNorm1d(HIDDEN), nn.ReLU(),
+                                  nn.Linear(HIDDEN, 7 * 7 * wide, bias=False))
         self.rest = nn.Sequential(
             nn.BatchNorm2d(wide), nn.ReLU(), nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False),
             nn.BatchNorm2d(narrow), nn.ReLU(), nn.ConvTranspose2d(narrow, SHAPE[2], 4, 2, 1), nn.Tanh())
@@ -33,7 +35,7 @@ class Discriminator(nn.Module):
         wide, narrow = WIDTHS
         self.rest = nn.Sequential(nn.Conv2d(SHAPE[2], narrow, 4, 2, 1), nn.LeakyReLU(0.2),
                                   nn.Conv2d(narrow, wide, 4, 2, 1), nn.LeakyReLU(0.2))
-        self.logit = nn.Linear(7 * 7 * wide, 1)
+        self.logit = nn.Sequential(nn.Linear(7 * 7 * wide, HIDDEN), nn.LeakyReLU(0.2), nn.Linear(HIDDEN, 1))
 
     def forward(self, x):
         return self.logit(self.rest(x).permute(0, 2, 3, 1).flatten(1))  # channels last, as the memory already is

@@ -25,7 +25,8 @@ def body(folder: Path) -> str:
     for title, name, section in (("Time to accuracy", "bench_accuracy", races),
                                  ("Growth", "bench_scaling", growth),
                                  ("Replicas", "bench_replicas", replicas),
-                                 ("A folder of JPEGs", "bench_images", images)):
+                                 ("A folder of JPEGs", "bench_images", images),
+                                 ("A GAN", "bench_gan", gans)):
         found = load(folder, name)
         parts += [f"## {title}\n", section(found) if found else NOT_RUN]
     return "\n".join(parts)
@@ -119,6 +120,18 @@ def tuning(folder: Path) -> str:
 def regret(row: dict) -> str:
     low, high = row["quartiles"]
     return f"{row['median']:.2g} ({low:.2g} to {high:.2g}; {row['seeds']} seeds)"
+
+
+def gans(rows: list[dict]) -> str:
+    names = OPPONENTS | {"keras_loop": "keras.io's loop"}
+    head = ("opponent", "ours, steps/s", "theirs, steps/s", "ratio", "peak memory, MB, ours / theirs",
+            "first step, s, ours / theirs")
+    lines = [(names[row["opponent"]], number(row["ours_steps_per_second"], 1),
+              number(row["opponent_steps_per_second"], 1), times(row), pair(row, "peak_mb", 0),
+              pair(row, "first_step_seconds", 1)) for row in rows]
+    return (f"The DCGAN of 28x28 pictures, batches of {rows[0]['batch']}, the non-saturating loss, Adam, float32; ours "
+            f"also averages the generator. Medians of {counts(rows)} fresh processes in turn.\n\n"
+            f"{table(head, lines)}\n{machines(rows)}")
 
 
 def number(value: float | None, digits: int = 0) -> str:

@@ -51,6 +51,17 @@ def test_multiply_adds_of_attention_by_hand():
     assert multiply_adds(model) == 4 * 65 * 192 * 192 + 2 * 65 * 65 * 192
 
 
+def test_everybody_trains_the_same_gan():
+    from benchmarks import gan, gan_keras
+    from kerasdl.zoo import gan as ours
+
+    pairs = [ours.build(gan.SHAPE, CLASSES, net="dcgan", size="S", latent=gan.LATENT), gan_keras.networks()]
+    assert [parameters(net) for net in pairs[0]] == [parameters(net) for net in pairs[1]]
+    by_hand = 64 * 256 + 256 * 7 * 7 * 128 + 7 * 7 * (4 * 4 * 128) * 64 + 14 * 14 * (4 * 4 * 64) * 1
+    assert multiply_adds(pairs[0][0]) == multiply_adds(pairs[1][0]) == by_hand
+    assert multiply_adds(pairs[0][1]) == multiply_adds(pairs[1][1])
+
+
 @pytest.mark.parametrize("name", ROWS | RACES)
 @pytest.mark.skipif(not importlib.util.find_spec("torch"), reason='PyTorch is not installed: pip install -e ".[bench]"')
 def test_pytorch_computes_what_keras_computes(name, tmp_path):
