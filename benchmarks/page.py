@@ -26,7 +26,8 @@ def body(folder: Path) -> str:
                                  ("Growth", "bench_scaling", growth),
                                  ("Replicas", "bench_replicas", replicas),
                                  ("A folder of JPEGs", "bench_images", images),
-                                 ("A GAN", "bench_gan", gans)):
+                                 ("A GAN", "bench_gan", gans),
+                                 ("A search", "bench_tuning_speed", searches)):
         found = load(folder, name)
         parts += [f"## {title}\n", section(found) if found else NOT_RUN]
     return "\n".join(parts)
@@ -134,6 +135,15 @@ def gans(rows: list[dict]) -> str:
             f"{table(head, lines)}\n{machines(rows)}")
 
 
+def searches(rows: list[dict]) -> str:
+    head = ("search", "trials", "kerasdl, two workers, s", "keras-tuner's own, s", "times faster",
+            "best val accuracy, ours / theirs")
+    return table(head, [(f"`{row['search']}`", row["ours"]["trials"], number(row["ours"]["wall_seconds"]),
+                         number(row["theirs"]["wall_seconds"]), f"{row['times_faster']:.2f}",
+                         f"{row['ours']['best']:.4f} / {row['theirs']['best']:.4f}") for row in rows]) + \
+        f"\nOne run of each, the same number of epochs.\n{machines(rows)}"
+
+
 def number(value: float | None, digits: int = 0) -> str:
     if value is None:
         return "none"
@@ -184,7 +194,7 @@ def machines(rows: list[dict]) -> str:
 
 
 def table(head, lines) -> str:
-    left = ("row", "precision", "opponent", "network of", "program", "recipe", "pipeline", "only")
+    left = ("row", "precision", "opponent", "network of", "program", "recipe", "pipeline", "only", "search")
     rows = [head, ["---" if name in left else "---:" for name in head], *lines]
     return "".join(f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |\n" for row in rows)
 

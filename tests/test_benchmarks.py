@@ -135,7 +135,7 @@ def test_another_network_or_a_failure_gives_no_ratio():
 
 
 def test_the_page_is_made_from_the_json(tmp_path):
-    assert page.body(tmp_path).count("not run") == 7
+    assert page.body(tmp_path).count("not run") == 8
     rows = [entry([said(2000.0)], [said(1000.0)]), entry([said(2000.0)], [said(2500.0)], "keras_jax"),
             entry([said(2000.0)], [{"error": "exit code 1: no g++"}], "torch_compiled")]
     (tmp_path / "bench.json").write_text(json.dumps(rows))
@@ -143,7 +143,11 @@ def test_the_page_is_made_from_the_json(tmp_path):
         {"row": "cnn", "precision": "float32", "what": "convolutions", "images_per_second": 3e3,
          "environment": ENVIRONMENT},
         {"what": "import", "library": "tensorflow", "peak_mb": 812.3, "environment": ENVIRONMENT}]))
+    (tmp_path / "bench_tuning_speed.json").write_text(json.dumps([
+        {"search": "a", "ours": {"trials": 30, "wall_seconds": 50.0, "best": 0.9},
+         "theirs": {"wall_seconds": 100.0, "best": 0.8}, "times_faster": 2.0, "environment": ENVIRONMENT}]))
     body = page.body(tmp_path)
+    assert "| `a` | 30 | 50 | 100 | 2.00 | 0.9000 / 0.8000 |" in body
     assert "the convolutions and their gradients alone | 3,000 | 2,000 | 2,500 |" in body
     assert "The import alone takes 812 MB for tensorflow." in body
     assert "| textbook CNN | float32 | PyTorch eager | 2,000 (2,000-2,000) | 1,000 (1,000-1,000) | 2.00 |" in body
