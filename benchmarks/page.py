@@ -27,8 +27,8 @@ def body(folder: Path) -> str:
                                  ("Replicas", "bench_replicas", replicas),
                                  ("A folder of JPEGs", "bench_images", images),
                                  ("A GAN", "bench_gan", gans),
-                                 ("A search", "bench_tuning_speed", searches)):
-        found = load(folder, name)
+                                 ("A search", "bench_tuning_speed bench_tuning_memory", searches)):
+        found = [row for file in name.split() for row in load(folder, file)]
         parts += [f"## {title}\n", section(found) if found else NOT_RUN]
     return "\n".join(parts)
 
@@ -138,10 +138,13 @@ def gans(rows: list[dict]) -> str:
 def searches(rows: list[dict]) -> str:
     head = ("search", "trials", "kerasdl, two workers, s", "keras-tuner's own, s", "times faster",
             "best val accuracy, ours / theirs")
+    memory = [f"Over {row['trials']} tiny trials the memory of the searching process moved by {row['spread_mb']} MB.\n"
+              for row in rows if row["what"] == "memory"]
+    rows = [row for row in rows if row["what"] == "speed"]
     return table(head, [(f"`{row['search']}`", row["ours"]["trials"], number(row["ours"]["wall_seconds"]),
                          number(row["theirs"]["wall_seconds"]), f"{row['times_faster']:.2f}",
                          f"{row['ours']['best']:.4f} / {row['theirs']['best']:.4f}") for row in rows]) + \
-        f"\nOne run of each, the same number of epochs.\n{machines(rows)}"
+        "\n" + "".join(["One run of each, the same number of epochs.\n", *memory]) + machines(rows)
 
 
 def number(value: float | None, digits: int = 0) -> str:

@@ -144,9 +144,12 @@ def test_the_page_is_made_from_the_json(tmp_path):
          "environment": ENVIRONMENT},
         {"what": "import", "library": "tensorflow", "peak_mb": 812.3, "environment": ENVIRONMENT}]))
     (tmp_path / "bench_tuning_speed.json").write_text(json.dumps([
-        {"search": "a", "ours": {"trials": 30, "wall_seconds": 50.0, "best": 0.9},
+        {"what": "speed", "search": "a", "ours": {"trials": 30, "wall_seconds": 50.0, "best": 0.9},
          "theirs": {"wall_seconds": 100.0, "best": 0.8}, "times_faster": 2.0, "environment": ENVIRONMENT}]))
+    (tmp_path / "bench_tuning_memory.json").write_text(json.dumps([
+        {"what": "memory", "trials": 200, "spread_mb": 3.1, "environment": ENVIRONMENT}]))
     body = page.body(tmp_path)
+    assert "moved by 3.1 MB" in body
     assert "| `a` | 30 | 50 | 100 | 2.00 | 0.9000 / 0.8000 |" in body
     assert "the convolutions and their gradients alone | 3,000 | 2,000 | 2,500 |" in body
     assert "The import alone takes 812 MB for tensorflow." in body
