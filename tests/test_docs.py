@@ -217,7 +217,7 @@ def test_generators_have_a_table_of_their_own(make_results, project):
     assert cells[2:10] == ["1.50 ± 0.71", "0.40 ± 0.00", "50.00 ± 0.00", "2.00 ± 0.00", "0.90 ± 0.00", "0.80 ± 0.00",
                            "", ""]
     assert cells[10:] == ["360, cnn_digits", "2 (0-1)", "1.0"]
-    assert "gan_digits" not in made[root / "README.md"]
+    assert "| `gan_digits` |" not in made[root / "README.md"]
 
 
 def test_recipes_without_a_result_are_listed(make_results, project):
