@@ -202,17 +202,18 @@ def sources(recipes: list[Recipe]) -> str:
 def short_table(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
     """README's table: what has been run, and the names of what has not."""
     own = sorted((recipe for recipe in recipes if told_by_accuracy(recipe)), key=by_data)
-    rows = []
+    rows, told = [], {}
     for recipe in own:
         if results := found.get(recipe.name):
+            told[recipe.name] = results
             title, minutes = DATA.get(recipe.data, (recipe.data,))[0], mean(results, "seconds") / 60
             rows.append((f"`{recipe.name}`", title, accuracy(results), runs(results), f"{minutes:.1f}",
                          f"{results[0]['parameters']:,}"))
-    waiting = ", ".join(f"`{recipe.name}`" for recipe in own if recipe.name not in found)
+    waiting = ", ".join(f"`{recipe.name}`" for recipe in own if recipe.name not in told)
     head = ("recipe", "data", "test accuracy, %", "runs (seeds)", "minutes", "parameters")
     parts = [table(head, rows)] if rows else []
     parts += [f"Not run: {waiting}.\n"] if waiting else []
-    return "\n".join([*parts, *(f"Measured on {line}.\n" for line in machines(found))])
+    return "\n".join([*parts, *(f"Measured on {line}.\n" for line in machines(told))])
 
 
 def accuracy(results: list[dict]) -> str:

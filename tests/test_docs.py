@@ -218,6 +218,7 @@ def test_generators_have_a_table_of_their_own(make_results, project):
                            "", ""]
     assert cells[10:] == ["360, cnn_digits", "2 (0-1)", "1.0"]
     assert "| `gan_digits` |" not in made[root / "README.md"]
+    assert "Measured on" not in made[root / "README.md"], "of a machine that ran nothing of the table"
 
 
 def test_recipes_without_a_result_are_listed(make_results, project):
