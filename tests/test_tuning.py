@@ -86,6 +86,14 @@ def test_ten_kills_of_parents_and_ten_of_children(here, oracle, workers):
             assert told["trials"] == unbroken["trials"]
 
 
+def test_a_parent_killed_between_the_oracle_and_the_lock_leaves_a_search_that_goes_on(quick, here):
+    search = Search(recipe="mlp_digits", space={"lr": log(1e-4, 1e-1)}, trials=3)
+    study = Study.create(search, "study")
+    with study.locked() as oracle:
+        oracle.create_trial("killed before it took the trial's lock")
+    assert [row.status for row in quick(search, workers=1).rows()] == ["completed"] * 3
+
+
 def test_one_worker_gives_the_same_search_twice_and_seed_0_is_a_seed(quick):
     search = Search(recipe="mlp_digits", space={"lr": log(1e-4, 1e-1)}, trials=5)
     trials = []

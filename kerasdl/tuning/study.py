@@ -170,7 +170,10 @@ class Study:
 
     def orphaned(self, name: str) -> bool:
         """Whether the trial's process was started on this host by one that is no longer there."""
-        owner = (self.folder / "trials" / name / LOCK).read_text()
+        try:
+            owner = (self.folder / "trials" / name / LOCK).read_text()
+        except FileNotFoundError:  # its parent was killed when it had the trial and had not yet taken the lock
+            return False
         facts = json.loads(owner) if owner else {}
         return facts.get("host") == socket.gethostname() and not is_alive(facts["parent"])
 
