@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint docs results soak bench bench_more clean
+.PHONY: demo test lint docs results soak tpu-check plans bench bench_more clean
 
 demo: $(INSTALLED)  ## train a Vision Transformer on handwritten digits and write its report
 	$(BIN)/kerasdl train vit_digits
@@ -22,6 +22,12 @@ results: $(INSTALLED)  ## make the tables of README and docs from docs/results/*
 
 soak: $(INSTALLED)  ## what is too long for the suite: every floor with five seeds, random kills, every case of replicas
 	$(BIN)/python -m pytest -q --soak -m soak
+
+tpu-check: $(INSTALLED)  ## every recipe's step at its real size, compiled for a TPU chip; hours on two cores
+	$(BIN)/python -m pytest -q --soak -m soak tests/test_plan.py
+
+plans: $(INSTALLED)  ## the plans of docs/tpu.md; what is compiled is remembered, so it goes on where it was stopped
+	$(BIN)/python -m benchmarks.plans
 
 bench: $(INSTALLED)  ## images a second beside plain Keras, PyTorch, JAX and keras-hub; leave the machine alone meanwhile
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"

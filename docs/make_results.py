@@ -4,7 +4,7 @@
     python docs/make_results.py --check     write nothing; exit code 1 if a file on disk differs
 
 A file docs/results/<recipe>-<seed>.json is the result.json of that run, unchanged. The files bench*.json there are from
-benchmarks/, and benchmarks/page.py reads them.
+benchmarks/, and benchmarks/page.py reads them; plan.json is from benchmarks/plans.py.
 """
 
 import json
@@ -18,6 +18,7 @@ from itertools import groupby
 from pathlib import Path
 
 from benchmarks import page
+from kerasdl.plan import report as plans
 from kerasdl.recipe import Recipe, shipped
 from kerasdl.zoo import MODELS
 
@@ -32,6 +33,10 @@ DATA = {  # name -> (what we call it, what a reader of its numbers should know)
     "cifar10": ("JPEG-recompressed CIFAR-10",
                 "The pictures we had went through JPEG once and differ slightly from the original ones, so compare\n"
                 "these numbers with published ones with care. Validation is the last 5,000 of the training part."),
+    "imagenet2012": ("ImageNet",
+                     "Not run here: these recipes stand for what a TPU is for, and [TPU](tpu.md) tells what they need\n"
+                     "there. Validation is the last hundredth of the training part; the test split is the standard\n"
+                     "validation part of 50,000 pictures."),
 }
 RESULTS = """\
 <!-- Made by docs/make_results.py. Do not edit. -->
@@ -68,6 +73,8 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         root / "docs" / "recipes.md": filled(root / "docs" / "recipes.md", "fields", field_table()),
         root / "docs" / "benchmarks.md": filled(root / "docs" / "benchmarks.md", "bench",
                                                 page.body(root / "docs" / "results")),
+        root / "docs" / "tpu.md": filled(root / "docs" / "tpu.md", "plans",
+                                         plans_table(recipes, root / "docs" / "results")),
         root / "docs" / "tuning.md": filled(root / "docs" / "tuning.md", "oracles",
                                             page.tuning(root / "docs" / "results")),
     }
@@ -82,7 +89,7 @@ def read(folder: Path, recipes: Iterable[Recipe]) -> dict[str, list[dict]]:
     known = {recipe.name: recipe for recipe in recipes}
     found = {}
     for path in sorted(folder.glob("*.json")):
-        if path.name.startswith("bench"):
+        if path.name.startswith(("bench", "plan")):
             continue
         result = json.loads(path.read_text())
         name, seed = result["recipe"], result["seed"]
@@ -214,6 +221,32 @@ def short_table(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
     parts = [table(head, rows)] if rows else []
     parts += [f"Not run: {waiting}.\n"] if waiting else []
     return "\n".join([*parts, *(f"Measured on {line}.\n" for line in machines(told))])
+
+
+def plans_table(recipes: list[Recipe], folder: Path) -> str:
+    """What was compiled for TPUs that were not there.
+
+    Raises:
+        ValueError: for a plan of a recipe that has changed since.
+    """
+    path = folder / "plan.json"
+    made = json.loads(path.read_text()) if path.exists() else []
+    if not made:
+        return "Not compiled yet: `make plans`.\n"
+    now = {recipe.name: recipe.diff() for recipe in recipes}
+    rows = []
+    for row in made:
+        if changed := differing(row["settings"], now[row["recipe"]]):
+            raise ValueError(f"{path.name}: {row['recipe']} has changed since that plan: {', '.join(changed)}")
+        told = dict(plans.facts(row))
+        rows.append((f"`{row['recipe']}`", row["on"], {"tensorflow": "TensorFlow", "jax": "JAX"}[row["backend"]],
+                     told["batch"], told["memory of a chip"], told.get("largest batch a chip", "not searched"),
+                     told["operations a chip"].removesuffix(" a step"), told["a step takes"].removesuffix(" ms"),
+                     told["images a second"], told.get("all-reduce", "none").removesuffix(" a step, among chips")))
+    head = ("recipe", "slice", "step of", "batch", "memory of a chip", "largest batch a chip", "operations of a chip",
+            "step, ms", "images/s", "all-reduces of a step")
+    versions = sorted({", ".join(f"{name} {version}" for name, version in row["versions"].items()) for row in made})
+    return f"{table(head, rows)}\nCompiled, not run, with {'; '.join(versions)}.\n"
 
 
 def accuracy(results: list[dict]) -> str:

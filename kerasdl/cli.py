@@ -180,6 +180,29 @@ def report(run: RunFolder) -> None:
     console.print(f"report  {write_report(opened)}", soft_wrap=True)
 
 
+@app.command()
+def plan(recipe: RecipeName, overrides: Overrides = None,
+         on: Annotated[str, typer.Option(metavar="SLICE", help="v5e-1, v5e-8, v6e-4 and so on, or cpu")] = "v5e-1",
+         batch: Annotated[int | None, typer.Option(help="examples a step, over all chips", min=1)] = None,
+         backend: Annotated[str | None, typer.Option(help="tensorflow or jax; by default the first that compiles")
+                            ] = None,
+         price: Annotated[float | None, typer.Option(metavar="MONEY", help="of a chip for an hour")] = None,
+         largest: Annotated[bool, typer.Option(help="search the largest batch: some compilations more")] = True,
+         as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False) -> None:
+    """What a recipe needs on a TPU, from its own training step compiled for chips that need not be there."""
+    import json
+
+    from kerasdl.plan import report
+    from kerasdl.plan.make import plan as make
+    from kerasdl.recipe import load
+
+    made = make(load(recipe).override(*overrides or []), on, batch=batch, backend=backend, price=price, search=largest)
+    if as_json:
+        print(json.dumps(made, indent=2))
+    else:
+        report.show(console, made)
+
+
 @tuning.command("run")
 def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH", help="a name or a .py file")] = None,
                overrides: Overrides = None,

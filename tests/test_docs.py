@@ -104,7 +104,7 @@ def test_commands_that_are_not_run_exist(page):
     from kerasdl import cli
 
     verbs = {verb.name or verb.callback.__name__ for verb in cli.app.registered_commands} | {"tune"}
-    targets = re.findall(r"(?m)^(\w+):", (ROOT / "Makefile").read_text())
+    targets = re.findall(r"(?m)^([\w-]+):", (ROOT / "Makefile").read_text())
     for block in blocks(page):
         for words in commands(block) if block.language == "bash" else []:
             if words[0] == "make":

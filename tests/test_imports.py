@@ -24,6 +24,7 @@ ARROWS = {
     "kerasdl.objectives": ("errors", "zoo", "objectives"),
     "kerasdl.train": ("errors", "recipe", "run", "zoo", "data", "objectives", "train"),
     "kerasdl.tuning": ("errors", "recipe", "run", "data", "objectives", "train", "figures", "tuning"),
+    "kerasdl.plan": ("errors", "recipe", "run", "data", "objectives", "train", "plan"),
     "kerasdl.recipes": ("recipe",),
 }
 HEAVY = {"keras", "keras_tuner", "tensorflow", "tensorflow_datasets", "jax", "pandas", "sklearn", "scipy", "matplotlib"}
@@ -73,7 +74,8 @@ def test_zoo_imports_keras_and_numpy_only(module):
     assert outside <= {"keras", "numpy", "kerasdl"}
 
 
-@pytest.mark.parametrize("module", ["kerasdl", "kerasdl.errors", "kerasdl.recipe"])
+@pytest.mark.parametrize("module", ["kerasdl", "kerasdl.errors", "kerasdl.recipe", *(
+    f"kerasdl.plan.{name}" for name in ("chips", "estimate", "host", "largest", "make", "report", "talk"))])
 def test_the_light_modules_import_nothing_heavy(module):
     assert not {name.partition(".")[0] for name in imported(module, everywhere=True)} & HEAVY
 

@@ -15,6 +15,8 @@ FULL = Recipe(name="full", model="vit", model_args={"size": "mu", "patch": 4, "d
               data_args={"image_size": [8, 8]}, splits={"train": "train[:50%]"}, augment=("flip", ("pad_crop", 4)),
               epochs=3, lr=2e-3, warmup="5%", patience=2, claim=Claim(published=0.98, source="a paper"))
 
+SHAPES = {"digits": (8, 8, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3), "imagenet2012": (224, 224, 3)}
+
 
 @pytest.mark.parametrize("pair, key, value", [
     ("epochs=3", "epochs", 3),
@@ -133,7 +135,7 @@ def test_shipped_recipes(name):
         table = found.model_args["net"].upper() if found.model in zoo.GENERATIVE else "SIZES"
         assert found.model_args["size"] in getattr(zoo.module(found.model), table)
     if found.augment:
-        compose(found.augment, {"digits": (8, 8, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}[found.data])
+        compose(found.augment, SHAPES[found.data])
 
 
 def test_a_recipe_of_ones_own(tmp_path):

@@ -1,0 +1,95 @@
+"""This side of the process that compiles: one question, one answer; its end is an error of one line."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+from kerasdl.errors import UserError
+from kerasdl.recipe import Recipe
+
+QUIET = {  # for libtpu on a machine without a TPU; the accelerator's name only silences it, whatever the chip
+    "JAX_PLATFORMS": "cpu",
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_LOG_DIR": "disabled",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+
+class Compiler:
+    """A process that has a recipe's step on one backend and compiles it for one kind of chip; a context manager.
+
+    Attributes:
+        about: "memory" of a chip, "size" of the training split, "weights", "statistics" and "versions".
+
+    Raises:
+        UserError: the recipe, the chip or the installation cannot be planned.
+    """
+
+    def __init__(self, recipe: Recipe, chip: str, backend: str):
+        self.log = tempfile.TemporaryFile("w+")
+        environment = os.environ | QUIET | {"KERAS_BACKEND": backend}
+        self.process = subprocess.Popen([sys.executable, "-m", "kerasdl.plan.child"], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment)
+        self.turn_to(recipe, chip)
+
+    def turn_to(self, recipe: Recipe, chip: str) -> None:
+        """The questions after this are of that recipe and chip."""
+        self.about = self.ask(recipe=recipe.model_dump(mode="json"), chip=chip)
+
+    def ask(self, **question: Any) -> dict[str, Any]:
+        """The answer to {"batch", "chips"}; a mistake of the user's is raised."""
+        try:
+            self.process.stdin.write(json.dumps(question) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise UserError(f"The process that compiles has ended: {self._last_words()}")
+        answer = json.loads(line)
+        if answer.get("error") == "UserError":
+            raise UserError(answer["message"])
+        return answer
+
+    def _last_words(self) -> str:
+        self.log.seek(0)
+        lines = [line.strip() for line in self.log if line.strip()]
+        return f"exit code {self.process.wait()}" + f", {lines[-1]}" * bool(lines)
+
+    def __enter__(self) -> "Compiler":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+        self.log.close()
+
+
+class NotCompiled(UserError):
+    """The step does not compile on this backend."""
+
+
+def refuse(answer: dict[str, Any], recipe: Recipe, on: str, each: int | None = None) -> None:
+    """The error of an answer, in one line.
+
+    Raises:
+        NotCompiled: another backend may do it.
+        UserError: none can.
+    """
+    name = recipe.name or recipe.model
+    where = f" in {answer['layer']}" if "layer" in answer else ""
+    if answer["error"] == "TooLarge":
+        needed, available = (answer[key] / 2**30 for key in ("needed", "available"))
+        near = max(int(each * available / max(needed, available)), 1)
+        raise UserError(f"{name} with {each} examples a chip does not fit on {on}{where}: it needs {needed:.2f} GiB of "
+                        f"{available:.2f} GiB. Try --batch {near * (recipe.batch // each)}, or more chips.")
+    if answer["error"] in ("LookupError", "ImportError", "ModuleNotFoundError"):
+        raise UserError(f"No plan for {on}: {answer['message']}")
+    raise NotCompiled(f"The step of {name} does not compile for {on}{where}: {answer['message']}")
