@@ -1,6 +1,9 @@
 """What `kerasdl plan` says, and that it says so for every recipe: a step that a TPU can run, compiled by libtpu."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -10,7 +13,7 @@ from kerasdl.plan import chips, estimate, lower, report
 from kerasdl.plan.child import told
 from kerasdl.plan.largest import largest, rounded
 from kerasdl.plan.make import plan
-from kerasdl.plan.talk import Compiler, NotCompiled, refuse
+from kerasdl.plan.talk import QUIET, Compiler, NotCompiled, refuse
 from kerasdl.recipe import Recipe, load, names
 
 GIB = 2.0**30
@@ -247,6 +250,23 @@ def test_every_model_of_the_zoo_compiles_for_a_tpu(monkeypatch, tmp_path):
             assert not facts["collectives"]
 
 
+def test_libtpu_knows_every_slice():
+    """In a process of its own, as everything that loads libtpu."""
+    code = """if True:
+        from kerasdl.plan import chips, lower
+        for chip in chips.CHIPS.values():
+            for count in chips.COUNTS:
+                assert len(lower.devices(*chip.topology(count))) == count, (chip.name, count)
+        try:
+            lower.devices("v5e:3x5", {})
+        except LookupError as error:
+            print(error)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | QUIET)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("libtpu does not know v5e:3x5: ")
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 @pytest.mark.parametrize("name", [name for name in names() if not own_data(name)])
@@ -264,6 +284,7 @@ def test_every_recipe_compiles_at_its_real_size(name, backend):
     (["mlp_digits", "--on", "tpu"], ["'tpu'", "v5e-8"]),
     (["mlp_digits", "--on", "v5e-16", "--batch", "100"], ["batch=100", "16 chips", "--batch 96"]),
     (["mlp_digit"], ["'mlp_digits'"]),
+    (["mlp_digits", "--backend", "jaxx"], ["'jaxx'", "'jax'"]),
 ])
 def test_mistakes_are_told_before_anything_is_compiled(refused, arguments, words):
     refused("plan", *arguments, words=words)

@@ -16,7 +16,7 @@ import numpy as np
 
 COLLECTIVE = re.compile(r"= (.+?) (all-reduce|all-gather|reduce-scatter|collective-permute|all-to-all)(?:-start)?\(")
 TYPE = re.compile(r"([a-z]+)(\d+)\w*\[([\d,]*)\]")
-UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
 
 
 class Unusable(RuntimeError):
@@ -33,7 +33,8 @@ class TooLarge(RuntimeError):
 
     def __init__(self, message: str):
         super().__init__(message)
-        sizes = [float(number) * 2 ** UNITS[unit] for number, unit in re.findall(r"\((\d[\d.]*)([KMGT]?)\)", message)]
+        sizes = [float(number) * 2 ** UNITS[unit]
+                 for number, unit in re.findall(r"\b(\d+(?:\.\d+)?)([KMGT])\b", message)]
         self.needed, self.available = [*sizes, 0.0, 0.0][:2]
 
 
@@ -177,7 +178,7 @@ def compile(program: Program, chips: list) -> dict[str, Any]:
     except Unusable:
         raise
     except Exception as error:  # a JaxRuntimeError, whatever its status
-        if "RESOURCE_EXHAUSTED" in str(error):
+        if "RESOURCE_EXHAUSTED" in str(error) and "hbm" in str(error).lower():
             raise TooLarge(str(error)) from None
         raise
     found = collectives(text)

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from typing import Any
 
-from kerasdl.errors import UserError
+from kerasdl.errors import UserError, nearest
 from kerasdl.plan import chips as kinds
 from kerasdl.plan import estimate
 from kerasdl.plan.chips import Chip
@@ -12,6 +12,7 @@ from kerasdl.plan.talk import Compiler, NotCompiled, refuse
 from kerasdl.recipe import Recipe
 
 LABEL = "compiled, not run"
+BACKENDS = ("tensorflow", "jax")
 MOST = 2**16  # examples a chip where the size of the set is not known
 
 
@@ -36,14 +37,20 @@ def plan(recipe: Recipe, on: str, *, batch: int | None = None, backend: str | No
         return host.compare(recipe)
     chip, chips = kinds.parse(on)
     check(recipe, chips, on)
+    if backend not in (None, *BACKENDS):
+        raise UserError(f"Unknown backend {backend!r}. {nearest(backend, BACKENDS)}")
     if backend:
         with Compiler(recipe, chip.name, backend) as compiler:
             return planned(recipe, on, chip, chips, compiler, price, search) | {"backend": backend}
     try:
         return plan(recipe, on, backend="tensorflow", price=price, search=search)
     except NotCompiled as error:
+        refusal = error
+    try:
         made = plan(recipe, on, backend="jax", price=price, search=search)
-        return made | {"not_tensorflow": str(error)}
+    except UserError:
+        raise refusal from None  # it is about the backend that was meant
+    return made | {"not_tensorflow": str(refusal)}
 
 
 def check(recipe: Recipe, chips: int, on: str) -> None:
