@@ -14,42 +14,54 @@ def largest(ask: Callable[[int], Mapping[str, Any]], batch: int, facts: Mapping[
     Args:
         ask: batch of a chip -> facts, or an answer with "error".
         batch, facts: what is already compiled, and fits.
-        weights: numbers that are learned; with their gradients' slots they are in memory whatever the batch.
+        weights: numbers that are learned, which are in memory whatever the batch.
         available: bytes.
         most: the batch beyond which there is nothing to gain: all examples there are.
 
+    Only powers of two and the numbers halfway between them are tried, which for different slices are the same ones.
+
     Returns:
         "fits": the largest that compiled; "without_recomputation": the largest of which nothing was computed twice;
-        "fails": the smallest that did not fit, or None; "most": whether `fits` is all examples there are.
+        "fails": the smallest that did not fit, or None; "enough": whether `most` is no round number above `fits`.
     """
-    each = facts["flops"] / batch
+    each, most = facts["flops"] / batch, max(most, batch)
+    fixed = min(4.0 * weights, 0.9 * facts["memory"])
+    points = [(0, fixed), (batch, facts["memory"])]  # of which the last two make the line
     fits, plain, fails = batch, batch, None
-    guess = linear(batch, facts["memory"], 4.0 * weights, available)
+    guess = filled(points, available)
     for _ in range(TRIES):
-        guess = rounded(min(guess, most, fails - 1 if fails else most))
-        if guess <= fits:
+        guess = max(rounded(min(guess, most)), following(fits))
+        if guess > most or (fails and guess >= fails):
             break
         found = ask(guess)
         if found.get("error") == "TooLarge":
             fails = guess
-            guess = max(int(guess * min(0.9, found["available"] / max(found["needed"], 1))), (fits + guess) // 2)
+            share = found["available"] / found["needed"] if found["needed"] else 0.5
+            guess = int(share * guess) if plain == batch else fits
         elif "error" in found:
             break
         else:
             fits = guess
             if found["flops"] / guess <= RECOMPUTED * each:
                 plain = guess
-            guess = (fits + fails) // 2 if fails else fits * 3 // 2
-    return {"fits": fits, "without_recomputation": plain, "fails": fails, "most": fits >= rounded(most)}
+                points.append((guess, found["memory"]))
+            guess = min(filled(points, available), fails - 1 if fails else most)
+    return {"fits": fits, "without_recomputation": plain, "fails": fails, "enough": following(fits) > most}
 
 
-def linear(batch: int, memory: float, fixed: float, available: float) -> int:
-    """The batch that would fill the memory if all but the weights grew with it."""
-    fixed = min(fixed, 0.9 * memory)
-    return int(batch * (available - fixed) / (memory - fixed))
+def filled(points: list[tuple[int, float]], available: float) -> int:
+    """The batch at which the line through the last two (batch, memory) reaches what is available."""
+    (one, little), (other, much) = points[-2:]
+    return int(other + (available - much) * (other - one) / max(much - little, 1.0))
 
 
 def rounded(batch: int) -> int:
-    """Down to a multiple of an eighth of the power of two below, but of 8 at least: 2570 -> 2560."""
-    step = max(8, 2 ** (batch.bit_length() - 4))
-    return max(batch // step * step, 1) if batch >= step else batch
+    """Down to a power of two, or to one and a half of one: 2570 -> 2048, 3100 -> 3072."""
+    power = 2 ** (max(batch, 1).bit_length() - 1)
+    return 3 * power // 2 if power > 1 and batch >= 3 * power // 2 else power
+
+
+def following(batch: int) -> int:
+    """The next such number."""
+    power = 2 ** (batch.bit_length() - 1)
+    return 3 * power // 2 if 1 < power and batch < 3 * power // 2 else 2 * power

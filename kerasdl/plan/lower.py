@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from kerasdl.errors import UserError
+
 COLLECTIVE = re.compile(r"= (.+?) (all-reduce|all-gather|reduce-scatter|collective-permute|all-to-all)(?:-start)?\(")
 TYPE = re.compile(r"([a-z]+)(\d+)\w*\[([\d,]*)\]")
 UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
@@ -89,6 +91,7 @@ def from_hlo(hlo: bytes, chips: int, batched: int) -> Program:
         batched: how many of the first parameters have the batch as their first axis.
 
     Raises:
+        UserError: a shape is not known before the step runs.
         Unusable: a private name is not where it was.
     """
     try:
@@ -104,6 +107,8 @@ def from_hlo(hlo: bytes, chips: int, batched: int) -> Program:
             text = str(module)
     except (ImportError, AttributeError, TypeError) as error:
         raise Unusable(f"this JAX is not the one that plans were made for: {first_line(error)}") from error
+    if dynamic := re.search(r"(\w+\.\w+)[^\n]*tensor<[^>\n]*\?", text):
+        raise UserError(f"The step cannot run on a TPU: {dynamic[1]} has a shape that depends on the data.")
     return Program(text, lambda where: compile_module(text, where))
 
 

@@ -55,12 +55,16 @@ def growth(made: dict[str, Any]) -> Table:
 
 def largest(found: dict[str, Any]) -> str:
     """Between which batches it lies."""
-    if found["most"]:
-        return f"{found['fits']:,}, all examples that there are"
-    ends = f", {found['fails']:,} does not fit" if found["fails"] else "; more was not tried"
-    twice = "" if found["fits"] == found["without_recomputation"] else \
-        f"; nothing is computed twice up to {found['without_recomputation']:,}"
-    return f"{found['fits']:,} fits{ends}{twice}"
+    parts = [f"{found['fits']:,} fits"]
+    if found["fails"]:
+        parts.append(f"{found['fails']:,} does not")
+    elif found["enough"]:
+        parts.append("and there are not many more examples")
+    else:
+        parts.append("more was not tried")
+    if found["without_recomputation"] < found["fits"]:
+        parts.append(f"nothing is computed twice up to {found['without_recomputation']:,}")
+    return ", ".join(parts)
 
 
 def show_host(console: Console, made: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from typing import Any
 
 from kerasdl.errors import UserError
@@ -21,14 +22,19 @@ QUIET = {  # for libtpu on a machine without a TPU; the accelerator's name only 
 }
 
 
+class NotCompiled(UserError):
+    """The step does not compile on this backend."""
+
+
 class Compiler:
     """A process that has a recipe's step on one backend and compiles it for one kind of chip; a context manager.
 
     Attributes:
-        about: "memory" of a chip, "size" of the training split, "weights", "statistics" and "versions".
+        about: "memory" of a chip, "size" of the training split, "weights", "statistics" and "versions"; or "error".
 
     Raises:
-        UserError: the recipe, the chip or the installation cannot be planned.
+        UserError: the recipe cannot be.
+        NotCompiled: the process has died.
     """
 
     def __init__(self, recipe: Recipe, chip: str, backend: str):
@@ -36,7 +42,11 @@ class Compiler:
         environment = os.environ | QUIET | {"KERAS_BACKEND": backend}
         self.process = subprocess.Popen([sys.executable, "-m", "kerasdl.plan.child"], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment)
-        self.turn_to(recipe, chip)
+        try:
+            self.turn_to(recipe, chip)
+        except BaseException:
+            self.__exit__(UserError)
+            raise
 
     def turn_to(self, recipe: Recipe, chip: str) -> None:
         """The questions after this are of that recipe and chip."""
@@ -51,7 +61,7 @@ class Compiler:
         except BrokenPipeError:
             line = ""
         if not line:
-            raise UserError(f"The process that compiles has ended: {self._last_words()}")
+            raise NotCompiled(f"The process that compiles has ended: {self._last_words()}")
         answer = json.loads(line)
         if answer.get("error") == "UserError":
             raise UserError(answer["message"])
@@ -60,20 +70,19 @@ class Compiler:
     def _last_words(self) -> str:
         self.log.seek(0)
         lines = [line.strip() for line in self.log if line.strip()]
-        return f"exit code {self.process.wait()}" + f", {lines[-1]}" * bool(lines)
+        return ", ".join([f"exit code {self.process.wait()}", *lines[-1:]])
 
     def __enter__(self) -> "Compiler":
         return self
 
-    def __exit__(self, *_: Any) -> None:
-        self.process.stdin.close()
+    def __exit__(self, error: type[BaseException] | None, *_: Any) -> None:
+        if error:
+            self.process.kill()  # it may be in the middle of minutes of work
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
         self.log.close()
-
-
-class NotCompiled(UserError):
-    """The step does not compile on this backend."""
 
 
 def refuse(answer: dict[str, Any], recipe: Recipe, on: str, each: int | None = None) -> None:

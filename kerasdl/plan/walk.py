@@ -9,23 +9,19 @@ HOST = {"EagerPyFunc", "PyFunc", "PyFuncStateless", "NumpyFunction", "Print", "P
         "OutfeedEnqueueTuple", "InfeedDequeue", "InfeedDequeueTuple", "XlaHostCompute", "_XlaHostComputeMlir"}
 BY_DATA = {"Where", "Unique", "UniqueV2", "UniqueWithCounts", "UniqueWithCountsV2", "DynamicPartition",
            "NonMaxSuppressionV3", "NonMaxSuppressionV4", "NonMaxSuppressionV5"}  # the result's shape depends on numbers
-STRING = tf.string.as_datatype_enum
 
 
 def faults(graph: tf.Graph) -> list[str]:
-    """Host callbacks, string operations and shapes that are not known, in this graph and in the functions it calls."""
+    """Host callbacks and shapes that depend on the data, in a graph and the functions it calls, and strings in it."""
     found = []
     for node in nodes(graph):
         if node.op in HOST:
             found.append(f"{node.op} calls the host{place(node.name)}")
         elif node.op in BY_DATA:
             found.append(f"the shape that {node.op} gives depends on the data{place(node.name)}")
-        elif node.op != "Assert" and strings(node):  # XLA leaves assertions out
-            found.append(f"{node.op} has strings{place(node.name)}")
     for operation in graph.get_operations():
-        for value in operation.outputs:
-            if value.dtype not in (tf.resource, tf.variant, tf.string) and not value.shape.is_fully_defined():
-                found.append(f"the shape of {operation.type} is not known: {value.shape}{place(operation.name)}")
+        if any(value.dtype == tf.string for value in operation.outputs) and not for_assertion(operation):
+            found.append(f"{operation.type} has strings{place(operation.name)}")
     return list(dict.fromkeys(found))
 
 
@@ -37,9 +33,9 @@ def nodes(graph: tf.Graph) -> Iterator:
         yield from function.node_def
 
 
-def strings(node) -> bool:
-    """Whether a type among the node's attributes is that of strings."""
-    return any(value.type == STRING or STRING in value.list.type for value in node.attr.values())
+def for_assertion(operation: tf.Operation) -> bool:
+    """Whether it is a message of assertions, which XLA leaves out."""
+    return all(user.type == "Assert" for value in operation.outputs for user in value.consumers())
 
 
 def place(name: str) -> str:
