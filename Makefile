@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint docs results soak tpu-check plans bench bench_more clean
+.PHONY: demo test lint docs results notebooks soak tpu-check plans bench bench_more clean
 
 demo: $(INSTALLED)  ## train a Vision Transformer on handwritten digits and write its report
 	$(BIN)/kerasdl train vit_digits
@@ -19,6 +19,9 @@ docs: $(INSTALLED)  ## build the documentation into site/
 
 results: $(INSTALLED)  ## make the tables of README and docs from docs/results/*.json
 	$(BIN)/python docs/make_results.py
+
+notebooks: $(INSTALLED)  ## make docs/notebooks/*.ipynb from the scripts beside them
+	$(BIN)/jupytext --quiet --to ipynb docs/notebooks/*.py
 
 soak: $(INSTALLED)  ## what is too long for the suite: every floor with five seeds, random kills, every case of replicas
 	$(BIN)/python -m pytest -q --soak -m soak

@@ -18,6 +18,7 @@ from itertools import groupby
 from pathlib import Path
 
 from benchmarks import page
+from kerasdl import versions
 from kerasdl.plan import report as plans
 from kerasdl.recipe import Recipe, shipped
 from kerasdl.zoo import MODELS
@@ -69,14 +70,14 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
     found = read(root / "docs" / "results", recipes)
     return {
         root / "docs" / "results.md": results_page(recipes, found),
-        root / "README.md": filled(root / "README.md", "results", short_table(recipes, found)),
-        root / "docs" / "recipes.md": filled(root / "docs" / "recipes.md", "fields", field_table()),
-        root / "docs" / "benchmarks.md": filled(root / "docs" / "benchmarks.md", "bench",
-                                                page.body(root / "docs" / "results")),
-        root / "docs" / "tpu.md": filled(root / "docs" / "tpu.md", "plans",
-                                         plans_table(recipes, root / "docs" / "results")),
-        root / "docs" / "tuning.md": filled(root / "docs" / "tuning.md", "oracles",
-                                            page.tuning(root / "docs" / "results")),
+        root / "README.md": filled(root / "README.md", results=short_table(recipes, found)),
+        root / "docs" / "recipes.md": filled(root / "docs" / "recipes.md", fields=field_table()),
+        root / "docs" / "benchmarks.md": filled(root / "docs" / "benchmarks.md",
+                                                bench=page.body(root / "docs" / "results")),
+        root / "docs" / "tpu.md": filled(root / "docs" / "tpu.md", broken=broken_table(),
+                                         plans=plans_table(recipes, root / "docs" / "results")),
+        root / "docs" / "tuning.md": filled(root / "docs" / "tuning.md",
+                                            oracles=page.tuning(root / "docs" / "results")),
     }
 
 
@@ -313,6 +314,17 @@ def field_table() -> str:
     return table(("field", "what it takes", "default", "what it is"), rows)
 
 
+def broken_table() -> str:
+    """The versions that are known not to work together, as kerasdl doctor knows them."""
+    def pair(packages):
+        return " with ".join(f"no {name}" if specifier is None else f"{name} {specifier}".rstrip()
+                             for name, specifier in packages.items())
+
+    return table(("versions", "what happens", "seen", "what to do"),
+                 ((pair(row.packages), row.why, row.seen, f"`{row.do}`" if row.do.startswith("pip") else row.do)
+                  for row in versions.TABLE))
+
+
 def kind(annotation) -> str:
     """A type in words: `int or none`, `"sgd" or "adamw"`."""
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
@@ -337,13 +349,19 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def filled(path: Path, name: str, body: str) -> str:
-    """The file's text with `body` between its two markers."""
+def filled(path: Path, **bodies: str) -> str:
+    """The file's text with what stands between the lines of each name replaced by its body.
+
+    Raises:
+        ValueError: a pair of lines is not there, or not once.
+    """
     text = path.read_text()
-    begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
-    if text.count(begin) != 1 or text.count(end) != 1:
-        raise ValueError(f"{path.name} needs the lines {begin.strip()} and {end}, once each")
-    return re.sub(f"(?s){begin}.*{end}", lambda _: begin + body + end, text)
+    for name, body in bodies.items():
+        begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise ValueError(f"{path.name} needs the lines {begin.strip()} and {end}, once each")
+        text = re.sub(f"(?s){begin}.*{end}", lambda _, made=begin + body + end: made, text)
+    return text
 
 
 def main() -> int:

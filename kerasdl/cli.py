@@ -34,6 +34,7 @@ RECIPE_HELP = "a recipe's name, a .py file or a run's recipe.json"
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help=RECIPE_HELP)]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="epochs=3 model_args.size=mu")]
 Workdir = Annotated[Path | None, typer.Option(help="the run's folder; an interrupted run's: go on with it")]
+Backend = Annotated[str | None, typer.Option(help="tensorflow or jax; by default Keras' own, and jax on a TPU")]
 Often = Annotated[str, typer.Option(metavar="TIME", help="how often to save the state")]
 SearchFolder = Annotated[Path, typer.Argument(metavar="DIR", help="a search's folder")]
 Workers = Annotated[int, typer.Option(help="how many trials at a time", min=1)]
@@ -68,6 +69,7 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RE
           overrides: Overrides = None,
           workdir: Workdir = None,
           resume: Annotated[Path | None, typer.Option(metavar="RUN", help="go on with an interrupted run")] = None,
+          backend: Backend = None,
           strategy: Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or tpu")] = "auto",
           logical_cpus: Annotated[int | None, typer.Option(metavar="N", help="split the CPU into N devices")] = None,
           checkpoint_every: Often = "5 min",
@@ -75,7 +77,10 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RE
           profile: Annotated[bool, typer.Option(help="tell first what bounds the speed")] = False,
           report: Annotated[bool, typer.Option(help="write report.html at the end")] = True) -> None:
     """Train a recipe: the run's folder gets the model, its numbers, curves and a report."""
+    from kerasdl.backend import choose
+
     changed, workdir = what_to_train(recipe, overrides or [], workdir, resume)
+    choose(backend)
     with quiet():
         from kerasdl import objectives
         from kerasdl.train.fit import train as fit
@@ -291,13 +296,17 @@ def best_of_search(folder: SearchFolder,
         print(best.told(best.measure(study, won, seeds, workers)), file=sys.stderr)
 
 
-@app.command()
-def doctor() -> None:
+@app.command("doctor")
+def examine() -> None:
     """Versions, devices, data folders, and what is wrong with any of them; exit code 1 if something is."""
-    with quiet():
-        from kerasdl import doctor as checks
+    from kerasdl import backend, doctor
 
-        facts, problems = checks.examine()
+    facts, problems, aborts = doctor.preflight()
+    if not aborts:
+        backend.choose()
+        with quiet():
+            more, found = doctor.examine()
+        facts, problems = facts | more, problems + found
     for name, value in facts.items():
         console.print(f"{name:22}{value}", markup=False, soft_wrap=True)
     for problem in problems:
@@ -320,6 +329,9 @@ def print_scores(split: str, scores: dict[str, float]) -> None:
 @contextmanager
 def quiet():
     """Import TensorFlow without what its libraries write to stderr before Python can configure them."""
+    from kerasdl import versions
+
+    versions.check()
     if DEBUG:
         yield
         return

@@ -1,58 +1,82 @@
 """What this installation is made of, and what is wrong with it."""
 
 import os
-from importlib import metadata
 from pathlib import Path
 
+from kerasdl import backend, tpu, versions
+from kerasdl.errors import UserError
 from kerasdl.run import environment
 
-PACKAGES = ("tensorflow", "tensorflow-datasets", "tensorflow-metadata", "keras", "tensorboard", "protobuf", "jax",
-            "scikit-learn", "pandas")
+PACKAGES = (*versions.TENSORFLOWS, "tensorflow-datasets", "tensorflow-metadata", "keras", "tensorboard", "protobuf",
+            "jax", "libtpu", "scikit-learn", "pandas")
+PJRT = {"PJRT_DEVICE": "PJRT_DEVICE=TPU", "NEXT_PLUGGABLE_DEVICE_USE_C_API": "NEXT_PLUGGABLE_DEVICE_USE_C_API=true",
+        "TF_PLUGGABLE_DEVICE_LIBRARY_PATH": "TF_PLUGGABLE_DEVICE_LIBRARY_PATH=$(python -c 'import libtpu; "
+                                            "print(libtpu.get_library_path())')"}
+VARIABLES = ("KERAS_BACKEND", "JAX_PLATFORMS", *PJRT, "TPU_NAME", "TPU_LIBRARY_PATH", "TPU_ACCELERATOR_TYPE",
+             "XLA_FLAGS", "TF_XLA_FLAGS", "LIBTPU_INIT_ARGS")
+
+
+def preflight() -> tuple[dict[str, str], list[str], bool]:
+    """What is known without importing TensorFlow or JAX.
+
+    Returns:
+        Facts by name, a sentence for each thing that is wrong with what to do, and whether the import would abort.
+    """
+    packages = {name: version for name in PACKAGES if (version := tpu.installed(name))}
+    facts = {name: str(value) for name, value in environment().items() if name not in packages}
+    there = versions.installed()
+    route, problems = examine_tpu()
+    problems = versions.problems(there) + versions.wheel_problems() + problems + variable_problems()
+    aborts = any(row.aborts and row.fits(there) for row in versions.TABLE)
+    return {**facts, **packages, **route, **variables()}, problems, aborts
 
 
 def examine() -> tuple[dict[str, str], list[str]]:
-    """Facts by name, and a sentence for each thing that is wrong, with what to do."""
-    versions = {name: version for name in PACKAGES if (version := installed(name))}
-    problems = version_problems(versions) + wheel_problems() + tfds_problems()
-    facts = {name: str(value) for name, value in environment().items() if name not in versions}
+    """What is known only with them: devices, and the data that is there."""
     devices, device_problems = examine_devices()
     folders, folder_problems = examine_folders()
-    return {**facts, **versions, **devices, **folders}, problems + device_problems + folder_problems
+    return {**devices, **folders}, tfds_problems() + device_problems + folder_problems
 
 
-def installed(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+def examine_tpu() -> tuple[dict[str, str], list[str]]:
+    """Whether a TPU is attached, and by which of the two routes it can be used here."""
+    found, route = tpu.attached(), tpu.route()
+    ways = {"jax": "Keras on JAX: kerasdl train RECIPE --backend jax",
+            "tensorflow": "TensorFlow: kerasdl train RECIPE --backend tensorflow --strategy tpu",
+            None: "none: pip install 'kerasdl[tpu]'"}
+    facts = {"TPU": found or "none attached"} | ({"TPU route": ways[route]} if found or route else {})
+    asked = os.environ.get("KERAS_BACKEND")
+    if not found:
+        return facts, []
+    if route is None:
+        return facts, [f"A TPU is attached ({found}), and no package here can drive it; plain tensorflow ends in 'No "
+                       "OpKernel ... ConfigureDistributedTPU' (colabtools#5203): pip install 'kerasdl[tpu]'"]
+    if asked and asked != route:
+        return facts, [f"KERAS_BACKEND is {asked}, and the packages here drive the TPU with {route}: unset it"]
+    return facts, []
 
 
-def version_problems(versions: dict[str, str]) -> list[str]:
-    """Pairs of versions that are known not to work together."""
-    def parts(name):
-        return tuple(int(part) for part in versions[name].split(".")[:3] if part.isdigit())
+def variables() -> dict[str, str]:
+    """The variables of the environment that decide where Keras computes, of which each is set before the import."""
+    there = [f"{name}={os.environ[name]}" for name in VARIABLES if name in os.environ]
+    return {"variables": " ".join(there)} if there else {}
 
-    problems = []
-    if "keras" in versions and parts("keras") < (3, 14):
-        problems.append(f"keras {versions['keras']} is too old: pip install 'keras>=3.14'")
-    if "tensorflow" in versions and not (2, 19, 1) <= parts("tensorflow") < (2, 22):
-        problems.append(f"tensorflow {versions['tensorflow']} is not one of 2.19.1 to 2.21")
-    if "tensorboard" not in versions:
-        problems.append("tensorboard is missing, and TensorFlow 2.21 does not bring it: pip install tensorboard")
-    if (versions.get("tensorflow", "").startswith("2.19") and "tensorflow-metadata" in versions
-            and parts("tensorflow-metadata") >= (1, 18)):
-        problems.append(f"tensorflow-metadata {versions['tensorflow-metadata']} does not load with TensorFlow 2.19's "
-                        "protobuf: pip install 'tensorflow-metadata<1.18'")
+
+def variable_problems() -> list[str]:
+    """Variables that hide a TPU, promise one, or name a file that is not there."""
+    found, problems = tpu.attached(), []
+    platforms = os.environ.get("JAX_PLATFORMS")
+    if found and platforms and "tpu" not in platforms:
+        problems.append(f"JAX_PLATFORMS is {platforms}, which hides the TPU from JAX: unset it")
+    if not found and os.environ.get("PJRT_DEVICE") == "TPU":
+        problems.append("PJRT_DEVICE is TPU, and none is attached: unset it, or --strategy auto will look for one")
+    for name in ("TPU_LIBRARY_PATH", "TF_PLUGGABLE_DEVICE_LIBRARY_PATH"):
+        if os.environ.get(name) and not Path(os.environ[name]).is_file():
+            problems.append(f"{name} is {os.environ[name]}, which is not a file: unset it")
+    if found and tpu.route() == "tensorflow" and (unset := [name for name in PJRT if name not in os.environ]):
+        problems.append(f"{', '.join(unset)} must be set for TensorFlow to find a v5e or v6e chip, as an example of "
+                        f"keras.io has it (2025-09; not run here): export {' '.join(PJRT.values())}")
     return problems
-
-
-def wheel_problems() -> list[str]:
-    """Two distributions that both own the module `tensorflow`: the last one installed has overwritten the other."""
-    owners = sorted(set(metadata.packages_distributions().get("tensorflow", [])))
-    if len(owners) > 1:
-        return [f"{' and '.join(owners)} are installed over each other: pip uninstall -y {' '.join(owners)}, "
-                "then install one"]
-    return []
 
 
 def tfds_problems() -> list[str]:
@@ -69,22 +93,44 @@ def tfds_problems() -> list[str]:
 
 def examine_devices() -> tuple[dict[str, str], list[str]]:
     """The backend, the devices, and whether bfloat16 is native to them."""
-    import keras
+    try:
+        jax = backend.jax()
+    except UserError as error:
+        return {}, [str(error)]
+    names, native = jax_devices() if jax else tensorflow_devices()
+    facts = {"backend": backend.current(), "devices": ", ".join(names) or "CPU",
+             "bfloat16": "native" if native else "emulated here, and slower than float32"}
+    found = tpu.attached()
+    if jax and found and not any("TPU" in name for name in names):
+        return facts, [f"A TPU is attached ({found}), and JAX computes on {facts['devices']}: end the process that "
+                       "holds the chip, or: pip install -U 'kerasdl[tpu]'"]
+    return facts, []
+
+
+def jax_devices() -> tuple[list[str], bool]:
+    """The names of JAX's devices, none where it has but the processor; and whether their bfloat16 is native."""
+    import jax
+
+    from kerasdl.train.jax import leave_out_tpu
+
+    leave_out_tpu()
+    names = [device.device_kind for device in jax.devices() if device.platform != "cpu"]
+    return names, bool(names) or native_on_cpu()
+
+
+def tensorflow_devices() -> tuple[list[str], bool]:
+    """The names of TensorFlow's GPUs, and whether bfloat16 is native to them, or else to the processor."""
     import tensorflow as tf
 
-    gpus = tf.config.list_physical_devices("GPU")
-    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-    if gpus:
-        native = all(detail.get("compute_capability", (0,))[0] >= 8 for detail in details)
-    else:
-        native = any(flag in cpu_flags() for flag in ("amx_bf16", "avx512_bf16"))
-    facts = {"backend": keras.backend.backend(),
-             "devices": ", ".join(detail.get("device_name", "GPU") for detail in details) or "CPU",
-             "bfloat16": "native" if native else "emulated here, and slower than float32"}
-    if keras.backend.backend() != "tensorflow":
-        return facts, [f"kerasdl trains on the TensorFlow backend, and Keras uses {keras.backend.backend()}: "
-                       "set KERAS_BACKEND=tensorflow"]
-    return facts, []
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    names = [detail.get("device_name", "GPU") for detail in details]
+    if not names:
+        return names, native_on_cpu()
+    return names, all(detail.get("compute_capability", (0,))[0] >= 8 for detail in details)
+
+
+def native_on_cpu() -> bool:
+    return any(flag in cpu_flags() for flag in ("amx_bf16", "avx512_bf16"))
 
 
 def cpu_flags() -> set[str]:

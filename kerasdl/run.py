@@ -89,7 +89,8 @@ class Run:
     def again(self) -> str:
         """How to go on with this run when it is interrupted."""
         several = any(self.path.glob("checkpoint/worker-*"))
-        return "start the job again on every worker" if several else f"kerasdl train --resume {self.path}"
+        with_jax = " --backend jax" * (os.environ.get("KERAS_BACKEND") == "jax")
+        return "start the job again on every worker" if several else f"kerasdl train --resume {self.path}{with_jax}"
 
     def _kept(self) -> str:
         steps = [int(file.stem.removeprefix("step-")) for file in self.path.glob("checkpoint/**/step-*.npz")]
@@ -196,7 +197,8 @@ def cache() -> Path:
 
 def environment(**facts: Any) -> dict[str, Any]:
     """Versions and machine, for result.json; `facts` adds what only the caller knows (device, strategy)."""
-    packages = ("kerasdl", "keras", "tensorflow", "tensorflow-datasets", "jax", "numpy")
+    packages = ("kerasdl", "keras", "tensorflow", "tensorflow-cpu", "tensorflow-tpu", "tensorflow-datasets", "jax",
+                "libtpu", "numpy")
     versions = {name: _version(name) for name in packages}
     return {
         "python": platform.python_version(),

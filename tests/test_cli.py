@@ -2,14 +2,13 @@
 
 import json
 import re
-from importlib import metadata
 
 import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
 
-from kerasdl import doctor, recipe
+from kerasdl import recipe
 from kerasdl.data import load
 from kerasdl.run import Run
 from kerasdl.train.fit import train
@@ -146,35 +145,6 @@ def test_doctor_names_a_data_folder_that_is_none(command, here, monkeypatch):
     done = command("doctor")
     assert done.code == 1 and "wrong: TFDS_DATA_DIR" in done.out and str(here / "nowhere") in done.out
     assert "Nothing is wrong" not in done.out
-
-
-GOOD = {"keras": "3.15.1", "tensorflow": "2.21.0", "tensorboard": "2.21.0", "tensorflow-metadata": "1.17.3"}
-
-
-@pytest.mark.parametrize("changed, words", [
-    ({}, None),
-    ({"keras": "3.14.0", "tensorflow": "2.19.1"}, None),
-    ({"keras": "3.13.2"}, ["keras 3.13.2", "keras>=3.14"]),
-    ({"keras": "2.15.0"}, ["keras 2.15.0"]),
-    ({"tensorflow": "2.18.1"}, ["tensorflow 2.18.1", "2.19.1"]),
-    ({"tensorflow": "2.22.0"}, ["tensorflow 2.22.0", "2.21"]),
-    ({"tensorboard": None}, ["tensorboard is missing", "pip install tensorboard"]),
-    ({"tensorflow": "2.19.1", "tensorflow-metadata": "1.18.0"}, ["tensorflow-metadata 1.18.0", "metadata<1.18"]),
-])
-def test_doctor_knows_versions_that_do_not_fit(changed, words):
-    versions = {name: version for name, version in (GOOD | changed).items() if version}
-    problems = doctor.version_problems(versions)
-    assert len(problems) == (words is not None)
-    for word in words or ():
-        assert word in problems[0]
-
-
-def test_doctor_knows_tensorflows_that_lie_over_each_other(monkeypatch):
-    monkeypatch.setattr(metadata, "packages_distributions", lambda: {"tensorflow": ["tensorflow", "tensorflow"]})
-    assert doctor.wheel_problems() == []
-    monkeypatch.setattr(metadata, "packages_distributions", lambda: {"tensorflow": ["tensorflow-cpu", "tensorflow"]})
-    (problem,) = doctor.wheel_problems()
-    assert "tensorflow and tensorflow-cpu" in problem and "pip uninstall -y tensorflow tensorflow-cpu" in problem
 
 
 def test_result_json_is_json_for_others(hard_run):

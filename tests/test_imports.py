@@ -17,12 +17,14 @@ MODULES = {".".join(("kerasdl", *path.relative_to(ROOT).with_suffix("").parts)).
 # Room -> what of kerasdl it may import, at the top or inside a function. What is not here may import all but cli.
 ARROWS = {
     "kerasdl.errors": (),
+    "kerasdl.tpu": (),
+    "kerasdl.backend": ("errors", "tpu"),
     "kerasdl.recipe": ("errors",),
     "kerasdl.run": ("errors", "recipe", "zoo"),
     "kerasdl.zoo": ("zoo",),
     "kerasdl.data": ("errors", "data"),
     "kerasdl.objectives": ("errors", "zoo", "objectives"),
-    "kerasdl.train": ("errors", "recipe", "run", "zoo", "data", "objectives", "train"),
+    "kerasdl.train": ("errors", "tpu", "backend", "recipe", "run", "zoo", "data", "objectives", "train"),
     "kerasdl.tuning": ("errors", "recipe", "run", "data", "objectives", "train", "figures", "tuning"),
     "kerasdl.plan": ("errors", "recipe", "run", "data", "objectives", "train", "plan"),
     "kerasdl.recipes": ("recipe",),
@@ -74,7 +76,7 @@ def test_zoo_imports_keras_and_numpy_only(module):
     assert outside <= {"keras", "numpy", "kerasdl"}
 
 
-@pytest.mark.parametrize("module", ["kerasdl", "kerasdl.errors", "kerasdl.recipe", *(
+@pytest.mark.parametrize("module", ["kerasdl", "kerasdl.errors", "kerasdl.recipe", "kerasdl.tpu", *(
     f"kerasdl.plan.{name}" for name in ("chips", "estimate", "host", "largest", "make", "report", "talk"))])
 def test_the_light_modules_import_nothing_heavy(module):
     assert not {name.partition(".")[0] for name in imported(module, everywhere=True)} & HEAVY

@@ -2,6 +2,7 @@
 
 Each module has
     TARGET              what the data must give: "class" or "number"
+    BACKENDS            of Keras, on which its step runs
     METRIC, GOAL        what chooses the best epoch on validation data, and whether "max" or "min" is better
     LOSSES              {name in a step's logs: what it is}; the first that is not finite is the one to blame
     targets(split, smoothing=0.0)       the split's answers as a step takes them, (N, ...)

@@ -15,6 +15,7 @@ from kerasdl.objectives.pictures import enlarged, grid
 from kerasdl.zoo.gan import count_classes
 
 TARGET, METRIC, GOAL = "class", "frechet", "min"
+BACKENDS = ("tensorflow",)
 LOSSES = {"d_loss": "discriminator's loss", "penalty": "discriminator's penalty", "g_loss": "generator's loss"}
 BESIDE = {"discriminator_lr", "referee"}  # keys of objective_args that are no arguments of GAN
 ROWS, COLUMNS = 8, 8  # of the images that show an epoch

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 
 from kerasdl import zoo
-from kerasdl.objectives.supervised import LOSSES, assemble, judge, pictures, rates, watchers
+from kerasdl.objectives.supervised import BACKENDS, LOSSES, assemble, judge, pictures, rates, watchers
 
-__all__ = ["GOAL", "LOSSES", "METRIC", "TARGET", "assemble", "compile", "judge", "networks", "pictures", "rates",
-           "targets", "watchers"]
+__all__ = ["BACKENDS", "GOAL", "LOSSES", "METRIC", "TARGET", "assemble", "compile", "judge", "networks", "pictures",
+           "rates", "targets", "watchers"]
 
 TARGET, METRIC, GOAL = "class", "accuracy", "max"
 

@@ -29,9 +29,12 @@ class Averager:
 
     def update(self, step) -> None:
         """One step; the first ones weigh more, min(decay, (1 + step) / (10 + step)), or the start would linger."""
+        tf.distribute.get_replica_context().merge_call(self._move, args=(self.share(step),))
+
+    def share(self, step):
+        """Of the way to the network that the average goes in this step."""
         step = ops.cast(step, "float32")
-        share = 1 - ops.minimum(self.decay, (1 + step) / (10 + step))
-        tf.distribute.get_replica_context().merge_call(self._move, args=(share,))
+        return 1 - ops.minimum(self.decay, (1 + step) / (10 + step))
 
     def _move(self, strategy, share) -> None:
         """Each replica moves its own copy, which is the same everywhere: an assignment in a replica would be summed."""
@@ -49,3 +52,29 @@ class Averaging:
         logs = super().train_step(data)
         self.averager.update(self.optimizer.iterations)
         return logs
+
+
+class StatelessAveraging:
+    """The same on JAX, where a step is a function from all variables' values to new ones."""
+
+    averager: Averager
+
+    @property
+    def non_trainable_variables(self):
+        """With the average's, so that Keras carries them through the step."""
+        return super().non_trainable_variables + [slow for slow, _ in self.averager.pairs]
+
+    def train_step(self, state, data):
+        logs, (trainable, others, slots, metrics) = super().train_step(state, data)
+        variables = self.trainable_variables + self.non_trainable_variables
+        values = dict(zip(map(id, variables), trainable + others, strict=True))
+        place = next(i for i, variable in enumerate(self.optimizer.variables) if variable is self.optimizer.iterations)
+        share = self.averager.share(slots[place])
+        for slow, fast in self.averager.pairs:
+            values[id(slow)] += share * (values[id(fast)] - values[id(slow)])
+        return logs, (trainable, [values[id(variable)] for variable in self.non_trainable_variables], slots, metrics)
+
+
+def averaging() -> type:
+    """The mixin for the backend that Keras has."""
+    return StatelessAveraging if keras.backend.backend() == "jax" else Averaging

@@ -5,10 +5,10 @@ import numpy as np
 
 from kerasdl import zoo
 from kerasdl.errors import UserError
-from kerasdl.objectives.supervised import LOSSES, assemble, judge, pictures, rates, watchers
+from kerasdl.objectives.supervised import BACKENDS, LOSSES, assemble, judge, pictures, rates, watchers
 
-__all__ = ["GOAL", "LOSSES", "METRIC", "TARGET", "assemble", "compile", "judge", "networks", "pictures", "rates",
-           "targets", "watchers"]
+__all__ = ["BACKENDS", "GOAL", "LOSSES", "METRIC", "TARGET", "assemble", "compile", "judge", "networks", "pictures",
+           "rates", "targets", "watchers"]
 
 TARGET, METRIC, GOAL = "number", "loss", "min"
 

@@ -7,6 +7,7 @@ import keras
 from kerasdl.objectives import ema
 
 LOSSES = {"loss": "loss"}
+BACKENDS = ("tensorflow", "jax")
 judge = pictures = None
 
 
@@ -27,5 +28,5 @@ def assemble(networks: tuple[keras.Model, ...], stepping: Callable, recipe) -> t
     if recipe.ema:
         kept = ema.copy(network)
         averager = ema.Averager(network, kept, recipe.ema)
-        kind = type("Averaged", (ema.Averaging, kind), {"averager": averager})
-    return kind(network.inputs, network.outputs, name=network.name), kept
+        kind = type("Averaged", (ema.averaging(), kind), {"averager": averager})
+    return kind(network.inputs[0], network.outputs[0], name=network.name), kept

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kerasdl import backend
 from kerasdl.data import Split
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
@@ -32,6 +33,8 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
           profile: bool = False, callbacks: Sequence[keras.callbacks.Callback] = (), test: bool = True,
           **changes: Any) -> Run:
     """Train a recipe and return its run.
+
+    It computes with the backend that Keras has: TensorFlow, or JAX where KERAS_BACKEND=jax was set before the import.
 
     The epoch to keep is chosen on the val split; the test split is read once, at the end. With the `workdir` of a run
     of the same recipe that was interrupted, training goes on at the step of its last checkpoint, and ends as if nothing
@@ -167,7 +170,7 @@ def save(run: Run, kept: keras.Model) -> None:
 def finish(run: Run, job: Job, choice: dict[str, Any], **measured: Any) -> None:
     """Write result.json, the run's last file, and clear away what only an unfinished run needs."""
     asked = run.recipe
-    facts = environment(device=device(), strategy=strategies.describe(job.devices),
+    facts = environment(backend=backend.current(), device=device(), strategy=strategies.describe(job.devices),
                         replicas=job.devices.num_replicas_in_sync, precision=job.recipe.precision, jit=job.recipe.jit)
     with run.writing():
         write_json(run.path / "result.json", {
@@ -191,7 +194,11 @@ def diverged(error: Diverged, run: Run, job: Job, keep: Keep, choice: dict[str, 
 
 
 def device() -> str:
-    """What TensorFlow computes on: the name of the first GPU, or "CPU"."""
+    """What Keras computes on: the name of the first GPU or TPU, or "CPU"."""
+    if backend.jax():
+        from kerasdl.train import jax
+
+        return jax.device()
     gpus = tf.config.list_physical_devices("GPU")
     return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else "CPU"
 

@@ -10,7 +10,7 @@ from types import ModuleType
 import keras
 import tensorflow as tf
 
-from kerasdl import objectives
+from kerasdl import backend, objectives
 from kerasdl.data import Split, load_splits, pipeline
 from kerasdl.data.augment import compose
 from kerasdl.errors import UserError
@@ -47,9 +47,12 @@ class Job:
         """The recipe with its data read, from disk unless `data` are splits.
 
         Raises:
-            UserError: if the data cannot be read, or does not fit the objective or the feed.
+            UserError: if the data cannot be read or does not fit the objective or the feed, or the backend does not.
         """
         objective = objectives.get(recipe.objective)
+        if backend.current() not in objective.BACKENDS:
+            raise UserError(f"objective={recipe.objective} trains with {' or '.join(objective.BACKENDS)}, and Keras "
+                            f"computes with {backend.current()}. Give --backend {objective.BACKENDS[0]}.")
         splits = data if isinstance(data, Mapping) else load_splits(
             recipe.data, SPLITS | recipe.splits, target=objective.TARGET, **recipe.data_args)
         if (objective.TARGET == "class") != bool(splits["train"].classes):
@@ -69,7 +72,7 @@ class Job:
     @property
     def many(self) -> bool:
         """Whether there are replicas."""
-        return strategies.describe(self.devices) != "one"
+        return strategies.replicated(self.devices)
 
     @property
     def steps(self) -> int:
@@ -89,7 +92,7 @@ class Job:
                 replicas.own_noise(network)
                 replicas.synchronize_norms(network)
             steps = [resident.Resident] * self.stay + [replicas.FitsReplicas] * self.many \
-                + [replicas.MicroBatches] * (recipe.accumulate > 1)
+                + [micro_batches()] * (recipe.accumulate > 1)
             source = resident.Source(split, *self._lessons(), recipe.seed) if self.stay else None
             stepping = partial(replicas.stepping, steps, parts=recipe.accumulate, source=source)
             model, kept = self.objective.assemble(networks, stepping, recipe)
@@ -130,7 +133,11 @@ class Job:
         """A function that trains one call from the beginning on and returns the number of its examples."""
         job = self.of_recipe(self.recipe.override(epochs=100))  # enough for all calls
         model, *_ = job.networks()
-        iterator = iter(job.batches(model))
+        batches = job.batches(model)
+        if backend.jax():
+            iterator = batches.as_numpy_iterator()
+            return lambda: (model.train_on_batch(*next(iterator)), self.recipe.batch)[1]
+        iterator = iter(batches)
         model.make_train_function()
 
         def call():
@@ -148,7 +155,8 @@ class Job:
         for network in networks:
             if isinstance(split.shape, int):
                 network.get_layer("scale").adapt(split.x)
-            fused.fuse(network)
+            if not backend.jax():
+                fused.fuse(network)
         return networks
 
     def _lessons(self):
@@ -156,6 +164,15 @@ class Job:
         recipe, split = self.recipe, self.splits["train"]
         augment = compose(recipe.augment, split.shape) if recipe.augment else None
         return self.objective.targets(split, recipe.label_smoothing), augment
+
+
+def micro_batches() -> type:
+    """The mixin that takes a batch in parts, for the backend that Keras has."""
+    if backend.jax():
+        from kerasdl.train import jax
+
+        return jax.MicroBatches
+    return replicas.MicroBatches
 
 
 @contextmanager

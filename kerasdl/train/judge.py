@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from kerasdl import backend
 from kerasdl.data import Split, pipeline
 from kerasdl.train import replicas, resident
 from kerasdl.train import strategy as strategies
@@ -78,8 +79,8 @@ class Scores:
 
 def make(network: keras.Model, objective: ModuleType, devices: tf.distribute.Strategy | None = None) -> Judge:
     """A model with the network's layers that evaluates; made in the scope of its strategy."""
-    many = strategies.describe(devices or tf.distribute.get_strategy()) != "one"
-    judge = replicas.compose([replicas.FitsReplicas] * many + [Judge], network)
+    many = strategies.replicated(devices or tf.distribute.get_strategy())
+    judge = replicas.compose([replicas.FitsReplicas] * many + [Judge] * (not backend.jax()), network)
     objective.compile(judge, None, jit=False)
     replicas.build(judge)
     return judge
@@ -90,6 +91,8 @@ def evaluate(judge: Judge, objective: ModuleType, split: Split, batch: int,
     """Loss and metrics on a split. `batch` is that of training."""
     devices, batch = devices or tf.distribute.get_strategy(), batch * ROWS
     targets = objective.targets(split)
+    if backend.jax():
+        return divided(judge, padded(pipeline.in_order(split, targets, batch), batch), len(split), batch)
     if not resident.fits(split):
         examples = padded(pipeline.in_order(split, targets, batch), batch)
         batches = strategies.shared(devices, lambda: examples, replicas.share)
@@ -100,6 +103,12 @@ def evaluate(judge: Judge, objective: ModuleType, split: Split, batch: int,
         judge.reset_metrics()
         scores = judge.sweep(x, y)
     return {name: float(value) for name, value in scores.items()}
+
+
+def divided(judge: keras.Model, batches: tf.data.Dataset, examples: int, batch: int) -> dict[str, float]:
+    """Loss and metrics of padded batches by Keras' own step, which divides the sum of the losses by the padding too."""
+    scores = judge.evaluate(batches, return_dict=True, verbose=0)
+    return scores | {"loss": scores["loss"] * (-(-examples // batch) * batch / examples)}
 
 
 def padded(batches: tf.data.Dataset, batch: int) -> tf.data.Dataset:

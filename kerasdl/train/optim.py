@@ -6,6 +6,7 @@ import keras
 from keras import ops
 from keras.optimizers import schedules
 
+from kerasdl import backend
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.train import fused, replicas
@@ -91,16 +92,17 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
 
     if recipe.betas and recipe.optimizer != "adamw":
         raise UserError(f"betas are for adamw. Received: betas={recipe.betas} with optimizer={recipe.optimizer}.")
+    kinds = keras.optimizers if backend.jax() else fused
     betas = dict(zip(("beta_1", "beta_2"), recipe.betas or (), strict=False))
     if recipe.optimizer == "sgd":
-        made = make(fused.SGD, momentum=recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=decay)
+        made = make(kinds.SGD, momentum=recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=decay)
     elif recipe.optimizer == "lion":
         made = make(keras.optimizers.Lion, weight_decay=decay)
     elif recipe.optimizer == "muon":
         made = make(keras.optimizers.Muon, momentum=recipe.momentum, weight_decay=decay, adam_weight_decay=decay,
                     exclude_layers=["logits"])
     else:
-        made = make(fused.AdamW, weight_decay=recipe.weight_decay, **betas)
+        made = make(kinds.AdamW, weight_decay=recipe.weight_decay, **betas)
     if decay:
         made.exclude_from_weight_decay([v for v in model.trainable_variables if not is_kernel(v)])
     return made

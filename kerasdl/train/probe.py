@@ -14,6 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from kerasdl import backend
 from kerasdl.recipe import Recipe
 from kerasdl.run import cache, environment, write_json
 from kerasdl.train import strategy as strategies
@@ -101,5 +102,6 @@ def remembered(recipe: Recipe, shape: Any, device: str, devices: tf.distribute.S
     """The file that holds the choice for such a recipe on such a machine; KERASDL_CACHE names another folder."""
     facts = {key: value for key, value in recipe.model_dump(mode="json").items() if key not in IGNORED}
     machine = {key: value for key, value in environment().items() if key != "git"}
-    key = json.dumps([facts, machine, shape, device, strategies.describe(devices), devices.num_replicas_in_sync])
+    key = json.dumps([facts, machine, shape, backend.current(), device, strategies.describe(devices),
+                      devices.num_replicas_in_sync])
     return cache() / "choices" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"

@@ -1,9 +1,11 @@
 """What a recipe's training is bound by on this machine: input, overhead or compute."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import tensorflow as tf
 
+from kerasdl import backend
 from kerasdl.train.job import Job
 from kerasdl.train.probe import CALLS, speed
 
@@ -22,13 +24,21 @@ def profile(job: Job, folder: Path) -> str:
     step = batch / speed(call)
     small = few / speed(job.of_recipe(job.recipe.override(batch=few)).first_calls())
     fed = 0.0 if job.stay else batch / speed(elements(job))
-    tf.profiler.experimental.start(str(folder))
-    for _ in range(CALLS):
-        call()
-    tf.profiler.experimental.stop()
+    with traced(folder):
+        for _ in range(CALLS):
+            call()
     told = "its examples are on the device" if job.stay else f"its input alone {fed * 1e3:.3g} ms"
     return (f"profile: bound by {verdict(step, fed, small)}: a step takes {step * 1e3:.3g} ms, {told}, and a step of "
             f"{few} examples {small * 1e3:.3g} ms. See it with: tensorboard --logdir {folder}")
+
+
+def traced(folder: Path) -> AbstractContextManager:
+    """Within it what runs is written as a TensorBoard profile."""
+    if backend.jax():
+        import jax
+
+        return jax.profiler.trace(str(folder))
+    return tf.profiler.experimental.Profile(str(folder))
 
 
 def elements(job: Job):

@@ -5,6 +5,7 @@ All were seen in Keras 3.15 on TensorFlow 2.21.
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import tree
 
@@ -114,7 +115,7 @@ def stepping(steps: list[type], base: type[keras.Model] = keras.Model, **attribu
 
 def compose(steps: list[type], network: keras.Model, **attributes) -> keras.Model:
     """The network, sharing its layers, as a model that has these classes' steps."""
-    return stepping(steps, **attributes)(network.inputs, network.outputs, name=network.name)
+    return stepping(steps, **attributes)(network.inputs[0], network.outputs[0], name=network.name)
 
 
 def build(model: keras.Model) -> None:
@@ -125,8 +126,8 @@ def build(model: keras.Model) -> None:
     """
     if not getattr(model, "inputs", None):
         return
-    x = tf.zeros((1, *model.input_shape[1:]), model.inputs[0].dtype)
-    model._symbolic_build(data_batch=(x, tf.zeros((1, *model.output_shape[1:]))))
+    x = np.zeros((1, *model.input_shape[1:]), model.inputs[0].dtype)
+    model._symbolic_build(data_batch=(x, np.zeros((1, *model.output_shape[1:]), "float32")))
 
 
 def share(batches: tf.data.Dataset, context: tf.distribute.InputContext) -> tf.data.Dataset:

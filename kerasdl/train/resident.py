@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasdl import backend
 from kerasdl.data import Split, pipeline
 from kerasdl.errors import UserError, nearest
 from kerasdl.zoo.cost import multiply_adds
@@ -99,6 +100,10 @@ def chosen(feed: str, split: Split) -> bool:
     """
     if feed not in FEEDS:
         raise UserError(f"Unknown feed {feed!r}. {nearest(feed, FEEDS)}")
+    if backend.jax():
+        if feed == "resident":
+            raise UserError("feed=resident is for --backend tensorflow. With JAX use feed=streamed.")
+        return False
     if feed == "resident" and not fits(split):
         raise UserError("feed=resident needs the training examples decoded in memory, in at most "
                         f"{SHARE:.0%} of the device's {memory() / 2**30:.1f} GiB. Use feed=streamed.")

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from kerasdl import backend
 from kerasdl.errors import UserError
 from kerasdl.run import whole, write_text
 from kerasdl.train import strategy as strategies
@@ -81,7 +82,8 @@ class Saver(keras.callbacks.Callback):
         """Restore the newest checkpoint that every worker has, and return its step; 0 where there is none.
 
         Raises:
-            UserError: if some workers have checkpoints and no two of the same step, or another number of workers has.
+            UserError: if the run began with another backend; if some workers have checkpoints and no two of the same
+                step, or another number of workers has.
         """
         mine = self.checkpoints.sound()
         held = strategies.of_all_workers(self.devices, (mine + [-1, -1])[:2])
@@ -101,6 +103,10 @@ class Saver(keras.callbacks.Callback):
     def _restore(self, step: int) -> None:
         """Put the state of that step back into the variables and callbacks; metrics follow when the epoch begins."""
         arrays, facts = self.checkpoints.read(step)
+        began = facts.get("backend", "tensorflow")
+        if began != backend.current():
+            raise UserError(f"The run began with {began}, and Keras computes with {backend.current()}. "
+                            f"Go on with --backend {began}.")
         for name, variables in self._variables().items():
             for i, variable in enumerate(variables):
                 variable.assign(arrays[f"{name}/{i}"])
@@ -122,13 +128,15 @@ class Saver(keras.callbacks.Callback):
 
     def _state(self) -> State:
         """A copy of everything, in memory."""
+        if backend.jax():
+            self.fitted.jax_state_sync()  # within an epoch Keras carries the values, and the variables are empty
         arrays = {f"{name}/{i}": ops.convert_to_numpy(variable).copy()
                   for name, variables in self._variables().items() for i, variable in enumerate(variables)}
         best = self.keep.weights or []
         arrays |= {f"best/{i}": weight for i, weight in enumerate(best)}
         return arrays, {"best": self.keep.best, "best_epoch": self.keep.best_epoch, "best_arrays": len(best),
                         "seconds": self.timing.so_far(), "compile_seconds": self.timing.compile_seconds,
-                        "rates": self.timing.rates}
+                        "rates": self.timing.rates, "backend": backend.current()}
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch_began = self.step

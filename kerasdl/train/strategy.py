@@ -1,7 +1,7 @@
 """Which devices train: "auto | one | mirrored | multiworker | tpu" -> a tf.distribute strategy, with its checks.
 
 Everything of a run is created in the strategy's scope; on one device that is TensorFlow's default strategy, which does
-nothing, so that there is one code path.
+nothing, so that there is one code path. On JAX a kerasdl.train.jax.Devices stands for the strategy.
 """
 
 import json
@@ -16,6 +16,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from kerasdl import backend, tpu
 from kerasdl.errors import UserError, nearest
 from kerasdl.recipe import Recipe
 
@@ -37,6 +38,10 @@ def choose(name: str = "auto", logical_cpus: int | None = None) -> tf.distribute
     Raises:
         UserError: an unknown or refused name, a TF_CONFIG that cannot be, no TPU.
     """
+    if backend.jax():
+        from kerasdl.train import jax
+
+        return jax.choose(name, logical_cpus)
     plain = name.lower().replace("_", "").replace("-", "").removesuffix("strategy")
     if plain in REFUSED:
         raise UserError(f"{name} is not offered: {REFUSED[plain]}. Use mirrored or multiworker.")
@@ -82,12 +87,19 @@ def mirrored(devices: list[str]) -> tf.distribute.MirroredStrategy:
 
 
 def describe(strategy: tf.distribute.Strategy) -> str:
-    """The name that `choose` knows it by."""
+    """The name that `choose` knows it by; "dataparallel" is several devices of JAX."""
+    if backend.jax():
+        return "one" if strategy.num_replicas_in_sync == 1 else "dataparallel"
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return "multiworker"
     if isinstance(strategy, tf.distribute.TPUStrategy):
         return "tpu"
     return "mirrored" if isinstance(strategy, tf.distribute.MirroredStrategy) else "one"
+
+
+def replicated(strategy: tf.distribute.Strategy) -> bool:
+    """Whether each device takes a step of its own, as TensorFlow has it; with JAX they divide the arrays of one."""
+    return describe(strategy) in ("mirrored", "multiworker", "tpu")
 
 
 def check(strategy: tf.distribute.Strategy, recipe: Recipe, workdir: str | Path | None) -> None:
@@ -113,14 +125,16 @@ def jit(strategy: tf.distribute.Strategy, wanted: bool | None) -> bool | None:
     """Whether to compile the step with XLA: as the recipe wants, but not under replicas, where TensorFlow cannot.
 
     Its replicas meet in a merge_call in the middle of the step, which XLA does not compile (InvalidArgumentError in
-    TensorFlow 2.21). A TPU compiles by itself.
+    TensorFlow 2.21). A TPU compiles by itself, and JAX always does.
     """
+    if backend.jax():
+        return None if wanted is None else True
     return wanted if describe(strategy) == "one" else False
 
 
 def shared(strategy: tf.distribute.Strategy, make: Callable[[], tf.data.Dataset], among: Callable):
     """The elements that `make` makes; under replicas what `among`(elements, context) gives to those of a worker."""
-    if describe(strategy) == "one":
+    if not replicated(strategy):
         return make()
     return strategy.distribute_datasets_from_function(lambda context: among(make(), context))
 
@@ -128,6 +142,8 @@ def shared(strategy: tf.distribute.Strategy, make: Callable[[], tf.data.Dataset]
 def remarks(strategy: tf.distribute.Strategy, recipe: Recipe, network: keras.Model) -> list[str]:
     """What is not quite as the recipe asks, a line each."""
     told = []
+    if recipe.jit is False and jit(strategy, False):
+        told.append("jit is switched on: JAX compiles every step")
     if recipe.jit is True and not jit(strategy, recipe.jit):
         told.append("jit is switched off: under replicas TensorFlow cannot compile the step")
     if recipe.accumulate > 1 and any(isinstance(layer, keras.layers.BatchNormalization) for layer in network.layers):
@@ -165,8 +181,10 @@ def worker() -> tuple[int, list[str]] | None:
 def is_chief(strategy: tf.distribute.Strategy | str) -> bool:
     """Whether this process writes the run under that strategy, or name of one: always, but for the later workers.
 
-    TF_CONFIG alone does not tell: with strategy=one it is not heeded.
+    TF_CONFIG alone does not tell: with strategy=one it is not heeded, nor is it on JAX.
     """
+    if backend.jax():
+        return True
     name = strategy if isinstance(strategy, str) else describe(strategy)
     return (_automatic() if name == "auto" else name) != "multiworker" or worker()[0] == 0
 
@@ -196,11 +214,15 @@ def own_name(strategy: tf.distribute.Strategy) -> str:
 
 @contextmanager
 def together(strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """Within it several workers compute together, and an error of TensorFlow says that another one is gone.
+    """Within it the devices compute together. An error of TensorFlow among several workers says that one is gone.
 
     Raises:
         WorkerLost: with the error as its cause; under another strategy the error itself.
     """
+    if backend.jax():
+        with strategy.scope():
+            yield
+        return
     try:
         yield
     except tf.errors.OpError as error:
@@ -236,7 +258,7 @@ def of_all_workers(strategy: tf.distribute.Strategy, mine: list[int]) -> list[li
 def _automatic() -> str:
     if worker():
         return "multiworker"
-    if os.environ.get("PJRT_DEVICE") == "TPU" or os.environ.get("TPU_NAME") or os.path.exists("/dev/accel0"):
+    if os.environ.get("PJRT_DEVICE") == "TPU" or tpu.attached():
         return "tpu"
     return "mirrored" if len(_devices()) > 1 else "one"
 
@@ -267,5 +289,5 @@ def _tpu() -> tf.distribute.Strategy:
         return tf.distribute.TPUStrategy(resolver)
     except (ValueError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"No TPU answers ({reason}). It needs the package tensorflow-tpu in place of tensorflow; "
-                        "or choose another strategy.") from None
+        raise UserError(f"No TPU answers ({reason}). See what is wrong with: kerasdl doctor. Or give --backend jax, or "
+                        "another --strategy.") from None

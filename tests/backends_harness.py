@@ -1,0 +1,169 @@
+"""The same steps on either backend of Keras. In the tests' own process it is TensorFlow; run as a program it is JAX.
+
+As a program it has four logical CPUs, does what its arguments say and writes one .npz.
+"""
+
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from kerasdl import backend
+
+if __name__ == "__main__":
+    backend.choose("jax")
+
+import keras
+import numpy as np
+
+from kerasdl import objectives, recipe, zoo
+from kerasdl.data import from_arrays, load_splits
+from kerasdl.recipe import Recipe
+from kerasdl.run import Run
+from kerasdl.train import fused, jax, replicas
+from kerasdl.train import strategy as strategies
+from kerasdl.train.fit import train
+from kerasdl.train.job import Job
+
+STEPS = 20
+SMALL = {"cnn_digits": {"model_args": {"size": "mu"}}}
+ALL = [f"{model}_{data}" for data in ("digits", "mnist") for model in ("linear", "mlp", "cnn", "resnet", "vit")]
+NOISY = Recipe(name="noisy", model="mlp", model_args={"size": "mu", "drop": 0.2}, data="digits", batch=128, epochs=3,
+               augment=(("translate", 1),), lr=1e-2, weight_decay=0.01, ema=0.9)
+NORM = {"model": "resnet", "model_args": {"size": "mu"}}
+BASE = Recipe(model="mlp", model_args={"size": "mu"}, data="arrays", batch=16, epochs=1, lr=0.05, schedule="constant",
+              optimizer="sgd")
+DIVIDED = {"sgd": {}, "adamw": {"optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.1}, "norm": NORM,
+           "ema": {"ema": 0.9, **NORM}, "clipnorm": {"global_clipnorm": 0.1},
+           "noise": {"model_args": {"size": "mu", "drop": 0.5}}, "accumulate": {"accumulate": 4},
+           "all": {"model": "cnn", "model_args": {"size": "mu", "drop": 0.3}, "ema": 0.9, "global_clipnorm": 0.1}}
+FEW = (("all", 4), ("noise", 2))
+
+
+def still(name: str, **changes) -> Recipe:
+    """The recipe without dropout, of which each backend draws its own."""
+    found = recipe.load(name).override(**changes)
+    drops = [key for key in ("drop", "drop_path") if key in found.model_args]
+    return found.override(model_args={key: 0.0 for key in drops})
+
+
+def job_of(found: Recipe, splits, devices) -> Job:
+    return Job(found, objectives.get(found.objective), splits, devices)
+
+
+def start(found: Recipe, devices=None) -> tuple[Job, keras.Model, keras.Model]:
+    """The job with its data, its model and the network that is kept."""
+    splits = load_splits(found.data, {"train": found.splits.get("train", "train")})
+    job = job_of(found, splits, devices or strategies.choose("one"))
+    return job, *job.networks()
+
+
+def losses(found: Recipe, weights: list[np.ndarray], file: Path | None = None) -> np.ndarray:
+    """The loss of each of the first STEPS steps from these weights, and last the loss of what is kept, in `file`."""
+    job, model, kept = start(found)
+    for network in (model, kept):
+        network.set_weights(weights)
+    batches = job.batches(model).as_numpy_iterator()
+    seen = [model.train_on_batch(*next(batches), return_dict=True)["loss"] for _ in range(STEPS)]
+    seen.append(job.judge(kept, None)(job.splits["train"])["loss"])
+    if file:
+        replicas.synchronize_norms(kept, False)
+        fused.unfuse(kept)
+        kept.save(file)
+    return np.array(seen)
+
+
+def weights_of(found: Recipe) -> list[np.ndarray]:
+    return start(found)[1].get_weights()
+
+
+def divided(case: str, count: int) -> list[np.ndarray]:
+    """Weights and scores after five steps on so many devices."""
+    random = np.random.default_rng(0)
+    x, y = random.integers(0, 256, (130, 8, 8, 1)).astype("uint8"), random.integers(0, 3, 130)
+    splits = from_arrays(x, y, classes=["a", "b", "c"])
+    names = keras.distribution.list_devices()[:count]
+    devices = jax.Devices(keras.distribution.DataParallel(devices=names)) if count > 1 else strategies.choose("one")
+    job = job_of(BASE.override(**DIVIDED[case]), splits, devices)
+    with strategies.together(devices):
+        model, kept = job.networks()
+        model.fit(job.batches(model), steps_per_epoch=5, verbose=0, shuffle=False)
+        scores = job.judge(kept, None)(splits["train"])
+    return [*kept.get_weights(), np.array([scores["loss"], scores["accuracy"]])]
+
+
+class Stop(keras.callbacks.Callback):
+    """Asks this process to stop after so many steps."""
+
+    def __init__(self, steps: int):
+        super().__init__()
+        self.left = steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def interrupted(folder: Path) -> Run:
+    """A run that was stopped within its second epoch and went on."""
+    try:
+        train(NOISY, workdir=folder, verbose=False, callbacks=[Stop(12)])
+    except SystemExit as stopped:
+        assert stopped.code == 143 and list(folder.glob("checkpoint/step-00000012.npz"))
+        shutil.copytree(folder, folder.with_name("stopped"))
+    return train(NOISY, workdir=folder, verbose=False)
+
+
+def suite(folder: Path) -> dict[str, np.ndarray]:
+    """All that the tests of the suite look at."""
+    given = np.load(folder / "given.npz")
+    out = {f"losses/{name}": losses(still(name, **changes), unpacked(given, name)) for name, changes in SMALL.items()}
+    for case, count in FEW:
+        out |= on_devices(case, 1) | on_devices(case, count)
+    run = train(NOISY, workdir=folder / "whole", verbose=False)
+    interrupted(folder / "interrupted")
+    out["predicted/jax"] = run.model().predict(given["x"], verbose=0)
+    out["predicted/tensorflow"] = Run.open(folder / "tensorflow").model().predict(given["x"], verbose=0)
+    return out
+
+
+def soak(folder: Path) -> dict[str, np.ndarray]:
+    """Every supervised recipe as it is, with what the networks then answer in files, and every case of devices."""
+    given, out = np.load(folder / "given.npz"), {}
+    for case in DIVIDED:
+        for count in (1, 2, 4):
+            out |= on_devices(case, count)
+    for name in ALL:
+        file = folder / f"{name}.keras"
+        out[f"losses/{name}"] = losses(still(name), unpacked(given, name), file)
+        out[f"predicted/{name}"] = answers(file)
+    return out
+
+
+def on_devices(case: str, count: int) -> dict[str, np.ndarray]:
+    """What so many devices make of a case, by name."""
+    return packed(f"{case}/{count}", divided(case, count))
+
+
+def answers(file: Path) -> np.ndarray:
+    """What the network in a file says to some pictures."""
+    zoo.register()
+    network = keras.saving.load_model(file, compile=False)
+    pictures = np.random.default_rng(0).integers(0, 256, (32, *network.input_shape[1:])).astype("uint8")
+    return network.predict(pictures, verbose=0)
+
+
+def packed(name: str, arrays: list[np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"{name}/{i:03}": array for i, array in enumerate(arrays)}
+
+
+def unpacked(file, name: str) -> list[np.ndarray]:
+    return [file[key] for key in sorted(file) if key.startswith(f"{name}/")]
+
+
+if __name__ == "__main__":
+    what, where = sys.argv[1], Path(sys.argv[2])
+    strategies.choose("mirrored", logical_cpus=4)
+    np.savez(where / "found.npz", **{"suite": suite, "soak": soak}[what](where))

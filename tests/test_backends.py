@@ -1,0 +1,151 @@
+"""Keras on JAX trains what Keras on TensorFlow trains: the same losses, files and runs, on any number of devices."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import backends_harness as harness
+import numpy as np
+import pandas as pd
+import pytest
+
+from kerasdl import backend
+from kerasdl.data import load
+from kerasdl.errors import UserError
+from kerasdl.run import Run
+from kerasdl.train import jax
+from kerasdl.train import strategy as strategies
+from kerasdl.train.fit import train
+
+HERE = Path(__file__).parent
+
+
+def on_jax(what: str, folder: Path, **given: np.ndarray):
+    """What the harness finds in a process of its own."""
+    np.savez(folder / "given.npz", **given)
+    command = [sys.executable, str(HERE / "backends_harness.py"), what, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=HERE.parent)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return np.load(folder / "found.npz")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("backends")
+
+
+@pytest.fixture(scope="module")
+def found(folder, hard_run):
+    given = {"x": load("digits", "test").x[:64]}
+    for name, changes in harness.SMALL.items():
+        given |= harness.packed(name, harness.weights_of(harness.still(name, **changes)))
+    shutil.copytree(hard_run.path, folder / "tensorflow")
+    return on_jax("suite", folder, **given)
+
+
+@pytest.mark.parametrize("name", harness.SMALL)
+def test_both_backends_have_the_same_losses(found, folder, name):
+    """Of 20 steps with augmentation, schedule, decay and average; the last one is what the kept network is worth."""
+    given = np.load(folder / "given.npz")
+    ours = harness.losses(harness.still(name, **harness.SMALL[name]), harness.unpacked(given, name))
+    assert np.ptp(ours) > 0.1, "nothing was learned"
+    np.testing.assert_allclose(found[f"losses/{name}"], ours, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def all_found(tmp_path_factory):
+    weights = {name: harness.weights_of(harness.still(name)) for name in harness.ALL}
+    given = {key: value for name, arrays in weights.items() for key, value in harness.packed(name, arrays).items()}
+    folder = tmp_path_factory.mktemp("soak")
+    return on_jax("soak", folder, **given), weights, folder
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", harness.ALL)
+def test_every_recipe_has_the_same_losses_and_answers(all_found, name):
+    found, weights, folder = all_found
+    ours = harness.losses(harness.still(name), weights[name])
+    print(name, "losses apart", np.abs(found[f"losses/{name}"] - ours).max())
+    np.testing.assert_allclose(found[f"losses/{name}"], ours, atol=1e-4)
+    answers = harness.answers(folder / f"{name}.keras")
+    print(name, "answers apart", np.abs(found[f"predicted/{name}"] - answers).max())
+    np.testing.assert_allclose(found[f"predicted/{name}"], answers, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("case", harness.DIVIDED)
+def test_every_case_on_several_devices(all_found, case, count):
+    apart = same_weights(all_found[0], case, count)
+    print(case, count, "weights apart", apart)
+
+
+def test_a_file_trained_on_one_backend_predicts_the_same_on_the_other(found, folder):
+    x = load("digits", "test").x[:64]
+    for name, trained in (("jax", "whole"), ("tensorflow", "tensorflow")):
+        ours = Run.open(folder / trained).model().predict(x, verbose=0)
+        np.testing.assert_allclose(found[f"predicted/{name}"], ours, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("case, count", harness.FEW)
+def test_several_devices_give_the_weights_of_one(found, case, count):
+    same_weights(found, case, count)
+
+
+def same_weights(found, case, count):
+    """Of one device and of several, and the same scores; returns how far they are apart."""
+    one, several = (harness.unpacked(found, f"{case}/{number}") for number in (1, count))
+    assert len(one) == len(several) > 2
+    for a, b in zip(one, several, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6, rtol=1e-6)
+    return max(np.abs(a - b).max() for a, b in zip(one, several, strict=True))
+
+
+def test_a_run_on_jax_is_a_run(found, folder):
+    """The same files and columns, and a result that says what made it."""
+    ours, theirs = (Run.open(folder / name) for name in ("tensorflow", "whole"))
+    files = [{path.name for path in run.path.iterdir()} - {"report.html"} for run in (ours, theirs)]
+    assert files[0] == files[1]
+    assert list(ours.metrics) == list(theirs.metrics) and ours.data == theirs.data
+    assert ours.result.keys() == theirs.result.keys()
+    told = [run.result["environment"] for run in (ours, theirs)]
+    assert [facts["backend"] for facts in told] == ["tensorflow", "jax"]
+    assert [facts["strategy"] for facts in told] == ["one", "dataparallel"] and told[1]["replicas"] == 4
+    assert theirs.result["test"]["accuracy"] > 0.3
+
+
+def test_an_interrupted_run_on_jax_ends_as_if_nothing_had_happened(found, folder):
+    whole, interrupted = (Run.open(folder / name) for name in ("whole", "interrupted"))
+    timed = ["images_per_second"]
+    pd.testing.assert_frame_equal(whole.metrics.drop(columns=timed), interrupted.metrics.drop(columns=timed),
+                                  check_exact=True)
+    for key in ("test", "val", "best_epoch"):
+        assert whole.result[key] == interrupted.result[key]
+    for a, b in zip(whole.model().get_weights(), interrupted.model().get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_other_backend_does_not_go_on_with_a_run(found, folder):
+    with pytest.raises(UserError, match="began with jax, and Keras computes with tensorflow. Go on with --backend jax"):
+        train(harness.NOISY, workdir=folder / "stopped", verbose=False)
+
+
+def test_how_to_go_on_names_the_backend(monkeypatch, tmp_path):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    assert Run(tmp_path).again == f"kerasdl train --resume {tmp_path}"
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert Run(tmp_path).again == f"kerasdl train --resume {tmp_path} --backend jax"
+
+
+def test_what_needs_tensorflow_is_refused_on_jax(monkeypatch):
+    """Named before anything is trained; the process of this test only says that it has JAX."""
+    monkeypatch.setattr(backend, "current", lambda: "jax")
+    with pytest.raises(UserError, match="objective=adversarial trains with tensorflow"):
+        train("gan_digits", strategy="one", verbose=False)
+    with pytest.raises(UserError, match="feed=resident is for --backend tensorflow"):
+        train("linear_digits", strategy="one", feed="resident", verbose=False)
+    with pytest.raises(UserError, match="multiworker is for --backend tensorflow"):
+        train("linear_digits", strategy="multiworker", verbose=False)
+    assert strategies.remarks(jax.Devices(), harness.NOISY.override(jit=False), None) == [
+        "jit is switched on: JAX compiles every step"]
