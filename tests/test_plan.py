@@ -297,6 +297,18 @@ def test_every_recipe_compiles_at_its_real_size(name, backend):
     assert made["memory"]["needed"] < made["memory"]["available"] and made["growth"][1]["chips"] == 4
 
 
+@pytest.mark.soak
+def test_the_bounds_are_compared_with_measured_steps_of_this_processor(command):
+    """No bound is above what was measured by much: they are bounds."""
+    done = command("plan", "mlp_digits", "--on", "cpu", "--json")
+    assert done.code == 0, done.err
+    made = json.loads(done.out)
+    assert made["label"] == "compiled, and run on this processor"
+    assert made["bounds"]["both"] == made["bounds"]["operations"] + made["bounds"]["bytes"]
+    assert 0 < made["bounds"]["operations"] < 2 * made["measured_seconds"]
+    assert "measured" in command("plan", "mlp_digits", "--on", "cpu").out
+
+
 @pytest.mark.parametrize("arguments, words", [
     (["mlp_digits", "--on", "v5e-3"], ["v5e-3", "v5e-4"]),
     (["mlp_digits", "--on", "tpu"], ["'tpu'", "v5e-8"]),

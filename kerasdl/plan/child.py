@@ -82,7 +82,7 @@ def told(error: Exception) -> dict:
 def versions() -> dict[str, str]:
     """What decides how a step is lowered and compiled."""
     found = {}
-    for name in ("kerasdl", "keras", "tensorflow", "jax", "libtpu"):
+    for name in ("kerasdl", "keras", "tensorflow", "tensorflow-cpu", "tensorflow-tpu", "jax", "libtpu"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

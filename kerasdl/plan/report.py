@@ -69,7 +69,8 @@ def largest(found: dict[str, Any]) -> str:
 
 def show_host(console: Console, made: dict[str, Any]) -> None:
     """The bounds beside measured steps."""
-    console.print(f"plan                {made['recipe']} on this processor, batch {made['batch']}", soft_wrap=True)
+    where = f"{made['recipe']} on this processor, batch {made['batch']}: {made['label']}"
+    console.print(f"{'plan':23}{where}", markup=False, soft_wrap=True)
     table = Table("what", "milliseconds", "measured is so many times that", **LAYOUT)
     for name, seconds in made["bounds"].items():
         table.add_row(name, f"{1000 * seconds:.3g}", f"{made['measured_seconds'] / seconds:.2f}")
