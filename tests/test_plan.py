@@ -186,6 +186,14 @@ def test_every_recipe_has_a_step_of_static_shapes_and_no_host_operations(name):
     assert step.program(16, chips=[None]).text  # a fault in the graph, or a shape that is not known, would raise
 
 
+def test_a_table_of_ones_own_is_read_for_its_columns(table):
+    from kerasdl.plan.step import Step
+
+    step = Step(load("linear_csv").override(f"data=csv:{table}", "data_args.label=kind"))
+    assert step.examples == ((5,), "float32") and step.targets == ((2,), "float32")
+    assert step.program(16, chips=[None]).text
+
+
 def test_what_a_tpu_cannot_run_is_found_with_its_place():
     import tensorflow as tf
 

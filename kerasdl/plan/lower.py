@@ -107,8 +107,10 @@ def from_hlo(hlo: bytes, chips: int, batched: int) -> Program:
             text = str(module)
     except (ImportError, AttributeError, TypeError) as error:
         raise Unusable(f"this JAX is not the one that plans were made for: {first_line(error)}") from error
-    if dynamic := re.search(r"(\w+\.\w+)[^\n]*tensor<[^>\n]*\?", text):
-        raise UserError(f"The step cannot run on a TPU: {dynamic[1]} has a shape that depends on the data.")
+    if dynamic := re.search(r"tensor<[\dx]*\?", text):
+        line = text[text.rfind("\n", 0, dynamic.start()) + 1:dynamic.start()]
+        names = re.findall(r"\bstablehlo\.\w+", line) or ["something"]
+        raise UserError(f"The step cannot run on a TPU: {names[0]} has a shape that depends on the data.")
     return Program(text, lambda where: compile_module(text, where))
 
 
@@ -125,7 +127,8 @@ def compile_module(text: str, chips: list) -> tuple:
         if len(chips) > 1:
             options.executable_build_options.use_spmd_partitioning = True
             options.executable_build_options.use_shardy_partitioner = False  # it does not heed mhlo.sharding
-        where, start = _jax.DeviceList(tuple(chips)), chips[0].client.compile
+        where, client = _jax.DeviceList(tuple(chips)), chips[0].client
+        start = client.compile_and_load if client.platform == "cpu" else client.compile
         with mlir.make_ir_context():
             made = start(ir.Module.parse(text), executable_devices=where, compile_options=options)
         return made.hlo_modules()[0].to_string(), made.cost_analysis(), made.get_compiled_memory_stats()
