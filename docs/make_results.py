@@ -18,6 +18,7 @@ from itertools import groupby
 from pathlib import Path
 
 from benchmarks import page
+from benchmarks.plans import ROWS as PLANS
 from kerasdl import versions
 from kerasdl.plan import report as plans
 from kerasdl.recipe import Recipe, shipped
@@ -232,8 +233,11 @@ def plans_table(recipes: list[Recipe], folder: Path) -> str:
     """
     path = folder / "plan.json"
     made = json.loads(path.read_text()) if path.exists() else []
+    done = {(row["recipe"], row["on"]) for row in made}
+    waiting = ", ".join(f"`{name}` on {on}" for name, on in PLANS if (name, on) not in done)
+    missing = f"Not compiled yet: {waiting}; `make plans` does.\n" if waiting else ""
     if not made:
-        return "Not compiled yet: `make plans`.\n"
+        return missing
     now = {recipe.name: recipe.diff() for recipe in recipes}
     rows = []
     for row in made:
@@ -247,7 +251,7 @@ def plans_table(recipes: list[Recipe], folder: Path) -> str:
     head = ("recipe", "slice", "step of", "batch", "memory of a chip", "largest batch a chip", "operations of a chip",
             "step, ms", "images/s", "all-reduces of a step")
     versions = sorted({", ".join(f"{name} {version}" for name, version in row["versions"].items()) for row in made})
-    return f"{table(head, rows)}\nCompiled, not run, with {'; '.join(versions)}.\n"
+    return f"{table(head, rows)}\nCompiled, not run, with {'; '.join(versions)}.\n" + f"\n{missing}" * bool(missing)
 
 
 def accuracy(results: list[dict]) -> str:
