@@ -254,6 +254,19 @@ def plans_table(recipes: list[Recipe], folder: Path) -> str:
     return f"{table(head, rows)}\nCompiled, not run, with {'; '.join(versions)}.\n" + f"\n{missing}" * bool(missing)
 
 
+def bounds_table(folder: Path) -> str:
+    """How far the bounds are off where steps can be measured."""
+    path = folder / "plan_cpu.json"
+    if not path.exists():
+        return "\nBounds beside a processor's measured steps: not measured yet; `python -m benchmarks.plans --cpu` does.\n"
+    made = json.loads(path.read_text())
+    names = list(made[0]["bounds"])
+    rows = [(f"`{row['recipe']}`", f"{row['batch']:,}", f"{1000 * row['measured_seconds']:.3g}",
+             *(f"{row['measured_seconds'] / row['bounds'][name]:.2f}" for name in names)) for row in made]
+    head = ("recipe", "batch", "measured step, ms", *(f"measured / {name}" for name in names))
+    return f"\n{table(head, rows)}\nCompiled, and run on {machine(made[0]['environment'])}.\n"
+
+
 def accuracy(results: list[dict]) -> str:
     """Percent: the mean and, of two runs or more, the sample standard deviation."""
     return mean_sd([100 * result["test"]["accuracy"] for result in results], 2)
