@@ -258,7 +258,7 @@ def bounds_table(folder: Path) -> str:
     """How far the bounds are off where steps can be measured."""
     path = folder / "plan_cpu.json"
     if not path.exists():
-        return "\nBounds beside a processor's measured steps: not measured yet; `python -m benchmarks.plans --cpu` does.\n"
+        return "\nBounds beside measured steps of a processor: not yet; `python -m benchmarks.plans --cpu` does.\n"
     made = json.loads(path.read_text())
     names = list(made[0]["bounds"])
     rows = [(f"`{row['recipe']}`", f"{row['batch']:,}", f"{1000 * row['measured_seconds']:.3g}",
