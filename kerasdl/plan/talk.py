@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from kerasdl.errors import UserError
+from kerasdl.plan.largest import rounded
 from kerasdl.recipe import Recipe
 
 QUIET = {  # for libtpu on a machine without a TPU; the accelerator's name only silences it, whatever the chip
@@ -96,7 +97,7 @@ def refuse(answer: dict[str, Any], recipe: Recipe, on: str, each: int | None = N
     where = f" in {answer['layer']}" if "layer" in answer else ""
     if answer["error"] == "TooLarge":
         needed, available = (answer[key] / 2**30 for key in ("needed", "available"))
-        near = max(int(each * available / max(needed, available)), 1)
+        near = rounded(int(each * available / max(needed, available)))
         raise UserError(f"{name} with {each} examples a chip does not fit on {on}{where}: it needs {needed:.2f} GiB of "
                         f"{available:.2f} GiB. Try --batch {near * (recipe.batch // each)}, or more chips.")
     if answer["error"] in ("LookupError", "ImportError", "ModuleNotFoundError"):
