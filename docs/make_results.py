@@ -247,7 +247,8 @@ def plans_table(recipes: list[Recipe], folder: Path) -> str:
         rows.append((f"`{row['recipe']}`", row["on"], {"tensorflow": "TensorFlow", "jax": "JAX"}[row["backend"]],
                      told["batch"], told["memory of a chip"], told.get("largest batch a chip", "not searched"),
                      told["operations a chip"].removesuffix(" a step"), told["a step takes"].removesuffix(" ms"),
-                     told["images a second"], told.get("all-reduce", "none").removesuffix(" a step, among chips")))
+                     told["images a second"], told.get("all-reduce", "none").removesuffix(" a step, among chips")
+                     if row["chips"] > 1 else "none"))
     head = ("recipe", "slice", "step of", "batch", "memory of a chip", "largest batch a chip", "operations of a chip",
             "step, ms", "images/s", "all-reduces of a step")
     versions = sorted({", ".join(f"{name} {version}" for name, version in row["versions"].items()) for row in made})
