@@ -1,8 +1,8 @@
 """The least that a step of a row takes with TensorFlow's own kernels, and the least memory: python -m benchmarks.floor.
 
 For dense networks a bare loop in one XLA call: gather, forward, backward, plain SGD; no metrics, no Adam, no Keras. For
-convolutional ones the convolutions alone, each with its two gradients, timed one by one and added up. And what a
-process holds that has only imported a library. Writes docs/results/bench_floor.json; a target beyond these numbers
+convolutional ones the convolutions alone, and for the Vision Transformer the matrix products alone, each with its two
+gradients, timed one by one and added up. And what a process holds that has only imported a library. Writes docs/results/bench_floor.json; a target beyond these numbers
 needs other kernels.
 """
 
@@ -18,6 +18,7 @@ from benchmarks.rows import BATCH, CLASSES, ROWS, Row
 DENSE = {"linear": (784, CLASSES), "mlp": (784, 512, CLASSES)}
 LIBRARIES = ("tensorflow", "torch")
 CONVOLUTIONS = ("cnn", "airbench", "resnet18")
+TRANSFORMERS = ("vit",)
 
 
 def seconds(call: Callable[[], object], repeats: int) -> float:
@@ -83,6 +84,30 @@ def kernels(layer) -> list[Callable[[], object]]:
             lambda: tf.raw_ops.Conv2DBackpropInput(input_sizes=x.shape, filter=kernel, out_backprop=up, **how)]
 
 
+def products(row: Row, repeats: int) -> float:
+    """Seconds of all matrix products of a Vision Transformer's step, forward and both gradients."""
+    import tensorflow as tf
+
+    from kerasdl import zoo
+    from kerasdl.zoo import vit
+
+    network = zoo.build(row.model, row.shape, CLASSES, **row.args)
+    width, depth, heads = vit.SIZES[row.args["size"]]
+    tokens = network.get_layer("block1_attn").output.shape[1]
+    rows, heads = BATCH * tokens, (BATCH, heads)
+    shapes = [((rows, k), (k, n)) for k, n in ((width, width),) * 4 + ((width, 4 * width), (4 * width, width))]
+    shapes += [((*heads, tokens, width // heads[1]), (*heads, width // heads[1], tokens)),
+               ((*heads, tokens, tokens), (*heads, tokens, width // heads[1]))]
+
+    def taken(one, other):
+        a, b = tf.random.normal(one), tf.random.normal(other)
+        up = a @ b
+        kernels = [lambda: a @ b, lambda: tf.matmul(up, b, transpose_b=True), lambda: tf.matmul(a, up, transpose_a=True)]
+        return sum(seconds(tf.function(kernel), repeats) for kernel in kernels)
+
+    return depth * sum(taken(*pair) for pair in shapes)
+
+
 def imported(library: str) -> float:
     """Megabytes of a new process that imports the library and does nothing."""
     program = f"import {library}; from benchmarks import meter; print(meter.peak_mb())"
@@ -96,9 +121,11 @@ def main() -> None:
     repeats = 3 if options.quick else options.repeats
     floors = {name: dense(ROWS[name], widths, repeats) for name, widths in DENSE.items()}
     floors |= {name: convolutions(ROWS[name], repeats) for name in CONVOLUTIONS}
+    floors |= {name: products(ROWS[name], repeats) for name in TRANSFORMERS}
+    what = dict.fromkeys(DENSE, "loop") | dict.fromkeys(CONVOLUTIONS, "convolutions") | dict.fromkeys(TRANSFORMERS, "products")
     around = harness.surroundings()
     harness.save(options.out, [
-        {"row": name, "precision": "float32", "batch": BATCH, "what": "loop" if name in DENSE else "convolutions",
+        {"row": name, "precision": "float32", "batch": BATCH, "what": what[name],
          "images_per_second": round(BATCH / least, 1), "repeats": repeats, "environment": around}
         for name, least in floors.items()] + [
         {"what": "import", "library": library, "peak_mb": imported(library), "environment": around}
