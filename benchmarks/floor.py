@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 from benchmarks import arrays, harness
 from benchmarks.rows import BATCH, CLASSES, ROWS, Row
@@ -102,7 +103,8 @@ def products(row: Row, repeats: int) -> float:
     def taken(one, other):
         a, b = tf.random.normal(one), tf.random.normal(other)
         up = a @ b
-        kernels = [lambda: a @ b, lambda: tf.matmul(up, b, transpose_b=True), lambda: tf.matmul(a, up, transpose_a=True)]
+        kernels = [partial(tf.matmul, a, b), partial(tf.matmul, up, b, transpose_b=True),
+                   partial(tf.matmul, a, up, transpose_a=True)]
         return sum(seconds(tf.function(kernel), repeats) for kernel in kernels)
 
     return depth * sum(taken(*pair) for pair in shapes)
@@ -122,7 +124,8 @@ def main() -> None:
     floors = {name: dense(ROWS[name], widths, repeats) for name, widths in DENSE.items()}
     floors |= {name: convolutions(ROWS[name], repeats) for name in CONVOLUTIONS}
     floors |= {name: products(ROWS[name], repeats) for name in TRANSFORMERS}
-    what = dict.fromkeys(DENSE, "loop") | dict.fromkeys(CONVOLUTIONS, "convolutions") | dict.fromkeys(TRANSFORMERS, "products")
+    what = {name: kind for names, kind in ((DENSE, "loop"), (CONVOLUTIONS, "convolutions"), (TRANSFORMERS, "products"))
+            for name in names}
     around = harness.surroundings()
     harness.save(options.out, [
         {"row": name, "precision": "float32", "batch": BATCH, "what": what[name],
