@@ -2,8 +2,8 @@
 
 For dense networks a bare loop in one XLA call: gather, forward, backward, plain SGD; no metrics, no Adam, no Keras. For
 convolutional ones the convolutions alone, and for the Vision Transformer the matrix products alone, each with its two
-gradients, timed one by one and added up. And what a process holds that has only imported a library. Writes docs/results/bench_floor.json; a target beyond these numbers
-needs other kernels.
+gradients, timed one by one and added up. And what a process holds that has only imported a library. Writes
+docs/results/bench_floor.json; a target beyond these numbers needs other kernels.
 """
 
 import statistics

@@ -9,7 +9,8 @@ ROWS = {"linear": "linear", "mlp": "MLP 784-512-10", "cnn": "textbook CNN", "air
         "resnet18": "ResNet-18, 32x32", "vit": "ViT-Ti/4, 32x32"}
 PRECISIONS = {"float32": "float32", "mixed_bfloat16": "bfloat16"}
 # Ratios that were aimed at in float32: beside the Keras script, and beside the faster PyTorch.
-AIMS = {"linear": (8, 3), "mlp": (3, 2), "cnn": (1.5, 1.5), "airbench": (1.4, 1.1), "resnet18": (1.4, 1), "vit": (1.4, 1)}
+AIMS = {"linear": (8, 3), "mlp": (3, 2), "cnn": (1.5, 1.5), "airbench": (1.4, 1.1), "resnet18": (1.4, 1),
+        "vit": (1.4, 1)}
 PICTURE = "images/bench.svg"
 NOT_RUN = "not run\n"
 
