@@ -3,6 +3,7 @@
 import os
 
 os.environ["KERAS_BACKEND"] = "jax"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # where libtpu is installed JAX looks for a TPU for a minute
 
 import keras  # noqa: E402
 

@@ -3,11 +3,13 @@
 Start-up, reading the data and compilation count. Everybody looks at the test images after each epoch, which steers
 nothing but when the clock stops. Ours and the Keras script read MNIST through tensorflow-datasets, PyTorch from arrays.
 
-Each repeat has its own seed, the same for all: how many epochs it takes is chance too.
+Each repeat has its own seed, the same for all: how many epochs it takes is chance too. Entries of networks that are not
+asked for stay as they are.
 
     python -m benchmarks.time_to_accuracy ours cnn_mnist 0      one run
 """
 
+import json
 import os
 import sys
 from functools import partial
@@ -21,8 +23,6 @@ PROGRAMS = ("ours", "keras_script", "torch_eager", "torch_compiled")
 
 def done(name: str, epochs: int, accuracy: float) -> None:
     """Tell, and end the process: what comes after the goal is nobody's time."""
-    import json
-
     from benchmarks import meter
 
     print("\n" + json.dumps({"seconds": meter.since_start(), "epochs": epochs, "accuracy": accuracy,
@@ -96,17 +96,20 @@ def once(who: str, name: str, seeds) -> dict:
 
 
 def main() -> None:
-    options = harness.parser(__doc__.partition("\n")[0], "bench_accuracy.json", repeats=3).parse_args()
+    parser = harness.parser(__doc__.partition("\n")[0], "bench_accuracy.json", repeats=3)
+    parser.add_argument("--rows", nargs="+", choices=RACES, default=list(RACES))
+    options = parser.parse_args()
     harness.pin()
-    entries = []
-    for name in RACES:
+    for name in options.rows:
         print(name, flush=True)
         around = harness.surroundings()
         said = harness.interleaved(
             {who: partial(once, who, name, count()) for who in PROGRAMS},
             1 if options.quick else options.repeats)
-        entries += [{**entry(name, who, said["ours"], said[who]), "environment": around} for who in PROGRAMS[1:]]
-    harness.save(options.out, entries)
+        made = [{**entry(name, who, said["ours"], said[who]), "environment": around} for who in PROGRAMS[1:]]
+        known = json.loads(options.out.read_text()) if options.out.exists() else []
+        harness.save(options.out, sorted([row for row in known if row["row"] != name] + made,
+                                         key=lambda row: list(RACES).index(row["row"])))
 
 
 def child(who: str, name: str, seed: str) -> None:
