@@ -37,10 +37,10 @@ def body(folder: Path) -> str:
 
 
 def speeds(rows: list[dict]) -> str:
-    head = ("row", "precision", "opponent", "ours, images/s", "theirs, images/s", "ratio", "aimed at", "of GEMM peak",
+    head = ("row", "precision", "opponent", "ratio", "aimed at", "ours, images/s", "theirs, images/s", "of GEMM peak",
             "peak memory, MB, ours / theirs", "first step, s, ours / theirs", "whole run, s, ours / theirs")
     lines = [(ROWS[row["row"]], PRECISIONS[row["precision"]], OPPONENTS[row["opponent"]],
-              spread(row, "ours"), spread(row, "opponent"), times(row), aim(row),
+              times(row), aim(row), spread(row, "ours"), spread(row, "opponent"),
               percent(row.get("ours_fraction_of_gemm_peak")), pair(row, "peak_mb", 0),
               pair(row, "first_step_seconds", 1), pair(row, "total_seconds", 1)) for row in rows]
     lost = sum(1 for row in rows if row["ratio"] and row["ratio"] < 1)

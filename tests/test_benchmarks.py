@@ -153,7 +153,7 @@ def test_the_page_is_made_from_the_json(tmp_path):
     assert "| `a` | 30 | 50 | 100 | 2.00 | 0.9000 / 0.8000 |" in body
     assert "the convolutions and their gradients alone | 3,000 | 2,000 | 66.7% | none | 3.00 (1.5) |" in body
     assert "The import alone takes 812 MB for tensorflow." in body
-    assert "| textbook CNN | float32 | PyTorch eager | 2,000 (2,000-2,000) | 1,000 (1,000-1,000) | 2.00 | 1.5 |" in body
+    assert "| textbook CNN | float32 | PyTorch eager | 2.00 | 1.5 | 2,000 (2,000-2,000) | 1,000 (1,000-1,000) |" in body
     assert "| 0.80 |" in body and "Of 3 comparisons 1 are lost" in body and "failed: exit code 1: no g++" in body
     assert "Some CPU" in body and "secret" not in body
     page.draw(tmp_path, tmp_path / "bench.svg")
