@@ -59,7 +59,7 @@ def aim(row: dict) -> str:
 
 
 def floors(found: list[dict], rows: list[dict]) -> str:
-    """What TensorFlow's kernels alone would give, beside what we give and the fastest of the others."""
+    """What TensorFlow's kernels alone would give, beside what we give and what was aimed at."""
     if not found:
         return ""
     what = {"loop": "a bare loop in one XLA call, plain SGD, no metrics",

@@ -76,7 +76,8 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         root / "docs" / "benchmarks.md": filled(root / "docs" / "benchmarks.md",
                                                 bench=page.body(root / "docs" / "results")),
         root / "docs" / "tpu.md": filled(root / "docs" / "tpu.md", broken=broken_table(),
-                                         plans=plans_table(recipes, root / "docs" / "results")),
+                                         plans=plans_table(recipes, root / "docs" / "results")
+                                         + bounds_table(root / "docs" / "results")),
         root / "docs" / "tuning.md": filled(root / "docs" / "tuning.md",
                                             oracles=page.tuning(root / "docs" / "results")),
     }

@@ -26,7 +26,7 @@ ARROWS = {
     "kerasdl.objectives": ("errors", "zoo", "objectives"),
     "kerasdl.train": ("errors", "tpu", "backend", "recipe", "run", "zoo", "data", "objectives", "train"),
     "kerasdl.tuning": ("errors", "recipe", "run", "data", "objectives", "train", "figures", "tuning"),
-    "kerasdl.plan": ("errors", "recipe", "run", "data", "objectives", "train", "plan"),
+    "kerasdl.plan": ("backend", "errors", "recipe", "run", "data", "objectives", "train", "plan"),
     "kerasdl.recipes": ("recipe",),
 }
 HEAVY = {"keras", "keras_tuner", "tensorflow", "tensorflow_datasets", "jax", "pandas", "sklearn", "scipy", "matplotlib"}

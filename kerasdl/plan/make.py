@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 from typing import Any
 
+from kerasdl.backend import BACKENDS
 from kerasdl.errors import UserError, nearest
 from kerasdl.plan import chips as kinds
 from kerasdl.plan import estimate
@@ -12,7 +13,6 @@ from kerasdl.plan.talk import Compiler, NotCompiled, refuse
 from kerasdl.recipe import Recipe
 
 LABEL = "compiled, not run"
-BACKENDS = ("tensorflow", "jax")
 MOST = 2**16  # examples a chip where the size of the set is not known
 
 
@@ -60,10 +60,10 @@ def check(recipe: Recipe, chips: int, on: str) -> None:
         near = max(recipe.batch // parts, 1) * parts
         raise UserError(f"batch={recipe.batch} does not divide by the {chips} chips of {on}"
                         f"{f' x accumulate={recipe.accumulate}' * (recipe.accumulate > 1)}. Near it: --batch {near}.")
-    for package, extra in (("jax", "plan"), ("libtpu", "plan")):
+    for package in ("jax", "libtpu"):
         if find_spec(package) is None:
             raise UserError(f"A plan for a TPU is compiled by {package}, which is not installed: "
-                            f"pip install 'kerasdl[{extra}]'")
+                            "pip install 'kerasdl[plan]'")
 
 
 def planned(recipe: Recipe, on: str, chip: Chip, chips: int, compiler: Compiler, price: float | None, search: bool
