@@ -36,8 +36,8 @@ def body(folder: Path) -> str:
     return "\n".join(parts)
 
 
-RACES = """"The same work" trains that network at a constant rate until it is there, as the opponents do. "The recipe, short"
-is the recipe with its own schedule, augmentation and averaging, in so few epochs as suffice on validation data.
+RACES = """"The same work" trains that network at a constant rate until it is there, as the opponents do. "The recipe,
+short" is the recipe with its own schedule, augmentation and averaging, in so few epochs as suffice on validation data.
 """
 
 
