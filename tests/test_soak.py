@@ -1,10 +1,17 @@
-"""The digits recipes that have a floor, as shipped: the mean of five seeds must not fall below it. Only with --soak."""
+"""The floors of digits recipes, and every recipe of digits and MNIST reproduced, as shipped. Only with --soak."""
 
 import statistics
 
 import pytest
 
+from kerasdl import recipe as recipes
+from kerasdl import reproduce, results
 from kerasdl.train.fit import train
+
+SHIPPED = [found for found, _ in recipes.shipped()]
+MEASURED = results.read(SHIPPED)
+SMALL = [found.name for found in results.ordered(SHIPPED)
+         if found.data in ("digits", "mnist") and len(MEASURED.get(found.name, [])) > 1]
 
 
 @pytest.mark.soak
@@ -13,3 +20,10 @@ from kerasdl.train.fit import train
 def test_mean_accuracy_of_five_seeds(recipe, floor, here):
     scores = [train(recipe, seed=seed, verbose=False).result["test"]["accuracy"] for seed in range(5)]
     assert statistics.mean(scores) >= floor, scores
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("recipe", SMALL)
+def test_the_published_number_comes_out_again(recipe, here):
+    found = reproduce.reproduce(recipe, verbose=False)
+    assert found.succeeded, (found.verdict, found.mean, found.interval)

@@ -1,0 +1,176 @@
+"""What the recipes of the package were measured to be: the committed result.json files, and their one table.
+
+They lie in docs/results/<recipe>-<seed>.json of the repository, and in a wheel in kerasdl/measured. It imports nothing
+heavy.
+"""
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kerasdl.recipe import Recipe
+from kerasdl.zoo import GENERATIVE, MODELS
+
+HERE = Path(__file__).parent
+NOT_RUN = "not run"
+DATA = {"digits": "Digits", "mnist": "MNIST", "cifar10": "JPEG-recompressed CIFAR-10", "imagenet2012": "ImageNet"}
+HEAD = ("recipe", "data", "what is measured", "mean ± deviation", "runs (seeds)", "minutes", "parameters")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The number on the test split that a kind of recipe is told by.
+
+    Attributes:
+        name: in result.json's "test"; of generators, what comes before the referee's name.
+        title: as people write it.
+        scale: from result.json to what is shown: 100 for percent.
+        goal: whether "max" or "min" is better.
+        counted: whether it is a share of the test examples, and so a multiple of one of them.
+    """
+
+    name: str
+    title: str
+    scale: float = 1.0
+    goal: str = "min"
+    counted: bool = False
+
+    def of(self, result: Mapping[str, Any]) -> float:
+        """The number of one run, as result.json has it."""
+        return result["test"][self._key(result)]
+
+    def titled(self, result: Mapping[str, Any]) -> str:
+        """The title, with the referee's name where a run was measured through one."""
+        through = self._key(result).removeprefix(self.name)
+        return f"{self.title} ({through})" if through else self.title
+
+    def _key(self, result: Mapping[str, Any]) -> str:
+        return next(key for key in result["test"] if key == self.name or self.name[-1] == "_" and self.name in key)
+
+
+METRICS = {
+    "classify": Metric("accuracy", "test accuracy, %", 100, "max", True),
+    "regress": Metric("mae", "test MAE"),
+    "adversarial": Metric("frechet_", "Fréchet distance"),
+}
+
+
+def folder() -> Path:
+    """Where the committed results are: in the installed package, or in the clone that it runs from."""
+    packed = HERE / "measured"
+    return packed if packed.is_dir() else HERE.parent / "docs" / "results"
+
+
+def read(recipes: Iterable[Recipe], where: Path | None = None) -> dict[str, list[dict]]:
+    """The results of each recipe that has any, by seed.
+
+    Raises:
+        ValueError: for a file that is not what its recipe, run as it stands, leaves behind.
+    """
+    known = {recipe.name: recipe for recipe in recipes}
+    found: dict[str, list[dict]] = {}
+    for path in sorted((where or folder()).glob("*-*.json")):
+        result = json.loads(path.read_text())
+        name, seed = result["recipe"], result["seed"]
+        if path.name != f"{name}-{seed}.json":
+            raise ValueError(f"{path.name} holds seed {seed} of {name}: expected the name {name}-{seed}.json")
+        if name not in known or template(known[name]):
+            raise ValueError(f"{path.name}: {name} is not a recipe with data of its own")
+        if result["status"] != "completed":
+            raise ValueError(f"{path.name}: expected a completed run, received {result['status']!r}")
+        if changed := differing(result["settings"], known[name].diff()):
+            raise ValueError(f"{path.name}: {name} has changed since that run: {', '.join(changed)}")
+        found.setdefault(name, []).append(result)
+    for name, results in found.items():
+        results.sort(key=lambda result: result["seed"])
+        if len({result["parameters"] for result in results}) > 1:
+            raise ValueError(f"the runs of {name} differ in their number of parameters")
+    return found
+
+
+def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The settings in which a run and its recipe differ, of those that can change a number."""
+    keys = (then.keys() | now.keys()) - {"name", "seed", "claim"}
+    return sorted(key for key in keys if then.get(key) != now.get(key))
+
+
+def template(recipe: Recipe) -> bool:
+    """Whether the recipe waits for data of yours."""
+    return recipe.data.startswith(("csv:", "folder:"))
+
+
+def metric(recipe: Recipe) -> Metric:
+    """What the recipe is told by."""
+    return METRICS[recipe.objective]
+
+
+def ordered(recipes: Iterable[Recipe]) -> list[Recipe]:
+    """Those with data of their own: data sets in the order of DATA, then the others; the simplest model first."""
+    kinds, models = list(METRICS), (*MODELS, *GENERATIVE)
+    return sorted((recipe for recipe in recipes if not template(recipe)),
+                  key=lambda recipe: (place(recipe.data), recipe.data, kinds.index(recipe.objective),
+                                      models.index(recipe.model), recipe.name))
+
+
+def place(data: str) -> int:
+    """Of a data set among those of DATA."""
+    return list(DATA).index(data) if data in DATA else len(DATA)
+
+
+def table_row(recipe: Recipe, results: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The recipe's line under HEAD."""
+    told, data = metric(recipe), DATA.get(recipe.data, recipe.data)
+    if not results:
+        return recipe.name, data, told.title, NOT_RUN, "", "", ""
+    minutes = mean(results, "seconds") / 60
+    return (recipe.name, data, told.titled(results[0]), score(recipe, results), runs(results), f"{minutes:.1f}",
+            f"{results[0]['parameters']:,}")
+
+
+def score(recipe: Recipe, results: Sequence[Mapping[str, Any]]) -> str:
+    """Of its metric, the mean and the deviation over the runs."""
+    told = metric(recipe)
+    return mean_sd([told.scale * told.of(result) for result in results])
+
+
+def mean_sd(values: Sequence[float], digits: int = 2) -> str:
+    """The mean and, of two values or more, the sample standard deviation."""
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{spread}"
+
+
+def mean(results: Sequence[Mapping[str, Any]], key: str) -> float:
+    """Of one number of "train" over the runs."""
+    return statistics.mean(result["train"][key] for result in results)
+
+
+def runs(results: Sequence[Mapping[str, Any]]) -> str:
+    """How many runs, and their seeds: "5 (0-4)"."""
+    return f"{len(results)} ({seeds([result['seed'] for result in results])})"
+
+
+def seeds(numbers: Sequence[int]) -> str:
+    """Seeds in short: "0-4", or "0, 3"."""
+    gapless = len(numbers) > 1 and list(numbers) == list(range(numbers[0], numbers[-1] + 1))
+    return f"{numbers[0]}-{numbers[-1]}" if gapless else ", ".join(map(str, numbers))
+
+
+def machines(found: Mapping[str, Iterable[Mapping[str, Any]]]) -> dict[str, list[str]]:
+    """On what, and with which versions, which recipes were run."""
+    users: dict[str, set[str]] = {}
+    for name, results in found.items():
+        for result in results:
+            users.setdefault(machine(result["environment"]), set()).add(name)
+    return {line: sorted(names) for line, names in users.items()}
+
+
+def machine(environment: Mapping[str, Any]) -> str:
+    """Processor, cores and versions, by name, so that nothing else of a machine gets out."""
+    versions = ", ".join(f"{name} {environment[name]}" for name in ("kerasdl", "keras", "tensorflow", "python")
+                         if name in environment)
+    device = environment["device"]
+    computing = "" if device == "CPU" else f"{device}, with "
+    return f"{computing}{environment['cores']} cores of {environment['cpu']}; {versions}"
