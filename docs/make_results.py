@@ -3,13 +3,13 @@
     python docs/make_results.py             write them
     python docs/make_results.py --check     write nothing; exit code 1 if a file on disk differs
 
-A file docs/results/<recipe>-<seed>.json is the result.json of that run, unchanged. The files bench*.json there are from
-benchmarks/, and benchmarks/page.py reads them; plan.json is from benchmarks/plans.py.
+A file docs/results/<recipe>-<seed>.json is the result.json of that run, unchanged; kerasdl/results.py reads them, for
+`kerasdl results` and `kerasdl reproduce` too. The files bench*.json there are from benchmarks/, and benchmarks/page.py
+reads them; plan.json is from benchmarks/plans.py.
 """
 
 import json
 import re
-import statistics
 import sys
 import types
 import typing
@@ -17,28 +17,39 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
-from benchmarks import page
+from benchmarks import frontier, page, transfer
 from benchmarks.plans import ROWS as PLANS
 from kerasdl import versions
 from kerasdl.plan import report as plans
 from kerasdl.recipe import Recipe, shipped
-from kerasdl.zoo import MODELS
+from kerasdl.results import (
+    DATA,
+    NOT_RUN,
+    differing,
+    machine,
+    machines,
+    mean,
+    mean_sd,
+    ordered,
+    place,
+    read,
+    runs,
+    score,
+    table_row,
+    template,
+)
 
 ROOT = Path(__file__).parents[1]
-DATA = {  # name -> (what we call it, what a reader of its numbers should know)
-    "digits": ("Digits",
-               "1,797 handwritten digits of 8x8 pixels, embedded in the package. The test split has 360, so one\n"
-               "picture more or less is 0.28 points."),
-    "mnist": ("MNIST",
-              "The test split is the standard one of 10,000 pictures. Validation is the last 5,000 of the training\n"
-              "part."),
-    "cifar10": ("JPEG-recompressed CIFAR-10",
-                "The pictures we had went through JPEG once and differ slightly from the original ones, so compare\n"
-                "these numbers with published ones with care. Validation is the last 5,000 of the training part."),
-    "imagenet2012": ("ImageNet",
-                     "Not run here: these recipes stand for what a TPU is for, and [TPU](tpu.md) tells what they need\n"
-                     "there. Validation is the last hundredth of the training part; the test split is the standard\n"
-                     "validation part of 50,000 pictures."),
+NOTES = {  # what a reader of a data set's numbers should know
+    "digits": "1,797 handwritten digits of 8x8 pixels, embedded in the package. The test split has 360, so one\n"
+              "picture more or less is 0.28 points.",
+    "mnist": "The test split is the standard one of 10,000 pictures. Validation is the last 5,000 of the training\n"
+             "part.",
+    "cifar10": "The pictures we had went through JPEG once and differ slightly from the original ones, so compare\n"
+               "these numbers with published ones with care. Validation is the last 5,000 of the training part.",
+    "imagenet2012": "Not run here: these recipes stand for what a TPU is for, and [TPU](tpu.md) tells what they need\n"
+                    "there. Validation is the last hundredth of the training part; the test split is the standard\n"
+                    "validation part of 50,000 pictures.",
 }
 RESULTS = """\
 <!-- Made by docs/make_results.py. Do not edit. -->
@@ -48,7 +59,8 @@ Every row is a recipe of the package, run as it stands with several seeds: the m
 sample standard deviation. The epoch to keep is chosen on validation data, and the test split is read once, at the
 end. Seconds are those of the whole training, compilation and validation included; pictures a second are those of
 the training steps alone. Under each table are the commands that give its first seeds again; on the same machine and
-versions, a processor gives the same numbers.
+versions, a processor gives the same numbers. `kerasdl results` prints them, and `kerasdl reproduce NAME`
+[judges](reproduce.md) whether a number comes out again with other seeds.
 """
 HEAD = ("recipe", "model", "test accuracy, %", "runs (seeds)", "parameters", "seconds", "pictures/s", "published, %")
 IMAGES = """\
@@ -68,7 +80,7 @@ NUMBERS = (*IMAGE_SCORES, "test accuracy, %", "parameters", "seconds", "minutes"
 def pages(root: Path = ROOT) -> dict[Path, str]:
     """What each file with made parts should hold."""
     recipes = [recipe for recipe, _ in shipped()]
-    found = read(root / "docs" / "results", recipes)
+    found = read(recipes, root / "docs" / "results")
     return {
         root / "docs" / "results.md": results_page(recipes, found),
         root / "README.md": filled(root / "README.md", results=short_table(recipes, found)),
@@ -78,49 +90,11 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         root / "docs" / "tpu.md": filled(root / "docs" / "tpu.md", broken=broken_table(),
                                          plans=plans_table(recipes, root / "docs" / "results")
                                          + bounds_table(root / "docs" / "results")),
+        root / "docs" / "transfer.md": filled(root / "docs" / "transfer.md",
+                                              transfer=transfer.body(page.load(root / "docs" / "results", "transfer"))),
         root / "docs" / "tuning.md": filled(root / "docs" / "tuning.md",
                                             oracles=page.tuning(root / "docs" / "results")),
     }
-
-
-def read(folder: Path, recipes: Iterable[Recipe]) -> dict[str, list[dict]]:
-    """The results of each recipe, by seed.
-
-    Raises:
-        ValueError: for a file that is not what its recipe, run as it stands, leaves behind.
-    """
-    known = {recipe.name: recipe for recipe in recipes}
-    found = {}
-    for path in sorted(folder.glob("*.json")):
-        if path.name.startswith(("bench", "plan")):
-            continue
-        result = json.loads(path.read_text())
-        name, seed = result["recipe"], result["seed"]
-        if path.name != f"{name}-{seed}.json":
-            raise ValueError(f"{path.name} holds seed {seed} of {name}: expected the name {name}-{seed}.json")
-        if name not in known or template(known[name]):
-            raise ValueError(f"{path.name}: {name} is not a recipe with data of its own")
-        if result["status"] != "completed":
-            raise ValueError(f"{path.name}: expected a completed run, received {result['status']!r}")
-        if changed := differing(result["settings"], known[name].diff()):
-            raise ValueError(f"{path.name}: {name} has changed since that run: {', '.join(changed)}")
-        found.setdefault(name, []).append(result)
-    for name, results in found.items():
-        results.sort(key=lambda result: result["seed"])
-        if len({result["parameters"] for result in results}) > 1:
-            raise ValueError(f"the runs of {name} differ in their number of parameters")
-    return found
-
-
-def differing(then: dict, now: dict) -> list[str]:
-    """The settings in which a run and its recipe differ, of those that can change a number."""
-    keys = (then.keys() | now.keys()) - {"name", "seed", "claim"}
-    return sorted(key for key in keys if then.get(key) != now.get(key))
-
-
-def template(recipe: Recipe) -> bool:
-    """Whether the recipe waits for data of yours."""
-    return recipe.data.startswith(("csv:", "folder:"))
 
 
 def told_by_accuracy(recipe: Recipe) -> bool:
@@ -130,10 +104,13 @@ def told_by_accuracy(recipe: Recipe) -> bool:
 
 def results_page(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
     """docs/results.md."""
-    own = sorted((recipe for recipe in recipes if told_by_accuracy(recipe)), key=by_data)
+    own = [recipe for recipe in ordered(recipes) if told_by_accuracy(recipe)]
     sections = [section(data, list(rows), found) for data, rows in groupby(own, key=lambda recipe: recipe.data)]
     if images := [recipe for recipe in recipes if recipe.objective == "adversarial"]:
         sections.append(images_section(images, found))
+    if points := frontier.panels(recipes, found):
+        sections.insert(0, f"![Test accuracy against minutes of training]({frontier.PICTURE})\n\n"
+                           f"{frontier.told(points)}")
     waiting = ", ".join(f"`{recipe.name}`" for recipe in recipes if template(recipe))
     sections.append(f"## Your own data\n\n{waiting} have no number: they are for [data of your own](data.md).\n")
     if found:
@@ -143,7 +120,7 @@ def results_page(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
 
 
 def section(data: str, recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
-    title, note = DATA.get(data, (data, ""))
+    title, note = DATA.get(data, data), NOTES.get(data, "")
     rows = [long_row(recipe, found.get(recipe.name, [])) for recipe in recipes]
     commands = "".join(f"kerasdl train {recipe.name} seed=0\n" for recipe in recipes)
     return f"## {title}\n\n{note}\n\n{table(HEAD, rows)}{sources(recipes)}\n```bash\n{commands}```\n"
@@ -154,9 +131,9 @@ def long_row(recipe: Recipe, results: list[dict]) -> tuple[str, ...]:
     model = f"[{f'{recipe.model} {size}'.strip()}](zoo.md#{recipe.model})"
     published = recipe.claim and recipe.claim.published
     claim = f"{100 * published:.4g}" if published else "none"
-    measured = ("not run", "", "", "", "")
+    measured = (NOT_RUN, "", "", "", "")
     if results:
-        measured = (accuracy(results), runs(results), f"{results[0]['parameters']:,}",
+        measured = (score(recipe, results), runs(results), f"{results[0]['parameters']:,}",
                     seconds(mean(results, "seconds")), f"{significant(mean(results, 'images_per_second')):,}")
     return recipe.name, model, *measured, claim
 
@@ -172,14 +149,14 @@ def images_section(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
 def images_row(recipe: Recipe, results: list[dict]) -> tuple[str, ...]:
     net = f"{recipe.model_args.get('net', 'dcgan')} {recipe.model_args.get('size', 'S')}"
     if not results:
-        return recipe.name, net, "not run", *[""] * (len(IMAGES_HEAD) - 3)
+        return recipe.name, net, NOT_RUN, *[""] * (len(IMAGES_HEAD) - 3)
     referee = results[0]["samples"]["referee"]
     metric = f"frechet_{referee}"
 
     def of(*keys, scale=1.0):
         """The mean over the runs of one number of result.json; "" where there is none."""
         try:
-            return mean_sd([scale * reach(result, keys) for result in results], 2)
+            return mean_sd([scale * reach(result, keys) for result in results])
         except KeyError:
             return ""
 
@@ -196,12 +173,6 @@ def reach(result: dict, keys: tuple[str, ...]) -> float:
     return result
 
 
-def mean_sd(values: list[float], digits: int) -> str:
-    """The mean and, of two values or more, the sample standard deviation."""
-    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.{digits}f}{spread}"
-
-
 def sources(recipes: list[Recipe]) -> str:
     """Where the published numbers of a table are from."""
     lines = [f"- `{recipe.name}`: {recipe.claim.source}." for recipe in recipes
@@ -211,14 +182,13 @@ def sources(recipes: list[Recipe]) -> str:
 
 def short_table(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
     """README's table: what has been run, and the names of what has not."""
-    own = sorted((recipe for recipe in recipes if told_by_accuracy(recipe)), key=by_data)
-    rows, told = [], {}
+    own = [recipe for recipe in ordered(recipes) if told_by_accuracy(recipe)]
+    told = {recipe.name: found[recipe.name] for recipe in own if recipe.name in found}
+    rows = []
     for recipe in own:
-        if results := found.get(recipe.name):
-            told[recipe.name] = results
-            title, minutes = DATA.get(recipe.data, (recipe.data,))[0], mean(results, "seconds") / 60
-            rows.append((f"`{recipe.name}`", title, accuracy(results), runs(results), f"{minutes:.1f}",
-                         f"{results[0]['parameters']:,}"))
+        if recipe.name in told:
+            name, data, _, *measured = table_row(recipe, told[recipe.name])
+            rows.append((f"`{name}`", data, *measured))
     waiting = ", ".join(f"`{recipe.name}`" for recipe in own if recipe.name not in told)
     head = ("recipe", "data", "test accuracy, %", "runs (seeds)", "minutes", "parameters")
     parts = [table(head, rows)] if rows else []
@@ -269,24 +239,6 @@ def bounds_table(folder: Path) -> str:
     return f"\n{table(head, rows)}\nCompiled, and run on {machine(made[0]['environment'])}.\n"
 
 
-def accuracy(results: list[dict]) -> str:
-    """Percent: the mean and, of two runs or more, the sample standard deviation."""
-    return mean_sd([100 * result["test"]["accuracy"] for result in results], 2)
-
-
-def runs(results: list[dict]) -> str:
-    """How many runs, and their seeds: "5 (0-4)"."""
-    seeds = [result["seed"] for result in results]
-    if len(seeds) == 1:
-        return f"1 ({seeds[0]})"
-    gapless = seeds == list(range(seeds[0], seeds[-1] + 1))
-    return f"{len(seeds)} ({f'{seeds[0]}-{seeds[-1]}' if gapless else ', '.join(map(str, seeds))})"
-
-
-def mean(results: list[dict], key: str) -> float:
-    return statistics.mean(result["train"][key] for result in results)
-
-
 def seconds(value: float) -> str:
     return f"{value:.1f}" if value < 10 else f"{value:,.0f}"
 
@@ -294,33 +246,6 @@ def seconds(value: float) -> str:
 def significant(value: float) -> int:
     """Rounded to three digits: a speed is not known better."""
     return int(float(f"{value:.3g}"))
-
-
-def machines(found: dict[str, list[dict]]) -> dict[str, list[str]]:
-    """On what, and with which versions, which recipes were run."""
-    users: dict[str, set[str]] = {}
-    for name, results in found.items():
-        for result in results:
-            users.setdefault(machine(result["environment"]), set()).add(name)
-    return {line: sorted(names) for line, names in users.items()}
-
-
-def machine(environment: dict) -> str:
-    """Processor, cores and versions, by name, so that nothing else of a machine gets out."""
-    versions = ", ".join(f"{name} {environment[name]}" for name in ("kerasdl", "keras", "tensorflow", "python"))
-    device = environment["device"]
-    place = "" if device == "CPU" else f"{device}, with "
-    return f"{place}{environment['cores']} cores of {environment['cpu']}; {versions}"
-
-
-def by_data(recipe: Recipe) -> tuple[int, str, int]:
-    """Data sets in the order of DATA, then the others; in each, the simplest model first."""
-    return place(recipe.data), recipe.data, MODELS.index(recipe.model)
-
-
-def place(data: str) -> int:
-    """Of a data set among those of DATA."""
-    return list(DATA).index(data) if data in DATA else len(DATA)
 
 
 def field_table() -> str:
@@ -347,6 +272,8 @@ def broken_table() -> str:
 def kind(annotation) -> str:
     """A type in words: `int or none`, `"sgd" or "adamw"`."""
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return kind(inner[0])
     if origin is typing.Literal:
         return " or ".join(f'`"{value}"`' for value in inner)
     if origin in (typing.Union, types.UnionType):
@@ -392,6 +319,9 @@ def main() -> int:
         print(("differs: " if "--check" in sys.argv[1:] else "wrote ") + str(path.relative_to(ROOT)))
     if "--check" not in sys.argv[1:] and (ROOT / "docs" / "results" / "bench.json").exists():
         page.draw(ROOT / "docs" / "results", ROOT / "docs" / page.PICTURE)
+    if "--check" not in sys.argv[1:]:
+        recipes = [recipe for recipe, _ in shipped()]
+        frontier.draw(frontier.panels(recipes, read(recipes)), ROOT / "docs" / frontier.PICTURE)
     return int(bool(stale) and "--check" in sys.argv[1:])
 
 

@@ -68,6 +68,7 @@ def show(recipe: RecipeName, overrides: Overrides = None) -> None:
 def train(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RECIPE_HELP)] = None,
           overrides: Overrides = None,
           workdir: Workdir = None,
+          init: Annotated[str | None, typer.Option(metavar="RUN", help="begin with its weights that fit")] = None,
           resume: Annotated[Path | None, typer.Option(metavar="RUN", help="go on with an interrupted run")] = None,
           backend: Backend = None,
           strategy: Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or tpu")] = "auto",
@@ -79,7 +80,7 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RE
     """Train a recipe: the run's folder gets the model, its numbers, curves and a report."""
     from kerasdl.backend import choose
 
-    changed, workdir = what_to_train(recipe, overrides or [], workdir, resume)
+    changed, workdir = what_to_train(recipe, [*(overrides or []), *([f"init={init}"] if init else [])], workdir, resume)
     choose(backend)
     with quiet():
         from kerasdl import objectives
@@ -122,6 +123,48 @@ def what_to_train(recipe: str | None, overrides: list[str], workdir: Path | None
 
 
 @app.command()
+def reproduce(recipe: Annotated[str, typer.Argument(metavar="NAME", help="a recipe of the package")],
+              overrides: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+              seeds: Annotated[int, typer.Option(help="how many that were not published", min=1)] = 3,
+              workdir: Annotated[Path | None, typer.Option(help="where the runs are; by default runs/reproduce-NAME")
+                                 ] = None,
+              backend: Backend = None) -> None:
+    """Run a recipe as published with other seeds, and compare; exit code 1 if its number does not come out again."""
+    from kerasdl import reproduce
+    from kerasdl.backend import choose
+
+    if overrides:
+        raise UserError(f"reproduce runs a recipe as it was published, without changes. Received: {overrides[0]}. "
+                        f"To change it: kerasdl train {recipe} {' '.join(overrides)}")
+    reproduce.published(recipe)
+    choose(backend)
+    with quiet():
+        import kerasdl.train.fit  # noqa: F401
+    found = reproduce.reproduce(recipe, seeds, workdir)
+    reproduce.show(console, found)
+    if not found.succeeded:
+        raise typer.Exit(1)
+
+
+@app.command("results")
+def show_results() -> None:
+    """What every recipe of the package was measured to be, from the committed results."""
+    from kerasdl import recipe, results
+
+    recipes = [found for found, _ in recipe.shipped()]
+    measured = results.read(recipes)
+    table = Table(*results.HEAD, box=None, header_style="bold")
+    for found in results.ordered(recipes):
+        table.add_row(*results.table_row(found, measured.get(found.name, [])))
+    print_table(table)
+    waiting = ", ".join(found.name for found in recipes if results.template(found))
+    console.print(f"\n{waiting}: for data of your own.", soft_wrap=True)
+    for line, names in results.machines(measured).items():
+        console.print(f"On {line}: {', '.join(names)}.", markup=False, soft_wrap=True)
+    console.print("Run one again: kerasdl reproduce NAME")
+
+
+@app.command()
 def launch(recipe: RecipeName, overrides: Overrides = None,
            workers: Annotated[int, typer.Option(help="how many processes", min=1)] = 2,
            workdir: Workdir = None,
@@ -147,6 +190,29 @@ def evaluate_run(run: RunFolder,
     with quiet():
         from kerasdl.evaluate import evaluate
     print_scores(split, evaluate(opened, split, data=data))
+
+
+@app.command()
+def ensemble(runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="folders of two runs or more")],
+             split: Annotated[str, typer.Option(help="to measure on: choose on val, then test once")] = "test",
+             workdir: Annotated[Path | None, typer.Option(help="the ensemble's folder")] = None,
+             out: Annotated[Path | None, typer.Option(metavar="FILE.keras", help="the model alone, too")] = None
+             ) -> None:
+    """Average the probabilities of several runs: one model, and what it is worth beside its members."""
+    if out is not None and out.suffix != ".keras":
+        raise UserError(f"--out is a .keras file. Received: {out}.")
+    opened = [open_run(run) for run in runs]
+    with quiet():
+        from kerasdl import ensemble
+    made = ensemble.ensemble(opened, split, workdir)
+    table = Table(split, *(name.replace("_", " ") for name in ensemble.SCORES), box=None, header_style="bold")
+    for name, row in ensemble.table(made.result, split).iterrows():
+        table.add_row(name, *(f"{value:.4f}" for value in row))
+    print_table(table)
+    if out is not None:
+        ensemble.export(made, out)
+        console.print(f"model   {out}", soft_wrap=True)
+    console.print(f"run     {made.path}\nnext    kerasdl predict {made.path} FILE...", soft_wrap=True)
 
 
 @app.command()
@@ -320,6 +386,11 @@ def open_run(path: str):
     from kerasdl.run import Run
 
     return Run.open(path)
+
+
+def print_table(table: Table) -> None:
+    """As wide as the terminal, and in a pipe as wide as it needs."""
+    (console if console.is_terminal else Console(highlight=False, width=200)).print(table)
 
 
 def print_scores(split: str, scores: dict[str, float]) -> None:

@@ -14,7 +14,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 import kerasdl
 from kerasdl import figures, objectives
-from kerasdl.data import Split, load, pipeline
+from kerasdl.data import Split, load_splits, pipeline
 from kerasdl.data.folders import FORMATS, read_images
 from kerasdl.data.tables import read_rows
 from kerasdl.errors import UserError, nearest
@@ -134,7 +134,8 @@ def load_split(run: Run, split: str = "test", data: Data = None) -> Split:
         args = {key: value for key, value in recipe.data_args.items() if own or key != "test"}
         expression = (SPLITS | recipe.splits).get(split, split) if own else split
         name = recipe.data if own else data
-        found = load(name, expression, target=objectives.get(recipe.objective).TARGET, **args)
+        target = objectives.get(recipe.objective).TARGET
+        found = load_splits(name, {split: expression}, target=target, **args)[split]
     _same(found, run.data, name)
     return found
 

@@ -4,7 +4,7 @@ import ast
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -40,6 +40,9 @@ class Recipe(BaseModel):
     data_args: dict[str, Any] = Field({}, description="arguments of kerasdl.data.load, such as label=COLUMN")
     splits: dict[Literal["train", "val", "test"], str] = Field({}, description="which part of the data is what")
     augment: tuple[str | tuple[Any, ...], ...] = Field((), strict=False, description="batch transforms, in order")
+    init: str = Field("", description="a run's folder or a .keras file: the weights to begin with, where they fit")
+    freeze: str | Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        (), description="layers that do not learn: names, also with *; features: all but the head")
     batch: int = Field(128, gt=0, description="examples a step, over all replicas")
     epochs: int = Field(10, gt=0, description="passes over the training split")
     optimizer: Literal["adamw", "sgd", "lion", "muon"] = Field("adamw", description="what takes the steps")
@@ -50,6 +53,8 @@ class Recipe(BaseModel):
     schedule: Literal["constant", "cosine", "onecycle", "step"] = Field("cosine", description="of the learning rate")
     warmup: int | str = Field("0%", description="a duration: the learning rate rises linearly")
     weight_decay: float = Field(0.0, ge=0, description="decoupled; on kernels only")
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="factor of the learning rate for each block that a layer lies below the head")
     clipnorm: float | None = Field(None, gt=0, description="the longest that each weight's gradient may be")
     global_clipnorm: float | None = Field(None, gt=0, description="the longest that all gradients together may be")
     clipvalue: float | None = Field(None, gt=0, description="the largest that a gradient's entry may be")

@@ -23,8 +23,9 @@ class Run:
     """A trained recipe on disk.
 
     Files: recipe.json (exactly what ran), data.json (class names, shapes and columns, what predict needs), choice.json
-    (what "auto" became), result.json (the numbers; absent while the run is not finished), metrics.csv (a row an epoch),
-    tensorboard/, checkpoint/ (while it is not finished), model.keras and report.html.
+    (what "auto" became), init.json (where the first weights came from, if the recipe says so), result.json (the
+    numbers; absent while the run is not finished), metrics.csv (a row an epoch), tensorboard/, checkpoint/ (while it is
+    not finished), model.keras and report.html.
     """
 
     path: Path
@@ -118,6 +119,11 @@ class Run:
         """What became of the recipe's "auto" fields, and the speeds that decided; None where there is no "auto"."""
         file = self.path / "choice.json"
         return json.loads(file.read_text()) if file.exists() else None
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Where the first weights came from, if the recipe has `init`: recipe, seed, a hash, and which layers."""
+        return json.loads(self._need("init.json").read_text())
 
     @property
     def metrics(self):

@@ -29,9 +29,12 @@ CASES = {
     "augment": {"optimizer": "sgd", "augment": (("translate", 1), ("mixup", 0.2))},
     "bfloat16": {"optimizer": "sgd", "precision": "mixed_bfloat16", **NORM},
     "smooth": {"optimizer": "sgd", "label_smoothing": 0.1},
+    "layer_decay": {"optimizer": "sgd", "layer_decay": 0.5, "weight_decay": 0.1},
+    "frozen": {"optimizer": "lion", "lr": 1e-3, "layer_decay": 0.5, "weight_decay": 0.1, "freeze": ("stem_*",),
+               "ema": 0.9, **NORM},
 }
 FEW = [("sgd", 2), ("adamw", 2), ("muon", 2), ("clipnorm", 2), ("global_clipnorm", 4), ("accumulate", 2), ("norm", 2),
-       ("ema", 4)]
+       ("ema", 4), ("layer_decay", 2), ("frozen", 2)]
 APART = {"bfloat16": 1e-2}  # 2.8e-3 was seen: a number of 8 bits is rounded by up to 4e-3 of itself
 STEPS = 5
 

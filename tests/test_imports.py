@@ -21,6 +21,9 @@ ARROWS = {
     "kerasdl.backend": ("errors", "tpu"),
     "kerasdl.recipe": ("errors",),
     "kerasdl.run": ("errors", "recipe", "zoo"),
+    "kerasdl.results": ("recipe", "zoo"),
+    "kerasdl.reproduce": ("errors", "recipe", "run", "train", "evaluate", "results"),
+    "kerasdl.ensemble": ("backend", "errors", "recipe", "run", "data", "objectives", "train", "zoo", "evaluate"),
     "kerasdl.zoo": ("zoo",),
     "kerasdl.data": ("errors", "data"),
     "kerasdl.objectives": ("errors", "zoo", "objectives"),
@@ -76,7 +79,7 @@ def test_zoo_imports_keras_and_numpy_only(module):
     assert outside <= {"keras", "numpy", "kerasdl"}
 
 
-@pytest.mark.parametrize("module", ["kerasdl", "kerasdl.errors", "kerasdl.recipe", "kerasdl.tpu", *(
+@pytest.mark.parametrize("module", ["kerasdl", "kerasdl.errors", "kerasdl.recipe", "kerasdl.results", "kerasdl.tpu", *(
     f"kerasdl.plan.{name}" for name in ("chips", "estimate", "host", "largest", "make", "report", "talk"))])
 def test_the_light_modules_import_nothing_heavy(module):
     assert not {name.partition(".")[0] for name in imported(module, everywhere=True)} & HEAVY
@@ -109,7 +112,7 @@ def test_list_and_show_import_neither_tensorflow_nor_keras():
         import sys
         import kerasdl, kerasdl.cli
         dir(kerasdl)
-        for arguments in (["list"], ["show", "vit_digits", "epochs=3"], ["--help"]):
+        for arguments in (["list"], ["show", "vit_digits", "epochs=3"], ["results"], ["--help"]):
             sys.argv = ["kerasdl", *arguments]
             try:
                 kerasdl.cli.main()

@@ -9,7 +9,7 @@ from kerasdl.data import load
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.train.job import seeded
-from kerasdl.train.optim import StepDecay, duration, optimizer, schedule
+from kerasdl.train.optim import StepDecay, depths, duration, optimizer, schedule
 
 STEPS, EPOCHS = 10, 10
 PLAIN = Recipe(model="mlp", data="digits", epochs=EPOCHS, lr=0.5)
@@ -102,3 +102,51 @@ def test_optimizers_learn(name):
     network.compile(made, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     losses = network.fit(digits.x, digits.y, batch_size=30, epochs=8, shuffle=False, verbose=0).history["loss"]
     assert losses[-1] < 0.7 * losses[0]
+
+
+# Layer-wise decay
+
+
+@pytest.mark.parametrize("model, args, expected", [
+    ("vit", {"size": "mu", "patch": 4}, {"patches": 3, "class_token": 3, "position": 3, "block1_attn": 2,
+                                         "block1_down": 2, "block2_norm1": 1, "norm": 0, "logits": 0}),
+    ("cnn", {"size": "S"}, {"stem_conv": 3, "stem_norm": 3, "stage1_conv1": 2, "stage1_norm2": 2, "stage2_conv2": 1,
+                            "logits": 0}),
+    ("resnet", {"size": "8"}, {"stem_conv": 4, "stage1_block1_conv1": 3, "stage1_block1_norm2": 3,
+                               "stage3_block1_conv2": 1, "logits": 0}),
+    ("mlp", {"size": "512-512"}, {"hidden1": 2, "features": 1, "logits": 0}),
+    ("linear", {}, {"logits": 0}),
+])
+def test_depths(model, args, expected):
+    found = depths(zoo.build(model, (8, 8, 1), 10, **args))
+    assert {name: found[name] for name in expected} == expected
+    assert found.keys() == {layer.name for layer in zoo.build(model, (8, 8, 1), 10, **args).layers if layer.weights}
+
+
+def moved(name, layer_decay, weight_decay=0.0, gradient=1.0):
+    """{path: by how much each variable moves in one step}, and the network's depths."""
+    network = zoo.build("vit", (8, 8, 1), 10, size="mu", patch=4)
+    rng = np.random.default_rng(0)
+    for variable in network.trainable_variables:
+        variable.assign(1 + rng.random(variable.shape))
+    before = [variable.numpy() for variable in network.trainable_variables]
+    recipe = PLAIN.override(optimizer=name, schedule="constant", lr=0.1, weight_decay=weight_decay,
+                            layer_decay=layer_decay)
+    made = optimizer(recipe, network, STEPS)
+    made.build(network.trainable_variables)
+    made.apply([keras.ops.convert_to_tensor(gradient * rng.normal(size=variable.shape).astype("float32"))
+                for variable in network.trainable_variables])
+    change = {variable.path: variable.numpy() - old
+              for variable, old in zip(network.trainable_variables, before, strict=True)}
+    return change, depths(network)
+
+
+@OPTIMIZERS
+@pytest.mark.parametrize("weight_decay, gradient", [(0.0, 1.0), (0.5, 0.0), (0.5, 1.0)])
+def test_each_layer_takes_its_share_of_the_step_and_of_the_decay(name, weight_decay, gradient):
+    """0.5 to the power of the depth, under both of Muon's rules, whether or not there is a gradient."""
+    whole, below = moved(name, 1.0, weight_decay, gradient)
+    shares, _ = moved(name, 0.5, weight_decay, gradient)
+    for path, change in whole.items():
+        share = 0.5 ** below[path.split("/")[0]]
+        np.testing.assert_allclose(shares[path], share * change, rtol=2e-4, atol=2e-6, err_msg=path)

@@ -71,7 +71,7 @@ def test_zoo_needs_no_keras_until_a_model_and_no_tensorflow_ever(jax_report):
 
 def test_table_of_contents_is_the_folder():
     files = {file.stem for file in Path(zoo.__file__).parent.glob("*.py")}
-    assert {*zoo.MODELS, *zoo.GENERATIVE} == files - {"__init__", "blocks", "cost", "gan_layers"}
+    assert {*zoo.MODELS, *zoo.GENERATIVE} == files - {"__init__", "blocks", "cost", "gan_layers", "ensemble"}
     assert set(harness.ARGS) == set(zoo.MODELS)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasdl.data import folders, named, tables
+from kerasdl.data import folders, named, subset, tables
 from kerasdl.data.split import Split, Target, divide
 from kerasdl.errors import UserError, nearest
 
@@ -23,16 +23,31 @@ def load(name: str, split: str = "train", *, target: Target = "class", **args: A
             "train+test", is taken literally, so that "train[:]" is the whole of it.
         target: "class", or "number" for regression (CSV only).
         **args: For tfds and folders: `image_size=(H, W)`. For CSV: `label=COLUMN`, `fill="median"`,
-            `drop=[COLUMN, ...]`, `test=PATH`.
+            `drop=[COLUMN, ...]`, `test=PATH`. For all with classes: `classes=[NAME, ...]` leaves the others out of
+            every split, and `per_class=N` takes the first N of each; in a recipe, of its training split.
 
     Raises:
         UserError: for an unknown name or split, files that are not there, and whatever is wrong inside them.
     """
-    return load_splits(name, {split: split}, target=target, **args)[split]
+    count = args.pop("per_class", None)
+    found = load_splits(name, {split: split}, target=target, **args)[split]
+    return found if count is None else subset.per_class(found, count)
 
 
-def load_splits(name: str, splits: Mapping[str, str], *, target: Target = "class", **args: Any) -> dict[str, Split]:
+def load_splits(name: str, splits: Mapping[str, str], *, target: Target = "class",
+                classes: Sequence[str] | str | None = None, per_class: int | None = None, **args: Any
+                ) -> dict[str, Split]:
     """Several splits at once: `splits` maps the names you want to split expressions. See load."""
+    found = _whole(name, splits, target, args)
+    if classes is not None:
+        found = {want: subset.of_classes(split, classes) for want, split in found.items()}
+    if per_class is not None and "train" in found:
+        found["train"] = subset.per_class(found["train"], per_class)
+    return found
+
+
+def _whole(name: str, splits: Mapping[str, str], target: Target, args: dict[str, Any]) -> dict[str, Split]:
+    """All examples of the splits."""
     prefix, colon, path = name.partition(":")
     local = {"csv": tables.read, "folder": folders.read}.get(prefix) if colon else None
     reader = local or named.read
@@ -40,7 +55,8 @@ def load_splits(name: str, splits: Mapping[str, str], *, target: Target = "class
                 if parameter.kind is parameter.KEYWORD_ONLY and key != "target"]
     for key in args:
         if key not in accepted:
-            raise UserError(f"{name} takes no data argument {key!r}. {nearest(key, accepted)}")
+            known = [*accepted, "classes", "per_class"]
+            raise UserError(f"{name} takes no data argument {key!r}. {nearest(key, known)}")
     if reader is tables.read:
         args["target"] = target
     elif target == "number":

@@ -25,7 +25,8 @@ class Averager:
     def __init__(self, network: keras.Model, average: keras.Model, decay: float):
         self.decay = decay
         pairs = zip(average.variables, network.variables, strict=True)
-        self.pairs = [(slow, fast) for slow, fast in pairs if "float" in slow.dtype]
+        still = {id(weight) for layer in network.layers if not layer.trainable for weight in layer.weights}
+        self.pairs = [(slow, fast) for slow, fast in pairs if "float" in slow.dtype and id(fast) not in still]
 
     def update(self, step) -> None:
         """One step; the first ones weigh more, min(decay, (1 + step) / (10 + step)), or the start would linger."""

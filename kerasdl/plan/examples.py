@@ -42,7 +42,8 @@ def stand_in(recipe: Recipe, target: str) -> Split:
     if None in shape:
         raise UserError(f"The images of {recipe.data} differ in size. Choose one with data_args.image_size=(H, W).")
     nothing = tf.data.Dataset.from_tensors(0).take(0)
-    return Split("train", nothing, None, shape, size(recipe, info), tuple(info.features[keys[1]].names))
+    classes = tuple(recipe.data_args.get("classes", info.features[keys[1]].names))
+    return Split("train", nothing, None, shape, size(recipe, info, len(classes)), classes)
 
 
 def described(name: str) -> tfds.core.DatasetInfo:
@@ -58,8 +59,10 @@ def described(name: str) -> tfds.core.DatasetInfo:
     return tfds.builder(name, data_dir=folder, try_gcs=False).info
 
 
-def size(recipe: Recipe, info: tfds.core.DatasetInfo) -> int:
-    """Examples of the training split, 0 if it is not known."""
+def size(recipe: Recipe, info: tfds.core.DatasetInfo, classes: int) -> int:
+    """Examples of the training split, 0 if it is not known, as of some of the classes."""
+    if "classes" in recipe.data_args or "per_class" in recipe.data_args:
+        return recipe.data_args.get("per_class", 0) * classes
     counts = {name: split.num_examples for name, split in info.splits.items()} or SIZES.get(recipe.data)
     if not counts:
         return 0

@@ -19,12 +19,12 @@ from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
 from kerasdl.run import Run, environment, whole, write_json
-from kerasdl.train import fused, probe, replicas, resume
+from kerasdl.train import fused, probe, replicas, resume, transfer
 from kerasdl.train import profile as profiles
 from kerasdl.train import strategy as strategies
 from kerasdl.train.callbacks import Diverged, EpochPictures, EpochScalars, Keep, Narrator, StopOnNaN, Timing
 from kerasdl.train.checkpoint import seconds
-from kerasdl.train.job import Job
+from kerasdl.train.job import Job, seeded
 
 
 def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | None = None,
@@ -67,16 +67,22 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     before = Run.unfinished(workdir, recipe)
     devices = strategies.choose(strategy, logical_cpus)
     strategies.check(devices, recipe, workdir)
-    job, choice = decided(Job.of(recipe, data, devices, feed), before)
+    with seeded(recipe.seed):  # loading makes initializers, too
+        origin = transfer.read(recipe, before)
+    job, choice = decided(Job.of(recipe, data, devices, feed, origin), before)
     with strategies.together(devices):
         model, kept = job.networks()
         told = verbose and job.chief
         judge = job.judge(kept, train, told)
+    classes = job.splits["train"].classes
     if told:
-        for line in ([probe.tell(choice)] if choice else []) + strategies.remarks(devices, job.recipe, kept):
+        for line in [*([probe.tell(choice)] if choice else []), *strategies.remarks(devices, job.recipe, kept),
+                     *([transfer.tell(origin, kept, classes)] if origin else [])]:
             print(line, file=sys.stderr)
 
     run = before or Run.create(recipe, workdir, ours=job.chief)
+    if origin and job.chief:
+        transfer.note(run, origin, kept, classes)
     describe(run, job, choice)
     if profile:
         print(profiles.profile(job, run.path / "tensorboard"), file=sys.stderr)
@@ -163,6 +169,7 @@ def save(run: Run, kept: keras.Model) -> None:
     """model.keras without the optimizer, whole or not at all."""
     replicas.synchronize_norms(kept, False)
     fused.unfuse(kept)
+    transfer.thaw(kept)
     with run.writing(), whole(run.path / "model.keras") as partial:
         kept.save(partial, include_optimizer=False)
 
@@ -175,7 +182,7 @@ def finish(run: Run, job: Job, choice: dict[str, Any], **measured: Any) -> None:
     with run.writing():
         write_json(run.path / "result.json", {
             "recipe": asked.name or asked.model, "seed": asked.seed, "settings": asked.diff(), **measured,
-            **({"choice": choice} if choice else {}),
+            **({"choice": choice} if choice else {}), **({"init": run.origin} if asked.init else {}),
             "peak_rss_mb": round(peak_rss_mb(), 1), "environment": facts})
     shutil.rmtree(run.path / "checkpoint", ignore_errors=True)
 

@@ -240,7 +240,7 @@ FORMS = {form.__base__: form for form in (BatchNormalization, LayerNormalization
                                           PadShortcut)}
 
 
-class _Decays:
+class Decays:
     """Weight decay in one pass, before the step of each variable; Keras takes three."""
 
     def _apply_weight_decay(self, variables):
@@ -251,7 +251,7 @@ class _Decays:
             variable.assign(variable * (1 - tf.cast(learning_rate, variable.dtype) * self.weight_decay))
 
 
-class AdamW(_Decays, keras.optimizers.AdamW):
+class AdamW(Decays, keras.optimizers.AdamW):
     """One pass over a weight and its slots by ResourceApplyAdam."""
 
     def update_step(self, gradient, variable, learning_rate):
@@ -267,7 +267,7 @@ class AdamW(_Decays, keras.optimizers.AdamW):
             beta1=beta1, beta2=beta2, epsilon=tf.cast(self.epsilon, dtype), grad=tf.cast(gradient, dtype))
 
 
-class SGD(_Decays, keras.optimizers.SGD):
+class SGD(Decays, keras.optimizers.SGD):
     """One pass over a weight and its momentum by ResourceApplyKerasMomentum."""
 
     def update_step(self, gradient, variable, learning_rate):

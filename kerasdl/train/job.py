@@ -15,7 +15,7 @@ from kerasdl.data import Split, load_splits, pipeline
 from kerasdl.data.augment import compose
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
-from kerasdl.train import fused, optim, replicas, resident
+from kerasdl.train import fused, optim, replicas, resident, transfer
 from kerasdl.train import judge as judges
 from kerasdl.train import strategy as strategies
 from kerasdl.train.referee import referee
@@ -33,6 +33,7 @@ class Job:
         splits: "train", and for a whole run "val" and "test".
         devices: the strategy.
         stay: whether the training examples stay on the device, so that the model takes blocks of steps.
+        origin: the trained model that the recipe's `init` names.
     """
 
     recipe: Recipe
@@ -40,10 +41,11 @@ class Job:
     splits: Mapping[str, Split]
     devices: tf.distribute.Strategy
     stay: bool = False
+    origin: transfer.Origin | None = None
 
     @classmethod
-    def of(cls, recipe: Recipe, data: Mapping[str, Split] | str | None, devices: tf.distribute.Strategy, feed: str
-           ) -> "Job":
+    def of(cls, recipe: Recipe, data: Mapping[str, Split] | str | None, devices: tf.distribute.Strategy, feed: str,
+           origin: transfer.Origin | None = None) -> "Job":
         """The recipe with its data read, from disk unless `data` are splits.
 
         Raises:
@@ -58,7 +60,10 @@ class Job:
         if (objective.TARGET == "class") != bool(splits["train"].classes):
             raise UserError(f"objective={recipe.objective} learns a {objective.TARGET}, and the data has "
                             f"{'classes' if splits['train'].classes else 'numbers'} as targets. Change one of the two.")
-        return cls(recipe, objective, splits, devices, resident.chosen(feed, splits["train"]))
+        if objective.pictures and (recipe.init or recipe.freeze or recipe.layer_decay < 1):
+            raise UserError("init, freeze and layer_decay are for models that learn answers. "
+                            f"Leave them out with objective={recipe.objective}.")
+        return cls(recipe, objective, splits, devices, resident.chosen(feed, splits["train"]), origin)
 
     def of_recipe(self, recipe: Recipe) -> "Job":
         """The same job by another recipe."""
@@ -155,6 +160,7 @@ class Job:
         for network in networks:
             if isinstance(split.shape, int):
                 network.get_layer("scale").adapt(split.x)
+            transfer.begin(network, self.origin, recipe, split.classes)
             if not backend.jax():
                 fused.fuse(network)
         return networks

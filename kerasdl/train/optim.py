@@ -1,6 +1,7 @@
 """Optimizers, learning-rate schedules and durations, from the words of a recipe."""
 
 import re
+from collections.abc import Mapping
 
 import keras
 from keras import ops
@@ -11,6 +12,7 @@ from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.train import fused, replicas
 
+BLOCK = re.compile(r"stage\d+_block\d+|[a-z]+\d+(?![a-z0-9])")  # the part of a layer's name that is its block's
 CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 
 
@@ -71,7 +73,8 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
     """The recipe's optimizer for this model; weight decay is decoupled and falls on kernels only.
 
     Biases, normalisation scales, position embeddings and class tokens do not decay. Muon (Jordan et al., 2024) is for
-    the kernels of hidden dense layers; Keras gives everything else to AdamW.
+    the kernels of hidden dense layers; Keras gives everything else to AdamW. With `layer_decay` the rate of a layer is
+    smaller the further it lies below the head; see shares.
 
     Args:
         clip_after_reduce: under replicas; see kerasdl.train.replicas.
@@ -86,6 +89,8 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
         raise UserError(f"Choose one of {', '.join(CLIPS)}. Received: {' and '.join(clip)}.")
 
     def make(optimizer: type[keras.optimizers.Optimizer], **arguments):
+        if recipe.layer_decay < 1:
+            optimizer = layer_wise(optimizer, shares(model, recipe.layer_decay))
         if clip and clip_after_reduce:
             optimizer = replicas.clip_after_reduce(optimizer)
         return optimizer(rate, **arguments, **clip)
@@ -106,6 +111,62 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
     if decay:
         made.exclude_from_weight_decay([v for v in model.trainable_variables if not is_kernel(v)])
     return made
+
+
+def layer_wise(optimizer: type[keras.optimizers.Optimizer], shares: Mapping[str, float]
+               ) -> type[keras.optimizers.Optimizer]:
+    """The optimizer's class, taking of the learning rate for each variable the share that its path has in `shares`.
+
+    Decoupled weight decay is the learning rate times a constant, and so has the same share. Both of Muon's rules do.
+    """
+    own = issubclass(optimizer, fused.Decays)  # decays in update_step already, by the rate that it is given
+
+    class LayerWise(optimizer):
+        def build(self, variables):
+            super().build(variables)
+            self.shares = tuple(shares[variable.path] for variable in variables)
+
+        def _apply_weight_decay(self, variables):
+            pass
+
+        def update_step(self, gradient, variable, learning_rate):
+            rate = ops.cast(learning_rate, variable.dtype) * self.shares[self._get_variable_index(variable)]
+            if self.weight_decay and not own and self._use_weight_decay(variable):
+                self.assign(variable, variable * (1 - rate * self.weight_decay))
+            super().update_step(gradient, variable, rate)
+
+    LayerWise.__name__ = optimizer.__name__
+    return LayerWise
+
+
+def shares(network: keras.Model, decay: float) -> dict[str, float]:
+    """Of each trainable variable, by its path, the share of the learning rate: `decay` to the power of its depth.
+
+    Clark et al. 2020 (ELECTRA, arXiv:2003.10555) and Bao et al. 2021 (BEiT, arXiv:2106.08254).
+    """
+    below = depths(network)
+    return {variable.path: decay ** below[layer.name]
+            for layer in network.layers for variable in layer.trainable_variables}
+
+
+def depths(network: keras.Model) -> dict[str, int]:
+    """How many blocks each layer with weights lies below the head.
+
+    A block is what shares the first part of its name: "block3", "stage2_block1", "stage1", "hidden2". As in BEiT's own
+    code, all that comes before the first block is one more, a ViT's patches and positions or a stem, and what comes
+    after the last one and only normalises belongs to the head.
+    """
+    layers = [layer for layer in network.layers if layer.weights]
+    names = [BLOCK.match(layer.name) for layer in layers]
+    units, seen, last = [], False, max((i for i, name in enumerate(names) if name), default=-1)
+    for i, (layer, name) in enumerate(zip(layers, names, strict=True)):
+        seen = seen or name is not None
+        plain = "stem" if i < last and not seen else "head" if layer.name == "logits" or "norm" in layer.name \
+            else layer.name
+        units.append(name[0] if name else plain)
+    order = list(dict.fromkeys(unit for unit in units if unit != "head"))
+    return {layer.name: len(order) - order.index(unit) if unit != "head" else 0
+            for layer, unit in zip(layers, units, strict=True)}
 
 
 def is_kernel(variable: keras.Variable) -> bool:

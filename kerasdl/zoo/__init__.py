@@ -74,3 +74,4 @@ def register():
     """Imports every model, so that Keras knows the zoo's layers and can load a saved model."""
     for name in (*MODELS, *GENERATIVE):
         module(name)
+    importlib.import_module(f"{__name__}.ensemble")

@@ -22,6 +22,6 @@ def layer_multiply_adds(layer: keras.layers.Layer) -> int:
         tokens, width = layer.output.shape[1:]
         inner = layer.num_heads * layer.key_dim
         return tokens * 4 * width * inner + 2 * tokens**2 * inner  # projections, then scores and their sums of values
-    kernels = [weight for weight in layer.trainable_weights if weight.name == "kernel"]
+    kernels = [weight for weight in layer.weights if weight.name == "kernel"]
     places = layer.input if isinstance(layer, keras.layers.Conv2DTranspose) else layer.output
     return math.prod(places.shape[1:-1]) * sum(math.prod(kernel.shape) for kernel in kernels) if kernels else 0

@@ -1,0 +1,115 @@
+"""Runs whose probabilities are averaged: one model, what it is worth, and what each of its members is."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from scipy.special import log_softmax
+
+from kerasdl import backend
+from kerasdl.data import Split, pipeline
+from kerasdl.errors import UserError
+from kerasdl.evaluate import Data, calibration_error, load_split
+from kerasdl.objectives import classify
+from kerasdl.recipe import Recipe
+from kerasdl.run import Run, environment, whole, write_json, writing
+from kerasdl.train import fit, transfer
+from kerasdl.zoo import ensemble as networks
+
+SCORES = ("accuracy", "loss", "calibration_error")
+
+
+def ensemble(runs: Sequence[str | Path | Run], split: str = "test", workdir: str | Path | None = None,
+             data: Data = None) -> Run:
+    """Average the probabilities of several runs: a run's folder with their model, and result.json beside the members'.
+
+    Args:
+        runs: two or more finished classifiers of the same data and classes.
+        split: on which all are measured. Choose members on "val"; "test" is for what was chosen.
+        workdir: the folder; by default runs/ensemble/<time>-<id>.
+        data: splits, where the members were trained on arrays.
+
+    Raises:
+        UserError: runs that are not finished, do not classify, or differ in data, splits or classes.
+    """
+    members = opened(runs)
+    examples = load_split(members[0], split, data)
+    models = [member.model() for member in members]
+    model = networks.build(models)
+    first = members[0].recipe
+    recipe = Recipe(name="ensemble", model="ensemble", model_args={"members": tuple(str(run.path) for run in members)},
+                    data=first.data, data_args=first.data_args, splits=first.splits, batch=first.batch)
+    if workdir is not None and (Path(workdir) / "recipe.json").exists():
+        raise UserError(f"{workdir} already holds a run. Choose another --workdir.")
+    run = Run.create(recipe, workdir)
+    with run.writing():
+        write_json(run.path / "data.json", members[0].data)
+        with whole(run.path / "model.keras") as partial:
+            model.save(partial, include_optimizer=False)
+        write_json(run.path / "result.json", {
+            "recipe": recipe.name, "seed": recipe.seed, "settings": recipe.diff(), "status": "completed",
+            "parameters": model.count_params(), split: scores(model, examples, first.batch),
+            "members": [about(run, each) | {split: scores(each, examples, first.batch)}
+                        for run, each in zip(members, models, strict=True)],
+            "environment": environment(backend=backend.current(), device=fit.device())})
+    return run
+
+
+def opened(runs: Sequence[str | Path | Run]) -> list[Run]:
+    """The members, which must go together."""
+    members = [Run.open(run) for run in runs]
+    paths = [run.path.resolve() for run in members]
+    if len(members) < 2 or len(set(paths)) < len(paths):
+        raise UserError(f"An ensemble is of two different runs or more. Received: {', '.join(map(str, paths))}.")
+    for run in members:
+        if run.recipe.objective != "classify":
+            raise UserError(f"An ensemble averages probabilities, and the objective of {run.path} is "
+                            f"{run.recipe.objective}.")
+        one, other = needs(members[0]), needs(run)
+        if changed := [key for key in one if one[key] != other[key]]:
+            raise UserError(f"The members differ in their data: {members[0].path} has {changed[0]} "
+                            f"{one[changed[0]]!r}, and {run.path} has {other[changed[0]]!r}.")
+    return members
+
+
+def needs(run: Run) -> dict[str, Any]:
+    """What a model takes and answers, and what it is measured on. Members may have learned from different parts."""
+    recipe = run.recipe
+    args = {key: value for key, value in recipe.data_args.items() if key != "per_class"}
+    examined = {f"splits.{name}": recipe.splits.get(name) for name in ("val", "test")}
+    return {"data": recipe.data, **run.data, "data_args": args, **examined}
+
+
+def scores(model: keras.Model, split: Split, batch: int) -> dict[str, float]:
+    """Accuracy, cross-entropy and expected calibration error on a split."""
+    batches = pipeline.in_order(split, classify.targets(split), batch)
+    logs = log_softmax(model.predict(batches, verbose=0).astype("float64"), axis=1)
+    truth = split.y if split.y is not None else np.concatenate([hot.numpy().argmax(1) for _, hot in batches])
+    right = logs.argmax(1) == truth
+    return {"accuracy": float(right.mean()), "loss": float(-logs[np.arange(len(truth)), truth].mean()),
+            "calibration_error": calibration_error(np.exp(logs.max(1)), right)}
+
+
+def about(run: Run, model: keras.Model) -> dict[str, Any]:
+    """Which run a member is, and a hash of its weights."""
+    weights = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+    return {"run": str(run.path), "recipe": run.recipe.name or run.recipe.model, "seed": run.recipe.seed,
+            "weights": transfer.fingerprint(weights)}
+
+
+def export(run: Run, file: Path) -> None:
+    """Put the ensemble's model, one .keras file, somewhere else too."""
+    with writing(file, "Choose another --out."), whole(file) as partial:
+        shutil.copyfile(run.path / "model.keras", partial)
+
+
+def table(result: Mapping[str, Any], split: str) -> pd.DataFrame:
+    """A row a member, then their mean and the ensemble."""
+    rows = {f"{member['run']} ({member['recipe']}, seed {member['seed']})": member[split]
+            for member in result["members"]}
+    frame = pd.DataFrame(rows).T[list(SCORES)]
+    return pd.concat([frame, pd.DataFrame({"mean of the members": frame.mean(), "ensemble": result[split]}).T])

@@ -1,0 +1,223 @@
+"""Where a network begins if not at random: with a trained model's weights, layer by layer. And what does not learn."""
+
+import hashlib
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasdl import zoo
+from kerasdl.errors import UserError, nearest
+from kerasdl.recipe import Recipe
+from kerasdl.run import Run, whole, write_json
+from kerasdl.zoo import vit
+
+COPY = Path("checkpoint") / "init.keras"  # in a run's folder until it is finished: it goes on without the old run
+FEATURES = "features"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A trained model to begin with.
+
+    Attributes:
+        file: the model.
+        facts: for result.json: where it was found, of which recipe and seed if that is known, a hash of its weights.
+        classes: their names; None where only a file is known.
+        weights: of each layer, in the order of the graph.
+        grid: rows and columns of its patches, if it has any.
+    """
+
+    file: Path
+    facts: Mapping[str, Any]
+    classes: Sequence[str] | None
+    weights: Mapping[str, list[np.ndarray]]
+    grid: tuple[int, int] | None
+
+
+def read(recipe: Recipe, before: Run | None = None) -> Origin | None:
+    """What the recipe's `init` names, or the copy of it in the run that goes on; None without `init`.
+
+    Raises:
+        UserError: there is no such run or file, or it holds no model of ours.
+    """
+    if not recipe.init:
+        return None
+    if before and (before.path / COPY).is_file() and (before.path / "init.json").is_file():
+        file, facts = before.path / COPY, dict(before.origin)
+    else:
+        file, facts = source(recipe.init)
+    classes = facts.pop("classes")
+    try:
+        zoo.register()
+        model = keras.saving.load_model(file, compile=False)
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        raise UserError(f"init={recipe.init}: {file} does not load as a Keras model: "
+                        f"{' '.join(str(error).split())[:200]}") from None
+    weights = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+    return Origin(file, facts | {"weights": fingerprint(weights)}, classes, weights, grid_of(model))
+
+
+def source(init: str) -> tuple[Path, dict[str, Any]]:
+    """The file that `init` names, and what is known of it: of a run its recipe, seed and classes."""
+    file = Path(init) if init.endswith(".keras") else Path(init) / "model.keras"
+    if not file.is_file():
+        raise UserError(f"init={init}: there is no {file}. Give the folder of a finished run, or a .keras file.")
+    run = Run(file.parent)
+    if file.name != "model.keras" or not (run.path / "recipe.json").is_file() or not (run.path / "data.json").is_file():
+        return file, {"init": init, "classes": None}
+    return file, {"init": init, "recipe": run.recipe.name or run.recipe.model, "seed": run.recipe.seed,
+                  "classes": run.data["classes"]}
+
+
+def fingerprint(weights: Mapping[str, Sequence[np.ndarray]]) -> str:
+    """SHA-256 of all weights with their layers' names, whatever the file around them."""
+    seen = hashlib.sha256()
+    for name, arrays in weights.items():
+        for array in arrays:
+            seen.update(f"{name} {array.dtype} {array.shape} ".encode() + np.ascontiguousarray(array).tobytes())
+    return seen.hexdigest()
+
+
+def begin(network: keras.Model, origin: Origin | None, recipe: Recipe, classes: Sequence[str]) -> None:
+    """Give the network the weights that fit it, and freeze what the recipe says.
+
+    Raises:
+        UserError: if no layer fits, a pattern of `freeze` names no layer, or nothing is left to learn.
+    """
+    for name, (arrays, _) in (match(network, origin, classes) if origin else {}).items():
+        layer = network.get_layer(name)
+        layer.set_weights(arrays)
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # it computes with a copy of its weights, which set_weights does not renew
+    if recipe.freeze:
+        freeze(network, recipe.freeze)
+
+
+def match(network: keras.Model, origin: Origin, classes: Sequence[str]) -> dict[str, tuple[list[np.ndarray], str]]:
+    """{layer: (the weights it begins with, "" or how they were made to fit)}; a layer that is not in it begins anew.
+
+    Raises:
+        UserError: if there is none.
+    """
+    found = {}
+    for layer in network.layers:
+        theirs = origin.weights.get(layer.name)
+        head = layer.name == "logits" and origin.classes is not None and list(origin.classes) != list(classes)
+        if theirs and layer.weights and not head and (fitted := fit(layer, theirs, origin.grid, grid_of(network))):
+            found[layer.name] = fitted
+    if not found:
+        raise UserError(f"init={origin.facts['init']}: no layer of {network.name} has the name and shape of one there. "
+                        f"It has {', '.join(origin.weights)}; {network.name} has {', '.join(learned(network))}.")
+    return found
+
+
+def fit(layer: keras.layers.Layer, theirs: Sequence[np.ndarray], old: tuple[int, int] | None,
+        new: tuple[int, int] | None) -> tuple[list[np.ndarray], str] | None:
+    """Their weights in the layer's shapes, and how; None where that cannot be.
+
+    Position embeddings are resized on the grid of patches (Dosovitskiy et al. 2020, section 3.2). A convolution of
+    pictures of 1 or 3 channels on pictures of 3 or 1 answers to grey ones as before: their channels are equal, so that
+    the sum of its kernel over the channels is what counts.
+    """
+    own = layer.get_weights()
+    if len(own) != len(theirs):
+        return None
+    if all(a.shape == b.shape for a, b in zip(own, theirs, strict=True)):
+        return list(theirs), ""
+    if isinstance(layer, vit.PositionEmbedding) and old and new:
+        return positions(own[0], theirs[0], old, new)
+    if isinstance(layer, keras.layers.Conv2D) and {own[0].shape[2], theirs[0].shape[2]} == {1, 3} \
+            and np.delete(own[0].shape, 2).tolist() == np.delete(theirs[0].shape, 2).tolist():
+        count = own[0].shape[2]
+        kernel = np.repeat(theirs[0].sum(2, keepdims=True) / count, count, 2)
+        return [kernel.astype(own[0].dtype), *theirs[1:]], f"{theirs[0].shape[2]} -> {count} channels"
+    return None
+
+
+def positions(own: np.ndarray, theirs: np.ndarray, old: tuple[int, int], new: tuple[int, int]
+              ) -> tuple[list[np.ndarray], str] | None:
+    """Their table on the new grid; a class token that only one of the two has keeps the place that it has anew."""
+    if own.shape[2] != theirs.shape[2]:
+        return None
+    tokens = own.shape[1] - math.prod(new)
+    table = keras.ops.convert_to_numpy(vit.stretch(theirs, old, new))
+    if theirs.shape[1] - math.prod(old) != tokens:
+        table = np.concatenate([own[:, :tokens], table[:, -math.prod(new):]], axis=1)
+    return [table], f"{old[0]}x{old[1]} -> {new[0]}x{new[1]} patches"
+
+
+def grid_of(network: keras.Model) -> tuple[int, int] | None:
+    """Rows and columns of patches, of a Vision Transformer."""
+    return next((tuple(layer.output.shape[1:3]) for layer in network.layers if layer.name == "patches"), None)
+
+
+def freeze(network: keras.Model, what: str | Sequence[str]) -> None:
+    """Let the layers that these patterns name learn nothing: their weights, and the statistics of their norms, stay.
+
+    Args:
+        what: names, in which * stands for any letters; "features" alone is every layer up to the representation.
+    """
+    names = learned(network)
+    for pattern in [what] if isinstance(what, str) else what:
+        chosen = before_head(network) if pattern == FEATURES else [name for name in names if fnmatchcase(name, pattern)]
+        if not chosen and pattern != FEATURES:
+            raise UserError(f"freeze={pattern}: no layer with weights has such a name. "
+                            f"{nearest(pattern, [FEATURES, *names])}")
+        for name in chosen:
+            network.get_layer(name).trainable = False
+    if not network.trainable_weights:
+        raise UserError(f"freeze={what} leaves nothing to learn. The layers are: {', '.join(names)}.")
+
+
+def thaw(network: keras.Model) -> None:
+    """Undo `freeze`: a saved model is an ordinary one, however it was trained."""
+    for name in learned(network):
+        network.get_layer(name).trainable = True
+
+
+def learned(network: keras.Model) -> list[str]:
+    """The layers that have weights."""
+    return [layer.name for layer in network.layers if layer.weights]
+
+
+def before_head(network: keras.Model) -> list[str]:
+    """Those of them up to the representation."""
+    names = [layer.name for layer in network.layers]
+    up_to = set(names[:names.index(FEATURES) + 1])
+    return [name for name in learned(network) if name in up_to]
+
+
+def note(run: Run, origin: Origin, network: keras.Model, classes: Sequence[str]) -> None:
+    """Write init.json, and a copy of the model for as long as the run is not finished."""
+    if (run.path / "init.json").exists():
+        return
+    with run.writing():
+        (run.path / COPY).parent.mkdir(parents=True, exist_ok=True)
+        with whole(run.path / COPY) as partial:
+            shutil.copyfile(origin.file, partial)
+        write_json(run.path / "init.json",
+                   {**origin.facts, "classes": origin.classes, **account(network, origin, classes)})
+
+
+def account(network: keras.Model, origin: Origin, classes: Sequence[str]) -> dict[str, Any]:
+    """Which layers were taken as they are, which were made to fit, and which begin anew."""
+    found = match(network, origin, classes)
+    return {"taken": [name for name, (_, how) in found.items() if not how],
+            "fitted": {name: how for name, (_, how) in found.items() if how},
+            "new": [name for name in learned(network) if name not in found]}
+
+
+def tell(origin: Origin, network: keras.Model, classes: Sequence[str]) -> str:
+    """One line for the log."""
+    told, facts = account(network, origin, classes), origin.facts
+    whose = f" ({facts['recipe']}, seed {facts['seed']})" if "recipe" in facts else ""
+    parts = [f"{len(told['taken'])} layers taken", *(f"{name} {how}" for name, how in told["fitted"].items()),
+             f"new: {', '.join(told['new']) or 'none'}"]
+    return f"init {facts['init']}{whose}: {'; '.join(parts)}"

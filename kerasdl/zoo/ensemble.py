@@ -1,0 +1,58 @@
+"""Several classifiers as one: Lakshminarayanan et al. 2017, "Deep Ensembles", arXiv:1612.01474.
+
+The answer is the mean of the members' probabilities, of which the logarithm stands for the logits: its softmax is that
+mean, so that whatever takes a model of ours takes this one.
+"""
+
+import math
+
+import keras
+from keras import layers, ops
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+class MeanProbability(layers.Layer):
+    """Logits of several members, each (B, classes), -> the logarithm of their mean probabilities (B, classes)."""
+
+    def call(self, members):
+        logs = ops.stack([ops.log_softmax(ops.cast(logits, "float32")) for logits in members])
+        return ops.logsumexp(logs, axis=0) - math.log(len(members))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0]
+
+
+def build(members, name: str = "ensemble") -> keras.Model:
+    """One flat graph of all members: raw examples in, float32 "logits" (B, classes) out.
+
+    Args:
+        members: classifiers of one input shape and number of classes. Their weights are copied; a member's layer
+            "stem" is "member1_stem" here.
+        name: name of the model.
+
+    Raises:
+        ValueError: less than two members, or of different shapes.
+    """
+    shapes = {(tuple(member.input_shape), tuple(member.output_shape)) for member in members}
+    if len(members) < 2 or len(shapes) > 1:
+        raise ValueError(f"Expected two members or more of one shape. Received: {len(members)}, {sorted(shapes)}")
+    first = members[0].inputs[0]
+    inputs = keras.Input(first.shape[1:], dtype=first.dtype, name=first.name)
+    answers = [copy(member, inputs, f"member{i}").outputs[0] for i, member in enumerate(members, 1)]
+    return keras.Model(inputs, MeanProbability(dtype="float32", name="logits")(answers), name=name)
+
+
+def copy(member, inputs, prefix):
+    """The member on other inputs, with weights of its own and a prefix to the name of each layer."""
+    def renamed(layer):
+        return type(layer).from_config(layer.get_config() | {"name": f"{prefix}_{layer.name}"})
+
+    given = [inputs] if isinstance(member.input, (list, tuple)) else inputs
+    twin = keras.models.clone_model(member, input_tensors=given, clone_function=renamed)
+    for layer in member.layers:
+        if layer.weights:
+            new = twin.get_layer(f"{prefix}_{layer.name}")
+            new.set_weights(layer.get_weights())
+            if isinstance(new, layers.Normalization):
+                new.finalize_state()  # it computes with a copy of its weights, which set_weights does not renew
+    return twin

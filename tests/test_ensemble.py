@@ -1,0 +1,157 @@
+"""An ensemble is the mean of its members' probabilities, in one flat model that is used like any other."""
+
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from kerasdl import zoo
+from kerasdl.data import from_arrays, load
+from kerasdl.ensemble import ensemble, scores, table
+from kerasdl.errors import UserError
+from kerasdl.evaluate import evaluate, predict, report
+from kerasdl.run import Run
+from kerasdl.train.fit import train
+from kerasdl.zoo import ensemble as networks
+from kerasdl.zoo import vit
+
+
+@pytest.fixture(scope="module")
+def members(hard_recipe, hard_run, tmp_path_factory):
+    """Different architectures on the same data."""
+    folder = tmp_path_factory.mktemp("members")
+    other = hard_recipe.override("model_args.drop=0.0", model="mlp", ema=0.0, seed=1, epochs=2)
+    return [hard_run, train(other, workdir=folder / "mlp", verbose=False)]
+
+
+@pytest.fixture(scope="module")
+def made(members, tmp_path_factory):
+    return ensemble(members, workdir=tmp_path_factory.mktemp("ensemble") / "run")
+
+
+def softmax(logits):
+    exponents = np.exp(logits - logits.max(1, keepdims=True))
+    return exponents / exponents.sum(1, keepdims=True)
+
+
+def test_its_probabilities_are_the_mean_of_the_members(members, made):
+    x = load("digits", "test").x
+    mean = np.mean([softmax(run.model().predict(x, verbose=0).astype("float64")) for run in members], 0)
+    logits = made.model().predict(x, verbose=0)
+    np.testing.assert_allclose(np.exp(logits), mean, atol=1e-6)
+    np.testing.assert_allclose(softmax(logits), mean, atol=1e-6)
+
+
+def test_the_saved_file_is_what_was_measured(members, made):
+    """Equal bit for bit, and Keras loads it in a process that imports kerasdl alone."""
+    x = load("digits", "test").x[:50]
+    built = networks.build([run.model() for run in members])
+    np.testing.assert_array_equal(made.model().predict(x, verbose=0), built.predict(x, verbose=0))
+    code = f"import keras, kerasdl; m = keras.saving.load_model({str(made.path / 'model.keras')!r}); print(m.name)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "ensemble"
+
+
+def test_it_is_one_flat_graph(members, made):
+    model = made.model()
+    assert not any(isinstance(layer, keras.Model) for layer in model.layers)
+    names = [layer.name for layer in model.layers]
+    assert {"member1_stem_conv", "member2_features", "member1_logits", "logits"} <= set(names)
+    assert made.result["parameters"] == sum(run.result["parameters"] for run in members)
+
+
+def test_members_of_attention_and_of_reduced_precision_go_together():
+    random = np.random.default_rng(0)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        half = zoo.build("cnn", (8, 8, 1), 3, size="mu")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    x = random.integers(0, 256, (4, 8, 8, 1)).astype("float32")
+    models = [half, vit.build((8, 8, 1), 3, size="mu", patch=4, drop_path=0.1)]
+    mean = np.mean([softmax(model.predict(x, verbose=0)) for model in models], 0)
+    built = networks.build(models)
+    assert built.output.dtype == "float32"
+    np.testing.assert_allclose(np.exp(built.predict(x, verbose=0)), mean, atol=1e-5)
+
+
+def test_a_member_that_is_certain_and_wrong_costs_a_finite_loss():
+    """The logarithm of a mean of which a part is 0 in float32."""
+    layer = networks.MeanProbability(name="logits")
+    found = layer([np.array([[200.0, -200.0]]), np.array([[0.0, 0.0]])]).numpy()
+    np.testing.assert_allclose(np.exp(found), [[0.75, 0.25]], rtol=1e-6)
+
+
+def test_the_table_has_each_member_as_eval_has_it(members, made):
+    result = made.result
+    for run, told in zip(members, result["members"], strict=True):
+        assert told["run"] == str(run.path) and told["seed"] == run.recipe.seed and len(told["weights"]) == 64
+        assert told["test"]["accuracy"] == pytest.approx(run.result["test"]["accuracy"], abs=1e-7)
+        assert told["test"]["loss"] == pytest.approx(run.result["test"]["loss"], rel=1e-4)
+    frame = table(result, "test")
+    assert len(frame) == 4 and frame.loc["ensemble", "accuracy"] == result["test"]["accuracy"]
+    mean = np.mean([member["test"]["loss"] for member in result["members"]])
+    assert frame.loc["mean of the members", "loss"] == pytest.approx(mean)
+    assert result["test"]["loss"] < mean, "the logarithm is concave"
+
+
+def test_it_is_used_like_a_run(made, here):
+    assert evaluate(made)["accuracy"] == pytest.approx(made.result["test"]["accuracy"], abs=1e-7)
+    assert evaluate(made)["loss"] == pytest.approx(made.result["test"]["loss"], rel=1e-4)
+    keras.utils.save_img(here / "digit.png", load("digits", "test").x[0], scale=False)
+    (_, answers), = predict(made, [here / "digit.png"])
+    assert len(answers) == 3 and report(made).exists()
+
+
+def test_the_command(command, members, here):
+    paths = [run.path for run in members]
+    done = command("ensemble", *paths, "--split", "val", "--workdir", "both", "--out", "both.keras")
+    assert done.code == 0, done.err
+    assert all(word in done.out.splitlines()[0] for word in ("val", "accuracy", "loss", "calibration error"))
+    assert "mean of the members" in done.out and "kerasdl predict both" in done.out
+    assert (here / "both.keras").read_bytes() == (here / "both" / "model.keras").read_bytes()
+    assert "test" not in Run.open("both").result, "test is for what was chosen"
+    assert command("eval", "both").code == 0
+
+
+def test_runs_that_do_not_go_together(refused, members, hard_recipe, here):
+    first = members[0].path
+    refused("ensemble", first, words=["two different runs"])
+    refused("ensemble", first, first, words=["two different runs"])
+    refused("ensemble", first, "nowhere", words=["no run folder nowhere"])
+    refused("ensemble", first, members[1].path, "--out", "model.h5", words=["--out", "model.h5"])
+    other = train(hard_recipe, epochs=1, splits={"val": "train[:100]", "train": "train[100:]"}, verbose=False)
+    refused("ensemble", first, other.path, words=["splits.val", "train[:100]"])
+    digits = load("digits", "train[:200]")
+    arrays = train(hard_recipe, epochs=1, batch=32, data=from_arrays(digits.x, digits.y % 3), verbose=False)
+    refused("ensemble", first, arrays.path, words=["digits", "arrays"])
+    shutil.copytree(first, here / "unfinished")
+    (here / "unfinished" / "model.keras").unlink()
+    refused("ensemble", first, "unfinished", words=["has no model.keras"])
+
+
+def test_networks_of_other_shapes_are_refused():
+    with pytest.raises(ValueError, match="one shape"):
+        networks.build([zoo.build("mlp", (8, 8, 1), classes, size="mu") for classes in (2, 3)])
+
+
+def test_numbers_are_not_averaged(members, tmp_path, hard_recipe):
+    rng = np.random.default_rng(0)
+    data = from_arrays(rng.normal(size=(60, 3)), rng.normal(size=60), target="number")
+    run = train("linear_csv", data=data, objective="regress", data_args={}, batch=8, epochs=1, verbose=False,
+                workdir=tmp_path / "numbers")
+    with pytest.raises(UserError, match="objective of .* is regress"):
+        ensemble([members[0], run])
+
+
+def test_calibration_is_measured_as_in_a_report(members):
+    """scores against the report's own function, on uniform answers: right as often as they are sure."""
+    split = load("digits", "test")
+    constant = zoo.build("linear", (8, 8, 1), 10)
+    constant.set_weights([np.zeros(weight.shape) for weight in constant.weights])
+    found = scores(constant, split, 64)
+    assert found["loss"] == pytest.approx(np.log(10))
+    assert found["calibration_error"] == pytest.approx(abs(found["accuracy"] - 0.1), abs=1e-6)

@@ -1,0 +1,60 @@
+"""Some classes of a set, and a few examples of each: the same ones every time, and as a recipe says."""
+
+import numpy as np
+import pytest
+
+from kerasdl.data import load, load_splits
+from kerasdl.errors import UserError
+from kerasdl.evaluate import load_split
+from kerasdl.train.fit import train
+
+
+def test_classes_are_numbered_anew_in_the_order_given():
+    whole, some = load("digits", "test"), load("digits", "test", classes=["7", "0", "3"])
+    assert some.classes == ("7", "0", "3") and len(some) == np.isin(whole.y, (7, 0, 3)).sum()
+    for new, old in enumerate((7, 0, 3)):
+        np.testing.assert_array_equal(some.x[some.y == new], whole.x[whole.y == old])
+    assert some.y.dtype == whole.y.dtype
+
+
+def test_per_class_takes_the_first_of_each_from_the_training_split_alone():
+    splits = load_splits("digits", {"train": "train[200:]", "test": "test"}, per_class=5)
+    assert len(splits["test"]) == 360 and np.bincount(splits["train"].y).tolist() == [5] * 10
+    whole = load("digits", "train[200:]")
+    for label in range(10):
+        np.testing.assert_array_equal(splits["train"].x[splits["train"].y == label], whole.x[whole.y == label][:5])
+    assert len(load("digits", "test", per_class=3)) == 30
+
+
+def test_other_slices_give_other_examples():
+    one, other = (load("digits", f"train[{start}:]", per_class=5) for start in (0, 300))
+    pictures = [{image.tobytes() for image in split.x} for split in (one, other)]
+    assert not pictures[0] & pictures[1]
+
+
+def test_a_run_has_them_and_eval_reads_them_again(here, hard_recipe):
+    run = train(hard_recipe, data_args={"classes": ("1", "2"), "per_class": 8}, batch=16, epochs=1, verbose=False)
+    assert run.data["classes"] == ["1", "2"] and run.result["train"]["steps"] == 1
+    assert len(load_split(run, "train")) == 16
+    test = load_split(run, "test")
+    assert test.classes == ("1", "2") and len(test) > 60
+
+
+def test_folders_and_tables_have_them_too(table):
+    split = load(f"csv:{table}", label="kind", per_class=4)
+    assert np.bincount(split.y).tolist() == [4, 4] and split.x.shape[0] == 8
+
+
+@pytest.mark.parametrize("args, words", [
+    ({"classes": ["1", "elven"]}, "no class 'elven'"), ({"classes": ["1"]}, "two different ones"),
+    ({"classes": ["1", "1"]}, "two different ones"), ({"per_class": 0}, "1 or more"), ({"per_class": 2.5}, "2.5"),
+    ({"per_class": 500}, "class '0' has"), ({"clases": ["1", "2"]}, "Did you mean 'classes'"),
+])
+def test_what_cannot_be(args, words):
+    with pytest.raises(UserError, match=words):
+        load("digits", **args)
+
+
+def test_numbers_have_no_classes(table):
+    with pytest.raises(UserError, match="the target here is a number"):
+        load(f"csv:{table}", label="size", target="number", per_class=3)

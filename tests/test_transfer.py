@@ -1,0 +1,268 @@
+"""A run that begins with another's weights: which are taken, which stay as they are, and when it needs the other."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from kerasdl import zoo
+from kerasdl.data import from_arrays, load
+from kerasdl.errors import UserError
+from kerasdl.evaluate import evaluate, report
+from kerasdl.objectives import classify
+from kerasdl.recipe import Recipe
+from kerasdl.run import Run
+from kerasdl.train import resident, resume, transfer
+from kerasdl.train import strategy as strategies
+from kerasdl.train.fit import train
+from kerasdl.train.job import Job
+from kerasdl.zoo import vit
+
+CLI = [sys.executable, "-c", "from kerasdl.cli import main; main()"]
+
+
+@pytest.fixture
+def origin(hard_run):
+    """Reads a run, a file or a folder as a recipe's `init`."""
+    def call(init=hard_run.path):
+        return transfer.read(Recipe(model="cnn", data="digits", init=str(init)))
+
+    return call
+
+
+@pytest.fixture
+def saved(here):
+    """Saves a network with weights like those of training, and returns its Origin."""
+    def call(network, name="old.keras"):
+        random = np.random.default_rng(1)
+        network.set_weights([random.uniform(0.1, 1, weight.shape) for weight in network.weights])
+        network.save(here / name)
+        return transfer.read(Recipe(model="vit", data="digits", init=str(here / name)))
+
+    return call
+
+
+def begun(network, origin, classes=(), **fields):
+    transfer.begin(network, origin, Recipe(model="vit", data="digits", **fields), classes)
+    return network
+
+
+def arrays_of(model):
+    return {layer.name: [weight.tobytes() for weight in layer.get_weights()] for layer in model.layers if layer.weights}
+
+
+# What is taken
+
+
+def test_every_layer_that_fits_is_taken(hard_run, origin):
+    network = zoo.build("cnn", (8, 8, 1), 10, size="mu")
+    begun(network, origin(), [str(digit) for digit in range(10)])
+    assert arrays_of(network) == arrays_of(hard_run.model())
+
+
+def test_the_head_is_new_where_classes_differ(hard_run, origin):
+    """As many other classes, and fewer; all before the head is taken, whatever the size of the pictures."""
+    old = arrays_of(hard_run.model())
+    for classes in ("abcdefghij", "ab"):
+        network = begun(zoo.build("cnn", (12, 16, 1), len(classes), size="mu"), origin(), list(classes))
+        new = arrays_of(network)
+        assert new.pop("logits") != old["logits"]
+        assert new == {name: arrays for name, arrays in old.items() if name != "logits"}
+        assert transfer.account(network, origin(), list(classes))["new"] == ["logits"]
+
+
+@pytest.mark.parametrize("pool", ["token", "mean"])
+def test_positions_are_resized_on_the_grid_of_patches(saved, pool):
+    """As vit.resize does, from a square grid to one that is not."""
+    old = vit.build((16, 16, 1), 4, size="mu", patch=4, pool=pool)
+    origin = saved(old)
+    new = begun(vit.build((8, 24, 1), 4, size="mu", patch=4, pool=pool), origin)
+    assert arrays_of(new) == arrays_of(vit.resize(old, (8, 24, 1)))
+    assert transfer.account(new, origin, ())["fitted"] == {"position": "4x4 -> 2x6 patches"}
+    assert "position 4x4 -> 2x6 patches" in transfer.tell(origin, new, ())
+
+
+def test_a_class_token_that_one_of_the_two_lacks_keeps_its_own_place(saved):
+    origin = saved(vit.build((8, 8, 1), 4, size="mu", patch=4, pool="mean"))
+    new = vit.build((8, 8, 1), 4, size="mu", patch=4, pool="token")
+    before = new.get_layer("position").get_weights()[0]
+    after = begun(new, origin).get_layer("position").get_weights()[0]
+    np.testing.assert_array_equal(after[:, :1], before[:, :1])
+    np.testing.assert_allclose(after[:, 1:], origin.weights["position"][0], atol=1e-6)
+
+
+@pytest.mark.parametrize("old, new", [(1, 3), (3, 1)])
+def test_grey_pictures_look_the_same_with_other_channels(saved, old, new):
+    source = zoo.build("cnn", (8, 8, old), 4, size="mu")
+    target = begun(zoo.build("cnn", (8, 8, new), 4, size="mu"), saved(source))
+    grey = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1)).astype("float32")
+    answers = [network(np.repeat(grey, channels, 3)).numpy() for network, channels in ((source, old), (target, new))]
+    np.testing.assert_allclose(*answers, rtol=1e-4, atol=1e-4)
+
+
+def test_layers_of_another_size_are_new_and_told(saved):
+    origin = saved(vit.build((8, 8, 1), 4, size="mu", patch=4))
+    new = begun(vit.build((8, 8, 1), 4, size="mu", patch=2), origin)
+    told = transfer.account(new, origin, ())
+    assert told["new"] == ["patches"] and "position" in told["fitted"] and "block2_down" in told["taken"]
+    assert transfer.tell(origin, new, ()).endswith("new: patches")
+
+
+def test_the_hash_is_of_the_weights_and_not_of_the_file(hard_run, origin, here):
+    model = hard_run.model()
+    model.save(here / "again.keras")
+    assert origin(here / "again.keras").facts["weights"] == origin().facts["weights"]
+    model.get_layer("logits").bias.assign_add(np.eye(10, dtype="float32")[0])
+    model.save(here / "other.keras")
+    assert origin(here / "other.keras").facts["weights"] != origin().facts["weights"]
+
+
+# What does not learn
+
+
+FROZEN = {"freeze": "features", "epochs": 2, "seed": 1, "weight_decay": 0.1, "ema": 0.9, "layer_decay": 0.7}
+
+
+def assert_frozen(run, old):
+    """By bytes: kernels, biases and the statistics of batch normalisation; the head has learned."""
+    before, after = arrays_of(Run.open(old).model()), arrays_of(Run.open(run).model())
+    assert before.keys() == after.keys() and before.pop("logits") != after.pop("logits")
+    assert before == after
+
+
+@pytest.mark.parametrize("changes", [
+    {"feed": "streamed"}, {"feed": "resident"}, {"optimizer": "muon", "ema": 0.0},
+    {"optimizer": "sgd", "accumulate": 2, "precision": "mixed_bfloat16"}, {"optimizer": "lion", "jit": True},
+], ids=lambda changes: "-".join(map(str, changes.values())))
+def test_frozen_weights_do_not_change(hard_recipe, hard_run, here, changes):
+    run = train(hard_recipe, verbose=False, init=str(hard_run.path), workdir=here / "run", **FROZEN | changes)
+    assert_frozen(run, hard_run)
+    assert all(layer.trainable for layer in run.model().layers), "the file should not show how it was trained"
+
+
+@pytest.mark.parametrize("words", [("--strategy", "mirrored", "--logical-cpus", "2"), ("--backend", "jax")],
+                         ids=["replicas", "jax"])
+def test_frozen_weights_do_not_change_elsewhere(hard_recipe, hard_run, here, words):
+    (here / "hard.json").write_text(hard_recipe.model_dump_json())
+    fields = [f"{key}={value}" for key, value in FROZEN.items()]
+    subprocess.run([*CLI, "train", "hard.json", *fields, "--init", hard_run.path, "--workdir", "run", "--no-report",
+                    *words], check=True, capture_output=True, cwd=here,
+                   env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+    assert_frozen(here / "run", hard_run)
+
+
+def test_frozen_weights_have_no_slots(hard_recipe):
+    """Nor are they among what the average moves."""
+    job = Job(hard_recipe.override(freeze="features"), classify, {"train": load("digits")}, strategies.choose("one"))
+    model, kept = job.networks()
+    head = [weight.path for weight in model.get_layer("logits").weights]
+    assert [weight.path for weight in model.optimizer._trainable_variables] == head
+    assert len(model.averager.pairs) == len(head)
+
+
+def test_patterns_freeze_what_they_name():
+    network = zoo.build("cnn", (8, 8, 1), 10, size="mu")
+    transfer.freeze(network, ("stem_*", "logits"))
+    still = {layer.name for layer in network.layers if layer.weights and not layer.trainable}
+    assert still == {"stem_conv", "stem_norm", "logits"}
+    transfer.thaw(network)
+    assert all(layer.trainable for layer in network.layers)
+
+
+@pytest.mark.parametrize("freeze, words", [("stm_*", "'stem_"), (("stem_conv", "block1"), "freeze=block1"),
+                                           ("*", "nothing to learn")])
+def test_patterns_that_cannot_be(freeze, words):
+    with pytest.raises(UserError, match=words):
+        transfer.freeze(zoo.build("cnn", (8, 8, 1), 10, size="mu"), freeze)
+
+
+# The run
+
+
+def test_the_result_says_what_it_came_from(hard_recipe, hard_run, here, capfd):
+    run = train(hard_recipe, init=str(hard_run.path), epochs=1, workdir=here / "run", data=two_classes())
+    facts = run.result["init"]
+    assert (facts["init"], facts["recipe"], facts["seed"]) == (str(hard_run.path), "hard", 0)
+    assert len(facts["weights"]) == 64 and facts["new"] == ["logits"] and "stem_conv" in facts["taken"]
+    assert f"init {hard_run.path} (hard, seed 0): 6 layers taken; new: logits" in capfd.readouterr().err
+    assert not (run.path / "checkpoint").exists()
+
+
+def two_classes():
+    digits = load("digits", "train[:400]")
+    return from_arrays(digits.x, digits.y % 2, classes=["even", "odd"])
+
+
+def test_resumed_it_ends_the_same_and_needs_the_old_run_no_more(hard_recipe, hard_run, here, monkeypatch):
+    """Stopped before the first checkpoint would be due, within an epoch; the old run is gone by then."""
+    monkeypatch.setattr(resident, "STEPS", 2)
+    shutil.copytree(hard_run.path, here / "old")
+    recipe = hard_recipe.override(init="old", freeze=("stem*", "stage1_norm1"), layer_decay=0.6, seed=3)
+    whole = train(recipe, workdir=here / "whole", verbose=False)
+    original = resume.Saver.on_train_batch_end
+
+    def stop(self, batch, logs=None):
+        if self.epoch_began + batch >= 12:
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(self, batch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(resume.Saver, "on_train_batch_end", stop)
+        with pytest.raises(SystemExit):
+            train(recipe, workdir=here / "broken", verbose=False)
+    shutil.rmtree(here / "old")
+    broken = train(recipe, workdir=here / "broken", verbose=False)
+    assert arrays_of(broken.model()) == arrays_of(whole.model())
+    assert broken.result["test"] == whole.result["test"] and broken.result["init"] == whole.result["init"]
+    assert evaluate(broken) == pytest.approx(broken.result["test"])
+    assert report(broken).exists()
+
+
+def test_killed_before_its_first_checkpoint_it_begins_with_the_copy(hard_recipe, hard_run, here):
+    shutil.copytree(hard_run.path, here / "old")
+    recipe = hard_recipe.override(init="old", epochs=1)
+    whole = train(recipe, workdir=here / "whole", verbose=False)
+    begun = here / "begun"  # what there is when training starts
+    begun.mkdir()
+    (begun / "checkpoint").mkdir()
+    for name in ("recipe.json", "init.json", "data.json"):
+        shutil.copy(here / "whole" / name, begun)
+    shutil.move(here / "old" / "model.keras", begun / transfer.COPY)
+    shutil.rmtree(here / "old")
+    assert arrays_of(train(recipe, workdir=begun, verbose=False).model()) == arrays_of(whole.model())
+
+
+@pytest.mark.parametrize("init, words", [
+    ("nowhere", "there is no nowhere/model.keras"), ("nowhere.keras", "there is no nowhere.keras"),
+    ("broken.keras", "does not load as a Keras model"), ("other.keras", "no layer of cnn has the name and shape"),
+])
+def test_what_cannot_be_begun_with(refused, here, init, words):
+    (here / "broken.keras").write_text("not a model")
+    zoo.build("mlp", (8, 8, 1), 3, size="mu").save(here / "other.keras")
+    refused("train", "cnn_digits", "model_args.size=mu", "epochs=1", "--init", init, words=["init=" + init, words])
+    assert not (here / "runs").exists()
+
+
+@pytest.mark.parametrize("change", ["freeze=generator", "init=old", "layer_decay=0.5"])
+def test_generators_have_none_of_it(refused, here, change):
+    zoo.build("mlp", (8, 8, 1), 3, size="mu").save(here / "old.keras")
+    refused("train", "gan_digits", change.replace("old", "old.keras"), words=["objective=adversarial"])
+
+
+def test_a_table_begins_with_the_old_scale(table, here):
+    """Its features know columns by the mean and deviation that they were learned with."""
+    recipe = Recipe(name="rows", model="mlp", model_args={"size": "mu"}, data=f"csv:{table}",
+                    data_args={"label": "kind"}, batch=16, epochs=1)
+    old = train(recipe, workdir=here / "old", verbose=False)
+    scaled = old.model().get_layer("scale")
+    rows = keras.ops.convert_to_numpy(scaled(load(f"csv:{table}", label="kind").x))
+    new = zoo.build("mlp", old.model().input_shape[1], 2, size="mu")
+    begun(new, transfer.read(recipe.override(init=str(old.path))), old.data["classes"])
+    np.testing.assert_allclose(new.get_layer("scale")(load(f"csv:{table}", label="kind").x), rows, atol=1e-6)
+    assert json.loads((here / "old" / "recipe.json").read_text())["init"] == ""
