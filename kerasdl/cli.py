@@ -183,13 +183,14 @@ def launch(recipe: RecipeName, overrides: Overrides = None,
 @app.command("eval")
 def evaluate_run(run: RunFolder,
                  split: Annotated[str, typer.Option(help="train, val or test")] = "test",
-                 data: Annotated[str | None, typer.Option(help="other data: a name, csv:PATH or folder:PATH")] = None
+                 data: Annotated[str | None, typer.Option(help="other data: a name, csv:PATH or folder:PATH")] = None,
+                 tta: Annotated[str | None, typer.Option(help="flip: mean answer of image and mirror image")] = None,
                  ) -> None:
     """Loss and metrics of a run's model on one split."""
     opened = open_run(run)
     with quiet():
         from kerasdl.evaluate import evaluate
-    print_scores(split, evaluate(opened, split, data=data))
+    print_scores(split, evaluate(opened, split, data=data, tta=tta))
 
 
 @app.command()

@@ -85,7 +85,8 @@ def hard_recipe():
     from kerasdl.recipe import Recipe
 
     return Recipe(name="hard", model="cnn", model_args={"size": "mu", "drop": 0.2}, data="digits",
-                  augment=(("translate", 1),), batch=128, epochs=3, lr=1e-2, weight_decay=0.01, ema=0.9)
+                  augment=(("translate", 1), "alternating_flip"), batch=128, epochs=3, lr=1e-2, weight_decay=0.01,
+                  ema=0.9)
 
 
 @pytest.fixture(scope="session")

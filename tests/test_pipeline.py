@@ -87,6 +87,21 @@ def test_augmentation_follows_the_seed_and_the_step():
 
 
 @KINDS
+def test_alternating_flip_mirrors_each_image_in_every_other_epoch(split):
+    alternating = {"augment": compose(("alternating_flip",), (6, 6, 1)), "alternates": True}
+    plain, found = batches(split, epochs=4), batches(split, epochs=4, **alternating)
+    phases = {}
+    for step, ((images, _), (turned, _)) in enumerate(zip(plain, found, strict=True)):
+        for image, now in zip(images, turned, strict=True):
+            mirrored = not np.array_equal(image, now)
+            np.testing.assert_array_equal(image[:, ::-1] if mirrored else image, now)
+            phases.setdefault(int(image[0, 0, 0]), set()).add((step // 4 + mirrored) % 2)
+    assert all(len(phase) == 1 for phase in phases.values())
+    assert sum(map(sum, phases.values())) in (N // 2, N // 2 + 1)
+    same(batches(split, epochs=4, start=7, **alternating), found[7:])
+
+
+@KINDS
 def test_starting_at_a_step_is_skipping_to_it(split):
     found = batches(split, augment=AUGMENT)
     for start in (4, 7):  # at the second epoch's beginning, and within it

@@ -22,7 +22,7 @@ FACTS = {"flops": 197e9, "moved": 8190, "cycles": 3_000_000, "memory": 100, "col
 OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for HLO temporaries (23.24G) "
                  'exceeds available HBM (15.75G).\n op_name="jit(f)/vit/block1_attn/dot"')
 SMALL = {"linear": {}, "mlp": {"size": "mu"}, "cnn": {"size": "mu"}, "resnet": {"size": "mu"},
-         "vit": {"size": "mu", "patch": 4}}
+         "vit": {"size": "mu", "patch": 4}, "cct": {"size": "mu"}}
 GAN = {"size": "mu"}
 SAMPLE = ("linear_digits", "cnn_digits", "resnet_imagenet")  # every model is walked where it is compiled
 

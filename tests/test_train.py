@@ -90,6 +90,29 @@ def test_the_saved_recipe_runs_again_to_the_same_numbers(run):
     same_numbers(first, again)
 
 
+def test_whitened_patches_are_those_of_the_training_images(run):
+    recipe = Recipe(model="cnn", model_args={"size": "M", "whitened": True}, data="digits", batch=256, epochs=1)
+    first, again = run(recipe), run(recipe)
+    stem = first.model().get_layer("stem")
+    images = load("digits", "train").x.astype("float32") / 255
+    out = np.asarray(stem(images))[..., :4] - np.asarray(stem.bias)[:4]
+    same_numbers(first, again)
+    covariance = np.cov(out.reshape(-1, 4).T)
+    np.testing.assert_allclose(covariance, np.diag(np.diag(covariance)), atol=1e-2)
+    np.testing.assert_allclose(np.diag(covariance), 1, atol=0.05)
+
+
+def test_test_time_flips_stand_beside_the_scores_without(run):
+    flips = run(LINEAR, epochs=1, tta="flip")
+    model, test = flips.model(), load("digits", "test")
+    logits = (model(test.x) + model(test.x[:, :, ::-1])) / 2
+    assert flips.result["tta"]["accuracy"] == pytest.approx((np.argmax(logits, -1) == test.y).mean(), abs=1e-6)
+    assert flips.result["tta"] == pytest.approx(evaluate(flips, tta="flip"))
+    assert flips.result["test"] == pytest.approx(evaluate(flips)) != flips.result["tta"]
+    with pytest.raises(UserError, match="flip"):
+        evaluate(flips, tta="crop")
+
+
 # The average
 
 

@@ -13,7 +13,7 @@ import pytest
 import zoo_harness as harness
 
 from kerasdl import zoo
-from kerasdl.zoo import blocks, cnn, linear, mlp, resnet, vit
+from kerasdl.zoo import blocks, cct, cnn, linear, mlp, resnet, vit
 
 
 @pytest.fixture(autouse=True)
@@ -85,13 +85,13 @@ def outline(build, *args, **kwargs):
 
 @pytest.mark.parametrize(
     "module, size",
-    [(linear, None)] + [(module, size) for module in (mlp, cnn, resnet, vit) for size in module.SIZES],
+    [(linear, None)] + [(module, size) for module in (mlp, cnn, resnet, vit, cct) for size in module.SIZES],
 )
 def test_parameters_are_as_the_file_says(module, size):
     shape, classes = (28, 28, 1), 10
     if module is vit or size in ("18", "50"):
         shape, classes = (224, 224, 3), 1000
-    elif module is resnet:
+    elif module in (resnet, cct):
         shape = (32, 32, 3)
     model = outline(module.build, shape, classes, **({"size": size} if size else {}))
     stated = module.PARAMETERS[size] if size else module.PARAMETERS
@@ -99,7 +99,7 @@ def test_parameters_are_as_the_file_says(module, size):
 
 
 def test_every_size_states_its_parameters():
-    for module in (mlp, cnn, resnet, vit):
+    for module in (mlp, cnn, resnet, vit, cct):
         assert module.PARAMETERS.keys() == module.SIZES.keys()
 
 
@@ -128,6 +128,9 @@ def test_parameters_are_the_papers():
         ("vit", (28, 28, 1), {"size": "XS", "patch": 7, "pool": "mean"}),
         ("vit", (8, 12, 3), {"size": "mu", "patch": 4}),
         ("mlp", (28, 28, 1), {}),
+        ("cnn", (32, 32, 3), {"size": "M", "whitened": True}),
+        ("cnn", (9, 12, 1), {"size": "airbench", "whitened": True}),
+        ("cct", (33, 21, 3), {"size": "2/3x2", "drop": 0.1, "drop_path": 0.1}),
     ],
 )
 def test_other_sizes_and_shapes(name, shape, args):
@@ -173,6 +176,8 @@ def test_shortcut_keeps_pixels_and_adds_empty_channels():
         (lambda: vit.resize(mlp.build((8, 8, 1), 2), (16, 16, 1)), ["vit.build", "'mlp'"]),
         (lambda: resnet.build((8, 8, 1), 2, stride_in="1x1"), ["stride_in", "'20'"]),
         (lambda: cnn.build((9, 12, 1), 2, size="textbook"), ["10x10", "9x12"]),
+        (lambda: cnn.build((8, 8, 1), 2, whitened=True), ["'airbench'", "'S'"]),
+        (lambda: cct.build((8, 8, 1), 2, size="2"), ["'2'", "'2/3x2'"]),
         (lambda: cnn.build(12, 2), ["linear or mlp", "12"]),
         (lambda: resnet.build(12, 2), ["linear or mlp", "12"]),
         (lambda: vit.build(12, 2), ["linear or mlp", "12"]),
@@ -188,6 +193,43 @@ def test_mistakes_are_named(call, words):
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+# Whitening
+
+
+def test_whitened_patches_have_mean_0_and_variance_1_in_every_direction():
+    rng = np.random.default_rng(0)
+    flat = rng.normal(0.4, 0.2, (50, 1, 1, 3)) + rng.normal(0, 0.05, (50, 9, 7, 3))  # neighbours are alike
+    layer = cnn.Whitening(patch=2, floor=0.0)
+    images = flat.astype("float32")
+    before = np.asarray(layer(images))
+    np.testing.assert_array_equal(before[..., :12], -before[..., 12:])
+    np.testing.assert_allclose(before[0, 3, 2, :12], images[0, 3:5, 2:4].ravel(), atol=1e-6)
+    layer.adapt(images)
+    out = np.asarray(layer(images)).reshape(-1, 24)
+    np.testing.assert_allclose(np.cov(out[:, :12].T), np.eye(12), atol=1e-3)
+    np.testing.assert_allclose(out[:, 12:], -out[:, :12], atol=1e-3)
+    np.testing.assert_allclose(out.mean(0), 0, atol=1e-3)
+
+
+def test_whitening_is_saved_and_only_its_bias_learns(tmp_path):
+    model = cnn.build((8, 8, 3), 2, size="airbench", whitened=True)
+    stem, x = model.get_layer("stem"), harness.pictures(20, (8, 8, 3))
+    stem.adapt(x.astype("float32") / 255)
+    assert [weight.name for weight in stem.trainable_weights] == ["bias"]
+    model.save(tmp_path / "white.keras")
+    loaded = keras.saving.load_model(tmp_path / "white.keras")
+    np.testing.assert_array_equal(harness.logits(loaded, x), harness.logits(model, x))
+
+
+# CCT
+
+
+@pytest.mark.parametrize("size, millions", [("2/3x2", 0.28), ("4/3x2", 0.48), ("7/3x1", 3.76)])
+def test_compact_transformers_have_the_papers_parameters_beside_biases_in_the_attention(size, millions):
+    width, depth, *_ = cct.SIZES[size]
+    assert round((cct.PARAMETERS[size] - 3 * width * depth) / 1e6, 2) == millions
 
 
 # Rows

@@ -20,8 +20,9 @@ ARGS = {
     "cnn": {"size": "mu"},
     "resnet": {"size": "mu"},
     "vit": {"size": "mu", "patch": 4},
+    "cct": {"size": "mu"},
 }
-REGULARISED = {"mlp": {"drop": 0.5}, "vit": {"drop": 0.1, "drop_path": 0.5}}
+REGULARISED = {"mlp": {"drop": 0.5}, "vit": {"drop": 0.1, "drop_path": 0.5}, "cct": {"drop": 0.1, "drop_path": 0.5}}
 
 
 def make(name, **args):

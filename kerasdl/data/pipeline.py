@@ -12,7 +12,7 @@ import tensorflow as tf
 from kerasdl.data.split import Split
 from kerasdl.errors import UserError
 
-Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor | None], tuple[tf.Tensor, tf.Tensor]]
 BUFFER = 16384  # examples of a streamed set that are shuffled together; tfds stores sets in shuffled order already
 
 
@@ -29,7 +29,7 @@ def steps_per_epoch(split: Split, batch: int) -> int:
 
 
 def shuffled(split: Split, targets: np.ndarray | None, batch: int, *, epochs: int, seed: int,
-             augment: Augment | None = None, start: int = 0) -> tf.data.Dataset:
+             augment: Augment | None = None, alternates: bool = False, start: int = 0) -> tf.data.Dataset:
     """Training batches (examples, targets) of every epoch in turn, from step `start` on.
 
     Args:
@@ -38,7 +38,8 @@ def shuffled(split: Split, targets: np.ndarray | None, batch: int, *, epochs: in
         batch: examples a step. An epoch has len(split) // batch steps.
         epochs: how many epochs follow one another.
         seed: of order and augmentation.
-        augment: a pure function (examples, targets, seed of shape (2,)) -> (examples, targets).
+        augment: a pure function (examples, targets, seed of shape (2,), turns) -> (examples, targets).
+        alternates: whether `augment` reads the turns.
         start: the first step, counted from the beginning of the run.
     """
     steps = steps_per_epoch(split, batch)
@@ -49,11 +50,12 @@ def shuffled(split: Split, targets: np.ndarray | None, batch: int, *, epochs: in
 
     compiled = tf.function(augment, jit_compile=True) if augment else None
 
-    def transform(step, examples, answers):
-        return compiled(examples, answers, tf.stack([tf.constant(seed, tf.int64), step]))
+    def transform(step, index, examples, answers):
+        turn = turns(seed, step // steps, index, len(split)) if alternates else None
+        return compiled(examples, answers, tf.stack([tf.constant(seed, tf.int64), step]), turn)
 
     if augment is None:
-        batches = batches.map(lambda step, examples, answers: (examples, answers))
+        batches = batches.map(lambda step, index, examples, answers: (examples, answers))
     else:
         batches = batches.map(transform, num_parallel_calls=tf.data.AUTOTUNE)
     return _untuned(batches.prefetch(2))
@@ -99,6 +101,12 @@ def order(seed: int, epoch: tf.Tensor, positions: tf.Tensor, size: int) -> tf.Te
     return tf.random.experimental.index_shuffle(positions, seed=key, max_index=tf.constant(size - 1, tf.int64))
 
 
+def turns(seed: int, epoch: tf.Tensor, index: tf.Tensor, size: int) -> tf.Tensor:
+    """0 or 1 for each example, in its next epoch the other one; half of all are 1 in the first (one more or less)."""
+    own = order(seed, tf.constant(-1), tf.reshape(index, [-1]), size)  # -1: an order that no epoch has
+    return tf.reshape(own + tf.cast(epoch, tf.int64), tf.shape(index)) % 2
+
+
 def _indexed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Dataset:
     with tf.device("CPU"):
         x, y = tf.constant(split.x), tf.constant(targets)
@@ -109,7 +117,7 @@ def _indexed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Datas
         examples = tf.gather(x, index)
         if split.decode is not None:
             examples = tf.map_fn(split.decode, examples, fn_output_signature=tf.uint8)
-        return step, tf.ensure_shape(examples, (batch, *_shape(split))), tf.gather(y, index)
+        return step, index, tf.ensure_shape(examples, (batch, *_shape(split))), tf.gather(y, index)
 
     return tf.data.Dataset.range(start, epochs * steps).map(load, num_parallel_calls=tf.data.AUTOTUNE)
 
@@ -118,12 +126,12 @@ def _streamed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Data
     def epoch_of(epoch):
         tf.random.set_seed(1)  # of this function's graph alone, or shuffle would also follow the caller's
         key = tf.random.stateless_uniform((), [seed, tf.cast(epoch, tf.int32)], 0, 2**31 - 1, tf.int32)
-        examples = split.x.shuffle(BUFFER, seed=tf.cast(key, tf.int64), reshuffle_each_iteration=False)
+        examples = split.x.enumerate().shuffle(BUFFER, seed=tf.cast(key, tf.int64), reshuffle_each_iteration=False)
         return examples.batch(batch, drop_remainder=True)
 
     batches = tf.data.Dataset.range(start // steps, epochs).flat_map(epoch_of).skip(start % steps)
     return batches.enumerate(start).map(
-        lambda step, pair: (step, pair[0], tf.gather(targets, pair[1])))
+        lambda step, batch: (step, batch[0], batch[1][0], tf.gather(targets, batch[1][1])))
 
 
 def _untuned(batches: tf.data.Dataset) -> tf.data.Dataset:

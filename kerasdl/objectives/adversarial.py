@@ -50,6 +50,8 @@ def assemble(networks: tuple[keras.Model, ...], stepping: Callable, recipe) -> t
     for key in args.keys() - known:
         raise UserError(f"Unknown objective_args.{key}. {nearest(key, sorted(known | BESIDE))}")
     parts = args.get("d_steps", 1) * tf.distribute.get_strategy().num_replicas_in_sync
+    if recipe.tta:
+        raise UserError("tta is for answers, and a GAN gives images. Leave it out.")
     if recipe.accumulate > 1:
         raise UserError("accumulate is for one network that learns. Set it to 1 for a GAN.")
     if recipe.batch % parts:

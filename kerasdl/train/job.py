@@ -8,11 +8,12 @@ from functools import partial
 from types import ModuleType
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kerasdl import backend, objectives
 from kerasdl.data import Split, load_splits, pipeline
-from kerasdl.data.augment import compose
+from kerasdl.data.augment import alternates, compose
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.train import fused, optim, replicas, resident, transfer
@@ -20,6 +21,7 @@ from kerasdl.train import judge as judges
 from kerasdl.train import strategy as strategies
 from kerasdl.train.referee import referee
 
+ADAPT = 2048  # images that a layer adapts to
 SPLITS = {"train": "train", "val": "val", "test": "test"}
 
 
@@ -98,7 +100,7 @@ class Job:
                 replicas.synchronize_norms(network)
             steps = [resident.Resident] * self.stay + [replicas.FitsReplicas] * self.many \
                 + [micro_batches()] * (recipe.accumulate > 1)
-            source = resident.Source(split, *self._lessons(), recipe.seed) if self.stay else None
+            source = resident.Source(split, *self._lessons(), recipe.seed, self.steps) if self.stay else None
             stepping = partial(replicas.stepping, steps, parts=recipe.accumulate, source=source)
             model, kept = self.objective.assemble(networks, stepping, recipe)
             optimizers = [optim.optimizer(its, network, self.steps * count, clip_after_reduce=self.many)
@@ -119,7 +121,7 @@ class Job:
         if self.objective.judge:
             return self.objective.judge(kept, referee(self.recipe, self.splits, learn, verbose))
         with self.devices.scope(), precision(self.recipe.precision):
-            return judges.Scores(kept, self.objective, self.recipe.batch, self.devices)
+            return judges.Scores(kept, self.objective, self.recipe.batch, self.devices, self.recipe.tta)
 
     def batches(self, model: keras.Model, start: int = 0) -> tf.data.Dataset:
         """What the model is fitted to, of all epochs from a step on: batches or blocks; under replicas their shares."""
@@ -129,10 +131,10 @@ class Job:
             size = model.steps_per_execution
             return strategies.shared(self.devices, lambda: pipeline.blocks(split, recipe.batch, size, **order),
                                      replicas.repeat)
-        targets, augment = self._lessons()
+        targets, augment, alternate = self._lessons()
         return strategies.shared(
-            self.devices, lambda: pipeline.shuffled(split, targets, recipe.batch, augment=augment, **order),
-            replicas.share)
+            self.devices, lambda: pipeline.shuffled(split, targets, recipe.batch, augment=augment, alternates=alternate,
+                                                    **order), replicas.share)
 
     def first_calls(self) -> Callable[[], int]:
         """A function that trains one call from the beginning on and returns the number of its examples."""
@@ -158,18 +160,33 @@ class Job:
         except (ValueError, TypeError) as error:
             raise UserError(f"{recipe.model} cannot be built: {' '.join(str(error).split())}") from None
         for network in networks:
-            if isinstance(split.shape, int):
-                network.get_layer("scale").adapt(split.x)
+            adapt(network, split)
             transfer.begin(network, self.origin, recipe, split.classes)
             if not backend.jax():
                 fused.fuse(network)
         return networks
 
     def _lessons(self):
-        """Targets and augmentation of the training split."""
+        """Targets and augmentation of the training split, and whether that alternates."""
         recipe, split = self.recipe, self.splits["train"]
         augment = compose(recipe.augment, split.shape) if recipe.augment else None
-        return self.objective.targets(split, recipe.label_smoothing), augment
+        return self.objective.targets(split, recipe.label_smoothing), augment, alternates(recipe.augment)
+
+
+def adapt(network: keras.Model, split: Split) -> None:
+    """Show layers that adapt to data, as Keras' Normalization does, what reaches them of it: rows, or some images."""
+    for layer in network.layers:
+        if hasattr(layer, "adapt") and len(examples := few(split)):
+            layer.adapt(np.asarray(keras.Model(network.input, layer.input)(examples)))
+
+
+def few(split: Split) -> np.ndarray:
+    """All rows, or the first images; none of a split that only stands for one."""
+    if isinstance(split.shape, int):
+        return split.x
+    if isinstance(split.x, tf.data.Dataset):
+        return np.array([image for image, _ in split.x.take(ADAPT).as_numpy_iterator()])
+    return split.chosen(np.arange(min(ADAPT, len(split))))[0]
 
 
 def micro_batches() -> type:

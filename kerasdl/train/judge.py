@@ -10,6 +10,7 @@ from keras import ops
 
 from kerasdl import backend
 from kerasdl.data import Split, pipeline
+from kerasdl.errors import UserError
 from kerasdl.train import replicas, resident
 from kerasdl.train import strategy as strategies
 
@@ -61,20 +62,39 @@ class Judge:
 class Scores:
     """What a network's answers are worth on a split: the loss and the metrics of its objective.
 
+    Args:
+        tta: None, or "flip": what to do to the examples of the test besides.
+
     Attributes:
         metric: the one that decides which epoch is the best.
     """
 
-    def __init__(self, network: keras.Model, objective: ModuleType, batch: int, devices: tf.distribute.Strategy):
+    def __init__(self, network: keras.Model, objective: ModuleType, batch: int, devices: tf.distribute.Strategy,
+                 tta: str | None = None):
         self.judge, self.metric = make(network, objective, devices), objective.METRIC
         self.objective, self.batch, self.devices = objective, batch, devices
+        self.twice = make(flipped(network), objective, devices) if tta else None
 
     def __call__(self, split: Split) -> dict[str, float]:
         return evaluate(self.judge, self.objective, split, self.batch, self.devices)
 
     def beside(self, splits: Mapping[str, Split]) -> dict[str, Any]:
-        """What else result.json should hold: nothing."""
-        return {}
+        """What else result.json should hold: the scores under test-time augmentation, if there is one."""
+        if not self.twice:
+            return {}
+        return {"tta": evaluate(self.twice, self.objective, splits["test"], self.batch, self.devices)}
+
+
+def flipped(network: keras.Model) -> keras.Model:
+    """The same network, whose answer is the mean of its logits for an image and for the image's mirror image.
+
+    Raises:
+        UserError: if it does not take images.
+    """
+    if len(network.input.shape) != 4:
+        raise UserError(f"tta=flip is for images, and an example here is {network.input.shape[1:]}. Leave it out.")
+    image = keras.Input(network.input.shape[1:], dtype=network.input.dtype)
+    return keras.Model(image, (network(image) + network(ops.flip(image, axis=2))) / 2)
 
 
 def make(network: keras.Model, objective: ModuleType, devices: tf.distribute.Strategy | None = None) -> Judge:

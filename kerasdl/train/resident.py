@@ -30,17 +30,29 @@ class Source:
     Args:
         split: images or rows in memory.
         targets: (N, outputs) float32.
-        augment: (examples, targets, seed) -> (examples, targets), or None.
+        augment: as in pipeline.shuffled.
+        alternates: whether it reads the turns.
         seed: of augmentation.
+        steps: of an epoch.
     """
 
-    def __init__(self, split: Split, targets: np.ndarray, augment: pipeline.Augment | None, seed: int):
-        self.x, self.y, self.seed = tf.constant(split.x), tf.constant(targets), seed
+    def __init__(self, split: Split, targets: np.ndarray, augment: pipeline.Augment | None, alternates: bool,
+                 seed: int, steps: int):
+        self.x, self.y, self.seed, self.steps = tf.constant(split.x), tf.constant(targets), seed, steps
+        self.alternates = alternates
         self.augment = augment and tf.function(augment, jit_compile=True)  # as the pipeline has it
 
-    def batch(self, x: tf.Tensor, y: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def turns(self, index: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
+        """What `augment` wants to know of the examples in a block that begins with the step `first`."""
+        if not self.alternates:
+            return tf.zeros_like(index)
+        return pipeline.turns(self.seed, first // self.steps, index, len(self.x))
+
+    def batch(self, x: tf.Tensor, y: tf.Tensor, turn: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The examples and targets of a step as the network sees them; the same as in pipeline.shuffled."""
-        return self.augment(x, y, tf.stack([tf.constant(self.seed, tf.int64), step])) if self.augment else (x, y)
+        if not self.augment:
+            return x, y
+        return self.augment(x, y, tf.stack([tf.constant(self.seed, tf.int64), step]), turn)
 
 
 class Resident:
@@ -62,9 +74,9 @@ class Resident:
             self.train_step((part(x), part(y)))
             return tf.math.is_finite(self._loss_tracker.total)
 
-        def steps(first, count, x, y):
+        def steps(first, count, x, y, turns):
             def body(i, finite):
-                batch = source.batch(x[i], y[i], first + i)
+                batch = source.batch(x[i], y[i], turns[i], first + i)
                 finite = strategy.experimental_local_results(strategy.run(step, args=batch))
                 return i + 1, tf.constant(True) if workers else tf.reduce_all(finite)
 
@@ -77,7 +89,8 @@ class Resident:
         @tf.function
         def block(iterator):
             first, count, index = (strategy.experimental_local_results(value)[0] for value in next(iterator))
-            return compiled(first, count, tf.gather(source.x, index), tf.gather(source.y, index))
+            return compiled(first, count, tf.gather(source.x, index), tf.gather(source.y, index),
+                            source.turns(index, first))
 
         self.train_function = block
         return block

@@ -11,7 +11,7 @@ import difflib
 import importlib
 import inspect
 
-MODELS = ("linear", "mlp", "cnn", "resnet", "vit")  # the table of contents, simplest first
+MODELS = ("linear", "mlp", "cnn", "resnet", "vit", "cct")  # the table of contents, simplest first
 GENERATIVE = ("gan",)  # modules whose `build` gives a generator and a discriminator
 
 

@@ -5,16 +5,20 @@ others are a ladder of 3x3 convolutions in the manner of VGG (Simonyan & Zisserm
 batch normalisation (Ioffe & Szegedy 2015, arXiv:1502.03167): one at full resolution, then two a stage, each
 stage at half the resolution of the one before, so that most of the work happens where pictures are small.
 "S" spends 13 million. "airbench" has the widths and depth of Jordan 2024 (arXiv:2404.00498), 147 million on
-32x32: two convolutions in each of three stages, the first of which halves the resolution.
+32x32: two convolutions in each of three stages, the first of which halves the resolution. "M" is a third of it.
+
+`whitened` puts in place of the stem what Jordan 2024 has after Page 2019: the principal directions of small patches,
+each at unit variance, which are computed from training images and do not learn.
 
 Departs from VGG: pools before normalisation and ReLU, which for a positive gain computes the same from a
 quarter of the numbers; averages the last maps instead of flattening them; batch statistics have momentum 0.9,
-so that they settle in a short training. And from airbench94: ReLU in place of GELU, and a learned stem in place of
-whitened patches.
+so that they settle in a short training. And from airbench94: ReLU in place of GELU, and maps are not cropped by a
+pool.
 """
 
 import keras
-from keras import layers
+import numpy as np
+from keras import layers, ops
 
 from kerasdl.zoo.blocks import choose, entrance, head
 
@@ -22,9 +26,16 @@ SIZES = {  # filters: the stem's, then each stage's
     "mu": (8, 16),
     "textbook": (32, 64),
     "S": (32, 48, 96),
+    "M": (24, 48, 128, 128),
     "airbench": (24, 64, 256, 256),
 }
-PARAMETERS = {"mu": 3_778, "textbook": 34_826, "S": 160_874, "airbench": 1_972_754}  # trainable, 28x28x1 -> 10
+PARAMETERS = {  # trainable, 28x28x1 -> 10
+    "mu": 3_778,
+    "textbook": 34_826,
+    "S": 160_874,
+    "M": 531_538,
+    "airbench": 1_972_754,
+}
 
 
 def textbook(x, widths):
@@ -57,16 +68,61 @@ def stages(x, widths):
     return layers.GlobalAveragePooling2D(name="features")(x)
 
 
-def airbench(x, widths):
+@keras.saving.register_keras_serializable(package="kerasdl")
+class Whitening(layers.Layer):
+    """Small patches in their principal directions, at unit variance, and the same negated: (B, H, W, C) ->
+    (B, H - P + 1, W - P + 1, 2PPC). Until `adapt` has seen images the directions are the pixels.
+
+    Page 2019, "How to Train Your ResNet 8: Bag of Tricks". Only the bias learns.
+
+    Args:
+        patch: P, side of a patch in pixels.
+        floor: added to each variance, so that directions without pictures in them are not blown up.
+    """
+
+    def __init__(self, patch=2, floor=5e-4, **kwargs):
+        super().__init__(**kwargs)
+        self.patch, self.floor = patch, floor
+
+    def build(self, input_shape):
+        shape, count = (self.patch, self.patch, input_shape[-1]), self.patch**2 * input_shape[-1]
+        start = np.concatenate([np.eye(count), -np.eye(count)], 1).reshape(*shape, -1)
+        self.kernel = self.add_weight(shape=start.shape, initializer=lambda *_, **__: start, trainable=False,
+                                      name="kernel")
+        self.bias = self.add_weight(shape=start.shape[-1:], initializer="zeros", name="bias")
+
+    def adapt(self, images):
+        """Sets directions and bias by images (N, H, W, C) as they reach this layer; the outputs' means become 0."""
+        windows = np.lib.stride_tricks.sliding_window_view(images, (self.patch, self.patch), axis=(1, 2))
+        patches = np.moveaxis(windows, 3, -1).reshape(-1, int(np.prod(self.kernel.shape[:3])))
+        variance, directions = np.linalg.eigh(np.cov(patches.T, dtype="float64"))
+        directions *= np.sign(directions[np.abs(directions).argmax(0), np.arange(len(variance))])  # eigh has either
+        kernel = (directions / np.sqrt(variance + self.floor))[:, ::-1]
+        kernel = np.concatenate([kernel, -kernel], 1)
+        self.kernel.assign(kernel.reshape(self.kernel.shape))
+        self.bias.assign(-patches.mean(0) @ kernel)
+
+    def call(self, images):
+        return ops.conv(images, self.kernel, padding="valid") + self.bias
+
+    def get_config(self):
+        return super().get_config() | {"patch": self.patch, "floor": self.floor}
+
+
+def airbench(x, widths, whitened):
     """The stem at full resolution, then two convolutions a stage, the first with a pool, and at last the largest."""
-    x = conv(x, widths[0], "stem")
+    if whitened:
+        x = layers.ReLU(name="stem_relu")(Whitening(name="stem")(x))
+    else:
+        x = conv(x, widths[0], "stem")
     for i, width in enumerate(widths[1:], 1):
         x = conv(x, width, f"stage{i}", 1, pool=True)
         x = conv(x, width, f"stage{i}", 2)
     return layers.GlobalMaxPooling2D(name="features")(x)
 
 
-def build(image_shape, classes: int, *, size: str = "S", drop: float = 0.0, name: str = "cnn") -> keras.Model:
+def build(image_shape, classes: int, *, size: str = "S", drop: float = 0.0, whitened: bool = False,
+          name: str = "cnn") -> keras.Model:
     """Images (B, H, W, C), 0..255, -> float32 logits (B, classes).
 
     Args:
@@ -74,12 +130,18 @@ def build(image_shape, classes: int, *, size: str = "S", drop: float = 0.0, name
         classes: number of classes.
         size: a key of SIZES.
         drop: dropout rate before the head; the Keras example has 0.5.
+        whitened: whether "M" or "airbench" begins with Whitening. `kerasdl.train` lets that adapt to training images.
         name: name of the model.
 
     Raises:
-        ValueError: not the shape of an image, too small a one, or an unknown size.
+        ValueError: not the shape of an image, too small a one, an unknown size, or one that has no whitened form.
     """
     widths = choose(SIZES, size)
     inputs, x = entrance(image_shape)
-    x = {"textbook": textbook, "airbench": airbench}.get(size, stages)(x, widths)
+    if size in ("M", "airbench"):
+        x = airbench(x, widths, whitened)
+    elif whitened:
+        raise ValueError(f"Expected size='M' or 'airbench' with whitened=True. Received: size={size!r}")
+    else:
+        x = (textbook if size == "textbook" else stages)(x, widths)
     return keras.Model(inputs, head(x, classes, drop), name=name)

@@ -5,8 +5,8 @@ from keras import layers
 
 from kerasdl.zoo.blocks import choose, dropout, entrance, head
 
-SIZES = {"mu": (16,), "512": (512,), "512-512": (512, 512)}  # widths of the hidden layers
-PARAMETERS = {"mu": 12_730, "512": 407_050, "512-512": 669_706}  # trainable, 28x28x1 -> 10
+SIZES = {"mu": (16,), "512": (512,), "512-512": (512, 512), "1024-1024": (1024, 1024)}  # widths of the hidden layers
+PARAMETERS = {"mu": 12_730, "512": 407_050, "512-512": 669_706, "1024-1024": 1_863_690}  # trainable, 28x28x1 -> 10
 
 
 def build(

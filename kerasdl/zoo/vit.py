@@ -73,8 +73,8 @@ class FirstToken(layers.Layer):
         return x[:, 0]
 
 
-def block(x, heads, drop, drop_path, name):
-    """Pre-norm encoder block: the tokens look at each other, then each thinks for itself."""
+def block(x, heads, drop, drop_path, name, ratio=4):
+    """Pre-norm encoder block: the tokens look at each other, then each thinks for itself, `ratio` times as wide."""
     width = x.shape[-1]
     # Keras before 3.15 takes the attention's kernel (D, heads, D/heads) for a convolution's, and starts it
     # several times too small. This is Glorot's bound for what it is: a map from D to D.
@@ -86,7 +86,7 @@ def block(x, heads, drop, drop_path, name):
     x = layers.Add(name=f"{name}_add1")([x, skip(y, drop_path, f"{name}_path1")])
 
     y = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm2")(x)
-    y = layers.Dense(4 * width, activation=gelu, name=f"{name}_up")(y)
+    y = layers.Dense(ratio * width, activation=gelu, name=f"{name}_up")(y)
     y = dropout(y, drop, f"{name}_up_drop")
     y = layers.Dense(width, name=f"{name}_down")(y)
     y = dropout(y, drop, f"{name}_down_drop")
