@@ -220,8 +220,10 @@ def _assign(fields: dict[str, Any], key: str, value: Any) -> None:
     if not isinstance(fields[head], dict):
         raise UserError(f"{head} has no parts, so {key!r} cannot be set. Write {head}=VALUE.")
     old = fields[head].get(leaf)
+    number, several = (int, float), (tuple, list)  # some settings are one number or several
     fits = (old is None or value is None or type(value) is type(old)
-            or (isinstance(old, float) and type(value) is int))
+            or (isinstance(old, float) and isinstance(value, (int, *several)))
+            or (isinstance(old, several) and type(value) in number))
     if not fits:
         raise UserError(f"{key} is a {type(old).__name__} ({old!r}). Received: {value!r} ({type(value).__name__}).")
     fields[head] = {**fields[head], leaf: value}

@@ -207,6 +207,23 @@ def test_a_lazy_penalty_is_rare_and_heavy():
     np.testing.assert_allclose(np.mean(found[0]), np.mean(found[1]), rtol=1e-4)
 
 
+def test_a_penalty_can_follow_a_schedule():
+    """With networks that stand still the penalty falls as its weight does."""
+    weights = (1.0, keras.optimizers.schedules.ExponentialDecay(1.0, 4, 0.01))
+    x, _ = examples(16)
+    constant, falling = (made(loss="relativistic", r1=r1, rate=0.0).fit(x, batch_size=16, epochs=4, verbose=0)
+                         .history["penalty"] for r1 in weights)
+    np.testing.assert_allclose(np.divide(falling, constant), 0.01 ** (np.arange(4) / 4), rtol=1e-4)
+
+
+def test_two_values_of_a_penalty_are_its_first_and_its_last():
+    from kerasdl.objectives.adversarial import falling
+
+    weight = falling("r1", (0.5, 0.02), 100)
+    np.testing.assert_allclose([weight(step) for step in (0, 50, 100)], [0.5, 0.1, 0.02], rtol=1e-5)
+    assert falling("r2", 0.3, 100) == 0.3
+
+
 # Average, precision, replicas
 
 def test_the_average_follows_the_generator():

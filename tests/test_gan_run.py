@@ -252,6 +252,8 @@ def test_arrays_have_a_referee_of_their_own(here, simple, home):
     ({"accumulate": 2}, ["accumulate"]),
     ({"label_smoothing": 0.1}, ["label_smoothing"]),
     ({"augment": "(('mixup', 0.2),)"}, ["mixup"]),
+    ({"objective_args.r1": "(1.0, 0.0)"}, ["objective_args.r1", "two above 0", "(1.0, 0.0)"]),
+    ({"objective_args.r2": -1.0}, ["objective_args.r2", "-1.0"]),
     ({"objective_args.referee": "cnn_digit"}, ["'cnn_digit'", "'cnn_digits'"]),
     ({"objective_args.referee": "inception.keras"}, ["no referee inception.keras"]),
     ({"optimizer": "sgd"}, ["betas are for adamw"]),

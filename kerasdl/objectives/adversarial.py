@@ -1,7 +1,8 @@
 """Images like those of the data: a GAN as what a recipe learns, measured by a referee."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from numbers import Real
 
 import keras
 import numpy as np
@@ -43,12 +44,17 @@ def rates(recipe) -> tuple:
     return ((recipe, 1), (recipe.override(lr=args.get("discriminator_lr", recipe.lr)), args.get("d_steps", 1)))
 
 
-def assemble(networks: tuple[keras.Model, ...], stepping: Callable, recipe) -> tuple[keras.Model, keras.Model]:
-    """The GAN of a recipe, whose objective_args are arguments of GAN, and the average of its generator."""
+def assemble(networks: tuple[keras.Model, ...], stepping: Callable, recipe, steps: int
+             ) -> tuple[keras.Model, keras.Model]:
+    """The GAN of a recipe, whose objective_args are arguments of GAN, and the average of its generator.
+
+    Of r1 and r2 there may be two values, at the run's first and last step; the way from one to the other is geometric.
+    """
     args = {key: value for key, value in recipe.objective_args.items() if key not in BESIDE}
     known = inspect.signature(GAN).parameters.keys() - {"generator", "discriminator", "ema", "seed", "name"}
     for key in args.keys() - known:
         raise UserError(f"Unknown objective_args.{key}. {nearest(key, sorted(known | BESIDE))}")
+    args |= {key: falling(key, args[key], steps) for key in ("r1", "r2") if key in args}
     parts = args.get("d_steps", 1) * tf.distribute.get_strategy().num_replicas_in_sync
     if recipe.tta:
         raise UserError("tta is for answers, and a GAN gives images. Leave it out.")
@@ -61,6 +67,18 @@ def assemble(networks: tuple[keras.Model, ...], stepping: Callable, recipe) -> t
         raise UserError(f"augment has {mixing[0]}, which mixes classes. A GAN would learn to make mixtures.")
     model = stepping(GAN)(*networks, ema=recipe.ema, seed=recipe.seed, **args)
     return model, model.average
+
+
+def falling(key: str, weight: float | Sequence[float], steps: int) -> float | Callable:
+    """A penalty's weight: a number, or of two numbers the schedule between them."""
+    if isinstance(weight, Real) and weight >= 0:
+        return weight
+    several = isinstance(weight, (list, tuple)) and all(isinstance(number, Real) and number > 0 for number in weight)
+    if not several or len(weight) != 2:
+        raise UserError(f"objective_args.{key} is a number from 0 on, or two above 0: at first and at last. "
+                        f"Received: {weight!r}.")
+    first, last = weight
+    return keras.optimizers.schedules.ExponentialDecay(first, steps, last / first)
 
 
 def compile(model: keras.Model, generator_optimizer, discriminator_optimizer, jit: bool | None = None) -> None:

@@ -37,7 +37,7 @@ class GAN(keras.Model):
         discriminator: such pictures, and labels, -> logits (B, 1).
         loss: a key of gan_losses.LOSSES.
         r1, r2: weights of half the squared slope at real and at generated pictures (Mescheder et al. 2018,
-            arXiv:1801.04406).
+            arXiv:1801.04406); numbers, or functions of the step such as Keras' schedules.
         gp: weight of WGAN-GP's penalty; its authors take 10.
         lazy: a penalty is taken each so many steps, and weighs as much more (Karras et al. 2020, arXiv:1912.04958).
         d_steps: steps of the discriminator to one of the generator.
@@ -156,7 +156,8 @@ class GAN(keras.Model):
             if not (penalised and weight):
                 return critic(images), 0.0
             logits, squared = slope(critic, images)
-            return logits, self.lazy * weight / 2 * tf.reduce_mean(squared)
+            now = weight(self.optimizer.iterations) if callable(weight) else weight
+            return logits, self.lazy * now / 2 * tf.reduce_mean(squared)
 
         with tf.GradientTape() as tape:
             (real_logits, at_real), (fake_logits, at_fake) = judged(real, self.r1), judged(fake, self.r2)

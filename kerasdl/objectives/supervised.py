@@ -21,7 +21,8 @@ def watchers() -> list[keras.callbacks.Callback]:
     return []
 
 
-def assemble(networks: tuple[keras.Model, ...], stepping: Callable, recipe) -> tuple[keras.Model, keras.Model]:
+def assemble(networks: tuple[keras.Model, ...], stepping: Callable, recipe, steps: int
+             ) -> tuple[keras.Model, keras.Model]:
     """The network with its training step, and itself or, if the recipe says so, its average."""
     (network,) = networks
     kind, kept = stepping(keras.Model), network

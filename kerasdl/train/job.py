@@ -102,7 +102,7 @@ class Job:
                 + [micro_batches()] * (recipe.accumulate > 1)
             source = resident.Source(split, *self._lessons(), recipe.seed, self.steps) if self.stay else None
             stepping = partial(replicas.stepping, steps, parts=recipe.accumulate, source=source)
-            model, kept = self.objective.assemble(networks, stepping, recipe)
+            model, kept = self.objective.assemble(networks, stepping, recipe, self.steps * recipe.epochs)
             optimizers = [optim.optimizer(its, network, self.steps * count, clip_after_reduce=self.many)
                           for network, (its, count) in zip(networks, self.objective.rates(recipe), strict=True)]
             self.objective.compile(model, *optimizers, jit=strategies.jit(self.devices, recipe.jit))

@@ -25,8 +25,8 @@ from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe, load, names
 from kerasdl.run import Run, cache, environment
 
-LATER = {"init", "freeze", "layer_decay"}  # fields younger than the runs that a cache may hold
 SMALL = 16  # pixels a side, below which images are seen as cnn_digits sees them
+DECIDES = ("kerasdl", "keras", "tensorflow", "numpy", "cpu", "cores")  # of the versions, which classifier it becomes
 BATCH = 512  # images that a referee sees at once
 
 
@@ -127,9 +127,9 @@ def home(recipe: Recipe, splits: Mapping[str, Split]) -> Path:
     seen = hashlib.sha256()
     for name in sorted(splits) if recipe.data == "arrays" else ():
         seen.update(splits[name].x.tobytes() + splits[name].y.tobytes())
-    versions = {key: value for key, value in environment().items() if key != "git"}
-    without = {"claim"} | LATER - recipe.diff().keys()
-    key = json.dumps([recipe.model_dump(mode="json", exclude=without), versions, seen.hexdigest()])
+    versions = {key: value for key, value in environment().items() if key in DECIDES}
+    settings = {key: value for key, value in recipe.diff().items() if key != "claim"}
+    key = json.dumps([settings, versions, seen.hexdigest()])
     return cache() / "referees" / f"{recipe.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
