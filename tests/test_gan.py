@@ -100,23 +100,6 @@ def test_dcgan_makes_squares(side):
     assert generator.output_shape == discriminator.input_shape == (None, side, side, 1)
 
 
-def test_the_largest_of_the_first_numbers_decides_the_kind():
-    generator, _ = gan.build((8, 8, 1), 10, size="mu", latent=6, kinds=3)
-    seen = keras.Model(generator.input, generator.get_layer("latent_and_kind").output)
-    table = np.asarray(generator.get_layer("kind_vector").embeddings)
-    noise = np.array([[3, 1, 2, 9, 9, 9], [0, -1, -2, 9, 9, 9], [-3, -1, -2, 9, 9, 9], [0, 0, 1, 0, 0, 0]], "float32")
-    np.testing.assert_array_equal(seen(noise), np.concatenate([noise, table[[0, 0, 1, 2]]], 1))
-
-
-@pytest.mark.parametrize("args, words", [
-    ({"kinds": 65}, "2..64"), ({"kinds": 1}, "2..64"), ({"kinds": 4, "conditional": True}, "conditional"),
-    ({"kinds": 4, "net": "mlp"}, "'dcgan'"),
-])
-def test_kinds_that_cannot_be(args, words):
-    with pytest.raises(ValueError, match=words):
-        gan.build((8, 8, 1), 10, **args)
-
-
 @pytest.mark.parametrize("shape, net, words", [
     ((28, 24, 1), "dcgan", "square"), ((27, 27, 1), "dcgan", "square"), ((28, 28, 1), "resnet", "32x32"),
     ((28, 28), "mlp", "channels"), ((28, 28, 1), "dgcan", "'dcgan'"),

@@ -23,7 +23,7 @@ from keras import layers
 
 from kerasdl.zoo import unknown
 from kerasdl.zoo.blocks import choose
-from kerasdl.zoo.gan_layers import ClassGain, Kind, Projection, SpectralConv2D, SpectralDense
+from kerasdl.zoo.gan_layers import ClassGain, Projection, SpectralConv2D, SpectralDense
 
 MLP = {"mu": (32,), "textbook": (256, 512, 1024)}  # the generator's hidden layers; the other net has them reversed
 DCGAN = {  # maps at half the picture's side, twice as many at a quarter, and so on; width of the hidden dense layer
@@ -50,7 +50,7 @@ PARAMETERS = {  # (net, size): the trainable ones of both networks, 32x32x3 from
 
 def build(
     image_shape, classes: int, *, net: str = "dcgan", size: str = "S", latent: int = 64, conditional: bool = False,
-    kinds: int = 0, spectral: bool = False,
+    spectral: bool = False,
 ) -> tuple[keras.Model, keras.Model]:
     """A generator and a discriminator that fit each other.
 
@@ -61,7 +61,6 @@ def build(
         size: a key of that net's table.
         latent: how many numbers of noise make a picture.
         conditional: whether both take the class.
-        kinds: how many kinds of pictures the generator tells apart by itself, without labels; only of "dcgan".
         spectral: whether the discriminator's kernels have spectral norm 1; not of "mlp".
 
     Returns:
@@ -75,17 +74,12 @@ def build(
         raise ValueError(f"Expected image_shape=(height, width, channels). Received: {image_shape!r}")
     if net not in NETS:
         raise ValueError(unknown("net", net, NETS))
-    if kinds and (net != "dcgan" or conditional or not 2 <= kinds <= latent):
-        raise ValueError(f"Expected kinds, 2..{latent} of them, with net='dcgan' and conditional=False. "
-                         f"Received: kinds={kinds}, net={net!r}, conditional={conditional}")
     classes = classes if conditional else None
     if net == "mlp":
         return mlp_generator(image_shape, classes, size, latent), mlp_discriminator(image_shape, classes, size)
-    if net == "dcgan":
-        generator = dcgan_generator(image_shape, classes, size, latent, kinds)
-        return generator, dcgan_discriminator(image_shape, classes, size, spectral)
-    return resnet_generator(image_shape, classes, size, latent), resnet_discriminator(image_shape, classes, size,
-                                                                                      spectral)
+    generator, discriminator = {"dcgan": (dcgan_generator, dcgan_discriminator),
+                                "resnet": (resnet_generator, resnet_discriminator)}[net]
+    return generator(image_shape, classes, size, latent), discriminator(image_shape, classes, size, spectral)
 
 
 def mlp_generator(image_shape, classes=None, size="textbook", latent=100) -> keras.Model:
@@ -107,12 +101,12 @@ def mlp_discriminator(image_shape, classes=None, size="textbook") -> keras.Model
     return keras.Model(inputs, verdict(x, label, classes), name="mlp_discriminator")
 
 
-def dcgan_generator(image_shape, classes=None, size="S", latent=64, kinds=0) -> keras.Model:
+def dcgan_generator(image_shape, classes=None, size="S", latent=64) -> keras.Model:
     """Dense layers make the smallest maps, transposed convolutions double them; batch norm and ReLU between."""
     side, halvings = grid(image_shape)
     narrowest, hidden = choose(DCGAN, size)
     widths = [min(narrowest * 2**i, MOST) for i in range(halvings)][::-1]
-    inputs, x = noise(latent, classes, kinds)
+    inputs, x = noise(latent, classes)
     x = norm_relu(layers.Dense(hidden, use_bias=False, kernel_initializer="he_normal", name="hidden")(x), "hidden")
     x = layers.Dense(side * side * widths[0], use_bias=False, kernel_initializer="he_normal", name="seed")(x)
     x = norm_relu(layers.Reshape((side, side, widths[0]), name="maps")(x), "seed")
@@ -175,15 +169,11 @@ def count_classes(generator) -> int:
     return next(number for number in found if number)
 
 
-def noise(latent, classes, kinds=0):
-    """The generator's inputs, and one vector of both: the noise, and beside it the embedding of the class or kind."""
+def noise(latent, classes):
+    """The generator's inputs, and one vector of both: the noise, and the class's embedding beside it."""
     z = keras.Input((latent,), name="latent")
-    if not classes and not kinds:
-        return z, z
     if not classes:
-        vector = layers.Embedding(kinds, latent, embeddings_initializer="random_normal", name="kind_vector")(
-            Kind(kinds, name="kind")(z))
-        return z, layers.Concatenate(name="latent_and_kind")([z, vector])
+        return z, z
     label = keras.Input((), dtype="int32", name="label")
     vector = layers.Embedding(classes, latent, embeddings_initializer="random_normal", name="class_vector")(label)
     return [z, label], layers.Concatenate(name="latent_and_class")([z, vector])

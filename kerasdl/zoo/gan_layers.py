@@ -62,24 +62,6 @@ def unit(vector):
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
-class Kind(layers.Layer):
-    """Noise (B, D) -> int32 (B,), one of `kinds`: which of its first `kinds` numbers is the largest."""
-
-    def __init__(self, kinds, **kwargs):
-        super().__init__(**kwargs)
-        self.kinds = kinds
-
-    def call(self, noise):
-        return ops.argmax(noise[:, :self.kinds], axis=-1)
-
-    def compute_output_spec(self, noise):
-        return keras.KerasTensor(noise.shape[:1], "int32")
-
-    def get_config(self):
-        return super().get_config() | {"kinds": self.kinds}
-
-
-@keras.saving.register_keras_serializable(package="kerasdl")
 class Projection(layers.Layer):
     """Features (B, D) and labels (B,) -> (B, 1): the inner product with the class's learned vector."""
 
