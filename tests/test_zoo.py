@@ -177,7 +177,7 @@ def test_shortcut_keeps_pixels_and_adds_empty_channels():
         (lambda: resnet.build((8, 8, 1), 2, stride_in="1x1"), ["stride_in", "'20'"]),
         (lambda: cnn.build((9, 12, 1), 2, size="textbook"), ["10x10", "9x12"]),
         (lambda: cnn.build((8, 8, 1), 2, whitened=True), ["'airbench'", "'S'"]),
-        (lambda: cct.build((8, 8, 1), 2, size="2"), ["'2'", "'2/3x2'"]),
+        (lambda: cct.build((8, 8, 1), 2, size="2"), ["'2'", "2/3x2"]),
         (lambda: cnn.build(12, 2), ["linear or mlp", "12"]),
         (lambda: resnet.build(12, 2), ["linear or mlp", "12"]),
         (lambda: vit.build(12, 2), ["linear or mlp", "12"]),

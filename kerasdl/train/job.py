@@ -176,8 +176,9 @@ class Job:
 def adapt(network: keras.Model, split: Split) -> None:
     """Show layers that adapt to data, as Keras' Normalization does, what reaches them of it: rows, or some images."""
     for layer in network.layers:
-        if hasattr(layer, "adapt") and len(examples := few(split)):
-            layer.adapt(np.asarray(keras.Model(network.input, layer.input)(examples)))
+        known = getattr(layer, "input_mean", None) is not None  # as of the layer that gives a regression its units
+        if hasattr(layer, "adapt") and not known and len(examples := few(split)):
+            layer.adapt(np.asarray(keras.Model(network.inputs[0], layer.input)(examples)))
 
 
 def few(split: Split) -> np.ndarray:
