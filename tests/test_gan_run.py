@@ -250,6 +250,7 @@ def test_arrays_have_a_referee_of_their_own(here, simple, home):
     ({"model": "cnn", "model_args": {}}, ["two networks", "gan"]),
     ({"data": "csv:rows.csv", "data_args.label": "kind"}, ["makes images", "rows of 5"]),
     ({"accumulate": 2}, ["accumulate"]),
+    ({"tta": "flip"}, ["tta", "images"]),
     ({"label_smoothing": 0.1}, ["label_smoothing"]),
     ({"augment": "(('mixup', 0.2),)"}, ["mixup"]),
     ({"objective_args.r1": "(1.0, 0.0)"}, ["objective_args.r1", "two above 0", "(1.0, 0.0)"]),
