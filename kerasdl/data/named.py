@@ -2,8 +2,9 @@
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import reduce
 from itertools import combinations
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import tensorflow_datasets as tfds
 from kerasdl.data.split import Split, height_width
 from kerasdl.errors import UserError, nearest
 
+TOGETHER = 256  # examples that are read at once
 MEMORY = 2 * 2**30  # bytes of decoded pixels that are kept in memory; larger sets are streamed
 
 
@@ -173,27 +175,51 @@ def _range(part, infos) -> range:
 
 
 def _split(builder, want: str, expression: str, shape: tuple, classes: tuple, resize: bool) -> Split:
-    image, label = builder.info.supervised_keys
     size = builder.info.splits[expression].num_examples
     if not size:
         raise UserError(f"The split {expression!r} of {builder.name} is empty.")
-    # One file after another, in file order: the order of examples must not depend on the machine's threads.
-    reading = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, add_tfds_id=False)
-    examples = builder.as_dataset(split=expression, shuffle_files=False, read_config=reading)
 
-    def one(example):
-        pixels = example[image]
+    def fitted(pixels):
         if resize:
             pixels = tf.image.resize(pixels, shape[:2], antialias=True)
             pixels = tf.cast(tf.round(tf.clip_by_value(pixels, 0, 255)), "uint8")
-        return tf.ensure_shape(pixels, shape), tf.cast(example[label], "int32")
+        return tf.ensure_shape(pixels, shape)
 
-    examples = examples.map(one, num_parallel_calls=tf.data.AUTOTUNE)
     if size * int(np.prod(shape)) > MEMORY:
-        return Split(want, examples, None, shape, size, classes)
+        return Split(want, _one_by_one(builder, expression, fitted), None, shape, size, classes)
+    if builder.info.file_format is tfds.core.FileFormat.TFRECORD:
+        batches = _together(builder, expression, fitted, shape)
+    else:
+        batches = _one_by_one(builder, expression, fitted).batch(TOGETHER)
     x, y = np.empty((size, *shape), "uint8"), np.empty(size, "int32")
     start = 0
-    for images, labels in examples.batch(1024).prefetch(1):
+    for images, labels in batches.prefetch(1):
         x[start:start + len(labels)], y[start:start + len(labels)] = images, labels
         start += len(labels)
     return Split(want, x, y, shape, size, classes)
+
+
+def _one_by_one(builder, expression: str, fitted: Callable) -> tf.data.Dataset:
+    """Images and labels, one file after another: the order of examples must not depend on the machine's threads."""
+    image, label = builder.info.supervised_keys
+    reading = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, add_tfds_id=False)
+    examples = builder.as_dataset(split=expression, shuffle_files=False, read_config=reading)
+    return examples.map(lambda example: (fitted(example[image]), tf.cast(example[label], "int32")),
+                        num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _together(builder, expression: str, fitted: Callable, shape: tuple) -> tf.data.Dataset:
+    """The same in batches, which tfds does not read: a dataset's element costs more time than a small image in it."""
+    image, label = builder.info.supervised_keys
+    stored = {image: tf.io.FixedLenFeature((), "string"), label: tf.io.FixedLenFeature((), "int64")}
+    decode = builder.info.features[image].decode_example
+
+    def decoded(records):
+        examples = tf.io.parse_example(records, stored)
+        images = tf.map_fn(lambda file: fitted(decode(file)), examples[image],
+                           fn_output_signature=tf.TensorSpec(shape, "uint8"))
+        return images, tf.cast(examples[label], "int32")
+
+    parts = [tf.data.TFRecordDataset(str(part.filename)).skip(part.skip).take(part.take)
+             for part in builder.info.splits[expression].file_instructions]
+    return reduce(tf.data.Dataset.concatenate, parts).batch(TOGETHER).map(decoded, num_parallel_calls=tf.data.AUTOTUNE)
