@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from kerasdl.errors import UserError
 from kerasdl.objectives import diffaugment
-from kerasdl.objectives.gan import GAN, decode, sample
+from kerasdl.objectives.gan import GAN, clusters, decode, sample
 from kerasdl.objectives.gan_losses import LOSSES
 from kerasdl.zoo import gan as zoo_gan
 
@@ -28,9 +28,10 @@ def examples(count=32):
     return random.integers(0, 256, (count, *SHAPE)).astype("uint8"), random.integers(0, CLASSES, count)
 
 
-def made(conditional=False, spectral=False, ema=0.9, rate=0.01, net="dcgan", **arguments):
+def made(conditional=False, spectral=False, ema=0.9, rate=0.01, net="dcgan", clusters=0, **arguments):
     keras.utils.set_random_seed(0)
-    pair = zoo_gan.build(SHAPE, CLASSES, net=net, size="mu", latent=4, conditional=conditional, spectral=spectral)
+    pair = zoo_gan.build(SHAPE, CLASSES, net=net, size="mu", latent=4, conditional=conditional, clusters=clusters,
+                         spectral=spectral)
     model = GAN(*pair, ema=ema, **arguments)
     model.compile(keras.optimizers.Adam(rate, beta_1=0.5), keras.optimizers.Adam(rate, beta_1=0.5))
     return model
@@ -88,6 +89,22 @@ def test_the_discriminator_steps_on_its_own_part_of_the_batch_and_the_generator_
     model.discriminator_step = lambda real, labels, part: seen.append(real) or (tf.constant(0.0), tf.constant(0.0))
     model.train_step((tf.constant(x),))
     np.testing.assert_allclose(tf.stack(seen, 1), (x / 127.5 - 1).reshape(8, 4, *SHAPE), atol=1e-6)
+
+
+def test_both_networks_see_the_cluster_of_the_real_picture():
+    model = made(clusters=2, ema=0, d_steps=2)
+    dark, light = -np.ones((1, *SHAPE)), np.ones((1, *SHAPE))
+    model.clusters.settle(np.concatenate([dark, light]).reshape(2, -1), [0.5, 0.5])
+    seen = {"generator": [], "discriminator": []}
+    made_of, judged = model.generator.call, model.discriminator.call
+    model.generator.call = lambda z, **kw: (seen["generator"].append(model.clusters(z).numpy()), made_of(z, **kw))[1]
+    model.discriminator.call = lambda x, **kw: (seen["discriminator"].append(x[1].numpy()), judged(x, **kw))[1]
+    kinds = np.array([0, 0, 1, 1] * 2)
+    images = (np.where(kinds, 255, 0)[:, None, None, None] * np.ones(SHAPE)).astype("uint8")
+    model.train_step((tf.constant(images), None))
+    assert len(seen["generator"]) == 3 and len(seen["discriminator"]) == 6  # d_steps and the generator's, real and made
+    for labels in seen["generator"] + seen["discriminator"]:
+        np.testing.assert_array_equal(labels, [0, 1, 0, 1])
 
 
 def test_noise_is_fresh_in_every_step_and_a_function_of_seed_and_step():
@@ -259,6 +276,7 @@ REPLICAS = {**{name: {"loss": name, "net": "mlp"} for name in ("nonsaturating", 
             "hinge": {"loss": "hinge"},
             "relativistic": {"loss": "relativistic", "r1": 1.0, "r2": 1.0},
             "lazy": {"loss": "relativistic", "r1": 1.0, "r2": 1.0, "lazy": 3, "augment": ("color", "translation")},
+            "clusters": {"loss": "relativistic", "net": "mlp", "clusters": 2},
             "spectral": {"loss": "hinge", "spectral": True, "r1": 0.1, "lazy": 2}}
 
 
@@ -267,9 +285,11 @@ def eight_steps(name, strategy):
 
     with strategy.scope():
         keras.utils.set_random_seed(0)
-        arguments = {"ema": 0.9, "net": "dcgan", "spectral": False, **REPLICAS[name]}
-        networks = {key: arguments.pop(key) for key in ("net", "spectral")}
-        pair = zoo_gan.build(SHAPE, CLASSES, size="mu", latent=4, conditional=True, **networks)
+        arguments = {"ema": 0.9, "net": "dcgan", "spectral": False, "clusters": 0, **REPLICAS[name]}
+        networks = {key: arguments.pop(key) for key in ("net", "spectral", "clusters")}
+        pair = zoo_gan.build(SHAPE, CLASSES, size="mu", latent=4, conditional=not networks["clusters"], **networks)
+        if networks["clusters"]:
+            clusters(pair[0]).settle(examples(2)[0].reshape(2, -1) / 127.5 - 1, [0.4, 0.6])
         for network in pair:
             replicas.synchronize_norms(network)
         model = GAN(*pair, **arguments)

@@ -13,7 +13,7 @@ from keras import ops
 
 from kerasdl import zoo
 from kerasdl.zoo import gan
-from kerasdl.zoo.gan_layers import SpectralConv2D, SpectralDense
+from kerasdl.zoo.gan_layers import Cluster, SpectralConv2D, SpectralDense
 
 SHAPES = {"mlp": (8, 8, 1), "dcgan": (16, 16, 3), "resnet": (32, 32, 3)}
 PAIRS = [(net, conditional) for net in gan.NETS for conditional in (False, True)]
@@ -80,6 +80,28 @@ def test_the_class_matters_to_both(net):
     one, other = (generator([z, labels], training=True) for labels in (y, (y + 1) % 10))
     assert ops.max(ops.abs(one - other)) > 1e-3
     assert ops.max(ops.abs(discriminator([one, y]) - discriminator([one, (y + 1) % 10]))) > 1e-3
+
+
+@pytest.mark.parametrize("net", gan.NETS)
+def test_clusters_are_read_from_noise_as_often_as_they_are_large(net, tmp_path):
+    generator, discriminator = make(net, False, clusters=3)
+    assert len(generator.inputs) == 1 and len(discriminator.inputs) == 2
+    (layer,) = (layer for layer in generator.layers if isinstance(layer, Cluster))
+    pixels, shares = np.prod(SHAPES[net]), [0.5, 0.3, 0.2]
+    layer.settle(np.outer([-0.5, 0.0, 0.5], np.ones(pixels)), shares)
+    z = noise(False, 20_000)
+    np.testing.assert_allclose(np.bincount(layer(z)) / 20_000, shares, atol=0.01)
+    for cluster in range(3):
+        moved = layer.within(z, np.full(20_000, cluster))
+        assert (layer(moved) == cluster).numpy().all()
+        np.testing.assert_array_equal(moved[:, :-1], z[:, :-1])
+    last = np.array(layer.within(z, np.random.default_rng(0).choice(3, 20_000, p=shares))[:, -1])
+    np.testing.assert_allclose([last.mean(), last.std()], [0, 1], atol=0.02)
+    grey = np.array([-1, -0.3, -0.2, 0.2, 0.9], "float32")[:, None, None, None] * np.ones(SHAPES[net], "float32")
+    assert layer.nearest(grey).numpy().tolist() == [0, 0, 1, 1, 2]
+    generator.save(tmp_path / "g.keras")
+    loaded = keras.models.load_model(tmp_path / "g.keras")
+    np.testing.assert_array_equal(loaded(z[:4]), generator(z[:4]))
 
 
 @pytest.mark.parametrize("net", gan.NETS)

@@ -12,9 +12,10 @@ import pytest
 import tensorflow as tf
 
 from kerasdl import gallery
-from kerasdl.data import from_arrays
+from kerasdl.data import from_arrays, load_splits
 from kerasdl.errors import UserError
 from kerasdl.evaluate import evaluate, predict, report
+from kerasdl.objectives.gan import clusters
 from kerasdl.objectives.pictures import enlarged, grid
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
@@ -227,6 +228,15 @@ def test_an_unconditional_one_has_neither_accuracy_nor_taught(simple, here):
         gallery.sample(run, 4, 3)
 
 
+def test_a_generator_of_clusters_is_an_unconditional_one_that_knows_the_images(simple, here):
+    run = train(simple, "model_args.clusters=12", epochs=1, workdir="clusters", verbose=False)
+    assert "accuracy" not in run.result["test"] and "taught" not in run.result
+    layer, images = clusters(run.model()), load_splits("digits", {"train": "train"})["train"].x
+    nearest = np.bincount(layer.nearest(images / np.float32(127.5) - 1), minlength=12) / len(images)
+    assert nearest.min() > 0.01
+    np.testing.assert_allclose(nearest, np.diff(layer.edges), atol=0.02)
+
+
 def test_the_referee_is_trained_once_and_named(unbroken, home, recipe):
     (folder,) = (home / "cache" / "referees").glob("*")  # and nothing that was half made
     assert folder.name.startswith("tiny-") and Run.open(folder).result["status"] == "completed"
@@ -249,6 +259,8 @@ def test_arrays_have_a_referee_of_their_own(here, simple, home):
     ({"objective_args.loss": "hing"}, ["'hing'", "'hinge'"]),
     ({"model": "cnn", "model_args": {}}, ["two networks", "gan"]),
     ({"data": "csv:rows.csv", "data_args.label": "kind"}, ["makes images", "rows of 5"]),
+    ({"model_args.clusters": 8}, ["clusters", "in place of conditional"]),
+    ({"model_args.conditional": False, "model_args.clusters": 700}, ["clusters=700", "1257 images"]),
     ({"accumulate": 2}, ["accumulate"]),
     ({"tta": "flip"}, ["tta", "images"]),
     ({"label_smoothing": 0.1}, ["label_smoothing"]),

@@ -7,11 +7,13 @@ from numbers import Real
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy.cluster.hierarchy import leaves_list, linkage
+from sklearn.cluster import MiniBatchKMeans
 
 from kerasdl import zoo
 from kerasdl.errors import UserError, nearest
-from kerasdl.objectives.gan import GAN, sample
-from kerasdl.objectives.generative import DiscriminatorWon, Judge
+from kerasdl.objectives.gan import GAN, clusters, sample
+from kerasdl.objectives.generative import DiscriminatorWon, Judge, some
 from kerasdl.objectives.pictures import enlarged, grid
 from kerasdl.zoo.gan import count_classes
 
@@ -19,6 +21,7 @@ TARGET, METRIC, GOAL = "class", "frechet", "min"
 BACKENDS = ("tensorflow",)
 LOSSES = {"d_loss": "discriminator's loss", "penalty": "discriminator's penalty", "g_loss": "generator's loss"}
 BESIDE = {"discriminator_lr", "referee"}  # keys of objective_args that are no arguments of GAN
+CLUSTERED = 20_000  # images at most that clusters are found in
 ROWS, COLUMNS = 8, 8  # of the images that show an epoch
 
 
@@ -28,7 +31,25 @@ def networks(model: str, split, args: dict) -> tuple[keras.Model, keras.Model]:
         raise UserError(f"objective=adversarial needs a model with two networks. {nearest(model, zoo.GENERATIVE)}")
     if isinstance(split.shape, int):
         raise UserError(f"A GAN makes images, and the data has rows of {split.shape} numbers. Choose image data.")
-    return zoo.build(model, split.shape, len(split.classes), **args)
+    generator, discriminator = zoo.build(model, split.shape, len(split.classes), **args)
+    if (layer := clusters(generator)) and len(split):
+        layer.settle(*kmeans(split, layer.clusters))
+    return generator, discriminator
+
+
+def kmeans(split, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Centers (count, pixels), in -1..1, of clusters by k-means on pixels, and their shares; alike ones in turn.
+
+    Always of the same images from the same start, whatever the run's seed.
+    """
+    images, _ = split.chosen(some(len(split), CLUSTERED))
+    if len(images) < 2 * count:
+        raise UserError(f"clusters={count} are too many for {len(images)} images. Half as many is the most.")
+    found = MiniBatchKMeans(count, batch_size=4096, n_init=3, random_state=0).fit(
+        images.reshape(len(images), -1).astype("float32") / 127.5 - 1)
+    order = leaves_list(linkage(found.cluster_centers_, "ward", optimal_ordering=True))
+    shares = np.bincount(found.labels_, minlength=count)[order] / len(images)
+    return found.cluster_centers_[order], shares
 
 
 def targets(split, smoothing: float = 0.0) -> np.ndarray:

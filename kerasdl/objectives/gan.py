@@ -24,6 +24,7 @@ from kerasdl.objectives import ema as averages
 from kerasdl.objectives.diffaugment import compose
 from kerasdl.objectives.gan_losses import LOSSES, between, slope, unit_slope
 from kerasdl.zoo.gan import count_classes
+from kerasdl.zoo.gan_layers import Cluster
 
 STREAMS = 256  # of noise in a step: the generator's last, four for each of the discriminator's steps
 CHUNK = 128  # pictures that are generated at a time, always: the last bits depend on the size of a batch
@@ -34,7 +35,7 @@ class GAN(keras.Model):
 
     Args:
         generator: latent (B, D), and int labels (B,) if conditional, -> pictures (B, H, W, C) in -1..1.
-        discriminator: such pictures, and labels, -> logits (B, 1).
+        discriminator: such pictures, and labels, -> logits (B, 1). With a generator of clusters, labels are clusters.
         loss: a key of gan_losses.LOSSES.
         r1, r2: weights of half the squared slope at real and at generated pictures (Mescheder et al. 2018,
             arXiv:1801.04406); numbers, or functions of the step such as Keras' schedules.
@@ -64,7 +65,7 @@ class GAN(keras.Model):
         self.augment = compose(augment)
         self.average = averages.copy(generator) if ema else generator
         self.averager = averages.Averager(generator, self.average, ema) if ema else None
-        self.conditional = len(generator.inputs) == 2
+        self.conditional, self.clusters = len(generator.inputs) == 2, clusters(generator)
         self.trackers = {key: keras.metrics.Mean(name=key) for key in ("d_loss", "g_loss", "penalty")}
         self.built = True
 
@@ -109,7 +110,7 @@ class GAN(keras.Model):
         Only the discriminator's weights and optimizer change, and running statistics.
         """
         stream = 4 * part
-        fake = self._call(self.generator, self._draw(tf.random.stateless_normal, real, self._latent, stream), labels)
+        fake = self._made(self._draw(tf.random.stateless_normal, real, self._latent, stream), labels)
         real, fake = self._augmented(real, stream + 1), self._augmented(fake, stream + 2)
         share = self._draw(tf.random.stateless_uniform, real, (1, 1, 1), stream + 3) if self.gp else None
 
@@ -133,10 +134,10 @@ class GAN(keras.Model):
         latent = self._draw(tf.random.stateless_normal, real, self._latent, stream)
         real_logits = None
         if self.objective.relative:
-            real_logits = self._call(self.discriminator, self._augmented(real, stream + 1), labels)
+            real_logits = self._judged(self._augmented(real, stream + 1), labels)
         with tf.GradientTape() as tape:
-            fake = self._augmented(self._call(self.generator, latent, labels), stream + 2)
-            fake_logits = self._call(self.discriminator, fake, labels)
+            fake = self._augmented(self._made(latent, labels), stream + 2)
+            fake_logits = self._judged(fake, labels)
             loss = tf.reduce_mean(self.objective.generator(real_logits, fake_logits))
             scaled = loss / self._replicas
         variables = self.generator.trainable_variables
@@ -150,7 +151,7 @@ class GAN(keras.Model):
     def _discriminator_gradients(self, real, fake, labels, share, penalised):
         """Gradients of the discriminator's weights, its loss and its penalty."""
         def critic(images):
-            return self._call(self.discriminator, images, labels)
+            return self._judged(images, labels)
 
         def judged(images, weight):
             if not (penalised and weight):
@@ -169,8 +170,13 @@ class GAN(keras.Model):
             scaled = (loss + penalty) / self._replicas
         return tape.gradient(scaled, self.discriminator.trainable_variables), loss, penalty
 
-    def _call(self, network, x, labels):
-        return network([x, labels] if self.conditional else x, training=True)
+    def _made(self, noise, labels):
+        if self.clusters:
+            noise = self.clusters.within(noise, labels)
+        return self.generator([noise, labels] if self.conditional else noise, training=True)
+
+    def _judged(self, images, labels):
+        return self.discriminator(images if labels is None else [images, labels], training=True)
 
     def _augmented(self, images, stream):
         if not self.augment:
@@ -205,6 +211,8 @@ class GAN(keras.Model):
         if self.conditional and labels is None:
             raise UserError("A conditional GAN learns from pictures and their labels: fit(images, labels).")
         images = tf.cast(images, tf.float32) / 127.5 - 1.0
+        if self.clusters:
+            return images, self.clusters.nearest(images)
         return images, tf.cast(tf.reshape(labels, [-1]), tf.int32) if self.conditional else None
 
 
@@ -216,9 +224,14 @@ def check_pair(generator: keras.Model, discriminator: keras.Model) -> None:
     if tuple(discriminator.outputs[0].shape[1:]) != (1,):
         raise UserError("Expected a discriminator with one logit a picture, (B, 1). "
                         f"Received: {tuple(discriminator.outputs[0].shape)}.")
-    if len(generator.inputs) != len(discriminator.inputs):
+    if len(generator.inputs) + bool(clusters(generator)) != len(discriminator.inputs):
         raise UserError("Both networks take labels, or none does. Received: a generator with "
                         f"{len(generator.inputs)} inputs and a discriminator with {len(discriminator.inputs)}.")
+
+
+def clusters(generator: keras.Model) -> Cluster | None:
+    """The layer of a generator that reads clusters from its noise."""
+    return next((layer for layer in generator.layers if isinstance(layer, Cluster)), None)
 
 
 def latents(n: int, width: int, seed: int = 0) -> np.ndarray:

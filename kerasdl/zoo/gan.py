@@ -9,6 +9,9 @@ as well. The generator reads an embedding of it beside the noise ("mlp", "dcgan"
 class after every normalisation ("resnet"; Dumoulin et al. 2017, arXiv:1610.07629). The discriminator adds the inner
 product of its features and the class's vector (projection: Miyato & Koyama 2018, arXiv:1802.05637).
 
+Pairs with clusters are conditional, too, on the part of the data that an image lies in, which needs no labels (Sage et
+al. 2018, arXiv:1712.04407; Liu et al. 2020, arXiv:2006.10728). Here the generator reads the cluster from its noise.
+
 Departs from DCGAN: no batch normalisation in the discriminator, for a gradient penalty is about the logit of one
 picture (Gulrajani et al. 2017, arXiv:1704.00028); a hidden dense layer in each, as Chen et al. 2016 have it for MNIST
 (arXiv:1606.03657), because two convolutions see ten pixels and no digit; kernels of 4x4, which a stride of 2 divides;
@@ -23,7 +26,7 @@ from keras import layers
 
 from kerasdl.zoo import unknown
 from kerasdl.zoo.blocks import choose
-from kerasdl.zoo.gan_layers import ClassGain, Projection, SpectralConv2D, SpectralDense
+from kerasdl.zoo.gan_layers import ClassGain, Cluster, Projection, SpectralConv2D, SpectralDense
 
 MLP = {"mu": (32,), "textbook": (256, 512, 1024)}  # the generator's hidden layers; the other net has them reversed
 DCGAN = {  # maps at half the picture's side, twice as many at a quarter, and so on; width of the hidden dense layer
@@ -50,7 +53,7 @@ PARAMETERS = {  # (net, size): the trainable ones of both networks, 32x32x3 from
 
 def build(
     image_shape, classes: int, *, net: str = "dcgan", size: str = "S", latent: int = 64, conditional: bool = False,
-    spectral: bool = False,
+    clusters: int = 0, spectral: bool = False,
 ) -> tuple[keras.Model, keras.Model]:
     """A generator and a discriminator that fit each other.
 
@@ -61,30 +64,39 @@ def build(
         size: a key of that net's table.
         latent: how many numbers of noise make a picture.
         conditional: whether both take the class.
+        clusters: how many parts of the data both tell apart, in place of classes; see gan_layers.Cluster.
         spectral: whether the discriminator's kernels have spectral norm 1; not of "mlp".
 
     Returns:
         generator: "latent" (B, latent), and "label" (B,) if conditional -> "images" (B, H, W, C), float32, -1..1.
-        discriminator: "images" (B, H, W, C), -1..1, and "label" (B,) if conditional -> "logits" (B, 1), float32.
+        discriminator: "images" (B, H, W, C), -1..1, and "label" (B,) if conditional or with clusters -> "logits"
+            (B, 1), float32.
 
     Raises:
-        ValueError: an unknown net or size, or a shape that the net cannot make.
+        ValueError: an unknown net or size, a shape that the net cannot make, or both classes and clusters.
     """
     if len(tuple(image_shape)) != 3:
         raise ValueError(f"Expected image_shape=(height, width, channels). Received: {image_shape!r}")
     if net not in NETS:
         raise ValueError(unknown("net", net, NETS))
-    classes = classes if conditional else None
+    if clusters and (conditional or clusters < 2):
+        raise ValueError(f"Expected clusters, 2 or more, in place of conditional=True. Received: {clusters!r}")
+    found, classes = bool(clusters), clusters or (classes if conditional else None)
     if net == "mlp":
-        return mlp_generator(image_shape, classes, size, latent), mlp_discriminator(image_shape, classes, size)
+        return mlp_generator(image_shape, classes, size, latent, found), mlp_discriminator(image_shape, classes, size)
     generator, discriminator = {"dcgan": (dcgan_generator, dcgan_discriminator),
                                 "resnet": (resnet_generator, resnet_discriminator)}[net]
-    return generator(image_shape, classes, size, latent), discriminator(image_shape, classes, size, spectral)
+    return (generator(image_shape, classes, size, latent, found),
+            discriminator(image_shape, classes, size, spectral))
 
 
-def mlp_generator(image_shape, classes=None, size="textbook", latent=100) -> keras.Model:
-    """Dense layers with LeakyReLU: 100-256-512-1024-784 for MNIST. `classes` is None without labels, here and below."""
-    inputs, x = noise(latent, classes)
+def mlp_generator(image_shape, classes=None, size="textbook", latent=100, found=False) -> keras.Model:
+    """Dense layers with LeakyReLU: 100-256-512-1024-784 for MNIST.
+
+    Here and below, `classes` is None without labels, and `found` says that they are clusters.
+    """
+    inputs, z, label = noise(image_shape, latent, classes, found)
+    x = beside(z, label, classes)
     for i, width in enumerate(choose(MLP, size), 1):
         x = leaky(dense(width, f"hidden{i}")(x), f"relu{i}")
     x = layers.Dense(math.prod(image_shape), name="pixels")(x)
@@ -101,12 +113,13 @@ def mlp_discriminator(image_shape, classes=None, size="textbook") -> keras.Model
     return keras.Model(inputs, verdict(x, label, classes), name="mlp_discriminator")
 
 
-def dcgan_generator(image_shape, classes=None, size="S", latent=64) -> keras.Model:
+def dcgan_generator(image_shape, classes=None, size="S", latent=64, found=False) -> keras.Model:
     """Dense layers make the smallest maps, transposed convolutions double them; batch norm and ReLU between."""
     side, halvings = grid(image_shape)
     narrowest, hidden = choose(DCGAN, size)
     widths = [min(narrowest * 2**i, MOST) for i in range(halvings)][::-1]
-    inputs, x = noise(latent, classes)
+    inputs, z, label = noise(image_shape, latent, classes, found)
+    x = beside(z, label, classes)
     x = norm_relu(layers.Dense(hidden, use_bias=False, kernel_initializer="he_normal", name="hidden")(x), "hidden")
     x = layers.Dense(side * side * widths[0], use_bias=False, kernel_initializer="he_normal", name="seed")(x)
     x = norm_relu(layers.Reshape((side, side, widths[0]), name="maps")(x), "seed")
@@ -128,12 +141,11 @@ def dcgan_discriminator(image_shape, classes=None, size="S", spectral=False) -> 
     return keras.Model(inputs, verdict(x, label, classes, spectral), name="dcgan_discriminator")
 
 
-def resnet_generator(image_shape, classes=None, size="S", latent=64) -> keras.Model:
+def resnet_generator(image_shape, classes=None, size="S", latent=64, found=False) -> keras.Model:
     """Three residual blocks from 4x4 to 32x32, each of which doubles the side."""
     check_resnet(image_shape)
     width = choose(RESNET, size)
-    inputs, x = noise(latent, None)
-    label = keras.Input((), dtype="int32", name="label") if classes else None
+    inputs, x, label = noise(image_shape, latent, classes, found)
     x = layers.Reshape((4, 4, width), name="maps")(dense(16 * width, "seed")(x))
     for i in range(1, 4):
         name = f"block{i}"
@@ -143,7 +155,7 @@ def resnet_generator(image_shape, classes=None, size="S", latent=64) -> keras.Mo
         x = layers.Add(name=f"{name}_add")([layers.UpSampling2D(2, name=f"{name}_skip")(x), y])
     x = norm_relu(x, "last", label, classes)
     x = conv(image_shape[2], 3, 1, "pixels", kernel_initializer="glorot_uniform")(x)
-    return keras.Model([inputs, label] if classes else inputs, bounded(x), name="resnet_generator")
+    return keras.Model(inputs, bounded(x), name="resnet_generator")
 
 
 def resnet_discriminator(image_shape, classes=None, size="S", spectral=False) -> keras.Model:
@@ -169,14 +181,21 @@ def count_classes(generator) -> int:
     return next(number for number in found if number)
 
 
-def noise(latent, classes):
-    """The generator's inputs, and one vector of both: the noise, and the class's embedding beside it."""
+def noise(image_shape, latent, classes, found):
+    """What the generator takes, the noise of it, and the class: given, read from the noise, or None."""
     z = keras.Input((latent,), name="latent")
+    if found:
+        return z, z, Cluster(classes, math.prod(image_shape), dtype="float32", name="cluster")(z)
+    label = keras.Input((), dtype="int32", name="label") if classes else None
+    return [z, label] if classes else z, z, label
+
+
+def beside(z, label, classes):
+    """The noise, and the class's embedding beside it."""
     if not classes:
-        return z, z
-    label = keras.Input((), dtype="int32", name="label")
-    vector = layers.Embedding(classes, latent, embeddings_initializer="random_normal", name="class_vector")(label)
-    return [z, label], layers.Concatenate(name="latent_and_class")([z, vector])
+        return z
+    vector = layers.Embedding(classes, z.shape[-1], embeddings_initializer="random_normal", name="class_vector")(label)
+    return layers.Concatenate(name="latent_and_class")([z, vector])
 
 
 def pictures(image_shape, classes):

@@ -1,5 +1,7 @@
 """Layers of generators and discriminators: spectral normalisation, and what makes them conditional on a class."""
 
+import math
+
 import keras
 from keras import layers, ops
 
@@ -101,3 +103,58 @@ class ClassGain(layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "classes": self.classes}
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+class Cluster(layers.Layer):
+    """Noise (B, D) -> the cluster (B,) that its last number stands for, as often as images are of that cluster.
+
+    The clusters lie side by side on the unit interval, each as wide as its share, and a normal number has its place
+    there by its quantile. So a generator of clusters takes noise and nothing else.
+
+    Args:
+        clusters: how many.
+        pixels: numbers of an image.
+    """
+
+    def __init__(self, clusters, pixels, **kwargs):
+        super().__init__(**kwargs)
+        self.clusters, self.pixels = clusters, pixels
+
+    def build(self, noise_shape):
+        self.centers = self.add_weight(shape=(self.clusters, self.pixels), initializer="zeros", trainable=False,
+                                       name="centers")
+        self.edges = self.add_weight(shape=(self.clusters + 1,), trainable=False, name="edges",
+                                     initializer=lambda shape, dtype: ops.linspace(0.0, 1.0, shape[0], dtype=dtype))
+
+    def settle(self, centers, shares):
+        """Take the clusters' centers (clusters, pixels), images in -1..1, and their shares (clusters,) of all."""
+        self.centers.assign(centers)
+        self.edges.assign(ops.concatenate([ops.zeros(1), ops.cumsum(ops.convert_to_tensor(shares, "float32"))]))
+
+    def call(self, noise):
+        inner = ops.convert_to_tensor(self.edges)[1:-1]
+        return ops.sum(ops.cast(quantile(noise[:, -1:]) >= inner, "int32"), axis=-1)
+
+    def nearest(self, images):
+        """The cluster (B,) of the center that is nearest to each of the images (B, H, W, C) in -1..1."""
+        centers = ops.convert_to_tensor(self.centers)
+        flat = ops.reshape(images, (-1, self.pixels))
+        near = ops.matmul(flat, ops.transpose(centers)) - ops.sum(ops.square(centers), axis=-1) / 2
+        return ops.cast(ops.argmax(near, axis=-1), "int32")
+
+    def within(self, noise, cluster):
+        """The noise with its last number moved to where it stands for these clusters (B,)."""
+        edges = ops.convert_to_tensor(self.edges)
+        low, high = ops.take(edges, cluster), ops.take(edges, cluster + 1)
+        share = 0.001 + 0.998 * quantile(noise[:, -1])  # clear of the edges, which rounding could cross
+        number = math.sqrt(2) * ops.erfinv(2 * (low + (high - low) * share) - 1)
+        return ops.concatenate([noise[:, :-1], number[:, None]], axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "clusters": self.clusters, "pixels": self.pixels}
+
+
+def quantile(number):
+    """Where a normal number lies, 0..1."""
+    return (1 + ops.erf(number / math.sqrt(2))) / 2
