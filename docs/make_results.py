@@ -148,19 +148,22 @@ def images_section(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
 
 def images_row(recipe: Recipe, results: list[dict]) -> tuple[str, ...]:
     net = f"{recipe.model_args.get('net', 'dcgan')} {recipe.model_args.get('size', 'S')}"
+    if clusters := recipe.model_args.get("clusters"):
+        net += f", {clusters} clusters"
     if not results:
         return recipe.name, net, NOT_RUN, *[""] * (len(IMAGES_HEAD) - 3)
     referee = results[0]["samples"]["referee"]
     metric = f"frechet_{referee}"
 
-    def of(*keys, scale=1.0):
+    def of(*keys, scale=1.0, digits=2):
         """The mean over the runs of one number of result.json; "" where there is none."""
         try:
-            return mean_sd([scale * reach(result, keys) for result in results])
+            return mean_sd([scale * reach(result, keys) for result in results], digits)
         except KeyError:
             return ""
 
-    scores = (of("test", metric), of("references", "train", metric), of("references", "untrained", metric),
+    scores = (of("test", metric, digits=3), of("references", "train", metric, digits=3),
+              of("references", "untrained", metric),
               of("test", f"kid_{referee}", scale=1000), of("test", "density"), of("test", "coverage"),
               of("test", "accuracy", scale=100), of("taught", "accuracy", scale=100))
     return (recipe.name, net, *scores, f"{results[0]['samples']['test']:,}, {referee}", runs(results),

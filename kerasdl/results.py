@@ -173,4 +173,5 @@ def machine(environment: Mapping[str, Any]) -> str:
                          if name in environment)
     device = environment["device"]
     computing = "" if device == "CPU" else f"{device}, with "
-    return f"{computing}{environment['cores']} cores of {environment['cpu']}; {versions}"
+    cores = environment["cores"]
+    return f"{computing}{cores} core{'s' * (cores > 1)} of {environment['cpu']}; {versions}"
