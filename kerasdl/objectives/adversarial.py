@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.cluster.hierarchy import leaves_list, linkage
 from sklearn.cluster import MiniBatchKMeans
+from sklearn.decomposition import PCA
 
 from kerasdl import zoo
 from kerasdl.errors import UserError, nearest
@@ -21,7 +22,7 @@ TARGET, METRIC, GOAL = "class", "frechet", "min"
 BACKENDS = ("tensorflow",)
 LOSSES = {"d_loss": "discriminator's loss", "penalty": "discriminator's penalty", "g_loss": "generator's loss"}
 BESIDE = {"discriminator_lr", "referee"}  # keys of objective_args that are no arguments of GAN
-CLUSTERED = 20_000  # images at most that clusters are found in
+CLUSTERED, COMPONENTS = 60_000, 50  # images at most that clusters are found in, seen through so many components
 ROWS, COLUMNS = 8, 8  # of the images that show an epoch
 
 
@@ -38,18 +39,20 @@ def networks(model: str, split, args: dict) -> tuple[keras.Model, keras.Model]:
 
 
 def kmeans(split, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Centers (count, pixels), in -1..1, of clusters by k-means on pixels, and their shares; alike ones in turn.
+    """Centers (count, pixels), in -1..1, of clusters of images, and their shares; alike ones in turn.
 
-    Always of the same images from the same start, whatever the run's seed.
+    On principal components, which is faster and divides MNIST better than on pixels. Always of the same images from the
+    same start, whatever the run's seed.
     """
     images, _ = split.chosen(some(len(split), CLUSTERED))
     if len(images) < 2 * count:
         raise UserError(f"clusters={count} are too many for {len(images)} images. Half as many is the most.")
-    found = MiniBatchKMeans(count, batch_size=4096, n_init=3, random_state=0).fit(
-        images.reshape(len(images), -1).astype("float32") / 127.5 - 1)
+    rows = images.reshape(len(images), -1).astype("float32") / 127.5 - 1
+    components = PCA(min(COMPONENTS, *rows.shape), random_state=0).fit(rows)
+    found = MiniBatchKMeans(count, batch_size=4096, n_init=3, random_state=0).fit(components.transform(rows))
     order = leaves_list(linkage(found.cluster_centers_, "ward", optimal_ordering=True))
     shares = np.bincount(found.labels_, minlength=count)[order] / len(images)
-    return found.cluster_centers_[order], shares
+    return components.inverse_transform(found.cluster_centers_[order]), shares
 
 
 def targets(split, smoothing: float = 0.0) -> np.ndarray:

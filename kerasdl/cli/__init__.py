@@ -1,43 +1,24 @@
 """The `kerasdl` command: a short function a verb, heavy imports inside; a mistake is one line and exit code 2."""
 
-import os
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
-from typer.core import TyperGroup
 
+from kerasdl.cli.terminal import DEBUG, Often, Overrides, console, print_table, quiet
+from kerasdl.cli.tune import tuning
 from kerasdl.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Train, look at and reproduce the models of kerasdl. Add --debug to see a traceback.")
-console = Console(highlight=False)
-
-
-class SearchOrVerb(TyperGroup):
-    """`kerasdl tune NAME` runs a search; `report` and `best` are verbs below it."""
-
-    def parse_args(self, ctx, args):
-        named = args and args[0] not in self.commands and args[0] != "--help"
-        return super().parse_args(ctx, ["run", *args] if named else args)
-
-
-tuning = typer.Typer(cls=SearchOrVerb, no_args_is_help=True,
-                     help="Search for better values of a recipe's fields: kerasdl tune SEARCH, or one of these verbs.")
 app.add_typer(tuning, name="tune")
 
 RECIPE_HELP = "a recipe's name, a .py file or a run's recipe.json"
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help=RECIPE_HELP)]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="epochs=3 model_args.size=mu")]
 Workdir = Annotated[Path | None, typer.Option(help="the run's folder; an interrupted run's: go on with it")]
 Backend = Annotated[str | None, typer.Option(help="tensorflow or jax; by default Keras' own, and jax on a TPU")]
-Often = Annotated[str, typer.Option(metavar="TIME", help="how often to save the state")]
-SearchFolder = Annotated[Path, typer.Argument(metavar="DIR", help="a search's folder")]
-Workers = Annotated[int, typer.Option(help="how many trials at a time", min=1)]
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="a run's folder")]
 
 
@@ -275,94 +256,6 @@ def plan(recipe: RecipeName, overrides: Overrides = None,
         report.show(console, made)
 
 
-@tuning.command("run")
-def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH", help="a name or a .py file")] = None,
-               overrides: Overrides = None,
-               oracle: Annotated[str | None, typer.Option(help="grid, random, bayesian or hyperband")] = None,
-               trials: Annotated[int | None, typer.Option(help="how many", min=1)] = None,
-               workers: Workers = 1,
-               resume: Annotated[Path | None, typer.Option(metavar="DIR", help="go on with, or help, a search")] = None,
-               workdir: Annotated[Path | None, typer.Option(help="the search's folder")] = None,
-               seed: Annotated[int | None, typer.Option(help="of the oracle")] = None,
-               timeout: Annotated[str | None, typer.Option(metavar="TIME", help="the longest a trial may take")] = None,
-               memory: Annotated[int | None, typer.Option(metavar="MB", help="the most a trial may have")] = None,
-               strategy: Annotated[str, typer.Option(help="of each trial, as for train")] = "auto",
-               logical_cpus: Annotated[int | None, typer.Option(metavar="N", help="of each trial")] = None,
-               checkpoint_every: Often = "1 min",
-               report: Annotated[bool, typer.Option(help="write report.html at the end")] = True) -> None:
-    """Run a search, a process for each trial; `run` may be left out. It may be killed at any time, and goes on."""
-    asked = {"oracle": oracle, "trials": trials, "seed": seed, "timeout": timeout}
-    found, workdir = what_to_search(search, overrides or [], workdir, resume, asked)
-    with quiet():
-        from kerasdl.tuning.best import best
-        from kerasdl.tuning.report import report as write_report
-        from kerasdl.tuning.search import tune
-        from kerasdl.tuning.table import describe
-    study = tune(found, workdir, workers, memory=memory, strategy=strategy, logical_cpus=logical_cpus,
-                 checkpoint_every=checkpoint_every)
-    if report:
-        console.print(f"report  {write_report(study)}", soft_wrap=True)
-    if found.build is None:
-        won = best(study)
-        told = f"best    {found.objective} {won.score:.4f}  {describe(won.values)}"
-        console.print(told, markup=False, soft_wrap=True)
-        console.print(f"next    kerasdl tune best {study.folder} > my_recipe.py", soft_wrap=True)
-
-
-def what_to_search(search: str | None, overrides: list[str], workdir: Path | None, resume: Path | None,
-                   asked: dict[str, object]):
-    """The search with the changes asked for, and its folder; a typing mistake is told before TensorFlow is imported."""
-    from dataclasses import replace
-
-    from kerasdl.tuning.space import load, names
-
-    if search is not None and "=" in search:
-        search, overrides = None, [search, *overrides]
-    if resume is not None:
-        if not (resume / "search.json").is_file():
-            raise UserError(f"{resume} is not a search: it has no search.json. Start one with: kerasdl tune SEARCH")
-        found, workdir = load(search or resume / "search.json"), resume
-    elif search is None:
-        raise UserError(f"Which search? Give a .py file that sets `search`, or one of: {', '.join(names())}.")
-    else:
-        found = load(search)
-    changes = {key: value for key, value in asked.items() if value is not None}
-    if overrides:
-        before, after = found.base, found.base.override(*overrides)
-        new = {key: value for key, value in after if value != getattr(before, key)}
-        changes["overrides"] = {**found.overrides, **new}
-    if changes:
-        found = replace(found, **({"recipe": None} if found.build else {}), **changes)
-    if (workdir is not None) and (workdir / "search.json").is_file():
-        found.go_on_from(load(workdir / "search.json"), workdir)
-    return found, workdir
-
-
-@tuning.command("report")
-def report_search(folder: SearchFolder) -> None:
-    """Write a search's report.html, and what TensorBoard's HParams shows."""
-    with quiet():
-        from kerasdl.tuning.report import report as write_report
-        from kerasdl.tuning.study import Study
-    console.print(f"report  {write_report(Study.open(folder))}", soft_wrap=True)
-
-
-@tuning.command("best")
-def best_of_search(folder: SearchFolder,
-                   seeds: Annotated[int, typer.Option(help="retrain with so many; 0: only the recipe", min=0)] = 3,
-                   workers: Workers = 1) -> None:
-    """Write the winning recipe to stdout, and tell on stderr what it is worth: retrained, on the test split, once."""
-    with quiet():
-        from kerasdl.tuning import best
-        from kerasdl.tuning.study import Study
-    study = Study.open(folder)
-    won = best.best(study)
-    print(best.source(study, won), end="", flush=True)
-    if seeds:
-        print(f"trial {won.id} is trained again with {seeds} other seeds (--seeds 0: do not)", file=sys.stderr)
-        print(best.told(best.measure(study, won, seeds, workers)), file=sys.stderr)
-
-
 @app.command("doctor")
 def examine() -> None:
     """Versions, devices, data folders, and what is wrong with any of them; exit code 1 if something is."""
@@ -389,43 +282,8 @@ def open_run(path: str):
     return Run.open(path)
 
 
-def print_table(table: Table) -> None:
-    """As wide as the terminal, and in a pipe as wide as it needs."""
-    (console if console.is_terminal else Console(highlight=False, width=200)).print(table)
-
-
 def print_scores(split: str, scores: dict[str, float]) -> None:
     console.print(f"{split:8}" + "  ".join(f"{name} {value:.4f}" for name, value in scores.items()), soft_wrap=True)
-
-
-@contextmanager
-def quiet():
-    """Import TensorFlow without what its libraries write to stderr before Python can configure them."""
-    from kerasdl import versions
-
-    versions.check()
-    if DEBUG:
-        yield
-        return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
-        import absl.logging
-        import tensorflow
-
-        absl.logging.set_verbosity("error")
-        tensorflow.config.list_physical_devices()
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(null)
-
-
-DEBUG = "--debug" in sys.argv
 
 
 def main() -> None:

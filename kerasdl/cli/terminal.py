@@ -1,0 +1,48 @@
+"""What all verbs of the `kerasdl` command share: the console, options, and quiet imports."""
+
+import os
+import sys
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+DEBUG = "--debug" in sys.argv
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="epochs=3 model_args.size=mu")]
+Often = Annotated[str, typer.Option(metavar="TIME", help="how often to save the state")]
+
+console = Console(highlight=False)
+
+
+def print_table(table: Table) -> None:
+    """As wide as the terminal, and in a pipe as wide as it needs."""
+    (console if console.is_terminal else Console(highlight=False, width=200)).print(table)
+
+
+@contextmanager
+def quiet():
+    """Import TensorFlow without what its libraries write to stderr before Python can configure them."""
+    from kerasdl import versions
+
+    versions.check()
+    if DEBUG:
+        yield
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        import absl.logging
+        import tensorflow
+
+        absl.logging.set_verbosity("error")
+        tensorflow.config.list_physical_devices()
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
