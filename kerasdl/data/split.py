@@ -62,6 +62,14 @@ class Split:
         examples = np.stack([self.decode(file).numpy() for file in self.x[indices]]) if self.decode else self.x[indices]
         return examples, None if self.y is None else self.y[indices]
 
+    def first(self, count: int) -> np.ndarray:
+        """The first images or rows, at most so many, without a pass over all; none of a split that stands for one."""
+        import tensorflow as tf
+
+        if isinstance(self.x, tf.data.Dataset):
+            return np.array([image for image, _ in self.x.take(count).as_numpy_iterator()])
+        return self.chosen(np.arange(min(count, len(self))))[0]
+
     def dataset(self, batch: int = 128):
         """(examples, targets) in order, every example once, as a tf.data.Dataset for plain Keras."""
         from kerasdl.data.pipeline import in_order

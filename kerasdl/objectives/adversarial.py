@@ -33,18 +33,20 @@ def networks(model: str, split, args: dict) -> tuple[keras.Model, keras.Model]:
     if isinstance(split.shape, int):
         raise UserError(f"A GAN makes images, and the data has rows of {split.shape} numbers. Choose image data.")
     generator, discriminator = zoo.build(model, split.shape, len(split.classes), **args)
-    if (layer := clusters(generator)) and len(split):
-        layer.settle(*kmeans(split, layer.clusters))
+    if layer := clusters(generator):
+        streamed = isinstance(split.x, tf.data.Dataset)
+        images = split.first(CLUSTERED) if streamed else split.chosen(some(len(split), CLUSTERED))[0]
+        if len(images):
+            layer.settle(*kmeans(images, layer.clusters))
     return generator, discriminator
 
 
-def kmeans(split, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Centers (count, pixels), in -1..1, of clusters of images, and their shares; alike ones in turn.
+def kmeans(images: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Centers (count, pixels), in -1..1, of clusters of images (N, H, W, C), and their shares; alike ones in turn.
 
     On principal components, which is faster and divides MNIST better than on pixels. Always of the same images from the
     same start, whatever the run's seed.
     """
-    images, _ = split.chosen(some(len(split), CLUSTERED))
     if len(images) < 2 * count:
         raise UserError(f"clusters={count} are too many for {len(images)} images. Half as many is the most.")
     rows = images.reshape(len(images), -1).astype("float32") / 127.5 - 1

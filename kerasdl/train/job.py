@@ -174,20 +174,14 @@ class Job:
 
 
 def adapt(network: keras.Model, split: Split) -> None:
-    """Show layers that adapt to data, as Keras' Normalization does, what reaches them of it: rows, or some images."""
+    """Show layers that adapt to data, as Keras' Normalization does, what reaches them of rows or of first images."""
     for layer in network.layers:
         known = getattr(layer, "input_mean", None) is not None  # as of the layer that gives a regression its units
-        if hasattr(layer, "adapt") and not known and len(examples := few(split)):
+        if not hasattr(layer, "adapt") or known:
+            continue
+        examples = split.first(len(split) if isinstance(split.shape, int) else ADAPT)
+        if len(examples):
             layer.adapt(np.asarray(keras.Model(network.inputs[0], layer.input)(examples)))
-
-
-def few(split: Split) -> np.ndarray:
-    """All rows, or the first images; none of a split that only stands for one."""
-    if isinstance(split.shape, int):
-        return split.x
-    if isinstance(split.x, tf.data.Dataset):
-        return np.array([image for image, _ in split.x.take(ADAPT).as_numpy_iterator()])
-    return split.chosen(np.arange(min(ADAPT, len(split))))[0]
 
 
 def micro_batches() -> type:
