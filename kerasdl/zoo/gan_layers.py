@@ -110,7 +110,8 @@ class Cluster(layers.Layer):
     """Noise (B, D) -> the cluster (B,) that its last number stands for, as often as images are of that cluster.
 
     The clusters lie side by side on the unit interval, each as wide as its share, and a normal number has its place
-    there by its quantile. So a generator of clusters takes noise and nothing else.
+    there by its quantile. So a generator of clusters takes noise and nothing else. Until `settle` is told the clusters,
+    as objectives.adversarial.kmeans finds them, every image is of the first one.
 
     Args:
         clusters: how many.
