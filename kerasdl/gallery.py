@@ -10,7 +10,7 @@ import tensorflow as tf
 from kerasdl import figures, objectives
 from kerasdl.data import Split
 from kerasdl.errors import UserError, nearest
-from kerasdl.objectives.gan import decode, latents
+from kerasdl.objectives.gan import clusters, decode, latents
 from kerasdl.objectives.gan import sample as draw
 from kerasdl.objectives.generative import some
 from kerasdl.objectives.pictures import enlarged, grid
@@ -101,9 +101,11 @@ def labels_of(model, classes: list[str], count: int) -> np.ndarray | None:
 
 
 def ways(model, classes: list[str]) -> np.ndarray:
-    """WAYS rows of BETWEEN images from one noise to another, each of one class where the model has classes."""
+    """WAYS rows of BETWEEN images from one noise to another, each of one class or cluster where the model has them."""
     ends = latents(2 * WAYS, model.inputs[0].shape[-1], seed=3)
     noise = np.concatenate([between(a, b) for a, b in zip(ends[::2], ends[1::2], strict=True)])
+    if clusters(model):  # of which each is a place of the last number
+        noise[:, -1] = ends[::2, -1].repeat(BETWEEN)
     labels = labels_of(model, classes, WAYS)
     return decode(model, noise, labels if labels is None else labels.repeat(BETWEEN))
 
