@@ -1,6 +1,7 @@
 """The verbs of the `kerasdl` command on tiny runs, from `list` to `doctor`."""
 
 import json
+import os
 import re
 
 import numpy as np
@@ -32,6 +33,15 @@ def test_help_names_every_verb(command):
     for verb in ("list", "show", "train", "eval", "predict", "report", "doctor"):
         assert verb in done.out and command(verb, "--help").code == 0
     assert "Usage" in command().out + command().err
+
+
+def test_onednn_is_on_unless_the_user_says_otherwise(command, monkeypatch):
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    command("list")
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    command("list")
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
 
 
 def test_list_has_every_recipe(command):

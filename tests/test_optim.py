@@ -104,6 +104,26 @@ def test_optimizers_learn(name):
     assert losses[-1] < 0.7 * losses[0]
 
 
+@pytest.mark.parametrize("shape, same", [((3, 3, 5, 8), True), ((2, 2, 1, 64), True), ((3, 3, 5, 1), False)])
+def test_muon_moves_filters_as_the_matrix_that_they_are(shape, same):
+    """Keras' own Muon leaves filters to AdamW; a depthwise convolution's go there here, too."""
+    rng = np.random.default_rng(0)
+    start, gradient = rng.normal(size=(2, *shape)).astype("float32")
+
+    def steps(made, shape):
+        filters = keras.Variable(start.reshape(shape), name="kernel")
+        made.build([filters])
+        for scale in (1.0, -0.5, 2.0):
+            made.apply([keras.ops.convert_to_tensor(scale * gradient.reshape(shape) ** 3)])
+        return filters.numpy().reshape(start.shape)
+
+    network = zoo.build("mlp", (8, 8, 1), 10, size="mu")
+    ours = steps(optimizer(PLAIN.override(optimizer="muon", schedule="constant", lr=0.1), network, STEPS), shape)
+    matrix = steps(keras.optimizers.Muon(0.1, momentum=0.9, weight_decay=None), (-1, shape[-1]))
+    assert np.abs(ours - start).max() > 1e-3
+    assert np.allclose(ours, matrix, rtol=1e-5, atol=1e-6) == same
+
+
 # Layer-wise decay
 
 

@@ -1,5 +1,6 @@
 """The `kerasdl` command: a short function a verb, heavy imports inside; a mistake is one line and exit code 2."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -288,6 +289,8 @@ def print_scores(split: str, scores: dict[str, float]) -> None:
 
 def main() -> None:
     """The entry point. A UserError becomes one line and exit code 2; Ctrl-C exits with 130, which Typer sees to."""
+    # TensorFlow convolves with oneDNN by itself only on processors with AVX512-VNNI or newer, and is slow on others
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         app(arguments)

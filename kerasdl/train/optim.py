@@ -73,8 +73,8 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
     """The recipe's optimizer for this model; weight decay is decoupled and falls on kernels only.
 
     Biases, normalisation scales, position embeddings and class tokens do not decay. Muon (Jordan et al., 2024) is for
-    the kernels of hidden dense layers; Keras gives everything else to AdamW. With `layer_decay` the rate of a layer is
-    smaller the further it lies below the head; see shares.
+    the kernels of hidden dense and convolutional layers; everything else goes to AdamW. With `layer_decay` the rate of
+    a layer is smaller the further it lies below the head; see shares.
 
     Args:
         clip_after_reduce: under replicas; see kerasdl.train.replicas.
@@ -104,13 +104,36 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
     elif recipe.optimizer == "lion":
         made = make(keras.optimizers.Lion, weight_decay=decay)
     elif recipe.optimizer == "muon":
-        made = make(keras.optimizers.Muon, momentum=recipe.momentum, weight_decay=decay, adam_weight_decay=decay,
+        made = make(Muon, momentum=recipe.momentum, weight_decay=decay, adam_weight_decay=decay,
                     exclude_layers=["logits"])
     else:
         made = make(kinds.AdamW, weight_decay=recipe.weight_decay, **betas)
     if decay:
         made.exclude_from_weight_decay([v for v in model.trainable_variables if not is_kernel(v)])
     return made
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+class Muon(keras.optimizers.Muon):
+    """Keras' Muon that takes the filters of convolutions, too, which Keras leaves to AdamW.
+
+    Filters (H, W, I, O) are a matrix of H x W x I rows to it, as in Jordan et al. 2024. Those of a depthwise
+    convolution are not: they have no second dimension to be orthogonal in.
+    """
+
+    def _should_use_adamw(self, variable):
+        filters = len(variable.shape) == 4 and variable.shape[-1] > 1
+        return not filters and super()._should_use_adamw(variable)
+
+    def zeropower_via_newtonschulz5(self, x, steps):
+        return ops.reshape(super().zeropower_via_newtonschulz5(_matrix(x), steps), x.shape)
+
+    def lr_adjust(self, x):
+        return ops.reshape(super().lr_adjust(_matrix(x)), x.shape)
+
+
+def _matrix(filters):
+    return ops.reshape(filters, (-1, filters.shape[-1]))
 
 
 def layer_wise(optimizer: type[keras.optimizers.Optimizer], shares: Mapping[str, float]
