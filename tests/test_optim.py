@@ -104,24 +104,34 @@ def test_optimizers_learn(name):
     assert losses[-1] < 0.7 * losses[0]
 
 
-@pytest.mark.parametrize("shape, same", [((3, 3, 5, 8), True), ((2, 2, 1, 64), True), ((3, 3, 5, 1), False)])
-def test_muon_moves_filters_as_the_matrix_that_they_are(shape, same):
-    """Keras' own Muon leaves filters to AdamW; a depthwise convolution's go there here, too."""
+@pytest.mark.parametrize("name, shape, matrix", [
+    ("hidden/kernel", (12, 8), (12, 8)),
+    ("conv/kernel", (3, 3, 5, 8), (45, 8)),
+    ("query/kernel", (16, 2, 8), (16, 16)),
+    ("attention_output/kernel", (2, 8, 16), (16, 16)),
+    ("depthwise/kernel", (3, 3, 5, 1), None),
+    ("query/bias", (2, 8), None),
+    ("logits/kernel", (12, 8), None),
+])
+def test_muon_moves_a_kernel_as_the_matrix_that_it_is(name, shape, matrix):
+    """And all else as AdamW does. Keras' own goes by the number of axes."""
     rng = np.random.default_rng(0)
     start, gradient = rng.normal(size=(2, *shape)).astype("float32")
 
     def steps(made, shape):
-        filters = keras.Variable(start.reshape(shape), name="kernel")
-        made.build([filters])
+        with keras.name_scope(name.split("/")[0]):
+            variable = keras.Variable(start.reshape(shape), name=name.split("/")[1])
+        made.build([variable])
         for scale in (1.0, -0.5, 2.0):
             made.apply([keras.ops.convert_to_tensor(scale * gradient.reshape(shape) ** 3)])
-        return filters.numpy().reshape(start.shape)
+        return variable.numpy().reshape(start.shape)
 
     network = zoo.build("mlp", (8, 8, 1), 10, size="mu")
     ours = steps(optimizer(PLAIN.override(optimizer="muon", schedule="constant", lr=0.1), network, STEPS), shape)
-    matrix = steps(keras.optimizers.Muon(0.1, momentum=0.9, weight_decay=None), (-1, shape[-1]))
+    rule = keras.optimizers.Muon(0.1, momentum=0.9, weight_decay=None) if matrix \
+        else keras.optimizers.AdamW(0.1, weight_decay=0)
     assert np.abs(ours - start).max() > 1e-3
-    assert np.allclose(ours, matrix, rtol=1e-5, atol=1e-6) == same
+    np.testing.assert_allclose(ours, steps(rule, matrix or shape), rtol=1e-5, atol=1e-6)
 
 
 # Layer-wise decay

@@ -1,5 +1,6 @@
 """Optimizers, learning-rate schedules and durations, from the words of a recipe."""
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -73,7 +74,7 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
     """The recipe's optimizer for this model; weight decay is decoupled and falls on kernels only.
 
     Biases, normalisation scales, position embeddings and class tokens do not decay. Muon (Jordan et al., 2024) is for
-    the kernels of hidden dense and convolutional layers; everything else goes to AdamW. With `layer_decay` the rate of
+    the kernels of hidden layers; everything else goes to AdamW. With `layer_decay` the rate of
     a layer is smaller the further it lies below the head; see shares.
 
     Args:
@@ -115,25 +116,35 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
 
 @keras.saving.register_keras_serializable(package="kerasdl")
 class Muon(keras.optimizers.Muon):
-    """Keras' Muon that takes the filters of convolutions, too, which Keras leaves to AdamW.
+    """Keras' Muon for every kernel that is a matrix by nature, and AdamW for everything else.
 
-    Filters (H, W, I, O) are a matrix of H x W x I rows to it, as in Jordan et al. 2024. Those of a depthwise
-    convolution are not: they have no second dimension to be orthogonal in.
+    Filters (H, W, I, O) are a matrix of H x W x I rows, as in Jordan et al. 2024, and the queries, keys and values
+    (D, heads, D / heads) of attention one of D rows. Keras goes by the number of axes: it leaves both to AdamW, and
+    takes an attention's biases for matrices.
     """
 
+    def build(self, variables):
+        super().build(variables)
+        self.matrices = tuple(matrix_shape(variable) for variable in variables)
+
     def _should_use_adamw(self, variable):
-        filters = len(variable.shape) == 4 and variable.shape[-1] > 1
-        return not filters and super()._should_use_adamw(variable)
+        if not is_kernel(variable) or min(matrix_shape(variable)) == 1:  # filters of a depthwise convolution have 1
+            return True
+        return any(re.search(name, variable.path) for name in self.exclude_layers)
 
-    def zeropower_via_newtonschulz5(self, x, steps):
-        return ops.reshape(super().zeropower_via_newtonschulz5(_matrix(x), steps), x.shape)
+    def _muon_update_step(self, gradient, variable, lr, m):
+        self.assign_add(m, gradient + m * (self.momentum - 1))
+        gradient = gradient + self.momentum * m if self.nesterov else m
+        gradient = ops.reshape(gradient, self.matrices[self._get_variable_index(variable)])
+        update = self.zeropower_via_newtonschulz5(gradient, self.ns_steps)
+        self.assign_sub(variable, ops.reshape(self.lr_adjust(lr * update), variable.shape))
 
-    def lr_adjust(self, x):
-        return ops.reshape(super().lr_adjust(_matrix(x)), x.shape)
 
-
-def _matrix(filters):
-    return ops.reshape(filters, (-1, filters.shape[-1]))
+def matrix_shape(variable: keras.Variable) -> tuple[int, int]:
+    """Rows and columns, which of a layer's kernel are its inputs and its outputs."""
+    split = re.search(r"\b(query|key|value)/kernel$", variable.path)
+    columns = math.prod(variable.shape[1:] if split else variable.shape[-1:])
+    return math.prod(variable.shape) // columns, columns
 
 
 def layer_wise(optimizer: type[keras.optimizers.Optimizer], shares: Mapping[str, float]
