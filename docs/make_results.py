@@ -10,6 +10,7 @@ reads them; plan.json is from benchmarks/plans.py.
 
 import json
 import re
+import statistics
 import sys
 import types
 import typing
@@ -58,11 +59,13 @@ RESULTS = """\
 Every row is a recipe of the package, run as it stands with several seeds: the mean of the test accuracy and its
 sample standard deviation. The epoch to keep is chosen on validation data, and the test split is read once, at the
 end. Seconds are those of the whole training, compilation and validation included; pictures a second are those of
-the training steps alone. Under each table are the commands that give its first seeds again; on the same machine and
-versions, a processor gives the same numbers. `kerasdl results` prints them, and `kerasdl reproduce NAME`
+the training steps alone; GEMM is what the same cores reached in a float32 matrix product right after the run, for
+processors of one name differ. Under each table are the commands that give its first seeds again; on the same machine
+and versions, a processor gives the same numbers. `kerasdl results` prints them, and `kerasdl reproduce NAME`
 [judges](reproduce.md) whether a number comes out again with other seeds.
 """
-HEAD = ("recipe", "model", "test accuracy, %", "runs (seeds)", "parameters", "seconds", "pictures/s", "published, %")
+HEAD = ("recipe", "model", "test accuracy, %", "runs (seeds)", "parameters", "seconds", "pictures/s",
+        "GEMM, GFLOP/s", "published, %")
 IMAGES = """\
 As many images are generated as the test split has, at most 10,000, and both are seen through a classifier that
 the package has trained: its recipe, and so the numbers, have its name. They are not comparable with published FID,
@@ -74,7 +77,8 @@ classifier takes for what they should be, and how many test images it names afte
 IMAGE_SCORES = ("Fréchet distance", "real to real", "untrained", "KID × 1000", "density", "coverage",
                 "sample accuracy, %", "learned from samples, %")
 IMAGES_HEAD = ("recipe", "network", *IMAGE_SCORES, "samples, classifier", "runs (seeds)", "minutes")
-NUMBERS = (*IMAGE_SCORES, "test accuracy, %", "parameters", "seconds", "minutes", "pictures/s", "published, %")  # right
+NUMBERS = (*IMAGE_SCORES, "test accuracy, %", "parameters", "seconds", "minutes", "pictures/s", "GEMM, GFLOP/s",
+           "published, %")  # right
 
 
 def pages(root: Path = ROOT) -> dict[Path, str]:
@@ -131,11 +135,18 @@ def long_row(recipe: Recipe, results: list[dict]) -> tuple[str, ...]:
     model = f"[{f'{recipe.model} {size}'.strip()}](zoo.md#{recipe.model})"
     published = recipe.claim and recipe.claim.published
     claim = f"{100 * published:.4g}" if published else "none"
-    measured = (NOT_RUN, "", "", "", "")
+    measured = (NOT_RUN, "", "", "", "", "")
     if results:
         measured = (score(recipe, results), runs(results), f"{results[0]['parameters']:,}",
-                    seconds(mean(results, "seconds")), f"{significant(mean(results, 'images_per_second')):,}")
+                    seconds(mean(results, "seconds")), f"{significant(mean(results, 'images_per_second')):,}",
+                    gemm(results))
     return recipe.name, model, *measured, claim
+
+
+def gemm(results: list[dict]) -> str:
+    """The mean speed of matrix products on the machines of the runs; "" for runs from before it was measured."""
+    speeds = [result["environment"].get("gemm_gflops") for result in results]
+    return f"{significant(statistics.mean(speeds)):,}" if all(speeds) else ""
 
 
 def images_section(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:

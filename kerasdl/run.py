@@ -216,6 +216,21 @@ def environment(**facts: Any) -> dict[str, Any]:
     }
 
 
+def gemm_peak(size: int = 2048, times: int = 3) -> float:
+    """GFLOP/s of this process' cores in float32 products of two size x size matrices by NumPy, the best of several.
+
+    A scale for what a run took: two processors of one name can differ by a factor.
+    """
+    import numpy as np
+
+    matrix, seconds = np.ones((size, size), "float32"), []
+    for _ in range(times + 1):
+        began = time.perf_counter()
+        matrix @ matrix
+        seconds.append(time.perf_counter() - began)
+    return round(2e-9 * size**3 / min(seconds[1:]), 1)
+
+
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)

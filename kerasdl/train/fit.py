@@ -18,13 +18,15 @@ from kerasdl.data import Split
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
-from kerasdl.run import Run, environment, whole, write_json
+from kerasdl.run import Run, environment, gemm_peak, whole, write_json
 from kerasdl.train import fused, probe, replicas, resume, transfer
 from kerasdl.train import profile as profiles
 from kerasdl.train import strategy as strategies
 from kerasdl.train.callbacks import Diverged, EpochPictures, EpochScalars, Keep, Narrator, StopOnNaN, Timing
 from kerasdl.train.checkpoint import seconds
 from kerasdl.train.job import Job, seeded
+
+LONG = 10  # seconds of training beside which it is nothing to measure the processor
 
 
 def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | None = None,
@@ -179,6 +181,8 @@ def finish(run: Run, job: Job, choice: dict[str, Any], **measured: Any) -> None:
     asked = run.recipe
     facts = environment(backend=backend.current(), device=device(), strategy=strategies.describe(job.devices),
                         replicas=job.devices.num_replicas_in_sync, precision=job.recipe.precision, jit=job.recipe.jit)
+    if measured.get("train", {}).get("seconds", 0) > LONG:
+        facts["gemm_gflops"] = gemm_peak()
     with run.writing():
         write_json(run.path / "result.json", {
             "recipe": asked.name or asked.model, "seed": asked.seed, "settings": asked.diff(), **measured,
