@@ -168,13 +168,14 @@ def project(make_results, tmp_path):
     (tmp_path / "docs" / "results").mkdir(exist_ok=True)
     settings = recipe.load("linear_digits").diff()
 
-    def add(seed, accuracy, seconds=60.0, file=None, **changes):
+    def add(seed, accuracy, seconds=60.0, file=None, gemm=None, **changes):
         result = {"recipe": "linear_digits", "seed": seed, "status": "completed", "parameters": 1650,
                   "settings": settings | {"seed": seed},
                   "test": {"accuracy": accuracy, "loss": 0.1},
                   "train": {"seconds": seconds, "images_per_second": 12345.6},
                   "environment": {"python": "3.11.7", "kerasdl": "0.1.0", "keras": "3.15.1", "tensorflow": "2.21.0",
-                                  "cpu": "Some CPU", "cores": 2, "device": "CPU", "hostname": "secret"}}
+                                  "cpu": "Some CPU", "cores": 2, "device": "CPU", "hostname": "secret"}
+                  | ({"gemm_gflops": gemm} if gemm else {})}
         path = tmp_path / "docs" / "results" / (file or f"linear_digits-{seed}.json")
         path.write_text(json.dumps(result | changes))
         return tmp_path
@@ -188,11 +189,11 @@ def row(text: str, name: str) -> list[str]:
 
 
 def test_table_has_mean_and_sample_deviation(make_results, project):
-    for seed, accuracy, seconds in ((0, 0.95, 60.0), (1, 0.97, 90.0), (10, 0.96, 120.0)):
-        root = project(seed, accuracy, seconds)
+    for seed, accuracy, seconds, gemm in ((0, 0.95, 60.0, 150.0), (1, 0.97, 90.0, 163.3), (10, 0.96, 120.0, 170.0)):
+        root = project(seed, accuracy, seconds, gemm=gemm)
     made = make_results.pages(root)
     long = row(made[root / "docs" / "results.md"], "linear_digits")
-    assert long[2:7] == ["96.00 ± 1.00", "3 (0, 1, 10)", "1,650", "90", "12,300"]
+    assert long[2:8] == ["96.00 ± 1.00", "3 (0, 1, 10)", "1,650", "90", "12,300", "161"]
     short = row(made[root / "README.md"], "`linear_digits`")
     assert short[2:] == ["96.00 ± 1.00", "3 (0, 1, 10)", "1.5", "1,650"]
     assert "Some CPU" in made[root / "README.md"] and not any("secret" in text for text in made.values())
@@ -200,7 +201,9 @@ def test_table_has_mean_and_sample_deviation(make_results, project):
 
 def test_one_run_has_no_deviation(make_results, project):
     root = project(3, 0.95)
-    assert row(make_results.pages(root)[root / "README.md"], "`linear_digits`")[2:4] == ["95.00", "1 (3)"]
+    made = make_results.pages(root)
+    assert row(made[root / "README.md"], "`linear_digits`")[2:4] == ["95.00", "1 (3)"]
+    assert row(made[root / "docs" / "results.md"], "linear_digits")[7] == "", "of a run that did not measure it"
 
 
 def test_generators_have_a_table_of_their_own(make_results, project):

@@ -21,7 +21,7 @@ from kerasdl.evaluate import evaluate
 from kerasdl.objectives import ema
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run, whole, write_json
-from kerasdl.train import replicas
+from kerasdl.train import fit, replicas
 from kerasdl.train.callbacks import Diverged
 from kerasdl.train.fit import train
 from kerasdl.zoo import linear
@@ -195,6 +195,13 @@ def test_result_json(hard_run, hard_recipe):
     environment = result["environment"]
     assert environment["precision"] == "float32" and environment["keras"] == keras.__version__
     assert {"python", "tensorflow", "numpy", "cpu", "cores", "git", "device", "strategy"} <= set(environment)
+
+
+def test_a_long_run_tells_how_fast_its_machine_multiplies(here, monkeypatch, hard_run):
+    assert "gemm_gflops" not in hard_run.result["environment"], "it took seconds"
+    monkeypatch.setattr(fit, "LONG", 0)
+    run = train("linear_digits", epochs=1, verbose=False)
+    assert run.result["environment"]["gemm_gflops"] > 0
 
 
 def test_files(hard_run, hard_recipe):
