@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
-from benchmarks import frontier, page, transfer
+from benchmarks import frontier, page, searches, transfer
 from benchmarks.plans import ROWS as PLANS
 from kerasdl import versions
 from kerasdl.plan import report as plans
@@ -96,6 +96,8 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
                                          + bounds_table(root / "docs" / "results")),
         root / "docs" / "transfer.md": filled(root / "docs" / "transfer.md",
                                               transfer=transfer.body(page.load(root / "docs" / "results", "transfer"))),
+        root / "docs" / "cifar10.md": filled(root / "docs" / "cifar10.md",
+                                             searches=searches.body(page.load(root / "docs" / "results", "searches"))),
         root / "docs" / "tuning.md": filled(root / "docs" / "tuning.md",
                                             oracles=page.tuning(root / "docs" / "results")),
     }
