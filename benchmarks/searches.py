@@ -1,4 +1,4 @@
-"""The searches that chose settings of the CIFAR-10 recipes: docs/results/searches.json, and its tables in docs/cifar10.md.
+"""The searches that chose settings of recipes: docs/results/searches.json, and its tables in docs/cifar10.md.
 
     python -m benchmarks.searches DIR...    note these searches, each in place of an older one of its name
 """
