@@ -128,6 +128,7 @@ def test_parameters_are_the_papers():
         ("vit", (28, 28, 1), {"size": "XS", "patch": 7, "pool": "mean"}),
         ("vit", (8, 12, 3), {"size": "mu", "patch": 4}),
         ("mlp", (28, 28, 1), {}),
+        ("mlp", (28, 28, 1), {"norm": True, "drop": 0.1}),
         ("cnn", (32, 32, 3), {"size": "M", "whitened": True}),
         ("cnn", (9, 12, 1), {"size": "airbench", "whitened": True}),
         ("cct", (33, 21, 3), {"size": "2/3x2", "drop": 0.1, "drop_path": 0.1}),
@@ -196,6 +197,19 @@ def test_mistakes_are_named(call, words):
 
 
 # Whitening
+
+
+def test_a_normalised_perceptron_does_not_see_how_dark_a_batch_is():
+    """It sees each number beside those of the batch; the plain one sees the number."""
+    pictures = 0.5 + np.random.default_rng(0).random((64, 6, 6, 1)).astype("float32") * 200
+
+    def answers(norm, scale):
+        keras.utils.set_random_seed(0)
+        model = mlp.build((6, 6, 1), 3, size="mu", norm=norm)
+        return keras.ops.convert_to_numpy(model(scale * pictures, training=True))
+
+    np.testing.assert_allclose(answers(True, 1.0), answers(True, 0.5), atol=2e-3)
+    assert np.abs(answers(False, 1.0) - answers(False, 0.5)).max() > 0.1
 
 
 def test_whitened_patches_have_mean_0_and_variance_1_in_every_direction():

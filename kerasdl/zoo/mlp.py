@@ -1,4 +1,7 @@
-"""Multilayer perceptron: Dense and ReLU, with dropout after each hidden layer (Srivastava et al. 2014)."""
+"""Multilayer perceptron: Dense and ReLU, with dropout after each hidden layer (Srivastava et al. 2014).
+
+`norm` puts a batch normalisation before each ReLU (Ioffe & Szegedy 2015, arXiv:1502.03167).
+"""
 
 import keras
 from keras import layers
@@ -9,8 +12,17 @@ SIZES = {"mu": (16,), "512": (512,), "512-512": (512, 512), "1024-1024": (1024, 
 PARAMETERS = {"mu": 12_730, "512": 407_050, "512-512": 669_706, "1024-1024": 1_863_690}  # trainable, 28x28x1 -> 10
 
 
+def hidden(x, width, norm, name):
+    """Dense and ReLU, perhaps normalised between: (B, D) -> (B, width)."""
+    if not norm:
+        return layers.Dense(width, activation="relu", kernel_initializer="he_normal", name=name)(x)
+    x = layers.Dense(width, use_bias=False, kernel_initializer="he_normal", name=f"{name}_dense")(x)
+    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")(x)
+    return layers.ReLU(name=name)(x)
+
+
 def build(
-    image_shape, classes: int, *, size: str = "512-512", drop: float = 0.0, name: str = "mlp"
+    image_shape, classes: int, *, size: str = "512-512", drop: float = 0.0, norm: bool = False, name: str = "mlp"
 ) -> keras.Model:
     """Images (B, H, W, C) 0..255, or rows (B, columns), -> float32 logits (B, classes).
 
@@ -19,6 +31,7 @@ def build(
         classes: number of classes, or of outputs in a regression.
         size: a key of SIZES.
         drop: dropout rate after each hidden layer.
+        norm: whether each hidden layer is normalised.
         name: name of the model.
 
     Raises:
@@ -28,7 +41,6 @@ def build(
     inputs, x = entrance(image_shape, rows=True)
     x = layers.Flatten(name="flatten")(x)  # (B, H*W*C)
     for i, width in enumerate(widths[:-1], 1):
-        x = layers.Dense(width, activation="relu", kernel_initializer="he_normal", name=f"hidden{i}")(x)
-        x = dropout(x, drop, f"hidden{i}_drop")
-    x = layers.Dense(widths[-1], activation="relu", kernel_initializer="he_normal", name="features")(x)
+        x = dropout(hidden(x, width, norm, f"hidden{i}"), drop, f"hidden{i}_drop")
+    x = hidden(x, widths[-1], norm, "features")
     return keras.Model(inputs, head(x, classes, drop), name=name)
