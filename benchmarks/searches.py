@@ -1,6 +1,6 @@
 """The searches that chose settings of recipes: docs/results/searches.json, and its tables in docs/cifar10.md.
 
-    python -m benchmarks.searches DIR...    note these searches, each in place of an older one of its name
+    python -m benchmarks.searches DIR...    note these searches of this machine, in place of older ones of their names
 """
 
 import argparse

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import searches as searches_page
 from kerasdl.errors import UserError
 from kerasdl.recipe import load
 from kerasdl.tuning import Search, choice, early, log, processes, table, uniform
@@ -260,3 +261,17 @@ def test_the_winners_recipe_is_a_recipe(here):
     won = load("won.py")
     assert won.model_copy(update={"name": "", "claim": None}) == search.trial(
         study.oracle.trials["0000"].hyperparameters).model_copy(update={"name": "", "claim": None})
+
+
+def test_a_search_that_the_docs_tell_of(quick):
+    """Best first, with what each trial changed; one that has no score is not told."""
+    entry = searches_page.noted(quick().folder)
+    scores = [trial["score"] for trial in entry["trials"]]
+    assert len(scores) == 6 and scores == sorted(scores, reverse=True)
+    told = searches_page.body([entry])
+    assert told.startswith("### grid\n\nTrials of `mlp_digits`, by grid search, on ")
+    assert "| `lr` | `model_args.drop` | epochs | validation accuracy, % |" in told
+    best = entry["trials"][0]
+    row = f"| {best['values']['lr']:.3g} | {best['values']['model_args.drop']:.3g} | {best['epochs']} |"
+    assert f"{row} {100 * best['score']:.2f} |" in told
+    assert searches_page.body([]) == "No search has been run yet.\n"
