@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the command has it, whose runs are compared with those here
 
 
 def pytest_addoption(parser):

@@ -245,6 +245,7 @@ def test_only_known_layers_are_fused():
     assert not any(type(layer) in fused.FORMS.values() for layer in model.layers)
 
 
+@pytest.mark.soak
 def test_two_replicas_draw_and_step_as_one(tmp_path):
     """Islands and fused optimizers run on a second device; the sums of two halves are those of the whole."""
     program = """

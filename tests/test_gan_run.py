@@ -325,6 +325,7 @@ def test_a_recipe_of_a_gan_comes_back_from_json(recipe, here):
     assert load_recipe("recipe.json") == recipe
 
 
+@pytest.mark.soak
 def test_two_replicas_end_where_one_device_does(unbroken, recipe, here):
     """In a process of its own, whose processor is split; the noise of each replica is its part of the batch's."""
     (here / "recipe.json").write_text(recipe.model_dump_json())

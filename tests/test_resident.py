@@ -34,6 +34,7 @@ def test_streamed_gives_the_same_run(here, hard_run, hard_recipe):
     np.testing.assert_allclose(hard_run.metrics[columns], streamed.metrics[columns], rtol=1e-4)
 
 
+@pytest.mark.soak
 def test_compiled_by_xla_it_gives_the_same_run_too(here, hard_recipe):
     recipe = hard_recipe.override(jit=True, epochs=2)
     runs = [train(recipe, workdir=feed, feed=feed, verbose=False) for feed in ("resident", "streamed")]

@@ -66,7 +66,7 @@ def assert_nothing_lost(told, workers):
     assert repeated <= told["parents"] * workers + told["children"], "more than what ran was repeated"
 
 
-@pytest.mark.parametrize("oracle, workers", [("grid", 3), ("bayesian", 1)])
+@pytest.mark.parametrize("oracle, workers", [("grid", 3), pytest.param("bayesian", 1, marks=pytest.mark.soak)])
 def test_a_search_that_is_killed_loses_nothing_and_counts_nothing_twice(here, oracle, workers):
     told = killed(here / "killed", oracle, workers, 3)
     assert told["parents"] >= 2 and told["children"] >= 2

@@ -43,6 +43,7 @@ def test_two_workers_have_the_losses_of_one_process(here):
     assert not (here / "workers" / "checkpoint").exists()
 
 
+@pytest.mark.soak
 def test_a_loss_that_is_not_a_number_stops_replicas_too(here):
     done = subprocess.run([*KERASDL, "train", "linear_digits", "lr=1e6", "optimizer=sgd", "epochs=3", "--logical-cpus",
                            "2", "--workdir", "broken"], capture_output=True, text=True)
@@ -115,6 +116,7 @@ def whole(tmp_path_factory):
     return Run.open(folder)
 
 
+@pytest.mark.soak
 def test_a_launcher_that_is_told_to_stop_saves_on_every_worker(here):
     job = begun(here / "job")
     job.send_signal(signal.SIGTERM)
