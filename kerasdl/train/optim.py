@@ -74,8 +74,8 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
     """The recipe's optimizer for this model; weight decay is decoupled and falls on kernels only.
 
     Biases, normalisation scales, position embeddings and class tokens do not decay. Muon (Jordan et al., 2024) is for
-    the kernels of hidden layers; everything else goes to AdamW. With `layer_decay` the rate of
-    a layer is smaller the further it lies below the head; see shares.
+    the kernels of hidden layers; everything else goes to AdamW. With `layer_decay` the rate of a layer is smaller the
+    further it lies below the head; see shares.
 
     Args:
         clip_after_reduce: under replicas; see kerasdl.train.replicas.
