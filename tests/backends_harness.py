@@ -42,7 +42,7 @@ DIVIDED = {"sgd": {}, "adamw": {"optimizer": "adamw", "lr": 1e-3, "weight_decay"
            "ema": {"ema": 0.9, **NORM}, "clipnorm": {"global_clipnorm": 0.1},
            "noise": {"model_args": {"size": "mu", "drop": 0.5}}, "accumulate": {"accumulate": 4},
            "all": {"model": "cnn", "model_args": {"size": "mu", "drop": 0.3}, "ema": 0.9, "global_clipnorm": 0.1}}
-FEW = (("all", 4), ("noise", 2))
+FEW = (("all", 4),)
 
 
 def still(name: str, **changes) -> Recipe:

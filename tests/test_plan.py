@@ -186,6 +186,18 @@ def test_every_recipe_has_a_step_of_static_shapes_and_no_host_operations(name):
     assert step.program(16, chips=[None]).text  # a fault in the graph, or a shape that is not known, would raise
 
 
+def test_a_tpu_gets_the_layers_of_keras():
+    """Those that are faster on a processor hide from its compiler what belongs together."""
+    from kerasdl.plan.step import make
+    from kerasdl.train.fused import FORMS
+
+    def fast(step):
+        return sum(type(layer) in FORMS.values() for layer in step.model._flatten_layers())
+
+    for name in ("vit_digits", "gan_digits"):
+        assert fast(make(small(name), tpu=False)) > fast(make(small(name))) == 0
+
+
 def test_a_table_of_ones_own_is_read_for_its_columns(table):
     from kerasdl.plan.step import Step
 

@@ -146,6 +146,7 @@ def test_frozen_weights_do_not_change(hard_recipe, hard_run, here, changes):
     assert all(layer.trainable for layer in run.model().layers), "the file should not show how it was trained"
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("words", [("--strategy", "mirrored", "--logical-cpus", "2"), ("--backend", "jax")],
                          ids=["replicas", "jax"])
 def test_frozen_weights_do_not_change_elsewhere(hard_recipe, hard_run, here, words):

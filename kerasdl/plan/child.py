@@ -35,7 +35,7 @@ def main() -> None:
             if "recipe" in asked:
                 chip = CHIPS.get(asked["chip"])
                 limit = lower.memory(lower.devices(*chip.topology(1))) if chip else None
-                step = make(Recipe.model_validate_json(json.dumps(asked["recipe"])))
+                step = make(Recipe.model_validate_json(json.dumps(asked["recipe"])), tpu=chip is not None)
                 answer(memory=limit, size=step.size, weights=step.weights, statistics=step.statistics,
                        versions=versions())
             else:

@@ -14,6 +14,7 @@ from kerasdl.errors import UserError
 from kerasdl.plan import lower, walk
 from kerasdl.plan.examples import stand_in
 from kerasdl.recipe import Recipe
+from kerasdl.train import fused
 from kerasdl.train.job import Job
 from kerasdl.train.strategy import choose
 
@@ -21,15 +22,18 @@ MIXING = ("mixup", "cutmix")  # augmentation after which pixels are floats
 BATCHED = 2  # parameters of the step that have the batch as their first axis: examples and targets
 
 
-def make(recipe: Recipe) -> "Step":
-    """The step on the backend that Keras has.
+def make(recipe: Recipe, tpu: bool = True) -> "Step":
+    """The step on the backend that Keras has, as it is on a TPU or on this processor.
 
     Raises:
         UserError: the recipe's data or networks cannot be.
     """
     if recipe.precision == "auto":
         recipe = recipe.override(precision="mixed_bfloat16")  # the faster one on a TPU, which has units for it
-    return {"tensorflow": Step, "jax": JaxStep}[keras.backend.backend()](recipe)
+    step = {"tensorflow": Step, "jax": JaxStep}[keras.backend.backend()](recipe)
+    if tpu:
+        fused.unfuse(step.model)
+    return step
 
 
 class Step:
