@@ -113,6 +113,11 @@ def test_test_time_flips_stand_beside_the_scores_without(run):
         evaluate(flips, tta="crop")
 
 
+def test_rows_of_a_table_have_no_mirror_image(refused, table):
+    refused("train", "linear_csv", f"data=csv:{table}", "data_args.label=kind", "tta=flip",
+            words=["tta=flip is for images"])
+
+
 # The average
 
 
