@@ -147,11 +147,13 @@ def test_numbers_are_not_averaged(members, tmp_path, hard_recipe):
         ensemble([members[0], run])
 
 
-def test_calibration_is_measured_as_in_a_report(members):
-    """scores against the report's own function, on uniform answers: right as often as they are sure."""
-    split = load("digits", "test")
+def test_calibration_is_how_far_certainty_is_from_accuracy():
+    """Of a network that always answers 3, with a probability of 0.6."""
+    split, shares = load("digits", "test"), np.where(np.arange(10) == 3, 0.6, 0.4 / 9)
     constant = zoo.build("linear", (8, 8, 1), 10)
-    constant.set_weights([np.zeros(weight.shape) for weight in constant.weights])
+    constant.set_weights([np.log(shares) if weight.shape == (10,) else np.zeros(weight.shape)
+                          for weight in constant.weights])
     found = scores(constant, split, 64)
-    assert found["loss"] == pytest.approx(np.log(10))
-    assert found["calibration_error"] == pytest.approx(abs(found["accuracy"] - 0.1), abs=1e-6)
+    assert found["accuracy"] == pytest.approx((split.y == 3).mean())
+    assert found["loss"] == pytest.approx(-np.log(shares[split.y]).mean(), rel=1e-6)
+    assert found["calibration_error"] == pytest.approx(0.6 - found["accuracy"], abs=1e-6)
