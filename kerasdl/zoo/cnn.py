@@ -25,14 +25,14 @@ SIZES = {  # filters: the stem's, then each stage's
     "mu": (8, 16),
     "textbook": (32, 64),
     "S": (32, 48, 96),
-    "M": (24, 48, 128, 128),
+    "M": (24, 32, 128, 256),
     "airbench": (24, 64, 256, 256),
 }
 PARAMETERS = {  # trainable, 28x28x1 -> 10
     "mu": 3_778,
     "textbook": 34_826,
     "S": 160_874,
-    "M": 531_538,
+    "M": 1_089_682,
     "airbench": 1_972_754,
 }
 
