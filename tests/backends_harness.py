@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from kerasdl import backend
@@ -16,9 +17,11 @@ if __name__ == "__main__":
 
 import keras
 import numpy as np
+import pytest
 
 from kerasdl import objectives, recipe, zoo
 from kerasdl.data import from_arrays, load_splits
+from kerasdl.objectives import classify
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 from kerasdl.train import fused, jax, replicas
@@ -33,6 +36,7 @@ ALL = [f"{model}_{data}" for data in ("digits", "mnist") for model in ("linear",
 # AdamW's first steps are the sign of the gradient, also where that is rounding alone, and these networks carry it on:
 # resnet_mnist on TensorFlow is 4e-3 from itself when the weights change in their last bit, mlp_mnist 1e-3 when by 1e-6.
 APART = {"mlp_digits": 3e-4, "resnet_digits": 5e-4, "mlp_mnist": 2e-3, "resnet_mnist": 5e-3}
+ROUNDED = tuple(APART)
 NOISY = Recipe(name="noisy", model="mlp", model_args={"size": "mu", "drop": 0.2}, data="digits", batch=128, epochs=3,
                augment=(("translate", 1),), lr=1e-2, weight_decay=0.01, ema=0.9)
 NORM = {"model": "resnet", "model_args": {"size": "mu"}}
@@ -63,19 +67,38 @@ def start(found: Recipe, devices=None) -> tuple[Job, keras.Model, keras.Model]:
     return job, *job.networks()
 
 
-def losses(found: Recipe, weights: list[np.ndarray], file: Path | None = None) -> np.ndarray:
+def losses(found: Recipe, weights: list[np.ndarray], file: Path | None = None, judged: bool = True) -> np.ndarray:
     """The loss of each of the first STEPS steps from these weights, and last the loss of what is kept, in `file`."""
     job, model, kept = start(found)
     for network in (model, kept):
         network.set_weights(weights)
     batches = job.batches(model).as_numpy_iterator()
     seen = [model.train_on_batch(*next(batches), return_dict=True)["loss"] for _ in range(STEPS)]
-    seen.append(job.judge(kept, None)(job.splits["train"])["loss"])
+    seen += [job.judge(kept, None)(job.splits["train"])["loss"]] if judged else []
     if file:
         replicas.synchronize_norms(kept, False)
         fused.unfuse(kept)
         kept.save(file)
     return np.array(seen)
+
+
+@contextmanager
+def float64():
+    """Networks, losses and optimizers made inside compute with 53 bits, and are Keras' own: no rounding to speak of."""
+    made = classify.networks
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fused, "fuse", lambda network: None)
+        patch.setattr(classify, "networks", lambda *given: tuple(map(wider, made(*given))))
+        keras.config.set_floatx("float64")
+        try:
+            yield
+        finally:
+            keras.config.set_floatx("float32")
+
+
+def wider(network: keras.Model) -> keras.Model:
+    """The network in float64, also what is float32 in any precision."""
+    return keras.models.model_from_json(network.to_json().replace('"float32"', '"float64"'))
 
 
 def weights_of(found: Recipe) -> list[np.ndarray]:
@@ -146,6 +169,13 @@ def soak(folder: Path) -> dict[str, np.ndarray]:
     return out
 
 
+def double(folder: Path) -> dict[str, np.ndarray]:
+    """The losses in float64 of the recipes that rounding carries apart."""
+    given = np.load(folder / "given.npz")
+    with float64():
+        return {f"losses/{name}": losses(still(name, ema=0.0), unpacked(given, name), judged=False) for name in ROUNDED}
+
+
 def on_devices(case: str, count: int) -> dict[str, np.ndarray]:
     """What so many devices make of a case, by name."""
     return packed(f"{case}/{count}", divided(case, count))
@@ -170,4 +200,4 @@ def unpacked(file, name: str) -> list[np.ndarray]:
 if __name__ == "__main__":
     what, where = sys.argv[1], Path(sys.argv[2])
     strategies.choose("mirrored", logical_cpus=4)
-    np.savez(where / "found.npz", **{"suite": suite, "soak": soak}[what](where))
+    np.savez(where / "found.npz", **{"suite": suite, "soak": soak, "double": double}[what](where))
