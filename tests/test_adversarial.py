@@ -324,6 +324,7 @@ def test_two_replicas_are_one_device(on_replicas, name):
 
 # Samples
 
+@pytest.mark.soak
 def test_a_saved_generator_samples_the_same_pictures_in_a_new_process(tmp_path):
     model = made(conditional=True, loss="hinge")
     model.fit(*examples(), batch_size=16, verbose=0)

@@ -167,6 +167,7 @@ def test_spectral_norm_is_one_and_only_its_vector_moves():
     assert y.shape == (2, 4)
 
 
+@pytest.mark.soak
 def test_saved_pairs_do_the_same_in_a_new_process_and_on_jax(tmp_path):
     for net in gan.NETS:
         pair = make(net, True, spectral=net != "mlp")

@@ -134,6 +134,7 @@ def test_interrupted_twice_it_ends_as_if_nothing_had_happened(interrupted, unbro
     assert_same(train(recipe, workdir=folder, verbose=False), unbroken)
 
 
+@pytest.mark.soak
 def test_interrupted_at_the_end_of_an_epoch(interrupted, unbroken, recipe):
     assert_same(train(recipe, workdir=interrupted(8, feed="streamed"), feed="streamed", verbose=False), unbroken)
 
