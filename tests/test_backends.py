@@ -75,15 +75,17 @@ def test_every_recipe_has_the_same_losses_and_answers(all_found, name):
 
 @pytest.mark.soak
 def test_what_is_between_the_backends_is_rounding(tmp_path):
-    """The recipes that are apart in float32 are not in float64, of all 20 steps."""
+    """Recipes that are apart in float32 are not in float64, in any of 20 steps.
+
+    The deep ResNet still is: Keras' batch normalisation on one of the backends passes through float32 on its way.
+    """
     weights = {name: harness.weights_of(harness.still(name)) for name in harness.ROUNDED}
     given = {key: value for name, arrays in weights.items() for key, value in harness.packed(name, arrays).items()}
     found = on_jax("double", tmp_path, **given)
     with harness.float64():
         for name in harness.ROUNDED:
             ours = harness.losses(harness.still(name, ema=0.0), weights[name], judged=False)
-            print(name, np.abs(found[f"losses/{name}"] - ours).max())
-            np.testing.assert_allclose(found[f"losses/{name}"], ours, atol=1e-5)
+            np.testing.assert_allclose(found[f"losses/{name}"], ours, atol=1e-6)
 
 
 @pytest.mark.soak
