@@ -162,7 +162,7 @@ class Job:
         for network in networks:
             adapt(network, split)
             transfer.begin(network, self.origin, recipe, split.classes)
-            if strategies.describe(self.devices) != "tpu" and not backend.jax():  # whose compilers do it better
+            if strategies.describe(self.devices) != "tpu" and not backend.jax():  # which combine operations themselves
                 fused.fuse(network)
         return networks
 
