@@ -75,7 +75,7 @@ def test_every_recipe_has_the_same_losses_and_answers(all_found, name):
 
 @pytest.mark.soak
 def test_what_is_between_the_backends_is_rounding(tmp_path):
-    """Recipes that are apart in float32 are not in float64, in any of 20 steps.
+    """Recipes that are apart in float32 are not in float64, or much less, in any of 20 steps.
 
     The deep ResNet still is: Keras' batch normalisation on one of the backends passes through float32 on its way.
     """
@@ -85,7 +85,7 @@ def test_what_is_between_the_backends_is_rounding(tmp_path):
     with harness.float64():
         for name in harness.ROUNDED:
             ours = harness.losses(harness.still(name, ema=0.0), weights[name], judged=False)
-            np.testing.assert_allclose(found[f"losses/{name}"], ours, atol=1e-6)
+            np.testing.assert_allclose(found[f"losses/{name}"], ours, atol=harness.ROUNDED[name])
 
 
 @pytest.mark.soak

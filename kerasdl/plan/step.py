@@ -22,7 +22,7 @@ MIXING = ("mixup", "cutmix")  # augmentation after which pixels are floats
 BATCHED = 2  # parameters of the step that have the batch as their first axis: examples and targets
 
 
-def make(recipe: Recipe, tpu: bool = True) -> "Step":
+def make(recipe: Recipe, tpu: bool) -> "Step":
     """The step on the backend that Keras has, as it is on a TPU or on this processor.
 
     Raises:

@@ -162,7 +162,7 @@ class Job:
         for network in networks:
             adapt(network, split)
             transfer.begin(network, self.origin, recipe, split.classes)
-            if strategies.describe(self.devices) != "tpu" and not backend.jax():  # which combine operations themselves
+            if strategies.describe(self.devices) != "tpu" and not backend.jax():  # XLA compiles their whole step
                 fused.fuse(network)
         return networks
 
