@@ -74,9 +74,9 @@ def front(points: Sequence[Point]) -> list[Point]:
 def told(made: Mapping[str, list[Point]]) -> str:
     """What stands below the picture: on what, and where the anchors are from."""
     sources = "; ".join(SOURCES[data] for data in made if data in SOURCES)
-    return ("Round: recipes of this package on one core or two, mean and deviation over their seeds; the line joins those\n"
-            "that no other recipe beats in both. Crosses: what others have published, on the hardware that is named\n"
-            f"there, which is not this machine, so that only the heights compare.\nTheir sources: {sources}.\n")
+    return ("Round: recipes of this package on one core or two, mean and deviation over their seeds; the line joins\n"
+            "those that no other recipe beats in both. Crosses: what others have published, on the hardware that is\n"
+            f"named there, which is not this machine, so that only the heights compare.\nTheir sources: {sources}.\n")
 
 
 def draw(made: Mapping[str, list[Point]], path: Path) -> None:
