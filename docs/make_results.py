@@ -58,12 +58,13 @@ RESULTS = """\
 
 Every row is a recipe of the package, run as it stands with several seeds: the mean of the test accuracy and its
 sample standard deviation. The epoch to keep is chosen on validation data, and the test split is read once, at the
-end. "With flips" is the accuracy of the average of two answers, for a picture and for its mirror image, of recipes
-that state it (`tta`). Seconds are those of the whole training, compilation and validation included; pictures a second
-are those of the training steps alone; GEMM is what the same cores reached in a float32 matrix product right after the
-run, for processors of one name differ. Under each table are the commands that give its first seeds again; on the same
-machine and versions, a processor gives the same numbers. `kerasdl results` prints them, and `kerasdl reproduce NAME`
-[judges](reproduce.md) whether a number comes out again with other seeds.
+end. "With flips" is the accuracy of the average of two answers, for a picture and for its mirror image, "with flips and
+shifts" of six, with both moved by a pixel, of recipes that state it (`tta`). Seconds are those of the whole training,
+compilation and validation included; pictures a second are those of the training steps alone; GEMM is what the same
+cores reached in a float32 matrix product right after the run, for processors of one name differ. Under each table are
+the commands that give its first seeds again; on the same machine and versions, a processor gives the same numbers.
+`kerasdl results` prints them, and `kerasdl reproduce NAME` [judges](reproduce.md) whether a number comes out again with
+other seeds.
 """
 HEAD = ("recipe", "model", "test accuracy, %", "runs (seeds)", "parameters", "seconds", "pictures/s",
         "GEMM, GFLOP/s", "published, %")
@@ -140,16 +141,18 @@ def long_row(recipe: Recipe, results: list[dict]) -> tuple[str, ...]:
     claim = f"{100 * published:.4g}" if published else "none"
     measured = (NOT_RUN, "", "", "", "", "")
     if results:
-        measured = (score(recipe, results) + flipped(results), runs(results), f"{results[0]['parameters']:,}",
+        measured = (score(recipe, results) + augmented(recipe, results), runs(results), f"{results[0]['parameters']:,}",
                     seconds(mean(results, "seconds")), f"{significant(mean(results, 'images_per_second')):,}",
                     gemm(results))
     return recipe.name, model, *measured, claim
 
 
-def flipped(results: list[dict]) -> str:
-    """Beside the accuracy the one with test-time flips, of recipes that ask for them."""
-    with_flips = [100 * result["tta"]["accuracy"] for result in results if "tta" in result]
-    return f"; {mean_sd(with_flips)} with flips" if len(with_flips) == len(results) else ""
+def augmented(results: list[dict]) -> str:
+    """Beside the accuracy the one with test-time augmentation, of recipes that ask for it."""
+    if not all("tta" in result for result in results):
+        return ""
+    views = {"flip": "flips", "flip_shift": "flips and shifts"}[results[0]["settings"]["tta"]]
+    return f"; {mean_sd([100 * result['tta']['accuracy'] for result in results])} with {views}"
 
 
 def gemm(results: list[dict]) -> str:

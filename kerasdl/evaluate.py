@@ -39,7 +39,8 @@ def evaluate(run: Run | str | Path, split: str = "test", *, data: Data = None, t
         run: the run, or its folder.
         split: "train", "val" or "test", as the run's recipe divides its data.
         data: another data set with the same shape and classes: its name, or splits as kerasdl.data makes them.
-        tta: "flip" takes the mean of the answers for an image and for its mirror image.
+        tta: "flip" takes the mean of the answers for an image and for its mirror image, "flip_shift" also of those
+            that are moved by a pixel; see kerasdl.train.judge.
 
     Raises:
         UserError: if the data is not what the model was trained for, or the run has no model.
@@ -47,14 +48,12 @@ def evaluate(run: Run | str | Path, split: str = "test", *, data: Data = None, t
     run = Run.open(run)
     objective = objectives.get(run.recipe.objective)
     examples, model = load_split(run, split, data), run.model()
-    if tta not in (None, "flip"):
-        raise UserError(f"The test-time augmentation that there is: flip. Received: {tta!r}.")
     if tta and objective.judge:
         raise UserError(f"tta is for what takes images and gives answers; the model of {run.path} makes images.")
     if objective.judge:
         known = data if isinstance(data, Mapping) else {"train": examples}  # to know arrays again, or the shape
         return objective.judge(model, referee(run.recipe, known, train))(examples)
-    network = judge.flipped(model) if tta else model
+    network = judge.augmented(model, tta) if tta else model
     return judge.evaluate(judge.make(network, objective), objective, examples, run.recipe.batch)
 
 

@@ -63,7 +63,7 @@ class Recipe(BaseModel):
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights that are kept; 0: none")
     patience: int | None = Field(None, gt=0, description="stop after so many epochs without a better one")
     keep: Literal["best", "last"] = Field("best", description="which epoch's weights the run keeps")
-    tta: Literal["flip"] | None = Field(
+    tta: Literal["flip", "flip_shift"] | None = Field(
         None, description="test-time augmentation, whose numbers result.json has beside those without")
     precision: Literal["float32", "mixed_bfloat16", "auto"] = Field(
         "float32", description="of layers; weights stay float32; auto: the faster one")

@@ -102,15 +102,19 @@ def test_whitened_patches_are_those_of_the_training_images(run):
     np.testing.assert_allclose(np.diag(covariance), 1, atol=0.05)
 
 
-def test_test_time_flips_stand_beside_the_scores_without(run):
-    flips = run(LINEAR, epochs=1, tta="flip")
-    model, test = flips.model(), load("digits", "test")
-    logits = (model(test.x) + model(test.x[:, :, ::-1])) / 2
-    assert flips.result["tta"]["accuracy"] == pytest.approx((np.argmax(logits, -1) == test.y).mean(), abs=1e-6)
-    assert flips.result["tta"] == pytest.approx(evaluate(flips, tta="flip"))
-    assert flips.result["test"] == pytest.approx(evaluate(flips)) != flips.result["tta"]
+@pytest.mark.parametrize("tta, corners", [
+    ("flip", [(1, 1)]), ("flip_shift", [(1, 1), (1, 1), (0, 0), (2, 2)])])  # where the view begins in a wider image
+def test_test_time_augmentation_stands_beside_the_scores_without(run, tta, corners):
+    done = run(LINEAR, epochs=1, tta=tta)
+    model, test = done.model(), load("digits", "test")
+    wide = np.pad(test.x, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="reflect")
+    views = [wide[:, row : row + 8, column : column + 8] for row, column in corners]
+    logits = sum(np.asarray(model(view) + model(view[:, :, ::-1])) for view in views)
+    assert done.result["tta"]["accuracy"] == pytest.approx((np.argmax(logits, -1) == test.y).mean(), abs=1e-6)
+    assert done.result["tta"] == pytest.approx(evaluate(done, tta=tta))
+    assert done.result["test"] == pytest.approx(evaluate(done)) != done.result["tta"]
     with pytest.raises(UserError, match="flip"):
-        evaluate(flips, tta="crop")
+        evaluate(done, tta="flipp")
 
 
 def test_rows_of_a_table_have_no_mirror_image(refused, table):

@@ -1,6 +1,6 @@
 """Loss and metrics of a network on a split: every example counted once, on any number of replicas."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -10,7 +10,7 @@ from keras import ops
 
 from kerasdl import backend
 from kerasdl.data import Split, pipeline
-from kerasdl.errors import UserError
+from kerasdl.errors import UserError, nearest
 from kerasdl.train import replicas, resident
 from kerasdl.train import strategy as strategies
 
@@ -63,7 +63,7 @@ class Scores:
     """What a network's answers are worth on a split: the loss and the metrics of its objective.
 
     Args:
-        tta: None, or "flip": what to do to the examples of the test besides.
+        tta: None, or a key of VIEWS: what to do to the examples of the test besides.
 
     Attributes:
         metric: the one that decides which epoch is the best.
@@ -73,28 +73,49 @@ class Scores:
                  tta: str | None = None):
         self.judge, self.metric = make(network, objective, devices), objective.METRIC
         self.objective, self.batch, self.devices = objective, batch, devices
-        self.twice = make(flipped(network), objective, devices) if tta else None
+        self.augmented = make(augmented(network, tta), objective, devices) if tta else None
 
     def __call__(self, split: Split) -> dict[str, float]:
         return evaluate(self.judge, self.objective, split, self.batch, self.devices)
 
     def beside(self, splits: Mapping[str, Split]) -> dict[str, Any]:
         """What else result.json should hold: the scores under test-time augmentation, if there is one."""
-        if not self.twice:
+        if not self.augmented:
             return {}
-        return {"tta": evaluate(self.twice, self.objective, splits["test"], self.batch, self.devices)}
+        return {"tta": evaluate(self.augmented, self.objective, splits["test"], self.batch, self.devices)}
 
 
-def flipped(network: keras.Model) -> keras.Model:
-    """The same network, whose answer is the mean of its logits for an image and for the image's mirror image.
+def flip(network: Callable, image):
+    """The mean of the answers for an image and for its mirror image."""
+    return (network(image) + network(ops.flip(image, axis=2))) / 2
+
+
+def flip_shift(network: Callable, image):
+    """`flip`, and as much of it for the image moved by a pixel up and left and down and right (Jordan 2024,
+    arXiv:2404.00498); the border is reflected."""
+    wide = ops.pad(image, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    moved = flip(network, wide[:, 2:, 2:]) + flip(network, wide[:, :-2, :-2])
+    return flip(network, image) / 2 + moved / 4
+
+
+VIEWS = {"flip": flip, "flip_shift": flip_shift}  # test-time augmentations
+
+
+def augmented(network: keras.Model, tta: str) -> keras.Model:
+    """The same network, whose answer is the mean of its logits for several views of an image.
+
+    Args:
+        tta: a key of VIEWS.
 
     Raises:
-        UserError: if it does not take images.
+        UserError: if there is no such test-time augmentation, or the network does not take images of 2x2 pixels.
     """
-    if len(network.input.shape) != 4:
-        raise UserError(f"tta=flip is for images, and an example here is {network.input.shape[1:]}. Leave it out.")
+    if tta not in VIEWS:
+        raise UserError(f"There is no test-time augmentation {tta!r}. {nearest(tta, VIEWS)}")
+    if len(network.input.shape) != 4 or min(network.input.shape[1:3]) < 2:
+        raise UserError(f"tta={tta} is for images, and an example here is {network.input.shape[1:]}. Leave it out.")
     image = keras.Input(network.input.shape[1:], dtype=network.input.dtype)
-    return keras.Model(image, (network(image) + network(ops.flip(image, axis=2))) / 2)
+    return keras.Model(image, VIEWS[tta](network, image))
 
 
 def make(network: keras.Model, objective: ModuleType, devices: tf.distribute.Strategy | None = None) -> Judge:
