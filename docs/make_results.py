@@ -141,7 +141,7 @@ def long_row(recipe: Recipe, results: list[dict]) -> tuple[str, ...]:
     claim = f"{100 * published:.4g}" if published else "none"
     measured = (NOT_RUN, "", "", "", "", "")
     if results:
-        measured = (score(recipe, results) + augmented(recipe, results), runs(results), f"{results[0]['parameters']:,}",
+        measured = (score(recipe, results) + augmented(results), runs(results), f"{results[0]['parameters']:,}",
                     seconds(mean(results, "seconds")), f"{significant(mean(results, 'images_per_second')):,}",
                     gemm(results))
     return recipe.name, model, *measured, claim
