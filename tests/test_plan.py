@@ -79,28 +79,37 @@ def test_growth_with_the_chips():
     assert not any("cost_per_epoch" in row for row in estimate.growth(FACTS, V5E, 64, 0, price=3.6))
 
 
-def memory(batch, fixed=1e9, each=1e6, available=1e10, recomputed=1.5):
-    """A compiler that holds all up to `available`, then computes things twice up to half as much again."""
+def memory(batch, fixed=1e9, each=1e6, available=1e10, recomputed=1.5, early=1.0):
+    """A compiler that holds all up to a share of what is available, then computes things twice up to half as much again.
+    """
     needed = fixed + each * batch
     if needed > available * recomputed:
         return {"error": "TooLarge", "needed": needed, "available": available}
-    return {"flops": 10.0 * batch * (1.2 if needed > available else 1.0), "memory": min(needed, available)}
+    held = early * available
+    return {"flops": 10.0 * batch * (1.2 if needed > held else 1.0), "memory": min(needed, held)}
 
 
 @pytest.mark.parametrize("batch", [8, 128, 1024])
 @pytest.mark.parametrize("each", [1e6, 1e5, 4e6])
-def test_the_largest_batch_is_found_in_three_compilations(batch, each):
+@pytest.mark.parametrize("recomputed", [1.0, 1.5, 5.0])
+@pytest.mark.parametrize("early", [1.0, 0.88])
+def test_the_largest_batch_is_found_in_six_compilations(batch, each, recomputed, early):
+    """Whether the compiler begins to compute twice at the last byte or `early`, and however far that brings it."""
     asked = []
 
     def ask(batch):
         asked.append(batch)
-        return memory(batch, each=each)
+        return memory(batch, each=each, recomputed=recomputed, early=early)
 
-    found = largest(ask, batch, memory(batch, each=each), 6e7, 1e10, 10**9)
-    true, plain = 14e9 / each, 9e9 / each
-    assert len(asked) <= 3 and len(set(asked)) == len(asked)
+    found = largest(ask, batch, ask(batch), 6e7, 1e10, 10**9)
+    true, plain = (1e10 * recomputed - 1e9) / each, (1e10 * early - 1e9) / each
+    assert len(asked) <= 7 and len(set(asked)) == len(asked)
     assert found["fits"] <= true and (found["fails"] is None or found["fails"] > true)
-    assert 0.4 * true < found["fits"] and 0.4 * plain < found["without_recomputation"] <= plain
+    assert 0.4 * min(true, 16e9 / each) < found["fits"]
+    assert found["without_recomputation"] <= min(plain, true)
+    if found["fails"] and len(asked) < 7:
+        assert following(found["fits"]) == found["fails"]
+        assert following(found["without_recomputation"]) > min(plain, true)
     assert not found["enough"]
 
 

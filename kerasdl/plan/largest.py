@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-TRIES = 3
-RECOMPUTED = 1.02  # operations for each example, beside the first batch's, from which on something is computed twice
+TRIES = 6
+RECOMPUTED = 1.005  # operations for each example, beside the first batch's, from which on something is computed twice
 
 
 def largest(ask: Callable[[int], Mapping[str, Any]], batch: int, facts: Mapping[str, Any], weights: int,
@@ -25,27 +25,34 @@ def largest(ask: Callable[[int], Mapping[str, Any]], batch: int, facts: Mapping[
         "fails": the smallest that did not fit, or None; "enough": whether `most` is no round number above `fits`.
     """
     each, most = facts["flops"] / batch, max(most, batch)
-    fixed = min(4.0 * weights, 0.9 * facts["memory"])
-    points = [(0, fixed), (batch, facts["memory"])]  # of which the last two make the line
-    fits, plain, fails = batch, batch, None
-    guess = filled(points, available)
+    points = [(0, min(4.0 * weights, 0.9 * facts["memory"])), (batch, facts["memory"])]  # the last two make the line
+    fits = plain = batch
+    fails = twice = None  # the smallest that did not fit, and of which something is computed twice
+    share = 0.5  # of what the smallest needed that did not fit, there is
     for _ in range(TRIES):
-        guess = max(rounded(min(guess, most)), following(fits))
-        if guess > most or (fails and guess >= fails):
-            break
+        if following(fits) > most or (fails and following(fits) >= fails):
+            if not twice or following(plain) >= twice:
+                break
+            guess = rounded(twice - 1)
+        elif fails:
+            guess = min(max(rounded(int(share * fails)), following(fits)), rounded(fails - 1))
+        elif twice:
+            guess = min(2 * fits, rounded(most))
+        else:
+            guess = min(filled(points, available), 16 * fits if len(points) > 2 else most, most)
+            guess = max(rounded(guess), following(fits))
         found = ask(guess)
         if found.get("error") == "TooLarge":
-            fails = guess
-            share = found["available"] / found["needed"] if found["needed"] else 0.5
-            guess = int(share * guess) if plain == batch else fits
+            fails, share = guess, found["available"] / found["needed"] if found["needed"] else 0.5
         elif "error" in found:
             break
         else:
-            fits = guess
+            fits = max(fits, guess)
             if found["flops"] / guess <= RECOMPUTED * each:
-                plain = guess
+                plain = max(plain, guess)
                 points.append((guess, found["memory"]))
-            guess = min(filled(points, available), fails - 1 if fails else most)
+            else:
+                twice = min(twice or guess, guess)
     return {"fits": fits, "without_recomputation": plain, "fails": fails, "enough": following(fits) > most}
 
 
