@@ -80,8 +80,7 @@ def test_growth_with_the_chips():
 
 
 def memory(batch, fixed=1e9, each=1e6, available=1e10, recomputed=1.5, early=1.0):
-    """A compiler that holds all up to a share of what is available, then computes things twice up to half as much again.
-    """
+    """A compiler that holds all up to `early`, then computes things twice up to `recomputed`; shares of `available`."""
     needed = fixed + each * batch
     if needed > available * recomputed:
         return {"error": "TooLarge", "needed": needed, "available": available}
