@@ -168,7 +168,9 @@ class GAN(keras.Model):
                 _, squared = slope(critic, between(real, fake, share))
                 penalty += self.lazy * self.gp * tf.reduce_mean(unit_slope(squared))
             scaled = (loss + penalty) / self._replicas
-        return tape.gradient(scaled, self.discriminator.trainable_variables), loss, penalty
+        # Not slices of a class's weights: out of a tf.cond, XLA does not know how many classes there are.
+        grads = tape.gradient(scaled, self.discriminator.trainable_variables)
+        return [tf.convert_to_tensor(grad) for grad in grads], loss, penalty
 
     def _made(self, noise, labels):
         if self.clusters:
