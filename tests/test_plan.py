@@ -106,6 +106,8 @@ def test_the_largest_batch_is_found_in_six_compilations(batch, each, recomputed,
     assert found["fits"] <= true and (found["fails"] is None or found["fails"] > true)
     assert 0.4 * min(true, 16e9 / each) < found["fits"]
     assert found["without_recomputation"] <= min(plain, true)
+    if recomputed < 5:  # else the tries are spent before
+        assert 0.4 * min(plain, true) < found["without_recomputation"]
     if found["fails"] and len(asked) < 7:
         assert following(found["fits"]) == found["fails"]
         assert following(found["without_recomputation"]) > min(plain, true)

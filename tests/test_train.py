@@ -109,8 +109,10 @@ def test_test_time_augmentation_stands_beside_the_scores_without(run, tta, corne
     model, test = done.model(), load("digits", "test")
     wide = np.pad(test.x, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="reflect")
     views = [wide[:, row : row + 8, column : column + 8] for row, column in corners]
-    logits = sum(np.asarray(model(view) + model(view[:, :, ::-1])) for view in views)
+    logits = np.mean([(model(view) + model(view[:, :, ::-1])) / 2 for view in views], axis=0)
+    loss = keras.losses.sparse_categorical_crossentropy(test.y, logits, from_logits=True)
     assert done.result["tta"]["accuracy"] == pytest.approx((np.argmax(logits, -1) == test.y).mean(), abs=1e-6)
+    assert done.result["tta"]["loss"] == pytest.approx(np.mean(loss), rel=1e-5)
     assert done.result["tta"] == pytest.approx(evaluate(done, tta=tta))
     assert done.result["test"] == pytest.approx(evaluate(done)) != done.result["tta"]
     with pytest.raises(UserError, match="flip"):

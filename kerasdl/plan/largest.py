@@ -38,7 +38,7 @@ def largest(ask: Callable[[int], Mapping[str, Any]], batch: int, facts: Mapping[
             guess = min(max(rounded(int(share * fails)), following(fits)), rounded(fails - 1))
         elif twice:
             guess = min(2 * fits, rounded(most))
-        else:
+        else:  # not much further than what fits: two points of nearly the same memory make a line that never ends
             guess = min(filled(points, available), 16 * fits if len(points) > 2 else most, most)
             guess = max(rounded(guess), following(fits))
         found = ask(guess)
