@@ -98,6 +98,9 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
 
     if recipe.betas and recipe.optimizer != "adamw":
         raise UserError(f"betas are for adamw. Received: betas={recipe.betas} with optimizer={recipe.optimizer}.")
+    if recipe.kernel_rms and recipe.optimizer != "muon":
+        raise UserError(f"kernel_rms is for muon. Received: kernel_rms={recipe.kernel_rms} with "
+                        f"optimizer={recipe.optimizer}.")
     kinds = keras.optimizers if backend.jax() else fused
     betas = dict(zip(("beta_1", "beta_2"), recipe.betas or (), strict=False))
     if recipe.optimizer == "sgd":
@@ -105,8 +108,8 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
     elif recipe.optimizer == "lion":
         made = make(keras.optimizers.Lion, weight_decay=decay)
     elif recipe.optimizer == "muon":
-        made = make(Muon, momentum=recipe.momentum, weight_decay=decay, adam_weight_decay=decay,
-                    exclude_layers=["logits"])
+        made = make(Muon, kernel_rms=recipe.kernel_rms, momentum=recipe.momentum, weight_decay=decay,
+                    adam_weight_decay=decay, exclude_layers=["logits"])
     else:
         made = make(kinds.AdamW, weight_decay=recipe.weight_decay, **betas)
     if decay:
@@ -121,7 +124,18 @@ class Muon(keras.optimizers.Muon):
     Filters (H, W, I, O) are a matrix of H x W x I rows, as in Jordan et al. 2024, and the queries, keys and values
     (D, heads, D / heads) of attention one of D rows. Keras goes by the number of axes: it leaves both to AdamW, and
     takes an attention's biases for matrices.
+
+    Args:
+        learning_rate: the highest rate, or a schedule.
+        kernel_rms: root mean square that a matrix is scaled to before each step, as in Jordan's CIFAR-10 program; 0: its
+            length is its own. A step is learning_rate x rms_rate, so learning_rate x rms_rate / kernel_rms is the share
+            of the matrix that it changes, and weight decay does nothing to it. For kernels that a normalisation follows.
+        arguments: of keras.optimizers.Muon.
     """
+
+    def __init__(self, learning_rate=0.001, *, kernel_rms=0.0, **arguments):
+        super().__init__(learning_rate, **arguments)
+        self.kernel_rms = kernel_rms
 
     def build(self, variables):
         super().build(variables)
@@ -136,8 +150,16 @@ class Muon(keras.optimizers.Muon):
         self.assign_add(m, gradient + m * (self.momentum - 1))
         gradient = gradient + self.momentum * m if self.nesterov else m
         gradient = ops.reshape(gradient, self.matrices[self._get_variable_index(variable)])
-        update = self.zeropower_via_newtonschulz5(gradient, self.ns_steps)
-        self.assign_sub(variable, ops.reshape(self.lr_adjust(lr * update), variable.shape))
+        update = self.lr_adjust(lr * self.zeropower_via_newtonschulz5(gradient, self.ns_steps))
+        update = ops.reshape(update, variable.shape)
+        if self.kernel_rms:
+            rms = ops.sqrt(ops.mean(ops.square(variable)))
+            self.assign(variable, variable * (self.kernel_rms / (rms + 1e-7)) - update)
+        else:
+            self.assign_sub(variable, update)
+
+    def get_config(self):
+        return super().get_config() | {"kernel_rms": self.kernel_rms}
 
 
 def matrix_shape(variable: keras.Variable) -> tuple[int, int]:
