@@ -20,7 +20,7 @@ BASE = Recipe(model="mlp", model_args={"size": "mu"}, data="arrays", batch=16, e
 NORM = {"model": "resnet", "model_args": {"size": "mu"}}
 CASES = {
     "sgd": {"optimizer": "sgd"}, "adamw": {"weight_decay": 0.1}, "lion": {"optimizer": "lion", "lr": 1e-3},
-    "muon": {"optimizer": "muon", "lr": 1e-3},
+    "muon": {"optimizer": "muon", "lr": 1e-3}, "kernel_rms": {"optimizer": "muon", "lr": 1e-3, "kernel_rms": 0.05},
     "clipnorm": {"optimizer": "sgd", "clipnorm": 0.05}, "clipvalue": {"optimizer": "sgd", "clipvalue": 0.01},
     "global_clipnorm": {"optimizer": "sgd", "global_clipnorm": 0.1},
     "accumulate": {"optimizer": "sgd", "accumulate": 4},

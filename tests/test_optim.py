@@ -134,6 +134,47 @@ def test_muon_moves_a_kernel_as_the_matrix_that_it_is(name, shape, matrix):
     np.testing.assert_allclose(ours, steps(rule, matrix or shape), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("length", [1.0, 30.0])
+def test_kernel_rms_makes_a_step_that_does_not_depend_on_the_length_of_a_kernel(length):
+    """Each kernel of Muon's at the root mean square asked for, less Muon's step; all else moves as without."""
+    def filters(path):
+        return "conv" in path
+
+    def stepped(length=1.0, **changes):
+        """{path: the variable before and after a step}"""
+        network = zoo.build("cnn", (8, 8, 1), 10, size="mu")
+        rng = np.random.default_rng(0)
+        for variable in network.trainable_variables:
+            variable.assign((length if filters(variable.path) else 1) * rng.normal(size=variable.shape))
+        before = [variable.numpy() for variable in network.trainable_variables]
+        recipe = PLAIN.override(optimizer="muon", schedule="constant", lr=0.1, **changes)
+        made = optimizer(recipe, network, STEPS)
+        made.build(network.trainable_variables)
+        made.apply([keras.ops.convert_to_tensor(rng.normal(size=old.shape).astype("float32")) for old in before])
+        return {variable.path: (old, variable.numpy())
+                for variable, old in zip(network.trainable_variables, before, strict=True)}
+
+    plain = stepped()
+    kept, decayed = stepped(length, kernel_rms=0.05), stepped(length, kernel_rms=0.05, weight_decay=0.5)
+    assert {True, False} == set(map(filters, plain))
+    for path, (old, new) in plain.items():
+        start = old * 0.05 / np.sqrt(np.mean(old**2)) if filters(path) else old
+        np.testing.assert_allclose(kept[path][1], start + (new - old), rtol=1e-5, atol=1e-6, err_msg=path)
+        if filters(path):
+            np.testing.assert_allclose(decayed[path][1], kept[path][1], atol=1e-6, err_msg=path)
+
+
+def test_kernel_rms_is_of_the_saved_optimizer():
+    made = optimizer(PLAIN.override(optimizer="muon", kernel_rms=0.05), zoo.build("mlp", (8, 8, 1), 10), STEPS)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(made))
+    assert type(again) is type(made) and again.kernel_rms == 0.05
+
+
+def test_kernel_rms_without_muon_is_refused():
+    with pytest.raises(UserError, match="kernel_rms is for muon"):
+        optimizer(PLAIN.override(kernel_rms=0.05), zoo.build("mlp", (8, 8, 1), 10), STEPS)
+
+
 # Layer-wise decay
 
 

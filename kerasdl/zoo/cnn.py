@@ -5,7 +5,8 @@ others are a ladder of 3x3 convolutions in the manner of VGG (Simonyan & Zisserm
 batch normalisation (Ioffe & Szegedy 2015, arXiv:1502.03167): one at full resolution, then two a stage, each
 stage at half the resolution of the one before, so that most of the work happens where pictures are small.
 "S" spends 13 million. "airbench" has the widths and depth of Jordan 2024 (arXiv:2404.00498), 147 million on
-32x32: two convolutions in each of three stages, the first of which halves the resolution. "M" is a third of it.
+32x32: two convolutions in each of three stages, the first of which halves the resolution. "M" is a third of it, and
+"airbench95" is the paper's wider network of that name, two and a half times it.
 
 `whitened` puts in place of the stem what Jordan 2024 has after Page 2019: the principal directions of small patches,
 each at unit variance, which are computed from training images and do not learn.
@@ -27,13 +28,16 @@ SIZES = {  # filters: the stem's, then each stage's
     "S": (32, 48, 96),
     "M": (24, 32, 128, 256),
     "airbench": (24, 64, 256, 256),
+    "airbench95": (24, 128, 384, 384),
 }
+AIRBENCH = ("M", "airbench", "airbench95")
 PARAMETERS = {  # trainable, 28x28x1 -> 10
     "mu": 3_778,
     "textbook": 34_826,
     "S": 160_874,
     "M": 1_089_682,
     "airbench": 1_972_754,
+    "airbench95": 4_606_482,
 }
 
 
@@ -132,7 +136,7 @@ def build(image_shape, classes: int, *, size: str = "S", drop: float = 0.0, whit
         classes: number of classes.
         size: a key of SIZES.
         drop: dropout rate before the head; the Keras example has 0.5.
-        whitened: whether "M" or "airbench" begins with Whitening. `kerasdl.train` lets that adapt to training images.
+        whitened: whether one of AIRBENCH begins with Whitening. `kerasdl.train` lets that adapt to training images.
         name: name of the model.
 
     Raises:
@@ -140,10 +144,10 @@ def build(image_shape, classes: int, *, size: str = "S", drop: float = 0.0, whit
     """
     widths = choose(SIZES, size)
     inputs, x = entrance(image_shape)
-    if size in ("M", "airbench"):
+    if size in AIRBENCH:
         x = airbench(x, widths, whitened)
     elif whitened:
-        raise ValueError(f"Expected size='M' or 'airbench' with whitened=True. Received: size={size!r}")
+        raise ValueError(f"Expected size to be one of {AIRBENCH} with whitened=True. Received: size={size!r}")
     else:
         x = (textbook if size == "textbook" else stages)(x, widths)
     return keras.Model(inputs, head(x, classes, drop), name=name)
