@@ -164,15 +164,16 @@ def test_kernel_rms_makes_a_step_that_does_not_depend_on_the_length_of_a_kernel(
             np.testing.assert_allclose(decayed[path][1], kept[path][1], atol=1e-6, err_msg=path)
 
 
-def test_kernel_rms_is_of_the_saved_optimizer():
-    made = optimizer(PLAIN.override(optimizer="muon", kernel_rms=0.05), zoo.build("mlp", (8, 8, 1), 10), STEPS)
+def test_settings_of_muon_are_of_the_saved_optimizer():
+    made = optimizer(PLAIN.override(optimizer="muon", kernel_rms=0.05, ns_steps=3), zoo.build("mlp", (8, 8, 1), 10), STEPS)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(made))
-    assert type(again) is type(made) and again.kernel_rms == 0.05
+    assert type(again) is type(made) and (again.kernel_rms, again.ns_steps) == (0.05, 3)
 
 
-def test_kernel_rms_without_muon_is_refused():
-    with pytest.raises(UserError, match="kernel_rms is for muon"):
-        optimizer(PLAIN.override(kernel_rms=0.05), zoo.build("mlp", (8, 8, 1), 10), STEPS)
+@pytest.mark.parametrize("setting", ["kernel_rms=0.05", "ns_steps=3"])
+def test_what_is_for_muon_is_refused_without_it(setting):
+    with pytest.raises(UserError, match=f"are for muon.*{setting} with optimizer=adamw"):
+        optimizer(PLAIN.override(setting), zoo.build("mlp", (8, 8, 1), 10), STEPS)
 
 
 # Layer-wise decay

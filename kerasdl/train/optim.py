@@ -98,9 +98,9 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
 
     if recipe.betas and recipe.optimizer != "adamw":
         raise UserError(f"betas are for adamw. Received: betas={recipe.betas} with optimizer={recipe.optimizer}.")
-    if recipe.kernel_rms and recipe.optimizer != "muon":
-        raise UserError(f"kernel_rms is for muon. Received: kernel_rms={recipe.kernel_rms} with "
-                        f"optimizer={recipe.optimizer}.")
+    if recipe.optimizer != "muon" and (found := recipe.diff().keys() & {"kernel_rms", "ns_steps"}):
+        raise UserError(f"kernel_rms and ns_steps are for muon. Received: {min(found)}={getattr(recipe, min(found))} "
+                        f"with optimizer={recipe.optimizer}.")
     kinds = keras.optimizers if backend.jax() else fused
     betas = dict(zip(("beta_1", "beta_2"), recipe.betas or (), strict=False))
     if recipe.optimizer == "sgd":
@@ -108,8 +108,8 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
     elif recipe.optimizer == "lion":
         made = make(keras.optimizers.Lion, weight_decay=decay)
     elif recipe.optimizer == "muon":
-        made = make(Muon, kernel_rms=recipe.kernel_rms, momentum=recipe.momentum, weight_decay=decay,
-                    adam_weight_decay=decay, exclude_layers=["logits"])
+        made = make(Muon, kernel_rms=recipe.kernel_rms, ns_steps=recipe.ns_steps, momentum=recipe.momentum,
+                    weight_decay=decay, adam_weight_decay=decay, exclude_layers=["logits"])
     else:
         made = make(kinds.AdamW, weight_decay=recipe.weight_decay, **betas)
     if decay:
