@@ -328,8 +328,9 @@ def test_libtpu_knows_every_slice():
     (name, backend) for name in names() if not own_data(name)
     for backend in (["tensorflow"] if load(name).objective == "adversarial" else ["tensorflow", "jax"])])
 def test_every_recipe_compiles_at_its_real_size(name, backend):
-    """make tpu-check"""
-    made = plan(load(name), "v5e-1", backend=backend, search=False)
+    """make tpu-check; ImageNet's on the slice of docs/tpu.md, for the batch of one is too large for a chip."""
+    on = "v5e-16" if "imagenet" in name else "v5e-1"
+    made = plan(load(name), on, backend=backend, search=False)
     assert made["memory"]["needed"] < made["memory"]["available"] and made["growth"][1]["chips"] == 4
 
 
