@@ -213,8 +213,8 @@ def short_table(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
     rows = []
     for recipe in own:
         if recipe.name in told:
-            name, data, _, *measured = table_row(recipe, told[recipe.name])
-            rows.append((f"`{name}`", data, *measured))
+            name, data, _, accuracy, *measured = table_row(recipe, told[recipe.name])
+            rows.append((f"`{name}`", data, accuracy + augmented(told[recipe.name]), *measured))
     waiting = ", ".join(f"`{recipe.name}`" for recipe in own if recipe.name not in told)
     head = ("recipe", "data", "test accuracy, %", "runs (seeds)", "minutes", "parameters")
     parts = [table(head, rows)] if rows else []

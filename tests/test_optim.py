@@ -170,10 +170,12 @@ def test_settings_of_muon_are_of_the_saved_optimizer():
     assert type(again) is type(made) and (again.kernel_rms, again.ns_steps) == (0.05, 3)
 
 
-@pytest.mark.parametrize("setting", ["kernel_rms=0.05", "ns_steps=3"])
-def test_what_is_for_muon_is_refused_without_it(setting):
-    with pytest.raises(UserError, match=f"are for muon.*{setting} with optimizer=adamw"):
-        optimizer(PLAIN.override(setting), zoo.build("mlp", (8, 8, 1), 10), STEPS)
+@pytest.mark.parametrize("setting, plain", [("kernel_rms=0.05", "kernel_rms=0.0"), ("ns_steps=3", "ns_steps=5")])
+def test_what_is_for_muon_is_refused_without_it(setting, plain):
+    network = zoo.build("mlp", (8, 8, 1), 10)
+    with pytest.raises(UserError, match=f"is for muon.*{setting} with optimizer=adamw. {plain} leaves it out"):
+        optimizer(PLAIN.override(setting), network, STEPS)
+    optimizer(PLAIN.override(setting, plain), network, STEPS)
 
 
 # Layer-wise decay

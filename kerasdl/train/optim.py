@@ -98,9 +98,10 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
 
     if recipe.betas and recipe.optimizer != "adamw":
         raise UserError(f"betas are for adamw. Received: betas={recipe.betas} with optimizer={recipe.optimizer}.")
-    if recipe.optimizer != "muon" and (found := recipe.diff().keys() & {"kernel_rms", "ns_steps"}):
-        raise UserError(f"kernel_rms and ns_steps are for muon. Received: {min(found)}={getattr(recipe, min(found))} "
-                        f"with optimizer={recipe.optimizer}.")
+    for key, default in (("kernel_rms", 0.0), ("ns_steps", 5)):
+        if recipe.optimizer != "muon" and (value := getattr(recipe, key)) != default:
+            raise UserError(f"{key} is for muon. Received: {key}={value} with optimizer={recipe.optimizer}. "
+                            f"{key}={default} leaves it out.")
     kinds = keras.optimizers if backend.jax() else fused
     betas = dict(zip(("beta_1", "beta_2"), recipe.betas or (), strict=False))
     if recipe.optimizer == "sgd":
