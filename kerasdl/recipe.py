@@ -51,7 +51,7 @@ class Recipe(BaseModel):
     betas: tuple[float, float] | None = Field(
         None, strict=False, description="of adamw: decays of the mean gradient and of its square")
     kernel_rms: float = Field(
-        0.0, ge=0, description="of muon: root mean square that each of its kernels is brought to at every step; 0: none")
+        0.0, ge=0, description="of muon: root mean square that its kernels are brought to at each step; 0: none")
     ns_steps: int = Field(5, gt=0, description="of muon: Newton-Schulz iterations; fewer make a rougher, quicker step")
     schedule: Literal["constant", "cosine", "onecycle", "step"] = Field("cosine", description="of the learning rate")
     warmup: int | str = Field("0%", description="a duration: the learning rate rises linearly")

@@ -159,13 +159,14 @@ def test_kernel_rms_makes_a_step_that_does_not_depend_on_the_length_of_a_kernel(
     assert {True, False} == set(map(filters, plain))
     for path, (old, new) in plain.items():
         start = old * 0.05 / np.sqrt(np.mean(old**2)) if filters(path) else old
-        np.testing.assert_allclose(kept[path][1], start + (new - old), rtol=1e-5, atol=1e-6, err_msg=path)
+        np.testing.assert_allclose(kept[path][1], start + new - old, rtol=1e-5, atol=1e-6, err_msg=path)
         if filters(path):
             np.testing.assert_allclose(decayed[path][1], kept[path][1], atol=1e-6, err_msg=path)
 
 
 def test_settings_of_muon_are_of_the_saved_optimizer():
-    made = optimizer(PLAIN.override(optimizer="muon", kernel_rms=0.05, ns_steps=3), zoo.build("mlp", (8, 8, 1), 10), STEPS)
+    recipe = PLAIN.override(optimizer="muon", kernel_rms=0.05, ns_steps=3)
+    made = optimizer(recipe, zoo.build("mlp", (8, 8, 1), 10), STEPS)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(made))
     assert type(again) is type(made) and (again.kernel_rms, again.ns_steps) == (0.05, 3)
 

@@ -98,8 +98,9 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
 
     if recipe.betas and recipe.optimizer != "adamw":
         raise UserError(f"betas are for adamw. Received: betas={recipe.betas} with optimizer={recipe.optimizer}.")
-    for key, default in (("kernel_rms", 0.0), ("ns_steps", 5)):
-        if recipe.optimizer != "muon" and (value := getattr(recipe, key)) != default:
+    for key in ("kernel_rms", "ns_steps"):
+        value, default = getattr(recipe, key), Recipe.model_fields[key].default
+        if recipe.optimizer != "muon" and value != default:
             raise UserError(f"{key} is for muon. Received: {key}={value} with optimizer={recipe.optimizer}. "
                             f"{key}={default} leaves it out.")
     kinds = keras.optimizers if backend.jax() else fused
@@ -128,9 +129,10 @@ class Muon(keras.optimizers.Muon):
 
     Args:
         learning_rate: the highest rate, or a schedule.
-        kernel_rms: root mean square that a matrix is scaled to before each step, as in Jordan's CIFAR-10 program; 0: its
-            length is its own. A step is learning_rate x rms_rate, so learning_rate x rms_rate / kernel_rms is the share
-            of the matrix that it changes, and weight decay does nothing to it. For kernels that a normalisation follows.
+        kernel_rms: root mean square that a matrix is scaled to before each step, as in Jordan's CIFAR-10 program;
+            0: its length is its own. That of a step is learning_rate x rms_rate or less, so that the quotient of both
+            is the share of the matrix that changes, and weight decay does nothing to it. For kernels that a
+            normalisation follows.
         arguments: of keras.optimizers.Muon.
     """
 
