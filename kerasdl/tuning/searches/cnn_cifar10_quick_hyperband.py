@@ -3,7 +3,7 @@
 from kerasdl.tuning import Search, choice, log, uniform
 
 search = Search(
-    recipe="cnn_cifar10_quick", oracle="hyperband",  # for cnn_cifar10 too, which has its network
+    recipe="cnn_cifar10_quick", oracle="hyperband",
     overrides={"epochs": 9},  # rungs of 1, 3 and 9 epochs
     space={
         "lr": log(5e-3, 0.2),
