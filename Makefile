@@ -26,7 +26,7 @@ notebooks: $(INSTALLED)  ## make docs/notebooks/*.ipynb from the scripts beside 
 soak: $(INSTALLED)  ## what is too long for the suite: every floor with five seeds, random kills, every case of replicas
 	$(BIN)/python -m pytest -q --soak -m soak
 
-tpu-check: $(INSTALLED)  ## every recipe's step at its real size, compiled for a TPU chip; hours on two cores
+tpu-check: $(INSTALLED)  ## every recipe's step at its real size, compiled for a TPU chip; an hour or two
 	$(BIN)/python -m pytest -q --soak -m soak tests/test_plan.py
 
 plans: $(INSTALLED)  ## the plans of docs/tpu.md; what is compiled is remembered, so it goes on where it was stopped

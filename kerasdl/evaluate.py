@@ -18,7 +18,7 @@ from kerasdl.data import Split, load_splits, pipeline
 from kerasdl.data.folders import FORMATS, read_images
 from kerasdl.data.tables import read_rows
 from kerasdl.errors import UserError, nearest
-from kerasdl.run import Run, whole, writing
+from kerasdl.run import Run, typed, whole, writing
 from kerasdl.train import judge
 from kerasdl.train.fit import train
 from kerasdl.train.job import SPLITS
@@ -76,7 +76,8 @@ def predict(run: Run | str | Path, files: Sequence[str | Path], resize: bool = F
     """
     run = Run.open(run)
     if objectives.get(run.recipe.objective).pictures:
-        raise UserError(f"The model of {run.path} makes images and takes none. See some: kerasdl sample {run.path}")
+        raise UserError(f"The model of {run.path} makes images and takes none. "
+                        f"See some: kerasdl sample {typed(run.path)}")
     names, x = _examples(run.data, [Path(file) for file in files], resize)
     answers = outputs(run, run.model(), tf.data.Dataset.from_tensor_slices(x).batch(run.recipe.batch))
     classes = run.data["classes"]
@@ -117,7 +118,7 @@ def report(run: Run | str | Path, data: Data = None) -> Path:
         environment={key: _plain(value) for key, value in result.get("environment", {}).items()},
         folder=run.path.name, version=kerasdl.__version__)
     file = run.path / "report.html"
-    with writing(file, f"Once it can be: kerasdl report {run.path}"), whole(file) as partial:
+    with writing(file, f"Once it can be: kerasdl report {typed(run.path)}"), whole(file) as partial:
         partial.write_text(page, encoding="utf-8")
     return file
 
@@ -252,7 +253,7 @@ def _examples(expected: dict[str, Any], files: list[Path], resize: bool) -> tupl
         return [str(file) for file in files], read_images(files, expected["shape"], resize)
     if not expected["columns"]:
         raise UserError("The model was trained on arrays, whose columns have no names. Use run.model().predict(x).")
-    parts = [read_rows(str(file), expected["columns"]) for file in files]
+    parts = [read_rows(str(file), expected["columns"], expected.get("medians", {})) for file in files]
     names = [f"{file}:{line}" for file, part in zip(files, parts, strict=True) for line in range(2, len(part) + 2)]
     return names, np.concatenate(parts)
 

@@ -14,7 +14,7 @@ from kerasdl.objectives.gan import clusters, decode, latents
 from kerasdl.objectives.gan import sample as draw
 from kerasdl.objectives.generative import some
 from kerasdl.objectives.pictures import enlarged, grid
-from kerasdl.run import Run, whole, writing
+from kerasdl.run import Run, typed, whole, writing
 from kerasdl.train.callbacks import EpochPictures
 
 FRAMES = 8  # of the film
@@ -40,7 +40,7 @@ def sample(run: Run | str | Path, n: int = 64, label: str | int | None = None, s
     run = Run.open(run)
     if not objectives.get(run.recipe.objective).pictures:
         raise UserError(f"The model of {run.path} makes no images: its objective is to {run.recipe.objective}. "
-                        f"Ask it: kerasdl predict {run.path} FILE...")
+                        f"Ask it: kerasdl predict {typed(run.path)} FILE...")
     if n < 1:
         raise UserError(f"n is 1 or more. Received: {n}.")
     classes = run.data["classes"]

@@ -226,7 +226,7 @@ def _assign(fields: dict[str, Any], key: str, value: Any) -> None:
     number, several = (int, float), (tuple, list)  # some settings are one number or several
     fits = (old is None or value is None or type(value) is type(old)
             or (isinstance(old, float) and isinstance(value, (int, *several)))
-            or (isinstance(old, several) and type(value) in number))
+            or (isinstance(old, several) and type(value) in (*number, *several)))
     if not fits:
         raise UserError(f"{key} is a {type(old).__name__} ({old!r}). Received: {value!r} ({type(value).__name__}).")
     fields[head] = {**fields[head], leaf: value}

@@ -172,10 +172,10 @@ def show(console: Console, found: Reproduction) -> None:
     console.print(table)
     for name, side in sides.items():
         for line in results.machines({"": side}):
-            console.print(f"{name} on {line}", markup=False, soft_wrap=True)
+            console.print(f"{name} on {line}", soft_wrap=True)
     low, high = found.interval
     console.print(f"\nThe mean of {len(found.here)} other seeds is expected in {low:.2f} .. {high:.2f} "
                   f"({CONFIDENCE:.0%}, Student's t with {len(found.published) - 1} degrees of freedom).",
                   soft_wrap=True)
     word = "reproduced" if found.succeeded else "NOT reproduced"
-    console.print(f"{found.recipe.name}: {word}, {found.verdict}.", markup=False, soft_wrap=True)
+    console.print(f"{found.recipe.name}: {word}, {found.verdict}.", soft_wrap=True)

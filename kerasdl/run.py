@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import secrets
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -91,7 +92,9 @@ class Run:
         """How to go on with this run when it is interrupted."""
         several = any(self.path.glob("checkpoint/worker-*"))
         with_jax = " --backend jax" * (os.environ.get("KERAS_BACKEND") == "jax")
-        return "start the job again on every worker" if several else f"kerasdl train --resume {self.path}{with_jax}"
+        if several:
+            return "start the job again on every worker"
+        return f"kerasdl train --resume {typed(self.path)}{with_jax}"
 
     def _kept(self) -> str:
         steps = [int(file.stem.removeprefix("step-")) for file in self.path.glob("checkpoint/**/step-*.npz")]
@@ -146,6 +149,11 @@ class Run:
         if not file.is_file():
             raise UserError(f"{self.path} has no {name}: the run did not get that far. Train it again.")
         return file
+
+
+def typed(path: str | Path) -> str:
+    """A path as one types it in a shell."""
+    return shlex.quote(os.fspath(path))
 
 
 def folder_for(name: str) -> Path:

@@ -61,14 +61,15 @@ def test_show_is_the_recipe_with_its_changes(command):
 
 
 def test_train_writes_a_run_and_says_where(command, here):
-    done = command("train", "linear_digits", "epochs=1", "--workdir", "run")
+    done = command("train", "linear_digits", "epochs=1", "--workdir", "my [run]")
     assert done.code == 0 and done.err.startswith("epoch 1/1") and len(done.err.strip().splitlines()) == 1
-    result = Run.open("run").result
+    result = Run.open("my [run]").result
     for part in ("val", "test"):
         assert re.search(rf"{part} +.*accuracy {result[part]['accuracy']:.4f}", done.out)
-    assert "run     run" in done.out and "kerasdl predict run" in done.out and "report.html" in done.out
-    assert (here / "run/report.html").stat().st_size > 1000
-    assert list(here.iterdir()) == [here / "run"]
+    assert "run     my [run]" in done.out and "kerasdl predict 'my [run]' FILE" in done.out
+    assert "report  my [run]/report.html" in done.out
+    assert (here / "my [run]/report.html").stat().st_size > 1000
+    assert list(here.iterdir()) == [here / "my [run]"]
 
 
 def test_train_without_a_report_into_the_usual_place(command, here):

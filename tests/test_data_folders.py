@@ -151,3 +151,22 @@ def test_first_frame_of_a_gif(tmp_path):
     image = np.repeat(np.arange(64, dtype="uint8").reshape(8, 8, 1) * 4, 3, axis=2)
     (tmp_path / "x.gif").write_bytes(encode_gif(image).numpy())
     np.testing.assert_allclose(folders.read_images([tmp_path / "x.gif"], (8, 8, 3))[0], image, atol=4)
+
+
+@pytest.mark.parametrize("damage, size, words", [
+    ("cut", (8, 8), ["9.png", "does not decode"]), ("other", None, ["9.png", "6x6", "image_size"])])
+def test_a_file_that_is_wrong_and_only_decoded_when_its_turn_comes_is_named(tmp_path, monkeypatch, damage, size, words):
+    """As in a set that is larger than memory, of which none but the first file is seen before training."""
+    from kerasdl.train.fit import train
+
+    for name in ("cat", "dog"):
+        for index in range(10, 40):
+            picture(tmp_path / name / f"{index}.png", (8, 8, 1))
+    broken = tmp_path / "dog" / "9.png"
+    picture(broken, (6, 6, 1) if damage == "other" else (8, 8, 1))
+    if damage == "cut":
+        broken.write_bytes(broken.read_bytes()[:60])
+    monkeypatch.setattr(folders, "MEMORY", 0)
+    args = {"image_size": size} if size else {}
+    refused(lambda: train("linear_digits", data=f"folder:{tmp_path}", data_args=args, splits={}, batch=8, epochs=1,
+                          augment=(), verbose=False, workdir=tmp_path / "run"), *words)

@@ -1,5 +1,7 @@
 """Rows of a CSV: numbers and categories, what is missing, mistakes named."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -121,10 +123,36 @@ def test_rows_to_predict(csv, frame):
     columns = {"size": None, "colour": ["blue", "green", "red"]}
 
     def read(new):
-        return tables.read_rows(csv(new).removeprefix("csv:"), columns)
+        return tables.read_rows(csv(new).removeprefix("csv:"), columns, {})
 
     np.testing.assert_array_equal(read(frame.iloc[:2, ::-1]), [[0, 0, 0, 1], [0.5, 0, 1, 0]])
     refused(lambda: read(frame.drop(columns="size")), "'size' is missing", "size, colour")
     refused(lambda: read(frame.assign(colour="blu")), "'colour'", "'blu'", "'blue'")
     refused(lambda: read(frame.assign(size="big")), "'size'", "row 2", "'big'")
     refused(lambda: read(frame.assign(size=np.nan)), "'size'", "200 missing")
+
+
+def test_rows_to_predict_are_filled_as_the_training_rows_were(csv, frame):
+    frame = frame.drop(columns=["id", "price"])
+    frame.loc[[5], "colour"] = None
+    train = load(csv(frame), label="kind", fill="median")
+    told = json.loads(json.dumps(train.describe()))
+    new = frame.iloc[:3].assign(size=[np.nan, 1.0, 2.0], colour=["red", None, "red"])
+    rows = tables.read_rows(csv(new, "new.csv").removeprefix("csv:"), told["columns"], told["medians"])
+    assert rows[0, 0] == told["medians"]["size"] == np.median(train.x[:, 0]) and rows[1, 0] == 1
+    np.testing.assert_array_equal(rows[:, 1:5], [[0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 1, 0]])
+    train = load(csv(frame.dropna(), "whole.csv"), label="kind", fill="median")
+    refused(lambda: tables.read_rows(csv(new, "new.csv").removeprefix("csv:"), train.columns, train.medians),
+            "'colour'", "none was missing there in training")
+
+
+def test_a_column_that_is_empty_in_training_has_no_median(csv, frame):
+    frame = frame.assign(size=np.nan)
+    refused(lambda: load(csv(frame), label="kind", drop="id", fill="median"), "'size' has no value", "drop='size'")
+
+
+def test_columns_that_are_named_by_numbers(csv, frame):
+    named = frame.drop(columns=["id", "price"]).rename(columns={"size": 2019, "kind": 7})
+    assert load(csv(named), label=7, drop=2019).columns == {"colour": ["blue", "green", "red"], "ripe": None}
+    assert list(load(csv(named), label=7, drop=None).columns) == ["2019", "colour", "ripe"]
+    refused(lambda: load(csv(named), label=7, classes=3), "no class '3'")

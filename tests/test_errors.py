@@ -31,6 +31,7 @@ def test_nearest_suggests_one_or_lists_all():
     (["train", "linear_digits", "model_args.ptach=4"], ["'ptach'"]),
     (["train", "vit_digits", "model_args.ptach=4"], ["'ptach'", "'patch'"]),
     (["train", "vit_digits", "model_args.patch=3"], ["patch=3", "(8, 8, 1)"]),
+    (["train", "vit_digits", "model_args.patch=0"], ["vit cannot be built"]),
     (["train", "vit_digits", "warmup=soon"], ["'soon'", "5%"]),
     (["train", "vit_digits", "augment=('flop',)"], ["'flop'", "'flip'"]),
     (["train", "vit_digits", "batch=5000"], ["batch=5000", "1257"]),

@@ -1,5 +1,6 @@
 """A GAN is a run like any other: trained from a recipe, resumed exactly, measured, looked at, sampled from."""
 
+import contextlib
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from kerasdl.objectives.pictures import enlarged, grid
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
 from kerasdl.run import Run
-from kerasdl.train import resident, resume
+from kerasdl.train import referee, resident, resume
 from kerasdl.train.callbacks import done
 from kerasdl.train.checkpoint import Checkpoints
 from kerasdl.train.fit import train
@@ -252,6 +253,22 @@ def test_arrays_have_a_referee_of_their_own(here, simple, home):
     assert len(list((home / "cache" / "referees").glob("cnn_arrays-*"))) == 1
 
 
+def test_a_folder_s_referee_is_that_of_its_pictures_and_not_of_its_name(here, simple):
+    """Another folder of the same relative name has its own, and so have other pictures in the same one."""
+    recipe = simple.override("data=folder:pictures")
+    homes = []
+    for place in ("one", "two"):
+        folder = here / place / "pictures" / "a"
+        folder.mkdir(parents=True)
+        (folder / "0.png").write_bytes(b"picture")
+        with contextlib.chdir(here / place):
+            homes.append(referee.home(recipe, {}))
+            assert referee.home(recipe, {}) == homes[-1]
+            (folder / "1.png").write_bytes(b"picture")
+            homes.append(referee.home(recipe, {}))
+    assert len(set(homes)) == 4
+
+
 # Mistakes
 
 
@@ -272,6 +289,7 @@ def test_arrays_have_a_referee_of_their_own(here, simple, home):
     ({"objective_args.referee": "inception.keras"}, ["no referee inception.keras"]),
     ({"optimizer": "sgd"}, ["betas are for adamw"]),
     ({"batch": 255, "objective_args.d_steps": 2}, ["255", "d_steps"]),
+    ({"objective_args.d_steps": 0}, ["d_steps", "1 or more", "0"]),
 ])
 def test_what_cannot_be_is_told_in_a_line(refused, recipe, here, table, change, words):
     (here / "rows.csv").write_bytes(table.read_bytes())

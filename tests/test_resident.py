@@ -1,6 +1,8 @@
 """Examples on the device, many steps a call: the weights of streaming, and what callbacks see of it."""
 
 import json
+import math
+from collections import Counter
 
 import keras
 import numpy as np
@@ -42,13 +44,16 @@ def test_compiled_by_xla_it_gives_the_same_run_too(here, hard_recipe):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-@pytest.mark.parametrize("size, start", [(4, 0), (4, 3), (7, 12), (1, 5)])
+@pytest.mark.parametrize("size, start", [(4, 0), (4, 3), (7, 12), (1, 5), (3, 5), (5, 9)])
 def test_blocks_hold_the_indices_of_streaming(split, size, start):
-    """From any step on, in blocks that never reach into the next epoch."""
-    steps, seen = pipeline.steps_per_epoch(split, 10), []
+    """From any step on, in blocks that never reach into the next epoch, and as few as Keras counts of each."""
+    steps, seen, blocks = pipeline.steps_per_epoch(split, 10), [], Counter()
     for first, count, index in pipeline.blocks(split, 10, size, epochs=3, seed=5, start=start).as_numpy_iterator():
         assert first == start + len(seen) and first // steps == (first + count - 1) // steps and count <= size
         seen += list(index[:count])
+        blocks[int(first // steps)] += 1
+    for epoch, number in blocks.items():
+        assert number == math.ceil(min(steps, (epoch + 1) * steps - start) / size)
     y = np.eye(3, dtype="float32")[split.y]
     streamed = pipeline.shuffled(split, y, 10, epochs=3, seed=5, start=start)
     for index, (x, targets) in zip(seen, streamed.as_numpy_iterator(), strict=True):

@@ -90,6 +90,7 @@ def test_a_trial_is_the_recipe_with_the_values_and_the_fixed_changes():
     search(), search(CONDITIONS), search({"augment": choice(*ODD[-2:]), "jit": choice(None, True, "auto")}),
     search(objective="val/loss", goal="min", trials=7, seed=3, oracle="bayesian", timeout="10 min", stop_early=True,
            overrides={"augment": (("translate", 1),), "model_args.size": "512"}),
+    search(overrides={"data_args": {"image_size": (8, 8)}}),
     *map(load, names())], ids=lambda made: made.name or "made")
 def test_json_there_and_back(made, tmp_path):
     file = tmp_path / "search.json"
@@ -202,7 +203,8 @@ def test_what_an_objective_logs_is_what_it_compiles():
         made = objectives.get(name)
         assert goal(made.METRIC) == goal(f"{made.METRIC}_referee") == made.GOAL
     for name, expected in METRICS.items():
-        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        units = keras.layers.Normalization(mean=0.0, variance=1.0, invert=True, name="unscale")  # of a regression
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), units])
         objectives.get(name).compile(model, "sgd")
         logged = model.evaluate(np.ones((4, 3)), np.ones((4, 2)), verbose=0, return_dict=True)
         assert set(logged) == set(expected) <= set(GOALS)

@@ -354,6 +354,51 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_what_was_there(run,
     assert len(broken.metrics) == 2
 
 
+def test_weights_that_the_last_step_ruins_end_the_run_too(refused, here):
+    """No training loss has seen them; the scores do."""
+    words = ("linear_digits", "epochs=1", "batch=1257", "optimizer=sgd", "lr=1e38", "schedule=constant")
+    refused("train", *words, "--workdir", "broken", words=["test/loss is", "Lower lr", "nothing to keep"])
+    broken = Run.open("broken")
+    assert broken.result["status"] == "diverged" and not (broken.path / "model.keras").exists()
+
+
+def test_a_column_of_one_value_in_training_is_not_blown_up_elsewhere(run):
+    """By Keras' Normalization it would be, ten million times."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(200, 3)).astype("float32"), np.arange(200) % 2
+    x[:, 2] = 7
+    other = x[:20].copy()
+    other[:, 2] = 8
+    made = run(Recipe(model="mlp", model_args={"size": "mu"}, data="arrays", batch=20, epochs=2, lr=1e-2),
+               data=from_arrays(x, y, test=(other, y[:20])))
+    known = made.model().predict(x[:20], verbose=0)
+    assert np.abs(made.model().predict(other, verbose=0) - known).max() < 10
+    assert made.result["test"]["loss"] < 10
+
+
+@pytest.mark.parametrize("mean, unit", [(52.5, 0.01), (0.0, 1e-5)])
+def test_numbers_are_learned_and_told_in_any_unit(run, mean, unit):
+    """Latitudes in a town, of which R2 has to be computed near their mean, and metres of things that are micrometres.
+
+    The same training as of numbers near one, but for rounding.
+    """
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 3)).astype("float32")
+    y = x @ [1.0, -2.0, 0.5] + 0.5 * rng.normal(size=200)
+    recipe = Recipe(model="linear", objective="regress", data="arrays", batch=20, epochs=20, lr=0.05, keep="last")
+    plain = run(recipe, data=from_arrays(x, y, target="number"), workdir="plain")
+    other = run(recipe, data=from_arrays(x, mean + unit * y, target="number"), workdir="other")
+    assert plain.result["test"]["r2"] > 0.9
+    assert other.result["test"]["r2"] == pytest.approx(plain.result["test"]["r2"], abs=2e-3)
+    assert other.result["test"]["loss"] == pytest.approx(unit**2 * plain.result["test"]["loss"], rel=2e-2)
+
+
+def test_numbers_that_are_all_the_same_are_refused():
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    with pytest.raises(UserError, match="y is 1000 in every example"):
+        from_arrays(x, np.full(40, 1000.0), target="number")
+
+
 def test_a_run_that_is_killed_leaves_nothing_that_looks_finished(here, run):
     """kill -9, in a process of its own, as soon as it has told of its first epoch."""
     code = "from kerasdl.cli import main; main()"

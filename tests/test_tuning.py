@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import searches as searches_page
@@ -151,6 +152,60 @@ def test_a_full_disk_ends_the_search_in_one_line_and_is_no_failure_of_the_trial(
     study = quick(workers=1)
     assert set(statuses(study).values()) == {"completed"}
     assert starts() == ["0000", "0001", "0002", "0003", "0003", "0004", "0005"]
+
+
+def test_a_mistake_in_a_trial_that_has_trained_already_is_not_its_own_and_ends_the_search(quick):
+    """The backend is another one, or an option: it is told, and the trial goes on when that is mended."""
+    checkpoint = Path("study/trials/0002/checkpoint/step-3.npz")
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    with pytest.raises(UserError, match="Trial 0002 cannot be trained: batch=7 does .* kerasdl tune --resume study"):
+        quick(faults={"0002": "mistake"}, workers=1)
+    study = quick(workers=1)
+    assert set(statuses(study).values()) == {"completed"} and {row.attempts for row in study.rows()} == {1}
+
+
+@pytest.mark.parametrize("option, words", [({"strategy": "miror"}, "'mirrored'"),
+                                           ({"checkpoint_every": "5 minutes"}, "'5 minutes'")])
+def test_an_option_of_which_every_trial_would_fail_is_refused_before_the_first(quick, option, words):
+    with pytest.raises(UserError, match=words):
+        quick(**option)
+    assert not Path("study/search.json").exists()
+
+
+def test_numbers_of_numpy_are_numbers(quick):
+    quick(Search(recipe="mlp_digits", oracle="grid", space={"lr": choice(*np.logspace(-3, -1, 3))}))
+    study = Study.open("study")
+    study.refresh()
+    assert [row.values for row in study.rows()] == [{"lr": lr} for lr in np.logspace(-3, -1, 3)]
+
+
+def test_a_state_that_changes_while_it_is_read_is_read_again(here, monkeypatch):
+    ours, theirs = (Study.create(GRID, "study") for _ in range(2))
+    ours.refresh()
+    theirs.ask()
+    reload = ours.oracle.reload
+
+    def slow():
+        reload()
+        theirs.ask()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ours.oracle, "reload", slow)
+        ours.refresh()
+    ours.refresh()
+    assert list(ours.oracle.trials) == ["0000", "0001"] and ours.ask().id == "0002"
+
+
+def test_what_looks_like_markup_is_shown_as_it_is(here, capsys):
+    """rich takes [/data] for the end of a style, and ends the program."""
+    study = Study.create(GRID, "my [runs]")
+    assert study.again == "kerasdl tune --resume 'my [runs]'"
+    shown = table.Table(study, 1)
+    shown.rows = [table.Row("0000", "failed", {}, None, Path(), why="none of [/data/a, /data/b] exists")]
+    shown.console.width = 100
+    shown.console.print(shown.draw([]))
+    assert "none of [/data/a, /data/b] exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number, end", [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)])

@@ -78,6 +78,54 @@ def test_a_build_function_is_a_trial_too(here):
         trial.checked(outcome, "val/acuracy")
 
 
+def test_a_build_trial_that_is_killed_while_it_saves_goes_on_and_keeps_the_best(here, monkeypatch):
+    """From the state before, where the last one is torn; and model.keras is no later epoch that is worse."""
+    from keras_tuner import HyperParameters
+
+    from kerasdl.tuning import built
+
+    Path("net.py").write_text(BUILD)
+    hp = HyperParameters()
+    hp.Int("units", 8, 16, step=8)
+    base = Recipe(name="build", model="linear", data="digits", batch=128, epochs=3)
+    folder = here / "0000"
+    given = task(folder, base, build=f"{here / 'net.py'}:build", hp=hp.get_config())
+    original = built.Best.on_epoch_end
+
+    def broken(self, epoch, logs=None):
+        if epoch == 2:
+            raise RuntimeError("killed")
+        original(self, epoch, logs)
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
+        patch.setattr(built.Best, "on_epoch_end", broken)
+        trial.run(given, folder)
+    torn = folder / "backup" / "latest.weights.h5"
+    torn.write_bytes(torn.read_bytes()[:1000])
+    saved = (folder / "model.keras").read_bytes()
+    table = folder / "metrics.csv"
+    header, *rows = table.read_text().splitlines()
+    column = header.split(",").index("val_accuracy")
+    first = rows[0].split(",")
+    first[column] = "1.0"  # better than what comes
+    table.write_text("\n".join([header, ",".join(first), *rows[1:]]) + "\n")
+    outcome = trial.run(given, folder)
+    assert outcome["status"] == "completed" and outcome["epochs"] == 3 and outcome["best"] == 1
+    assert (folder / "model.keras").read_bytes() == saved
+
+
+def test_data_that_is_not_there_is_no_failure_of_a_trial(here):
+    def of_the_data(recipe, **changes):
+        given = task(here / "0000", recipe, **changes)
+        with pytest.raises(UserError) as caught:
+            trial.run(given, here / "0000")
+        return trial.of_the_data(caught.value, given)
+
+    table = LINEAR.override("data=csv:none.csv", "data_args.label=kind")
+    assert of_the_data(table) and not of_the_data(table, varies_data=True)
+    assert not of_the_data(LINEAR.override(batch=5000)) and not of_the_data(LINEAR.override("model_args.ptach=2"))
+
+
 def test_values_reach_the_model_as_they_were_written(here):
     recipe = LINEAR.override(augment=(("translate", 1), "mixup")).model_copy(
         update={"model_args": {"pair": (1, (2, 3)), "flag": True, "none": None}})

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from kerasdl.cli.terminal import DEBUG, Often, Overrides, console, print_table, quiet
+from kerasdl.cli.terminal import DEBUG, Backend, Often, Overrides, console, print_table, quiet
 from kerasdl.cli.tune import tuning
 from kerasdl.errors import UserError
 
@@ -19,7 +19,6 @@ app.add_typer(tuning, name="tune")
 RECIPE_HELP = "a recipe's name, a .py file or a run's recipe.json"
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help=RECIPE_HELP)]
 Workdir = Annotated[Path | None, typer.Option(help="the run's folder; an interrupted run's: go on with it")]
-Backend = Annotated[str | None, typer.Option(help="tensorflow or jax; by default Keras' own, and jax on a TPU")]
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="a run's folder")]
 
 
@@ -41,9 +40,9 @@ def show(recipe: RecipeName, overrides: Overrides = None) -> None:
     from kerasdl.recipe import load
 
     found = load(recipe).override(*overrides or [])
-    console.print(str(found), markup=False, soft_wrap=True)
+    console.print(str(found), soft_wrap=True)
     words = " ".join([recipe, *(overrides or [])])
-    console.print(f"\nTrain it: kerasdl train {words}", markup=False, soft_wrap=True)
+    console.print(f"\nTrain it: kerasdl train {words}", soft_wrap=True)
 
 
 @app.command()
@@ -54,13 +53,15 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RE
           resume: Annotated[Path | None, typer.Option(metavar="RUN", help="go on with an interrupted run")] = None,
           backend: Backend = None,
           strategy: Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or tpu")] = "auto",
-          logical_cpus: Annotated[int | None, typer.Option(metavar="N", help="split the CPU into N devices")] = None,
+          logical_cpus: Annotated[int | None, typer.Option(metavar="N", min=1, help="split the CPU into N devices")
+                                  ] = None,
           checkpoint_every: Often = "5 min",
           feed: Annotated[str, typer.Option(help="auto, resident (examples on the device) or streamed")] = "auto",
           profile: Annotated[bool, typer.Option(help="tell first what bounds the speed")] = False,
           report: Annotated[bool, typer.Option(help="write report.html at the end")] = True) -> None:
     """Train a recipe: the run's folder gets the model, its numbers, curves and a report."""
     from kerasdl.backend import choose
+    from kerasdl.run import typed
 
     changed, workdir = what_to_train(recipe, [*(overrides or []), *([f"init={init}"] if init else [])], workdir, resume)
     choose(backend)
@@ -78,7 +79,8 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RE
         print_scores(split, run.result[split])
     if report:
         console.print(f"report  {write_report(run)}", soft_wrap=True)
-    then = f"sample {run.path}" if objectives.get(changed.objective).pictures else f"predict {run.path} FILE..."
+    folder = typed(run.path)
+    then = f"sample {folder}" if objectives.get(changed.objective).pictures else f"predict {folder} FILE..."
     console.print(f"run     {run.path}\nnext    kerasdl {then}", soft_wrap=True)
 
 
@@ -142,7 +144,7 @@ def show_results() -> None:
     waiting = ", ".join(found.name for found in recipes if results.template(found))
     console.print(f"\n{waiting}: for data of your own.", soft_wrap=True)
     for line, names in results.machines(measured).items():
-        console.print(f"On {line}: {', '.join(names)}.", markup=False, soft_wrap=True)
+        console.print(f"On {line}: {', '.join(names)}.", soft_wrap=True)
     console.print("Run one again: kerasdl reproduce NAME")
 
 
@@ -188,6 +190,7 @@ def ensemble(runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="f
     opened = [open_run(run) for run in runs]
     with quiet():
         from kerasdl import ensemble
+        from kerasdl.run import typed
     made = ensemble.ensemble(opened, split, workdir)
     table = Table(split, *(name.replace("_", " ") for name in ensemble.SCORES), box=None, header_style="bold")
     for name, row in ensemble.table(made.result, split).iterrows():
@@ -196,7 +199,7 @@ def ensemble(runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="f
     if out is not None:
         ensemble.export(made, out)
         console.print(f"model   {out}", soft_wrap=True)
-    console.print(f"run     {made.path}\nnext    kerasdl predict {made.path} FILE...", soft_wrap=True)
+    console.print(f"run     {made.path}\nnext    kerasdl predict {typed(made.path)} FILE...", soft_wrap=True)
 
 
 @app.command()
@@ -209,7 +212,7 @@ def predict(run: RunFolder, files: Annotated[list[str], typer.Argument(metavar="
         from kerasdl import evaluate
     for name, answers in evaluate.predict(opened, files, resize=resize, top=top):
         shown = "  ".join(f"{label} {value:.4f}" if label else f"{value:.6g}" for label, value in answers)
-        console.print(f"{name}  {shown}", markup=False, soft_wrap=True)
+        console.print(f"{name}  {shown}", soft_wrap=True)
 
 
 @app.command()
@@ -270,9 +273,9 @@ def examine() -> None:
             more, found = doctor.examine()
         facts, problems = facts | more, problems + found
     for name, value in facts.items():
-        console.print(f"{name:22}{value}", markup=False, soft_wrap=True)
+        console.print(f"{name:22}{value}", soft_wrap=True)
     for problem in problems:
-        console.print(f"wrong: {problem}", markup=False, soft_wrap=True, style="red")
+        console.print(f"wrong: {problem}", soft_wrap=True, style="red")
     console.print("" if problems else "Nothing is wrong.")
     if problems:
         raise typer.Exit(1)

@@ -11,14 +11,16 @@ from rich.table import Table
 
 DEBUG = "--debug" in sys.argv
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="epochs=3 model_args.size=mu")]
+Backend = Annotated[str | None, typer.Option(help="tensorflow or jax; by default Keras' own, and jax on a TPU")]
 Often = Annotated[str, typer.Option(metavar="TIME", help="how often to save the state")]
 
-console = Console(highlight=False)
+PLAIN = {"highlight": False, "markup": False, "emoji": False}  # a folder's name is printed as it is
+console = Console(**PLAIN)
 
 
 def print_table(table: Table) -> None:
     """As wide as the terminal, and in a pipe as wide as it needs."""
-    (console if console.is_terminal else Console(highlight=False, width=200)).print(table)
+    (console if console.is_terminal else Console(**PLAIN, width=200)).print(table)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from kerasdl.cli.terminal import Often, Overrides, console, quiet
+from kerasdl.cli.terminal import Backend, Often, Overrides, console, quiet
 from kerasdl.errors import UserError
 
 SearchFolder = Annotated[Path, typer.Argument(metavar="DIR", help="a search's folder")]
@@ -37,14 +37,19 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH", he
                seed: Annotated[int | None, typer.Option(help="of the oracle")] = None,
                timeout: Annotated[str | None, typer.Option(metavar="TIME", help="the longest a trial may take")] = None,
                memory: Annotated[int | None, typer.Option(metavar="MB", help="the most a trial may have")] = None,
+               backend: Backend = None,
                strategy: Annotated[str, typer.Option(help="of each trial, as for train")] = "auto",
-               logical_cpus: Annotated[int | None, typer.Option(metavar="N", help="of each trial")] = None,
+               logical_cpus: Annotated[int | None, typer.Option(metavar="N", help="of each trial", min=1)] = None,
                checkpoint_every: Often = "1 min",
                report: Annotated[bool, typer.Option(help="write report.html at the end")] = True) -> None:
     """Run a search, a process for each trial; `run` may be left out. It may be killed at any time, and goes on."""
+    from kerasdl.backend import choose
+
     asked = {"oracle": oracle, "trials": trials, "seed": seed, "timeout": timeout}
     found, workdir = what_to_search(search, overrides or [], workdir, resume, asked)
+    choose(backend)  # the trials' processes have this one's environment
     with quiet():
+        from kerasdl.run import typed
         from kerasdl.tuning.best import best
         from kerasdl.tuning.report import report as write_report
         from kerasdl.tuning.search import tune
@@ -56,8 +61,8 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH", he
     if found.build is None:
         won = best(study)
         told = f"best    {found.objective} {won.score:.4f}  {describe(won.values)}"
-        console.print(told, markup=False, soft_wrap=True)
-        console.print(f"next    kerasdl tune best {study.folder} > my_recipe.py", soft_wrap=True)
+        console.print(told, soft_wrap=True)
+        console.print(f"next    kerasdl tune best {typed(study.folder)} > my_recipe.py", soft_wrap=True)
 
 
 def what_to_search(search: str | None, overrides: list[str], workdir: Path | None, resume: Path | None,

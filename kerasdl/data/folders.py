@@ -1,7 +1,8 @@
 """Images from a folder: a folder a class, or train, val and test folders with the classes inside."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,25 @@ def read(path: str, *, image_size: Sequence[int] | None = None) -> dict[str, Spl
             names, decode = np.stack(list(pool.map(lambda file: _load(file, shape, image_size), files))), None
     return {name: Split(name, names[index], labels[index], shape, len(index), classes, decode=decode)
             for name, index in parts.items()}
+
+
+@contextmanager
+def naming(splits: Mapping[str, Split]) -> Iterator[None]:
+    """Within it a file that cannot be decoded when its turn comes ends the training in one line that names it.
+
+    Files that are kept in memory were all seen by `read`; of those that are not, looking at each takes as long as an
+    epoch's decoding, and so is left until one of them is wrong.
+    """
+    try:
+        yield
+    except tf.errors.InvalidArgumentError:
+        for split in splits.values():
+            for file in split.x if split.decode else ():
+                try:
+                    split.decode(tf.constant(file))
+                except (ValueError, tf.errors.InvalidArgumentError):
+                    _load(Path(file), split.shape, None)  # says what is wrong with it
+        raise
 
 
 def read_images(paths: Sequence[str | Path], shape: Sequence[int], resize: bool = False) -> np.ndarray:
@@ -126,6 +146,8 @@ def _raw(path: Path) -> np.ndarray:
         return tf.io.decode_image(tf.io.read_file(str(path)), expand_animations=False).numpy()
     except tf.errors.InvalidArgumentError:
         raise UserError(f"{path} does not decode as an image. Mend or remove it.") from None
+    except tf.errors.OpError as error:
+        raise UserError(f"{path} cannot be read: {error.message.rpartition('; ')[2]}.") from None
 
 
 def _load(path: Path, shape: tuple[int, int, int], image_size: Sequence[int] | None) -> np.ndarray:

@@ -64,11 +64,13 @@ def shuffled(split: Split, targets: np.ndarray | None, batch: int, *, epochs: in
 def blocks(split: Split, batch: int, size: int, *, epochs: int, seed: int, start: int = 0) -> tf.data.Dataset:
     """The same training batches as index blocks (first step, steps, (size, batch) indices), for data on the device.
 
-    A block never reaches into the next epoch. Of one that has fewer steps than `size` the last rows mean nothing.
+    A block never reaches into the next epoch, and only an epoch's last one has fewer steps than `size`, of which the
+    last rows mean nothing: Keras counts on it, also in an epoch of which a part was done with batches from a stream.
     """
     steps = steps_per_epoch(split, batch)
+    end = min((start // steps + 1) * steps, epochs * steps)
     begins = (np.arange(epochs)[:, None] * steps + np.arange(0, steps, size)).ravel()
-    edges = np.concatenate([[start], begins[begins > start], [epochs * steps]])
+    edges = np.concatenate([np.arange(start, end, size), begins[begins >= end], [epochs * steps]])
 
     def block(first, count):
         positions = tf.minimum(first % steps * batch + tf.range(size * batch, dtype=tf.int64), len(split) - 1)

@@ -132,7 +132,10 @@ def _targets(y: np.ndarray, classes: Sequence[str] | None, target: Target) -> tu
     if target == "number":
         if y.dtype.kind not in "uifb":
             raise UserError(f"y must hold numbers. Received: {y.dtype}.")
-        return y.astype("float32").reshape(len(y), -1), ()
+        numbers = y.astype("float32").reshape(len(y), -1)
+        if (constant := numbers.max(0) == numbers.min(0)).any():
+            raise UserError(f"y is {numbers[0, constant.argmax()]:g} in every example: there is nothing to learn.")
+        return numbers, ()
     if y.ndim != 1:
         raise UserError(f"y must be one class an example, (N,). Received shape {y.shape}.")
     if classes is not None:

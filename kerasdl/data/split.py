@@ -25,6 +25,7 @@ class Split:
         size: the number of examples.
         classes: the classes' names by index; empty where the target is a number.
         columns: of a CSV: {column: None for a number, or the list of its categories}.
+        medians: of a CSV whose missing numbers are filled: {column: what with}.
         decode: a TensorFlow function from a file name to an image (H, W, C) uint8.
     """
 
@@ -35,6 +36,7 @@ class Split:
     size: int
     classes: tuple[str, ...] = ()
     columns: Mapping[str, list[str] | None] = field(default_factory=dict)
+    medians: Mapping[str, float] = field(default_factory=dict)
     decode: Callable | None = None
 
     def __len__(self) -> int:
@@ -47,7 +49,8 @@ class Split:
 
     def describe(self) -> dict[str, Any]:
         """What predict needs to know later, as plain JSON."""
-        return {"shape": self.shape, "classes": list(self.classes), "columns": dict(self.columns)}
+        filled = {"medians": dict(self.medians)} if self.medians else {}
+        return {"shape": self.shape, "classes": list(self.classes), "columns": dict(self.columns), **filled}
 
     def chosen(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """The images or rows at these indices and, of classes or numbers, their targets; decoded, in that order."""

@@ -15,7 +15,7 @@ def of_classes(split: Split, classes: Sequence[str] | str) -> Split:
     Raises:
         UserError: unknown or repeated classes, less than two, or a set that is not in memory.
     """
-    names = [classes] if isinstance(classes, str) else [str(name) for name in classes]
+    names = [str(name) for name in (classes if isinstance(classes, (list, tuple)) else (classes,))]
     for name in names:
         if name not in split.classes:
             raise UserError(f"classes: there is no class {name!r}. {nearest(name, split.classes)}")

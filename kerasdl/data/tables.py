@@ -11,6 +11,7 @@ from kerasdl.data.split import Split, Target, divide
 from kerasdl.errors import UserError, nearest
 
 Columns = Mapping[str, list[str] | None]
+MISSING = "(missing)"
 CATEGORIES = 50  # more different texts than this, and than half the rows, are a name or an id and not a category
 
 
@@ -34,9 +35,10 @@ def read(path: str, *, label: str | None = None, target: Target = "class", fill:
     if label is None:
         raise UserError(f"Say which column of {path} to learn: data_args.label=COLUMN. "
                         f"It has: {', '.join(frame.columns)}.")
-    if not isinstance(label, str) or label not in frame:
+    label = str(label)  # 2019, from a command line, is a number
+    if label not in frame:
         raise UserError(f"{path} has no column {label!r}. {nearest(label, frame.columns)}")
-    drop = [drop] if isinstance(drop, str) else list(drop)
+    drop = [str(name) for name in (drop if isinstance(drop, (list, tuple)) else () if drop is None else (drop,))]
     if label in drop:
         raise UserError(f"The label column {label!r} cannot be dropped. Take it out of data_args.drop.")
     for column in drop:
@@ -60,14 +62,22 @@ def read(path: str, *, label: str | None = None, target: Target = "class", fill:
     if test is not None:
         parts["test"] = np.arange(rows, len(frame))
     columns = {name: _kind(frame[name], name) for name in frame.columns}
-    frame = _fill(frame, columns, parts["train"]) if fill else frame
-    x = encode(frame, columns)
-    return {name: Split(name, x[index], y[index], x.shape[1], len(index), classes, columns)
+    medians = _medians(frame, columns, parts["train"]) if fill else {}
+    if fill:  # missing text is a category of its own where there is some
+        columns |= {name: [*categories, MISSING] for name, categories in columns.items()
+                    if categories is not None and frame[name].isna().any()}
+    x = encode(frame, columns, medians)
+    return {name: Split(name, x[index], y[index], x.shape[1], len(index), classes, columns, medians)
             for name, index in parts.items()}
 
 
-def encode(frame: pd.DataFrame, columns: Columns) -> np.ndarray:
+def encode(frame: pd.DataFrame, columns: Columns, medians: Mapping[str, float]) -> np.ndarray:
     """Rows as float32 (N, F) by the columns of a training set: numbers first come as they are, categories one-hot.
+
+    Args:
+        frame: the rows.
+        columns: {column: None for a number, or its categories, of which MISSING stands for missing text}.
+        medians: {column: what its missing numbers become}.
 
     Raises:
         UserError: for a column that is not there, a missing value, text in a number column, an unknown category.
@@ -77,9 +87,14 @@ def encode(frame: pd.DataFrame, columns: Columns) -> np.ndarray:
         if name not in frame:
             raise UserError(f"The column {name!r} is missing. The model was trained with: {', '.join(columns)}.")
         values = frame[name]
+        if categories is not None and MISSING in categories:
+            values = values.fillna(MISSING)
+        if name in medians:
+            values = values.fillna(medians[name])
         if missing := int(values.isna().sum()):
+            how = "none was missing there in training" if medians else "or train with data_args.fill=median"
             raise UserError(f"The column {name!r} has {missing} missing value{'s' * (missing > 1)} in {len(values)} "
-                            "rows. Fill them, or train with data_args.fill=median.")
+                            f"rows. Fill them, {how}.")
         if categories is None:
             blocks.append(_numbers(values, name)[:, None])
             continue
@@ -91,9 +106,9 @@ def encode(frame: pd.DataFrame, columns: Columns) -> np.ndarray:
     return np.concatenate(blocks, axis=1).astype("float32")
 
 
-def read_rows(path: str, columns: Columns) -> np.ndarray:
-    """The rows of a CSV as a trained model takes them; a label column, if there, is left out."""
-    return encode(_open(path), columns)
+def read_rows(path: str, columns: Columns, medians: Mapping[str, float]) -> np.ndarray:
+    """The rows of a CSV as a trained model takes them, as `encode` has it; a label column, if there, is left out."""
+    return encode(_open(path), columns, medians)
 
 
 def _open(path: str) -> pd.DataFrame:
@@ -103,6 +118,8 @@ def _open(path: str) -> pd.DataFrame:
         frame = pd.read_csv(path, skipinitialspace=True)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a CSV file: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     if frame.empty:
         raise UserError(f"{path} has a header but no rows.")
     frame.columns = frame.columns.map(str).str.strip()
@@ -114,7 +131,10 @@ def _labels(values: pd.Series, label: str, target: Target) -> tuple[np.ndarray, 
     if missing := int(values.isna().sum()):
         raise UserError(f"The label column {label!r} is missing in {missing} of {len(values)} rows. Remove those rows.")
     if target == "number":
-        return _numbers(values, label).astype("float32")[:, None], ()
+        numbers = _numbers(values, label).astype("float32")
+        if (numbers == numbers[0]).all():
+            raise UserError(f"The label column {label!r} is {numbers[0]:g} in every row: there is nothing to learn.")
+        return numbers[:, None], ()
     found, indices = np.unique(values.to_numpy() if values.dtype.kind in "iub" else values.astype(str).to_numpy(),
                                return_inverse=True)
     if len(found) < 2:
@@ -156,16 +176,13 @@ def _numbers(values: pd.Series, name: str) -> np.ndarray:
     return numbers.to_numpy(dtype="float64")
 
 
-def _fill(frame: pd.DataFrame, columns: dict[str, list[str] | None], train: np.ndarray) -> pd.DataFrame:
-    """Missing numbers become train's median, missing text the category "(missing)", which is added to `columns`."""
-    frame = frame.copy()
-    for name, categories in columns.items():
-        if not frame[name].isna().any():
-            continue
-        if categories is None:
-            numbers = pd.to_numeric(frame[name])
-            frame[name] = numbers.fillna(numbers.iloc[train].median())
-        else:
-            columns[name] = [*categories, "(missing)"]
-            frame[name] = frame[name].fillna("(missing)")
-    return frame
+def _medians(frame: pd.DataFrame, columns: Columns, train: np.ndarray) -> dict[str, float]:
+    """Of every column of numbers the median of the training rows, which stands for what is missing anywhere."""
+    found = {}
+    for name in (name for name, categories in columns.items() if categories is None):
+        numbers = _numbers(frame[name], name)[train]
+        if np.isnan(numbers).all():
+            raise UserError(f"The column {name!r} has no value in the training rows. Leave it out with "
+                            f"data_args.drop={name!r}.")
+        found[name] = float(np.nanmedian(numbers))
+    return found

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from keras import ops
 
 from kerasdl import zoo
 from kerasdl.errors import UserError
@@ -19,8 +20,9 @@ def networks(model: str, split, args: dict) -> tuple[keras.Model]:
     So the weights learn numbers near one whatever the unit, and the saved model answers in that unit.
     """
     inner = zoo.build(model, split.shape, split.outputs, **args)
-    unscale = keras.layers.Normalization(mean=split.y.mean(0), variance=split.y.var(0) + 1e-12, invert=True,
-                                         dtype="float32", name="unscale")
+    variance = split.y.var(0)
+    unscale = keras.layers.Normalization(mean=split.y.mean(0), variance=np.where(variance > 0, variance, 1.0),
+                                         invert=True, dtype="float32", name="unscale")
     return (keras.Model(inner.inputs, unscale(inner.output), name=inner.name),)
 
 
@@ -32,6 +34,34 @@ def targets(split, smoothing: float = 0.0) -> np.ndarray:
 
 
 def compile(network: keras.Model, optimizer: keras.optimizers.Optimizer | str, jit: bool | None = None) -> None:
-    """Mean squared error, with the mean absolute error and R2 beside it."""
-    network.compile(optimizer, "mse", jit_compile="auto" if jit is None else jit,
-                    weighted_metrics=[keras.metrics.MeanAbsoluteError(name="mae"), keras.metrics.R2Score(name="r2")])
+    """Mean squared error, with the mean absolute error and R2 beside it.
+
+    The error is told in the units of the data, squared. Its gradient is that of the error in units of the targets' own
+    spread, so that a learning rate, a clip and Adam's epsilon mean the same in metres and in millimetres.
+    """
+    units = network.get_layer("unscale")
+    mean, spread = (np.reshape(of, -1).astype("float32") for of in (units.input_mean, np.sqrt(units.input_variance)))
+
+    def squared_error(y, answer):
+        error = ops.mean(ops.square(answer - y), axis=-1)
+        relative = error / np.mean(spread**2)
+        return ops.stop_gradient(error) + relative - ops.stop_gradient(relative)
+
+    network.compile(optimizer, squared_error, jit_compile="auto" if jit is None else jit,
+                    weighted_metrics=[keras.metrics.MeanAbsoluteError(name="mae"), R2(mean, spread, name="r2")])
+
+
+class R2(keras.metrics.R2Score):
+    """R2 of numbers that are brought to mean 0 and spread 1 first, which it does not depend on.
+
+    Keras takes the sum of squares less the square of the sum, of which nothing is left in float32 where a mean is far
+    from 0.
+    """
+
+    def __init__(self, mean: np.ndarray, spread: np.ndarray, **arguments):
+        super().__init__(**arguments)
+        self.mean, self.spread = mean, spread
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_true, y_pred = ((numbers - self.mean) / self.spread for numbers in (y_true, y_pred))
+        super().update_state(y_true, y_pred, sample_weight)

@@ -15,7 +15,7 @@ def show(console: Console, made: dict[str, Any]) -> None:
         show_host(console, made)
         return
     for name, value in facts(made):
-        console.print(f"{name:23}{value}", markup=False, soft_wrap=True)
+        console.print(f"{name:23}{value}", soft_wrap=True)
     if "growth" in made:
         console.print(f"\nThe same {made['batch_per_chip']} examples a chip on more chips, by formula:", soft_wrap=True)
         console.print(growth(made))
@@ -70,7 +70,7 @@ def largest(found: dict[str, Any]) -> str:
 def show_host(console: Console, made: dict[str, Any]) -> None:
     """The bounds beside measured steps."""
     where = f"{made['recipe']} on this processor, batch {made['batch']}: {made['label']}"
-    console.print(f"{'plan':23}{where}", markup=False, soft_wrap=True)
+    console.print(f"{'plan':23}{where}", soft_wrap=True)
     table = Table("what", "milliseconds", "measured is so many times that", **LAYOUT)
     for name, seconds in made["bounds"].items():
         table.add_row(name, f"{1000 * seconds:.3g}", f"{made['measured_seconds'] / seconds:.2f}")

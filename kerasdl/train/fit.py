@@ -1,6 +1,7 @@
 """From a recipe to a run: fit, evaluate, result.json. It knows no objective by name."""
 
 import json
+import math
 import resource
 import shutil
 import signal
@@ -15,6 +16,7 @@ import tensorflow as tf
 
 from kerasdl import backend
 from kerasdl.data import Split
+from kerasdl.data.folders import naming
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
@@ -94,7 +96,8 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     callbacks = [StopOnNaN(job.steps, job.objective.LOSSES), timing, keep, *job.objective.watchers(),
                  *(logging(run, job, kept) if job.chief else []), *callbacks]
     try:
-        fit(job, run, model, callbacks, saver, told)
+        with naming(job.splits):
+            fit(job, run, model, callbacks, saver, told)
     except Diverged as error:
         raise diverged(error, run, job, keep, choice) from None
     except resume.Stopped as stopped:
@@ -103,13 +106,21 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
         raise (KeyboardInterrupt if stopped.signal == signal.SIGINT else SystemExit(128 + stopped.signal)) from None
     if recipe.keep == "best":
         keep.restore()
-    with strategies.together(devices):
+    with strategies.together(devices), naming(job.splits):
         measured = {name: judge(job.splits[name]) for name in ["test"] * test + ["val"]}
-        measured |= judge.beside(job.splits) if test else {}
+        beside = judge.beside(job.splits) if test else {}
+    for split, scores in measured.items():
+        for name in ("loss", judge.metric):
+            if not math.isfinite(scores.get(name, 0.0)):  # by the last step, whose effect no training loss has shown
+                error = Diverged(f"{split}/{name} is {scores[name]} at the end. Lower lr, or add warmup.")
+                raise diverged(error, run, job, keep, choice)
+    measured = {split: {name: score for name, score in scores.items() if math.isfinite(score)}  # no R2 of equal targets
+                for split, scores in measured.items()}
     if job.chief:
         save(run, kept)
         finish(run, job, choice, status="completed", best_epoch=keep.best_epoch, parameters=kept.count_params(),
-               **measured, train={**timing.summary(), "epochs": keep.epochs, "steps": keep.epochs * job.steps})
+               **measured, **beside,
+               train={**timing.summary(), "epochs": keep.epochs, "steps": keep.epochs * job.steps})
     return run
 
 
@@ -196,7 +207,7 @@ def diverged(error: Diverged, run: Run, job: Job, keep: Keep, choice: dict[str, 
     kept = "nothing to keep yet"
     if not job.chief:
         return error
-    if keep.best_epoch:
+    if keep.best and math.isfinite(keep.best[0]):
         keep.restore()
         save(run, keep.kept)
         kept = f"the model of epoch {keep.best_epoch} is kept"

@@ -157,7 +157,7 @@ class Job:
         recipe, split = self.recipe, self.splits["train"]
         try:
             networks = self.objective.networks(recipe.model, split, recipe.model_args)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, ArithmeticError) as error:
             raise UserError(f"{recipe.model} cannot be built: {' '.join(str(error).split())}") from None
         for network in networks:
             adapt(network, split)
@@ -181,7 +181,18 @@ def adapt(network: keras.Model, split: Split) -> None:
             continue
         examples = split.first(len(split) if isinstance(split.shape, int) else ADAPT)
         if len(examples):
-            layer.adapt(np.asarray(keras.Model(network.inputs[0], layer.input)(examples)))
+            seen = np.asarray(keras.Model(network.inputs[0], layer.input)(examples))
+            layer.adapt(seen)
+            if isinstance(layer, keras.layers.Normalization):
+                leave_constant(layer, seen)
+
+
+def leave_constant(layer: keras.layers.Normalization, rows: np.ndarray) -> None:
+    """Do not scale columns (N, F) of one value, as scikit-learn's StandardScaler; Keras would blow up another value
+    ten million times."""
+    variance = np.where(rows.max(0) == rows.min(0), 1.0, keras.ops.convert_to_numpy(layer.adapt_variance))
+    layer.adapt_variance.assign(variance)
+    layer.finalize_state()
 
 
 def micro_batches() -> type:

@@ -123,10 +123,15 @@ def choose(recipe: Recipe, shape: tuple[int, ...], wanted: str = "") -> Recipe:
 
 
 def home(recipe: Recipe, splits: Mapping[str, Split]) -> Path:
-    """Where the run of a referee is kept: by its recipe, by the versions, and by its data where that has no name."""
+    """Where the run of a referee is kept: by its recipe, the versions, and the data where a name does not say all."""
     seen = hashlib.sha256()
     for name in sorted(splits) if recipe.data == "arrays" else ():
         seen.update(splits[name].x.tobytes() + splits[name].y.tobytes())
+    if recipe.data.startswith("folder:"):
+        root = Path(recipe.data.removeprefix("folder:")).resolve()
+        for file in sorted(path for path in root.rglob("*") if path.is_file()):
+            facts = file.stat()
+            seen.update(f"{file} {facts.st_size} {facts.st_mtime_ns}\n".encode())
     versions = {key: value for key, value in environment().items() if key in DECIDES}
     settings = {key: value for key, value in recipe.diff().items() if key != "claim"}
     key = json.dumps([settings, versions, seen.hexdigest()])

@@ -42,11 +42,7 @@ def choose(name: str = "auto", logical_cpus: int | None = None) -> tf.distribute
         from kerasdl.train import jax
 
         return jax.choose(name, logical_cpus)
-    plain = name.lower().replace("_", "").replace("-", "").removesuffix("strategy")
-    if plain in REFUSED:
-        raise UserError(f"{name} is not offered: {REFUSED[plain]}. Use mirrored or multiworker.")
-    if name not in NAMES:
-        raise UserError(f"Unknown strategy {name!r}. {nearest(name, NAMES)}")
+    check_name(name)
     if name == "auto" and worker():
         name = "multiworker"
     if name == "multiworker":
@@ -74,6 +70,15 @@ def choose(name: str = "auto", logical_cpus: int | None = None) -> tf.distribute
     if name == "mirrored":
         return mirrored(_devices())
     return tf.distribute.get_strategy()
+
+
+def check_name(name: str) -> None:
+    """Raise a UserError for an unknown or refused name."""
+    plain = name.lower().replace("_", "").replace("-", "").removesuffix("strategy")
+    if plain in REFUSED:
+        raise UserError(f"{name} is not offered: {REFUSED[plain]}. Use mirrored or multiworker.")
+    if name not in NAMES:
+        raise UserError(f"Unknown strategy {name!r}. {nearest(name, NAMES)}")
 
 
 def mirrored(devices: list[str]) -> tf.distribute.MirroredStrategy:

@@ -122,9 +122,9 @@ class Retraining:
 
     def _outcome(self, process: processes.Process) -> dict[str, Any]:
         with self.study.writing():
-            outcome = process.outcome(None)
+            outcome = None if process.refusal else process.outcome(None)
         if outcome is None or outcome["status"] != "completed":
-            why = outcome["why"] if outcome else "it was asked to stop"
+            why = outcome["why"] if outcome else process.refusal or "it was asked to stop"
             raise UserError(f"Training the winner with seed {process.given.id} failed: {why}. Its log is "
                             f"{process.given.folder / 'log.txt'}")
         if self.verbose:

@@ -241,5 +241,7 @@ def _number(value: Any) -> bool:
 
 
 def frozen(value: Any) -> Hashable:
-    """Lists as tuples, at every depth: JSON knows lists only."""
-    return tuple(frozen(part) for part in value) if isinstance(value, (list, tuple)) else value
+    """Lists as tuples, at every depth, and NumPy's numbers as Python's: JSON knows no others."""
+    if isinstance(value, (list, tuple)):
+        return tuple(frozen(part) for part in value)
+    return value.item() if getattr(value, "shape", None) == () else value

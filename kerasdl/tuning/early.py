@@ -49,11 +49,15 @@ def curve(folder: Path, objective: str) -> list[float]:
 
 
 def history(folder: Path) -> list[dict[str, float]]:
-    """The rows of metrics.csv, whose val_accuracy is "val/accuracy" here; a last line that is not whole is left out."""
+    """The rows of metrics.csv, whose val_accuracy is "val/accuracy" here; a last line that is not whole is left out.
+
+    Of an epoch that was done again, because its state had not been saved, the last row counts.
+    """
     try:
         text = (folder / "metrics.csv").read_text()
     except FileNotFoundError:
         return []
     lines = text[:text.rfind("\n") + 1].splitlines()
-    return [{key.replace("val_", "val/", 1): float(value) for key, value in row.items() if value}
+    rows = [{key.replace("val_", "val/", 1): float(value) for key, value in row.items() if value}
             for row in csv.DictReader(lines)]
+    return list({row["epoch"]: row for row in rows}.values())

@@ -11,7 +11,7 @@ from typing import Any
 
 from kerasdl.run import write_json
 from kerasdl.tuning.study import OUTCOME, Given, read
-from kerasdl.tuning.trial import ASKED, NO_ROOM, failed
+from kerasdl.tuning.trial import ASKED, NO_ROOM, NOT_NOW, failed
 
 COMMAND = (sys.executable, "-m", "kerasdl.tuning.trial")
 GRACE = 60  # seconds in which a process that was asked to stop must have saved
@@ -95,6 +95,11 @@ class Process:
         self.popen.kill()
         self.popen.wait()
 
+    @property
+    def refusal(self) -> str | None:
+        """Why it cannot be trained as things are, through no fault of its own; None if that is not so."""
+        return last_line(self.given.folder) if self.popen.returncode == NOT_NOW else None
+
     def outcome(self, timeout: float | None) -> dict[str, Any] | None:
         """How the trial ended; None where it was interrupted, which is no end.
 
@@ -106,7 +111,7 @@ class Process:
         if said and said["attempt"] == self.given.attempt:
             return said
         if code == NO_ROOM:
-            raise OSError(why_no_room(self.given.folder))
+            raise OSError(last_line(self.given.folder) or "No space left on device")
         if self.late:
             told = failed(f"not done within its time limit of {timeout:g} s", again=False)
         elif code in (ASKED, -signal.SIGTERM, 128 + signal.SIGINT):
@@ -176,7 +181,6 @@ def tail(folder: Path) -> str:
         return ""
 
 
-def why_no_room(folder: Path) -> str:
-    """The last line of the log, if it could be written."""
-    lines = tail(folder).strip().splitlines()
-    return lines[-1] if lines else "No space left on device"
+def last_line(folder: Path) -> str:
+    """Of the log of the last attempt; "" if it could not be written."""
+    return (tail(folder).strip().splitlines() or [""])[-1]

@@ -12,6 +12,7 @@ from typing import Any
 
 from kerasdl.errors import UserError
 from kerasdl.run import folder_for
+from kerasdl.train import strategy as strategies
 from kerasdl.train.checkpoint import seconds
 from kerasdl.train.resume import StopSignal
 from kerasdl.tuning import processes
@@ -44,6 +45,8 @@ def tune(search: Search | str | Path, workdir: str | Path | None = None, workers
         UserError: for what cannot be in the search or its folder; when nothing can be written; when all trials fail.
         KeyboardInterrupt, SystemExit: after Ctrl-C and SIGTERM, when the trials that ran have saved their states.
     """
+    seconds(checkpoint_every)  # what would let every trial fail is refused before there is one
+    strategies.check_name(strategy)
     search = load_search(search)
     limit = None if search.timeout is None else seconds(search.timeout, "timeout")
     options = {"strategy": strategy, "logical_cpus": logical_cpus, "checkpoint_every": checkpoint_every}
@@ -112,6 +115,9 @@ class Loop:
         """Tell of the processes that have ended; whether there was one."""
         ended = [process for process in self.running if process.ended]
         for process in ended:
+            if process.refusal is not None:
+                raise UserError(f"Trial {process.given.id} cannot be trained: {process.refusal} It is left as it was. "
+                                f"To go on: {self.study.again}")
             with self.study.writing():
                 outcome = process.outcome(self.limit)
             if outcome is None:

@@ -72,7 +72,9 @@ class Search:
             object.__setattr__(self, "build", _source(self.build))
             base = Recipe(name="build", model="linear", data=self.data)  # of it data, batch, epochs, seed and precision
         object.__setattr__(self, "recipe", base)
-        object.__setattr__(self, "overrides", {key: frozen(value) for key, value in self.overrides.items()})
+        object.__setattr__(self, "overrides", {
+            key: {part: frozen(inner) for part, inner in value.items()} if isinstance(value, Mapping) else frozen(value)
+            for key, value in self.overrides.items()})
         space = {key: tuple(part) if isinstance(part, (list, tuple)) else (part,) for key, part in self.space.items()}
         object.__setattr__(self, "space", space)
         check(self)
@@ -159,7 +161,7 @@ class Search:
                 keys = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
                 changed += [f"{key}: {_told(mine.get(key))} -> {_told(theirs.get(key))}" for key in keys]
             elif each.name == "recipe":
-                mine, theirs = mine.model_dump(), theirs.model_dump()
+                mine, theirs = mine.model_dump(mode="json"), theirs.model_dump(mode="json")
                 changed += [f"recipe.{key}: {mine[key]!r} -> {theirs[key]!r}" for key in mine
                             if mine[key] != theirs[key] and key not in ("name", "claim")]
             else:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasdl.errors import UserError
-from kerasdl.run import write_json, write_text, writing
+from kerasdl.run import typed, write_json, write_text, writing
 from kerasdl.tuning import early
 from kerasdl.tuning.hyperband import rung
 from kerasdl.tuning.oracle import make
@@ -79,7 +79,8 @@ class Study:
 
     def __init__(self, search: Search, folder: Path, options: dict[str, Any] | None = None):
         self.search, self.folder, self.options = search, folder, options or {}
-        self.again = f"kerasdl tune --resume {folder}"
+        with_jax = " --backend jax" * (os.environ.get("KERAS_BACKEND") == "jax")
+        self.again = f"kerasdl tune --resume {typed(folder)}{with_jax}"
         self.oracle, self._seen = None, None
 
     @classmethod
@@ -162,11 +163,12 @@ class Study:
 
     def refresh(self) -> None:
         """Read the state if somebody else has changed it."""
-        if self.oracle is None or self._version() != self._seen:
+        version = self._version()  # before it is read: what changes meanwhile is read the next time
+        if self.oracle is None or version != self._seen:
             if self.oracle is None:
                 self.oracle = make(self.search, self.folder)
             self.oracle.reload()
-            self._seen = self._version()
+            self._seen = version
 
     def orphaned(self, name: str) -> bool:
         """Whether the trial's process was started on this host by one that is no longer there."""
@@ -248,6 +250,7 @@ class Study:
         what = {"build": search.build, "hp": trial.hyperparameters.get_config()} if search.build else {}
         recipe = search.base if search.build else search.trial(trial.hyperparameters)
         return {"id": trial.trial_id, "attempt": attempt, "recipe": json.loads(recipe.model_dump_json()), **what,
+                "varies_data": bool({key.partition(".")[0] for key in search.space} & {"data", "data_args", "splits"}),
                 "objective": search.objective, "direction": search.direction, "bar": bar,
                 "epochs": part and part.epochs, "parent": part and part.parent, "options": self.options}
 

@@ -25,7 +25,7 @@ class Table:
 
     def __init__(self, study: Study, workers: int, verbose: bool = True):
         self.study, self.workers, self.verbose = study, workers, verbose
-        self.console = Console(file=sys.stderr, quiet=not verbose)
+        self.console = Console(file=sys.stderr, quiet=not verbose, markup=False, emoji=False)
         self.live = Live(console=self.console, auto_refresh=False, transient=True) if self.console.is_terminal else None
         self.total, self.drawn, self.rows = None, 0.0, []
 
@@ -95,7 +95,7 @@ class Table:
         return f"{self.study.search.name or 'search'}: {', '.join(parts)}"
 
     def _say(self, name: str, text: str) -> None:
-        self.console.print(f"trial {name}  {text}", highlight=False, markup=False, soft_wrap=True)
+        self.console.print(f"trial {name}  {text}", highlight=False, soft_wrap=True)
 
 
 def ranked(rows: list[Row], search: Search) -> list[Row]:

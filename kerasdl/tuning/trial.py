@@ -7,6 +7,7 @@ on by its own resume when the process is started again. Its standard input is a 
 it that the parent is gone.
 """
 
+import errno
 import json
 import math
 import os
@@ -25,21 +26,31 @@ from kerasdl.recipe import Recipe
 from kerasdl.run import Run, write_json
 
 NO_ROOM = 74  # EX_IOERR: nothing can be written, which is not the trial's fault
+NOT_NOW = 75  # EX_TEMPFAIL: something else that is not; the last line of the log says what
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
 ASKED = 128 + signal.SIGTERM
+SOURCES = Path(__file__).parents[1] / "data" / "sources.py"  # whatever it raises is about the data
 COPIED = ("data.json", "choice.json", "metrics.csv", "tensorboard", "checkpoint", "recipe.json")  # the last makes a run
 
 
 def main(folder: Path) -> int:
-    """Run the trial of a folder; the exit code. 0: outcome.json says how it ended."""
+    """Run the trial of a folder; the exit code. 0: outcome.json says how it ended.
+
+    A mistake of the user's in a trial that has trained already, or in the data of the whole search, is none of the
+    trial's: the backend is another one, or a file was moved.
+    """
     threading.Thread(target=stop_without_parent, daemon=True).start()
     task = json.loads((folder / "task.json").read_text())
-    began = time.monotonic()
+    began, interrupted = time.monotonic(), any(folder.glob("checkpoint/**/step-*.npz"))
     try:
         outcome = checked(run(task, folder), task["objective"])
     except Exception as error:
         traceback.print_exc()
         if full(error):
             return NO_ROOM
+        if isinstance(error, UserError) and (interrupted or of_the_data(error, task)):
+            print(error, flush=True)
+            return NOT_NOW
         outcome = failure(error)
     facts = {"attempt": task["attempt"], "seconds": round(time.monotonic() - began, 2)}
     try:
@@ -153,10 +164,16 @@ def failure(error: Exception) -> dict[str, Any]:
 def full(error: BaseException | None) -> bool:
     """Whether a file could not be written: the disk is full, or the folder is read-only."""
     while error is not None:
-        if isinstance(error, OSError) and not isinstance(error, (FileNotFoundError, ConnectionError)):
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
             return True
         error = error.__cause__
     return False
+
+
+def of_the_data(error: UserError, task: dict[str, Any]) -> bool:
+    """Whether it is the search's data that cannot be read, of which all trials would fail."""
+    passed = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
+    return not task.get("varies_data") and SOURCES in passed
 
 
 def as_written(recipe: Recipe) -> Recipe:
