@@ -165,6 +165,14 @@ def test_a_mistake_in_a_trial_that_has_trained_already_is_not_its_own_and_ends_t
     assert set(statuses(study).values()) == {"completed"} and {row.attempts for row in study.rows()} == {1}
 
 
+def test_a_trial_that_goes_on_and_diverges_has_failed(quick):
+    folder = Path("study/trials/0002")
+    (folder / "checkpoint").mkdir(parents=True)
+    (folder / "checkpoint" / "step-3.npz").touch()
+    (folder / "result.json").write_text("{}")  # which a run that diverged has written
+    assert statuses(quick(faults={"0002": "mistake"}))["0002"] == "failed"
+
+
 @pytest.mark.parametrize("option, words", [({"strategy": "miror"}, "'mirrored'"),
                                            ({"checkpoint_every": "5 minutes"}, "'5 minutes'")])
 def test_an_option_of_which_every_trial_would_fail_is_refused_before_the_first(quick, option, words):

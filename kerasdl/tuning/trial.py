@@ -48,7 +48,8 @@ def main(folder: Path) -> int:
         traceback.print_exc()
         if full(error):
             return NO_ROOM
-        if isinstance(error, UserError) and (interrupted or of_the_data(error, task)):
+        ended = (folder / "result.json").exists()  # as of a run that diverged
+        if isinstance(error, UserError) and not ended and (interrupted or of_the_data(error, task)):
             print(error, flush=True)
             return NOT_NOW
         outcome = failure(error)
