@@ -288,7 +288,9 @@ def open_run(path: str):
 
 
 def print_scores(split: str, scores: dict[str, float]) -> None:
-    console.print(f"{split:8}" + "  ".join(f"{name} {value:.4f}" for name, value in scores.items()), soft_wrap=True)
+    """Four decimals; of an error in small units, such as metres squared, four digits."""
+    shown = (f"{name} {value:{'.4g' if 0 < abs(value) < 1e-3 else '.4f'}}" for name, value in scores.items())
+    console.print(f"{split:8}{'  '.join(shown)}", soft_wrap=True)
 
 
 def main() -> None:
