@@ -26,6 +26,7 @@ from kerasdl.recipe import Recipe, shipped
 from kerasdl.results import (
     DATA,
     NOT_RUN,
+    augmented,
     differing,
     machine,
     machines,
@@ -147,14 +148,6 @@ def long_row(recipe: Recipe, results: list[dict]) -> tuple[str, ...]:
     return recipe.name, model, *measured, claim
 
 
-def augmented(results: list[dict]) -> str:
-    """Beside the accuracy the one with test-time augmentation, of recipes that ask for it."""
-    if not all("tta" in result for result in results):
-        return ""
-    views = {"flip": "flips", "flip_shift": "flips and shifts"}[results[0]["settings"]["tta"]]
-    return f"; {mean_sd([100 * result['tta']['accuracy'] for result in results])} with {views}"
-
-
 def gemm(results: list[dict]) -> str:
     """The mean speed of matrix products on the machines of the runs; "" for runs from before it was measured."""
     speeds = [result["environment"].get("gemm_gflops") for result in results]
@@ -213,8 +206,8 @@ def short_table(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
     rows = []
     for recipe in own:
         if recipe.name in told:
-            name, data, _, accuracy, *measured = table_row(recipe, told[recipe.name])
-            rows.append((f"`{name}`", data, accuracy + augmented(told[recipe.name]), *measured))
+            name, data, _, *measured = table_row(recipe, told[recipe.name])
+            rows.append((f"`{name}`", data, *measured))
     waiting = ", ".join(f"`{recipe.name}`" for recipe in own if recipe.name not in told)
     head = ("recipe", "data", "test accuracy, %", "runs (seeds)", "minutes", "parameters")
     parts = [table(head, rows)] if rows else []

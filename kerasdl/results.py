@@ -126,14 +126,22 @@ def table_row(recipe: Recipe, results: Sequence[Mapping[str, Any]]) -> tuple[str
     if not results:
         return recipe.name, data, told.title, NOT_RUN, "", "", ""
     minutes = mean(results, "seconds") / 60
-    return (recipe.name, data, told.titled(results[0]), score(recipe, results), runs(results), f"{minutes:.1f}",
-            f"{results[0]['parameters']:,}")
+    return (recipe.name, data, told.titled(results[0]), score(recipe, results) + augmented(results), runs(results),
+            f"{minutes:.1f}", f"{results[0]['parameters']:,}")
 
 
 def score(recipe: Recipe, results: Sequence[Mapping[str, Any]]) -> str:
     """Of its metric, the mean and the deviation over the runs."""
     told = metric(recipe)
     return mean_sd([told.scale * told.of(result) for result in results])
+
+
+def augmented(results: Sequence[Mapping[str, Any]]) -> str:
+    """What stands beside the accuracy: that with test-time augmentation, of recipes that ask for it."""
+    if not all("tta" in result for result in results):
+        return ""
+    views = {"flip": "flips", "flip_shift": "flips and shifts"}[results[0]["settings"]["tta"]]
+    return f"; {mean_sd([100 * result['tta']['accuracy'] for result in results])} with {views}"
 
 
 def mean_sd(values: Sequence[float], digits: int = 2) -> str:
