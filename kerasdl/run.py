@@ -91,10 +91,7 @@ class Run:
     def again(self) -> str:
         """How to go on with this run when it is interrupted."""
         several = any(self.path.glob("checkpoint/worker-*"))
-        with_jax = " --backend jax" * (os.environ.get("KERAS_BACKEND") == "jax")
-        if several:
-            return "start the job again on every worker"
-        return f"kerasdl train --resume {typed(self.path)}{with_jax}"
+        return "start the job again on every worker" if several else resuming("train", self.path)
 
     def _kept(self) -> str:
         steps = [int(file.stem.removeprefix("step-")) for file in self.path.glob("checkpoint/**/step-*.npz")]
@@ -154,6 +151,12 @@ class Run:
 def typed(path: str | Path) -> str:
     """A path as one types it in a shell."""
     return shlex.quote(os.fspath(path))
+
+
+def resuming(verb: str, path: Path) -> str:
+    """The command that goes on with what is in a folder, with the backend of this process."""
+    with_jax = " --backend jax" * (os.environ.get("KERAS_BACKEND") == "jax")
+    return f"kerasdl {verb} --resume {typed(path)}{with_jax}"
 
 
 def folder_for(name: str) -> Path:

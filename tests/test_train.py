@@ -24,7 +24,6 @@ from kerasdl.run import Run, whole, write_json
 from kerasdl.train import fit, replicas
 from kerasdl.train.callbacks import Diverged
 from kerasdl.train.fit import train
-from kerasdl.zoo import linear
 
 LINEAR = Recipe(name="linear", model="linear", data="digits", batch=128, epochs=2, lr=2e-2)
 FILES = {"recipe.json", "data.json", "result.json", "metrics.csv", "tensorboard", "model.keras"}
@@ -302,28 +301,6 @@ def test_mixed_precision(run):
     assert made.result["environment"]["precision"] == "mixed_bfloat16" and made.result["test"]["accuracy"] > 0.2
 
 
-def test_a_straight_line_is_found_in_the_data_s_own_unit(run, here):
-    """Training has to reach the closed form, here for prices of about 250,000."""
-    rng = np.random.default_rng(0)
-    homes = pd.DataFrame({"area": rng.normal(80, 20, 100), "age": rng.uniform(0, 50, 100)})
-    homes["far"] = rng.normal(0, 1e-3, 100)
-    homes["price"] = 100_000 + 2500 * homes.area - 1000 * homes.age + 2e7 * homes.far + rng.normal(0, 20_000, 100)
-    homes.to_csv("homes.csv", index=False)
-    made = run(Recipe(model="linear", objective="regress", data="csv:homes.csv", data_args={"label": "price"}, batch=10,
-                      epochs=40, lr=0.1, keep="last"))
-    splits = {part: load("csv:homes.csv", part, label="price", target="number") for part in ("train", "val", "test")}
-    kernel, bias = linear.least_squares(splits["train"].x, splits["train"].y)
-    for split in splits.values():
-        exact = split.x @ kernel + bias
-        np.testing.assert_allclose(made.model().predict(split.x, verbose=0), exact, atol=250)
-    error = splits["test"].x @ kernel + bias - splits["test"].y
-    assert made.result["test"]["mae"] == pytest.approx(np.abs(error).mean(), rel=1e-2)
-    assert made.result["test"]["loss"] == pytest.approx((error ** 2).mean(), rel=1e-2)
-    assert made.result["test"]["r2"] == pytest.approx(1 - (error ** 2).mean() / splits["test"].y.var(), abs=1e-2)
-    with pytest.raises(UserError, match="label_smoothing"):
-        run(made.recipe, label_smoothing=0.1)
-
-
 def test_arrays(run):
     rng = np.random.default_rng(0)
     labels = np.resize(["dark", "light"], 100)
@@ -374,29 +351,6 @@ def test_a_column_of_one_value_in_training_is_not_blown_up_elsewhere(run):
     known = made.model().predict(x[:20], verbose=0)
     assert np.abs(made.model().predict(other, verbose=0) - known).max() < 10
     assert made.result["test"]["loss"] < 10
-
-
-@pytest.mark.parametrize("mean, unit", [(52.5, 0.01), (0.0, 1e-5)])
-def test_numbers_are_learned_and_told_in_any_unit(run, mean, unit):
-    """Latitudes in a town, of which R2 has to be computed near their mean, and metres of things that are micrometres.
-
-    The same training as of numbers near one, but for rounding.
-    """
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(200, 3)).astype("float32")
-    y = x @ [1.0, -2.0, 0.5] + 0.5 * rng.normal(size=200)
-    recipe = Recipe(model="linear", objective="regress", data="arrays", batch=20, epochs=20, lr=0.05, keep="last")
-    plain = run(recipe, data=from_arrays(x, y, target="number"), workdir="plain")
-    other = run(recipe, data=from_arrays(x, mean + unit * y, target="number"), workdir="other")
-    assert plain.result["test"]["r2"] > 0.9
-    assert other.result["test"]["r2"] == pytest.approx(plain.result["test"]["r2"], abs=2e-3)
-    assert other.result["test"]["loss"] == pytest.approx(unit**2 * plain.result["test"]["loss"], rel=2e-2)
-
-
-def test_numbers_that_are_all_the_same_are_refused():
-    x = np.random.default_rng(0).normal(size=(40, 3))
-    with pytest.raises(UserError, match="y is 1000 in every example"):
-        from_arrays(x, np.full(40, 1000.0), target="number")
 
 
 def test_a_run_that_is_killed_leaves_nothing_that_looks_finished(here, run):

@@ -81,9 +81,10 @@ def assemble(networks: tuple[keras.Model, ...], stepping: Callable, recipe, step
     for key in args.keys() - known:
         raise UserError(f"Unknown objective_args.{key}. {nearest(key, sorted(known | BESIDE))}")
     args |= {key: falling(key, args[key], steps) for key in ("r1", "r2") if key in args}
-    if type(args.get("d_steps", 1)) is not int or args.get("d_steps", 1) < 1:
-        raise UserError(f"objective_args.d_steps is a whole number, 1 or more. Received: {args['d_steps']!r}.")
-    parts = args.get("d_steps", 1) * tf.distribute.get_strategy().num_replicas_in_sync
+    d_steps = args.get("d_steps", 1)
+    if type(d_steps) is not int or d_steps < 1:
+        raise UserError(f"objective_args.d_steps is a whole number, 1 or more. Received: {d_steps!r}.")
+    parts = d_steps * tf.distribute.get_strategy().num_replicas_in_sync
     if recipe.tta:
         raise UserError("tta is for answers, and a GAN gives images. Leave it out.")
     if recipe.accumulate > 1:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasdl.errors import UserError
-from kerasdl.run import typed, write_json, write_text, writing
+from kerasdl.run import resuming, write_json, write_text, writing
 from kerasdl.tuning import early
 from kerasdl.tuning.hyperband import rung
 from kerasdl.tuning.oracle import make
@@ -79,8 +79,7 @@ class Study:
 
     def __init__(self, search: Search, folder: Path, options: dict[str, Any] | None = None):
         self.search, self.folder, self.options = search, folder, options or {}
-        with_jax = " --backend jax" * (os.environ.get("KERAS_BACKEND") == "jax")
-        self.again = f"kerasdl tune --resume {typed(folder)}{with_jax}"
+        self.again = resuming("tune", folder)
         self.oracle, self._seen = None, None
 
     @classmethod

@@ -1,0 +1,56 @@
+"""Numbers to predict: learned and told in the units of the data, whatever they are."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kerasdl.data import from_arrays, load
+from kerasdl.errors import UserError
+from kerasdl.recipe import Recipe
+from kerasdl.train.fit import train
+from kerasdl.zoo import linear
+
+
+def test_a_straight_line_is_found_in_the_data_s_own_unit(here):
+    """Training has to reach the closed form, here for prices of about 250,000."""
+    rng = np.random.default_rng(0)
+    homes = pd.DataFrame({"area": rng.normal(80, 20, 100), "age": rng.uniform(0, 50, 100)})
+    homes["far"] = rng.normal(0, 1e-3, 100)
+    homes["price"] = 100_000 + 2500 * homes.area - 1000 * homes.age + 2e7 * homes.far + rng.normal(0, 20_000, 100)
+    homes.to_csv("homes.csv", index=False)
+    made = train(Recipe(model="linear", objective="regress", data="csv:homes.csv", data_args={"label": "price"},
+                        batch=10, epochs=40, lr=0.1, keep="last"), verbose=False)
+    splits = {part: load("csv:homes.csv", part, label="price", target="number") for part in ("train", "val", "test")}
+    kernel, bias = linear.least_squares(splits["train"].x, splits["train"].y)
+    for split in splits.values():
+        exact = split.x @ kernel + bias
+        np.testing.assert_allclose(made.model().predict(split.x, verbose=0), exact, atol=250)
+    error = splits["test"].x @ kernel + bias - splits["test"].y
+    assert made.result["test"]["mae"] == pytest.approx(np.abs(error).mean(), rel=1e-2)
+    assert made.result["test"]["loss"] == pytest.approx((error ** 2).mean(), rel=1e-2)
+    assert made.result["test"]["r2"] == pytest.approx(1 - (error ** 2).mean() / splits["test"].y.var(), abs=1e-2)
+    with pytest.raises(UserError, match="label_smoothing"):
+        train(made.recipe, label_smoothing=0.1, verbose=False)
+
+
+@pytest.mark.parametrize("mean, unit", [(52.5, 0.01), (0.0, 1e-5)])
+def test_numbers_are_learned_and_told_in_any_unit(here, mean, unit):
+    """Latitudes in a town, of which R2 has to be computed near their mean, and metres of things that are micrometres.
+
+    The same training as of numbers near one, but for rounding.
+    """
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 3)).astype("float32")
+    y = x @ [1.0, -2.0, 0.5] + 0.5 * rng.normal(size=200)
+    recipe = Recipe(model="linear", objective="regress", data="arrays", batch=20, epochs=20, lr=0.05, keep="last")
+    plain = train(recipe, data=from_arrays(x, y, target="number"), workdir="plain", verbose=False)
+    other = train(recipe, data=from_arrays(x, mean + unit * y, target="number"), workdir="other", verbose=False)
+    assert plain.result["test"]["r2"] > 0.9
+    assert other.result["test"]["r2"] == pytest.approx(plain.result["test"]["r2"], abs=2e-3)
+    assert other.result["test"]["loss"] == pytest.approx(unit**2 * plain.result["test"]["loss"], rel=2e-2)
+
+
+def test_numbers_that_are_all_the_same_are_refused():
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    with pytest.raises(UserError, match="y is 1000 in every example"):
+        from_arrays(x, np.full(40, 1000.0), target="number")
