@@ -16,7 +16,8 @@ import kerasdl
 from kerasdl import figures, objectives
 from kerasdl.data import Split, load_splits, pipeline
 from kerasdl.data.folders import FORMATS, read_images
-from kerasdl.data.tables import read_rows
+from kerasdl.data.split import Target
+from kerasdl.data.tables import read_for, read_rows
 from kerasdl.errors import UserError, nearest
 from kerasdl.run import Run, typed, whole, writing
 from kerasdl.train import judge
@@ -138,13 +139,23 @@ def load_split(run: Run, split: str = "test", data: Data = None) -> Split:
         if not own and rows != data.startswith("csv:"):
             wanted = "rows, as csv:PATH" if rows else "images"
             raise UserError(f"The model of {run.path} takes {wanted}. Received: {data}.")
-        args = {key: value for key, value in recipe.data_args.items() if own or key != "test"}
+        target = objectives.get(recipe.objective).TARGET
+        if rows and not own:
+            return _rows(run, split, data, target)
         expression = (SPLITS | recipe.splits).get(split, split) if own else split
         name = recipe.data if own else data
-        target = objectives.get(recipe.objective).TARGET
-        found = load_splits(name, {split: expression}, target=target, **args)[split]
+        found = load_splits(name, {split: expression}, target=target, **recipe.data_args)[split]
     _same(found, run.data, name)
     return found
+
+
+def _rows(run: Run, split: str, data: str, target: Target) -> Split:
+    args = run.recipe.data_args
+    parts = read_for(run.data, data.removeprefix("csv:"), label=args.get("label"), target=target,
+                     classes=args.get("classes"))
+    if split not in parts:
+        raise UserError(f"{data} has the splits {', '.join(parts)}. Received: {split!r}.")
+    return parts[split]
 
 
 def outputs(run: Run, model: keras.Model, batches: tf.data.Dataset) -> np.ndarray:

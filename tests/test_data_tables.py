@@ -146,6 +146,33 @@ def test_rows_to_predict_are_filled_as_the_training_rows_were(csv, frame):
             "'colour'", "none was missing there in training")
 
 
+def test_another_file_is_read_as_the_training_rows_were(csv, frame):
+    """To evaluate a model on it: its columns in any order, its fillings, fewer categories and classes."""
+    frame = frame.drop(columns=["id", "price"])
+    frame.loc[[5], "kind"] = None
+    train = load(csv(frame), label="colour", fill="median")
+    told = json.loads(json.dumps(train.describe()))
+    assert told["classes"] == ["blue", "green", "red"] and told["columns"]["kind"] == ["bad", "good", "(missing)"]
+
+    new = frame.query("colour != 'blue'").assign(kind="good", extra=1.0)
+    new.loc[new.index[:30], "size"] = np.nan
+    path = csv(new[["extra", "kind", "colour", "ripe", "size"]], "new.csv").removeprefix("csv:")
+    parts = tables.read_for(told, path, label="colour")
+    assert {name: len(part) for name, part in parts.items()} == {"train": 93, "val": 14, "test": 27}
+    assert all(part.describe() == told for part in parts.values())
+    x, y = (np.concatenate([getattr(part, key) for part in parts.values()]) for key in ("x", "y"))
+    assert np.isclose(x[:, 0], told["medians"]["size"]).sum() in (30, 31)
+    np.testing.assert_array_equal(np.unique(x[:, 2:], axis=0), [[0, 1, 0]])
+    assert np.bincount(y, minlength=3).tolist() == [0, *new["colour"].value_counts()[["green", "red"]]]
+
+    some = tables.read_for(told | {"classes": ["red", "blue"]}, path, label="colour", classes=["red", "blue"])
+    assert {label for part in some.values() for label in part.y} == {0} and sum(map(len, some.values())) == 67
+    refused(lambda: tables.read_for(told, path, label="color"), "'color'", "'colour'")
+    refused(lambda: tables.read_for(told | {"classes": ["blue", "red"]}, path, label="colour"), "'green'", "not know")
+    csv(new.assign(colour=None), "new.csv")
+    refused(lambda: tables.read_for(told, path, label="colour"), "'colour'", "missing in 134 of 134")
+
+
 def test_a_column_that_is_empty_in_training_has_no_median(csv, frame):
     frame = frame.assign(size=np.nan)
     refused(lambda: load(csv(frame), label="kind", drop="id", fill="median"), "'size' has no value", "drop='size'")

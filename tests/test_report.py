@@ -275,10 +275,15 @@ def test_evaluate_refuses_data_of_another_kind(digits, table, tmp_path):
         evaluate(digits, data="csv:rows.csv")
     with pytest.raises(UserError, match="digits has no split 'nope'"):
         evaluate(digits, "nope")
-    other = pd.read_csv(table.recipe.data[4:])[["side", EVIL, "kind"]]  # the same columns in another order
-    other.to_csv(tmp_path / "other.csv", index=False)
-    with pytest.raises(UserError, match="The columns of csv:.* differ"):
-        evaluate(table, data=f"csv:{tmp_path}/other.csv")
+    with pytest.raises(UserError, match="has the splits train, val, test. Received: 'nope'"):
+        evaluate(table, "nope", data=table.recipe.data)
+    other = pd.read_csv(table.recipe.data[4:])
+    other.drop(columns="side").to_csv(tmp_path / "narrow.csv", index=False)
+    with pytest.raises(UserError, match="column 'side' is missing"):
+        evaluate(table, data=f"csv:{tmp_path}/narrow.csv")
+    other.assign(kind=["new", *other["kind"][1:]]).to_csv(tmp_path / "new.csv", index=False)
+    with pytest.raises(UserError, match="class 'new', which the model does not know"):
+        evaluate(table, data=f"csv:{tmp_path}/new.csv")
 
 
 def test_evaluate_on_a_folder(digits, tmp_path):

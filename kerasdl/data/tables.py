@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -32,12 +32,7 @@ def read(path: str, *, label: str | None = None, target: Target = "class", fill:
         UserError: naming the column, the row or the class that is wrong.
     """
     frame = _open(path)
-    if label is None:
-        raise UserError(f"Say which column of {path} to learn: data_args.label=COLUMN. "
-                        f"It has: {', '.join(frame.columns)}.")
-    label = str(label)  # 2019, from a command line, is a number
-    if label not in frame:
-        raise UserError(f"{path} has no column {label!r}. {nearest(label, frame.columns)}")
+    label = _label(frame, label, path)
     drop = [str(name) for name in (drop if isinstance(drop, (list, tuple)) else () if drop is None else (drop,))]
     if label in drop:
         raise UserError(f"The label column {label!r} cannot be dropped. Take it out of data_args.drop.")
@@ -68,6 +63,40 @@ def read(path: str, *, label: str | None = None, target: Target = "class", fill:
                     if categories is not None and frame[name].isna().any()}
     x = encode(frame, columns, medians)
     return {name: Split(name, x[index], y[index], x.shape[1], len(index), classes, columns, medians)
+            for name, index in parts.items()}
+
+
+def read_for(model: Mapping[str, Any], path: str, *, label: str, target: Target = "class",
+             classes: Sequence[str] | None = None) -> dict[str, Split]:
+    """Splits train, val and test of a file that a model was not trained on, with the columns and classes of the model.
+
+    Columns may come in another order and with others between them, and neither every category nor every class need be
+    there. Missing values are filled as in training.
+
+    Args:
+        model: what its training set says of itself, `Split.describe`.
+        path: the file.
+        label: the column that the model learned.
+        target: "class" or "number".
+        classes: those that the model was trained on, if it was trained on some only. Rows of others are left out.
+
+    Raises:
+        UserError: as `read` and `encode` do, and for a class that the model does not know.
+    """
+    frame = _open(path)
+    label = _label(frame, label, path)
+    if classes is not None:
+        frame = frame[frame[label].isna() | frame[label].astype(str).isin(model["classes"])]
+    values = frame.pop(label)
+    if target == "number":
+        y, _ = _labels(values, label, target)
+        parts = divide(y[:, 0], stratify=False)
+    else:
+        y = _known(values, label, model["classes"], path)
+        parts = divide(y, stratify=True)
+    columns, medians = model["columns"], model.get("medians", {})
+    x = encode(frame, columns, medians)
+    return {name: Split(name, x[index], y[index], x.shape[1], len(index), tuple(model["classes"]), columns, medians)
             for name, index in parts.items()}
 
 
@@ -127,9 +156,35 @@ def _open(path: str) -> pd.DataFrame:
     return frame
 
 
-def _labels(values: pd.Series, label: str, target: Target) -> tuple[np.ndarray, tuple[str, ...]]:
+def _label(frame: pd.DataFrame, label: str | None, path: str) -> str:
+    """The name of the column to learn, which is there."""
+    if label is None:
+        raise UserError(f"Say which column of {path} to learn: data_args.label=COLUMN. "
+                        f"It has: {', '.join(frame.columns)}.")
+    label = str(label)  # 2019, from a command line, is a number
+    if label not in frame:
+        raise UserError(f"{path} has no column {label!r}. {nearest(label, frame.columns)}")
+    return label
+
+
+def _known(values: pd.Series, label: str, classes: Sequence[str], path: str) -> np.ndarray:
+    """The index of each label among the classes of a model, int32."""
+    _all_there(values, label)
+    names = values.astype(str)
+    indices = pd.Categorical(names, classes).codes.astype("int32")
+    if (unknown := names[indices < 0]).size:
+        raise UserError(f"{path} has a class {unknown.iloc[0]!r}, which the model does not know. "
+                        f"{nearest(unknown.iloc[0], classes)}")
+    return indices
+
+
+def _all_there(values: pd.Series, label: str) -> None:
     if missing := int(values.isna().sum()):
         raise UserError(f"The label column {label!r} is missing in {missing} of {len(values)} rows. Remove those rows.")
+
+
+def _labels(values: pd.Series, label: str, target: Target) -> tuple[np.ndarray, tuple[str, ...]]:
+    _all_there(values, label)
     if target == "number":
         numbers = _numbers(values, label).astype("float32")
         if (numbers == numbers[0]).all():
