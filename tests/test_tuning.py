@@ -16,7 +16,7 @@ from kerasdl.errors import UserError
 from kerasdl.recipe import load
 from kerasdl.tuning import Search, choice, early, log, processes, table, uniform
 from kerasdl.tuning import search as searches
-from kerasdl.tuning.best import best, source
+from kerasdl.tuning.best import best, source, spread
 from kerasdl.tuning.search import tune
 from kerasdl.tuning.study import Study, is_locked
 
@@ -214,6 +214,16 @@ def test_what_looks_like_markup_is_shown_as_it_is(here, capsys):
     shown.console.width = 100
     shown.console.print(shown.draw([]))
     assert "none of [/data/a, /data/b] exists" in capsys.readouterr().err
+
+
+def test_scores_in_small_units_keep_their_digits(here, capsys):
+    study = Study.create(replace(GRID, objective="val/loss"), "study")
+    shown = table.Table(study, 1)
+    shown.rows = [table.Row("0000", "completed", {}, score, Path(), epochs=1) for score in (3.217e-5, 0.98765)]
+    shown.console.print(shown.draw([]))
+    told = capsys.readouterr().err
+    assert "3.217e-05" in told and "0.9877" in told
+    assert spread([2e-5, 4e-5]) == "3e-05 ± 1.414e-05" and spread([0.9, 0.9002]) == "0.9001 ± 0.0001"
 
 
 @pytest.mark.parametrize("number, end", [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)])

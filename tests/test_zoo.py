@@ -173,6 +173,7 @@ def test_shortcut_keeps_pixels_and_adds_empty_channels():
         (lambda: resnet.build((8, 8, 1), 2, size=20), ["20", "'20'"]),
         (lambda: vit.build((30, 28, 1), 2, patch=7), ["patch=7", "(30, 28, 1)", "28 or 35"]),
         (lambda: vit.build((8, 8, 1), 2, patch=16), ["patch=16", "near 8 is 16"]),
+        (lambda: vit.build((8, 8, 1), 2, patch=0), ["patch", "pixels", "0"]),
         (lambda: vit.build((8, 8, 1), 2, patch=4, pool="max"), ["'token'", "'mean'", "'max'"]),
         (lambda: vit.resize(mlp.build((8, 8, 1), 2), (16, 16, 1)), ["vit.build", "'mlp'"]),
         (lambda: resnet.build((8, 8, 1), 2, stride_in="1x1"), ["stride_in", "'20'"]),

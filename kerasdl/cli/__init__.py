@@ -288,9 +288,10 @@ def open_run(path: str):
 
 
 def print_scores(split: str, scores: dict[str, float]) -> None:
-    """Four decimals; of an error in small units, such as metres squared, four digits."""
-    shown = (f"{name} {value:{'.4g' if 0 < abs(value) < 1e-3 else '.4f'}}" for name, value in scores.items())
-    console.print(f"{split:8}{'  '.join(shown)}", soft_wrap=True)
+    from kerasdl.run import figure
+
+    shown = "  ".join(f"{name} {figure(value)}" for name, value in scores.items())
+    console.print(f"{split:8}{shown}", soft_wrap=True)
 
 
 def main() -> None:

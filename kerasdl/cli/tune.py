@@ -49,7 +49,7 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH", he
     found, workdir = what_to_search(search, overrides or [], workdir, resume, asked)
     choose(backend)  # the trials' processes have this one's environment
     with quiet():
-        from kerasdl.run import typed
+        from kerasdl.run import figure, typed
         from kerasdl.tuning.best import best
         from kerasdl.tuning.report import report as write_report
         from kerasdl.tuning.search import tune
@@ -60,7 +60,7 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH", he
         console.print(f"report  {write_report(study)}", soft_wrap=True)
     if found.build is None:
         won = best(study)
-        told = f"best    {found.objective} {won.score:.4f}  {describe(won.values)}"
+        told = f"best    {found.objective} {figure(won.score)}  {describe(won.values)}"
         console.print(told, soft_wrap=True)
         console.print(f"next    kerasdl tune best {typed(study.folder)} > my_recipe.py", soft_wrap=True)
 

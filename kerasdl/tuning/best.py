@@ -8,7 +8,7 @@ from typing import Any
 
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
-from kerasdl.run import write_json
+from kerasdl.run import figure, write_json
 from kerasdl.tuning import processes
 from kerasdl.tuning.search import POLL
 from kerasdl.tuning.study import OUTCOME, TASK, Given, Row, Study, read, try_lock
@@ -128,7 +128,7 @@ class Retraining:
             raise UserError(f"Training the winner with seed {process.given.id} failed: {why}. Its log is "
                             f"{process.given.folder / 'log.txt'}")
         if self.verbose:
-            scores = "  ".join(f"{name} {value:.4f}" for name, value in outcome["scores"].items())
+            scores = "  ".join(f"{name} {figure(value)}" for name, value in outcome["scores"].items())
             print(f"seed {process.given.id}  {scores}", file=sys.stderr)
         return outcome
 
@@ -137,9 +137,10 @@ def told(final: dict[str, Any]) -> str:
     """The final score beside the one that chose it, in a line."""
     metric = final["objective"].rpartition("/")[2]
     return (f"test {metric} {spread(final['test'])} over {len(final['test'])} seeds; val {metric} "
-            f"{spread(final['val'])}, and {final['chosen_by']:.4f} in the trial that was chosen by it")
+            f"{spread(final['val'])}, and {figure(final['chosen_by'])} in the trial that was chosen by it")
 
 
 def spread(values: list[float]) -> str:
     """Mean and sample deviation."""
-    return f"{statistics.fmean(values):.4f}" + (f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else "")
+    mean = statistics.fmean(values)
+    return figure(mean) + (f" ± {figure(statistics.stdev(values), like=mean)}" if len(values) > 1 else "")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kerasdl.run import figure
 from kerasdl.tuning.study import Row, Study
 from kerasdl.tuning.table import describe
 
@@ -45,7 +46,7 @@ def draw(study: Study, rows: Sequence[Row]) -> dict[str, Any]:
     lines = []
     for number, row in enumerate(rows):
         points = " ".join(f"{axis.x:.1f},{column[number]:.1f}" for axis, column in zip(axes, heights, strict=True))
-        title = f"{row.id}: {row.score:.4f}  {describe(row.values)}"
+        title = f"{row.id}: {figure(row.score)}  {describe(row.values)}"
         lines.append(Line(points, 1 - number / max(1, len(rows) - 1), title, f"trials/{row.id}"))
     return {"axes": axes, "lines": lines[::-1], "width": WIDTH, "height": HEIGHT + TOP + NOTHING, "top": TOP,
             "bottom": TOP + HEIGHT}

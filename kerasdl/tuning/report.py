@@ -5,7 +5,7 @@ from pathlib import Path
 import jinja2
 
 from kerasdl import figures
-from kerasdl.run import whole
+from kerasdl.run import figure, typed, whole
 from kerasdl.tuning import hparams, parallel
 from kerasdl.tuning.best import FINAL, spread
 from kerasdl.tuning.importance import importance
@@ -28,12 +28,12 @@ def report(study: Study) -> Path:
         search=study.search, name=study.search.name or "search", rows=rows, leaders=leaders, failed=failed,
         fields=list(dict.fromkeys(key for row in rows for key in row.values)), total=total(study), over=study.over,
         attempts={row.id: earlier(row) for row in failed}, best=leaders[0] if leaders else None,
-        curve=progress(rows, study) if leaders else None, final=read(study.folder / FINAL), spread=spread,
-        parallel=parallel.draw(study, leaders) if len(leaders) >= LEAST else None, weights=weights(study),
-        spent=duration(sum(row.seconds or 0 for row in rows)), settings=settings(study), plain=plain, describe=describe,
-        folder=study.folder.name)
+        curve=progress(rows, study) if leaders else None, final=read(study.folder / FINAL),
+        spread=spread, figure=figure, parallel=parallel.draw(study, leaders) if len(leaders) >= LEAST else None,
+        weights=weights(study), spent=duration(sum(row.seconds or 0 for row in rows)), settings=settings(study),
+        plain=plain, describe=describe, folder=study.folder.name)
     file = study.folder / "report.html"
-    with study.writing(f"Once it can be: kerasdl tune report {study.folder}"):
+    with study.writing(f"Once it can be: kerasdl tune report {typed(study.folder)}"):
         with whole(file) as partial:
             partial.write_text(page, encoding="utf-8")
         hparams.write(study)

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table as Grid
 from rich.text import Text
 
+from kerasdl.run import figure
 from kerasdl.tuning import early
 from kerasdl.tuning.processes import Process
 from kerasdl.tuning.space import Search
@@ -52,7 +53,7 @@ class Table:
             score = outcome["scores"][self.study.search.objective]
             values = describe(self.study.values(self.study.oracle.trials[given.id]))
             why = f"  {outcome['why']}" if outcome.get("why") else ""
-            self._say(given.id, f"{score:.4f}  {values}  {outcome['seconds']:.1f} s{why}")
+            self._say(given.id, f"{figure(score)}  {values}  {outcome['seconds']:.1f} s{why}")
         self.rows = []
 
     def show(self, running: list[Process]) -> None:
@@ -75,10 +76,10 @@ class Table:
             curve = early.curve(process.given.folder, objective)
             of = process.given.task["epochs"] or process.given.task["recipe"]["epochs"]
             row = next((row for row in self.rows if row.id == process.given.id), None)
-            grid.add_row(process.given.id, "running", f"{len(curve)}/{of}", f"{curve[-1]:.4f}" if curve else "",
+            grid.add_row(process.given.id, "running", f"{len(curve)}/{of}", figure(curve[-1]) if curve else "",
                          describe(row.values) if row else "")
         for row in ended[:BEST]:
-            grid.add_row(row.id, row.status, str(row.epochs), f"{row.score:.4f}", describe(row.values))
+            grid.add_row(row.id, row.status, str(row.epochs), figure(row.score), describe(row.values))
         for row in failed[-BEST:]:
             grid.add_row(row.id, "failed", "", "", row.why)
         return Group(Text(self.summary(len(running))), grid)

@@ -187,6 +187,8 @@ def stretch(table, old, new):
 
 def check_patches(image_shape, patch):
     """Refuses a picture that does not divide into patches, and names the nearest sizes that do."""
+    if patch < 1:
+        raise ValueError(f"Expected patch to be a number of pixels. Received: {patch!r}")
     for pixels in tuple(image_shape)[:2]:
         if pixels % patch:
             below, above = pixels // patch * patch, (pixels // patch + 1) * patch
