@@ -57,7 +57,7 @@ def panels(recipes: Iterable[Recipe], found: Mapping[str, Sequence[dict]]) -> di
         if recipe.objective == "classify" and (runs := found.get(recipe.name)):
             scores = [100 * run["test"]["accuracy"] for run in runs]
             made.setdefault(recipe.data, []).append(Point(
-                recipe.name, statistics.mean(run["train"]["seconds"] for run in runs) / 60, statistics.mean(scores),
+                recipe.name, statistics.median(run["train"]["seconds"] for run in runs) / 60, statistics.mean(scores),
                 statistics.stdev(scores) if len(scores) > 1 else 0.0, machine(runs[0]["environment"])))
     return made
 
@@ -74,9 +74,10 @@ def front(points: Sequence[Point]) -> list[Point]:
 def told(made: Mapping[str, list[Point]]) -> str:
     """What stands below the picture: on what, and where the anchors are from."""
     sources = "; ".join(SOURCES[data] for data in made if data in SOURCES)
-    return ("Round: recipes of this package on one core or two, mean and deviation over their seeds; the line joins\n"
-            "those that no other recipe beats in both. Crosses: what others have published, on the hardware that is\n"
-            f"named there, which is not this machine, so that only the heights compare.\nTheir sources: {sources}.\n")
+    return ("Round: recipes of this package on one core or two, mean and deviation over their seeds and the\n"
+            "median of their minutes; the line joins those that no other recipe beats in both. Crosses: what others\n"
+            "have published, on the hardware that is named there, which is not this machine, so that only the heights\n"
+            f"compare.\nTheir sources: {sources}.\n")
 
 
 def draw(made: Mapping[str, list[Point]], path: Path) -> None:

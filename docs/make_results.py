@@ -30,8 +30,8 @@ from kerasdl.results import (
     differing,
     machine,
     machines,
-    mean,
     mean_sd,
+    minutes,
     ordered,
     place,
     read,
@@ -39,6 +39,7 @@ from kerasdl.results import (
     score,
     table_row,
     template,
+    told,
 )
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +49,8 @@ NOTES = {  # what a reader of a data set's numbers should know
     "mnist": "The test split is the standard one of 10,000 pictures. Validation is the last 5,000 of the training\n"
              "part.",
     "cifar10": "The pictures we had went through JPEG once and differ slightly from the original ones, so compare\n"
-               "these numbers with published ones with care. Validation is the last 5,000 of the training part.",
+               "these numbers with published ones with care. Validation is the last 5,000 of the training part,\n"
+               "or the last 1,000 in recipes that say so (`splits`).",
     "imagenet2012": "Not run here: these recipes stand for what a TPU is for, and [TPU](tpu.md) tells what they need\n"
                     "there. Validation is the last hundredth of the training part; the test split is the standard\n"
                     "validation part of 50,000 pictures.",
@@ -57,15 +59,16 @@ RESULTS = """\
 <!-- Made by docs/make_results.py. Do not edit. -->
 # Results
 
-Every row is a recipe of the package, run as it stands with several seeds: the mean of the test accuracy and its
-sample standard deviation. The epoch to keep is chosen on validation data, and the test split is read once, at the
-end. "With flips" is the accuracy of the average of two answers, for a picture and for its mirror image, "with flips and
-shifts" of six, with both moved by a pixel, of recipes that state it (`tta`). Seconds are those of the whole training,
-compilation and validation included; pictures a second are those of the training steps alone; GEMM is what the same
-cores reached in a float32 matrix product right after the run, for processors of one name differ. Under each table are
-the commands that give its first seeds again; on the same machine and versions, a processor gives the same numbers.
-`kerasdl results` prints them, and `kerasdl reproduce NAME` [judges](reproduce.md) whether a number comes out again with
-other seeds.
+Every row is a recipe of the package, run as it stands with the seeds that are named: the mean of the test accuracy and
+its sample standard deviation. The epoch to keep is chosen on validation data, or is the last one where the recipe says
+so (`keep`), and the test split is read once, at the end. "With flips" is the accuracy of the average of two answers,
+for a picture and for its mirror image, "with flips and shifts" of six, with both moved by a pixel, of recipes that
+state it (`tta`). Seconds are those of the whole training, compilation and validation included; pictures a second are
+those of the training steps alone; of runs on different machines the lowest and the highest are told. GEMM is what the
+same cores reached in a float32 matrix product right after the run, for processors of one name differ. Under each table
+are the commands of the first seeds; on the same machine and versions, a processor gives the same numbers again.
+`kerasdl results` prints them, and `kerasdl reproduce NAME` [judges](reproduce.md) whether a number of two seeds or more
+comes out again with others.
 """
 HEAD = ("recipe", "model", "test accuracy, %", "runs (seeds)", "parameters", "seconds", "pictures/s",
         "GEMM, GFLOP/s", "published, %")
@@ -143,7 +146,8 @@ def long_row(recipe: Recipe, results: list[dict]) -> tuple[str, ...]:
     measured = (NOT_RUN, "", "", "", "", "")
     if results:
         measured = (score(recipe, results) + augmented(results), runs(results), f"{results[0]['parameters']:,}",
-                    seconds(mean(results, "seconds")), f"{significant(mean(results, 'images_per_second')):,}",
+                    told(results, "seconds", seconds),
+                    told(results, "images_per_second", lambda speed: f"{significant(speed):,}"),
                     gemm(results))
     return recipe.name, model, *measured, claim
 
@@ -183,7 +187,7 @@ def images_row(recipe: Recipe, results: list[dict]) -> tuple[str, ...]:
               of("test", f"kid_{referee}", scale=1000), of("test", "density"), of("test", "coverage"),
               of("test", "accuracy", scale=100), of("taught", "accuracy", scale=100))
     return (recipe.name, net, *scores, f"{results[0]['samples']['test']:,}, {referee}", runs(results),
-            f"{mean(results, 'seconds') / 60:.1f}")
+            told(results, "seconds", minutes))
 
 
 def reach(result: dict, keys: tuple[str, ...]) -> float:
@@ -202,17 +206,18 @@ def sources(recipes: list[Recipe]) -> str:
 def short_table(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
     """README's table: what has been run, and the names of what has not."""
     own = [recipe for recipe in ordered(recipes) if told_by_accuracy(recipe)]
-    told = {recipe.name: found[recipe.name] for recipe in own if recipe.name in found}
+    measured = {recipe.name: found[recipe.name] for recipe in own if recipe.name in found}
     rows = []
     for recipe in own:
-        if recipe.name in told:
-            name, data, _, *measured = table_row(recipe, told[recipe.name])
-            rows.append((f"`{name}`", data, *measured))
-    waiting = ", ".join(f"`{recipe.name}`" for recipe in own if recipe.name not in told)
+        if recipe.name in measured:
+            name, data, _, *numbers = table_row(recipe, measured[recipe.name])
+            rows.append((f"`{name}`", data, *numbers))
+    waiting = ", ".join(f"`{recipe.name}`" for recipe in own if recipe.name not in measured)
     head = ("recipe", "data", "test accuracy, %", "runs (seeds)", "minutes", "parameters")
     parts = [table(head, rows)] if rows else []
     parts += [f"Not run: {waiting}.\n"] if waiting else []
-    return "\n".join([*parts, *(f"Measured on {line}.\n" for line in machines(told))])
+    return "\n".join([*parts, *(f"Measured on {line}: {', '.join(f'`{name}`' for name in names)}.\n"
+                                 for line, names in machines(measured).items())])
 
 
 def plans_table(recipes: list[Recipe], folder: Path) -> str:
@@ -302,7 +307,7 @@ def kind(annotation) -> str:
 
 
 def limits(metadata: list) -> str:
-    signs = {"gt": ">", "ge": ">=", "lt": "<"}
+    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
     found = [f"{sign} {getattr(limit, key)}" for limit in metadata for key, sign in signs.items()
              if hasattr(limit, key)]
     return f", {' and '.join(found)}" if found else ""

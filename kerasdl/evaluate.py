@@ -16,7 +16,7 @@ import kerasdl
 from kerasdl import figures, objectives
 from kerasdl.data import Split, load_splits, pipeline
 from kerasdl.data.folders import FORMATS, read_images
-from kerasdl.data.split import Target
+from kerasdl.data.split import Target, join
 from kerasdl.data.tables import read_for, read_rows
 from kerasdl.errors import UserError, nearest
 from kerasdl.run import Run, typed, whole, writing
@@ -39,7 +39,8 @@ def evaluate(run: Run | str | Path, split: str = "test", *, data: Data = None, t
     Args:
         run: the run, or its folder.
         split: "train", "val" or "test", as the run's recipe divides its data.
-        data: another data set with the same shape and classes: its name, or splits as kerasdl.data makes them.
+        data: another data set with the same shape and classes: its name, or splits as kerasdl.data makes them. Of
+            another CSV file or folder of images the split is that of a set in one piece, or "all" of it.
         tta: "flip" takes the mean of the answers for an image and for its mirror image, "flip_shift" also of those
             that are moved by a pixel; see kerasdl.train.judge.
 
@@ -127,35 +128,38 @@ def report(run: Run | str | Path, data: Data = None) -> Path:
 def load_split(run: Run, split: str = "test", data: Data = None) -> Split:
     """A split of the run's own data or of another set, which must have the shape, columns and classes of the run's."""
     recipe, name = run.recipe, data if isinstance(data, str) else "data"
-    if isinstance(data, Mapping):
+    target = objectives.get(recipe.objective).TARGET
+    if isinstance(data, str):
+        found = _other(run, split, data, target)
+    elif data is not None:
         if split not in data:
             raise UserError(f"data has no split {split!r}. {nearest(split, data)}")
         found = data[split]
-    elif data is None and recipe.data == "arrays":
+    elif recipe.data == "arrays":
         raise UserError(f"{run.path} was trained on arrays, which it does not keep. Give them from Python: "
                         "data=kerasdl.data.from_arrays(x, y).")
     else:
-        rows, own = isinstance(run.data["shape"], int), data is None
-        if not own and rows != data.startswith("csv:"):
-            wanted = "rows, as csv:PATH" if rows else "images"
-            raise UserError(f"The model of {run.path} takes {wanted}. Received: {data}.")
-        target = objectives.get(recipe.objective).TARGET
-        if rows and not own:
-            return _rows(run, split, data, target)
-        expression = (SPLITS | recipe.splits).get(split, split) if own else split
-        name = recipe.data if own else data
+        name, expression = recipe.data, (SPLITS | recipe.splits).get(split, split)
         found = load_splits(name, {split: expression}, target=target, **recipe.data_args)[split]
     _same(found, run.data, name)
     return found
 
 
-def _rows(run: Run, split: str, data: str, target: Target) -> Split:
-    args = run.recipe.data_args
-    parts = read_for(run.data, data.removeprefix("csv:"), label=args.get("label"), target=target,
-                     classes=args.get("classes"))
-    if split not in parts:
-        raise UserError(f"{data} has the splits {', '.join(parts)}. Received: {split!r}.")
-    return parts[split]
+def _other(run: Run, split: str, data: str, target: Target) -> Split:
+    args = {key: value for key, value in run.recipe.data_args.items() if key != "per_class"}  # that is for training
+    rows = isinstance(run.data["shape"], int)
+    if rows != data.startswith("csv:"):
+        wanted = "rows, as csv:PATH" if rows else "images"
+        raise UserError(f"The model of {run.path} takes {wanted}. Received: {data}.")
+    if rows:
+        if not run.data["columns"]:
+            raise UserError(f"{run.path} was trained on arrays, whose columns have no names. Give others from Python: "
+                            "data=kerasdl.data.from_arrays(x, y).")
+        return read_for(run.data, data.removeprefix("csv:"), split, label=args["label"], target=target,
+                        classes=args.get("classes"))
+    if split == "all" and data.startswith("folder:"):
+        return join(load_splits(data, SPLITS, target=target, **args).values(), split)
+    return load_splits(data, {split: split}, target=target, **args)[split]
 
 
 def outputs(run: Run, model: keras.Model, batches: tf.data.Dataset) -> np.ndarray:

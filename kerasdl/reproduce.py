@@ -167,7 +167,7 @@ def show(console: Console, found: Reproduction) -> None:
     table = Table("", told.titled(found.published[0]), "runs (seeds)", "minutes a run", box=None, header_style="bold")
     for name, side in sides.items():
         cells = (results.mean_sd(values(found.recipe, side)), results.runs(side),
-                 f"{results.mean(side, 'seconds') / 60:.1f}") if side else ("none",)
+                 results.told(side, "seconds", results.minutes)) if side else ("none",)
         table.add_row(name, *cells)
     console.print(table)
     for name, side in sides.items():

@@ -6,7 +6,7 @@ heavy.
 
 import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,18 +122,17 @@ def place(data: str) -> int:
 
 def table_row(recipe: Recipe, results: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """The recipe's line under HEAD."""
-    told, data = metric(recipe), DATA.get(recipe.data, recipe.data)
+    chosen, data = metric(recipe), DATA.get(recipe.data, recipe.data)
     if not results:
-        return recipe.name, data, told.title, NOT_RUN, "", "", ""
-    minutes = mean(results, "seconds") / 60
-    return (recipe.name, data, told.titled(results[0]), score(recipe, results) + augmented(results), runs(results),
-            f"{minutes:.1f}", f"{results[0]['parameters']:,}")
+        return recipe.name, data, chosen.title, NOT_RUN, "", "", ""
+    return (recipe.name, data, chosen.titled(results[0]), score(recipe, results) + augmented(results), runs(results),
+            told(results, "seconds", minutes), f"{results[0]['parameters']:,}")
 
 
 def score(recipe: Recipe, results: Sequence[Mapping[str, Any]]) -> str:
     """Of its metric, the mean and the deviation over the runs."""
-    told = metric(recipe)
-    return mean_sd([told.scale * told.of(result) for result in results])
+    chosen = metric(recipe)
+    return mean_sd([chosen.scale * chosen.of(result) for result in results])
 
 
 def augmented(results: Sequence[Mapping[str, Any]]) -> str:
@@ -150,9 +149,16 @@ def mean_sd(values: Sequence[float], digits: int = 2) -> str:
     return f"{statistics.mean(values):.{digits}f}{spread}"
 
 
-def mean(results: Sequence[Mapping[str, Any]], key: str) -> float:
-    """Of one number of "train" over the runs."""
-    return statistics.mean(result["train"][key] for result in results)
+def told(results: Sequence[Mapping[str, Any]], key: str, write: Callable[[float], str]) -> str:
+    """One number of "train": its mean or, of runs on different machines, the least and the most."""
+    values = [result["train"][key] for result in results]
+    if len({machine(result["environment"]) for result in results}) == 1:
+        return write(statistics.mean(values))
+    return f"{write(min(values))}-{write(max(values))}"
+
+
+def minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f}"
 
 
 def runs(results: Sequence[Mapping[str, Any]]) -> str:

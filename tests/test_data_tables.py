@@ -157,20 +157,29 @@ def test_another_file_is_read_as_the_training_rows_were(csv, frame):
     new = frame.query("colour != 'blue'").assign(kind="good", extra=1.0)
     new.loc[new.index[:30], "size"] = np.nan
     path = csv(new[["extra", "kind", "colour", "ripe", "size"]], "new.csv").removeprefix("csv:")
-    parts = tables.read_for(told, path, label="colour")
-    assert {name: len(part) for name, part in parts.items()} == {"train": 93, "val": 14, "test": 27}
+    parts = {name: tables.read_for(told, path, name, label="colour") for name in (*PARTS, "all")}
+    assert {name: len(part) for name, part in parts.items()} == {"train": 93, "val": 14, "test": 27, "all": 134}
     assert all(part.describe() == told for part in parts.values())
-    x, y = (np.concatenate([getattr(part, key) for part in parts.values()]) for key in ("x", "y"))
-    assert np.isclose(x[:, 0], told["medians"]["size"]).sum() in (30, 31)
+    x, y = parts["all"].x, parts["all"].y
+    np.testing.assert_array_equal(x[:30, 0], np.float32(told["medians"]["size"]))
+    np.testing.assert_array_equal(x[30:, 0], new["size"][30:])
     np.testing.assert_array_equal(np.unique(x[:, 2:], axis=0), [[0, 1, 0]])
-    assert np.bincount(y, minlength=3).tolist() == [0, *new["colour"].value_counts()[["green", "red"]]]
+    np.testing.assert_array_equal(np.array(told["classes"])[y], new["colour"])
+    np.testing.assert_array_equal(
+        np.sort(np.concatenate([parts[name].x[:, 0] for name in PARTS])), np.sort(x[:, 0]))
 
-    some = tables.read_for(told | {"classes": ["red", "blue"]}, path, label="colour", classes=["red", "blue"])
-    assert {label for part in some.values() for label in part.y} == {0} and sum(map(len, some.values())) == 67
-    refused(lambda: tables.read_for(told, path, label="color"), "'color'", "'colour'")
-    refused(lambda: tables.read_for(told | {"classes": ["blue", "red"]}, path, label="colour"), "'green'", "not know")
+    def read(split="all", model=told, label="colour", **args):
+        return tables.read_for(model, path, split, label=label, **args)
+
+    two = told | {"classes": ["red", "blue"]}
+    some = read(model=two, classes=["red", "blue"])
+    np.testing.assert_array_equal(some.x, x[new["colour"] == "red"])
+    assert set(some.y) == {0}
+    refused(lambda: read(model=two), "'green'", "not know")
+    refused(lambda: read(label="color"), "'color'", "'colour'")
+    refused(lambda: read("tset"), "'tset'", "train, val, test, all")
     csv(new.assign(colour=None), "new.csv")
-    refused(lambda: tables.read_for(told, path, label="colour"), "'colour'", "missing in 134 of 134")
+    refused(read, "'colour'", "missing in 134 of 134")
 
 
 def test_a_column_that_is_empty_in_training_has_no_median(csv, frame):

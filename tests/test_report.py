@@ -16,7 +16,7 @@ from sklearn.metrics import classification_report
 
 from kerasdl import Recipe, UserError
 from kerasdl.data import Split, from_arrays, load
-from kerasdl.evaluate import calibration, calibration_error, evaluate, mistakes, predict, report
+from kerasdl.evaluate import calibration, calibration_error, evaluate, load_split, mistakes, predict, report
 from kerasdl.run import Run
 from kerasdl.train.fit import train
 
@@ -275,7 +275,7 @@ def test_evaluate_refuses_data_of_another_kind(digits, table, tmp_path):
         evaluate(digits, data="csv:rows.csv")
     with pytest.raises(UserError, match="digits has no split 'nope'"):
         evaluate(digits, "nope")
-    with pytest.raises(UserError, match="has the splits train, val, test. Received: 'nope'"):
+    with pytest.raises(UserError, match="has the splits train, val, test, all. Received: 'nope'"):
         evaluate(table, "nope", data=table.recipe.data)
     other = pd.read_csv(table.recipe.data[4:])
     other.drop(columns="side").to_csv(tmp_path / "narrow.csv", index=False)
@@ -295,6 +295,8 @@ def test_evaluate_on_a_folder(digits, tmp_path):
     shutil.copytree(tmp_path / "test", tmp_path / "train")
     right = answers(digits, split).argmax(1)[:100] == split.y[:100]
     assert evaluate(digits, data=f"folder:{tmp_path}")["accuracy"] == pytest.approx(right.mean())
+    assert evaluate(digits, "all", data=f"folder:{tmp_path}")["accuracy"] == pytest.approx(right.mean())
+    assert len(load_split(digits, "all", f"folder:{tmp_path}")) == 200
 
 
 def test_predict_images(digits, tmp_path):

@@ -166,7 +166,8 @@ def launch(recipe: RecipeName, overrides: Overrides = None,
 
 @app.command("eval")
 def evaluate_run(run: RunFolder,
-                 split: Annotated[str, typer.Option(help="train, val or test")] = "test",
+                 split: Annotated[str, typer.Option(help="train, val or test; of a file or folder of --data also all"
+                                                    )] = "test",
                  data: Annotated[str | None, typer.Option(help="other data: a name, csv:PATH or folder:PATH")] = None,
                  tta: Annotated[str | None, typer.Option(
                      help="flip: mean answer of image and mirror image; flip_shift: of shifted ones, too")] = None,

@@ -1,7 +1,7 @@
 """A split: examples and targets that carry their names and shapes. And how splits are carved where a set has none."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -78,6 +78,13 @@ class Split:
         from kerasdl.data.pipeline import in_order
 
         return in_order(self, self.y, batch)
+
+
+def join(parts: Iterable[Split], name: str) -> Split:
+    """All examples of several splits of one set, one after the other."""
+    parts = list(parts)
+    x, y = (np.concatenate([getattr(part, key) for part in parts]) for key in ("x", "y"))
+    return replace(parts[0], name=name, x=x, y=y, size=len(x))
 
 
 def height_width(image_size: Sequence[int] | int) -> tuple[int, int]:

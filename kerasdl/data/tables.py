@@ -66,9 +66,9 @@ def read(path: str, *, label: str | None = None, target: Target = "class", fill:
             for name, index in parts.items()}
 
 
-def read_for(model: Mapping[str, Any], path: str, *, label: str, target: Target = "class",
-             classes: Sequence[str] | None = None) -> dict[str, Split]:
-    """Splits train, val and test of a file that a model was not trained on, with the columns and classes of the model.
+def read_for(model: Mapping[str, Any], path: str, split: str, *, label: str, target: Target = "class",
+             classes: Sequence[str] | None = None) -> Split:
+    """A part of a file that a model was not trained on, with the columns and classes of the model.
 
     Columns may come in another order and with others between them, and neither every category nor every class need be
     there. Missing values are filled as in training.
@@ -76,13 +76,16 @@ def read_for(model: Mapping[str, Any], path: str, *, label: str, target: Target 
     Args:
         model: what its training set says of itself, `Split.describe`.
         path: the file.
+        split: "train", "val" or "test", divided as `read` does, or "all" rows.
         label: the column that the model learned.
         target: "class" or "number".
         classes: those that the model was trained on, if it was trained on some only. Rows of others are left out.
 
     Raises:
-        UserError: as `read` and `encode` do, and for a class that the model does not know.
+        UserError: as `read` and `encode` do, and for another split or a class that the model does not know.
     """
+    if split not in (known := ("train", "val", "test", "all")):
+        raise UserError(f"{path} has the splits {', '.join(known)}. Received: {split!r}.")
     frame = _open(path)
     label = _label(frame, label, path)
     if classes is not None:
@@ -90,14 +93,14 @@ def read_for(model: Mapping[str, Any], path: str, *, label: str, target: Target 
     values = frame.pop(label)
     if target == "number":
         y, _ = _labels(values, label, target)
-        parts = divide(y[:, 0], stratify=False)
     else:
         y = _known(values, label, model["classes"], path)
-        parts = divide(y, stratify=True)
     columns, medians = model["columns"], model.get("medians", {})
     x = encode(frame, columns, medians)
-    return {name: Split(name, x[index], y[index], x.shape[1], len(index), tuple(model["classes"]), columns, medians)
-            for name, index in parts.items()}
+    if split != "all":
+        index = divide(y if target == "class" else y[:, 0], target == "class")[split]
+        x, y = x[index], y[index]
+    return Split(split, x, y, x.shape[1], len(x), tuple(model["classes"]), columns, medians)
 
 
 def encode(frame: pd.DataFrame, columns: Columns, medians: Mapping[str, float]) -> np.ndarray:

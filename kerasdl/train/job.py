@@ -62,6 +62,9 @@ class Job:
         if (objective.TARGET == "class") != bool(splits["train"].classes):
             raise UserError(f"objective={recipe.objective} learns a {objective.TARGET}, and the data has "
                             f"{'classes' if splits['train'].classes else 'numbers'} as targets. Change one of the two.")
+        if recipe.objective_args and not objective.pictures:
+            raise UserError(f"objective={recipe.objective} has no settings. Leave out objective_args."
+                            f"{next(iter(recipe.objective_args))}.")
         if objective.pictures and (recipe.init or recipe.freeze or recipe.layer_decay < 1):
             raise UserError("init, freeze and layer_decay are for models that learn answers. "
                             f"Leave them out with objective={recipe.objective}.")

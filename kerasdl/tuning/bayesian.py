@@ -128,7 +128,7 @@ class Bayesian(BayesianOptimizationOracle):
         return {"status": "RUNNING", "values": values}
 
     def _first(self, cube: Cube) -> int:
-        """How many trials come before the process: two for each dimension, at most a quarter of all."""
+        """How many trials come before the process: two for each dimension and one, at most a quarter of all or four."""
         most = max(4, (self.limit or 100) // 4)
         return self.num_initial_points or min(2 * len(cube.hps) + 1, most)
 
