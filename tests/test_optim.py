@@ -9,7 +9,7 @@ from kerasdl.data import load
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.train.job import seeded
-from kerasdl.train.optim import StepDecay, depths, duration, optimizer, schedule
+from kerasdl.train.optim import Muon, StepDecay, depths, duration, optimizer, schedule
 
 STEPS, EPOCHS = 10, 10
 PLAIN = Recipe(model="mlp", data="digits", epochs=EPOCHS, lr=0.5)
@@ -162,6 +162,19 @@ def test_kernel_rms_makes_a_step_that_does_not_depend_on_the_length_of_a_kernel(
         np.testing.assert_allclose(kept[path][1], start + new - old, rtol=1e-5, atol=1e-6, err_msg=path)
         if filters(path):
             np.testing.assert_allclose(decayed[path][1], kept[path][1], atol=1e-6, err_msg=path)
+
+
+@pytest.mark.parametrize("shape", [(96, 16), (16, 96), (20, 16), (16, 16)])
+@pytest.mark.parametrize("steps", [1, 3, 5])
+def test_a_long_matrix_gets_keras_iteration_by_fewer_products(shape, steps):
+    rng = np.random.default_rng(0)
+    left, _ = np.linalg.qr(rng.normal(size=(shape[0], min(shape))))
+    right, _ = np.linalg.qr(rng.normal(size=(shape[1], min(shape))))
+    for scales in (np.linspace(1, 2, 16), np.logspace(0, -6, 16)):  # as they are, and all but of a lower rank
+        x = keras.ops.convert_to_tensor(((left * scales) @ right.T).astype("float32"))
+        ours = Muon().zeropower_via_newtonschulz5(x, steps)
+        theirs = keras.optimizers.Muon().zeropower_via_newtonschulz5(x, steps)
+        assert np.linalg.norm(ours - theirs) < 1e-3 * np.linalg.norm(theirs)
 
 
 def test_settings_of_muon_are_of_the_saved_optimizer():
