@@ -80,8 +80,11 @@ def needs(run: Run) -> dict[str, Any]:
     """What a model takes and answers, and what it is measured on. Members may have learned from different parts."""
     recipe = run.recipe
     args = {key: value for key, value in recipe.data_args.items() if key != "per_class"}
+    facts = run.data
+    examples = facts.pop("examples", {})
     examined = {f"splits.{name}": recipe.splits.get(name) for name in ("val", "test")}
-    return {"data": recipe.data, **run.data, "data_args": args, **examined}
+    examined |= {f"examples of {name}": examples.get(name) for name in ("val", "test")}
+    return {"data": recipe.data, **facts, "data_args": args, **examined}
 
 
 def scores(model: keras.Model, split: Split, batch: int) -> dict[str, float]:

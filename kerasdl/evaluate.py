@@ -15,9 +15,9 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 import kerasdl
 from kerasdl import figures, objectives
 from kerasdl.data import Split, load_splits, pipeline
-from kerasdl.data.folders import FORMATS, read_images
+from kerasdl.data.folders import FORMATS, naming, read_images
 from kerasdl.data.split import Target, join
-from kerasdl.data.tables import read_for, read_rows
+from kerasdl.data.tables import lines, read_for, read_rows
 from kerasdl.errors import UserError, nearest
 from kerasdl.run import Run, typed, whole, writing
 from kerasdl.train import judge
@@ -50,13 +50,15 @@ def evaluate(run: Run | str | Path, split: str = "test", *, data: Data = None, t
     run = Run.open(run)
     objective = objectives.get(run.recipe.objective)
     examples, model = load_split(run, split, data), run.model()
-    if tta and objective.judge:
-        raise UserError(f"tta is for what takes images and gives answers; the model of {run.path} makes images.")
+    if tta and (objective.judge or objective.TARGET != "class"):
+        does = "makes images" if objective.judge else "predicts numbers"
+        raise UserError(f"tta is for images that have classes; the model of {run.path} {does}.")
     if objective.judge:
         known = data if isinstance(data, Mapping) else {"train": examples}  # to know arrays again, or the shape
         return objective.judge(model, referee(run.recipe, known, train))(examples)
     network = judge.augmented(model, tta) if tta else model
-    return judge.evaluate(judge.make(network, objective), objective, examples, run.recipe.batch)
+    with naming({split: examples}):
+        return judge.evaluate(judge.make(network, objective), objective, examples, run.recipe.batch)
 
 
 def predict(run: Run | str | Path, files: Sequence[str | Path], resize: bool = False,
@@ -132,6 +134,9 @@ def load_split(run: Run, split: str = "test", data: Data = None) -> Split:
     if isinstance(data, str):
         found = _other(run, split, data, target)
     elif data is not None:
+        if not isinstance(data, Mapping):
+            raise UserError("data is a name, or a dictionary of splits. "
+                            f"Received: {type(data).__name__}. Write data={{{split!r}: split}}.")
         if split not in data:
             raise UserError(f"data has no split {split!r}. {nearest(split, data)}")
         found = data[split]
@@ -141,6 +146,10 @@ def load_split(run: Run, split: str = "test", data: Data = None) -> Split:
     else:
         name, expression = recipe.data, (SPLITS | recipe.splits).get(split, split)
         found = load_splits(name, {split: expression}, target=target, **recipe.data_args)[split]
+        if run.data.get("examples", {}).get(split, now := found.fingerprint()) != now:
+            raise UserError(f"The {split} split of {name} is not the one that {run.path} began with: something was "
+                            "added, removed or changed, so that it may hold examples that the model learned from. "
+                            f"To measure it all the same: --data {typed(name)}")
     _same(found, run.data, name)
     return found
 
@@ -207,7 +216,8 @@ def findings(run: Run, data: Data, name: str, result: dict[str, Any]) -> dict[st
 
         return {"data": name} | gallery.findings(run, {"train": load_split(run, "train", data), "test": split}, result)
     batches = pipeline.in_order(split, objective.targets(split), run.recipe.batch)
-    answers = outputs(run, run.model(), batches)
+    with naming({"test": split}):
+        answers = outputs(run, run.model(), batches)
     about = {"data": name, "size": len(split)}
     if objective.TARGET == "number":
         return about | _numbers(split, answers)
@@ -269,7 +279,7 @@ def _examples(expected: dict[str, Any], files: list[Path], resize: bool) -> tupl
     if not expected["columns"]:
         raise UserError("The model was trained on arrays, whose columns have no names. Use run.model().predict(x).")
     parts = [read_rows(str(file), expected["columns"], expected.get("medians", {})) for file in files]
-    names = [f"{file}:{line}" for file, part in zip(files, parts, strict=True) for line in range(2, len(part) + 2)]
+    names = [f"{file}:{line}" for file, part in zip(files, parts, strict=True) for line in lines(file, len(part))]
     return names, np.concatenate(parts)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from kerasdl.errors import UserError, nearest
 
@@ -29,7 +30,7 @@ class Recipe(BaseModel):
     A duration (`warmup`) is a share of the run ("5%"), epochs ("3 epochs") or a number of steps (1000).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=(), allow_inf_nan=False)
 
     name: str = Field("", description="set from the file's name")
     model: str = Field(description="a module of kerasdl.zoo")
@@ -86,8 +87,8 @@ class Recipe(BaseModel):
         """
         changed = {key: getattr(self, key) for key in Recipe.model_fields}
         for key, value, text in sorted(_assignments(pairs, values), key=lambda item: item[0] != "data"):
-            if text and isinstance(_leaf(changed, key), str) and type(value) in (int, float):
-                value = text  # model_args.size=20 where sizes are names
+            if text and type(value) in (int, float) and (isinstance(_leaf(changed, key), str) or key == "init"):
+                value = text  # model_args.size=20 where sizes are names, and init=1 where that is a folder
             _assign(changed, key, value)
             if key == "data" and value != self.data:
                 changed["splits"] = {}
@@ -105,7 +106,12 @@ class Recipe(BaseModel):
 def validate(fields: dict[str, Any]) -> Recipe:
     """A Recipe from plain fields, with pydantic's complaint told in one line."""
     try:
-        return Recipe.model_validate(fields)
+        made = Recipe.model_validate(fields)
+        made.model_dump_json()
+        return made
+    except PydanticSerializationError as error:
+        raise UserError(f"A recipe holds plain values of Python, and {str(error).partition(': ')[2]}. "
+                        "Write .tolist() behind an array of NumPy, and .item() behind its number.") from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"][:1]) or "recipe"
@@ -197,7 +203,7 @@ def _assignments(pairs: tuple[str, ...], values: dict[str, Any]) -> Iterator[tup
             raise UserError(f"An override is written key=value. Received: {pair!r}.")
         yield key.strip(), _parse(text.strip()), text.strip()
     for key, value in values.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and isinstance(_default(key) if key in Recipe.model_fields else None, dict):
             yield from ((f"{key}.{leaf}", inner, "") for leaf, inner in value.items())
         else:
             yield key, value, ""

@@ -70,8 +70,12 @@ def published(name: str) -> tuple[Recipe, list[dict[str, Any]]]:
     if name not in names():
         raise UserError(f"reproduce takes the name of a recipe of the package, whose results are committed. "
                         f"Received: {name}. Train it with: kerasdl train {name}")
-    found = results.read(recipe for recipe, _ in shipped()).get(name, [])
+    complaints: list[str] = []
+    found = results.read((recipe for recipe, _ in shipped()), wrong=complaints.append).get(name, [])
     if not found:
+        for complaint in complaints:
+            if complaint.startswith(f"{name}-"):
+                raise UserError(f"{complaint}. There is nothing to compare with.")
         raise UserError(f"{name} has no committed result to compare with: it was not run. "
                         f"Train it with: kerasdl train {name}")
     if len(found) == 1:
@@ -166,15 +170,15 @@ def show(console: Console, found: Reproduction) -> None:
              "here": [result for result in found.here if result["status"] == "completed"]}
     table = Table("", told.titled(found.published[0]), "runs (seeds)", "minutes a run", box=None, header_style="bold")
     for name, side in sides.items():
-        cells = (results.mean_sd(values(found.recipe, side)), results.runs(side),
+        cells = (results.mean_sd(values(found.recipe, side), told.digits), results.runs(side),
                  results.told(side, "seconds", results.minutes)) if side else ("none",)
         table.add_row(name, *cells)
     console.print(table)
     for name, side in sides.items():
         for line in results.machines({"": side}):
             console.print(f"{name} on {line}", soft_wrap=True)
-    low, high = found.interval
-    console.print(f"\nThe mean of {len(found.here)} other seeds is expected in {low:.2f} .. {high:.2f} "
+    low, high = (f"{end:.{told.digits}f}" for end in found.interval)
+    console.print(f"\nThe mean of {len(found.here)} other seeds is expected in {low} .. {high} "
                   f"({CONFIDENCE:.0%}, Student's t with {len(found.published) - 1} degrees of freedom).",
                   soft_wrap=True)
     word = "reproduced" if found.succeeded else "NOT reproduced"

@@ -30,6 +30,7 @@ class Metric:
         scale: from result.json to what is shown: 100 for percent.
         goal: whether "max" or "min" is better.
         counted: whether it is a share of the test examples, and so a multiple of one of them.
+        digits: decimals that are shown.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Metric:
     scale: float = 1.0
     goal: str = "min"
     counted: bool = False
+    digits: int = 2
 
     def of(self, result: Mapping[str, Any]) -> float:
         """The number of one run, as result.json has it."""
@@ -54,7 +56,7 @@ class Metric:
 METRICS = {
     "classify": Metric("accuracy", "test accuracy, %", 100, "max", True),
     "regress": Metric("mae", "test MAE"),
-    "adversarial": Metric("frechet_", "Fréchet distance"),
+    "adversarial": Metric("frechet_", "Fréchet distance", digits=3),
 }
 
 
@@ -64,31 +66,47 @@ def folder() -> Path:
     return packed if packed.is_dir() else HERE.parent / "docs" / "results"
 
 
-def read(recipes: Iterable[Recipe], where: Path | None = None) -> dict[str, list[dict]]:
+def read(recipes: Iterable[Recipe], where: Path | None = None, wrong: Callable[[str], None] | None = None
+         ) -> dict[str, list[dict]]:
     """The results of each recipe that has any, by seed.
 
+    Args:
+        recipes: all of the package.
+        where: the folder; by default `folder()`.
+        wrong: is told of a file that is not what its recipe, run as it stands, leaves behind, and it is left out.
+
     Raises:
-        ValueError: for a file that is not what its recipe, run as it stands, leaves behind.
+        ValueError: for such a file, where there is no `wrong`.
     """
     known = {recipe.name: recipe for recipe in recipes}
     found: dict[str, list[dict]] = {}
     for path in sorted((where or folder()).glob("*-*.json")):
         result = json.loads(path.read_text())
-        name, seed = result["recipe"], result["seed"]
-        if path.name != f"{name}-{seed}.json":
-            raise ValueError(f"{path.name} holds seed {seed} of {name}: expected the name {name}-{seed}.json")
-        if name not in known or template(known[name]):
-            raise ValueError(f"{path.name}: {name} is not a recipe with data of its own")
-        if result["status"] != "completed":
-            raise ValueError(f"{path.name}: expected a completed run, received {result['status']!r}")
-        if changed := differing(result["settings"], known[name].diff()):
-            raise ValueError(f"{path.name}: {name} has changed since that run: {', '.join(changed)}")
-        found.setdefault(name, []).append(result)
+        if not (complaint := unfit(path.name, result, known)):
+            found.setdefault(result["recipe"], []).append(result)
+        elif wrong is None:
+            raise ValueError(complaint)
+        else:
+            wrong(complaint)
     for name, results in found.items():
         results.sort(key=lambda result: result["seed"])
         if len({result["parameters"] for result in results}) > 1:
             raise ValueError(f"the runs of {name} differ in their number of parameters")
     return found
+
+
+def unfit(file: str, result: Mapping[str, Any], known: Mapping[str, Recipe]) -> str:
+    """Why a file does not hold what a known recipe, run as it stands, leaves behind; "" if it does."""
+    name, seed = result["recipe"], result["seed"]
+    if file != f"{name}-{seed}.json":
+        return f"{file} holds seed {seed} of {name}: expected the name {name}-{seed}.json"
+    if name not in known or template(known[name]):
+        return f"{file}: {name} is not a recipe with data of its own"
+    if result["status"] != "completed":
+        return f"{file}: expected a completed run, received {result['status']!r}"
+    if changed := differing(result["settings"], known[name].diff()):
+        return f"{file}: {name} has changed since that run: {', '.join(changed)}"
+    return ""
 
 
 def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -132,7 +150,7 @@ def table_row(recipe: Recipe, results: Sequence[Mapping[str, Any]]) -> tuple[str
 def score(recipe: Recipe, results: Sequence[Mapping[str, Any]]) -> str:
     """Of its metric, the mean and the deviation over the runs."""
     chosen = metric(recipe)
-    return mean_sd([chosen.scale * chosen.of(result) for result in results])
+    return mean_sd([chosen.scale * chosen.of(result) for result in results], chosen.digits)
 
 
 def augmented(results: Sequence[Mapping[str, Any]]) -> str:

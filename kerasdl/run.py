@@ -18,6 +18,9 @@ from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
 
+FILES = ("data.json", "choice.json", "init.json", "result.json", "metrics.csv", "tensorboard", "checkpoint",
+         "model.keras", "report.html")  # of a run, beside recipe.json
+
 
 @dataclass(frozen=True)
 class Run:
@@ -55,7 +58,14 @@ class Run:
         Raises:
             UserError: if the run there is finished, or is of another recipe: the difference is told.
         """
-        if path is None or not (Path(path) / "recipe.json").exists():
+        if path is None:
+            return None
+        if not os.fspath(path):
+            raise UserError("--workdir is empty. Name a folder, or leave it out.")
+        if not (Path(path) / "recipe.json").exists():
+            if taken := [name for name in FILES if (Path(path) / name).exists()]:
+                raise UserError(f"{path} is not a run's folder, and holds {taken[0]}, which a run would overwrite. "
+                                "Choose another --workdir.")
             return None
         run = cls.open(path)
         if (run.path / "result.json").exists():
@@ -91,6 +101,8 @@ class Run:
     def again(self) -> str:
         """How to go on with this run when it is interrupted."""
         several = any(self.path.glob("checkpoint/worker-*"))
+        if (self.path / "recipe.json").is_file() and self.recipe.data == "arrays":
+            return f"call kerasdl.train again, with the same data and workdir={os.fspath(self.path)!r}"
         return "start the job again on every worker" if several else resuming("train", self.path)
 
     def _kept(self) -> str:

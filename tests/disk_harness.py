@@ -54,7 +54,10 @@ def at(moment: int | str, act):
     original = getattr(owner, name)
 
     def acting(*arguments, **keywords):
-        if moment == "finish" or arguments[0].step + 1 == moment:
+        if moment == "finish":
+            act()
+        elif arguments[0].step + 1 == moment:
+            arguments[0].checkpoints.wait()  # a folder that is written to cannot be made read-only
             act()
         return original(*arguments, **keywords)
 

@@ -90,6 +90,15 @@ def test_the_discriminator_steps_on_its_own_part_of_the_batch_and_the_generator_
     np.testing.assert_allclose(tf.stack(seen, 1), (x / 127.5 - 1).reshape(8, 4, *SHAPE), atol=1e-6)
 
 
+def test_a_last_batch_that_is_too_small_for_the_discriminator_s_steps_is_refused():
+    """The mean over none of its pictures would be NaN, and the weights after it."""
+    model = made(loss="wgan", gp=10.0, d_steps=4)
+    x, _ = examples(35)
+    with pytest.raises(UserError, match="last batch has 3 pictures, and d_steps=4"):
+        model.fit(x, verbose=0)
+    model.fit(x, batch_size=7, verbose=0)
+
+
 def test_both_networks_see_the_cluster_of_the_real_picture():
     model = made(clusters=2, ema=0, d_steps=2)
     dark, light = -np.ones((1, *SHAPE)), np.ones((1, *SHAPE))

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 
 import numpy as np
 import pandas as pd
@@ -60,6 +61,12 @@ def test_show_is_the_recipe_with_its_changes(command):
     assert done.out.startswith(str(changed)) and "kerasdl train vit_digits epochs=7 model_args.size=mu" in done.out
 
 
+def test_what_show_prints_can_be_pasted(command):
+    words = ["cnn_mnist", "augment=(('translate', 2),)", "data=folder:my pictures"]
+    told = command("show", *words).out.strip().splitlines()[-1]
+    assert shlex.split(told.removeprefix("Train it: ")) == ["kerasdl", "train", *words]
+
+
 def test_train_writes_a_run_and_says_where(command, here):
     done = command("train", "linear_digits", "epochs=1", "--workdir", "my [run]")
     assert done.code == 0 and done.err.startswith("epoch 1/1") and len(done.err.strip().splitlines()) == 1
@@ -114,6 +121,16 @@ def test_predict_rows(command, csv_run, table, here):
     assert done.code == 0 and [name for name, _ in lines] == [f"new.csv:{line}" for line in (2, 3, 4, 5)]
     for _, shown in lines:
         assert set(shown) == {"big", "small"} and sum(shown.values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_rows_are_named_by_their_lines(command, csv_run, table, here):
+    """Blank lines are no rows, and a text may have several lines."""
+    head, one, two, three, *_ = table.read_text().splitlines()
+    (here / "new.csv").write_text("\n".join([f"{head},note", f'{one},"two', 'lines"', "", f"{two},x", f"{three},x"]))
+    done = command("predict", csv_run.path, "new.csv")
+    assert [answers(line)[0] for line in done.out.splitlines()] == ["new.csv:2", "new.csv:5", "new.csv:6"]
+    (here / "new.csv").write_text("\n".join([head, one, "", two.replace(two.split(",")[0], "heavy", 1)]))
+    assert "row 4 of new.csv has 'heavy'" in command("predict", csv_run.path, "new.csv").err
 
 
 def test_predict_refuses_what_the_model_does_not_take(refused, csv_run, hard_run, table, here):

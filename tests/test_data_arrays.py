@@ -5,8 +5,10 @@ import pytest
 from data_harness import RNG, gather, refused
 
 from kerasdl.data import from_arrays, load
+from kerasdl.data.split import divide
 
 IMAGES, LABELS = RNG.integers(0, 256, (60, 5, 4)).astype("uint8"), np.resize([0, 1, 2], 60)
+LOST = divide(LABELS, None)["test"][0]  # where one example of a class is carved into the test part
 
 
 def test_arrays():
@@ -39,6 +41,9 @@ def test_arrays_of_rows_and_numbers():
 
 @pytest.mark.parametrize("x, y, args, words", [
     (IMAGES / 255, LABELS, {}, ["0..1", "multiply them by 255"]),
+    (IMAGES / 255 * 1.0000001, LABELS, {}, ["0..1", "multiply them by 255"]),  # as a resized picture has it
+    (IMAGES // 128, LABELS, {}, ["0..1", "multiply them by 255"]),
+    (IMAGES > 127, LABELS, {}, ["0..1", "multiply them by 255"]),
     (IMAGES.astype(int) - 300, LABELS, {}, ["0..255"]),
     (IMAGES, LABELS[:59], {}, ["60", "59", "length"]),
     (IMAGES[:0], LABELS[:0], {}, ["empty"]),
@@ -48,6 +53,7 @@ def test_arrays_of_rows_and_numbers():
     (IMAGES.astype(str), LABELS, {}, ["numbers"]),
     (IMAGES[:, 0, 0], LABELS, {}, ["(N, H, W, C)", "(60,)"]),
     (IMAGES, np.zeros(60, int), {}, ["one class only", "'0'"]),
+    (IMAGES, np.where(np.arange(60) == LOST, 7, LABELS), {}, ["'7'", "1 of 60", "training part"]),
     (IMAGES, np.eye(3)[LABELS], {}, ["(N,)", "(60, 3)"]),
     (IMAGES, LABELS, {"classes": ["a", "b"]}, ["0..1", "2 classes", "0..2"]),
     (IMAGES, LABELS.astype(str), {"classes": ["a", "b", "c"]}, ["0..2", "'0'"]),

@@ -1,11 +1,16 @@
 """Folders of images: a folder a class, every kind of file, mistakes named."""
 
+import dataclasses
+import os
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from data_harness import PARTS, RNG, gather, refused
 
+from kerasdl import Recipe
 from kerasdl.data import folders, load, load_splits
+from kerasdl.train import job
 
 
 def picture(path, shape=(8, 8, 3), encode=tf.io.encode_png):
@@ -55,6 +60,54 @@ def test_folders_of_parts(tmp_path):
     np.testing.assert_array_equal(two["val"].x, three["val"].x)
 
 
+def test_a_class_may_be_called_as_a_part_is(tmp_path):
+    for name in ("bus", "train", "valid", "invalid"):
+        for index in range(10):
+            picture(tmp_path / "one" / name / f"{index}.png")
+            picture(tmp_path / "two/training" / name / f"{index}.png")
+    assert load(f"folder:{tmp_path}/one").classes == load(f"folder:{tmp_path}/two").classes \
+        == ("bus", "invalid", "train", "valid")
+    for part in ("val", "validation"):
+        picture(tmp_path / "two" / part / "bus" / "0.png")
+    refused(lambda: load(f"folder:{tmp_path}/two"), "two folders for val", "'val' and 'validation'")
+
+
+def test_what_systems_put_beside_pictures_is_none(pets, tmp_path):
+    parts = load_splits(f"folder:{tmp_path}/pets", PARTS)
+    for place in ("cat/.thumbnails/00.png", "dog/.ipynb_checkpoints/00.png", "dog/inner/.x/00.png", "__MACOSX/00.png"):
+        picture(tmp_path / "pets" / place)
+    (tmp_path / "pets/cat/._00.png").write_bytes(b"of another system")
+    again = load_splits(f"folder:{tmp_path}/pets", PARTS)
+    for name in PARTS:
+        np.testing.assert_array_equal(again[name].x, parts[name].x)
+
+
+@pytest.mark.parametrize("memory", [0, folders.MEMORY])
+def test_a_name_that_is_not_utf8(pets, tmp_path, monkeypatch, memory):
+    """As of a Windows archive unpacked on Linux."""
+    (tmp_path / "pets/cat/00.png").rename(os.fsdecode(os.fsencode(tmp_path / "pets/cat/") + b"/caf\xe9.png"))
+    monkeypatch.setattr(folders, "MEMORY", memory)
+    parts = load_splits(f"folder:{tmp_path}/pets", PARTS)
+    seen = np.concatenate([part.first(len(part)) for part in parts.values()])
+    assert {image.tobytes() for image in seen} == {image.tobytes() for image in np.concatenate(list(pets.values()))}
+
+
+def test_what_a_layer_adapts_to_is_of_every_class(pets, tmp_path):
+    train = load(f"folder:{tmp_path}/pets")
+    cats = sum(any((image == cat).all() for cat in pets["cat"]) for image in train.first(8))
+    assert cats == 4
+    mixed = dataclasses.replace(train, y=train.y[::-1])
+    np.testing.assert_array_equal(mixed.first(8), train.x[:8])
+
+
+def test_a_split_is_known_again(pets, tmp_path):
+    source = f"folder:{tmp_path}/pets"
+    before = {name: part.fingerprint() for name, part in load_splits(source, PARTS).items()}
+    assert before == {name: part.fingerprint() for name, part in load_splits(source, PARTS).items()}
+    (tmp_path / "pets/cat/00.png").rename(tmp_path / "pets/dog/99.png")
+    assert not set(before.values()) & {part.fingerprint() for part in load_splits(source, PARTS).values()}
+
+
 def test_classes_that_differ_between_parts(tmp_path):
     for path in ("train/cat", "train/dog", "test/cat"):
         picture(tmp_path / path / "1.png")
@@ -79,6 +132,7 @@ def test_folder_mistakes(pets, tmp_path):
     (tmp_path / "pets/dog/99.png").unlink()
     (tmp_path / "pets/cow").mkdir()
     refused(lambda: load(source), "pets/cow", "no images", ".png")
+    refused(lambda: folders.read_images([tmp_path / "pets/dog/01.png"], (8, 8, 4)), "4 channels", "predict(x)")
 
 
 def encode_bmp(image):
@@ -161,12 +215,16 @@ def test_a_file_that_is_wrong_and_only_decoded_when_its_turn_comes_is_named(tmp_
 
     for name in ("cat", "dog"):
         for index in range(10, 40):
-            picture(tmp_path / name / f"{index}.png", (8, 8, 1))
-    broken = tmp_path / "dog" / "9.png"
+            picture(tmp_path / "all" / name / f"{index}.png", (8, 8, 1))
+    broken = tmp_path / "all" / "dog" / "9.png"
     picture(broken, (6, 6, 1) if damage == "other" else (8, 8, 1))
     if damage == "cut":
         broken.write_bytes(broken.read_bytes()[:60])
     monkeypatch.setattr(folders, "MEMORY", 0)
     args = {"image_size": size} if size else {}
-    refused(lambda: train("linear_digits", data=f"folder:{tmp_path}", data_args=args, splits={}, batch=8, epochs=1,
-                          augment=(), verbose=False, workdir=tmp_path / "run"), *words)
+    settings = {"data": f"folder:{tmp_path}/all", "data_args": args, "splits": {}, "batch": 8, "epochs": 1,
+                "augment": (), "verbose": False}
+    refused(lambda: train("linear_digits", **settings, workdir=tmp_path / "run"), *words)
+    whitened = Recipe(model="cnn", model_args={"size": "M", "whitened": True}, data="digits")  # looks at pictures
+    monkeypatch.setattr(job, "ADAPT", 10**9)
+    refused(lambda: train(whitened, **settings, workdir=tmp_path / "white"), *words)

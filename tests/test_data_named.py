@@ -138,6 +138,29 @@ def test_a_set_larger_than_memory_is_streamed_with_the_same_examples_in_the_same
         assert streamed[name].describe() == held[name].describe() and streamed[name].outputs == 3
 
 
+class Contest(Sizes):
+    """A test part whose labels its authors keep, which tfds has as -1."""
+
+    NAME = "contest"
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(90), "validation": self._generate_examples(30),
+                "test": ((key, example | {"label": -1}) for key, example in self._generate_examples(20))}
+
+
+@pytest.mark.parametrize("memory", [0, named.MEMORY])
+def test_a_test_part_without_labels_is_none(tmp_path, monkeypatch, memory):
+    builder = Contest(data_dir=tmp_path)
+    builder.download_and_prepare()
+    monkeypatch.setattr(named, "_prepared", lambda name: builder)
+    monkeypatch.setattr(named, "MEMORY", memory)
+    parts = load_splits("contest", PARTS, image_size=6)
+    assert {name: len(part) for name, part in parts.items()} == {"train": 81, "val": 9, "test": 30}
+    refused(lambda: load_splits("contest", {"test": "test[:10]"}, image_size=6), "'test[:10]'", "no labels",
+            "splits.test")
+    assert len(load("contest", "val", image_size=6)) == 30
+
+
 def test_sets_that_are_not_of_classified_images(monkeypatch, sizes):
     for keys in (None, ("label", "image"), ("image", "image")):
         info = SimpleNamespace(features=sizes.info.features, supervised_keys=keys)

@@ -49,6 +49,17 @@ def test_rows_become_numbers_and_one_hot_categories(csv, frame):
     np.testing.assert_array_equal(again.x, parts["val"].x)
 
 
+def test_rows_are_known_again(csv, frame):
+    def marks(frame):
+        parts = load_splits(csv(frame), PARTS, label="kind", drop=["id", "price"])
+        return [part.fingerprint() for part in parts.values()]
+
+    assert marks(frame) == marks(frame)
+    changed = frame.assign(size=np.where(frame.index == 7, 0, frame["size"]))
+    assert sum(one != other for one, other in zip(marks(frame), marks(changed), strict=True)) == 1
+    assert not set(marks(frame)) & set(marks(frame.iloc[:-1]))
+
+
 def test_a_number_to_predict(csv, frame):
     train = load(csv(frame), label="price", drop="id", target="number")
     assert train.y.shape == (140, 1) and train.classes == () and train.outputs == 1

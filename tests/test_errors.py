@@ -31,7 +31,13 @@ def test_nearest_suggests_one_or_lists_all():
     (["train", "linear_digits", "model_args.ptach=4"], ["'ptach'"]),
     (["train", "vit_digits", "model_args.ptach=4"], ["'ptach'", "'patch'"]),
     (["train", "vit_digits", "model_args.patch=3"], ["patch=3", "(8, 8, 1)"]),
-    (["train", "vit_digits", "model_args.patch=0"], ["vit cannot be built"]),
+    (["train", "vit_digits", "model_args.patch=0"], ["vit cannot be built", "pixels"]),
+    (["train", "linear_digits", "model=gan"], ["two networks", "linear, mlp"]),
+    (["train", "mlp_digits", "model_args.norm=no"], ["norm", "true or false", "'no'"]),
+    (["train", "linear_digits", "objective_args.gp=1"], ["objective=classify", "objective_args.gp"]),
+    (["train", "linear_digits", "data=arrays"], ["arrays", "kerasdl.train", "from_arrays"]),
+    (["plan", "mlp_digits", "--on", "cpu", "--backend", "jxa"], ["'jxa'", "'jax'"]),
+    (["plan", "mlp_digits", "--on", "cpu", "--backend", "jax"], ["--on cpu", "TensorFlow"]),
     (["train", "vit_digits", "warmup=soon"], ["'soon'", "5%"]),
     (["train", "vit_digits", "augment=('flop',)"], ["'flop'", "'flip'"]),
     (["train", "vit_digits", "batch=5000"], ["batch=5000", "1257"]),
@@ -86,6 +92,10 @@ def test_a_folder_that_is_taken_or_cannot_be_one(refused, hard_run, here):
     refused("train", "linear_digits", "--workdir", hard_run.path, words=["already holds a finished run", "--workdir"])
     (here / "file").write_text("")
     refused("train", "linear_digits", "--workdir", "file", words=["file", "cannot be written"])
+    (here / "mine").mkdir()
+    (here / "mine" / "metrics.csv").write_text("of something else")
+    refused("train", "linear_digits", "--workdir", "mine", words=["not a run's folder", "metrics.csv", "--workdir"])
+    assert [file.name for file in (here / "mine").iterdir()] == ["metrics.csv"]
 
 
 def test_a_run_without_a_model(refused, hard_run, here):
@@ -129,4 +139,9 @@ def test_an_objective_that_does_not_fit_the_targets(here):
         train("linear_csv", objective="regress", data=from_arrays(x, np.arange(40) % 2), verbose=False)
     with pytest.raises(UserError, match="objective=classify learns a class, and the data has numbers"):
         train("linear_csv", data=from_arrays(x, x[:, 0], target="number"), verbose=False)
+    splits = from_arrays(x, np.arange(40) % 2)
+    with pytest.raises(UserError, match="no split 'val'. It has: train, test"):
+        train("linear_csv", data={name: splits[name] for name in ("train", "test")}, verbose=False)
+    with pytest.raises(UserError, match="Received: Split"):
+        train("linear_csv", data=splits["train"], verbose=False)
     assert not list(here.iterdir())

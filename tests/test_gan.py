@@ -145,6 +145,7 @@ def test_parameters_are_of_every_size():
 
 def test_spectral_norm_is_one_and_only_its_vector_moves():
     """keras.layers.SpectralNormalization overwrites its kernel in a forward pass."""
+    keras.utils.set_random_seed(0)  # how fast the vector turns to the largest direction depends on the kernel
     x = np.random.default_rng(0).normal(size=(2, 6, 6, 3)).astype("float32")
     layer, last = SpectralConv2D(5, 3, 2, padding="same"), SpectralDense(4)
     for _ in range(60):

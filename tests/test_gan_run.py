@@ -7,7 +7,9 @@ import re
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -290,9 +292,18 @@ def test_a_folder_s_referee_is_that_of_its_pictures_and_not_of_its_name(here, si
     ({"optimizer": "sgd"}, ["betas are for adamw"]),
     ({"batch": 255, "objective_args.d_steps": 2}, ["255", "d_steps"]),
     ({"objective_args.d_steps": 0}, ["d_steps", "1 or more", "0"]),
+    ({"objective_args.lazy": 0}, ["lazy", "1 or more", "0"]),
+    ({"objective_args.gp": -1.0}, ["gp", "from 0 on", "-1.0"]),
+    ({"objective_args.gp": "(10, 1)"}, ["gp", "(10, 1)"]),
+    ({"objective_args.referee": None}, ["objective_args.referee", "None"]),
+    ({"objective_args.referee": "torn.keras"}, ["torn.keras", "does not load"]),
+    ({"objective_args.referee": "maps.keras"}, ["maps.keras", "(4, 4, 2)", "GlobalAveragePooling2D"]),
 ])
 def test_what_cannot_be_is_told_in_a_line(refused, recipe, here, table, change, words):
     (here / "rows.csv").write_bytes(table.read_bytes())
+    (here / "torn.keras").write_bytes(b"PK of which the rest is lost")
+    images = keras.Input((8, 8, 1), dtype="uint8")
+    keras.Model(images, keras.layers.Conv2D(2, 2, 2)(images)).save(here / "maps.keras")
     (here / "recipe.json").write_text(recipe.model_dump_json())
     pairs = [f"{key}={value}" for key, value in change.items()]
     refused("train", "recipe.json", *pairs, "--workdir", "run", words=words)
@@ -318,10 +329,15 @@ def test_nan_names_the_network_and_the_step(here, simple, monkeypatch, loss, tol
 
 
 def test_a_discriminator_that_has_won_is_told_once(capsys):
+    from kerasdl.objectives.gan_losses import LOSSES
     from kerasdl.objectives.generative import LONG, DiscriminatorWon
 
     watcher = DiscriminatorWon()
     watcher.set_params({"steps": LONG // 2})
+    watcher.set_model(SimpleNamespace(objective=LOSSES["wgan"]))
+    for _ in range(4):  # a critic of Wasserstein's has not won there
+        watcher.on_epoch_end(0, {"d_loss": 0.01})
+    watcher.set_model(SimpleNamespace(objective=LOSSES["hinge"]))
     for loss in (0.5, 0.01, 0.5, 0.01):
         watcher.on_epoch_end(0, {"d_loss": loss})
     assert not capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import inspect
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -29,6 +30,7 @@ SHAPES = {"digits": (8, 8, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3), "im
     ("precision=mixed_bfloat16", "precision", "mixed_bfloat16"),
     ("augment=('flip', ('pad_crop', 2))", "augment", ("flip", ("pad_crop", 2))),
     ("augment=[]", "augment", ()),
+    ("init=1", "init", "1"),
     ("splits.val=train[90%:]", "splits", {"train": "train[:50%]", "val": "train[90%:]"}),
     ("model_args.patch=2", "model_args", {"size": "mu", "patch": 2, "drop": 0.1, "deep": True}),
     ("model_args.drop=0", "model_args", {"size": "mu", "patch": 4, "drop": 0, "deep": True}),
@@ -71,6 +73,7 @@ def test_override_as_values_merges_dictionaries_and_leaves_the_first_as_it_was()
     ("lr=fast", ["lr", "number", "'fast'", "str"]),
     ("lr=true", ["lr", "number", "True"]),
     ("lr=-1", ["lr", "greater than 0"]),
+    ("lr=1e999", ["lr", "finite"]),
     ("momentum=1.0", ["momentum", "less than 1"]),
     ("model=3", ["model", "string", "3"]),
     ("optimizer=adam", ["optimizer", "'adamw'", "'adam'"]),
@@ -89,6 +92,17 @@ def test_mistakes_say_what_was_expected_and_what_came(pair, words):
     assert "\n" not in str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_values_of_numpy_are_refused_before_anything_is_written():
+    for value in (np.array(["3", "8"]), np.int64(5)):
+        with pytest.raises(UserError, match="plain values of Python.*tolist"):
+            FULL.override(data_args={"classes": value})
+
+
+def test_a_claim_is_one_value():
+    assert FULL.override(claim={"published": 0.5}).claim == Claim(published=0.5)
+    assert FULL.override(claim=None).claim is None
 
 
 def test_a_recipe_cannot_be_changed_in_place_and_takes_no_unknown_key():

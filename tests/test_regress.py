@@ -6,6 +6,7 @@ import pytest
 
 from kerasdl.data import from_arrays, load
 from kerasdl.errors import UserError
+from kerasdl.evaluate import evaluate
 from kerasdl.recipe import Recipe
 from kerasdl.train.fit import train
 from kerasdl.zoo import linear
@@ -54,3 +55,15 @@ def test_numbers_that_are_all_the_same_are_refused():
     x = np.random.default_rng(0).normal(size=(40, 3))
     with pytest.raises(UserError, match="y is 1000 in every example"):
         from_arrays(x, np.full(40, 1000.0), target="number")
+
+
+def test_test_time_augmentation_is_of_classes(here):
+    images = np.random.default_rng(0).integers(0, 256, (100, 8, 8, 1))
+    splits = from_arrays(images, images.mean((1, 2, 3)), target="number")
+    settings = {"data": splits, "objective": "regress", "batch": 16, "epochs": 1, "verbose": False}
+    with pytest.raises(UserError, match="tta is for images that have classes"):
+        train("linear_digits", **settings, tta="flip")
+    run = train("linear_digits", **settings)
+    with pytest.raises(UserError, match="predicts numbers"):
+        evaluate(run, data=splits, tta="flip")
+    assert run.model().input.shape == (None, 8, 8, 1)

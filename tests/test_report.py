@@ -299,6 +299,23 @@ def test_evaluate_on_a_folder(digits, tmp_path):
     assert len(load_split(digits, "all", f"folder:{tmp_path}")) == 200
 
 
+def test_a_folder_that_changed_is_not_taken_for_the_run_s_own(tmp_path):
+    """Parts are carved by place, so that a picture less moves others from train to test."""
+    split = load("digits", "train")
+    for index in range(200):
+        file = tmp_path / "pictures" / str(split.y[index]) / f"{index:03}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(tf.io.encode_png(split.x[index]).numpy())
+    run = train("linear_digits", data=f"folder:{tmp_path}/pictures", batch=16, epochs=1, verbose=False,
+                workdir=tmp_path / "run")
+    assert evaluate(run)["accuracy"] == pytest.approx(run.result["test"]["accuracy"])
+    next((tmp_path / "pictures").rglob("*.png")).unlink()
+    for call in (evaluate, report):
+        with pytest.raises(UserError, match=r"something was added, removed or changed.*--data folder:\S+$"):
+            call(run)
+    assert 0 < evaluate(run, data=run.recipe.data)["accuracy"] < 1
+
+
 def test_predict_images(digits, tmp_path):
     split = load("digits", "test")
     files = [tmp_path / f"{i}.png" for i in range(3)]

@@ -117,7 +117,7 @@ def test_what_is_finished_is_not_run_again_and_what_was_killed_goes_on(package, 
     assert command("reproduce", "tiny_digits", "--seeds", "2").err == "", "nothing was trained"
 
 
-def test_what_cannot_be_reproduced_is_one_line(package, refused, here):
+def test_what_cannot_be_reproduced_is_one_line(package, refused, command, here):
     package(0)
     refused("reproduce", "tiny_digit", words=["Unknown recipe 'tiny_digit'", "tiny_digits"])
     refused("reproduce", "tiny_digits", "lr=1", words=["without changes", "kerasdl train tiny_digits lr=1"])
@@ -125,6 +125,11 @@ def test_what_cannot_be_reproduced_is_one_line(package, refused, here):
     refused("reproduce", "recipes/tiny_digits.py", words=["name of a recipe of the package"])
     (here / "measured" / "tiny_digits-0.json").unlink()
     refused("reproduce", "tiny_digits", words=["no committed result"])
+    package(0)
+    (here / "recipes" / "tiny_digits.py").write_text(TINY.replace("epochs=2", "epochs=3"))
+    refused("reproduce", "tiny_digits", words=["tiny_digits-0.json", "changed since", "epochs"])
+    told = command("results")
+    assert told.code == 0 and "Left out: tiny_digits-0.json: tiny_digits has changed" in told.out
     assert not (here / "runs" / "reproduce-tiny_digits").exists()
 
 
@@ -182,7 +187,7 @@ def test_regression_and_generation_are_told_by_what_is_theirs():
     errors = [{"test": {"loss": 9.0, "mae": value, "r2": 0.5}} for value in (2.0, 4.0)]
     assert results.score(recipe.load("linear_csv").override(objective="regress"), errors) == "3.00 ± 1.41"
     distance = {"test": {"kid_cnn_mnist": 0.1, "frechet_cnn_mnist": 1.5}}
-    assert results.score(recipe.load("gan_mnist"), [distance]) == "1.50"
+    assert results.score(recipe.load("gan_mnist"), [distance]) == "1.500"
     assert results.metric(recipe.load("gan_mnist")).goal == "min"
 
 

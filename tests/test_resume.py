@@ -240,9 +240,11 @@ def test_a_duration_that_cannot_be_read(command):
 def test_other_data_than_the_run_began_with_is_refused(here, interrupted):
     folder = interrupted(2)
     facts = json.loads((folder / "data.json").read_text())
-    (folder / "data.json").write_text(json.dumps(facts | {"shape": [9, 9, 1]}))
-    with pytest.raises(UserError, match="not what .* began with"):
-        train(RECIPE, workdir=folder, verbose=False)
+    assert set(facts["examples"]) == {"train", "val", "test"}
+    for other in ({"shape": [9, 9, 1]}, {"examples": facts["examples"] | {"val": "180-00000000"}}):
+        (folder / "data.json").write_text(json.dumps(facts | other))
+        with pytest.raises(UserError, match="not what .* began with"):
+            train(RECIPE, workdir=folder, verbose=False)
 
 
 def test_checkpoints_of_another_number_of_workers_are_not_passed_over(interrupted):

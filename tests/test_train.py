@@ -22,7 +22,7 @@ from kerasdl.objectives import ema
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run, whole, write_json
 from kerasdl.train import fit, replicas
-from kerasdl.train.callbacks import Diverged
+from kerasdl.train.callbacks import Diverged, Timing
 from kerasdl.train.fit import train
 
 LINEAR = Recipe(name="linear", model="linear", data="digits", batch=128, epochs=2, lr=2e-2)
@@ -220,7 +220,10 @@ def test_files(hard_run, hard_recipe):
     assert names - {"report.html"} == FILES
     assert not [path for path in hard_run.path.rglob("*") if "partial" in path.name]
     assert hard_run.recipe == hard_recipe
-    assert hard_run.data == {"shape": [8, 8, 1], "classes": list("0123456789"), "columns": {}}
+    examples = hard_run.data.pop("examples")
+    assert {name: int(mark.partition("-")[0]) for name, mark in examples.items()} == \
+        {"train": 1257, "val": 180, "test": 360}
+    assert hard_run.data == {"shape": [8, 8, 1], "classes": list("0123456789"), "columns": {}, "examples": examples}
     assert kerasdl.load(hard_run.path) == Run.open(str(hard_run.path)) == hard_run
 
 
@@ -299,6 +302,33 @@ def test_mixed_precision(run):
     assert [model.get_layer(name).compute_dtype for name in ("features", "logits")] == ["bfloat16", "float32"]
     assert {str(weight.dtype) for weight in model.trainable_weights} == {"float32"}
     assert made.result["environment"]["precision"] == "mixed_bfloat16" and made.result["test"]["accuracy"] > 0.2
+
+
+@pytest.mark.parametrize("model, args", [("vit", {"size": "mu", "patch": 2}), ("resnet", {"size": "mu"})])
+def test_in_bfloat16_too_the_saved_model_has_the_scores_of_result_json(run, model, args):
+    """A fused layer does not round where Keras' own does, and a saved model has Keras' own."""
+    made = run(LINEAR.override(model=model, epochs=1).model_copy(update={"model_args": args}),
+               precision="mixed_bfloat16", tta="flip")
+    for split in ("val", "test"):
+        assert evaluate(made, split) == pytest.approx(made.result[split], rel=1e-6)
+    assert evaluate(made, tta="flip") == pytest.approx(made.result["tta"], rel=1e-6)
+
+
+def test_compilation_is_left_out_of_the_speed_of_a_run_that_goes_on():
+    timing = Timing(10)
+    timing.set_params({"steps": 10})
+    timing.set_model(keras.Sequential([keras.Input((1,))]))
+    timing.model.compile("sgd")
+    timing.resume(5.0, 1.0, [100.0])
+    timing.on_train_begin()
+    timing.on_epoch_begin(1)
+    timing.on_train_batch_end(9)  # the epoch's only call, in which this process compiles
+    timing.on_epoch_end(1, {})
+    assert timing.rates == [100.0] and timing.compile_seconds == 1.0
+    timing.on_epoch_begin(2)
+    timing.on_train_batch_end(9)
+    timing.on_epoch_end(2, {})
+    assert len(timing.rates) == 2
 
 
 def test_arrays(run):

@@ -88,6 +88,17 @@ def test_positions_are_resized_on_the_grid_of_patches(saved, pool):
     assert "position 4x4 -> 2x6 patches" in transfer.tell(origin, new, ())
 
 
+@pytest.mark.parametrize("first, second, pools", [((16, 16), (8, 32), ("mean", "mean")),
+                                                  ((12, 20), (16, 16), ("token", "mean"))])
+def test_grids_of_as_many_tokens_are_not_the_same(saved, first, second, pools):
+    old = vit.build((*first, 1), 4, size="mu", patch=4, pool=pools[0])
+    new = vit.build((*second, 1), 4, size="mu", patch=4, pool=pools[1])
+    position = begun(new, saved(old)).get_layer("position").get_weights()[0]
+    assert position.shape == old.get_layer("position").get_weights()[0].shape
+    expected = vit.resize(old, (*second, 1)).get_layer("position").get_weights()[0]
+    np.testing.assert_array_equal(position, expected[:, -position.shape[1]:])
+
+
 def test_a_class_token_that_one_of_the_two_lacks_keeps_its_own_place(saved):
     origin = saved(vit.build((8, 8, 1), 4, size="mu", patch=4, pool="mean"))
     new = vit.build((8, 8, 1), 4, size="mu", patch=4, pool="token")

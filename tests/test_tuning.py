@@ -348,3 +348,9 @@ def test_a_search_that_the_docs_tell_of(quick):
     row = f"| {best['values']['lr']:.3g} | {best['values']['model_args.drop']:.3g} | {best['epochs']} |"
     assert f"{row} {100 * best['score']:.2f} |" in told
     assert searches_page.body([]) == "No search has been run yet.\n"
+
+
+def test_a_file_of_the_user_s_is_not_taken_for_python_s_own(here):
+    (here / "random.py").write_text("raise SystemExit(77)")
+    done = subprocess.run([*processes.COMMAND, "nowhere"], capture_output=True, text=True)
+    assert done.returncode != 77 and "nowhere" in done.stderr

@@ -1,6 +1,7 @@
 """The `kerasdl` command: a short function a verb, heavy imports inside; a mistake is one line and exit code 2."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -30,7 +31,7 @@ def list_recipes() -> None:
     table = Table("recipe", "model", "data", "what it is", box=None, header_style="bold")
     for found, headline in recipe.shipped():
         table.add_row(found.name, found.model, found.data, headline)
-    console.print(table)
+    print_table(table)
     console.print("\nSee one: kerasdl show NAME    Train one: kerasdl train NAME")
 
 
@@ -41,8 +42,7 @@ def show(recipe: RecipeName, overrides: Overrides = None) -> None:
 
     found = load(recipe).override(*overrides or [])
     console.print(str(found), soft_wrap=True)
-    words = " ".join([recipe, *(overrides or [])])
-    console.print(f"\nTrain it: kerasdl train {words}", soft_wrap=True)
+    console.print(f"\nTrain it: kerasdl train {shlex.join([recipe, *(overrides or [])])}", soft_wrap=True)
 
 
 @app.command()
@@ -119,7 +119,7 @@ def reproduce(recipe: Annotated[str, typer.Argument(metavar="NAME", help="a reci
 
     if overrides:
         raise UserError(f"reproduce runs a recipe as it was published, without changes. Received: {overrides[0]}. "
-                        f"To change it: kerasdl train {recipe} {' '.join(overrides)}")
+                        f"To change it: kerasdl train {shlex.join([recipe, *overrides])}")
     reproduce.published(recipe)
     choose(backend)
     with quiet():
@@ -136,7 +136,8 @@ def show_results() -> None:
     from kerasdl import recipe, results
 
     recipes = [found for found, _ in recipe.shipped()]
-    measured = results.read(recipes)
+    wrong: list[str] = []
+    measured = results.read(recipes, wrong=wrong.append)
     table = Table(*results.HEAD, box=None, header_style="bold")
     for found in results.ordered(recipes):
         table.add_row(*results.table_row(found, measured.get(found.name, [])))
@@ -145,6 +146,8 @@ def show_results() -> None:
     console.print(f"\n{waiting}: for data of your own.", soft_wrap=True)
     for line, names in results.machines(measured).items():
         console.print(f"On {line}: {', '.join(names)}.", soft_wrap=True)
+    for complaint in wrong:
+        console.print(f"Left out: {complaint}.", soft_wrap=True)
     console.print("Run one again: kerasdl reproduce NAME")
 
 

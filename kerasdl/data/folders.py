@@ -1,5 +1,7 @@
 """Images from a folder: a folder a class, or train, val and test folders with the classes inside."""
 
+import os
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,11 +36,13 @@ def read(path: str, *, image_size: Sequence[int] | None = None) -> dict[str, Spl
     def decode(name):
         return _decode(tf.io.read_file(name), shape, resize=image_size is not None)
 
-    names = np.array([str(file) for file in files])
+    names = np.array([os.fsencode(file) for file in files])  # a name need not be UTF-8
+    inside = np.array([os.fsencode(file.relative_to(path)) for file in files])
     if len(files) * height * width * channels <= MEMORY:
         with ThreadPoolExecutor() as pool:
             names, decode = np.stack(list(pool.map(lambda file: _load(file, shape, image_size), files))), None
-    return {name: Split(name, names[index], labels[index], shape, len(index), classes, decode=decode)
+    return {name: Split(name, names[index], labels[index], shape, len(index), classes, decode=decode,
+                        names=zlib.crc32(b"/".join(inside[index])))
             for name, index in parts.items()}
 
 
@@ -57,7 +61,7 @@ def naming(splits: Mapping[str, Split]) -> Iterator[None]:
                 try:
                     split.decode(tf.constant(file))
                 except (ValueError, tf.errors.InvalidArgumentError):
-                    _load(Path(file), split.shape, None)  # says what is wrong with it
+                    _load(Path(os.fsdecode(file)), split.shape, None)  # says what is wrong with it
         raise
 
 
@@ -65,9 +69,13 @@ def read_images(paths: Sequence[str | Path], shape: Sequence[int], resize: bool 
     """Image files as a model of this input shape takes them: uint8 (N, H, W, C).
 
     Raises:
-        UserError: for a file that is missing, broken, or of another size unless `resize`.
+        UserError: for a file that is missing, broken, or of another size unless `resize`; for a model of other images
+            than grey ones or those of three colours.
     """
     size = tuple(shape[:2])
+    if shape[2] not in (1, 3):
+        raise UserError(f"The model takes images of {shape[2]} channels, and a file gives 1 or 3. "
+                        "Use run.model().predict(x).")
     images = []
     for path in map(Path, paths):
         if not path.is_file():
@@ -83,15 +91,12 @@ def read_images(paths: Sequence[str | Path], shape: Sequence[int], resize: bool 
 def _find(root: Path) -> tuple[list[Path], np.ndarray, dict[str, np.ndarray], tuple[str, ...]]:
     if not root.is_dir():
         raise UserError(f"There is no folder {str(root)!r}. Give the images as data=folder:PATH.")
-    inside = _folders(root)
-    named = {ALIASES[folder.name.lower()]: folder for folder in inside if folder.name.lower() in ALIASES}
-    roots = {"train": named["train"], **named} if "train" in named else {"all": root}
-    if "train" not in named and named:
-        raise UserError(f"{root} has a folder {next(iter(named.values())).name!r} but no folder 'train'.")
+    roots = _roots(root)
     listed = {part: _classes(folder) for part, folder in roots.items()}
-    classes = tuple(next(iter(listed.values())))
+    above, classes = next(iter(roots.values())), tuple(next(iter(listed.values())))
     if len(classes) < 2:
-        raise UserError(f"{root} has {len(classes)} class folders. Expected a folder for each of at least two classes.")
+        raise UserError(f"{above} has {len(classes)} class folders. Expected a folder for each of at least two "
+                        "classes.")
     for part, found in listed.items():
         if differing := sorted(set(found) ^ set(classes)):
             where, other = (roots[part], "train") if differing[0] in found else (roots["train"], part)
@@ -103,28 +108,54 @@ def _find(root: Path) -> tuple[list[Path], np.ndarray, dict[str, np.ndarray], tu
             labels += [index] * len(found[name])
             place += [part] * len(found[name])
     labels, place = np.array(labels, "int32"), np.array(place)
-    return files, labels, _parts(labels, place), classes
+    return files, labels, _parts(labels, place, classes), classes
 
 
-def _parts(labels: np.ndarray, place: np.ndarray) -> dict[str, np.ndarray]:
+def _roots(root: Path) -> dict[str, Path]:
+    """The folders that hold class folders: "train" and what else there is of the parts, or "all" for the root itself.
+
+    A folder of pictures that is called as a part is, such as "train" beside "bus", is a class.
+    """
+    parts: dict[str, Path] = {}
+    for folder in _folders(root):
+        part = ALIASES.get(folder.name.lower())
+        if part is None or not _folders(folder):
+            continue
+        if part in parts:
+            raise UserError(f"{root} has two folders for {part}, {parts[part].name!r} and {folder.name!r}. Leave one.")
+        parts[part] = folder
+    if not parts:
+        return {"all": root}
+    if "train" not in parts:
+        raise UserError(f"{root} has a folder {next(iter(parts.values())).name!r} but no folder 'train'.")
+    return {"train": parts.pop("train"), **parts}
+
+
+def _parts(labels: np.ndarray, place: np.ndarray, classes: Sequence[str]) -> dict[str, np.ndarray]:
     parts = {part: np.flatnonzero(place == part) for part in ("val", "test") if (place == part).any()}
     rest = np.flatnonzero((place == "train") | (place == "all"))
     if "val" in parts and "test" in parts:
         return {"train": rest, **parts}
-    carved = {name: rest[index] for name, index in divide(labels[rest], True, "test" not in parts).items()}
+    carved = {name: rest[index] for name, index in divide(labels[rest], classes, "test" not in parts).items()}
     if "val" in parts:  # the folder's own validation part stays, and the one just carved goes back to train
         carved["train"] = np.sort(np.concatenate([carved["train"], carved.pop("val")]))
     return {**carved, **parts}
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path for path in root.iterdir() if path.is_dir() and not _beside(path.name))
+
+
+def _beside(name: str) -> bool:
+    """Whether it is what systems put beside pictures: thumbnails, checkpoints, "._0.png"."""
+    return name.startswith(".") or name == "__MACOSX"
 
 
 def _classes(root: Path) -> dict[str, list[Path]]:
     found = {}
     for folder in _folders(root):
-        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in FORMATS and path.is_file())
+        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in FORMATS and path.is_file()
+                       and not any(map(_beside, path.relative_to(folder).parts)))
         if not files:
             raise UserError(f"The class folder {folder} has no images ({', '.join(FORMATS)}).")
         found[folder.name] = files
@@ -143,7 +174,7 @@ def _measure(files: list[Path], image_size: Sequence[int] | None) -> tuple[int, 
 def _raw(path: Path) -> np.ndarray:
     """The image as the file has it, (H, W, channels)."""
     try:
-        return tf.io.decode_image(tf.io.read_file(str(path)), expand_animations=False).numpy()
+        return tf.io.decode_image(tf.io.read_file(os.fsencode(path)), expand_animations=False).numpy()
     except tf.errors.InvalidArgumentError:
         raise UserError(f"{path} does not decode as an image. Mend or remove it.") from None
     except tf.errors.OpError as error:

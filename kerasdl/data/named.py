@@ -43,7 +43,10 @@ def read(name: str, splits: Mapping[str, str], *, image_size: Sequence[int] | No
         shape = (*height_width(image_size), shape[2])
     if None in shape[:2]:
         raise UserError(f"The images of {name} differ in size. Choose one with data_args.image_size=(H, W).")
-    plan = canonical(builder.info.splits)
+    known = list(builder.info.splits)
+    if "test" in known and "test" in splits.values() and not _labelled(builder, "test"):
+        known.remove("test")
+    plan = canonical(known)
     asked = {want: plan.get(expression, expression.replace("[:]", "")) for want, expression in splits.items()}
     _check(builder, name, asked, plan)
     classes = tuple(features[keys[1]].names)
@@ -62,6 +65,11 @@ def canonical(available: Sequence[str]) -> dict[str, str]:
         return {"train": "train[:70%]", "val": "train[70%:80%]", "test": "train[80%:]"}
     train = {"train": "train", "val": val} if val else {"train": "train[:90%]", "val": "train[90%:]"}
     return {**train, "test": test}
+
+
+def _labelled(builder, expression: str) -> bool:
+    """Whether the first example has a label. Of test parts that a contest keeps to itself tfds says -1."""
+    return all(label >= 0 for _, label in _one_by_one(builder, expression, lambda pixels: pixels).take(1))
 
 
 def data_dirs() -> list[Path]:
@@ -185,6 +193,8 @@ def _split(builder, want: str, expression: str, shape: tuple, classes: tuple, re
             pixels = tf.cast(tf.round(tf.clip_by_value(pixels, 0, 255)), "uint8")
         return tf.ensure_shape(pixels, shape)
 
+    if not _labelled(builder, expression):
+        raise UserError(f"The split {expression!r} of {builder.name} has no labels. Set splits.{want} to one that has.")
     if size * int(np.prod(shape)) > MEMORY:
         return Split(want, _one_by_one(builder, expression, fitted), None, shape, size, classes)
     if builder.info.file_format is tfds.core.FileFormat.TFRECORD:

@@ -94,7 +94,7 @@ def from_arrays(x: np.ndarray, y: np.ndarray, *, classes: Sequence[str] | None =
         both_x, both_y = np.concatenate([x, test_x]), np.concatenate([y, test_y])
     examples, shape = _examples(both_x)
     targets, names = _targets(both_y, classes, target)
-    parts = divide(targets[: len(x)] if target == "class" else targets[: len(x), 0], target == "class", test is None)
+    parts = divide(targets[: len(x)] if names else targets[: len(x), 0], names or None, test is None)
     if test is not None:
         parts["test"] = np.arange(len(x), len(both_x))
     return {name: Split(name, examples[index], targets[index], shape, len(index), names)
@@ -121,7 +121,7 @@ def _examples(x: np.ndarray) -> tuple[np.ndarray, tuple[int, ...] | int]:
         raise UserError(f"x must be images (N, H, W, C) or rows (N, F). Received shape {x.shape}.")
     if x.min() < 0 or x.max() > 255:
         raise UserError(f"Images are expected in 0..255. Received {x.min()}..{x.max()}.")
-    if x.dtype.kind == "f" and x.max() <= 1:
+    if 0 < (most := x.max()) <= 1 or (x.dtype.kind == "f" and 1 < most < 2):  # 1.0000001 is a 1 that was resized
         raise UserError("Images are expected in 0..255, and these lie in 0..1: multiply them by 255.")
     return np.rint(x).astype("uint8"), x.shape[1:]
 

@@ -1,5 +1,6 @@
 """A split: examples and targets that carry their names and shapes. And how splits are carved where a set has none."""
 
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -27,6 +28,7 @@ class Split:
         columns: of a CSV: {column: None for a number, or the list of its categories}.
         medians: of a CSV whose missing numbers are filled: {column: what with}.
         decode: a TensorFlow function from a file name to an image (H, W, C) uint8.
+        names: of images from files, a checksum of the files' names.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Split:
     columns: Mapping[str, list[str] | None] = field(default_factory=dict)
     medians: Mapping[str, float] = field(default_factory=dict)
     decode: Callable | None = None
+    names: int = 0
 
     def __len__(self) -> int:
         return self.size
@@ -66,12 +69,30 @@ class Split:
         return examples, None if self.y is None else self.y[indices]
 
     def first(self, count: int) -> np.ndarray:
-        """The first images or rows, at most so many, without a pass over all; none of a split that stands for one."""
+        """Images or rows, at most so many, without a pass over all; none of a split that stands for one.
+
+        They are the first ones or, of a split that lies sorted by class as a folder does, some of every class.
+        """
         import tensorflow as tf
 
         if isinstance(self.x, tf.data.Dataset):
             return np.array([image for image, _ in self.x.take(count).as_numpy_iterator()])
-        return self.chosen(np.arange(min(count, len(self))))[0]
+        count = min(count, len(self))
+        by_class = self.classes and (np.diff(self.y) >= 0).all()
+        return self.chosen(np.arange(count) * len(self) // count if by_class else np.arange(count))[0]
+
+    def fingerprint(self) -> str:
+        """Another one for another number of examples, other targets, another order of these, and other rows.
+
+        Of images from files their names count and not their pixels, of which another version of a decoder may round one
+        otherwise. Of what is streamed the number counts alone.
+        """
+        if self.y is None:
+            return str(len(self))
+        checksum = zlib.crc32(np.ascontiguousarray(self.y), self.names)
+        if isinstance(self.shape, int):
+            checksum = zlib.crc32(np.ascontiguousarray(self.x), checksum)
+        return f"{len(self)}-{checksum:08x}"
 
     def dataset(self, batch: int = 128):
         """(examples, targets) in order, every example once, as a tf.data.Dataset for plain Keras."""
@@ -105,12 +126,26 @@ def carve(y: np.ndarray, share: float, stratify: bool) -> tuple[np.ndarray, np.n
     return np.sort(rest), np.sort(part)
 
 
-def divide(y: np.ndarray, stratify: bool, test: bool = True) -> dict[str, np.ndarray]:
-    """Indices of train, val and (if `test`) test in one set that has no parts of its own."""
+def divide(y: np.ndarray, classes: Sequence[str] | None, test: bool = True) -> dict[str, np.ndarray]:
+    """Indices of train, val and (if `test`) test in one set that has no parts of its own.
+
+    Args:
+        y: (N,) indices of classes, or numbers.
+        classes: the classes' names; None for numbers.
+        test: whether to carve a test part.
+
+    Raises:
+        UserError: for less than 10 examples, or a class of which none would come into the training part.
+    """
+    stratify = classes is not None
     if len(y) < 10:
         raise UserError(f"{len(y)} examples are too few to split. Expected at least 10.")
     rest, parts = np.arange(len(y)), {}
     if test:
         rest, parts["test"] = carve(y, TEST, stratify)
     inner, val = carve(y[rest], VAL / (1 - TEST) if test else VAL, stratify)
+    if stratify and (lost := np.setdiff1d(y, y[rest[inner]])).size:
+        count = int((y == lost[0]).sum())
+        raise UserError(f"The class {classes[lost[0]]!r} has {count} of {len(y)} examples, and none came into the "
+                        "training part. Take it out, or give it more.")
     return {"train": rest[inner], "val": rest[val], **parts}

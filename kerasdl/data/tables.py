@@ -1,6 +1,8 @@
 """Rows from a CSV file: numbers as they are, text as one-hot categories, nothing guessed in silence."""
 
+import csv
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,8 +54,7 @@ def read(path: str, *, label: str | None = None, target: Target = "class", fill:
     y, classes = _labels(frame.pop(label), label, target)
     if not len(frame.columns):
         raise UserError(f"{path} has no column but the label {label!r}: nothing to learn from.")
-    stratify = target == "class"
-    parts = divide(y[:rows] if stratify else y[:rows, 0], stratify, test is None)
+    parts = divide(y[:rows] if classes else y[:rows, 0], classes or None, test is None)
     if test is not None:
         parts["test"] = np.arange(rows, len(frame))
     columns = {name: _kind(frame[name], name) for name in frame.columns}
@@ -98,7 +99,7 @@ def read_for(model: Mapping[str, Any], path: str, split: str, *, label: str, tar
     columns, medians = model["columns"], model.get("medians", {})
     x = encode(frame, columns, medians)
     if split != "all":
-        index = divide(y if target == "class" else y[:, 0], target == "class")[split]
+        index = divide(*((y, model["classes"]) if target == "class" else (y[:, 0], None)))[split]
         x, y = x[index], y[index]
     return Split(split, x, y, x.shape[1], len(x), tuple(model["classes"]), columns, medians)
 
@@ -155,8 +156,20 @@ def _open(path: str) -> pd.DataFrame:
     if frame.empty:
         raise UserError(f"{path} has a header but no rows.")
     frame.columns = frame.columns.map(str).str.strip()
-    frame.index = pd.MultiIndex.from_product([[path], range(2, len(frame) + 2)])  # (file, line), for messages
+    frame.index = pd.MultiIndex.from_product([[path], lines(path, len(frame))])  # for messages
     return frame
+
+
+def lines(path: str | Path, rows: int) -> list[int]:
+    """In which line of a CSV file each of its rows begins: blank lines are no rows, and a text may have several."""
+    last, found = 0, []
+    with open(path, newline="", encoding="utf-8-sig") as file, suppress(csv.Error):  # such as a very long text
+        reader = csv.reader(file, skipinitialspace=True)
+        for row in reader:
+            if row:
+                found.append(last + 1)
+            last = reader.line_num
+    return found[1:] if len(found) == rows + 1 else list(range(2, rows + 2))
 
 
 def _label(frame: pd.DataFrame, label: str | None, path: str) -> str:

@@ -3,8 +3,7 @@
 import keras
 import numpy as np
 
-from kerasdl import zoo
-from kerasdl.objectives.supervised import BACKENDS, LOSSES, assemble, judge, pictures, rates, watchers
+from kerasdl.objectives.supervised import BACKENDS, LOSSES, assemble, judge, pictures, rates, single, watchers
 
 __all__ = ["BACKENDS", "GOAL", "LOSSES", "METRIC", "TARGET", "assemble", "compile", "judge", "networks", "pictures",
            "rates", "targets", "watchers"]
@@ -14,7 +13,7 @@ TARGET, METRIC, GOAL = "class", "accuracy", "max"
 
 def networks(model: str, split, args: dict) -> tuple[keras.Model]:
     """A classifier (examples -> logits (B, classes)) from the zoo."""
-    return (zoo.build(model, split.shape, len(split.classes), **args),)
+    return (single(model, split.shape, len(split.classes), **args),)
 
 
 def targets(split, smoothing: float = 0.0) -> np.ndarray:

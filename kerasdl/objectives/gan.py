@@ -14,6 +14,7 @@ the global batch, so that a run can go on at any step and replicas draw what one
 """
 
 from collections.abc import Sequence
+from numbers import Real
 
 import keras
 import numpy as np
@@ -59,6 +60,11 @@ class GAN(keras.Model):
         super().__init__(name=name)
         if loss not in LOSSES:
             raise UserError(f"Unknown GAN loss {loss!r}. {nearest(loss, LOSSES)}")
+        for key, value in {"lazy": lazy, "d_steps": d_steps}.items():
+            if type(value) is not int or value < 1:
+                raise UserError(f"{key} is a whole number, 1 or more. Received: {value!r}.")
+        if not isinstance(gp, Real) or gp < 0:
+            raise UserError(f"gp is a number from 0 on. Received: {gp!r}.")
         check_pair(generator, discriminator)
         self.generator, self.discriminator, self.objective = generator, discriminator, LOSSES[loss]
         self.r1, self.r2, self.gp, self.lazy, self.d_steps, self.seed = r1, r2, gp, lazy, d_steps, seed
@@ -88,6 +94,10 @@ class GAN(keras.Model):
         if isinstance(x, np.ndarray) and x.dtype != np.uint8 and not (0 <= x.min() and 1 < x.max() <= 255):
             raise UserError("Expected pictures as uint8, or as floats 0..255. "
                             f"Received: {x.dtype} in {x.min():.4g}..{x.max():.4g}.")
+        last = len(x) % (arguments.get("batch_size") or 32) if isinstance(x, np.ndarray) else 0
+        if 0 < last < self.d_steps:
+            raise UserError(f"The last batch has {last} pictures, and d_steps={self.d_steps} needs as many at least. "
+                            "Choose another batch_size.")
         return super().fit(x, y, **arguments)
 
     def train_step(self, data):

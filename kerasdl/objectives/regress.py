@@ -4,9 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasdl import zoo
 from kerasdl.errors import UserError
-from kerasdl.objectives.supervised import BACKENDS, LOSSES, assemble, judge, pictures, rates, watchers
+from kerasdl.objectives.supervised import BACKENDS, LOSSES, assemble, judge, pictures, rates, single, watchers
 
 __all__ = ["BACKENDS", "GOAL", "LOSSES", "METRIC", "TARGET", "assemble", "compile", "judge", "networks", "pictures",
            "rates", "targets", "watchers"]
@@ -19,11 +18,11 @@ def networks(model: str, split, args: dict) -> tuple[keras.Model]:
 
     So the weights learn numbers near one whatever the unit, and the saved model answers in that unit.
     """
-    inner = zoo.build(model, split.shape, split.outputs, **args)
+    inner = single(model, split.shape, split.outputs, **args)
     variance = split.y.var(0)
     unscale = keras.layers.Normalization(mean=split.y.mean(0), variance=np.where(variance > 0, variance, 1.0),
                                          invert=True, dtype="float32", name="unscale")
-    return (keras.Model(inner.inputs, unscale(inner.output), name=inner.name),)
+    return (keras.Model(inner.inputs[0], unscale(inner.output), name=inner.name),)
 
 
 def targets(split, smoothing: float = 0.0) -> np.ndarray:

@@ -4,11 +4,23 @@ from collections.abc import Callable
 
 import keras
 
+from kerasdl import zoo
 from kerasdl.objectives import ema
 
 LOSSES = {"loss": "loss"}
 BACKENDS = ("tensorflow", "jax")
 judge = pictures = None
+
+
+def single(model: str, shape, outputs: int, **args) -> keras.Model:
+    """A model of the zoo that is one network.
+
+    Raises:
+        ValueError: as its build does, and for a model that is a pair.
+    """
+    if model in zoo.GENERATIVE:
+        raise ValueError(f"it is two networks, for objective=adversarial. Expected one of: {', '.join(zoo.MODELS)}")
+    return zoo.build(model, shape, outputs, **args)
 
 
 def rates(recipe) -> tuple:

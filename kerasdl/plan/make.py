@@ -31,14 +31,16 @@ def plan(recipe: Recipe, on: str, *, batch: int | None = None, backend: str | No
         UserError: libtpu is missing, a chip or slice that does not exist, a step that does not fit or compile.
     """
     recipe = recipe if batch is None else recipe.override(batch=batch)
+    if backend not in (None, *BACKENDS):
+        raise UserError(f"Unknown backend {backend!r}. {nearest(backend, BACKENDS)}")
     if on == "cpu":
         from kerasdl.plan import host
 
+        if backend == "jax":
+            raise UserError("--on cpu measures TensorFlow's step. Leave out --backend jax.")
         return host.compare(recipe)
     chip, chips = kinds.parse(on)
     check(recipe, chips, on)
-    if backend not in (None, *BACKENDS):
-        raise UserError(f"Unknown backend {backend!r}. {nearest(backend, BACKENDS)}")
     if backend:
         with Compiler(recipe, chip.name, backend) as compiler:
             return planned(recipe, on, chip, chips, compiler, price, search) | {"backend": backend}

@@ -41,7 +41,7 @@ class Compiler:
     def __init__(self, recipe: Recipe, chip: str, backend: str):
         self.log = tempfile.TemporaryFile("w+")
         environment = os.environ | QUIET | {"KERAS_BACKEND": backend}
-        self.process = subprocess.Popen([sys.executable, "-m", "kerasdl.plan.child"], stdin=subprocess.PIPE,
+        self.process = subprocess.Popen([sys.executable, "-P", "-m", "kerasdl.plan.child"], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment)
         try:
             self.turn_to(recipe, chip)
@@ -97,7 +97,7 @@ def refuse(answer: dict[str, Any], recipe: Recipe, on: str, each: int | None = N
     where = f" in {answer['layer']}" if "layer" in answer else ""
     if answer["error"] == "TooLarge":
         needed, available = (answer[key] / 2**30 for key in ("needed", "available"))
-        near = rounded(int(each * available / max(needed, available)))
+        near = rounded(int(each * available / max(needed, available))) if needed else each // 2
         raise UserError(f"{name} with {each} examples a chip does not fit on {on}{where}: it needs {needed:.2f} GiB of "
                         f"{available:.2f} GiB. Try --batch {near * (recipe.batch // each)}, or more chips.")
     if answer["error"] in ("LookupError", "ImportError", "ModuleNotFoundError"):

@@ -36,7 +36,8 @@ class Timing(keras.callbacks.Callback):
     def __init__(self, batch: int):
         super().__init__()
         self.batch, self.compile_seconds, self.rates = batch, None, []
-        self.before, self.began, self.compiled = 0.0, None, False
+        self.before, self.began = 0.0, None
+        self.called = self.compiled = False  # whether this process has made a call; whether this epoch made the first
 
     def resume(self, seconds: float, compile_seconds: float | None, rates: list[float]) -> None:
         """Go on counting from what an interrupted run had."""
@@ -54,9 +55,10 @@ class Timing(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.calls.append((time.perf_counter(), done(self, batch)))
-        if self.compile_seconds is None:
-            self.compile_seconds = self.calls[0][0] - self.began
-            self.compiled = True
+        if not self.called:
+            self.called = self.compiled = True
+            if self.compile_seconds is None:
+                self.compile_seconds = self.calls[0][0] - self.began
 
     def on_epoch_end(self, epoch, logs=None):
         now, steps = self.calls[-1]

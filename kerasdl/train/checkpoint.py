@@ -77,7 +77,7 @@ class Checkpoints:
                 self.read(step)
                 good.append(step)
             except Damaged as error:
-                self.tell(f"warning: {error} The one before is used.")
+                self.tell(f"warning: {error} It is left out.")
                 self._path(step).unlink()
         return good
 

@@ -26,7 +26,7 @@ from kerasdl.train import profile as profiles
 from kerasdl.train import strategy as strategies
 from kerasdl.train.callbacks import Diverged, EpochPictures, EpochScalars, Keep, Narrator, StopOnNaN, Timing
 from kerasdl.train.checkpoint import seconds
-from kerasdl.train.job import Job, seeded
+from kerasdl.train.job import SPLITS, Job, seeded
 
 LONG = 10  # seconds of training beside which it is nothing to measure the processor
 
@@ -66,6 +66,7 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     """
     if data is not None:
         changes["data"] = data if isinstance(data, str) else "arrays"
+        check_splits(data)
     recipe = load_recipe(recipe).override(*overrides, **changes)
     every = seconds(checkpoint_every)
     before = Run.unfinished(workdir, recipe)
@@ -73,11 +74,13 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     strategies.check(devices, recipe, workdir)
     with seeded(recipe.seed):  # loading makes initializers, too
         origin = transfer.read(recipe, before)
-    job, choice = decided(Job.of(recipe, data, devices, feed, origin), before)
-    with strategies.together(devices):
-        model, kept = job.networks()
-        told = verbose and job.chief
-        judge = job.judge(kept, train, told)
+    job = Job.of(recipe, data, devices, feed, origin)
+    with naming(job.splits):
+        job, choice = decided(job, before)
+        with strategies.together(devices):
+            model, kept = job.networks()
+            told = verbose and job.chief
+            judge = job.judge(kept, train, told)
     classes = job.splits["train"].classes
     if told:
         for line in [*([probe.tell(choice)] if choice else []), *strategies.remarks(devices, job.recipe, kept),
@@ -106,6 +109,10 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
         raise (KeyboardInterrupt if stopped.signal == signal.SIGINT else SystemExit(128 + stopped.signal)) from None
     if recipe.keep == "best":
         keep.restore()
+    if job.recipe.precision == "mixed_bfloat16" and not job.objective.pictures:
+        fused.unfuse(kept)  # measured as it is saved, for Keras' own layers round elsewhere
+        with strategies.together(devices):
+            judge = job.judge(kept, train, False)
     with strategies.together(devices), naming(job.splits):
         measured = {name: judge(job.splits[name]) for name in ["test"] * test + ["val"]}
         beside = judge.beside(job.splits) if test else {}
@@ -122,6 +129,18 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
                **measured, **beside,
                train={**timing.summary(), "epochs": keep.epochs, "steps": keep.epochs * job.steps})
     return run
+
+
+def check_splits(data: str | Mapping[str, Split]) -> None:
+    """Refuse what is neither a name nor the three splits."""
+    if isinstance(data, str):
+        return
+    if not isinstance(data, Mapping) or not all(isinstance(split, Split) for split in data.values()):
+        raise UserError("data is a name, or splits as kerasdl.data.from_arrays and load_splits make them. "
+                        f"Received: {type(data).__name__}.")
+    if missing := [name for name in SPLITS if name not in data]:
+        raise UserError(f"data has no split {missing[0]!r}. It has: {', '.join(data)}; a training takes "
+                        f"{', '.join(SPLITS)}.")
 
 
 def decided(job: Job, before: Run | None) -> tuple[Job, dict[str, Any]]:
@@ -169,12 +188,13 @@ def logging(run: Run, job: Job, kept: keras.Model) -> list[keras.callbacks.Callb
 def describe(run: Run, job: Job, choice: dict[str, Any]) -> None:
     """Write data.json and choice.json; of a run that goes on, refuse other data than it began with."""
     file, facts = run.path / "data.json", json.loads(json.dumps(job.splits["train"].describe()))
+    facts["examples"] = {name: split.fingerprint() for name, split in job.splits.items()}
     if not file.exists() and job.chief:
         with run.writing():
             if choice:
                 write_json(run.path / "choice.json", choice)
             write_json(file, facts)
-    elif file.exists() and run.data != facts:
+    elif file.exists() and run.data != {key: facts[key] for key in facts if key in run.data or key != "examples"}:
         raise UserError(f"The data is not what {run.path} began with (see its data.json). Start a new run.")
 
 

@@ -57,6 +57,9 @@ class Job:
         if backend.current() not in objective.BACKENDS:
             raise UserError(f"objective={recipe.objective} trains with {' or '.join(objective.BACKENDS)}, and Keras "
                             f"computes with {backend.current()}. Give --backend {objective.BACKENDS[0]}.")
+        if recipe.data == "arrays" and data is None:
+            raise UserError("The recipe is of a run on arrays, which a run does not keep. Call kerasdl.train with "
+                            "data=kerasdl.data.from_arrays(x, y).")
         splits = data if isinstance(data, Mapping) else load_splits(
             recipe.data, SPLITS | recipe.splits, target=objective.TARGET, **recipe.data_args)
         if (objective.TARGET == "class") != bool(splits["train"].classes):
@@ -65,6 +68,8 @@ class Job:
         if recipe.objective_args and not objective.pictures:
             raise UserError(f"objective={recipe.objective} has no settings. Leave out objective_args."
                             f"{next(iter(recipe.objective_args))}.")
+        if recipe.tta and objective.TARGET != "class":
+            raise UserError(f"tta is for images that have classes. Leave it out with objective={recipe.objective}.")
         if objective.pictures and (recipe.init or recipe.freeze or recipe.layer_decay < 1):
             raise UserError("init, freeze and layer_decay are for models that learn answers. "
                             f"Leave them out with objective={recipe.objective}.")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from kerasdl.recipe import Recipe
@@ -29,7 +29,7 @@ def launch(name: str, recipe: Recipe, words: list[str], workers: int, workdir: P
     """
     run = Run.unfinished(workdir, recipe) or Run.create(recipe, workdir)
     addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
-    command = [sys.executable, "-c", "from kerasdl.cli import main; main()", "train", name, *words,
+    command = [sys.executable, "-P", "-c", "from kerasdl.cli import main; main()", "train", name, *words,
                "--strategy", "multiworker", "--workdir", os.fspath(run.path)]
     processes = [start(command, addresses, index) for index in range(workers)]
 
@@ -59,8 +59,9 @@ def start(command: list[str], addresses: list[str], index: int) -> subprocess.Po
 
 def relay(process: subprocess.Popen, index: int) -> None:
     """Print a worker's lines as they come."""
-    for line in process.stdout:
-        print(f"[{index}] {line}", end="", flush=True)
+    for line in process.stdout:  # read on when nobody reads us any more: a full pipe would stop the worker
+        with suppress(BrokenPipeError):
+            print(f"[{index}] {line}", end="", flush=True)
 
 
 def wait(processes: list[subprocess.Popen]) -> int:

@@ -88,9 +88,12 @@ def referee(recipe: Recipe, splits: Mapping[str, Split], learn: Callable[..., Ru
         UserError: a referee that does not exist or does not take such images.
     """
     wanted, shape = recipe.objective_args.get("referee", ""), splits["train"].shape
+    if not isinstance(wanted, str):
+        raise UserError(f"objective_args.referee is the name of a recipe or of a .keras file. Received: {wanted!r}.")
     if wanted.endswith(".keras"):
         return Referee(Path(wanted).stem, own(Path(wanted), shape), None, learn)
     chosen = choose(recipe, shape, wanted)
+    chosen = chosen.model_copy(update={"batch": min(chosen.batch, len(splits["train"]))})  # of few examples
     folder = home(chosen, splits)
     if not (folder / "result.json").exists():
         arrays = splits if chosen.data == "arrays" else None
@@ -152,9 +155,17 @@ def own(file: Path, shape: tuple[int, ...]) -> keras.Model:
     """The user's network, which must take the images."""
     if not file.is_file():
         raise UserError(f"There is no referee {file}.")
-    network = keras.saving.load_model(file, compile=False)
+    try:
+        network = keras.saving.load_model(file, compile=False)
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        raise UserError(f"The referee {file} does not load as a Keras model: "
+                        f"{' '.join(str(error).split())[:200]}") from None
     takes = tuple(network.input_shape[1:])
     if takes != tuple(shape):
         raise UserError(f"The referee {file} takes {takes}, and the images are {tuple(shape)}. "
                         "Give it layers of its own that bring them to its size.")
+    seen = Referee(file.stem, network, None, None).extractor.output_shape
+    if len(seen) != 2:
+        raise UserError(f"The referee {file} gives {tuple(seen[1:])} of an image. Expected a row of numbers: let it "
+                        "end in keras.layers.GlobalAveragePooling2D(), for example.")
     return network

@@ -8,7 +8,7 @@ from typing import Any
 
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
-from kerasdl.run import figure, write_json
+from kerasdl.run import figure, typed, write_json
 from kerasdl.tuning import processes
 from kerasdl.tuning.search import POLL
 from kerasdl.tuning.study import OUTCOME, TASK, Given, Row, Study, read, try_lock
@@ -25,7 +25,7 @@ def best(study: Study) -> Row:
     """
     if study.search.build:
         raise UserError(f"{study.folder} searched a function build(hp), and no recipe. Its best values are in the "
-                        f"report: kerasdl tune report {study.folder}")
+                        f"report: kerasdl tune report {typed(study.folder)}")
     study.refresh()
     rows = [row for row in ranked(study.rows(), study.search) if row.status == "completed"]
     if not rows:

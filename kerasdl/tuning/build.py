@@ -81,7 +81,7 @@ def space(build: str, folder: str | Path) -> Any:
 
     file = Path(folder) / "space.json"
     if not file.exists():
-        done = subprocess.run([sys.executable, "-m", "kerasdl.tuning.build", build, str(folder)],
+        done = subprocess.run([sys.executable, "-P", "-m", "kerasdl.tuning.build", build, str(folder)],
                               capture_output=True, text=True)
         if done.returncode:
             lines = done.stderr.strip().splitlines() or ["it was killed"]

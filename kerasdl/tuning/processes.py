@@ -13,7 +13,7 @@ from kerasdl.run import write_json
 from kerasdl.tuning.study import OUTCOME, Given, read
 from kerasdl.tuning.trial import ASKED, NO_ROOM, NOT_NOW, failed
 
-COMMAND = (sys.executable, "-m", "kerasdl.tuning.trial")
+COMMAND = (sys.executable, "-P", "-m", "kerasdl.tuning.trial")  # -P: a random.py of the user's is not Python's
 GRACE = 60  # seconds in which a process that was asked to stop must have saved
 ATTEMPT = "--- attempt"  # begins the log of each
 TAIL = 4000  # characters of the log that are kept of a process that could not say why it ended

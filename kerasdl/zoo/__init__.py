@@ -51,10 +51,12 @@ def build(name: str, image_shape, classes: int, **args):
         ValueError: an unknown model, or an argument which that model does not take.
     """
     function = module(name).build
-    known = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    for key in args:
+    known = {p.name: p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY}
+    for key, value in args.items():
         if key not in known:
             raise ValueError(unknown(f"argument of {name}", key, known))
+        if isinstance(known[key].default, bool) and not isinstance(value, bool):  # "no" is true to Python
+            raise ValueError(f"Expected {key} to be true or false. Received: {value!r}")
     return function(image_shape, classes, **args)
 
 

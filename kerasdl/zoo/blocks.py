@@ -28,17 +28,20 @@ def entrance(shape, low=0.0, *, rows=False):
     if isinstance(shape, numbers.Integral) and rows and shape > 0:
         inputs = keras.Input((int(shape),), name="row")
         return inputs, layers.Normalization(name="scale", dtype="float32")(inputs)
-    if isinstance(shape, numbers.Integral) or len(shape) != 3 or not all(n and n > 0 for n in shape):
+    sides = tuple(shape) if hasattr(shape, "__iter__") else ()
+    if len(sides) != 3 or not all(n and n > 0 for n in sides):
         hint = " or a number of columns." if rows else ". For rows of numbers use linear or mlp."
         raise ValueError(f"Expected image_shape=(height, width, channels){hint} Received: {shape!r}")
-    inputs = keras.Input(tuple(shape), name="image")
+    inputs = keras.Input(sides, name="image")
     return inputs, layers.Rescaling((1.0 - low) / 255.0, offset=low, name="scale", dtype="float32")(inputs)
 
 
 def head(x, classes, drop=0.0):
     """The representation (B, width) -> logits (B, classes), in float32 whatever the precision of the rest."""
+    if not isinstance(classes, numbers.Integral) or classes < 1:
+        raise ValueError(f"Expected classes to be a whole number, 1 or more. Received: {classes!r}")
     x = dropout(x, drop, "features_drop")
-    return layers.Dense(classes, dtype="float32", name="logits")(x)
+    return layers.Dense(int(classes), dtype="float32", name="logits")(x)
 
 
 def dropout(x, drop, name):

@@ -121,8 +121,7 @@ def build(
         stride_in: "3x3" or "1x1", the convolution of a bottleneck that halves the resolution. Other blocks
             have only 3x3.
         stem_stride: None for the paper's, which is 1 in the CIFAR form and 2 in the ImageNet form. 2 in the
-            CIFAR form makes
-            a quarter of the work.
+            CIFAR form makes a quarter of the work.
         drop: dropout rate before the head.
         name: name of the model.
 
@@ -135,7 +134,9 @@ def build(
             f"Expected stride_in='3x3', or '1x1' in bottlenecks. Received: {stride_in!r} with size={size!r}"
         )
     inputs, x = entrance(image_shape, low=-1.0)
-    x = stem(x, widths[0], form, stem_stride or (1 if form == "cifar" else 2))
+    if stem_stride is None:
+        stem_stride = 1 if form == "cifar" else 2
+    x = stem(x, widths[0], form, stem_stride)
     for i, (width, blocks) in enumerate(zip(widths, repeats, strict=True), 1):
         for j in range(1, blocks + 1):
             stride = 2 if i > 1 and j == 1 else 1

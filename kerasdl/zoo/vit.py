@@ -10,6 +10,7 @@ not survive ONNX.
 """
 
 import math
+import numbers
 
 import keras
 from keras import layers, ops
@@ -187,7 +188,7 @@ def stretch(table, old, new):
 
 def check_patches(image_shape, patch):
     """Refuses a picture that does not divide into patches, and names the nearest sizes that do."""
-    if patch < 1:
+    if not isinstance(patch, numbers.Integral) or patch < 1:
         raise ValueError(f"Expected patch to be a number of pixels. Received: {patch!r}")
     for pixels in tuple(image_shape)[:2]:
         if pixels % patch:
