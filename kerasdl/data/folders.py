@@ -42,7 +42,7 @@ def read(path: str, *, image_size: Sequence[int] | None = None) -> dict[str, Spl
         with ThreadPoolExecutor() as pool:
             names, decode = np.stack(list(pool.map(lambda file: _load(file, shape, image_size), files))), None
     return {name: Split(name, names[index], labels[index], shape, len(index), classes, decode=decode,
-                        names=zlib.crc32(b"/".join(inside[index])))
+                        files=zlib.crc32(b"/".join(inside[index])))
             for name, index in parts.items()}
 
 

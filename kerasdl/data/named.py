@@ -193,9 +193,11 @@ def _split(builder, want: str, expression: str, shape: tuple, classes: tuple, re
             pixels = tf.cast(tf.round(tf.clip_by_value(pixels, 0, 255)), "uint8")
         return tf.ensure_shape(pixels, shape)
 
-    if not _labelled(builder, expression):
-        raise UserError(f"The split {expression!r} of {builder.name} has no labels. Set splits.{want} to one that has.")
+    no_labels = UserError(f"The split {expression!r} of {builder.name} has no labels. Set splits.{want} to one that "
+                          "has.")
     if size * int(np.prod(shape)) > MEMORY:
+        if not _labelled(builder, expression):
+            raise no_labels
         return Split(want, _one_by_one(builder, expression, fitted), None, shape, size, classes)
     if builder.info.file_format is tfds.core.FileFormat.TFRECORD:
         batches = _together(builder, expression, fitted, shape)
@@ -206,6 +208,8 @@ def _split(builder, want: str, expression: str, shape: tuple, classes: tuple, re
     for images, labels in batches.prefetch(1):
         x[start:start + len(labels)], y[start:start + len(labels)] = images, labels
         start += len(labels)
+    if y.min() < 0:
+        raise no_labels
     return Split(want, x, y, shape, size, classes)
 
 

@@ -28,7 +28,7 @@ class Split:
         columns: of a CSV: {column: None for a number, or the list of its categories}.
         medians: of a CSV whose missing numbers are filled: {column: what with}.
         decode: a TensorFlow function from a file name to an image (H, W, C) uint8.
-        names: of images from files, a checksum of the files' names.
+        files: of images from files, a checksum of the files' names.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Split:
     columns: Mapping[str, list[str] | None] = field(default_factory=dict)
     medians: Mapping[str, float] = field(default_factory=dict)
     decode: Callable | None = None
-    names: int = 0
+    files: int = 0
 
     def __len__(self) -> int:
         return self.size
@@ -89,7 +89,7 @@ class Split:
         """
         if self.y is None:
             return str(len(self))
-        checksum = zlib.crc32(np.ascontiguousarray(self.y), self.names)
+        checksum = zlib.crc32(np.ascontiguousarray(self.y), self.files)
         if isinstance(self.shape, int):
             checksum = zlib.crc32(np.ascontiguousarray(self.x), checksum)
         return f"{len(self)}-{checksum:08x}"

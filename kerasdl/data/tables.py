@@ -99,7 +99,7 @@ def read_for(model: Mapping[str, Any], path: str, split: str, *, label: str, tar
     columns, medians = model["columns"], model.get("medians", {})
     x = encode(frame, columns, medians)
     if split != "all":
-        index = divide(*((y, model["classes"]) if target == "class" else (y[:, 0], None)))[split]
+        index = divide(y if target == "class" else y[:, 0], model["classes"] or None)[split]
         x, y = x[index], y[index]
     return Split(split, x, y, x.shape[1], len(x), tuple(model["classes"]), columns, medians)
 

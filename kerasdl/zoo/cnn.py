@@ -5,7 +5,7 @@ others are a ladder of 3x3 convolutions in the manner of VGG (Simonyan & Zisserm
 batch normalisation (Ioffe & Szegedy 2015, arXiv:1502.03167): one at full resolution, then two a stage, each
 stage at half the resolution of the one before, so that most of the work happens where pictures are small.
 "S" spends 13 million. "airbench" has the widths and depth of Jordan 2024 (arXiv:2404.00498), 147 million on
-32x32: two convolutions in each of three stages, the first of which halves the resolution. "M" is a third of it, and
+32x32: two convolutions in each of three stages, the first of which halves the resolution. "M" is two fifths of it, and
 "airbench95" is the paper's wider network of that name, two and a half times it.
 
 `whitened` puts in place of the stem what Jordan 2024 has after Page 2019: the principal directions of small patches,
