@@ -110,7 +110,7 @@ def validate(fields: dict[str, Any]) -> Recipe:
         made.model_dump_json()
         return made
     except PydanticSerializationError as error:
-        raise UserError(f"A recipe holds plain values of Python, and {str(error).partition(': ')[2]}. "
+        raise UserError(f"A recipe holds plain values of Python. Received: {str(error).rpartition(': ')[2]}. "
                         "Write .tolist() behind an array of NumPy, and .item() behind its number.") from None
     except ValidationError as error:
         first = error.errors()[0]
