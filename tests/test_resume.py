@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,7 +19,7 @@ from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 from kerasdl.train import resident, resume
-from kerasdl.train.callbacks import done
+from kerasdl.train.callbacks import Timing, done
 from kerasdl.train.checkpoint import Checkpoints, Damaged, seconds
 from kerasdl.train.fit import train
 
@@ -235,6 +236,23 @@ def test_durations(text, value):
 def test_a_duration_that_cannot_be_read(command):
     told = command("train", "linear_digits", "--checkpoint-every", "often")
     assert told.code == 2 and "'5 min'" in told.err
+
+
+def test_compilation_is_left_out_of_the_speed_of_a_run_that_goes_on():
+    timing = Timing(10)
+    timing.set_params({"steps": 10})
+    timing.set_model(keras.Sequential([keras.Input((1,))]))
+    timing.model.compile("sgd")
+    timing.resume(5.0, 1.0, [100.0])
+    timing.on_train_begin()
+    timing.on_epoch_begin(1)
+    timing.on_train_batch_end(9)  # the epoch's only call, in which this process compiles
+    timing.on_epoch_end(1, {})
+    assert timing.rates == [100.0] and timing.compile_seconds == 1.0
+    timing.on_epoch_begin(2)
+    timing.on_train_batch_end(9)
+    timing.on_epoch_end(2, {})
+    assert len(timing.rates) == 2
 
 
 def test_other_data_than_the_run_began_with_is_refused(here, interrupted):

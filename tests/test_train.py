@@ -22,7 +22,7 @@ from kerasdl.objectives import ema
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run, whole, write_json
 from kerasdl.train import fit, replicas
-from kerasdl.train.callbacks import Diverged, Timing
+from kerasdl.train.callbacks import Diverged
 from kerasdl.train.fit import train
 
 LINEAR = Recipe(name="linear", model="linear", data="digits", batch=128, epochs=2, lr=2e-2)
@@ -312,23 +312,6 @@ def test_in_bfloat16_too_the_saved_model_has_the_scores_of_result_json(run, mode
     for split in ("val", "test"):
         assert evaluate(made, split) == pytest.approx(made.result[split], rel=1e-6)
     assert evaluate(made, tta="flip") == pytest.approx(made.result["tta"], rel=1e-6)
-
-
-def test_compilation_is_left_out_of_the_speed_of_a_run_that_goes_on():
-    timing = Timing(10)
-    timing.set_params({"steps": 10})
-    timing.set_model(keras.Sequential([keras.Input((1,))]))
-    timing.model.compile("sgd")
-    timing.resume(5.0, 1.0, [100.0])
-    timing.on_train_begin()
-    timing.on_epoch_begin(1)
-    timing.on_train_batch_end(9)  # the epoch's only call, in which this process compiles
-    timing.on_epoch_end(1, {})
-    assert timing.rates == [100.0] and timing.compile_seconds == 1.0
-    timing.on_epoch_begin(2)
-    timing.on_train_batch_end(9)
-    timing.on_epoch_end(2, {})
-    assert len(timing.rates) == 2
 
 
 def test_arrays(run):
