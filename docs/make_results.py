@@ -238,11 +238,11 @@ def plans_table(recipes: list[Recipe], folder: Path) -> str:
     for row in made:
         if changed := differing(row["settings"], now[row["recipe"]]):
             raise ValueError(f"{path.name}: {row['recipe']} has changed since that plan: {', '.join(changed)}")
-        told = dict(plans.facts(row))
+        facts = dict(plans.facts(row))
         rows.append((f"`{row['recipe']}`", row["on"], {"tensorflow": "TensorFlow", "jax": "JAX"}[row["backend"]],
-                     told["batch"], told["memory of a chip"], told.get("largest batch a chip", "not searched"),
-                     told["operations a chip"].removesuffix(" a step"), told["a step takes"].removesuffix(" ms"),
-                     told["images a second"], told.get("all-reduce", "none").removesuffix(" a step, among chips")
+                     facts["batch"], facts["memory of a chip"], facts.get("largest batch a chip", "not searched"),
+                     facts["operations a chip"].removesuffix(" a step"), facts["a step takes"].removesuffix(" ms"),
+                     facts["images a second"], facts.get("all-reduce", "none").removesuffix(" a step, among chips")
                      if row["chips"] > 1 else "none"))
     head = ("recipe", "slice", "step of", "batch", "memory of a chip", "largest batch a chip", "operations of a chip",
             "step, ms", "images/s", "all-reduces of a step")

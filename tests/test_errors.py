@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from kerasdl.errors import UserError, nearest
+from kerasdl.run import Run
 
 
 def test_nearest_suggests_one_or_lists_all():
@@ -96,6 +97,8 @@ def test_a_folder_that_is_taken_or_cannot_be_one(refused, hard_run, here):
     (here / "mine" / "metrics.csv").write_text("of something else")
     refused("train", "linear_digits", "--workdir", "mine", words=["not a run's folder", "metrics.csv", "--workdir"])
     assert [file.name for file in (here / "mine").iterdir()] == ["metrics.csv"]
+    with pytest.raises(UserError, match="workdir is empty"):
+        Run.unfinished("", hard_run.recipe)
 
 
 def test_a_run_without_a_model(refused, hard_run, here):
