@@ -12,6 +12,8 @@ from pydantic_core import PydanticSerializationError
 from kerasdl.errors import UserError, nearest
 
 RECIPES = Path(__file__).parent / "recipes"
+OPTIMIZERS = {  # that have a setting which others do not
+    "momentum": ("sgd", "muon"), "betas": ("adamw",), "kernel_rms": ("muon",), "ns_steps": ("muon",)}
 
 
 class Claim(BaseModel):

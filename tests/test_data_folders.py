@@ -104,7 +104,10 @@ def test_a_split_is_known_again(pets, tmp_path):
     source = f"folder:{tmp_path}/pets"
     before = {name: part.fingerprint() for name, part in load_splits(source, PARTS).items()}
     assert before == {name: part.fingerprint() for name, part in load_splits(source, PARTS).items()}
-    (tmp_path / "pets/cat/00.png").rename(tmp_path / "pets/dog/99.png")
+    picture = tmp_path / "pets/cat/00.png"
+    picture.write_bytes((tmp_path / "pets/dog/00.png").read_bytes() + b"more")
+    assert before != {name: part.fingerprint() for name, part in load_splits(source, PARTS).items()}
+    picture.rename(tmp_path / "pets/dog/99.png")
     assert not set(before.values()) & {part.fingerprint() for part in load_splits(source, PARTS).values()}
 
 

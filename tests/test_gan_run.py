@@ -289,7 +289,7 @@ def test_a_folder_s_referee_is_that_of_its_pictures_and_not_of_its_name(here, si
     ({"objective_args.r2": -1.0}, ["objective_args.r2", "-1.0"]),
     ({"objective_args.referee": "cnn_digit"}, ["'cnn_digit'", "'cnn_digits'"]),
     ({"objective_args.referee": "inception.keras"}, ["no referee inception.keras"]),
-    ({"optimizer": "sgd"}, ["betas are for adamw"]),
+    ({"optimizer": "sgd"}, ["betas is for adamw"]),
     ({"batch": 255, "objective_args.d_steps": 2}, ["255", "d_steps"]),
     ({"objective_args.d_steps": 0}, ["d_steps", "1 or more", "0"]),
     ({"objective_args.lazy": 0}, ["lazy", "1 or more", "0"]),

@@ -1,5 +1,7 @@
 """Durations, schedules, and that weight decay falls where it should, for every optimizer of a recipe."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -184,12 +186,14 @@ def test_settings_of_muon_are_of_the_saved_optimizer():
     assert type(again) is type(made) and (again.kernel_rms, again.ns_steps) == (0.05, 3)
 
 
-@pytest.mark.parametrize("setting, plain", [("kernel_rms=0.05", "kernel_rms=0.0"), ("ns_steps=3", "ns_steps=5")])
-def test_what_is_for_muon_is_refused_without_it(setting, plain):
-    network = zoo.build("mlp", (8, 8, 1), 10)
-    with pytest.raises(UserError, match=f"is for muon.*{setting} with optimizer=adamw. {plain} leaves it out"):
-        optimizer(PLAIN.override(setting), network, STEPS)
-    optimizer(PLAIN.override(setting, plain), network, STEPS)
+@pytest.mark.parametrize("name, setting, plain", [
+    ("adamw", "kernel_rms=0.05", "kernel_rms=0.0"), ("sgd", "ns_steps=3", "ns_steps=5"),
+    ("lion", "momentum=0.5", "momentum=0.9"), ("muon", "betas=(0.5, 0.9)", "betas=None")])
+def test_what_an_optimizer_does_not_have_is_refused(name, setting, plain):
+    network, recipe = zoo.build("mlp", (8, 8, 1), 10), PLAIN.override(f"optimizer={name}")
+    with pytest.raises(UserError, match=f"is for .*{re.escape(setting)} with optimizer={name}. {plain} leaves it out"):
+        optimizer(recipe.override(setting), network, STEPS)
+    optimizer(recipe.override(setting, plain), network, STEPS)
 
 
 # Layer-wise decay

@@ -37,7 +37,7 @@ def read(path: str, *, image_size: Sequence[int] | None = None) -> dict[str, Spl
         return _decode(tf.io.read_file(name), shape, resize=image_size is not None)
 
     names = np.array([os.fsencode(file) for file in files])  # a name need not be UTF-8
-    inside = np.array([os.fsencode(file.relative_to(path)) for file in files])
+    inside = np.array([os.fsencode(file.relative_to(path)) + b":%d" % file.stat().st_size for file in files])
     if len(files) * height * width * channels <= MEMORY:
         with ThreadPoolExecutor() as pool:
             names, decode = np.stack(list(pool.map(lambda file: _load(file, shape, image_size), files))), None

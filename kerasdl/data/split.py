@@ -28,7 +28,7 @@ class Split:
         columns: of a CSV: {column: None for a number, or the list of its categories}.
         medians: of a CSV whose missing numbers are filled: {column: what with}.
         decode: a TensorFlow function from a file name to an image (H, W, C) uint8.
-        files: of images from files, a checksum of the files' names.
+        files: of images from files, a checksum of the files' names and sizes.
     """
 
     name: str
@@ -84,8 +84,8 @@ class Split:
     def fingerprint(self) -> str:
         """Another one for another number of examples, other targets, another order of these, and other rows.
 
-        Of images from files their names count and not their pixels, of which another version of a decoder may round one
-        otherwise. Of what is streamed the number counts alone.
+        Of images from files their names and sizes count and not their pixels, of which another version of a decoder may
+        round one otherwise. Of what is streamed the number counts alone.
         """
         if self.y is None:
             return str(len(self))

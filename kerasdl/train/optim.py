@@ -10,7 +10,7 @@ from keras.optimizers import schedules
 
 from kerasdl import backend
 from kerasdl.errors import UserError
-from kerasdl.recipe import Recipe
+from kerasdl.recipe import OPTIMIZERS, Recipe
 from kerasdl.train import fused, replicas
 
 BLOCK = re.compile(r"stage\d+_block\d+|[a-z]+\d+(?![a-z0-9])")  # the part of a layer's name that is its block's
@@ -82,7 +82,7 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
         clip_after_reduce: under replicas; see kerasdl.train.replicas.
 
     Raises:
-        UserError: if more than one kind of clipping is asked for.
+        UserError: if more than one kind of clipping is asked for, or a setting that the optimizer does not have.
     """
     rate = schedule(recipe, steps)
     decay = recipe.weight_decay or None
@@ -97,13 +97,11 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
             optimizer = replicas.clip_after_reduce(optimizer)
         return optimizer(rate, **arguments, **clip)
 
-    if recipe.betas and recipe.optimizer != "adamw":
-        raise UserError(f"betas are for adamw. Received: betas={recipe.betas} with optimizer={recipe.optimizer}.")
-    for key in ("kernel_rms", "ns_steps"):
+    for key, those in OPTIMIZERS.items():
         value, default = getattr(recipe, key), Recipe.model_fields[key].default
-        if recipe.optimizer != "muon" and value != default:
-            raise UserError(f"{key} is for muon. Received: {key}={value} with optimizer={recipe.optimizer}. "
-                            f"{key}={default} leaves it out.")
+        if recipe.optimizer not in those and value != default:
+            raise UserError(f"{key} is for {' and '.join(those)}. Received: {key}={value} with optimizer="
+                            f"{recipe.optimizer}. {key}={default} leaves it out.")
     kinds = keras.optimizers if backend.jax() else fused
     betas = dict(zip(("beta_1", "beta_2"), recipe.betas or (), strict=False))
     if recipe.optimizer == "sgd":

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 from kerasdl.errors import UserError, nearest
-from kerasdl.recipe import Recipe
+from kerasdl.recipe import OPTIMIZERS, Recipe
 from kerasdl.tuning.dimensions import Choice, Dimension
 
 ZOO = Path(__file__).parents[1] / "zoo"
@@ -43,6 +43,7 @@ def check(search) -> None:
             _conditions(search, key, dimension)
             _field(search, base, key, dimension)
         _alternatives(search, key, part)
+    _of_optimizers(search, base)
     for name, (_, dimension) in search.named.items():
         if search.oracle == "grid" and dimension.options() is None:
             raise UserError(f"A grid needs values that can be counted. {name} is {dimension}: "
@@ -75,6 +76,22 @@ def _conditions(search, key: str, dimension: Dimension) -> None:
             if not any(value == option and type(value) is type(option) for option in options):
                 raise UserError(f"{key} depends on {parent}={value!r}, which {parent} never is. "
                                 f"{nearest(value, options)}")
+
+
+def _of_optimizers(search, base: Recipe) -> None:
+    """That a setting of some optimizers does not come to another, whose trials would all fail."""
+    every = {name for part in search.space.get("optimizer", ()) for name in part.options()} or {base.optimizer}
+    for key, those in OPTIMIZERS.items():
+        for dimension in search.space.get(key, ()):
+            conditions = dict(dimension.conditions)
+            met = set(conditions.get("optimizer", () if conditions else every))
+            if others := sorted(met - set(those)):
+                raise UserError(f"{key} is for {' and '.join(those)}, and is searched with optimizer={others[0]}. "
+                                f"Add .when(optimizer={those[0]!r}).")
+        default = Recipe.model_fields[key].default
+        if key not in search.space and getattr(base, key) != default and (others := sorted(every - set(those))):
+            raise UserError(f"{key}={getattr(base, key)} is for {' and '.join(those)}, and {others[0]} is searched, "
+                            f"too. Add overrides={{{key!r}: {default}}}.")
 
 
 def _alternatives(search, key: str, part: tuple[Dimension, ...]) -> None:
