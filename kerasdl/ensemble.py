@@ -66,6 +66,8 @@ def opened(runs: Sequence[str | Path | Run]) -> list[Run]:
     if len(members) < 2 or len(set(paths)) < len(paths):
         raise UserError(f"An ensemble is of two different runs or more. Received: {', '.join(map(str, paths))}.")
     for run in members:
+        if run.result["status"] != "completed":
+            raise UserError(f"The training of {run.path} {run.result['status']}. Leave it out.")
         if run.recipe.objective != "classify":
             raise UserError(f"An ensemble averages probabilities, and the objective of {run.path} is "
                             f"{run.recipe.objective}.")

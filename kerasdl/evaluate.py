@@ -1,7 +1,6 @@
 """What a trained run is worth: its numbers on a split, its predictions, and the page that shows both."""
 
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import kerasdl
 from kerasdl import figures, objectives
 from kerasdl.data import Split, load_splits, pipeline
 from kerasdl.data.folders import FORMATS, naming, read_images
-from kerasdl.data.split import Target, join
+from kerasdl.data.split import Target, check_same, join
 from kerasdl.data.tables import lines, read_for, read_rows
 from kerasdl.errors import UserError, nearest
 from kerasdl.run import Run, typed, whole, writing
@@ -150,7 +149,7 @@ def load_split(run: Run, split: str = "test", data: Data = None) -> Split:
             raise UserError(f"The {split} split of {name} is not the one that {run.path} began with: something was "
                             "added, removed or changed, so that it may hold examples that the model learned from. "
                             f"To measure it all the same: --data {typed(name)}")
-    _same(found, run.data, name)
+    check_same(found, run.data, name)
     return found
 
 
@@ -281,24 +280,6 @@ def _examples(expected: dict[str, Any], files: list[Path], resize: bool) -> tupl
     parts = [read_rows(str(file), expected["columns"], expected.get("medians", {})) for file in files]
     names = [f"{file}:{line}" for file, part in zip(files, parts, strict=True) for line in lines(file, len(part))]
     return names, np.concatenate(parts)
-
-
-def _same(found: Split, expected: dict[str, Any], name: str) -> None:
-    theirs = found.describe()
-    if np.ravel(theirs["shape"]).tolist() != np.ravel(expected["shape"]).tolist():
-        raise UserError(f"The model takes examples of shape {expected['shape']}, and {name} has {theirs['shape']}.")
-    for came, known in zip_longest(theirs["columns"].items(), expected["columns"].items(), fillvalue=("nothing", None)):
-        if came != known:
-            raise UserError(f"The columns of {name} differ from the run's: {_column(*came)}, where the model learned "
-                            f"{_column(*known)}.")
-    for index, (came, known) in enumerate(zip_longest(theirs["classes"], expected["classes"], fillvalue="nothing")):
-        if came != known:
-            raise UserError(f"The classes of {name} differ from the run's: class {index} is {came!r}, where the model "
-                            f"learned {known!r}.")
-
-
-def _column(name: str, categories: list[str] | None) -> str:
-    return f"{name} ({'number' if categories is None else ', '.join(categories)})"
 
 
 def _history(run: Run) -> pd.DataFrame:

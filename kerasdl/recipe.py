@@ -26,6 +26,9 @@ class Claim(BaseModel):
     source: str = ""
 
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
 class Recipe(BaseModel):
     """Model x data x objective, and how to train: everything that decides a run's numbers, and nothing else.
 
@@ -51,7 +54,7 @@ class Recipe(BaseModel):
     optimizer: Literal["adamw", "sgd", "lion", "muon"] = Field("adamw", description="what takes the steps")
     lr: float = Field(1e-3, gt=0, description="the highest learning rate")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd (Nesterov) and muon")
-    betas: tuple[float, float] | None = Field(
+    betas: tuple[Decay, Decay] | None = Field(
         None, strict=False, description="of adamw: decays of the mean gradient and of its square")
     kernel_rms: float = Field(
         0.0, ge=0, description="of muon: root mean square that its kernels are brought to at each step; 0: none")

@@ -14,8 +14,9 @@ from rich.table import Table
 from kerasdl import results
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe, load, names, shipped
-from kerasdl.run import Run
+from kerasdl.run import Run, environment
 
+MAKERS = ("kerasdl", "git", "keras", "tensorflow", "jax")  # of whose versions a run is
 CONFIDENCE = 0.99  # of the interval: of a hundred recipes that do reproduce, one is expected to fail
 
 
@@ -98,6 +99,8 @@ def reproduce(name: str, seeds: int = 3, workdir: str | Path | None = None, verb
     Raises:
         UserError: as `published` and kerasdl.train do, and if the folder holds runs of another recipe.
     """
+    if seeds < 1:
+        raise UserError(f"seeds is 1 or more. Received: {seeds}.")
     recipe, then = published(name)
     folder = Path(workdir) if workdir is not None else Path("runs") / f"reproduce-{name}"
     taken = {result["seed"] for result in then}
@@ -117,7 +120,12 @@ def once(recipe: Recipe, folder: Path, verbose: bool) -> Run:
 
     if (folder / "result.json").exists():
         run = Run.open(folder)
-        if changed := results.differing(run.result["settings"], recipe.diff()):
+        then, now = run.result["environment"], environment()
+        if other := [key for key in MAKERS if then.get(key) != now.get(key)]:
+            raise UserError(f"{folder} holds a run by {other[0]} {then.get(other[0])}, and this is "
+                            f"{now.get(other[0])}. Choose another --workdir.")
+        changed = results.differing(run.result["settings"], recipe.diff())
+        if changed := changed or ["seed"] * (run.recipe.seed != recipe.seed):
             raise UserError(f"{folder} holds a run of another recipe: {', '.join(changed)} differ. "
                             "Choose another --workdir.")
         return run

@@ -1,5 +1,6 @@
 """A run is a folder: the names of its files, how they are written, and how the run is loaded back."""
 
+import fcntl
 import json
 import os
 import platform
@@ -96,6 +97,27 @@ class Run:
         """Within it, a file that cannot be written ends the training in one line: what is kept, and how to go on."""
         with writing(self.path, lambda: f"{self._kept()} Once it can be: {self.again}"):
             yield
+
+    @contextmanager
+    def alone(self, ours: bool = True) -> Iterator[None]:
+        """Within it no other process trains this run.
+
+        Args:
+            ours: whether this process writes the run; the others ask nobody.
+
+        Raises:
+            UserError: if another process does, or has just finished it.
+        """
+        lock = try_lock(self.path / "recipe.json") if ours else None
+        try:
+            if ours and lock is None:
+                raise UserError(f"Another process trains {self.path}. Wait for it, or stop it.")
+            if ours and (self.path / "result.json").exists():
+                raise UserError(f"{self.path} was finished meanwhile by another process.")
+            yield
+        finally:
+            if lock is not None:
+                os.close(lock)
 
     @property
     def again(self) -> str:
@@ -197,6 +219,8 @@ def writing(path: Path, then: str | Callable[[], str]) -> Iterator[None]:
     """A full disk, or a folder that cannot be written, ends the block in one line that closes with `then`."""
     try:
         yield
+    except (ConnectionError, TimeoutError):  # of somebody's callback: no file
+        raise
     except OSError as error:
         closing = then if isinstance(then, str) else then()
         raise UserError(f"{path} cannot be written: {error.strerror or error}. {closing}") from error
@@ -216,6 +240,21 @@ def whole(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def try_lock(file: Path) -> int | None:
+    """Take the lock of a file and return its descriptor, None if somebody has it. It goes when the descriptor and all
+    copies of it, in children too, are closed."""
+    lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    except OSError:
+        os.close(lock)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -61,6 +61,10 @@ def test_arrays_of_rows_and_numbers():
     (IMAGES, np.where(LABELS, LABELS, np.nan), {}, ["y", "NaN", "20 of 60"]),
     (IMAGES, np.where(LABELS, LABELS, np.nan), {"target": "number"}, ["y", "NaN"]),
     (IMAGES, LABELS.astype(str), {"target": "number"}, ["y", "numbers"]),
+    (IMAGES, np.where(LABELS, "a", None), {}, ["y", "missing", "20 of 60"]),
+    (IMAGES, np.resize(np.array(["a", 1], object), 60), {}, ["several types"]),
+    ([image[: 3 + i % 2] for i, image in enumerate(IMAGES)], LABELS, {}, ["differ in shape"]),
+    (np.zeros((60, 3, 32, 32), "uint8"), LABELS, {}, ["(60, 3, 32, 32)", "moveaxis(x, 1, -1)"]),
     (IMAGES, LABELS, {"test": (IMAGES[:20, :2], LABELS[:20])}, ["test", "(20, 2, 4)"]),
     (IMAGES, LABELS, {"test": (IMAGES[:20], LABELS[:19])}, ["20", "19", "length"]),
 ])

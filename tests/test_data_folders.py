@@ -72,6 +72,18 @@ def test_a_class_may_be_called_as_a_part_is(tmp_path):
     refused(lambda: load(f"folder:{tmp_path}/two"), "two folders for val", "'val' and 'validation'")
 
 
+def test_a_grey_file_does_not_make_colours_grey(pets, tmp_path):
+    picture(tmp_path / "pets/cat/00.png", (8, 8, 1))
+    train = load(f"folder:{tmp_path}/pets")
+    assert train.shape == (8, 8, 3)
+    assert {image.tobytes() for image in pets["dog"]} & {image.tobytes() for image in train.x}
+
+
+def test_a_picture_that_cannot_be_read_is_not_left_out(pets, tmp_path):
+    (tmp_path / "pets/dog/00.png").rename(tmp_path / "pets/dog/00.webp")
+    refused(lambda: load(f"folder:{tmp_path}/pets"), "00.webp", "1 such file", ".png")
+
+
 def test_what_systems_put_beside_pictures_is_none(pets, tmp_path):
     parts = load_splits(f"folder:{tmp_path}/pets", PARTS)
     for place in ("cat/.thumbnails/00.png", "dog/.ipynb_checkpoints/00.png", "dog/inner/.x/00.png", "__MACOSX/00.png"):
@@ -179,6 +191,7 @@ def mixed(tmp_path):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_decoding_while_training_gives_what_memory_holds(mixed, monkeypatch, channels):
     picture(mixed / "cat" / "+first.png", (8, 8, channels))
+    monkeypatch.setattr(folders, "LOOKS", 1)  # as if they were too many to look at
     held = load_splits(f"folder:{mixed}", PARTS, image_size=(6, 7))
     monkeypatch.setattr(folders, "MEMORY", 0)
     read = load_splits(f"folder:{mixed}", PARTS, image_size=(6, 7))

@@ -118,9 +118,54 @@ def test_what_is_missing_is_filled_with_the_median_of_train_alone(csv, frame):
     ("a,kind\n" + "".join(f"{i},{i / 2}\n" for i in range(20)), {"label": "kind"}, ["'kind'", "objective=regress"]),
     ("a,kind\n" + "".join(f"{i},{i}\n" for i in range(200)), {"label": "kind"}, ["200 different", "objective=regress"]),
     ("a,kind\n" + "1,2\n3,many\n" * 9, {"label": "kind", "target": "number"}, ["'kind'", "row 3", "'many'"]),
+    ("a,kind\n" + "1,x,\n2,y,\n" * 9, {"label": "kind"}, ["more fields than its header"]),
+    (",kind\n" + "7,x\n2,y\n" * 9, {"label": "kind"}, ["no name", "drop='Unnamed: 0'"]),
+    ("id,kind\n" + "".join(f"{i},{'xy'[i % 2]}\n" for i in range(20)), {"label": "kind"}, ["'id'", "numbers the rows"]),
+    ("a,kind,kind\n" + "1,x,x\n2,y,y\n" * 9, {"label": "kind"}, ["two columns called 'kind'"]),
+    ("a ,a,kind\n" + "1,2,x\n2,3,y\n" * 9, {"label": "kind"}, ["two columns called 'a'"]),
+    ("a;kind\n" + "1;x\n2;y\n" * 9, {"label": "kind"}, ["separates fields by ';'", "sep=';'"]),
+    ("a,kind\n" + '"1,200",x\n900,y\n' * 9, {"label": "kind"}, ["'a'", "row 2", "'1,200'"]),
+    ("a,kind\n" + "12%,x\n5%,y\n" * 9, {"label": "kind"}, ["'a'", "row 2", "'12%'"]),
+    ("a,kind\n" + "1e39,x\n2,y\n" * 9, {"label": "kind"}, ["'a'", "too large"]),
+    ("a,kind\n" + "1,x\n2,None\n" * 9, {"label": "kind"}, ["9 of 18 rows, first in row 3", "None"]),
+    ("a,kind\n" + "1,0.5\n2,1.0\n" * 9, {"label": "kind"}, ["2 different", "objective=regress"]),
 ])
 def test_csv_mistakes(csv, text, args, words):
     refused(lambda: load(csv(text), **args), *words)
+
+
+def test_whole_classes_are_the_same_where_pandas_wrote_a_point(csv, frame):
+    frame = frame.drop(columns=["id", "price"]).assign(kind=np.resize([2, 10], len(frame)))
+    train = load(csv(frame), label="kind")
+    told = train.describe()
+    for kind in (frame["kind"].astype(float), frame["kind"].where(frame.index > 3)):
+        path = csv(frame.assign(kind=kind).dropna(), "floats.csv").removeprefix("csv:")
+        assert load(f"csv:{path}", label="kind").classes == train.classes == ("2", "10")
+        read = tables.read_for(told, path, "all", label="kind", classes=["2", "10"])
+        np.testing.assert_array_equal(read.y, kind.dropna() == 10)
+        assert len(load_splits(csv(frame), PARTS, label="kind", test=path)["test"]) == len(read)
+
+
+def test_a_column_of_ids_and_one_without_a_name_can_be_left_out(csv, frame):
+    text = frame.drop(columns="id").to_csv()
+    train = load(csv(text), label="kind", drop=["Unnamed: 0"])
+    np.testing.assert_array_equal(train.x, load(csv(frame), label="kind", drop="id").x)
+
+
+def test_a_large_file_has_the_categories_of_its_texts(csv):
+    """pandas reads a large one in pieces, and takes 007 for 7 in those that hold nothing but numbers."""
+    texts = [f"{i % 60:03}" for i in range(300_000)] + [f"n{i % 60}" for i in range(300_000)]
+    parts = load_splits(csv("a,kind\n" + "".join(f"{text},{'xy'[i % 2]}\n" for i, text in enumerate(texts))), PARTS,
+                        label="kind")
+    assert len(parts["train"].columns["a"]) == 120
+
+
+def test_a_compressed_file(csv, frame, tmp_path):
+    frame.to_csv(tmp_path / "rows.csv.gz", index=False)
+    parts = [load(source, label="kind", drop="id") for source in (csv(frame), f"csv:{tmp_path}/rows.csv.gz")]
+    np.testing.assert_array_equal(parts[0].x, parts[1].x)
+    (tmp_path / "torn.csv.gz").write_bytes(b"not one")
+    refused(lambda: load(f"csv:{tmp_path}/torn.csv.gz", label="kind"), "torn.csv.gz", "cannot be read")
 
 
 def test_csv_that_is_not_there_or_not_text(tmp_path, csv, frame):

@@ -131,6 +131,9 @@ def test_runs_that_do_not_go_together(refused, members, hard_recipe, here):
     shutil.copytree(first, here / "unfinished")
     (here / "unfinished" / "model.keras").unlink()
     refused("ensemble", first, "unfinished", words=["has no model.keras"])
+    result = here / "unfinished" / "result.json"
+    result.write_text(result.read_text().replace('"completed"', '"diverged"'))
+    refused("ensemble", first, "unfinished", words=["unfinished diverged"])
 
 
 def test_networks_of_other_shapes_are_refused():

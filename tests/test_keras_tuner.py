@@ -55,6 +55,14 @@ def test_exact_values():
     assert float in {type(value) for value in powers.values} and countable(powers) == [2, 4, 8, 16, 32]
 
 
+def test_exact_values_of_other_samplings():
+    hps = HyperParameters()
+    hps.Float("x", 1, 100, step=10, sampling="reverse_log")
+    hps.Float("tiny", 1e-14, 1e-10, step=10, sampling="log")
+    assert sorted(hps.space[0].values) == countable(hps.space[0]) == [1, 91, 100]
+    assert countable(hps.space[1]) == [1e-14, 1e-13, 1e-12, 1e-11, 1e-10]
+
+
 def test_labels_for_booleans_and_a_cap_for_logarithms():
     hps = HyperParameters()
     hps.Choice("flag", [True, False])

@@ -13,7 +13,7 @@ from keras_tuner.oracles import HyperbandOracle
 from kerasdl import run as runs
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
-from kerasdl.tuning import Search, build, choice, integer, log, uniform
+from kerasdl.tuning import Search, build, choice, integer, load, log, uniform
 from kerasdl.tuning.hyperband import rung
 from kerasdl.tuning.oracle import make
 
@@ -175,6 +175,15 @@ def test_a_small_space_is_tried_whole_and_then_the_search_ends(oracle, tmp_path)
     assert len(done.trials) == len(distinct(done.trials)) == 2 * (1 + 3)
 
 
+@pytest.mark.parametrize("seed", [0, 4, 5])
+def test_a_value_that_has_a_range_below_it_does_not_end_the_search(seed, tmp_path):
+    """Five of six values have nothing below them, and are soon tried."""
+    space = {"label_smoothing": choice(0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
+             "model_args.drop": uniform(0, 0.5).when(label_smoothing=0.0)}
+    done = Parent(search("random", space, trials=30, seed=seed), tmp_path).finish()
+    assert len(done.trials) == len(distinct(done.trials)) == 30
+
+
 def test_the_limit_may_grow(tmp_path):
     for trials in (5, 12, 72):
         done = Parent(search("grid", GRID, trials=trials), tmp_path).finish()
@@ -303,6 +312,18 @@ def test_a_function_in_the_manner_of_keras_tuner(tmp_path):
     assert len(found) == len(distinct(found)) == (4 + 6 * (1 + 5)) * 2
     assert {values["drop"] for values in found if "drop" in values} == {0.0, 0.2, 0.4, 0.6, 0.8, 1.0}
     assert {repr(values["filters"]) for values in found if "filters" in values} == {"2", "4", "8", "16", "32"}
+
+
+def test_a_function_that_was_edited_is_another_search(tmp_path):
+    file = tmp_path / "plain.py"
+    file.write_text(PLAIN)
+    begun = Search(build=f"{file}:build", data="digits")
+    (tmp_path / "search.json").write_text(begun.to_json())
+    load(tmp_path / "search.json").go_on_from(load(tmp_path / "search.json"), tmp_path)
+    file.write_text(PLAIN.replace("32, step=8", "64, step=8"))
+    for search in (load(tmp_path / "search.json"), Search(build=f"{file}:build", data="digits")):
+        with pytest.raises(UserError, match="plain.py was edited"):
+            search.go_on_from(load(tmp_path / "search.json"), tmp_path)
 
 
 def test_a_name_under_two_conditions_is_refused():

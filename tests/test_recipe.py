@@ -75,6 +75,7 @@ def test_override_as_values_merges_dictionaries_and_leaves_the_first_as_it_was()
     ("lr=-1", ["lr", "greater than 0"]),
     ("lr=1e999", ["lr", "finite"]),
     ("momentum=1.0", ["momentum", "less than 1"]),
+    ("betas=(1.0, 0.999)", ["betas", "less than 1"]),
     ("model=3", ["model", "string", "3"]),
     ("optimizer=adam", ["optimizer", "'adamw'", "'adam'"]),
     ("augment=flip", ["augment", "tuple", "'flip'"]),

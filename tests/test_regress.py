@@ -51,6 +51,16 @@ def test_numbers_are_learned_and_told_in_any_unit(here, mean, unit):
     assert other.result["test"]["loss"] == pytest.approx(unit**2 * plain.result["test"]["loss"], rel=2e-2)
 
 
+def test_numbers_of_two_units_are_learned_alike(here):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 3)).astype("float32")
+    y = np.stack([x @ [1.0, -2.0, 0.5], 1000 * x @ [0.3, 1.0, -1.0]], 1)
+    made = train(Recipe(model="linear", objective="regress", data="arrays", batch=20, epochs=30, lr=0.05, keep="last"),
+                 data=from_arrays(x, y, target="number"), workdir="run", verbose=False)
+    error = made.model().predict(x, verbose=0) - y
+    assert (error.std(0) < 0.05 * y.std(0)).all()
+
+
 def test_numbers_that_are_all_the_same_are_refused():
     x = np.random.default_rng(0).normal(size=(40, 3))
     with pytest.raises(UserError, match="y is 1000 in every example"):

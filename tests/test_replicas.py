@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import replicas_harness as harness
+import tensorflow as tf
 
 from kerasdl import zoo
 from kerasdl.errors import UserError
@@ -153,12 +154,28 @@ def test_a_strategy_that_cannot_be_is_refused_with_the_reason(name, told):
     ("{", "cannot be read"), ("[]", "cannot be read"), ('{"cluster": {"worker": ["a:1"]}}', "cannot be read"),
     ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 3}}', "workers 0 to 0"),
     ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps", "index": 0}}', "task ps 0"),
+    ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": "0"}}', "whole number.*'0'"),
     ('{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 0}}', "chief the first"),
 ])
 def test_a_TF_CONFIG_that_cannot_be(monkeypatch, text, told):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(UserError, match=told):
         strategies.choose("multiworker")
+
+
+def test_no_logical_cpu_is_refused():
+    with pytest.raises(UserError, match="logical_cpus is 1 or more. Received: 0"):
+        strategies.choose("mirrored", 0)
+
+
+def test_only_an_error_between_workers_says_that_one_is_gone(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}')
+    monkeypatch.setattr(strategies, "describe", lambda devices: "multiworker")
+    for raised, seen in [(tf.errors.UnavailableError, strategies.WorkerLost),
+                         (tf.errors.ResourceExhaustedError, tf.errors.ResourceExhaustedError),
+                         (tf.errors.InvalidArgumentError, tf.errors.InvalidArgumentError)]:
+        with pytest.raises(seen), strategies.together(None):
+            raise raised(None, None, "of the system")
 
 
 def test_a_port_in_use(monkeypatch):

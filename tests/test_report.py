@@ -264,10 +264,10 @@ def test_evaluate_gives_result_json_again(digits, numbers, split):
 def test_evaluate_refuses_data_of_another_kind(digits, table, tmp_path):
     split = load("digits", "test")
     renamed = replace(split, classes=(*split.classes[:3], "three", *split.classes[4:]))
-    with pytest.raises(UserError, match="class 3 is 'three', where the model learned '3'"):
+    with pytest.raises(UserError, match="class 3 is 'three', where the model learns '3'"):
         evaluate(digits, data={"test": renamed})
     fewer = replace(split, y=split.y % 9, classes=split.classes[:9])
-    with pytest.raises(UserError, match="class 9 is 'nothing', where the model learned '9'"):
+    with pytest.raises(UserError, match="class 9 is 'nothing', where the model learns '9'"):
         evaluate(digits, data={"test": fewer})
     with pytest.raises(UserError, match="no split 'test'"):
         evaluate(digits, data={"tset": split})

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -137,6 +138,13 @@ def test_runs_of_another_recipe_are_not_taken_for_its_own(package, refused):
     package(0, 1)
     train("tiny_digits", seed=2, lr=1e-3, workdir="runs/reproduce-tiny_digits/seed-2", verbose=False)
     refused("reproduce", "tiny_digits", words=["another recipe", "lr", "--workdir"])
+    file = Path("runs/reproduce-tiny_digits/seed-2/result.json")
+    result = json.loads(file.read_text())
+    result["environment"]["keras"] = "3.0.0"
+    file.write_text(json.dumps(result))
+    refused("reproduce", "tiny_digits", words=["a run by keras 3.0.0", keras.__version__, "--workdir"])
+    with pytest.raises(UserError, match="seeds is 1 or more"):
+        reproduce.reproduce("tiny_digits", seeds=0)
 
 
 def test_a_seed_that_diverges_is_not_a_reproduction(package, command, monkeypatch):

@@ -176,6 +176,14 @@ def test_a_damaged_or_unwritable_cache_is_measured_again(here, cache, hard_recip
     assert json.loads(file.read_text())["jit"] is False
 
 
+def test_replicas_measure_what_is_left_without_xla(hard_recipe, monkeypatch):
+    monkeypatch.setattr(strategies, "describe", lambda devices: "mirrored")
+    for fields in (["precision"], ["jit", "precision"]):
+        choice = probe.measure(hard_recipe, fields, None, lambda recipe: lambda: 1)
+        assert choice["precision"] in ("float32", "mixed_bfloat16") and not choice.get("jit")
+        assert len(choice["images_per_second"]) == 2
+
+
 @pytest.mark.parametrize("step, fed, small, word", [(1.0, 0.9, 0.1, "input"), (1.0, 0.1, 0.8, "overhead"),
                                                     (1.0, 0.0, 0.1, "compute")])
 def test_what_bounds_a_step(step, fed, small, word):
@@ -184,7 +192,7 @@ def test_what_bounds_a_step(step, fed, small, word):
 
 @pytest.mark.parametrize("feed", ["resident", "streamed"])
 def test_the_profile_is_told_and_left_for_tensorboard(command, here, feed):
-    done = command("train", "linear_digits", "epochs=1", "jit=false", "--profile", "--feed", feed, "--no-report",
-                   "--workdir", "run")
+    done = command("train", "linear_digits", "epochs=101", "warmup=101 epochs", "jit=false", "--profile", "--feed",
+                   feed, "--no-report", "--workdir", "run")
     assert done.code == 0 and "profile: bound by " in done.err
     assert list((here / "run" / "tensorboard").rglob("*.xplane.pb"))

@@ -1,5 +1,6 @@
 """A run that was interrupted anywhere goes on as if nothing had happened."""
 
+import errno
 import json
 import os
 import re
@@ -15,9 +16,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerasdl.data import from_arrays
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
-from kerasdl.run import Run
+from kerasdl.run import Run, try_lock
 from kerasdl.train import resident, resume
 from kerasdl.train.callbacks import Timing, done
 from kerasdl.train.checkpoint import Checkpoints, Damaged, seconds
@@ -139,7 +141,8 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(here, interrupt
     interrupted(7, checkpoint_every=0)
     older, newer = sorted((here / "broken" / "checkpoint").glob("step-*.npz"))
     content = bytearray(newer.read_bytes())
-    content[len(content) // 2] ^= 1
+    for place in range(len(content) // 2, len(content) // 2 + 400):  # more than lies between two arrays
+        content[place] ^= 1
     newer.write_bytes({"flip": bytes(content), "cut": bytes(content[:-900]), "empty": b""}[damage])
     run = train(RECIPE, workdir="broken", verbose=False)
     assert f"{newer.name} is damaged" in capsys.readouterr().err
@@ -253,6 +256,76 @@ def test_compilation_is_left_out_of_the_speed_of_a_run_that_goes_on():
     timing.on_train_batch_end(9)
     timing.on_epoch_end(2, {})
     assert len(timing.rates) == 2
+
+
+def test_a_disk_that_does_not_answer_costs_no_checkpoint(here, interrupted, unbroken, monkeypatch):
+    folder = interrupted(7, checkpoint_every=0)
+    before = sorted(folder.rglob("*"))
+
+    def stale(*_, **__):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "load", stale)
+        with pytest.raises(UserError, match="cannot be read: Stale file handle. The run was left as it is"):
+            train(RECIPE, workdir=folder, verbose=False)
+    assert sorted(folder.rglob("*")) == before
+    assert_same(train(RECIPE, workdir=folder, verbose=False), unbroken)
+
+
+def test_what_a_killed_process_had_begun_to_write_is_removed(tmp_path):
+    (tmp_path / ".partial-7-step-00000001.npz").write_bytes(b"begun")
+    assert Checkpoints(tmp_path).sound() == [] and not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_of_versions_with_other_weights_is_refused(interrupted):
+    folder = interrupted(7)
+    checkpoints = Checkpoints(folder / "checkpoint")
+    step, = checkpoints.sound()
+    arrays, facts = checkpoints.read(step)
+    first, *others = facts["variables"]["network"]
+    assert first == ["kernel", 64, 16]
+    for network in ([*others, first], others, [["weight", 64, 16], *others]):
+        checkpoints.save(step, (arrays, facts | {"variables": facts["variables"] | {"network": network},
+                                                 "versions": {"kerasdl": "0.0.9", "keras": "3.99.0"}}))
+        checkpoints.wait()
+        with pytest.raises(UserError, match="kerasdl 0.0.9, keras 3.99.0, of which .* other weights"):
+            train(RECIPE, workdir=folder, verbose=False)
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(interrupted, unbroken):
+    folder = interrupted(7)
+    before = (folder / "metrics.csv").read_text()
+    lock = try_lock(folder / "recipe.json")
+    with pytest.raises(UserError, match="Another process trains .*broken"):
+        train(RECIPE, workdir=folder, verbose=False)
+    assert (folder / "metrics.csv").read_text() == before
+    os.close(lock)
+    assert_same(train(RECIPE, workdir=folder, verbose=False), unbroken)
+
+
+def test_a_callback_that_stops_the_training_stops_one_that_goes_on(interrupted):
+    class Enough(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    folder = interrupted(5, callbacks=[Enough()])  # within the second epoch
+    assert train(RECIPE, workdir=folder, verbose=False, callbacks=[Enough()]).result["train"]["epochs"] == 2
+
+
+def test_arrays_with_other_pixels_are_other_data(here):
+    images, labels = np.random.default_rng(0).integers(0, 256, (60, 4, 4)).astype("uint8"), np.resize([0, 1], 60)
+
+    def begin(images, *callbacks):
+        return train(RECIPE, workdir="run", data=from_arrays(images, labels), verbose=False, batch=14, augment=(),
+                     callbacks=callbacks)
+
+    with pytest.raises(SystemExit):
+        begin(images, keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: os.kill(os.getpid(), signal.SIGTERM)))
+    with pytest.raises(UserError, match="not what .* began with"):
+        begin(255 - images)
+    assert begin(images).result["train"]["epochs"] == 4
 
 
 def test_other_data_than_the_run_began_with_is_refused(here, interrupted):

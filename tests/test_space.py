@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -142,6 +143,14 @@ def test_json_there_and_back(made, tmp_path):
      ["wait for one another"]),
     (lambda: search({"optimizer": choice("sgd", "lion"), "lr": (choice(1.0).when(optimizer="sgd"), choice(2.0))}),
      ["lr has two dimensions", "only one can hold"]),
+    (lambda: search({"momentum": choice(0.9).when(optimizer=[]), "optimizer": choice("sgd")}), ["optimizer=[]"]),
+    (lambda: choice(1).when(lr=1).when(lr=[1, 2]), ["condition on lr already"]),
+    (lambda: choice({"drop": 0.1}, {"drop": 0.2}), ["words, numbers", "{'drop': 0.1}"]),
+    (lambda: search({"lr": ()}), ["lr has no dimension"]),
+    (lambda: search(overrides=["epochs=3"]), ["overrides is a dictionary", "['epochs=3']"]),
+    (lambda: Search(recipe=MLP, space=["lr"]), ["space is a dictionary"]),
+    (lambda: search(objective=None), ["val/accuracy", "None"]),
+    (lambda: Search(build=partial(print), data="digits"), ["imports build(hp) from a file"]),
     (lambda: Search(recipe=MLP), ["needs a space"]),
     (lambda: Search(space={"lr": log(1e-4, 1)}), ["needs a recipe"]),
     (lambda: search(recipe="mlp_digit"), ["'mlp_digit'", "'mlp_digits'"]),
@@ -158,7 +167,8 @@ def test_json_there_and_back(made, tmp_path):
     (lambda: load("mlp_digit_grid"), ["Unknown search 'mlp_digit_grid'", "'mlp_digits_grid'"]),
     (lambda: load("no.py"), ["no search file"]),
     (lambda: Search(build=lambda hp: None, data="digits"), ["imports build(hp) from a file"]),
-    (lambda: Search(build="no.py:build", data="digits"), ["FILE.py:NAME"]),
+    (lambda: Search(build="no.py:build", data="digits"), ["no file no.py"]),
+    (lambda: Search(build="build", data="digits"), ["FILE.py:NAME"]),
     (lambda: Search(build="no.py:build", recipe=MLP), ["neither"]),
 ])
 def test_mistakes_are_one_line(call, words):

@@ -1,5 +1,6 @@
 """A recipe becomes a run: the same one every time, with the weights and the numbers that it says."""
 
+import dataclasses
 import json
 import math
 import random
@@ -323,6 +324,26 @@ def test_arrays(run):
     assert made.result["test"]["accuracy"] == 1.0
 
 
+@pytest.mark.parametrize("name", ["val", "test"])
+@pytest.mark.parametrize("change, words", [
+    ({"classes": ("light", "dark")}, "class 0 is 'light', where the model learns 'dark'"),
+    ({"classes": ("dark", "light", "grey")}, "class 2 is 'grey'"),
+    ({"x": np.zeros((20, 5, 4, 1), "uint8"), "shape": (5, 4, 1)}, r"\(4, 4, 1\), and the split .* has \(5, 4, 1\)"),
+])
+def test_splits_of_two_kinds_are_refused(run, name, change, words):
+    images = np.random.default_rng(0).integers(0, 256, (100, 4, 4)).astype("uint8")
+    parts = from_arrays(images, np.resize(["dark", "light"], 100))
+    with pytest.raises(UserError, match=words):
+        run(LINEAR, data=parts | {name: dataclasses.replace(parts[name], **change)})
+
+
+def test_splits_with_other_numbers_of_targets_are_refused(run):
+    x, y = np.random.default_rng(0).normal(size=(50, 3)), np.random.default_rng(1).normal(size=(50, 2))
+    one, two = (from_arrays(x, each, target="number") for each in (y[:, 0], y))
+    with pytest.raises(UserError, match="The split test has 2 targets, and train 1"):
+        run(LINEAR, data=one | {"test": two["test"]}, objective="regress")
+
+
 def test_another_data_set_by_name(run, table):
     made = run(LINEAR.override(data_args={"label": "kind"}), data=f"csv:{table}", batch=32, epochs=1)
     assert made.recipe.data == f"csv:{table}" and list(made.data["columns"]) == ["size", "weight", "colour"]
@@ -348,6 +369,7 @@ def test_weights_that_the_last_step_ruins_end_the_run_too(run):
     """No training loss has seen them; the scores do."""
     with pytest.raises(Diverged, match="test/loss is .* at the end. Lower lr.* nothing to keep"):
         run(LINEAR, epochs=1, batch=1257, optimizer="sgd", lr=1e38, schedule="constant", workdir="broken")
+    assert Run.open("broken").result["best_epoch"] is None
     broken = Run.open("broken")
     assert broken.result["status"] == "diverged" and not (broken.path / "model.keras").exists()
 

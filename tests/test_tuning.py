@@ -14,6 +14,7 @@ import pytest
 from benchmarks import searches as searches_page
 from kerasdl.errors import UserError
 from kerasdl.recipe import load
+from kerasdl.run import try_lock
 from kerasdl.tuning import Search, choice, early, log, processes, table, uniform
 from kerasdl.tuning import search as searches
 from kerasdl.tuning.best import best, source, spread
@@ -147,8 +148,9 @@ def test_a_search_of_which_everything_fails_ends_unless_it_is_a_grid(quick):
 
 
 def test_a_full_disk_ends_the_search_in_one_line_and_is_no_failure_of_the_trial(quick):
-    with pytest.raises(UserError, match="study cannot be written: .*No space left.* kerasdl tune --resume study"):
-        quick(faults={"0003": "disk"}, workers=1)
+    told = "study cannot be written: .*No space left.* kerasdl tune --resume study --memory 900$"
+    with pytest.raises(UserError, match=told):
+        quick(faults={"0003": "disk"}, workers=1, memory=900)
     study = quick(workers=1)
     assert set(statuses(study).values()) == {"completed"}
     assert starts() == ["0000", "0001", "0002", "0003", "0003", "0004", "0005"]
@@ -173,7 +175,25 @@ def test_a_trial_that_goes_on_and_diverges_has_failed(quick):
     assert statuses(quick(faults={"0002": "mistake"}))["0002"] == "failed"
 
 
-@pytest.mark.parametrize("option, words", [({"strategy": "miror"}, "'mirrored'"),
+def test_failures_after_a_success_do_not_end_a_search_that_goes_on(quick):
+    search = Search(recipe="mlp_digits", space={"lr": log(1e-4, 1e-1)}, trials=1)
+    quick(search)
+    study = quick(replace(search, trials=13), {f"{number:04}": "mistake" for number in range(1, 13)})
+    assert list(statuses(study).values()) == ["completed", *["failed"] * 12]
+
+
+def test_a_trial_whose_lock_somebody_looks_at_is_given_out_afterwards(here):
+    study = Study.create(GRID, "study")
+    folder = Path("study/trials/0000")
+    folder.mkdir(parents=True)
+    lock = try_lock(folder / "lock")
+    assert study.ask() == "IDLE"
+    os.close(lock)
+    assert study.ask().id == "0000"
+
+
+@pytest.mark.parametrize("option, words", [({"strategy": "miror"}, "'mirrored'"), ({"workers": 0}, "from 1 on"),
+                                           ({"memory": -5}, "above 0"),
                                            ({"checkpoint_every": "5 minutes"}, "'5 minutes'")])
 def test_an_option_of_which_every_trial_would_fail_is_refused_before_the_first(quick, option, words):
     with pytest.raises(UserError, match=words):
@@ -246,11 +266,11 @@ def test_asked_to_stop_it_leaves_what_runs_to_the_next_time(quick, monkeypatch, 
 
 
 def test_under_hyperband_a_trial_of_a_higher_rung_is_better():
-    rows = [table.Row(name, "completed", {}, score, Path(), epochs=epochs)
-            for name, score, epochs in (("0000", 0.9, 1), ("0001", 0.8, 9), ("0002", 0.7, 9))]
-    search = Search(recipe="mlp_digits", space={"lr": log(1e-4, 1e-1)}, oracle="hyperband")
-    assert [row.id for row in table.ranked(rows, search)] == ["0001", "0002", "0000"]
-    assert table.ranked(rows, replace(search, oracle="random"))[0].id == "0000"
+    """Also where it ended before its rung, by the patience of its recipe."""
+    rows = [table.Row(name, "completed", {}, score, Path(), epochs=epochs, budget=budget)
+            for name, score, epochs, budget in (("0000", 0.9, 1, 1), ("0001", 0.8, 2, 9), ("0002", 0.7, 9, 9))]
+    assert [row.id for row in table.ranked(rows, GRID)] == ["0001", "0002", "0000"]
+    assert table.ranked([replace(row, budget=0) for row in rows], GRID)[0].id == "0000"
 
 
 def test_a_folder_that_cannot_be_written(here):
@@ -320,6 +340,8 @@ def test_mistakes_in_what_was_typed(refused, here):
     refused("tune", "--resume", "nowhere", words=["nowhere is not a search"])
     refused("tune", "report", "nowhere", words=["nowhere is not a search"])
     refused("tune", "best", "nowhere", words=["nowhere is not a search"])
+    Study.create(GRID, "study")
+    refused("tune", "--resume", "study", "--workdir", "other", words=["one of the two"])
 
 
 def test_the_winners_recipe_is_a_recipe(here):
@@ -327,7 +349,7 @@ def test_the_winners_recipe_is_a_recipe(here):
         "lr": log(1e-4, 1e-1), "model_args.drop_path": uniform(0, 0.5), "augment": choice((), ("mixup",))})
     study = Study.create(search, "study")
     given = study.ask()
-    with pytest.raises(UserError, match="No trial of study has ended well yet"):
+    with pytest.raises(UserError, match="No trial of study has ended well. To go on"):
         best(study)
     study.tell(given, DONE)
     Path("won.py").write_text(source(study, best(study)))

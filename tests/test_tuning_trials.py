@@ -74,8 +74,15 @@ def test_a_build_function_is_a_trial_too(here):
     curve = early.curve(here / "0000", "val/accuracy")
     assert outcome["status"] == "completed" and outcome["epochs"] == 2 and (here / "0000" / "model.keras").exists()
     assert outcome["scores"]["val/accuracy"] == max(curve)
+    given = task(here / "0001", base, build=given["build"], hp=given["hp"], objective="val/acuracy")
     with pytest.raises(UserError, match="val/acuracy, which was never logged. Did you mean 'val/accuracy'"):
-        trial.checked(outcome, "val/acuracy")
+        trial.run(given, here / "0001")
+    assert len(early.history(here / "0001")) == 1, "it is told after the first epoch"
+
+
+def test_a_metric_that_is_several_numbers_is_no_number(tmp_path):
+    (tmp_path / "metrics.csv").write_text('epoch,val_accuracy,val_f1\n0,0.5,"[0.1, 0.2]"\n1,0.6,"[0.2, 0.3]"\n')
+    assert early.history(tmp_path) == [{"epoch": 0, "val/accuracy": 0.5}, {"epoch": 1, "val/accuracy": 0.6}]
 
 
 def test_a_build_trial_that_is_killed_while_it_saves_goes_on_and_keeps_the_best(here, monkeypatch):

@@ -13,7 +13,7 @@ import pytest
 import zoo_harness as harness
 
 from kerasdl import zoo
-from kerasdl.zoo import blocks, cct, cnn, linear, mlp, resnet, vit
+from kerasdl.zoo import blocks, cct, cnn, gan, linear, mlp, resnet, vit
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def jax_process(tmp_path_factory):
 def jax_report(jax_process):
     """{model: {check: None or what went wrong}}."""
     process, folder = jax_process
-    process.wait(timeout=300)
+    process.wait(timeout=1200)
     assert process.returncode == 0, (folder / "errors.txt").read_text()
     return json.loads((folder / "report.json").read_text())
 
@@ -184,6 +184,8 @@ def test_shortcut_keeps_pixels_and_adds_empty_channels():
         (lambda: resnet.build(12, 2), ["linear or mlp", "12"]),
         (lambda: vit.build(12, 2), ["linear or mlp", "12"]),
         (lambda: mlp.build((28, 28), 2), ["(28, 28)", "number of columns"]),
+        (lambda: cnn.build(("8", "8", "1"), 2), ["image_shape", "('8', '8', '1')"]),
+        (lambda: cnn.build((1, 8, 1), 2, size="M", whitened=True), ["2x2 pixels", "1x8"]),
         (lambda: linear.build(0, 2), ["number of columns", "0"]),
         (lambda: zoo.features(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])), ["features"]),
     ],
@@ -195,6 +197,34 @@ def test_mistakes_are_named(call, words):
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+@pytest.fixture
+def channels_first():
+    """Sets Keras to it when called, as keras.json can."""
+    before = keras.config.image_data_format()
+    yield lambda: keras.config.set_image_data_format("channels_first")
+    keras.config.set_image_data_format(before)
+
+
+@pytest.mark.parametrize("name", [*zoo.MODELS, "gan"])
+def test_channels_first_is_refused_before_it_makes_another_model(channels_first, name):
+    channels_first()
+    with pytest.raises(ValueError, match="set_image_data_format"):
+        gan.build((8, 8, 1), 3) if name == "gan" else harness.make(name)
+
+
+def test_a_saved_model_is_itself_where_channels_come_first(channels_first):
+    x, images = harness.pictures(), np.random.default_rng(0).random((4, 8, 8, 1)).astype("float32")
+    network = cnn.build(x.shape[1:], 3, size="M", whitened=True)
+    critic = gan.build((8, 8, 1), 3, net="dcgan", size="mu", spectral=True)[1]
+    answers = network.predict(x, verbose=0), critic.predict(images, verbose=0)
+    network.save("network.keras")
+    critic.save("critic.keras")
+    channels_first()
+    for file, given, answer in zip(("network.keras", "critic.keras"), (x, images), answers, strict=True):
+        again = keras.saving.load_model(file)
+        np.testing.assert_allclose(again.predict(given, verbose=0), answer, rtol=1e-5)
 
 
 # Whitening

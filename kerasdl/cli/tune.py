@@ -36,7 +36,8 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH", he
                workdir: Annotated[Path | None, typer.Option(help="the search's folder")] = None,
                seed: Annotated[int | None, typer.Option(help="of the oracle")] = None,
                timeout: Annotated[str | None, typer.Option(metavar="TIME", help="the longest a trial may take")] = None,
-               memory: Annotated[int | None, typer.Option(metavar="MB", help="the most a trial may have")] = None,
+               memory: Annotated[int | None,
+                                 typer.Option(metavar="MB", help="the most a trial may have", min=1)] = None,
                backend: Backend = None,
                strategy: Annotated[str, typer.Option(help="of each trial, as for train")] = "auto",
                logical_cpus: Annotated[int | None, typer.Option(metavar="N", help="of each trial", min=1)] = None,
@@ -77,6 +78,8 @@ def what_to_search(search: str | None, overrides: list[str], workdir: Path | Non
     if resume is not None:
         if not (resume / "search.json").is_file():
             raise UserError(f"{resume} is not a search: it has no search.json. Start one with: kerasdl tune SEARCH")
+        if workdir is not None and workdir != resume:
+            raise UserError("--resume names the search's folder, and --workdir another one. Give one of the two.")
         found, workdir = load(search or resume / "search.json"), resume
     elif search is None:
         raise UserError(f"Which search? Give a .py file that sets `search`, or one of: {', '.join(names())}.")
@@ -106,8 +109,11 @@ def report_search(folder: SearchFolder) -> None:
 @tuning.command("best")
 def best_of_search(folder: SearchFolder,
                    seeds: Annotated[int, typer.Option(help="retrain with so many; 0: only the recipe", min=0)] = 3,
-                   workers: Workers = 1) -> None:
+                   workers: Workers = 1, backend: Backend = None) -> None:
     """Write the winning recipe to stdout, and tell on stderr what it is worth: retrained, on the test split, once."""
+    from kerasdl.backend import choose
+
+    choose(backend)  # the processes that train have this one's environment
     with quiet():
         from kerasdl.tuning import best
         from kerasdl.tuning.study import Study

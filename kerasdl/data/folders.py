@@ -14,6 +14,8 @@ from kerasdl.data.split import Split, divide, height_width
 from kerasdl.errors import UserError
 
 FORMATS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+OTHERS = (".webp", ".tif", ".tiff", ".heic", ".avif", ".jfif", ".jp2", ".ppm", ".pgm")  # that are not decoded
+LOOKS = 100  # files that are looked at for their channels
 ALIASES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
            "testing": "test"}
 MEMORY = 2 * 2**30  # bytes of decoded pixels that are kept in memory; above, files are decoded as they are used
@@ -42,7 +44,7 @@ def read(path: str, *, image_size: Sequence[int] | None = None) -> dict[str, Spl
         with ThreadPoolExecutor() as pool:
             names, decode = np.stack(list(pool.map(lambda file: _load(file, shape, image_size), files))), None
     return {name: Split(name, names[index], labels[index], shape, len(index), classes, decode=decode,
-                        files=zlib.crc32(b"/".join(inside[index])))
+                        checksum=zlib.crc32(b"/".join(inside[index])))
             for name, index in parts.items()}
 
 
@@ -154,8 +156,11 @@ def _beside(name: str) -> bool:
 def _classes(root: Path) -> dict[str, list[Path]]:
     found = {}
     for folder in _folders(root):
-        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in FORMATS and path.is_file()
-                       and not any(map(_beside, path.relative_to(folder).parts)))
+        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in FORMATS + OTHERS
+                       and path.is_file() and not any(map(_beside, path.relative_to(folder).parts)))
+        if wrong := [path for path in files if path.suffix.lower() in OTHERS]:
+            raise UserError(f"{wrong[0]} is of a format that is not read ({len(wrong)} such "
+                            f"file{'s' * (len(wrong) > 1)}). Convert or remove it. Read are: {', '.join(FORMATS)}.")
         if not files:
             raise UserError(f"The class folder {folder} has no images ({', '.join(FORMATS)}).")
         found[folder.name] = files
@@ -163,12 +168,10 @@ def _classes(root: Path) -> dict[str, list[Path]]:
 
 
 def _measure(files: list[Path], image_size: Sequence[int] | None) -> tuple[int, int, int]:
-    """Height and width as asked for or as the first file has them; one channel if the first file is grey."""
-    first = _raw(files[0])
-    channels = 1 if first.shape[2] <= 2 else 3
-    if image_size is None:
-        return *first.shape[:2], channels
-    return *height_width(image_size), channels
+    """Height and width as asked for or as the first file has them; one channel if all that are looked at are grey."""
+    size = _raw(files[0]).shape[:2] if image_size is None else height_width(image_size)
+    grey = all(_raw(file).shape[2] <= 2 for file in files[::max(1, len(files) // LOOKS)])
+    return *size, 1 if grey else 3
 
 
 def _raw(path: Path) -> np.ndarray:

@@ -44,7 +44,7 @@ def read(name: str, splits: Mapping[str, str], *, image_size: Sequence[int] | No
     if None in shape[:2]:
         raise UserError(f"The images of {name} differ in size. Choose one with data_args.image_size=(H, W).")
     known = list(builder.info.splits)
-    if "test" in known and "test" in splits.values() and not _labelled(builder, "test"):
+    if "test" in known and set(splits.values()) & set(canonical(known)) and not _labelled(builder, "test"):
         known.remove("test")
     plan = canonical(known)
     asked = {want: plan.get(expression, expression.replace("[:]", "")) for want, expression in splits.items()}

@@ -1,10 +1,12 @@
 """Where examples come from: a tfds name, a CSV, a folder of images or arrays; always as splits with their names."""
 
 import inspect
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from kerasdl.data import folders, named, subset, tables
 from kerasdl.data.split import Split, Target, divide
@@ -97,12 +99,16 @@ def from_arrays(x: np.ndarray, y: np.ndarray, *, classes: Sequence[str] | None =
     parts = divide(targets[: len(x)] if names else targets[: len(x), 0], names or None, test is None)
     if test is not None:
         parts["test"] = np.arange(len(x), len(both_x))
-    return {name: Split(name, examples[index], targets[index], shape, len(index), names)
+    return {name: Split(name, examples[index], targets[index], shape, len(index), names,
+                        checksum=zlib.crc32(examples[index]))
             for name, index in parts.items()}
 
 
 def _pair(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    x, y = np.asarray(x), np.asarray(y)
+    try:
+        x, y = np.asarray(x), np.asarray(y)
+    except ValueError:
+        raise UserError("x and y must be arrays. Received lists whose parts differ in shape.") from None
     if len(x) != len(y) or not len(x):
         raise UserError(f"x and y must have the same length, and not be empty. Received {len(x)} and {len(y)}.")
     return x, y
@@ -119,6 +125,9 @@ def _examples(x: np.ndarray) -> tuple[np.ndarray, tuple[int, ...] | int]:
         x = x[..., None]
     if x.ndim != 4:
         raise UserError(f"x must be images (N, H, W, C) or rows (N, F). Received shape {x.shape}.")
+    if x.shape[1] in (1, 3) and x.shape[3] not in (1, 3, 4):
+        raise UserError(f"x must be images (N, H, W, C). Received shape {x.shape}, whose channels seem to come first: "
+                        "np.moveaxis(x, 1, -1) moves them.")
     if x.min() < 0 or x.max() > 255:
         raise UserError(f"Images are expected in 0..255. Received {x.min()}..{x.max()}.")
     if 0 < (most := x.max()) <= 1 or (x.dtype.kind == "f" and 1 < most < 2):  # 1.0000001 is a 1 that was resized
@@ -127,7 +136,8 @@ def _examples(x: np.ndarray) -> tuple[np.ndarray, tuple[int, ...] | int]:
 
 
 def _targets(y: np.ndarray, classes: Sequence[str] | None, target: Target) -> tuple[np.ndarray, tuple[str, ...]]:
-    if y.dtype.kind == "f" and (wrong := int((~np.isfinite(y)).reshape(len(y), -1).any(1).sum())):
+    missing = ~np.isfinite(y) if y.dtype.kind == "f" else pd.isna(y)
+    if wrong := int(missing.reshape(len(y), -1).any(1).sum()):
         raise UserError(f"y has missing values (NaN) or infinite ones in {wrong} of {len(y)} examples.")
     if target == "number":
         if y.dtype.kind not in "uifb":
@@ -146,7 +156,10 @@ def _targets(y: np.ndarray, classes: Sequence[str] | None, target: Target) -> tu
             raise UserError(f"y must be indices 0..{len(classes) - 1} of the {len(classes)} classes. "
                             f"Received {came} ({y.dtype}).")
         return y.astype("int32"), tuple(str(name) for name in classes)
-    values, indices = np.unique(y, return_inverse=True)
+    try:
+        values, indices = np.unique(y, return_inverse=True)
+    except TypeError:
+        raise UserError("y holds values of several types, such as texts and numbers. Make them one.") from None
     if len(values) < 2:
         raise UserError(f"y has one class only, {str(values[0])!r}. Expected at least two.")
     return indices.astype("int32"), tuple(str(value) for value in values)

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any, Literal
 
 import numpy as np
@@ -28,7 +29,7 @@ class Split:
         columns: of a CSV: {column: None for a number, or the list of its categories}.
         medians: of a CSV whose missing numbers are filled: {column: what with}.
         decode: a TensorFlow function from a file name to an image (H, W, C) uint8.
-        files: of images from files, a checksum of the files' names and sizes.
+        checksum: of images from files one of the files' names and sizes, of arrays one of the numbers.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Split:
     columns: Mapping[str, list[str] | None] = field(default_factory=dict)
     medians: Mapping[str, float] = field(default_factory=dict)
     decode: Callable | None = None
-    files: int = 0
+    checksum: int = 0
 
     def __len__(self) -> int:
         return self.size
@@ -82,14 +83,14 @@ class Split:
         return self.chosen(np.arange(count) * len(self) // count if by_class else np.arange(count))[0]
 
     def fingerprint(self) -> str:
-        """Another one for another number of examples, other targets, another order of these, and other rows.
+        """Another one for another number of examples, other targets, another order of these, other rows and arrays.
 
-        Of images from files their names and sizes count and not their pixels, of which another version of a decoder may
-        round one otherwise. Of what is streamed the number counts alone.
+        Of images from files their names and sizes count, and of those of tensorflow-datasets the targets alone, for
+        another version of a decoder may round a pixel otherwise. Of what is streamed only the number counts.
         """
         if self.y is None:
             return str(len(self))
-        checksum = zlib.crc32(np.ascontiguousarray(self.y), self.files)
+        checksum = zlib.crc32(np.ascontiguousarray(self.y), self.checksum)
         if isinstance(self.shape, int):
             checksum = zlib.crc32(np.ascontiguousarray(self.x), checksum)
         return f"{len(self)}-{checksum:08x}"
@@ -99,6 +100,31 @@ class Split:
         from kerasdl.data.pipeline import in_order
 
         return in_order(self, self.y, batch)
+
+
+def check_same(found: Split, expected: Mapping[str, Any], name: str) -> None:
+    """Refuse a split that differs from another in what a model learns: shape, columns or classes, told as of `name`.
+
+    Args:
+        found: the split.
+        expected: what the other one says of itself, `Split.describe`.
+        name: what to call the split.
+    """
+    theirs = found.describe()
+    if np.ravel(theirs["shape"]).tolist() != np.ravel(expected["shape"]).tolist():
+        raise UserError(f"The model takes examples of shape {expected['shape']}, and {name} has {theirs['shape']}.")
+    for came, known in zip_longest(theirs["columns"].items(), expected["columns"].items(), fillvalue=("nothing", None)):
+        if came != known:
+            raise UserError(f"The columns of {name} differ: {_column(*came)}, where the model learns "
+                            f"{_column(*known)}.")
+    for index, (came, known) in enumerate(zip_longest(theirs["classes"], expected["classes"], fillvalue="nothing")):
+        if came != known:
+            raise UserError(f"The classes of {name} differ: class {index} is {came!r}, where the model learns "
+                            f"{known!r}.")
+
+
+def _column(name: str, categories: list[str] | None) -> str:
+    return f"{name} ({'number' if categories is None else ', '.join(categories)})"
 
 
 def join(parts: Iterable[Split], name: str) -> Split:

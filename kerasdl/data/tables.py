@@ -1,6 +1,8 @@
 """Rows from a CSV file: numbers as they are, text as one-hot categories, nothing guessed in silence."""
 
 import csv
+import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +17,7 @@ from kerasdl.errors import UserError, nearest
 Columns = Mapping[str, list[str] | None]
 MISSING = "(missing)"
 CATEGORIES = 50  # more different texts than this, and than half the rows, are a name or an id and not a category
+SIGNS = r"[\s,%$€£]"  # that stand in numbers which pandas takes for text
 
 
 def read(path: str, *, label: str | None = None, target: Target = "class", fill: Literal["median"] | None = None,
@@ -57,7 +60,7 @@ def read(path: str, *, label: str | None = None, target: Target = "class", fill:
     parts = divide(y[:rows] if classes else y[:rows, 0], classes or None, test is None)
     if test is not None:
         parts["test"] = np.arange(rows, len(frame))
-    columns = {name: _kind(frame[name], name) for name in frame.columns}
+    columns = {name: _kind(frame[name], name, path) for name in frame.columns}
     medians = _medians(frame, columns, parts["train"]) if fill else {}
     if fill:  # missing text is a category of its own where there is some
         columns |= {name: [*categories, MISSING] for name, categories in columns.items()
@@ -90,7 +93,7 @@ def read_for(model: Mapping[str, Any], path: str, split: str, *, label: str, tar
     frame = _open(path)
     label = _label(frame, label, path)
     if classes is not None:
-        frame = frame[frame[label].isna() | frame[label].astype(str).isin(model["classes"])]
+        frame = frame[frame[label].isna() | _whole(frame[label]).astype(str).isin(model["classes"])]
     values = frame.pop(label)
     if target == "number":
         y, _ = _labels(values, label, target)
@@ -148,13 +151,21 @@ def _open(path: str) -> pd.DataFrame:
     if not Path(path).is_file():
         raise UserError(f"There is no file {path!r}. Give the CSV as data=csv:PATH.")
     try:
-        frame = pd.read_csv(path, skipinitialspace=True)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        header = pd.read_csv(path, skipinitialspace=True, header=None, nrows=1, dtype=str).iloc[0].str.strip()
+        frame = pd.read_csv(path, skipinitialspace=True, low_memory=False)  # in pieces, 7 and 007 would be two texts
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is not a CSV file: {' '.join(str(error).split())}") from None
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
     if frame.empty:
         raise UserError(f"{path} has a header but no rows.")
+    if len(header) == 1 and (other := re.search(r"[;\t|]", str(header[0]))):
+        raise UserError(f"{path} separates fields by {other[0]!r}, and a CSV does by commas. Write it again, as with "
+                        f"pandas.read_csv({path!r}, sep={other[0]!r}).to_csv(NEW, index=False).")
+    if (twice := header[header.duplicated() & header.notna()]).size:
+        raise UserError(f"{path} has two columns called {twice.iloc[0]!r}. Give one another name.")
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise UserError(f"The rows of {path} have more fields than its header has names. Name them all.")
     frame.columns = frame.columns.map(str).str.strip()
     frame.index = pd.MultiIndex.from_product([[path], lines(path, len(frame))])  # for messages
     return frame
@@ -163,7 +174,8 @@ def _open(path: str) -> pd.DataFrame:
 def lines(path: str | Path, rows: int) -> list[int]:
     """In which line of a CSV file each of its rows begins: blank lines are no rows, and a text may have several."""
     last, found = 0, []
-    with open(path, newline="", encoding="utf-8-sig") as file, suppress(csv.Error):  # such as a very long text
+    with open(path, newline="", encoding="utf-8-sig") as file, \
+            suppress(csv.Error, UnicodeDecodeError):  # such as a very long text, or a file that is compressed
         reader = csv.reader(file, skipinitialspace=True)
         for row in reader:
             if row:
@@ -186,7 +198,7 @@ def _label(frame: pd.DataFrame, label: str | None, path: str) -> str:
 def _known(values: pd.Series, label: str, classes: Sequence[str], path: str) -> np.ndarray:
     """The index of each label among the classes of a model, int32."""
     _all_there(values, label)
-    names = values.astype(str)
+    names = _whole(values).astype(str)
     indices = pd.Categorical(names, classes).codes.astype("int32")
     if (unknown := names[indices < 0]).size:
         raise UserError(f"{path} has a class {unknown.iloc[0]!r}, which the model does not know. "
@@ -196,7 +208,18 @@ def _known(values: pd.Series, label: str, classes: Sequence[str], path: str) -> 
 
 def _all_there(values: pd.Series, label: str) -> None:
     if missing := int(values.isna().sum()):
-        raise UserError(f"The label column {label!r} is missing in {missing} of {len(values)} rows. Remove those rows.")
+        line = values.index[values.isna()][0][1]
+        raise UserError(f"The label column {label!r} is missing in {missing} of {len(values)} rows, first in row "
+                        f"{line}: the field is empty, or has a word such as NA, None or null. Remove those rows, or "
+                        "write another word.")
+
+
+def _whole(values: pd.Series) -> pd.Series:
+    """Whole numbers as such: pandas makes 0.0 of a 0 where it has seen a hole in the column."""
+    numbers = values.dropna()
+    if values.dtype.kind == "f" and (numbers % 1 == 0).all() and numbers.abs().max() < 2**53:
+        return values.astype("Int64")
+    return values
 
 
 def _labels(values: pd.Series, label: str, target: Target) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -206,6 +229,7 @@ def _labels(values: pd.Series, label: str, target: Target) -> tuple[np.ndarray, 
         if (numbers == numbers[0]).all():
             raise UserError(f"The label column {label!r} is {numbers[0]:g} in every row: there is nothing to learn.")
         return numbers[:, None], ()
+    values = _whole(values)
     found, indices = np.unique(values.to_numpy() if values.dtype.kind in "iub" else values.astype(str).to_numpy(),
                                return_inverse=True)
     if len(found) < 2:
@@ -217,22 +241,36 @@ def _labels(values: pd.Series, label: str, target: Target) -> tuple[np.ndarray, 
 
 
 def _same_classes(train: pd.Series, test: pd.Series, path: str, test_path: str, target: Target) -> None:
-    if target == "class" and (new := sorted(set(test.dropna().astype(str)) - set(train.dropna().astype(str)))):
+    known, found = (set(_whole(values).dropna().astype(str)) for values in (train, test))
+    if target == "class" and (new := sorted(found - known)):
         raise UserError(f"{test_path} has a class {new[0]!r} that {path} has not.")
 
 
-def _kind(values: pd.Series, name: str) -> list[str] | None:
+def _kind(values: pd.Series, name: str, path: str) -> list[str] | None:
     """None for a column of numbers; for text, its categories in order."""
+    if re.fullmatch(r"Unnamed: \d+", name):
+        raise UserError(f"A column of {path} has no name. Give it one or, if it only numbers the rows, leave it out "
+                        f"with data_args.drop={name!r}.")
     if values.dtype.kind in "iufb":
+        if _counts(values):
+            raise UserError(f"The column {name!r} only numbers the rows, which tells the answer where they are sorted. "
+                            f"Leave it out with data_args.drop={name!r}.")
         return None
     present = values.dropna().astype(str)
-    if pd.to_numeric(present, errors="coerce").notna().mean() > 0.5:
+    plain = present.str.replace(SIGNS, "", regex=True)
+    if pd.to_numeric(plain, errors="coerce").notna().mean() > 0.5:
         _numbers(values, name)
     categories = sorted(present.unique())
     if len(categories) > max(CATEGORIES, len(values) // 2) or len(categories) == len(values) > 10:
         raise UserError(f"The column {name!r} has {len(categories)} different texts in {len(values)} rows, which is a "
                         f"name rather than a category. Leave it out with data_args.drop={name!r}.")
     return categories
+
+
+def _counts(values: pd.Series) -> bool:
+    """Whether they are 0, 1, 2 and so on, or 1, 2, 3."""
+    first = values.iloc[0]
+    return len(values) > 10 and first in (0, 1) and np.array_equal(values, np.arange(len(values)) + first)
 
 
 def _numbers(values: pd.Series, name: str) -> np.ndarray:
@@ -242,9 +280,10 @@ def _numbers(values: pd.Series, name: str) -> np.ndarray:
         file, line = wrong.index[0]
         raise UserError(f"The column {name!r} holds numbers, but row {line} of {file} has {wrong.iloc[0]!r} "
                         f"({len(wrong)} such value{'s' * (len(wrong) > 1)}).")
-    if np.isinf(numbers.to_numpy(dtype="float64")).any():
-        raise UserError(f"The column {name!r} has an infinite value.")
-    return numbers.to_numpy(dtype="float64")
+    numbers = numbers.to_numpy(dtype="float64")
+    if (np.abs(numbers) > np.finfo("float32").max).any():
+        raise UserError(f"The column {name!r} has a value that is infinite, or too large for a float32.")
+    return numbers
 
 
 def _medians(frame: pd.DataFrame, columns: Columns, train: np.ndarray) -> dict[str, float]:

@@ -8,8 +8,9 @@ Each module has
     targets(split, smoothing=0.0)       the split's answers as a step takes them, (N, ...)
     networks(model, split, args)        a tuple of keras.Models from the zoo that fit the data; the first one is kept
     rates(recipe)       for each network (the recipe of its optimizer, its optimizer's steps in one of training)
-    assemble(networks, stepping, recipe)    (the model to fit, the network kept: the first one or its average);
-                        stepping(class) is that class of keras.Model with the steps of feed and devices around its own
+    assemble(networks, stepping, recipe, steps)     (the model to fit, the network kept: the first one or its average);
+                        steps: of the whole training; stepping(class): that class of keras.Model with the steps of feed
+                        and devices around its own
     compile(model, *optimizers, jit=None)   sets losses and metrics, and whether XLA compiles the step
     watchers()          callbacks of its own
     judge, pictures     None where loss and metrics of the kept network's answers are all there is to see; else

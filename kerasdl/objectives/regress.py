@@ -43,7 +43,7 @@ def compile(network: keras.Model, optimizer: keras.optimizers.Optimizer | str, j
 
     def squared_error(y, answer):
         error = ops.mean(ops.square(answer - y), axis=-1)
-        relative = error / np.mean(spread**2)
+        relative = ops.mean(ops.square((answer - y) / spread), axis=-1)
         return ops.stop_gradient(error) + (relative - ops.stop_gradient(relative))
 
     network.compile(optimizer, squared_error, jit_compile="auto" if jit is None else jit,

@@ -186,7 +186,6 @@ class EpochPictures(keras.callbacks.Callback):
         self.writer = self.writer or tf.summary.create_file_writer(str(self.folder / self.TAG))
         with self.writer.as_default():
             tf.summary.image(self.TAG, self.draw()[None], step=epoch)
-        self.writer.flush()
 
     @as_os_error()
     def on_train_end(self, logs=None):

@@ -70,24 +70,34 @@ class Checkpoints:
         return sorted((int(match[1]) for match in found if match), reverse=True)
 
     def sound(self) -> list[int]:
-        """The steps whose file can be read, newest first; the others are told of and removed."""
+        """The steps whose file is whole, newest first; the others are told of and put aside, as are torn beginnings.
+
+        Raises:
+            UserError: if a file cannot be read for another reason. Nothing is changed then.
+        """
         good = []
+        for partial in self.folder.glob(".partial-*"):  # of a process that was killed while it wrote
+            partial.unlink()
         for step in self.steps():
             try:
                 self.read(step)
                 good.append(step)
             except Damaged as error:
                 self.tell(f"warning: {error} It is left out.")
-                self._path(step).unlink()
+                self._path(step).rename(self._path(step).with_suffix(".damaged"))
         return good
 
     def read(self, step: int) -> State:
-        """The state of a step. Raises Damaged when a byte of it is not what was written."""
+        """The state of a step. Raises Damaged when a byte of it is not what was written, UserError when it is not there
+        to be read, as on a disk that does not answer."""
         try:
             with np.load(self._path(step), allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             facts = json.loads(bytes(arrays.pop("facts")))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # of a file that is cut short
+                raise UserError(f"The checkpoint {self._path(step)} cannot be read: {error.strerror}. The run was left "
+                                "as it is.") from None
             raise Damaged(f"The checkpoint {self._path(step)} is damaged ({error}).") from None
         return arrays, facts
 

@@ -17,6 +17,7 @@ import tensorflow as tf
 from kerasdl import backend
 from kerasdl.data import Split
 from kerasdl.data.folders import naming
+from kerasdl.data.split import check_same
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
@@ -56,7 +57,9 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
         feed: "resident" keeps the examples on the device and takes many steps in one call, "streamed" sends each batch
             from the pipeline; "auto" is resident where the examples fit. The weights are the same.
         profile: first time a step and write a TensorBoard profile, and tell in one line what bounds the training.
-        callbacks: called after an epoch's validation and the row of metrics.csv, and before the state is saved.
+        callbacks: called after an epoch's validation and the row of metrics.csv, and before the state is saved. What
+            they know themselves is not in it, and they are told twice that training begins where a run goes on within
+            an epoch.
         test: whether to read the test split at the end. A search, which trains to choose, does not.
         **changes: changes as values, epochs=3.
 
@@ -88,51 +91,51 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
             print(line, file=sys.stderr)
 
     run = before or Run.create(recipe, workdir, ours=job.chief)
-    if origin and job.chief:
-        transfer.note(run, origin, kept, classes)
-    describe(run, job, choice)
-    if profile:
-        print(profiles.profile(job, run.path / "tensorboard"), file=sys.stderr)
-    timing = Timing(recipe.batch)
-    keep = Keep(kept, partial(judge, job.splits["val"]), judge.metric, job.objective.GOAL, recipe.patience)
-    saver = resume.Saver(run.path, model, kept, keep, timing, job.steps, every, devices)
-    callbacks = [StopOnNaN(job.steps, job.objective.LOSSES), timing, keep, *job.objective.watchers(),
-                 *(logging(run, job, kept) if job.chief else []), *callbacks]
-    try:
-        with naming(job.splits):
-            fit(job, run, model, callbacks, saver, told)
-    except Diverged as error:
-        raise diverged(error, run, job, keep, choice) from None
-    except resume.Stopped as stopped:
-        if verbose:
-            print(f"{stopped} To go on: {run.again}", file=sys.stderr)
-        raise (KeyboardInterrupt if stopped.signal == signal.SIGINT else SystemExit(128 + stopped.signal)) from None
-    if recipe.keep == "best":
-        keep.restore()
-    if job.recipe.precision == "mixed_bfloat16" and not job.objective.pictures:
-        fused.unfuse(kept)  # measured as it is saved, for Keras' own layers round elsewhere
-        with strategies.together(devices):
-            judge = job.judge(kept, train, False)
-    with strategies.together(devices), naming(job.splits):
-        measured = {name: judge(job.splits[name]) for name in ["test"] * test + ["val"]}
-        beside = judge.beside(job.splits) if test else {}
-    for split, scores in measured.items():
-        for name in ("loss", judge.metric):
-            if not math.isfinite(scores.get(name, 0.0)):  # by the last step, whose effect no training loss has shown
-                error = Diverged(f"{split}/{name} is {scores[name]} at the end. Lower lr, or add warmup.")
-                raise diverged(error, run, job, keep, choice)
-    measured = {split: {name: score for name, score in scores.items() if math.isfinite(score)}  # no R2 of equal targets
-                for split, scores in measured.items()}
-    if job.chief:
-        save(run, kept)
-        finish(run, job, choice, status="completed", best_epoch=keep.best_epoch, parameters=kept.count_params(),
-               **measured, **beside,
-               train={**timing.summary(), "epochs": keep.epochs, "steps": keep.epochs * job.steps})
+    with run.alone(job.chief):
+        if origin and job.chief:
+            transfer.note(run, origin, kept, classes)
+        describe(run, job, choice)
+        if profile:
+            with run.writing(), strategies.together(devices):
+                print(profiles.profile(job, run.path / "tensorboard"), file=sys.stderr)
+        timing = Timing(recipe.batch)
+        keep = Keep(kept, partial(judge, job.splits["val"]), judge.metric, job.objective.GOAL, recipe.patience)
+        saver = resume.Saver(run.path, model, kept, keep, timing, job.steps, every, devices)
+        callbacks = [StopOnNaN(job.steps, job.objective.LOSSES), timing, keep, *job.objective.watchers(),
+                     *(logging(run, job, kept) if job.chief else []), *callbacks]
+        try:
+            with naming(job.splits):
+                fit(job, run, model, callbacks, saver, told)
+        except Diverged as error:
+            raise diverged(error, run, job, keep, choice) from None
+        except resume.Stopped as stopped:
+            if verbose:
+                print(f"{stopped} To go on: {run.again}", file=sys.stderr)
+            raise (KeyboardInterrupt if stopped.signal == signal.SIGINT else SystemExit(128 + stopped.signal)) from None
+        if recipe.keep == "best":
+            keep.restore()
+        if job.recipe.precision == "mixed_bfloat16" and not job.objective.pictures:
+            fused.unfuse(kept)  # measured as it is saved, for Keras' own layers round elsewhere
+            with strategies.together(devices):
+                judge = job.judge(kept, train, False)
+        with strategies.together(devices), naming(job.splits):
+            measured = {name: judge(job.splits[name]) for name in ["test"] * test + ["val"]}
+            beside = judge.beside(job.splits) if test else {}
+        for split, scores in measured.items():
+            for name in ("loss", judge.metric):
+                if not math.isfinite(scores.get(name, 0.0)):  # by the last step, whose effect no loss has shown yet
+                    error = Diverged(f"{split}/{name} is {scores[name]} at the end. Lower lr, or add warmup.")
+                    raise diverged(error, run, job, keep, choice)
+        if job.chief:
+            save(run, kept)
+            finish(run, job, choice, status="completed", best_epoch=keep.best_epoch, parameters=kept.count_params(),
+                   **finite(measured), **finite(beside),
+                   train={**timing.summary(), "epochs": keep.epochs, "steps": keep.epochs * job.steps})
     return run
 
 
 def check_splits(data: str | Mapping[str, Split]) -> None:
-    """Refuse what is neither a name nor the three splits."""
+    """Refuse what is neither a name nor three splits of one kind."""
     if isinstance(data, str):
         return
     if not isinstance(data, Mapping) or not all(isinstance(split, Split) for split in data.values()):
@@ -141,6 +144,10 @@ def check_splits(data: str | Mapping[str, Split]) -> None:
     if missing := [name for name in SPLITS if name not in data]:
         raise UserError(f"data has no split {missing[0]!r}. It has: {', '.join(data)}; a training takes "
                         f"{', '.join(SPLITS)}.")
+    for name in ("val", "test"):
+        check_same(data[name], data["train"].describe(), f"the split {name}")
+        if data[name].outputs != data["train"].outputs:
+            raise UserError(f"The split {name} has {data[name].outputs} targets, and train {data['train'].outputs}.")
 
 
 def decided(job: Job, before: Run | None) -> tuple[Job, dict[str, Any]]:
@@ -174,6 +181,8 @@ def fit(job: Job, run: Run, model: keras.Model, callbacks: list[keras.callbacks.
                 if first < last and not saver.keep.enough:
                     model.fit(job.batches(model, first * steps + done), initial_epoch=first, epochs=last, shuffle=False,
                               verbose=0, steps_per_epoch=steps - done, callbacks=[*callbacks, narrator, saver])
+                    if model.stop_training:
+                        break
         finally:
             saver.checkpoints.wait()
 
@@ -222,16 +231,23 @@ def finish(run: Run, job: Job, choice: dict[str, Any], **measured: Any) -> None:
     shutil.rmtree(run.path / "checkpoint", ignore_errors=True)
 
 
+def finite(scores: dict[str, Any]) -> dict[str, Any]:
+    """Without what cannot be told, such as an R2 of equal targets."""
+    return {name: finite(score) if isinstance(score, dict) else score for name, score in scores.items()
+            if not isinstance(score, float) or math.isfinite(score)}
+
+
 def diverged(error: Diverged, run: Run, job: Job, keep: Keep, choice: dict[str, Any]) -> Diverged:
     """Keep what there was of a run whose loss became NaN, and say where it is."""
-    kept = "nothing to keep yet"
+    kept, best = "nothing to keep yet", None
     if not job.chief:
         return error
     if keep.best and math.isfinite(keep.best[0]):
         keep.restore()
         save(run, keep.kept)
-        kept = f"the model of epoch {keep.best_epoch} is kept"
-    finish(run, job, choice, status="diverged", best_epoch=keep.best_epoch, message=str(error))
+        best = keep.best_epoch
+        kept = f"the model of epoch {best} is kept"
+    finish(run, job, choice, status="diverged", best_epoch=best, message=str(error))
     return Diverged(f"{error} In {run.path}: {kept}.")
 
 

@@ -55,7 +55,7 @@ def choose(name: str = "auto", logical_cpus: int | None = None) -> Devices:
                         "one machine: use strategy=mirrored.")
     if name not in NAMES:
         raise UserError(f"Unknown strategy {name!r}. {nearest(name, NAMES)}")
-    if logical_cpus:
+    if logical_cpus is not None:
         split_cpu(logical_cpus)
     leave_to_jax()
     if name != "tpu":

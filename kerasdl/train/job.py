@@ -146,7 +146,7 @@ class Job:
 
     def first_calls(self) -> Callable[[], int]:
         """A function that trains one call from the beginning on and returns the number of its examples."""
-        job = self.of_recipe(self.recipe.override(epochs=100))  # enough for all calls
+        job = self.of_recipe(self.recipe.override(epochs=max(100, self.recipe.epochs)))  # enough for all calls
         model, *_ = job.networks()
         batches = job.batches(model)
         if backend.jax():
@@ -156,7 +156,9 @@ class Job:
         model.make_train_function()
 
         def call():
-            model.train_function(iterator)
+            logs = model.train_function(iterator)
+            for value in tf.nest.flatten(logs):
+                value.numpy()  # a GPU is done with the step only then
             return model.steps_per_execution * self.recipe.batch
 
         return call

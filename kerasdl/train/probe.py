@@ -70,7 +70,7 @@ def measure(recipe: Recipe, fields: list[str], devices: tf.distribute.Strategy,
     speeds = {}
     for values in itertools.product(*(CANDIDATES[key] for key in fields)):
         candidate = dict(zip(fields, values, strict=True))
-        if strategies.jit(devices, candidate.get("jit")) == candidate.get("jit"):
+        if "jit" not in candidate or strategies.jit(devices, candidate["jit"]) == candidate["jit"]:
             speeds[values] = speed(start(recipe.override(**candidate)), max(speeds.values(), default=0.0))
     best = max(speeds, key=speeds.get)
     return dict(zip(fields, best, strict=True)) | {"images_per_second": {

@@ -19,6 +19,7 @@ def profile(job: Job, folder: Path) -> str:
         One line: what bounds the training, and the times.
     """
     batch, least = job.recipe.batch, job.devices.num_replicas_in_sync * job.recipe.accumulate
+    least *= job.recipe.objective_args.get("d_steps", 1)
     few = max(batch // SMALL // least, 1) * least
     call = job.first_calls()
     step = batch / speed(call)

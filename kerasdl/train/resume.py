@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+import kerasdl
 from kerasdl import backend
 from kerasdl.errors import UserError
 from kerasdl.run import whole, write_text
@@ -29,7 +30,7 @@ class Stopped(Exception):
 
     def __init__(self, signal: int, step: int, saved: bool):
         super().__init__(f"Stopped after step {step}{'' if saved else ', which could not be saved'}.")
-        self.signal, self.step = signal, step
+        self.signal = signal
 
 
 class StopSignal:
@@ -82,8 +83,8 @@ class Saver(keras.callbacks.Callback):
         """Restore the newest checkpoint that every worker has, and return its step; 0 where there is none.
 
         Raises:
-            UserError: if the run began with another backend; if some workers have checkpoints and no two of the same
-                step, or another number of workers has.
+            UserError: if the run began with another backend, or with versions of which the network has other weights;
+                if some workers have checkpoints and no two of the same step, or another number of workers has.
         """
         mine = self.checkpoints.sound()
         held = strategies.of_all_workers(self.devices, (mine + [-1, -1])[:2])
@@ -107,8 +108,13 @@ class Saver(keras.callbacks.Callback):
         if began != backend.current():
             raise UserError(f"The run began with {began}, and Keras computes with {backend.current()}. "
                             f"Go on with --backend {began}.")
-        for name, variables in self._variables().items():
-            for i, variable in enumerate(variables):
+        variables = self._variables()
+        if facts["variables"] != forms(variables):
+            wrote = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+            raise UserError(f"The checkpoint of step {step} was written by {wrote}, of which the network or the "
+                            "optimizer has other weights than here. Go on with those versions, or start a new run.")
+        for name, those in variables.items():
+            for i, variable in enumerate(those):
                 variable.assign(arrays[f"{name}/{i}"])
         self.restored = arrays if step % self.steps else None
         self.keep.weights = [arrays[f"best/{i}"] for i in range(facts["best_arrays"])] or None
@@ -136,7 +142,9 @@ class Saver(keras.callbacks.Callback):
         arrays |= {f"best/{i}": weight for i, weight in enumerate(best)}
         return arrays, {"best": self.keep.best, "best_epoch": self.keep.best_epoch, "best_arrays": len(best),
                         "seconds": self.timing.so_far(), "compile_seconds": self.timing.compile_seconds,
-                        "rates": self.timing.rates, "backend": backend.current()}
+                        "rates": self.timing.rates, "backend": backend.current(),
+                        "versions": {"kerasdl": kerasdl.__version__, "keras": keras.__version__},
+                        "variables": forms(self._variables())}
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch_began = self.step
@@ -196,6 +204,12 @@ def _trim_events(file: Path, epochs: int) -> None:
     with as_os_error(), whole(file) as partial, tf.io.TFRecordWriter(os.fspath(partial)) as writer:
         for record in kept:
             writer.write(record)
+
+
+def forms(variables: dict[str, list[keras.Variable]]) -> dict[str, list]:
+    """How many variables of which shape there are, and what those of the network are called in their layers."""
+    return {name: [[*([variable.name] if name == "network" else []), *variable.shape] for variable in those]
+            for name, those in variables.items()}
 
 
 def common(held: list[list[int]]) -> int | None:

@@ -46,7 +46,7 @@ def choose(name: str = "auto", logical_cpus: int | None = None) -> tf.distribute
     if name == "auto" and worker():
         name = "multiworker"
     if name == "multiworker":
-        if logical_cpus:
+        if logical_cpus is not None:
             raise UserError("--logical-cpus is for strategy=mirrored; a worker has its processor as one device.")
         if worker() is None:
             raise UserError("strategy=multiworker needs TF_CONFIG; on one machine: kerasdl launch --workers 2 RECIPE")
@@ -61,7 +61,7 @@ def choose(name: str = "auto", logical_cpus: int | None = None) -> tf.distribute
         if threading.current_thread() is threading.main_thread():  # TensorFlow has put in a handler that swallows it
             signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
         return made
-    if logical_cpus:
+    if logical_cpus is not None:
         _split_cpu(logical_cpus)
     if name == "auto":
         name = _automatic()
@@ -177,7 +177,9 @@ def worker() -> tuple[int, list[str]] | None:
     if set(cluster) != {"worker"}:
         raise UserError(f"The cluster of TF_CONFIG has the tasks {', '.join(sorted(cluster))}. It may have workers "
                         "only: make a chief the first of them.")
-    if kind != "worker" or type(index) is not int or not 0 <= index < len(workers):
+    if type(index) is not int:
+        raise UserError(f"The index of TF_CONFIG's task is a whole number, such as 0. Received: {index!r}.")
+    if kind != "worker" or not 0 <= index < len(workers):
         raise UserError(f"TF_CONFIG names the task {kind} {index}, and its cluster has the workers 0 to "
                         f"{len(workers) - 1}.")
     return index, workers
@@ -222,7 +224,8 @@ def together(strategy: tf.distribute.Strategy) -> Iterator[None]:
     """Within it the devices compute together. An error of TensorFlow among several workers says that one is gone.
 
     Raises:
-        WorkerLost: with the error as its cause; under another strategy the error itself.
+        WorkerLost: with the error as its cause; under another strategy the error itself, and so is one of this worker
+            alone: no memory, or data that cannot be.
     """
     if backend.jax():
         with strategy.scope():
@@ -231,7 +234,8 @@ def together(strategy: tf.distribute.Strategy) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        if describe(strategy) != "multiworker":
+        own = isinstance(error, (tf.errors.ResourceExhaustedError, tf.errors.InvalidArgumentError))
+        if own or describe(strategy) != "multiworker":
             raise
         raise WorkerLost(f"Worker {worker()[0]} stops: another worker is gone or cannot be reached. Start the job "
                          "again on every worker: it goes on from the last checkpoint.") from error

@@ -8,10 +8,10 @@ from typing import Any
 
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
-from kerasdl.run import figure, typed, write_json
+from kerasdl.run import figure, try_lock, typed, write_json
 from kerasdl.tuning import processes
 from kerasdl.tuning.search import POLL
-from kerasdl.tuning.study import OUTCOME, TASK, Given, Row, Study, read, try_lock
+from kerasdl.tuning.study import OUTCOME, TASK, Given, Row, Study, read
 from kerasdl.tuning.table import ranked
 
 FINAL = "final.json"
@@ -29,7 +29,8 @@ def best(study: Study) -> Row:
     study.refresh()
     rows = [row for row in ranked(study.rows(), study.search) if row.status == "completed"]
     if not rows:
-        raise UserError(f"No trial of {study.folder} has ended well yet. To go on: {study.again}")
+        then = f"Why: kerasdl tune report {typed(study.folder)}" if study.over else f"To go on: {study.again}"
+        raise UserError(f"No trial of {study.folder} has ended well. {then}")
     return rows[0]
 
 
@@ -89,6 +90,7 @@ class Retraining:
                     given = self._given(waiting.pop(0))
                     before = read(given.folder / OUTCOME)
                     if before and before["status"] == "completed":
+                        self.study.give_back(given)
                         outcomes[given.id] = before
                         continue
                     (given.folder / OUTCOME).unlink(missing_ok=True)
@@ -121,6 +123,7 @@ class Retraining:
         return (read(self.row.folder / TASK) or {}).get("options", {})
 
     def _outcome(self, process: processes.Process) -> dict[str, Any]:
+        self.study.give_back(process.given)
         with self.study.writing():
             outcome = None if process.refusal else process.outcome(None)
         if outcome is None or outcome["status"] != "completed":

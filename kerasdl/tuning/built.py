@@ -55,7 +55,8 @@ def train(task: dict[str, Any], recipe: Recipe, folder: Path, ending: keras.call
                   callbacks=[keras.callbacks.TerminateOnNaN(), Best(folder, task["objective"], task["direction"]),
                              table, backup, ending])
     rows = early.history(folder)
-    scored = [row for row in rows if task["objective"] in row] or rows[-1:]  # never logged: the caller says so
+    scored = [row for row in rows if math.isfinite(row.get(task["objective"], math.nan))]
+    scored = scored or rows[-1:]  # never logged, or never a number: the caller says so
     best = (max if task["direction"] == "max" else min)(scored, key=lambda row: row.get(task["objective"], 0.0))
     return {"status": "completed", "epochs": len(rows), "best": rows.index(best) + 1,
             "scores": {key: value for key, value in best.items() if key.startswith("val/")}}

@@ -28,7 +28,9 @@ def countable(hp: kinds.HyperParameter) -> list[Any] | None:
     else:
         steps = math.floor(math.log(hp.max_value / hp.min_value, hp.step) + 1e-9)
         values = [hp.min_value * hp.step**index for index in range(steps + 1)]
-    return [int(value) for value in values] if isinstance(hp, kinds.Int) else [round(value, 12) for value in values]
+    if hp.sampling == "reverse_log":
+        values = [hp.max_value + hp.min_value - value for value in reversed(values)]
+    return [int(value) if isinstance(hp, kinds.Int) else float(f"{value:.12g}") for value in values]
 
 
 def cells(hps: HyperParameters) -> Iterator[dict[str, Any]]:

@@ -29,6 +29,9 @@ def check(search) -> None:
         value = getattr(search, key)
         if not (key == "trials" and value is None) and (type(value) is not int or value < (key == "trials")):
             raise UserError(f"{key} is a whole number from {int(key == 'trials')} on. Received: {value!r}.")
+    if not isinstance(search.objective, str):
+        raise UserError(f"An objective is a metric on validation data, such as val/accuracy. "
+                        f"Received: {search.objective!r}.")
     base = search.base
     _objective(search, base)
     if search.build:
@@ -36,6 +39,8 @@ def check(search) -> None:
     if not search.space:
         raise UserError("A search needs a space: what shall vary?")
     for key, part in search.space.items():
+        if not part:
+            raise UserError(f"{key} has no dimension. Leave it out, or write choice(...), uniform(...) and so on.")
         for dimension in part:
             if not isinstance(dimension, Dimension):
                 raise UserError(f"{key} is choice(...), uniform(...), log(...) or integer(...). "

@@ -22,9 +22,11 @@ def choice(*values: Any) -> "Choice":
     The Bayesian oracle takes numbers of one type in the order of their size, and anything else as categories.
 
     Raises:
-        UserError: without a value, or with one twice.
+        UserError: without a value, with one twice, or with what cannot be compared, such as a dictionary.
     """
     values = tuple(frozen(value) for value in values)
+    if wrong := [value for value in values if not isinstance(value, Hashable)]:
+        raise UserError(f"A choice has words, numbers, booleans, None or tuples. Received: {wrong[0]!r}.")
     if not values:
         raise UserError("A choice needs values: choice(64, 128). Received: choice().")
     labels = [repr(value) for value in values]
@@ -91,8 +93,16 @@ class Dimension:
         """The same dimension, active only while the other fields have these values: `.when(optimizer="sgd")`.
 
         A value is one, or a list of several. A key with a dot needs a dictionary: `.when({"model_args.size": "S"})`.
+
+        Raises:
+            UserError: for an empty list, or a field that has a condition already.
         """
         given = {**(conditions or {}), **more}
+        for key, values in given.items():
+            if values == []:
+                raise UserError(f".when({key}=[]) can never be.")
+            if key in dict(self.conditions):
+                raise UserError(f"There is a condition on {key} already. Write all its values in one list.")
         added = tuple((key, tuple(map(frozen, values)) if isinstance(values, list) else (frozen(values),))
                       for key, values in given.items())
         return replace(self, conditions=self.conditions + added)

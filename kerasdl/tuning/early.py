@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from kerasdl.errors import UserError, nearest
+
 LEAST = 5  # trials that must have ended before there is a bar
 WARM_UP = 0.2  # the share of its epochs that a trial has before it is measured
 
@@ -58,6 +60,20 @@ def history(folder: Path) -> list[dict[str, float]]:
     except FileNotFoundError:
         return []
     lines = text[:text.rfind("\n") + 1].splitlines()
-    rows = [{key.replace("val_", "val/", 1): float(value) for key, value in row.items() if value}
-            for row in csv.DictReader(lines)]
+    cells = [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(lines)]
+    rows = [{key.replace("val_", "val/", 1): number for key, number in row.items() if number is not None}
+            for row in cells]
     return list({row["epoch"]: row for row in rows}.values())
+
+
+def never_logged(objective: str, logged: Iterable[str]) -> UserError:
+    """What to say where the objective is none of what was logged."""
+    return UserError(f"The search judges by {objective}, which was never logged. {nearest(objective, logged)}")
+
+
+def _number(cell: str) -> float | None:
+    """None of an empty cell, and of a metric that is several numbers, as an F1 score of each class."""
+    try:
+        return float(cell)
+    except ValueError:
+        return None

@@ -37,6 +37,9 @@ class Ending(keras.callbacks.Callback):
         self.folder, self.task, self.epochs, self.reached = folder, task, epochs, False
 
     def on_epoch_end(self, epoch, logs=None):
+        rows = early.history(self.folder)
+        if rows and self.task["objective"] not in rows[-1]:  # told now, and not when all epochs are over
+            raise early.never_logged(self.task["objective"], [key for key in rows[-1] if key.startswith("val/")])
         rung = self.task["epochs"]
         if rung and rung < self.epochs and epoch + 1 >= rung:
             self.reached = True

@@ -26,6 +26,8 @@ from kerasdl.tuning import build
 from kerasdl.tuning.cells import cells, countable, is_few
 from kerasdl.tuning.space import Search
 
+DRAWS = 10_000  # in a row that were tried before, of a space whose combinations cannot be listed
+
 
 class ExactValues:
     """A hyperparameter that build(hp) brings and keras-tuner counts wrongly becomes a choice of its exact values.
@@ -57,11 +59,14 @@ class OwnSeed:
 
 
 class EveryCell:
-    """Of a space with few combinations each can come. keras-tuner gives up after 21 draws that were tried before."""
+    """Each combination can come. keras-tuner gives up after 21 draws that were tried before, as soon happens where a
+    condition lets one value of a few have all the others below it."""
 
     def _random_values(self) -> dict[str, Any] | None:
+        few = bool(self.hyperparameters.space) and is_few(self.hyperparameters)
+        self._max_collisions = 20 if few else DRAWS
         values = super()._random_values()
-        if values is not None or not self.hyperparameters.space or not is_few(self.hyperparameters):
+        if values is not None or not few:
             return values
         left = [cell for cell in cells(self.hyperparameters) if not self._duplicate(cell)]
         self._seed_state += 1

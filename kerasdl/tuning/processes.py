@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kerasdl.errors import UserError
 from kerasdl.run import write_json
 from kerasdl.tuning.study import OUTCOME, Given, read
 from kerasdl.tuning.trial import ASKED, NO_ROOM, NOT_NOW, failed
@@ -35,7 +36,13 @@ class Slot:
 
 
 def slots(workers: int) -> list[Slot]:
-    """The machine divided: a GPU each, and as many cores as each other. One worker has everything."""
+    """The machine divided: a GPU each, and as many cores as each other. One worker has everything.
+
+    Raises:
+        UserError: for less than one worker.
+    """
+    if type(workers) is not int or workers < 1:
+        raise UserError(f"workers is a whole number from 1 on. Received: {workers!r}.")
     if workers == 1:
         return [Slot()]
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasdl.errors import UserError
-from kerasdl.run import folder_for
+from kerasdl.run import folder_for, typed
 from kerasdl.train import strategy as strategies
 from kerasdl.train.checkpoint import seconds
 from kerasdl.train.resume import StopSignal
@@ -50,8 +50,13 @@ def tune(search: Search | str | Path, workdir: str | Path | None = None, workers
     search = load_search(search)
     limit = None if search.timeout is None else seconds(search.timeout, "timeout")
     options = {"strategy": strategy, "logical_cpus": logical_cpus, "checkpoint_every": checkpoint_every}
+    if memory is not None and not 0 < memory < 2**40:
+        raise UserError(f"memory is megabytes, above 0. Received: {memory}.")
+    slots = processes.slots(workers)
     study = Study.create(search, workdir or folder_for(search.name or "search"), options)
-    loop = Loop(study, processes.slots(workers), limit, memory and int(memory * 2**20))
+    study.again += flags(workers=(workers, 1), memory=(memory, None), strategy=(strategy, "auto"),
+                         logical_cpus=(logical_cpus, None), checkpoint_every=(checkpoint_every, "1 min"))
+    loop = Loop(study, slots, limit, memory and int(memory * 2**20))
     with StopSignal() as stop, Table(study, workers, verbose) as table:
         loop.run(stop, table)
     if stop.number:
@@ -59,6 +64,12 @@ def tune(search: Search | str | Path, workdir: str | Path | None = None, workers
             print(f"Stopped. To go on: {study.again}", file=sys.stderr)
         raise KeyboardInterrupt if stop.number == signal.SIGINT else SystemExit(128 + stop.number)
     return study
+
+
+def flags(**options: tuple[Any, Any]) -> str:
+    """Options (value, default) that are not the default, as one types them behind a command."""
+    return "".join(f" --{name.replace('_', '-')} {typed(str(value))}" for name, (value, default) in options.items()
+                   if value != default)
 
 
 class Loop:
@@ -73,7 +84,6 @@ class Loop:
     def __init__(self, study: Study, slots: list[processes.Slot], limit: float | None, memory: int | None):
         self.study, self.free, self.limit, self.memory = study, list(slots), limit, memory
         self.running: list[Process] = []
-        self.told = {"completed": 0, "stopped": 0, "failed": 0}
         self.last_failure = ""
 
     def run(self, stop: StopSignal, table: Table) -> None:
@@ -133,12 +143,12 @@ class Loop:
     def _count(self, outcome: dict[str, Any] | None) -> None:
         if outcome is None:
             return
-        self.told[outcome["status"]] += 1
-        hopeless = self.told["failed"] >= HOPELESS and not self.told["completed"]
+        statuses = [trial.status for trial in self.study.oracle.trials.values()]
+        failed = statuses.count("FAILED")
+        hopeless = outcome["status"] == "failed" and failed >= HOPELESS and "COMPLETED" not in statuses
         if hopeless and self.study.search.oracle != "grid":
-            raise UserError(f"{self.told['failed']} trials failed and none succeeded, the last because: "
-                            f"{outcome['why']}. Their logs are in {self.study.folder}/trials. To try on: "
-                            f"{self.study.again}")
+            raise UserError(f"{failed} trials failed and none succeeded, the last because: {outcome['why']}. Their "
+                            f"logs are in {self.study.folder}/trials. To try on: {self.study.again}")
 
     def _watch_time(self) -> None:
         for process in self.running:

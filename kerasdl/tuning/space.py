@@ -1,5 +1,6 @@
 """A search is data: which fields of a recipe vary, what is best, how often to try. Light; JSON in and out."""
 
+import hashlib
 import inspect
 import json
 import runpy
@@ -41,6 +42,7 @@ class Search:
             `overrides`, say what it is fitted to.
         data: of `build`.
         name: set from the file's name.
+        source: of `build`, a checksum of its file when the search began.
 
     Raises:
         UserError: for a field, a value or a condition that cannot be.
@@ -59,8 +61,12 @@ class Search:
     build: Callable | str | None = None
     data: str | None = None
     name: str = ""
+    source: str = ""
 
     def __post_init__(self):
+        for key in ("space", "overrides"):
+            if not isinstance(getattr(self, key), Mapping):
+                raise UserError(f"{key} is a dictionary, {{field: ...}}. Received: {getattr(self, key)!r}.")
         if self.build is None:
             if self.recipe is None:
                 raise UserError("A search needs a recipe: Search(recipe=\"vit_digits\", space={...}).")
@@ -70,6 +76,7 @@ class Search:
                 raise UserError("A search by build(hp) has `data`, and neither `recipe` nor `space`: build says itself "
                                 "what varies.")
             object.__setattr__(self, "build", _source(self.build))
+            object.__setattr__(self, "source", self.source or _checksum(self.build))
             base = Recipe(name="build", model="linear", data=self.data)  # of it data, batch, epochs, seed and precision
         object.__setattr__(self, "recipe", base)
         object.__setattr__(self, "overrides", {
@@ -155,7 +162,7 @@ class Search:
         changed = []
         for each in fields(self):
             mine, theirs = getattr(self, each.name), getattr(other, each.name)
-            if each.name in (*FREE, "name") or mine == theirs:
+            if each.name in (*FREE, "name", "source") or mine == theirs:
                 continue
             if each.name in ("space", "overrides"):
                 keys = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
@@ -175,6 +182,8 @@ class Search:
             UserError: with the differences.
         """
         changed = before.differences(self)
+        if self.build and before.source != _checksum(self.build):
+            changed.append(f"{self.build.rpartition(':')[0]} was edited")
         if changed:
             raise UserError(f"{folder} holds another search: {'; '.join(changed)}. Choose another folder, or resume "
                             "it as it was.")
@@ -234,15 +243,25 @@ def _from_json(text: str) -> Search:
 def _source(build: Callable | str) -> str:
     """ "FILE.py:NAME" of a function, for the process of a trial to import."""
     if callable(build):
-        file, name = inspect.getsourcefile(build), build.__qualname__
+        name = getattr(build, "__qualname__", repr(build))
+        try:
+            file = inspect.getsourcefile(build)
+        except TypeError:  # of an object that can be called
+            file = None
         if not file or not Path(file).is_file() or not name.isidentifier():
             raise UserError(f"Each trial is a process that imports build(hp) from a file. {name} is not at the top of "
                             "one: move it there.")
         return f"{Path(file).resolve()}:{name}"
     file, _, name = str(build).rpartition(":")
-    if not Path(file).is_file() or not name.isidentifier():
+    if file and not Path(file).is_file():
+        raise UserError(f"There is no file {file} with build(hp).")
+    if not file or not name.isidentifier():
         raise UserError(f"build is a function, or FILE.py:NAME. Received: {build!r}.")
     return f"{Path(file).resolve()}:{name}"
+
+
+def _checksum(build: str) -> str:
+    return hashlib.sha256(Path(build.rpartition(":")[0]).read_bytes()).hexdigest()
 
 
 def _condition(dimension: Dimension) -> str:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasdl.errors import UserError
-from kerasdl.run import resuming, write_json, write_text, writing
+from kerasdl.run import resuming, try_lock, write_json, write_text, writing
 from kerasdl.tuning import early
 from kerasdl.tuning.hyperband import rung
 from kerasdl.tuning.oracle import make
@@ -59,6 +59,7 @@ class Row:
         score: on validation data; None while there is none.
         why: the reason in a line, for one that failed or stopped.
         curve: the objective after each epoch.
+        budget: under Hyperband the epochs of the trial's rung; it may have stopped before, by the recipe's patience.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Row:
     epochs: int = 0
     seconds: float | None = None
     curve: list[float] = field(default_factory=list)
+    budget: int = 0
 
 
 class Study:
@@ -127,13 +129,18 @@ class Study:
             folder = self.folder / "trials" / trial.trial_id
             folder.mkdir(parents=True, exist_ok=True)
             lock = try_lock(folder / LOCK)
-            assert lock is not None, f"{folder} is run by somebody, and was given out"
+            if lock is None:  # somebody looks whether it is held
+                return "IDLE"
             attempt = oracle._run_times[trial.trial_id] + 1
-            self._set_aside(folder, attempt)
-            task = self._task(trial, attempt)
-            write_json(folder / TASK, task)
-            os.truncate(lock, 0)
-            os.write(lock, json.dumps({"host": socket.gethostname(), "parent": os.getpid()}).encode())
+            try:
+                self._set_aside(folder, attempt)
+                task = self._task(trial, attempt)
+                write_json(folder / TASK, task)
+                os.truncate(lock, 0)
+                os.write(lock, json.dumps({"host": socket.gethostname(), "parent": os.getpid()}).encode())
+            except BaseException:
+                os.close(lock)
+                raise
         return Given(trial.trial_id, folder, attempt, lock, task)
 
     def tell(self, given: Given, outcome: dict[str, Any]) -> None:
@@ -263,11 +270,11 @@ class Study:
         if status in ("running", "waiting"):
             outcome = {}
         why, _, traceback = (trial.message or "").partition("\n")
-        score = trial.score if status in ("completed", "stopped") else None
+        score, part = trial.score if status in ("completed", "stopped") else None, rung(trial)
         return Row(trial.trial_id, status, self.values(trial), score, folder,
                    why=outcome.get("why", "") or why, traceback=outcome.get("traceback", "") or traceback,
                    attempts=attempt, epochs=outcome.get("epochs", 0), seconds=outcome.get("seconds"),
-                   curve=early.curve(folder, self.search.objective))
+                   curve=early.curve(folder, self.search.objective), budget=part.epochs if part else 0)
 
 
 def is_alive(pid: int) -> bool:
@@ -287,21 +294,6 @@ def read(file: Path) -> dict[str, Any] | None:
         return json.loads(file.read_text())
     except FileNotFoundError:
         return None
-
-
-def try_lock(file: Path) -> int | None:
-    """Take the lock of a file and return its descriptor, None if somebody has it. It goes when the descriptor and all
-    copies of it, in children too, are closed."""
-    lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return lock
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    except OSError:
-        os.close(lock)
-        raise
 
 
 def is_locked(file: Path) -> bool:

@@ -103,9 +103,8 @@ def ranked(rows: list[Row], search: Search) -> list[Row]:
     """The trials with a score, best first: those that were stopped early, or by Hyperband at a lower rung, after those
     that were not; of equal ones the earlier first."""
     sign = -1 if search.direction == "max" else 1
-    rungs = search.oracle == "hyperband"
     return sorted((row for row in rows if row.score is not None),
-                  key=lambda row: (row.status == "stopped", -row.epochs * rungs, sign * row.score, row.id))
+                  key=lambda row: (row.status == "stopped", -row.budget, sign * row.score, row.id))
 
 
 def total(study: Study) -> int | None:

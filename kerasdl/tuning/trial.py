@@ -21,9 +21,10 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from kerasdl.errors import UserError, nearest
+from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run, write_json
+from kerasdl.tuning import early
 
 NO_ROOM = 74  # EX_IOERR: nothing can be written, which is not the trial's fault
 NOT_NOW = 75  # EX_TEMPFAIL: something else that is not; the last line of the log says what
@@ -89,7 +90,7 @@ def checked(outcome: dict[str, Any], objective: str) -> dict[str, Any]:
         return outcome
     scores = outcome["scores"]
     if objective not in scores:
-        raise UserError(f"The search judges by {objective}, which was never logged. {nearest(objective, scores)}")
+        raise early.never_logged(objective, scores)
     if not math.isfinite(scores[objective]):
         return failed(f"{objective} is {scores[objective]}", again=False)
     return outcome | {"scores": {name: value for name, value in scores.items() if math.isfinite(value)}}
@@ -134,7 +135,6 @@ def inherit(parent: Path, folder: Path) -> None:
 def reached(status: str, folder: Path, recipe: Recipe, epochs: int) -> dict[str, Any]:
     """The outcome of a run that is not finished: the scores of the epoch that it would keep so far."""
     from kerasdl import objectives
-    from kerasdl.tuning import early
 
     rows = early.history(folder)[:epochs]
     objective = objectives.get(recipe.objective)

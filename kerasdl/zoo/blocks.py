@@ -23,17 +23,25 @@ def entrance(shape, low=0.0, *, rows=False):
         round the raw numbers.
 
     Raises:
-        ValueError: the shape is not what this model reads.
+        ValueError: the shape is not what this model reads, or Keras is set to images whose channels come first.
     """
     if isinstance(shape, numbers.Integral) and rows and shape > 0:
         inputs = keras.Input((int(shape),), name="row")
         return inputs, layers.Normalization(name="scale", dtype="float32")(inputs)
     sides = tuple(shape) if hasattr(shape, "__iter__") else ()
-    if len(sides) != 3 or not all(n and n > 0 for n in sides):
+    if len(sides) != 3 or not all(isinstance(n, numbers.Integral) and n > 0 for n in sides):
         hint = " or a number of columns." if rows else ". For rows of numbers use linear or mlp."
         raise ValueError(f"Expected image_shape=(height, width, channels){hint} Received: {shape!r}")
+    check_format()
     inputs = keras.Input(sides, name="image")
     return inputs, layers.Rescaling((1.0 - low) / 255.0, offset=low, name="scale", dtype="float32")(inputs)
+
+
+def check_format():
+    """Refuses a Keras that is set to channels that come first, in whose layers these models would be others."""
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError("Images are (H, W, C) here, and Keras is set to channels_first. Call "
+                         "keras.config.set_image_data_format('channels_last'), or change keras.json.")
 
 
 def head(x, classes, drop=0.0):

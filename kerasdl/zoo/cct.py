@@ -4,8 +4,10 @@ A ViT for little data: overlapping convolutions with pooling make the tokens in 
 average by learned weights is read in place of a class token. A size is called, as in the paper, by the number of
 blocks, the side of the convolutions and how many of them there are.
 
-Departs from the paper: each block is the ViT's, which normalises before the second branch and not also the sum; the
-maps of the attention have biases; dropout is after the position embedding and in the blocks, not on the attention.
+Departs from the paper and its code: each block is the ViT's, which normalises before the second branch and not also
+the sum; the maps of the attention have biases; dropout is after the position embedding and in the blocks, not on the
+attention; position embeddings start from a normal distribution of deviation 0.02, and dense layers as Keras' do; of an
+even side the pools pad the end and not the beginning.
 """
 
 import keras
@@ -40,7 +42,7 @@ def build(image_shape, classes: int, *, size: str = "2/3x2", drop: float = 0.0, 
         image_shape: (height, width, channels).
         classes: number of classes.
         size: a key of SIZES.
-        drop: dropout rate after the position embedding and after each linear map of a block.
+        drop: dropout rate after the position embedding and after the last map of each attention and both of the MLP.
         drop_path: probability of losing a residual branch, growing linearly from 0 in the first block to this
             in the last.
         name: name of the model.

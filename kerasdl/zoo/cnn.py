@@ -13,7 +13,8 @@ each at unit variance, which are computed from training images and do not learn.
 
 Departs from VGG: pools before normalisation and ReLU, which for a positive gain computes the same from a
 quarter of the numbers; averages the last maps instead of flattening them; batch statistics have momentum 0.9,
-so that they settle in a short training. And from airbench94: ReLU in place of GELU.
+so that they settle in a short training. And from airbench94: ReLU in place of GELU; filters that start at random and
+not as the identity; normalisation with gains; a head with a bias, whose logits are not divided by 9.
 """
 
 import keras
@@ -106,7 +107,7 @@ class Whitening(layers.Layer):
         self.bias.assign(-patches.mean(0) @ kernel)
 
     def call(self, images):
-        return ops.conv(images, self.kernel, padding="valid") + self.bias
+        return ops.conv(images, self.kernel, padding="valid", data_format="channels_last") + self.bias
 
     def get_config(self):
         return super().get_config() | {"patch": self.patch, "floor": self.floor}
@@ -117,6 +118,8 @@ def airbench(x, widths, whitened):
 
     A pool drops the odd row of 31 pixels, and with it a fifth of the work.
     """
+    if whitened and min(x.shape[1:3]) < 2:
+        raise ValueError(f"Expected 2x2 pixels or more with whitened=True. Received: {x.shape[1]}x{x.shape[2]}")
     if whitened:
         x = layers.ReLU(name="stem_relu")(Whitening(name="stem")(x))
     else:

@@ -25,7 +25,7 @@ import keras
 from keras import layers
 
 from kerasdl.zoo import unknown
-from kerasdl.zoo.blocks import choose
+from kerasdl.zoo.blocks import check_format, choose
 from kerasdl.zoo.gan_layers import ClassGain, Cluster, Projection, SpectralConv2D, SpectralDense
 
 MLP = {"mu": (32,), "textbook": (256, 512, 1024)}  # the generator's hidden layers; the other net has them reversed
@@ -73,10 +73,12 @@ def build(
             (B, 1), float32.
 
     Raises:
-        ValueError: an unknown net or size, a shape that the net cannot make, or both classes and clusters.
+        ValueError: an unknown net or size, a shape that the net cannot make, both classes and clusters, or a Keras
+            that is set to channels_first.
     """
     if len(tuple(image_shape)) != 3:
         raise ValueError(f"Expected image_shape=(height, width, channels). Received: {image_shape!r}")
+    check_format()
     if net not in NETS:
         raise ValueError(unknown("net", net, NETS))
     if clusters and (conditional or clusters < 2):

@@ -34,7 +34,7 @@ class SpectralConv2D(Spectral, layers.Conv2D):
 
     def call(self, inputs, training=False):
         kernel = normalised(self._kernel, self.u, training)
-        x = ops.conv(inputs, ops.cast(kernel, self.compute_dtype), self.strides, self.padding)
+        x = ops.conv(inputs, ops.cast(kernel, self.compute_dtype), self.strides, self.padding, "channels_last")
         return x + ops.cast(self.bias, x.dtype)
 
 

@@ -5,8 +5,8 @@ place of a class token, as Beyer et al. 2022 (arXiv:2205.01580) do. XS is ours, 
 processor.
 
 Departs from the paper: position embeddings and the class token start from a normal distribution of deviation
-0.02, and the head is not started at zero. GELU is exact, but written with erf: what Keras writes for it does
-not survive ONNX.
+0.02, the patches from Keras' Glorot uniform, which is narrower than the paper's LeCun normal, and the head is not
+started at zero. GELU is exact, but written with erf: what Keras writes for it does not survive ONNX.
 """
 
 import math
@@ -117,8 +117,8 @@ def build(
         size: a key of SIZES.
         patch: side of a patch, in pixels.
         pool: "token" reads a class token, "mean" the mean of the patches.
-        drop: dropout rate after the position embedding and after each linear map of a block, as in the
-            paper's appendix B.1.
+        drop: dropout rate after the position embedding and after each linear map of a block but those to
+            queries, keys and values, as in the paper's appendix B.1.
         drop_path: probability of losing a residual branch, growing linearly from 0 in the first block to this
             in the last.
         name: name of the model.
