@@ -35,7 +35,7 @@ CIFAR10 = Recipe(
     name="cnn_cifar10", model="cnn", model_args={"size": "M", "whitened": True, "drop": 0.2},
     data="cifar10", splits={"train": "train[:45000]", "val": "train[45000:]"},
     epochs=60, batch=128, lr=4e-3, weight_decay=0.05, schedule="onecycle", label_smoothing=0.1,
-    augment=("flip", ("pad_crop", 4), ("cutout", 8)), ema=0.99,
+    augment=("flip", ("pad_crop", 4), ("cutout", 8, "black")), ema=0.99,
 )
 
 

@@ -111,10 +111,13 @@ def box_of(changed):
     return len(rows), len(columns)
 
 
-def test_cutout_blackens_one_box():
-    cut, _ = run("cutout", 6)
-    boxes = [box_of((new == 0).all(-1)) for new in cut]
-    assert np.array_equal(cut[cut != 0], IMAGES[cut != 0])
+@pytest.mark.parametrize("fill", ["mean", "black"])
+def test_cutout_fills_one_box(fill):
+    cut, _ = run("cutout", 6, fill)
+    colour = IMAGES.mean((1, 2), keepdims=True).round() * (fill == "mean")
+    inside = (cut == colour).all(-1)
+    boxes = [box_of(new) for new in inside]
+    np.testing.assert_array_equal(cut[~inside], IMAGES[~inside])
     assert (6, 6) in boxes and max(boxes) == (6, 6)
     assert min(boxes) >= (3, 3) and (3, 3) < min(boxes[0], (6, 6))
     assert len(set(boxes)) > 3  # the border cuts some
@@ -266,7 +269,7 @@ def test_randaugment_at_magnitude_0_only_stretches_the_range():
 
 def test_compose_applies_in_order_with_a_seed_each():
     given = tf.constant(IMAGES), tf.constant(LABELS)
-    images, labels = compose((("pad_crop", 2), "flip", ["mixup", 0.5], "cutout"), SHAPE[1:])(*given, SEED)
+    images, labels = compose((("pad_crop", 2), "flip", ["mixup", 0.5], ("cutout", 8, "black")), SHAPE[1:])(*given, SEED)
     assert images.dtype == tf.float32 and images.shape == SHAPE
     np.testing.assert_allclose(tf.reduce_sum(labels, -1), 1, atol=1e-6)
     assert (images.numpy() == 0).all(-1).any(axis=(1, 2)).all()  # cut before the blend, it would not be black
@@ -287,7 +290,8 @@ def test_no_specs_change_nothing():
         (("flip", 4), SHAPE[1:], "no augmentation 4"),
         ("flip", SHAPE[1:], "list of transforms, not 'flip'"),
         ((("flip", 4),), SHAPE[1:], "flip takes no arguments; 1 values came: 4"),
-        ((("cutout", 4, 5),), SHAPE[1:], "cutout takes size; 2 values came: 4, 5"),
+        ((("cutout", 4, "mean", 5),), SHAPE[1:], "cutout takes size, fill; 3 values came: 4, 'mean', 5"),
+        ((("cutout", 4, "grey"),), SHAPE[1:], "cutout's fill is one of mean, black, not 'grey'"),
         ((("pad_crop", 12),), SHAPE[1:], "pad_crop's pad is a whole number from 0 to 11 here, not 12"),
         ((("pad_crop", 2.5),), SHAPE[1:], "whole number"),
         ((("translate", -1),), SHAPE[1:], "translate's pixels"),

@@ -68,15 +68,20 @@ def translate(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, pixels: int
     return tf.where(inside[..., None], moved, tf.zeros((), images.dtype)), labels
 
 
-def cutout(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, size: int = 8) -> Batch:
-    """Sets a square of each image to 0 (DeVries and Taylor, 2017).
+def cutout(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, size: int = 8, fill: str = "mean") -> Batch:
+    """Fills a square of each image (DeVries and Taylor, 2017).
 
-    Its centre is any pixel, so the border may cut it. Here 0 is black; in the paper, after scaling, the mean.
+    Its centre is any pixel, so the border may cut it.
 
     Args:
         size: side of the square in pixels, 0 to the shorter side.
+        fill: "mean", the image's own mean colour, where the paper has that of the data set; or "black", whose edges
+            stand out among the patches of a whitened network.
     """
-    return tf.where(_box(images, size, size, seed), tf.zeros((), images.dtype), images), labels
+    colour = tf.zeros((), images.dtype)
+    if fill == "mean":
+        colour = tf.cast(tf.round(tf.reduce_mean(tf.cast(images, tf.float32), (1, 2), keepdims=True)), images.dtype)
+    return tf.where(_box(images, size, size, seed), colour, images), labels
 
 
 def mixup(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, alpha: float = 0.2) -> Batch:
@@ -137,6 +142,7 @@ AUGMENTS: dict[str, Callable[..., Batch]] = {
     "cutmix": cutmix,
     "randaugment": randaugment,
 }
+FILLS = ("mean", "black")  # of cutout
 ALTERNATING = {"alternating_flip": alternating_flip}  # of these, those that read `turn`
 
 
@@ -198,6 +204,10 @@ def _check(name: str, arguments: dict, side: int) -> None:
         "magnitude": (Real, 0, 30),
     }
     for argument, value in arguments.items():
+        if argument == "fill":
+            if value not in FILLS:
+                raise UserError(f"{name}'s fill is one of {', '.join(FILLS)}, not {value!r}.")
+            continue
         kind, low, high = limits[argument]
         if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
             noun = "a whole number" if kind is Integral else "a number"
