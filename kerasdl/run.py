@@ -1,5 +1,6 @@
 """A run is a folder: the names of its files, how they are written, and how the run is loaded back."""
 
+import errno
 import fcntl
 import json
 import os
@@ -21,6 +22,9 @@ from kerasdl.recipe import load as load_recipe
 
 FILES = ("data.json", "choice.json", "init.json", "result.json", "metrics.csv", "tensorboard", "checkpoint",
          "model.keras", "report.html")  # of a run, beside recipe.json
+
+
+LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems without flock say
 
 
 @dataclass(frozen=True)
@@ -108,9 +112,11 @@ class Run:
         Raises:
             UserError: if another process does, or has just finished it.
         """
-        lock = try_lock(self.path / "recipe.json") if ours else None
+        lock = None
         try:
-            if ours and lock is None:
+            with self.writing():
+                lock, alone = self._lock() if ours else (None, True)
+            if not alone:
                 raise UserError(f"Another process trains {self.path}. Wait for it, or stop it.")
             if ours and (self.path / "result.json").exists():
                 raise UserError(f"{self.path} was finished meanwhile by another process.")
@@ -126,6 +132,16 @@ class Run:
         if (self.path / "recipe.json").is_file() and self.recipe.data == "arrays":
             return f"call kerasdl.train again, with the same data and workdir={os.fspath(self.path)!r}"
         return "start the job again on every worker" if several else resuming("train", self.path)
+
+    def _lock(self) -> tuple[int | None, bool]:
+        """The run's lock, and whether nobody else has it; None where the file system has no locks."""
+        try:
+            lock = try_lock(self.path / "recipe.json")
+        except OSError as error:
+            if error.errno not in LOCKLESS:
+                raise
+            return None, True
+        return lock, lock is not None
 
     def _kept(self) -> str:
         steps = [int(file.stem.removeprefix("step-")) for file in self.path.glob("checkpoint/**/step-*.npz")]

@@ -115,8 +115,8 @@ def test_what_is_missing_is_filled_with_the_median_of_train_alone(csv, frame):
     ("a,kind\n" + "1,x\n2,y\n" * 9 + "1 kg,x\n", {"label": "kind"}, ["'a'", "row 20", "'1 kg'", "1 such value"]),
     ("a,kind\n" + "1,x\n2,y\n" * 9 + "inf,x\n", {"label": "kind"}, ["'a'", "infinite"]),
     ("a,kind\n" + "".join(f"n {i},{i % 2}\n" for i in range(20)), {"label": "kind"}, ["20 different", "drop='a'"]),
-    ("a,kind\n" + "".join(f"{i},{i / 2}\n" for i in range(20)), {"label": "kind"}, ["'kind'", "objective=regress"]),
-    ("a,kind\n" + "".join(f"{i},{i}\n" for i in range(200)), {"label": "kind"}, ["200 different", "objective=regress"]),
+    ("a,kind\n" + "".join(f"{i % 7},{i / 2}\n" for i in range(20)), {"label": "kind"}, ["'kind'", "objective=regress"]),
+    ("a,kind\n" + "".join(f"{i % 7},{i}\n" for i in range(200)), {"label": "kind"}, ["200 different", "objective=regress"]),
     ("a,kind\n" + "1,2\n3,many\n" * 9, {"label": "kind", "target": "number"}, ["'kind'", "row 3", "'many'"]),
     ("a,kind\n" + "1,x,\n2,y,\n" * 9, {"label": "kind"}, ["more fields than its header"]),
     (",kind\n" + "7,x\n2,y\n" * 9, {"label": "kind"}, ["no name", "drop='Unnamed: 0'"]),
@@ -150,6 +150,12 @@ def test_a_column_of_ids_and_one_without_a_name_can_be_left_out(csv, frame):
     text = frame.drop(columns="id").to_csv()
     train = load(csv(text), label="kind", drop=["Unnamed: 0"])
     np.testing.assert_array_equal(train.x, load(csv(frame), label="kind", drop="id").x)
+
+
+def test_a_count_of_rows_is_seen_beside_a_file_for_test(csv, frame):
+    frame = frame.assign(id=np.arange(len(frame)) + 1)
+    test = csv(frame.iloc[:50], "test.csv").removeprefix("csv:")
+    refused(lambda: load(csv(frame), label="kind", test=test), "'id'", "numbers the rows")
 
 
 def test_a_large_file_has_the_categories_of_its_texts(csv):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections import Counter
 
 import keras
@@ -90,6 +91,18 @@ def test_examples_that_do_not_fit_are_streamed_or_refused(split, monkeypatch, re
     with pytest.raises(UserError, match="Use feed=streamed"):
         resident.chosen("resident", split)
     refused("train", "linear_digits", "--feed", "residnt", words=["Did you mean 'resident'"])
+
+
+def test_a_container_has_no_more_memory_than_it_may_take(tmp_path, monkeypatch):
+    monkeypatch.setattr(resident.tf.config, "list_physical_devices", lambda kind: [])
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for text, found in [("1048576\n", 2**20), ("max\n", machine), (str(2**62), machine), (None, machine)]:
+        monkeypatch.setattr(resident, "LIMIT", tmp_path / str(text).strip())
+        if text:
+            resident.LIMIT.write_text(text)
+        resident.memory.cache_clear()
+        assert resident.memory() == found
+    resident.memory.cache_clear()
 
 
 @pytest.mark.parametrize("size", [7, 64, 130])

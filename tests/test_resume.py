@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import kerasdl.run
 from kerasdl.data import from_arrays
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
@@ -301,6 +302,15 @@ def test_a_run_is_trained_by_one_process_at_a_time(interrupted, unbroken):
         train(RECIPE, workdir=folder, verbose=False)
     assert (folder / "metrics.csv").read_text() == before
     os.close(lock)
+    assert_same(train(RECIPE, workdir=folder, verbose=False), unbroken)
+
+
+def test_a_file_system_without_locks_trains_all_the_same(interrupted, unbroken, monkeypatch):
+    def none(file):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    folder = interrupted(7)
+    monkeypatch.setattr(kerasdl.run, "try_lock", none)
     assert_same(train(RECIPE, workdir=folder, verbose=False), unbroken)
 
 

@@ -250,6 +250,17 @@ def test_killed_before_its_first_checkpoint_it_begins_with_the_copy(hard_recipe,
     assert arrays_of(train(recipe, workdir=begun, verbose=False).model()) == arrays_of(whole.model())
 
 
+def test_without_the_copy_it_is_told_anew_what_it_begins_with(hard_recipe, hard_run, here):
+    recipe = hard_recipe.override(init=str(hard_run.path), epochs=1)
+    whole = train(recipe, workdir=here / "whole", verbose=False)
+    (here / "begun").mkdir()  # whose checkpoint folder was removed, to begin again
+    for name in ("recipe.json", "data.json"):
+        shutil.copy(here / "whole" / name, here / "begun")
+    old = json.loads((here / "whole" / "init.json").read_text()) | {"weights": "of another run"}
+    (here / "begun" / "init.json").write_text(json.dumps(old))
+    assert train(recipe, workdir=here / "begun", verbose=False).result["init"] == whole.result["init"]
+
+
 @pytest.mark.parametrize("init, words", [
     ("nowhere", "there is no nowhere/model.keras"), ("nowhere.keras", "there is no nowhere.keras"),
     ("broken.keras", "does not load as a Keras model"), ("other.keras", "no layer of cnn has the name and shape"),

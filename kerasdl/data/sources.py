@@ -125,7 +125,7 @@ def _examples(x: np.ndarray) -> tuple[np.ndarray, tuple[int, ...] | int]:
         x = x[..., None]
     if x.ndim != 4:
         raise UserError(f"x must be images (N, H, W, C) or rows (N, F). Received shape {x.shape}.")
-    if x.shape[1] in (1, 3) and x.shape[3] not in (1, 3, 4):
+    if x.shape[1] in (1, 3) and x.shape[2] == x.shape[3] > 4:
         raise UserError(f"x must be images (N, H, W, C). Received shape {x.shape}, whose channels seem to come first: "
                         "np.moveaxis(x, 1, -1) moves them.")
     if x.min() < 0 or x.max() > 255:

@@ -46,6 +46,7 @@ def read(path: str, *, label: str | None = None, target: Target = "class", fill:
             raise UserError(f"{path} has no column {column!r} to drop. {nearest(column, frame.columns)}")
     if fill not in (None, "median"):
         raise UserError(f"fill must be 'median' or nothing. Received: {fill!r}.")
+    _check_columns(frame.drop(columns=[label, *drop]), path)
     rows = len(frame)
     if test is not None:
         extra = _open(test)
@@ -60,7 +61,7 @@ def read(path: str, *, label: str | None = None, target: Target = "class", fill:
     parts = divide(y[:rows] if classes else y[:rows, 0], classes or None, test is None)
     if test is not None:
         parts["test"] = np.arange(rows, len(frame))
-    columns = {name: _kind(frame[name], name, path) for name in frame.columns}
+    columns = {name: _kind(frame[name], name) for name in frame.columns}
     medians = _medians(frame, columns, parts["train"]) if fill else {}
     if fill:  # missing text is a category of its own where there is some
         columns |= {name: [*categories, MISSING] for name, categories in columns.items()
@@ -246,15 +247,21 @@ def _same_classes(train: pd.Series, test: pd.Series, path: str, test_path: str, 
         raise UserError(f"{test_path} has a class {new[0]!r} that {path} has not.")
 
 
-def _kind(values: pd.Series, name: str, path: str) -> list[str] | None:
-    """None for a column of numbers; for text, its categories in order."""
-    if re.fullmatch(r"Unnamed: \d+", name):
-        raise UserError(f"A column of {path} has no name. Give it one or, if it only numbers the rows, leave it out "
-                        f"with data_args.drop={name!r}.")
-    if values.dtype.kind in "iufb":
-        if _counts(values):
+def _check_columns(frame: pd.DataFrame, path: str) -> None:
+    """Refuse what pandas or a data base writes to number the rows, which tells the answer where they are sorted."""
+    for name in frame:
+        if re.fullmatch(r"Unnamed: \d+", name):
+            raise UserError(f"A column of {path} has no name. Give it one or, if it only numbers the rows, leave it "
+                            f"out with data_args.drop={name!r}.")
+        first = frame[name].iloc[0]
+        if len(frame) > 10 and first in (0, 1) and np.array_equal(frame[name], np.arange(len(frame)) + first):
             raise UserError(f"The column {name!r} only numbers the rows, which tells the answer where they are sorted. "
                             f"Leave it out with data_args.drop={name!r}.")
+
+
+def _kind(values: pd.Series, name: str) -> list[str] | None:
+    """None for a column of numbers; for text, its categories in order."""
+    if values.dtype.kind in "iufb":
         return None
     present = values.dropna().astype(str)
     plain = present.str.replace(SIGNS, "", regex=True)
@@ -265,12 +272,6 @@ def _kind(values: pd.Series, name: str, path: str) -> list[str] | None:
         raise UserError(f"The column {name!r} has {len(categories)} different texts in {len(values)} rows, which is a "
                         f"name rather than a category. Leave it out with data_args.drop={name!r}.")
     return categories
-
-
-def _counts(values: pd.Series) -> bool:
-    """Whether they are 0, 1, 2 and so on, or 1, 2, 3."""
-    first = values.iloc[0]
-    return len(values) > 10 and first in (0, 1) and np.array_equal(values, np.arange(len(values)) + first)
 
 
 def _numbers(values: pd.Series, name: str) -> np.ndarray:

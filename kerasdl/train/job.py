@@ -158,7 +158,7 @@ class Job:
         def call():
             logs = model.train_function(iterator)
             for value in tf.nest.flatten(logs):
-                value.numpy()  # a GPU is done with the step only then
+                np.asarray(value)  # a GPU is done with the step only then
             return model.steps_per_execution * self.recipe.batch
 
         return call

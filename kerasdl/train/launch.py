@@ -15,6 +15,7 @@ from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 
 NOTICED = 60  # seconds within which TensorFlow's heartbeats, which take about ten, have told that a worker is gone
+LAST = 5  # seconds for what a worker said last to be printed
 GRACE = NOTICED + 30  # seconds that the others get to notice a worker's end, say so and stop
 
 
@@ -31,7 +32,7 @@ def launch(name: str, recipe: Recipe, words: list[str], workers: int, workdir: P
     addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
     command = [sys.executable, "-P", "-c", "from kerasdl.cli import main; main()", "train", name, *words,
                "--strategy", "multiworker", "--workdir", os.fspath(run.path)]
-    processes = [start(command, addresses, index) for index in range(workers)]
+    processes, relays = [], []
 
     def forward(number, frame):
         for process in processes:
@@ -39,26 +40,31 @@ def launch(name: str, recipe: Recipe, words: list[str], workers: int, workdir: P
 
     before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
+        for index in range(workers):
+            processes.append(start(command, addresses, index))
+            relays.append(threading.Thread(target=relay, args=(processes[-1], index), daemon=True))
+            relays[-1].start()
         return wait(processes)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         for process in processes:
             process.kill()
+        for thread in relays:
+            thread.join(LAST)
 
 
 def start(command: list[str], addresses: list[str], index: int) -> subprocess.Popen:
-    """One worker. What it says goes on with its number in front; a group of its own keeps Ctrl-C to `forward`."""
+    """One worker, in a group of its own, which keeps Ctrl-C to `forward`."""
     config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
     process = subprocess.Popen(command, env=os.environ | {"TF_CONFIG": json.dumps(config)}, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
     print(f"[{index}] is process {process.pid}", flush=True)
-    threading.Thread(target=relay, args=(process, index), daemon=True).start()
     return process
 
 
 def relay(process: subprocess.Popen, index: int) -> None:
-    """Print a worker's lines as they come."""
+    """Print a worker's lines as they come, with its number in front."""
     for line in process.stdout:  # read on when nobody reads us any more: a full pipe would stop the worker
         with suppress(BrokenPipeError):
             print(f"[{index}] {line}", end="", flush=True)

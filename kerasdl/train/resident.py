@@ -6,8 +6,10 @@ pipeline, and one call gathers, augments and takes all steps of the block. `fit`
 own and see a block as `steps_per_execution` steps.
 """
 
+import functools
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -19,6 +21,7 @@ from kerasdl.errors import UserError, nearest
 from kerasdl.zoo.cost import multiply_adds
 
 FEEDS = ("auto", "resident", "streamed")
+LIMIT = Path("/sys/fs/cgroup/memory.max")  # bytes, or "max": where Linux tells a container
 SHARE = 0.25  # of the device's memory that the examples may take
 STEPS = 256  # of a block, at most: a call costs 2 ms, a step of a linear model 0.2 ms
 WORK = 1e11  # floating-point operations of a block, about: callbacks and signals wait for its end
@@ -128,13 +131,16 @@ def fits(split: Split) -> bool:
     return isinstance(split.x, np.ndarray) and split.decode is None and split.x.nbytes <= SHARE * memory()
 
 
+@functools.cache
 def memory() -> int:
-    """Bytes of the first GPU's memory, or of this machine's."""
+    """Bytes of the first GPU's memory, or of this machine's or container's."""
     if tf.config.list_physical_devices("GPU"):
         from tensorflow.python.client import device_lib
 
         return next(device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU")
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    container = LIMIT.read_text().strip() if LIMIT.is_file() else "max"
+    return machine if container == "max" else min(machine, int(container))
 
 
 def block_size(networks: Sequence[keras.Model], batch: int, steps: int) -> int:

@@ -196,8 +196,9 @@ def before_head(network: keras.Model) -> list[str]:
 
 
 def note(run: Run, origin: Origin, network: keras.Model, classes: Sequence[str]) -> None:
-    """Write init.json, and a copy of the model for as long as the run is not finished."""
-    if (run.path / "init.json").exists():
+    """Write init.json, and a copy of the model for as long as the run is not finished; both, or what was read is none
+    of theirs."""
+    if (run.path / "init.json").exists() and (run.path / COPY).exists():
         return
     with run.writing():
         (run.path / COPY).parent.mkdir(parents=True, exist_ok=True)

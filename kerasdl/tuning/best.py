@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any
 
+from kerasdl import backend
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.run import figure, try_lock, typed, write_json
@@ -57,11 +58,15 @@ def measure(study: Study, row: Row, seeds: int, workers: int = 1, verbose: bool 
         what final.json holds: the trial, the score that chose it, and validation and test scores of the retrained ones.
 
     Raises:
-        UserError: if one of them fails.
+        UserError: if one of them fails, or the search trained with another backend.
     """
     final = read(study.folder / FINAL)
     if final and final["trial"] == row.id and len(final["seeds"]) >= seeds:
         return final
+    searched = (read(row.folder / "result.json") or {"environment": {}})["environment"].get("backend")
+    if searched not in (None, backend.current()):
+        raise UserError(f"The search trained with {searched}, and Keras computes with {backend.current()}. "
+                        f"Give --backend {searched}.")
     recipe = recipe_of(study, row)
     chosen = [recipe.override(seed=recipe.seed + 1 + index) for index in range(seeds)]
     outcomes = Retraining(study, row, chosen, workers, verbose).run()

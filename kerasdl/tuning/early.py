@@ -71,9 +71,9 @@ def never_logged(objective: str, logged: Iterable[str]) -> UserError:
     return UserError(f"The search judges by {objective}, which was never logged. {nearest(objective, logged)}")
 
 
-def _number(cell: str) -> float | None:
+def _number(cell: str | None) -> float | None:
     """None of an empty cell, and of a metric that is several numbers, as an F1 score of each class."""
     try:
         return float(cell)
-    except ValueError:
+    except (TypeError, ValueError):
         return None
