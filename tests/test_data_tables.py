@@ -116,7 +116,7 @@ def test_what_is_missing_is_filled_with_the_median_of_train_alone(csv, frame):
     ("a,kind\n" + "1,x\n2,y\n" * 9 + "inf,x\n", {"label": "kind"}, ["'a'", "infinite"]),
     ("a,kind\n" + "".join(f"n {i},{i % 2}\n" for i in range(20)), {"label": "kind"}, ["20 different", "drop='a'"]),
     ("a,kind\n" + "".join(f"{i % 7},{i / 2}\n" for i in range(20)), {"label": "kind"}, ["'kind'", "objective=regress"]),
-    ("a,kind\n" + "".join(f"{i % 7},{i}\n" for i in range(200)), {"label": "kind"}, ["200 different", "objective=regress"]),
+    ("a,kind\n" + "".join(f"{i % 7},{i}\n" for i in range(200)), {"label": "kind"}, ["200 different", "regress"]),
     ("a,kind\n" + "1,2\n3,many\n" * 9, {"label": "kind", "target": "number"}, ["'kind'", "row 3", "'many'"]),
     ("a,kind\n" + "1,x,\n2,y,\n" * 9, {"label": "kind"}, ["more fields than its header"]),
     (",kind\n" + "7,x\n2,y\n" * 9, {"label": "kind"}, ["no name", "drop='Unnamed: 0'"]),
