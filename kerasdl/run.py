@@ -294,7 +294,7 @@ def environment(**facts: Any) -> dict[str, Any]:
     """Versions and machine, for result.json; `facts` adds what only the caller knows (device, strategy)."""
     packages = ("kerasdl", "keras", "tensorflow", "tensorflow-cpu", "tensorflow-tpu", "tensorflow-datasets", "jax",
                 "libtpu", "numpy")
-    versions = {name: _version(name) for name in packages}
+    versions = {name: version(name) for name in packages}
     return {
         "python": platform.python_version(),
         **{name: version for name, version in versions.items() if version},
@@ -320,7 +320,8 @@ def gemm_peak(size: int = 2048, times: int = 3) -> float:
     return round(2e-9 * size**3 / min(seconds[1:]), 1)
 
 
-def _version(package: str) -> str | None:
+def version(package: str) -> str | None:
+    """Of an installed package; None of one that is not."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

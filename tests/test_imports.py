@@ -28,7 +28,7 @@ ARROWS = {
     "kerasdl.data": ("errors", "data"),
     "kerasdl.objectives": ("errors", "zoo", "objectives"),
     "kerasdl.train": ("errors", "tpu", "backend", "recipe", "run", "zoo", "data", "objectives", "train"),
-    "kerasdl.tuning": ("errors", "recipe", "run", "data", "objectives", "train", "figures", "tuning"),
+    "kerasdl.tuning": ("backend", "errors", "recipe", "run", "data", "objectives", "train", "figures", "tuning"),
     "kerasdl.plan": ("backend", "errors", "recipe", "run", "data", "objectives", "train", "plan"),
     "kerasdl.recipes": ("recipe",),
 }
