@@ -17,7 +17,7 @@ from kerasdl.recipe import load
 from kerasdl.run import try_lock
 from kerasdl.tuning import Search, choice, early, log, processes, table, uniform
 from kerasdl.tuning import search as searches
-from kerasdl.tuning.best import best, source, spread
+from kerasdl.tuning.best import best, measure, source, spread
 from kerasdl.tuning.search import tune
 from kerasdl.tuning.study import Study, is_locked
 
@@ -356,6 +356,15 @@ def test_the_winners_recipe_is_a_recipe(here):
     won = load("won.py")
     assert won.model_copy(update={"name": "", "claim": None}) == search.trial(
         study.oracle.trials["0000"].hyperparameters).model_copy(update={"name": "", "claim": None})
+
+
+def test_the_winner_is_trained_again_with_the_backend_of_the_search(here):
+    study = Study.create(GRID, "study")
+    given = study.ask()
+    study.tell(given, DONE)
+    (given.folder / "result.json").write_text('{"environment": {"backend": "jax"}}')
+    with pytest.raises(UserError, match="trained with jax, and Keras computes with tensorflow. Give --backend jax"):
+        measure(study, best(study), seeds=1)
 
 
 def test_a_search_that_the_docs_tell_of(quick):
