@@ -1,11 +1,15 @@
 """Arrays of a program as data, and every split as a data set for plain Keras."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from data_harness import RNG, gather, refused
 
 from kerasdl.data import from_arrays, load
 from kerasdl.data.split import divide
+from kerasdl.errors import UserError
+from kerasdl.train.fit import train
 
 IMAGES, LABELS = RNG.integers(0, 256, (60, 5, 4)).astype("uint8"), np.resize([0, 1, 2], 60)
 LOST = divide(LABELS, None)["test"][0]  # where one example of a class is carved into the test part
@@ -70,6 +74,26 @@ def test_arrays_of_rows_and_numbers():
 ])
 def test_arrays_that_are_refused(x, y, args, words):
     refused(lambda: from_arrays(x, y, **args), *words)
+
+
+@pytest.mark.parametrize("name", ["val", "test"])
+@pytest.mark.parametrize("change, words", [
+    ({"classes": ("light", "dark")}, "class 0 is 'light', where the model learns 'dark'"),
+    ({"classes": ("dark", "light", "grey")}, "class 2 is 'grey'"),
+    ({"x": np.zeros((20, 5, 4, 1), "uint8"), "shape": (5, 4, 1)}, r"\(4, 4, 1\), and the split .* has \(5, 4, 1\)"),
+])
+def test_splits_of_two_kinds_are_not_trained_on(name, change, words):
+    images = np.random.default_rng(0).integers(0, 256, (100, 4, 4)).astype("uint8")
+    parts = from_arrays(images, np.resize(["dark", "light"], 100))
+    with pytest.raises(UserError, match=words):
+        train("linear_digits", verbose=False, data=parts | {name: dataclasses.replace(parts[name], **change)})
+
+
+def test_splits_with_other_numbers_of_targets_are_not_trained_on():
+    x, y = np.random.default_rng(0).normal(size=(50, 3)), np.random.default_rng(1).normal(size=(50, 2))
+    one, two = (from_arrays(x, each, target="number") for each in (y[:, 0], y))
+    with pytest.raises(UserError, match="The split test has 2 targets, and train 1"):
+        train("linear_digits", verbose=False, data=one | {"test": two["test"]}, objective="regress")
 
 
 def test_a_split_is_a_dataset_for_plain_keras():

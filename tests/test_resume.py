@@ -23,7 +23,7 @@ from kerasdl.recipe import Recipe
 from kerasdl.run import Run, try_lock
 from kerasdl.train import resident, resume
 from kerasdl.train.callbacks import Timing, done
-from kerasdl.train.checkpoint import Checkpoints, Damaged, seconds
+from kerasdl.train.checkpoint import Checkpoints, seconds
 from kerasdl.train.fit import train
 
 RECIPE = Recipe(model="mlp", model_args={"size": "mu", "drop": 0.2}, data="digits", batch=256, epochs=4, ema=0.9,
@@ -150,40 +150,6 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(here, interrupt
     assert_same(run, unbroken)
 
 
-def test_every_flipped_byte_of_a_state_is_found_or_harmless(tmp_path):
-    checkpoints = Checkpoints(tmp_path)
-    arrays = {"a/0": np.arange(40, dtype="float32"), "b/0": np.array(7)}
-    checkpoints.save(3, (dict(arrays), {"x": 1}))
-    checkpoints.wait()
-    file = tmp_path / "step-00000003.npz"
-    good, found = file.read_bytes(), 0
-    for place in range(0, len(good), 7):
-        bad = bytearray(good)
-        bad[place] ^= 4
-        file.write_bytes(bytes(bad))
-        try:
-            read, facts = checkpoints.read(3)
-            assert facts == {"x": 1} and all(np.array_equal(read[name], arrays[name]) for name in arrays)
-        except Damaged:
-            found += 1
-    assert found > len(good) / 7 / 3
-
-
-def test_a_disk_that_is_full_is_told_and_nothing_is_lost(tmp_path, monkeypatch):
-    told = []
-    checkpoints = Checkpoints(tmp_path, told.append)
-    checkpoints.save(1, ({"a/0": np.zeros(3)}, {}))
-    assert checkpoints.wait()
-
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "savez", full)
-    checkpoints.save(2, ({"a/0": np.ones(3)}, {}))
-    assert not checkpoints.wait() and "No space left" in told[0] and "\n" not in told[0]
-    assert checkpoints.sound() == [1] and sorted(path.name for path in tmp_path.iterdir()) == ["step-00000001.npz"]
-
-
 @pytest.fixture(scope="module")
 def spoiled(tmp_path_factory):
     """Runs on a small tmpfs that was full, or not to be written, for a while: see disk_harness."""
@@ -216,14 +182,6 @@ def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_once_there_is_room(spo
 def test_a_report_that_does_not_fit_on_the_disk_can_be_written_again(spoiled):
     failed, said = json.loads((spoiled / "told.json").read_text())["report"][0]
     assert failed == 2 and "No space left on device. Once it can be: kerasdl report" in said.splitlines()[-1]
-
-
-def test_two_checkpoints_are_kept_in_a_folder_that_is_made(tmp_path):
-    checkpoints = Checkpoints(tmp_path / "checkpoint" / "worker-0")
-    for step in (5, 40, 300):
-        checkpoints.save(step, ({"a/0": np.zeros(3)}, {}))
-    checkpoints.wait()
-    assert checkpoints.steps() == [300, 40]
 
 
 @pytest.mark.parametrize("held, step", [([[-1, -1], [-1, -1]], 0), ([[20, 10], [10, -1]], 10), ([[20, 10]], 20),
@@ -272,11 +230,6 @@ def test_a_disk_that_does_not_answer_costs_no_checkpoint(here, interrupted, unbr
             train(RECIPE, workdir=folder, verbose=False)
     assert sorted(folder.rglob("*")) == before
     assert_same(train(RECIPE, workdir=folder, verbose=False), unbroken)
-
-
-def test_what_a_killed_process_had_begun_to_write_is_removed(tmp_path):
-    (tmp_path / ".partial-7-step-00000001.npz").write_bytes(b"begun")
-    assert Checkpoints(tmp_path).sound() == [] and not list(tmp_path.iterdir())
 
 
 def test_a_checkpoint_of_versions_with_other_weights_is_refused(interrupted):

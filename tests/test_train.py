@@ -1,6 +1,5 @@
 """A recipe becomes a run: the same one every time, with the weights and the numbers that it says."""
 
-import dataclasses
 import json
 import math
 import random
@@ -322,26 +321,6 @@ def test_arrays(run):
     made = run(LINEAR, epochs=20, batch=35, lr=0.1, data=from_arrays(images, labels))
     assert made.recipe.data == "arrays" and made.data["classes"] == ["dark", "light"]
     assert made.result["test"]["accuracy"] == 1.0
-
-
-@pytest.mark.parametrize("name", ["val", "test"])
-@pytest.mark.parametrize("change, words", [
-    ({"classes": ("light", "dark")}, "class 0 is 'light', where the model learns 'dark'"),
-    ({"classes": ("dark", "light", "grey")}, "class 2 is 'grey'"),
-    ({"x": np.zeros((20, 5, 4, 1), "uint8"), "shape": (5, 4, 1)}, r"\(4, 4, 1\), and the split .* has \(5, 4, 1\)"),
-])
-def test_splits_of_two_kinds_are_refused(run, name, change, words):
-    images = np.random.default_rng(0).integers(0, 256, (100, 4, 4)).astype("uint8")
-    parts = from_arrays(images, np.resize(["dark", "light"], 100))
-    with pytest.raises(UserError, match=words):
-        run(LINEAR, data=parts | {name: dataclasses.replace(parts[name], **change)})
-
-
-def test_splits_with_other_numbers_of_targets_are_refused(run):
-    x, y = np.random.default_rng(0).normal(size=(50, 3)), np.random.default_rng(1).normal(size=(50, 2))
-    one, two = (from_arrays(x, each, target="number") for each in (y[:, 0], y))
-    with pytest.raises(UserError, match="The split test has 2 targets, and train 1"):
-        run(LINEAR, data=one | {"test": two["test"]}, objective="regress")
 
 
 def test_another_data_set_by_name(run, table):

@@ -1,0 +1,52 @@
+"""The files of checkpoints: whole or not at all, the last two, and damage is found."""
+
+import numpy as np
+
+from kerasdl.train.checkpoint import Checkpoints, Damaged
+
+
+def test_every_flipped_byte_of_a_state_is_found_or_harmless(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    arrays = {"a/0": np.arange(40, dtype="float32"), "b/0": np.array(7)}
+    checkpoints.save(3, (dict(arrays), {"x": 1}))
+    checkpoints.wait()
+    file = tmp_path / "step-00000003.npz"
+    good, found = file.read_bytes(), 0
+    for place in range(0, len(good), 7):
+        bad = bytearray(good)
+        bad[place] ^= 4
+        file.write_bytes(bytes(bad))
+        try:
+            read, facts = checkpoints.read(3)
+            assert facts == {"x": 1} and all(np.array_equal(read[name], arrays[name]) for name in arrays)
+        except Damaged:
+            found += 1
+    assert found > len(good) / 7 / 3
+
+
+def test_a_disk_that_is_full_is_told_and_nothing_is_lost(tmp_path, monkeypatch):
+    told = []
+    checkpoints = Checkpoints(tmp_path, told.append)
+    checkpoints.save(1, ({"a/0": np.zeros(3)}, {}))
+    assert checkpoints.wait()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    checkpoints.save(2, ({"a/0": np.ones(3)}, {}))
+    assert not checkpoints.wait() and "No space left" in told[0] and "\n" not in told[0]
+    assert checkpoints.sound() == [1] and sorted(path.name for path in tmp_path.iterdir()) == ["step-00000001.npz"]
+
+
+def test_two_checkpoints_are_kept_in_a_folder_that_is_made(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "checkpoint" / "worker-0")
+    for step in (5, 40, 300):
+        checkpoints.save(step, ({"a/0": np.zeros(3)}, {}))
+    checkpoints.wait()
+    assert checkpoints.steps() == [300, 40]
+
+
+def test_what_a_killed_process_had_begun_to_write_is_removed(tmp_path):
+    (tmp_path / ".partial-7-step-00000001.npz").write_bytes(b"begun")
+    assert Checkpoints(tmp_path).sound() == [] and not list(tmp_path.iterdir())
