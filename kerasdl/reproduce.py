@@ -97,7 +97,7 @@ def reproduce(name: str, seeds: int = 3, workdir: str | Path | None = None, verb
         verbose: whether to tell of each epoch on stderr.
 
     Raises:
-        UserError: as `published` and kerasdl.train do, and if the folder holds runs of another recipe.
+        UserError: as `published` and kerasdl.train do, and if the folder has runs of another recipe or version.
     """
     if seeds < 1:
         raise UserError(f"seeds is 1 or more. Received: {seeds}.")

@@ -22,8 +22,6 @@ from kerasdl.recipe import load as load_recipe
 
 FILES = ("data.json", "choice.json", "init.json", "result.json", "metrics.csv", "tensorboard", "checkpoint",
          "model.keras", "report.html")  # of a run, beside recipe.json
-
-
 LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems without flock say
 
 

@@ -109,6 +109,9 @@ def check_same(found: Split, expected: Mapping[str, Any], name: str) -> None:
         found: the split.
         expected: what the other one says of itself, `Split.describe`.
         name: what to call the split.
+
+    Raises:
+        UserError: naming the first difference.
     """
     theirs = found.describe()
     if np.ravel(theirs["shape"]).tolist() != np.ravel(expected["shape"]).tolist():

@@ -84,7 +84,6 @@ class Loop:
     def __init__(self, study: Study, slots: list[processes.Slot], limit: float | None, memory: int | None):
         self.study, self.free, self.limit, self.memory = study, list(slots), limit, memory
         self.running: list[Process] = []
-        self.last_failure = ""
 
     def run(self, stop: StopSignal, table: Table) -> None:
         """Until all trials have ended, here and elsewhere, or somebody asks to stop."""
