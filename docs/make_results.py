@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
-from benchmarks import frontier, page, searches, transfer
+from benchmarks import ensembles, frontier, page, searches, transfer, variants
 from benchmarks.plans import ROWS as PLANS
 from kerasdl import versions
 from kerasdl.plan import report as plans
@@ -100,10 +100,14 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         root / "docs" / "tpu.md": filled(root / "docs" / "tpu.md", broken=broken_table(),
                                          plans=plans_table(recipes, root / "docs" / "results")
                                          + bounds_table(root / "docs" / "results")),
-        root / "docs" / "transfer.md": filled(root / "docs" / "transfer.md",
-                                              transfer=transfer.body(page.load(root / "docs" / "results", "transfer"))),
-        root / "docs" / "cifar10.md": filled(root / "docs" / "cifar10.md",
-                                             searches=searches.body(page.load(root / "docs" / "results", "searches"))),
+        root / "docs" / "transfer.md": filled(
+            root / "docs" / "transfer.md",
+            transfer=transfer.body(page.load(root / "docs" / "results", "transfer")),
+            ensembles=ensembles.body(page.load(root / "docs" / "results", ensembles.NAME))),
+        root / "docs" / "cifar10.md": filled(
+            root / "docs" / "cifar10.md",
+            searches=searches.body(page.load(root / "docs" / "results", searches.NAME)),
+            variants=variants.body(page.load(root / "docs" / "results", variants.NAME), recipes)),
         root / "docs" / "tuning.md": filled(root / "docs" / "tuning.md",
                                             oracles=page.tuning(root / "docs" / "results")),
     }

@@ -19,18 +19,33 @@ def choose(name: str | None = None) -> None:
         UserError: an unknown name, a backend that is not installed, or Keras is imported with another one.
     """
     if name is None:
+        check()
         if "KERAS_BACKEND" in os.environ or "keras" in sys.modules or not (tpu.attached() and tpu.route() == "jax"):
             return
         name = "jax"
-    if name not in BACKENDS:
-        raise UserError(f"Unknown backend {name!r}. {nearest(name, BACKENDS)}")
-    if name == "jax" and importlib.util.find_spec("jax") is None:
-        extra = "tpu" if tpu.attached() else "jax"
-        raise UserError(f"backend=jax needs JAX, which is not installed: pip install 'kerasdl[{extra}]'")
+    _check(name, "")
     if "keras" in sys.modules and current() != name:
         raise UserError(f"Keras already computes with {current()} in this process, and cannot change to {name}. "
                         f"Start a new one, with KERAS_BACKEND={name}.")
     os.environ["KERAS_BACKEND"] = name
+
+
+def check() -> None:
+    """Of what KERAS_BACKEND asks for, before Keras is imported, which answers with a traceback.
+
+    Raises:
+        UserError: an unknown name, or a backend that is not installed.
+    """
+    if (asked := os.environ.get("KERAS_BACKEND")) and "keras" not in sys.modules:
+        _check(asked, " in KERAS_BACKEND")
+
+
+def _check(name: str, where: str) -> None:
+    if name not in BACKENDS:
+        raise UserError(f"Unknown backend {name!r}{where}. {nearest(name, BACKENDS)}")
+    if name == "jax" and importlib.util.find_spec("jax") is None:
+        extra = "tpu" if tpu.attached() else "jax"
+        raise UserError(f"backend=jax needs JAX, which is not installed: pip install 'kerasdl[{extra}]'")
 
 
 def current() -> str:
@@ -51,3 +66,12 @@ def current() -> str:
 def jax() -> bool:
     """Whether it is JAX."""
     return current() == "jax"
+
+
+def check_floatx() -> None:
+    """Raises UserError if Keras is set to other numbers than float32, which what is between layers has here."""
+    import keras
+
+    if (numbers := keras.config.floatx()) != "float32":
+        raise UserError(f"Keras is set to {numbers}, and kerasdl computes in float32, or by precision= in layers of "
+                        "less. Set it back: keras.config.set_floatx('float32')")

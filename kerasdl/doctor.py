@@ -20,15 +20,21 @@ def preflight() -> tuple[dict[str, str], list[str], bool]:
     """What is known without importing TensorFlow or JAX.
 
     Returns:
-        Facts by name, a sentence for each thing that is wrong with what to do, and whether the import would abort.
+        Facts by name, a sentence for each thing that is wrong with what to do, and whether the import would fail.
     """
     packages = {name: version for name in PACKAGES if (version := tpu.installed(name))}
     facts = {name: str(value) for name, value in environment().items() if name not in packages}
     there = versions.installed()
     route, problems = examine_tpu()
     problems = versions.problems(there) + versions.wheel_problems() + problems + variable_problems()
-    aborts = any(row.aborts and row.fits(there) for row in versions.TABLE)
-    return {**facts, **packages, **route, **variables()}, problems, aborts
+    fails = False
+    for check in (versions.check, backend.check):
+        try:
+            check()
+        except UserError as error:
+            fails = True
+            problems += [str(error)] * (str(error) not in problems)
+    return {**facts, **packages, **route, **variables()}, problems, fails
 
 
 def examine() -> tuple[dict[str, str], list[str]]:
@@ -95,15 +101,15 @@ def examine_devices() -> tuple[dict[str, str], list[str]]:
     """The backend, the devices, and whether bfloat16 is native to them."""
     try:
         jax = backend.jax()
+        names, native = jax_devices() if jax else tensorflow_devices()
     except UserError as error:
         return {}, [str(error)]
-    names, native = jax_devices() if jax else tensorflow_devices()
     facts = {"backend": backend.current(), "devices": ", ".join(names) or "CPU",
              "bfloat16": "native" if native else "emulated here, and slower than float32"}
     found = tpu.attached()
     if jax and found and not any("TPU" in name for name in names):
         return facts, [f"A TPU is attached ({found}), and JAX computes on {facts['devices']}: end the process that "
-                       "holds the chip, or: pip install -U 'kerasdl[tpu]'"]
+                       "holds the chip, or: pip install -U 'jax[tpu]'"]
     return facts, []
 
 
@@ -146,11 +152,15 @@ def examine_folders() -> tuple[dict[str, str], list[str]]:
     from kerasdl.data.named import data_dirs
 
     asked, problems = os.environ.get("TFDS_DATA_DIR"), []
-    if asked and not Path(asked).is_dir():
+    try:
+        folders = data_dirs()
+    except UserError as error:
+        return {}, [str(error)]
+    if asked and not folders[0].is_dir():
         problems.append(f"TFDS_DATA_DIR is {asked}, which is not a folder: create it, or unset the variable")
     if not os.access(".", os.W_OK):
         problems.append(f"{Path.cwd()} is not writable: train with --workdir")
     found = {folder: sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name != "downloads")
-             for folder in data_dirs() if folder.is_dir()}
+             for folder in folders if folder.is_dir()}
     shown = "; ".join(f"{folder} ({', '.join(names) or 'empty'})" for folder, names in found.items())
-    return {"data folders": shown or f"none yet; digits will be prepared in {data_dirs()[0]}"}, problems
+    return {"data folders": shown or f"none yet; digits will be prepared in {folders[0]}"}, problems

@@ -12,6 +12,7 @@ from scipy.special import log_softmax
 
 from kerasdl import backend
 from kerasdl.data import Split, pipeline
+from kerasdl.data.folders import naming
 from kerasdl.errors import UserError
 from kerasdl.evaluate import Data, calibration_error, load_split
 from kerasdl.objectives import classify
@@ -43,8 +44,7 @@ def ensemble(runs: Sequence[str | Path | Run], split: str = "test", workdir: str
     first = members[0].recipe
     recipe = Recipe(name="ensemble", model="ensemble", model_args={"members": tuple(str(run.path) for run in members)},
                     data=first.data, data_args=first.data_args, splits=first.splits, batch=first.batch)
-    if workdir is not None and (Path(workdir) / "recipe.json").exists():
-        raise UserError(f"{workdir} already holds a run. Choose another --workdir.")
+    Run.unfinished(workdir, recipe)  # refuses a folder with anything else in it
     run = Run.create(recipe, workdir)
     with run.writing():
         write_json(run.path / "data.json", members[0].data)
@@ -52,8 +52,8 @@ def ensemble(runs: Sequence[str | Path | Run], split: str = "test", workdir: str
             model.save(partial, include_optimizer=False)
         write_json(run.path / "result.json", {
             "recipe": recipe.name, "seed": recipe.seed, "settings": recipe.diff(), "status": "completed",
-            "parameters": model.count_params(), split: scores(model, examples, first.batch),
-            "members": [about(run, each) | {split: scores(each, examples, first.batch)}
+            "parameters": model.count_params(), split: scores(model, examples, first.micro_batch),
+            "members": [about(run, each) | {split: scores(each, examples, first.micro_batch)}
                         for run, each in zip(members, models, strict=True)],
             "environment": environment(backend=backend.current(), device=fit.device())})
     return run
@@ -72,9 +72,9 @@ def opened(runs: Sequence[str | Path | Run]) -> list[Run]:
             raise UserError(f"An ensemble averages probabilities, and the objective of {run.path} is "
                             f"{run.recipe.objective}.")
         one, other = needs(members[0]), needs(run)
-        if changed := [key for key in one if one[key] != other[key]]:
+        if changed := [key for key in one | other if one.get(key) != other.get(key)]:
             raise UserError(f"The members differ in their data: {members[0].path} has {changed[0]} "
-                            f"{one[changed[0]]!r}, and {run.path} has {other[changed[0]]!r}.")
+                            f"{one.get(changed[0])!r}, and {run.path} has {other.get(changed[0])!r}.")
     return members
 
 
@@ -92,7 +92,8 @@ def needs(run: Run) -> dict[str, Any]:
 def scores(model: keras.Model, split: Split, batch: int) -> dict[str, float]:
     """Accuracy, cross-entropy and expected calibration error on a split."""
     batches = pipeline.in_order(split, classify.targets(split), batch)
-    logs = log_softmax(model.predict(batches, verbose=0).astype("float64"), axis=1)
+    with naming({split.name: split}):
+        logs = log_softmax(model.predict(batches, verbose=0).astype("float64"), axis=1)
     truth = split.y if split.y is not None else np.concatenate([hot.numpy().argmax(1) for _, hot in batches])
     right = logs.argmax(1) == truth
     return {"accuracy": float(right.mean()), "loss": float(-logs[np.arange(len(truth)), truth].mean()),

@@ -12,10 +12,10 @@ import tensorflow as tf
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 import kerasdl
-from kerasdl import figures, objectives
-from kerasdl.data import Split, load_splits, pipeline
+from kerasdl import backend, figures, objectives
+from kerasdl.data import Split, folders, load_splits, pipeline
 from kerasdl.data.folders import FORMATS, naming, read_images
-from kerasdl.data.split import Target, check_same, join
+from kerasdl.data.split import Target, check_same
 from kerasdl.data.tables import lines, read_for, read_rows
 from kerasdl.errors import UserError, nearest
 from kerasdl.run import Run, typed, whole, writing
@@ -46,6 +46,7 @@ def evaluate(run: Run | str | Path, split: str = "test", *, data: Data = None, t
     Raises:
         UserError: if the data is not what the model was trained for, or the run has no model.
     """
+    backend.check_floatx()
     run = Run.open(run)
     objective = objectives.get(run.recipe.objective)
     examples, model = load_split(run, split, data), run.model()
@@ -53,11 +54,12 @@ def evaluate(run: Run | str | Path, split: str = "test", *, data: Data = None, t
         does = "makes images" if objective.judge else "predicts numbers"
         raise UserError(f"tta is for images that have classes; the model of {run.path} {does}.")
     if objective.judge:
-        known = data if isinstance(data, Mapping) else {"train": examples}  # to know arrays again, or the shape
-        return objective.judge(model, referee(run.recipe, known, train))(examples)
+        with naming({split: examples}):
+            return objective.judge(model, referee(run.recipe, learned(run, data), train, verbose=True))(examples)
+    check_outputs(examples, model)
     network = judge.augmented(model, tta) if tta else model
     with naming({split: examples}):
-        return judge.evaluate(judge.make(network, objective), objective, examples, run.recipe.batch)
+        return judge.evaluate(judge.make(network, objective), objective, examples, run.recipe.micro_batch)
 
 
 def predict(run: Run | str | Path, files: Sequence[str | Path], resize: bool = False,
@@ -82,7 +84,7 @@ def predict(run: Run | str | Path, files: Sequence[str | Path], resize: bool = F
         raise UserError(f"The model of {run.path} makes images and takes none. "
                         f"See some: kerasdl sample {typed(run.path)}")
     names, x = _examples(run.data, [Path(file) for file in files], resize)
-    answers = outputs(run, run.model(), tf.data.Dataset.from_tensor_slices(x).batch(run.recipe.batch))
+    answers = outputs(run, run.model(), tf.data.Dataset.from_tensor_slices(x).batch(run.recipe.micro_batch))
     classes = run.data["classes"]
     if not classes:
         return [(name, [("", value) for value in row]) for name, row in zip(names, answers.tolist(), strict=True)]
@@ -95,10 +97,11 @@ def report(run: Run | str | Path, data: Data = None) -> Path:
     """Write report.html, one file that needs no other, and return its path.
 
     The headline numbers are result.json's own. Tables and pictures come from the model's predictions on the test split
-    that result.json was measured on, or on that of `data`. A run that did not finish shows what there is.
+    that result.json was measured on, or on that of `data`. A run that did not finish, or whose data is gone, shows what
+    there is, and why no more.
 
     Raises:
-        UserError: as evaluate does, and for a run that has neither a result nor an epoch to show.
+        UserError: as evaluate does with this `data`, and for a run that has neither a result nor an epoch to show.
     """
     run = Run.open(run)
     recipe = run.recipe
@@ -109,11 +112,17 @@ def report(run: Run | str | Path, data: Data = None) -> Path:
     name = data if isinstance(data, str) else recipe.data if data is None else "arrays"
     found, missing = None, ""
     if data is None and "test" not in result:
-        missing = "The test split was not read: the run did not finish, or it is a trial of a search."
+        missing = "The test split was not read" + (
+            "." if recipe.model == "ensemble" else ": the run did not finish, or it is a trial of a search.")
     elif data is None and recipe.data == "arrays":
         missing = "The run was trained on arrays, which it does not keep. Give them: kerasdl.report(run, data=splits)."
     else:
-        found = findings(run, data, name, result)
+        try:
+            found = findings(run, data, name, result)
+        except UserError as error:
+            if data is not None:
+                raise
+            missing = str(error)  # what else there is needs no data
     page = _template().render(
         name=recipe.name or recipe.model, recipe=recipe, result=result, history=history, missing=missing, found=found,
         tiles=_tiles(result), curves=figures.curves(history, result.get("best_epoch")),
@@ -122,7 +131,7 @@ def report(run: Run | str | Path, data: Data = None) -> Path:
         folder=run.path.name, version=kerasdl.__version__)
     file = run.path / "report.html"
     with writing(file, f"Once it can be: kerasdl report {typed(run.path)}"), whole(file) as partial:
-        partial.write_text(page, encoding="utf-8")
+        partial.write_text(page, encoding="utf-8", errors="backslashreplace")  # a folder's name need not be UTF-8
     return file
 
 
@@ -139,6 +148,9 @@ def load_split(run: Run, split: str = "test", data: Data = None) -> Split:
         if split not in data:
             raise UserError(f"data has no split {split!r}. {nearest(split, data)}")
         found = data[split]
+        if not isinstance(found, Split):
+            raise UserError(f"data[{split!r}] is {type(found).__name__}, and not a split as kerasdl.data.from_arrays "
+                            "makes them.")
     elif recipe.data == "arrays":
         raise UserError(f"{run.path} was trained on arrays, which it does not keep. Give them from Python: "
                         "data=kerasdl.data.from_arrays(x, y).")
@@ -146,11 +158,30 @@ def load_split(run: Run, split: str = "test", data: Data = None) -> Split:
         name, expression = recipe.data, (SPLITS | recipe.splits).get(split, split)
         found = load_splits(name, {split: expression}, target=target, **recipe.data_args)[split]
         if run.data.get("examples", {}).get(split, now := found.fingerprint()) != now:
+            held = recipe.data_args.get("test") if split == "test" else None
+            other = f"{typed(f'csv:{held}')} --split all" if held else typed(name)
             raise UserError(f"The {split} split of {name} is not the one that {run.path} began with: something was "
                             "added, removed or changed, so that it may hold examples that the model learned from. "
-                            f"To measure it all the same: --data {typed(name)}")
+                            f"To measure it all the same: kerasdl eval {typed(run.path)} --data {other}")
     check_same(found, run.data, name)
     return found
+
+
+def learned(run: Run, data: Data) -> dict[str, Split]:
+    """What a generator learned from, of which its referee is made: "train", and of arrays, as `data`, all splits."""
+    if run.recipe.data != "arrays":
+        return {"train": load_split(run, "train")}
+    if not isinstance(data, Mapping) or set(SPLITS) - set(data):
+        raise UserError(f"{run.path} was trained on arrays, and is measured through a classifier of the same: give all "
+                        f"of {', '.join(SPLITS)} as data.")
+    return dict(data)
+
+
+def check_outputs(split: Split, model: keras.Model) -> None:
+    """Refuse targets (N, outputs) of another width than the model's answers: they would be compared by broadcasting."""
+    if split.y is not None and not split.classes and split.outputs != (answers := model.output_shape[-1]):
+        raise UserError(f"The model answers with {answers} number{'s' * (answers > 1)}, and an example here has "
+                        f"{split.outputs} to predict.")
 
 
 def _other(run: Run, split: str, data: str, target: Target) -> Split:
@@ -166,7 +197,8 @@ def _other(run: Run, split: str, data: str, target: Target) -> Split:
         return read_for(run.data, data.removeprefix("csv:"), split, label=args["label"], target=target,
                         classes=args.get("classes"))
     if split == "all" and data.startswith("folder:"):
-        return join(load_splits(data, SPLITS, target=target, **args).values(), split)
+        sizes = {"image_size": args["image_size"]} if "image_size" in args else {}
+        return folders.read_for(run.data, data.removeprefix("folder:"), classes=args.get("classes"), **sizes)
     return load_splits(data, {split: split}, target=target, **args)[split]
 
 
@@ -213,10 +245,13 @@ def findings(run: Run, data: Data, name: str, result: dict[str, Any]) -> dict[st
     if objective.pictures:
         from kerasdl import gallery
 
-        return {"data": name} | gallery.findings(run, {"train": load_split(run, "train", data), "test": split}, result)
-    batches = pipeline.in_order(split, objective.targets(split), run.recipe.batch)
+        splits = {"train": load_split(run, "train", data), "test": split}
+        with naming(splits):
+            return {"data": run.recipe.data} | gallery.findings(run, splits, result)
+    batches, model = pipeline.in_order(split, objective.targets(split), run.recipe.micro_batch), run.model()
+    check_outputs(split, model)
     with naming({"test": split}):
-        answers = outputs(run, run.model(), batches)
+        answers = outputs(run, model, batches)
     about = {"data": name, "size": len(split)}
     if objective.TARGET == "number":
         return about | _numbers(split, answers)
@@ -293,7 +328,9 @@ def _tiles(result: dict[str, Any]) -> list[tuple[str, Any, str]]:
     """(label, value, text) of the headline, from result.json and nothing else."""
     train = result.get("train", {})
     found = []
-    for part in ("test", "val"):
+    for part in ("test", "val", "train"):
+        if "accuracy" not in result.get(part, {}) and part == "train":
+            continue  # seconds and steps, but of an ensemble its scores
         for name, value in sorted(result.get(part, {}).items(), key=lambda score: score[0] == "loss"):
             text = f"{value:.2%}" if name == "accuracy" else f"{value:.4g}"
             found.append((f"{part} {figures.label(name)}", value, text))

@@ -43,7 +43,7 @@ def curves(history: pd.DataFrame, best: int | None) -> list[tuple[str, Any]]:
 
 def curve(train: Sequence[float] | None, val: Sequence[float] | None = None, best: int | None = None,
           percent: bool = False) -> Markup:
-    """A quantity by epoch, for train and val, with the kept epoch (counted from 1) marked."""
+    """A quantity by epoch, for train and val, with the best epoch (counted from 1) marked."""
     figure, axes = _canvas("epoch")
     for values, colour in ((train, FIRST), (val, SECOND)):
         if values is not None:
@@ -142,7 +142,9 @@ def _row(values: np.ndarray, columns: Mapping[str, list[str] | None]) -> list[st
 
 
 def png(image: np.ndarray) -> str:
-    """An image (H, W, C) uint8, at most THUMBNAIL high and wide, as a data: address."""
+    """An image (H, W, C) uint8, at most THUMBNAIL high and wide, as a data: address; of five channels or more the first
+    three."""
+    image = image if image.shape[2] <= 4 else image[..., :3]
     if max(image.shape[:2]) > THUMBNAIL:
         image = tf.image.resize(image, (THUMBNAIL, THUMBNAIL), preserve_aspect_ratio=True, antialias=True)
         image = tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), "uint8")

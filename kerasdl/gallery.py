@@ -115,6 +115,8 @@ def between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """BETWEEN vectors from a to b on a great circle, which keeps to the lengths that normal noise has (White, 2016)."""
     angle = np.arccos(np.clip(a @ b / np.linalg.norm(a) / np.linalg.norm(b), -1, 1))
     share = np.linspace(0, 1, BETWEEN)[:, None]
+    if np.sin(angle) < 1e-6:  # on one line, as all of one number are
+        return (a + share * (b - a)).astype("float32")
     return ((np.sin((1 - share) * angle) * a + np.sin(share * angle) * b) / np.sin(angle)).astype("float32")
 
 

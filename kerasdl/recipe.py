@@ -1,6 +1,7 @@
 """What to run. A Recipe is data: printable, comparable, overridable, JSON in and out. It imports nothing heavy."""
 
 import ast
+import math
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,6 +100,11 @@ class Recipe(BaseModel):
                 changed["splits"] = {}
         return validate(changed)
 
+    @property
+    def micro_batch(self) -> int:
+        """Examples that are on the devices at once."""
+        return max(1, self.batch // self.accumulate)
+
     def diff(self) -> dict[str, Any]:
         """The fields that are not at their default, in the order of the class."""
         return {key: value for key, value in self.model_dump(mode="json").items()
@@ -113,6 +119,8 @@ def validate(fields: dict[str, Any]) -> Recipe:
     try:
         made = Recipe.model_validate(fields)
         made.model_dump_json()
+        if not _finite(made.model_dump()):
+            raise UserError("A recipe holds finite numbers. Received one that is infinite, or no number.")
         return made
     except PydanticSerializationError as error:
         raise UserError(f"A recipe holds plain values of Python. Received: {str(error).rpartition(': ')[2]}. "
@@ -126,6 +134,15 @@ def validate(fields: dict[str, Any]) -> Recipe:
             raise UserError(f"A recipe needs the key {key!r}.") from None
         raise UserError(f"{key}: {first['msg'][:1].lower()}{first['msg'][1:]}. "
                         f"Received: {first['input']!r} ({type(first['input']).__name__}).") from None
+
+
+def _finite(value: Any) -> bool:
+    """Whether every number at every depth is."""
+    if isinstance(value, dict):
+        return all(map(_finite, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def names() -> list[str]:
@@ -236,7 +253,7 @@ def _assign(fields: dict[str, Any], key: str, value: Any) -> None:
     old = fields[head].get(leaf)
     number, several = (int, float), (tuple, list)  # some settings are one number or several
     fits = (old is None or value is None or type(value) is type(old)
-            or (isinstance(old, float) and isinstance(value, (int, *several)))
+            or (isinstance(old, float) and type(value) in (int, *several))
             or (isinstance(old, several) and type(value) in (*number, *several)))
     if not fits:
         raise UserError(f"{key} is a {type(old).__name__} ({old!r}). Received: {value!r} ({type(value).__name__}).")

@@ -11,12 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from kerasdl import results
+from kerasdl import backend, results
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe, load, names, shipped
 from kerasdl.run import Run, environment
 
-MAKERS = ("kerasdl", "git", "keras", "tensorflow", "jax")  # of whose versions a run is
+MAKERS = ("backend", "device", "kerasdl", "git", "keras", "tensorflow", "jax")  # what a run is by
 CONFIDENCE = 0.99  # of the interval: of a hundred recipes that do reproduce, one is expected to fail
 
 
@@ -54,6 +54,17 @@ class Reproduction:
             return "within the interval"
         return f"below the interval by {low - self.mean:.3g}" if self.mean < low \
             else f"above the interval by {self.mean - high:.3g}"
+
+    @property
+    def noise(self) -> tuple[float, float] | None:
+        """Of generators: how far noise is from real images, then and now. Another distance is another referee's."""
+        first = [next((result for result in side if "references" in result), None)
+                 for side in (self.published, self.here)]
+        if self.recipe.objective != "adversarial" or None in first:
+            return None
+        then, now = (next(value for key, value in result["references"]["noise"].items()
+                          if key.startswith("frechet_")) for result in first)
+        return then, now
 
     @property
     def succeeded(self) -> bool:
@@ -116,11 +127,12 @@ def reproduce(name: str, seeds: int = 3, workdir: str | Path | None = None, verb
 def once(recipe: Recipe, folder: Path, verbose: bool) -> Run:
     """The finished run of the recipe in the folder; what is missing of it is trained."""
     from kerasdl.train.callbacks import Diverged
-    from kerasdl.train.fit import train
+    from kerasdl.train.fit import device, train
 
     if (folder / "result.json").exists():
         run = Run.open(folder)
-        then, now = run.result["environment"], environment()
+        then = run.result["environment"]
+        now = environment(backend=backend.current(), device=device())
         if other := [key for key in MAKERS if then.get(key) != now.get(key)]:
             raise UserError(f"{folder} holds a run by {other[0]} {then.get(other[0])}, and this is "
                             f"{now.get(other[0])}. Choose another --workdir.")
@@ -185,6 +197,10 @@ def show(console: Console, found: Reproduction) -> None:
     for name, side in sides.items():
         for line in results.machines({"": side}):
             console.print(f"{name} on {line}", soft_wrap=True)
+    if found.noise and not math.isclose(*found.noise, rel_tol=1e-3):
+        console.print("\nThe classifier through which images are seen was trained on this machine and is another: "
+                      "noise is {1:.4g} from real images here, and was {0:.4g}, so that distances differ for that, too."
+                      .format(*found.noise), soft_wrap=True)
     low, high = (f"{end:.{told.digits}f}" for end in found.interval)
     console.print(f"\nThe mean of {len(found.here)} other seeds is expected in {low} .. {high} "
                   f"({CONFIDENCE:.0%}, Student's t with {len(found.published) - 1} degrees of freedom).",

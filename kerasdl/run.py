@@ -66,7 +66,7 @@ class Run:
         if not os.fspath(path):
             raise UserError("--workdir is empty. Name a folder, or leave it out.")
         if not (Path(path) / "recipe.json").exists():
-            if taken := [name for name in FILES if (Path(path) / name).exists()]:
+            if taken := [name for name in FILES if (Path(path) / name).exists() and not _others(Path(path) / name)]:
                 raise UserError(f"{path} is not a run's folder, and holds {taken[0]}, which a run would overwrite. "
                                 "Choose another --workdir.")
             return None
@@ -87,6 +87,8 @@ class Run:
         Raises:
             UserError: if the folder is not a run's.
         """
+        if not os.fspath(path.path if isinstance(path, Run) else path):
+            raise UserError("A run is named by its folder. Received an empty name.")
         run = path if isinstance(path, Run) else cls(Path(path))
         if not run.path.is_dir():
             raise UserError(f"There is no run folder {run.path}. Make one with: kerasdl train RECIPE")
@@ -196,6 +198,12 @@ class Run:
         return file
 
 
+def _others(folder: Path) -> bool:
+    """Whether it holds checkpoints of a worker other than the first, whose own folder may have no recipe.json."""
+    return folder.name == "checkpoint" and folder.is_dir() and all(
+        part.name.startswith("worker-") for part in folder.iterdir())
+
+
 def figure(value: float, like: float | None = None) -> str:
     """A score for a line of text: four decimals; four digits of an error in small units, such as metres squared.
 
@@ -283,9 +291,16 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def cache() -> Path:
-    """The folder for what is made once and used again: KERASDL_CACHE, or `kerasdl` where the system keeps such."""
-    return Path(os.environ.get("KERASDL_CACHE") or
-                Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kerasdl")
+    """The folder for what is made once and used again: KERASDL_CACHE, or `kerasdl` where the system keeps such.
+
+    Raises:
+        UserError: if neither says which, and the user has no home folder.
+    """
+    asked = os.environ.get("KERASDL_CACHE")
+    try:
+        return Path(asked or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "kerasdl").expanduser()
+    except RuntimeError:
+        raise UserError("There is no home folder to keep things in. Set KERASDL_CACHE to a folder.") from None
 
 
 def environment(**facts: Any) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from kerasdl.errors import UserError
 TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu")  # wheels that hold the module `tensorflow`
 
 MISSING = "TensorFlow is not installed, which also reads the data for JAX: pip install 'kerasdl[tf]', or [tpu] on a TPU"
+HOLLOW = ("tensorflow is a folder without its module, as it is left when one of two wheels is uninstalled: "
+          "pip install --force-reinstall --no-deps tensorflow, or tensorflow-tpu")
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,9 @@ def check() -> None:
     Raises:
         UserError: if there is none, or if that would end the process.
     """
-    if find_spec("tensorflow") is None:
-        raise UserError(MISSING)
+    spec = find_spec("tensorflow")
+    if spec is None or spec.origin is None:
+        raise UserError(MISSING if spec is None else HOLLOW)
     versions = installed()
     for row in TABLE:
         if row.aborts and row.fits(versions):
@@ -121,6 +124,5 @@ def wheel_problems() -> list[str]:
     if spec is None:
         return [MISSING]
     if spec.origin is None:
-        return ["tensorflow is a folder without its module, as it is left when one of two wheels is uninstalled: "
-                "pip install --force-reinstall 'kerasdl[tf]'"]
+        return [HOLLOW]
     return []

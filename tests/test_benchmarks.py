@@ -11,9 +11,13 @@ import keras
 import numpy as np
 import pytest
 
-from benchmarks import harness, keras_models, page, run
+from benchmarks import ensembles, harness, keras_models, page, run, variants
 from benchmarks.rows import CLASSES, RACES, ROWS
 from kerasdl import zoo
+from kerasdl.ensemble import ensemble
+from kerasdl.evaluate import evaluate
+from kerasdl.results import mean_sd
+from kerasdl.train.fit import train
 from kerasdl.zoo.cost import multiply_adds
 
 ROOT = Path(__file__).parents[1]
@@ -197,3 +201,34 @@ def test_regrets_stand_under_their_oracle(tmp_path):
     assert "| best of 50 trials less the best there is | random | bayesian |" in lines
     assert "| Branin | 0.5 (0.25 to 1; 20 seeds) | 0.0001 (5e-05 to 0.0002; 20 seeds) |" in lines
     assert "| Table | not run | 0 (0 to 0; 20 seeds) |" in lines
+
+
+def test_trainings_that_the_docs_tell_of(hard_recipe, hard_run, tmp_path):
+    """Each by the settings in which it differs from the recipe, as the command has them, and by its test if one was."""
+    unread = train(hard_recipe.override("model_args.drop=0.0", "lr=0.03", epochs=1), workdir=tmp_path / "other",
+                   verbose=False, test=False)
+    entries = [variants.noted(run.path, program) for run, program in ((hard_run, ""), (unread, "no bias"))]
+    told = variants.body(entries, [hard_recipe]).splitlines()
+    assert told[0] == "### Variants of hard"
+    result = hard_run.result
+    rest = [f"{100 * value['accuracy']:.2f}" for value in (result["val"], result["test"])]
+    assert told[-1] == f"| nothing | 3 | {100 * hard_run.metrics['accuracy'].iloc[-1]:.1f} | {' | '.join(rest)} |"
+    assert told[-2].startswith("| `model_args.drop=0.0`, `lr=0.03`; no bias | 1 | ")
+    assert told[-2].endswith(" | not read |")
+    assert variants.body([], [hard_recipe]) == "None has been noted yet.\n"
+
+
+def test_ensembles_that_the_docs_tell_of(hard_recipe, tmp_path):
+    """The average of all seeds beside their mean, with views where the recipe states them."""
+    recipe = hard_recipe.override(epochs=1, tta="flip")
+    runs = [train(recipe.override(seed=seed), workdir=tmp_path / str(seed), verbose=False) for seed in (3, 4)]
+    entry = ensembles.measure(runs)
+    assert [member["tta"] for member in entry["members"]] == [run.result["tta"] for run in runs]
+    row = ensembles.body([entry]).splitlines()[2].split(" | ")
+    assert row[:2] == ["| `hard`", "3-4"]
+    for cell, split in ((row[2], "test"), (row[3], "tta")):
+        alone = [100 * run.result[split]["accuracy"] for run in runs]
+        assert cell == f"{mean_sd(alone)} → {100 * entry[split]['accuracy']:.2f}"
+    both = ensemble(runs, workdir=tmp_path / "both")
+    assert entry["test"] == both.result["test"]
+    assert entry["tta"] == pytest.approx(evaluate(both, tta="flip"))

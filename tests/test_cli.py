@@ -1,10 +1,12 @@
 """The verbs of the `kerasdl` command on tiny runs, from `list` to `doctor`."""
 
+import io
 import json
 import os
 import re
 import shlex
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,8 @@ import tensorflow as tf
 
 from kerasdl import recipe
 from kerasdl.data import load
+from kerasdl.errors import UserError
+from kerasdl.evaluate import evaluate
 from kerasdl.run import Run
 from kerasdl.train.fit import train
 
@@ -148,6 +152,49 @@ def test_report_again(command, hard_run):
     done = command("report", hard_run.path)
     assert done.code == 0 and str(hard_run.path / "report.html") in done.out
     assert (hard_run.path / "report.html").is_file()
+
+
+@pytest.mark.parametrize("words", [
+    ("train", "linear_digits", "--workdir", ""), ("train", "--resume", ""), ("train", "linear_digits", "--init", ""),
+    ("launch", "linear_digits", "--workdir", ""), ("reproduce", "linear_digits", "--workdir", ""),
+    ("tune", "--resume", ""), ("tune", "linear_cifar10_grid", "--workdir", ""), ("eval", "")])
+def test_an_empty_name_is_not_the_current_folder(refused, here, words):
+    """As `--workdir "$UNSET"` gives it."""
+    refused(*words, words=["empty"])
+    assert not list(here.iterdir())
+
+
+def test_what_the_system_refuses_is_a_line(refused):
+    for words in (("eval", "r" * 300), ("train", "--resume", "r" * 300), ("show", "r" * 300 + ".py")):
+        refused(*words, words=["rrr", ": File name too long"])
+
+
+def test_a_training_goes_on_when_nobody_reads_it(here, monkeypatch):
+    """A log on a full disk, a terminal that was closed, a reader that has stopped."""
+    class Gone(io.StringIO):
+        def __init__(self, error):
+            super().__init__()
+            self.error = error
+
+        def write(self, text):
+            raise self.error
+
+    for error in (OSError(28, "No space left on device"), BrokenPipeError(32, "Broken pipe")):
+        monkeypatch.setattr("sys.stderr", Gone(error))
+        run = train("linear_digits", epochs=2)
+        assert run.result["train"]["epochs"] == 2
+        monkeypatch.undo()
+        monkeypatch.chdir(here)
+
+
+def test_other_numbers_than_float32_are_refused(hard_run):
+    keras.config.set_floatx("float64")
+    try:
+        for call in (lambda: train("linear_digits"), lambda: evaluate(hard_run)):
+            with pytest.raises(UserError, match="set to float64.*set_floatx"):
+                call()
+    finally:
+        keras.config.set_floatx("float32")
 
 
 def test_ctrl_c(command, monkeypatch):

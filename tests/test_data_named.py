@@ -169,6 +169,26 @@ def test_sets_that_are_not_of_classified_images(monkeypatch, sizes):
         refused(lambda: load("sizes", image_size=4), "not an image-classification set")
 
 
+def test_where_data_is_looked_for(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TFDS_DATA_DIR", "~/data")
+    assert named.data_dirs() == [tmp_path / "data", tmp_path / "tensorflow_datasets"]
+    monkeypatch.setenv("TFDS_DATA_DIR", "gs://bucket/data")
+    refused(lambda: load("digits"), "gs://bucket/data", "a folder of this machine")
+
+
+def test_a_disk_that_is_full_when_digits_is_prepared(monkeypatch, tmp_path):
+    """tfds raises another error for it than Python does."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+
+    def full(self, **_):
+        raise RuntimeError("OutOfRangeError: Failed to finalize writing")
+
+    monkeypatch.setattr(Digits, "download_and_prepare", full)
+    refused(lambda: load("digits"), str(tmp_path), "Failed to finalize writing", "Set TFDS_DATA_DIR")
+
+
 def test_names_that_do_not_exist(monkeypatch, tmp_path):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -9,6 +9,7 @@ import pytest
 
 from kerasdl import backend, doctor, tpu, versions
 from kerasdl.errors import UserError
+from kerasdl.recipe import load
 
 
 @pytest.fixture
@@ -158,6 +159,10 @@ def test_what_is_left_of_two_wheels(monkeypatch):
     monkeypatch.setattr(metadata, "packages_distributions", lambda: {})
     monkeypatch.setattr(versions, "find_spec", lambda name: ModuleSpec(name, None))
     assert "without its module" in versions.wheel_problems()[0]
+    with pytest.raises(UserError, match="without its module"):
+        versions.check()
+    facts, problems, fails = doctor.preflight()
+    assert fails and sum("without its module" in problem for problem in problems) == 1 and "cpu" in facts
     monkeypatch.setattr(versions, "find_spec", lambda name: None)
     assert "not installed" in versions.wheel_problems()[0]
 
@@ -169,6 +174,27 @@ def test_a_backend_that_cannot_be(name, words, refused):
         backend.choose(name)
     refused("train", "linear_digits", "--backend", name, words=[words])
     assert os.environ.get("KERAS_BACKEND") != name
+
+
+@pytest.mark.parametrize("words", [("doctor",), ("train", "linear_digits"), ("eval", "run")])
+def test_a_backend_that_the_environment_mistypes(tmp_path, words):
+    """Keras answers it with a traceback. doctor tells of the rest, too."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.json").write_text(load("linear_digits").model_dump_json())
+    done = subprocess.run([sys.executable, "-c", "from kerasdl.cli import main; main()", *words], text=True,
+                          cwd=tmp_path, env=os.environ | {"KERAS_BACKEND": "tensorlow"}, capture_output=True)
+    told = "Unknown backend 'tensorlow' in KERAS_BACKEND. Did you mean 'tensorflow'?"
+    if words == ("doctor",):
+        assert done.returncode == 1 and f"wrong: {told}" in done.stdout and "KERAS_BACKEND=tensorlow" in done.stdout
+    else:
+        assert done.returncode == 2 and done.stderr == f"kerasdl: {told}\n"
+
+
+def test_devices_that_JAX_does_not_have():
+    code = "from kerasdl.train import jax\ntry: jax.leave_out_tpu()\nexcept ValueError as error: print(error)"
+    done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True,
+                          env=os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cuda"})
+    assert done.returncode == 0 and done.stdout.startswith("JAX finds no device of JAX_PLATFORMS=cuda"), done.stderr
 
 
 def test_jax_that_is_not_installed(monkeypatch):

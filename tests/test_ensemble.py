@@ -103,7 +103,17 @@ def test_it_is_used_like_a_run(made, here):
     assert evaluate(made)["loss"] == pytest.approx(made.result["test"]["loss"], rel=1e-4)
     keras.utils.save_img(here / "digit.png", load("digits", "test").x[0], scale=False)
     (_, answers), = predict(made, [here / "digit.png"])
-    assert len(answers) == 3 and report(made).exists()
+    page = report(made).read_text()
+    assert len(answers) == 3 and "The mean of 2 models on" in page and "epochs" not in page.partition("<main>")[0]
+
+
+def test_a_report_of_one_that_was_measured_on_train(members, tmp_path):
+    """result.json's "train" has scores there, and seconds elsewhere."""
+    for split in ("train", "val"):
+        made = ensemble(members, split, workdir=tmp_path / split)
+        page = report(made).read_text()
+        assert f"{made.result[split]['accuracy']:.2%}" in page
+        assert "The test split was not read." in page and "did not finish" not in page
 
 
 def test_the_command(command, members, here):
@@ -121,6 +131,10 @@ def test_runs_that_do_not_go_together(refused, members, hard_recipe, here):
     first = members[0].path
     refused("ensemble", first, words=["two different runs"])
     refused("ensemble", first, first, words=["two different runs"])
+    (here / "mine").mkdir()
+    (here / "mine" / "model.keras").write_bytes(b"mine")
+    refused("ensemble", first, members[1].path, "--workdir", "mine", words=["mine", "model.keras", "--workdir"])
+    assert (here / "mine" / "model.keras").read_bytes() == b"mine"
     refused("ensemble", first, "nowhere", words=["no run folder nowhere"])
     refused("ensemble", first, members[1].path, "--out", "model.h5", words=["--out", "model.h5"])
     other = train(hard_recipe, epochs=1, splits={"val": "train[:100]", "train": "train[100:]"}, verbose=False)

@@ -173,6 +173,18 @@ def test_eval_gives_the_numbers_of_the_result(unbroken, command):
     assert evaluate(unbroken) == unbroken.result["test"] and evaluate(unbroken, "val") == unbroken.result["val"]
     told = command("eval", unbroken.path)
     assert told.code == 0 and "frechet_tiny" in told.out
+    given = {"test": load_splits("digits", {"test": "test"})["test"]}
+    assert evaluate(unbroken, data=given) == unbroken.result["test"]
+
+
+def test_eval_sees_through_the_referee_of_the_training(simple, here, home):
+    """Whatever the size of the split: a referee of few images has smaller batches. And its name tells of which."""
+    run = train(simple.override(objective_args={"referee": ""}, data_args={"classes": ["0", "1"]}, epochs=1, batch=32),
+                workdir="two", verbose=False)
+    folders = set((home / "cache" / "referees").iterdir())
+    assert evaluate(run, "val") == run.result["val"]
+    assert set((home / "cache" / "referees").iterdir()) == folders
+    assert re.fullmatch("frechet_cnn_digits_[0-9a-f]{8}", next(iter(run.result["test"])))
 
 
 def test_the_same_seed_gives_the_same_images_in_another_process(unbroken, command, here):
@@ -209,6 +221,8 @@ def test_a_way_keeps_its_ends_and_the_length_of_noise():
     a, b = np.random.default_rng(0).standard_normal((2, 64))
     way = gallery.between(a, b)
     np.testing.assert_allclose(way[[0, -1]], [a, b], atol=1e-5)
+    np.testing.assert_allclose(gallery.between(a[:1], -a[:1])[:, 0], np.linspace(a[0], -a[0], gallery.BETWEEN),
+                               atol=1e-6)
     middle = np.linalg.norm(way, axis=1)
     assert middle.min() > 0.9 * min(np.linalg.norm(a), np.linalg.norm(b))
 
@@ -252,6 +266,12 @@ def test_arrays_have_a_referee_of_their_own(here, simple, home):
     x = (random.integers(0, 100, (200, 8, 8, 1)) + 100 * y[:, None, None, None]).astype("uint8")
     run = train(simple, data=from_arrays(x, y), workdir="own", verbose=False, epochs=1, batch=32)
     assert list(run.result["test"])[0] == "frechet_cnn_arrays"
+    assert evaluate(run, data=from_arrays(x, y)) == run.result["test"]
+    with pytest.raises(UserError, match="give all of train, val, test"):
+        evaluate(run, data={"test": from_arrays(x, y)["test"]})
+    with pytest.raises(UserError, match="more than 5 real ones. The test split has 4"):
+        train(simple, data=from_arrays(x, y, test=(x[:4], y[:4])), workdir="few", verbose=False, epochs=1, batch=32)
+    assert not (here / "few").exists(), "told before it trains"
     assert len(list((home / "cache" / "referees").glob("cnn_arrays-*"))) == 1
 
 
@@ -295,6 +315,7 @@ def test_a_folder_s_referee_is_that_of_its_pictures_and_not_of_its_name(here, si
     ({"objective_args.lazy": 0}, ["lazy", "1 or more", "0"]),
     ({"objective_args.gp": -1.0}, ["gp", "from 0 on", "-1.0"]),
     ({"objective_args.gp": "(10, 1)"}, ["gp", "(10, 1)"]),
+    ({"objective_args.referee": "gan_digits"}, ["gan_digits", "classifies", "adversarial"]),
     ({"objective_args.referee": None}, ["objective_args.referee", "None"]),
     ({"objective_args.referee": "torn.keras"}, ["torn.keras", "does not load"]),
     ({"objective_args.referee": "maps.keras"}, ["maps.keras", "(4, 4, 2)", "GlobalAveragePooling2D"]),

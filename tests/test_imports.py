@@ -22,7 +22,7 @@ ARROWS = {
     "kerasdl.recipe": ("errors",),
     "kerasdl.run": ("errors", "recipe", "zoo"),
     "kerasdl.results": ("recipe", "zoo"),
-    "kerasdl.reproduce": ("errors", "recipe", "run", "train", "evaluate", "results"),
+    "kerasdl.reproduce": ("backend", "errors", "recipe", "run", "train", "evaluate", "results"),
     "kerasdl.ensemble": ("backend", "errors", "recipe", "run", "data", "objectives", "train", "zoo", "evaluate"),
     "kerasdl.zoo": ("zoo",),
     "kerasdl.data": ("errors", "data"),

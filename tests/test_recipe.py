@@ -62,6 +62,9 @@ def test_override_as_values_merges_dictionaries_and_leaves_the_first_as_it_was()
 
 
 @pytest.mark.parametrize("pair, words", [
+    ("model_args.drop=true", ["model_args.drop", "float", "True"]),
+    ("model_args.new=1e999", ["finite numbers"]),
+    ("augment=(('mixup', -1e999),)", ["finite numbers"]),
     ("epoch=3", ["'epoch'", "'epochs'"]),
     ("modle_args.size=S", ["'modle_args'", "'model_args'"]),
     ("zzz=3", ["'zzz'", "weight_decay"]),

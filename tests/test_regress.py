@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kerasdl.data import from_arrays, load
+from kerasdl.data import Split, from_arrays, load
 from kerasdl.errors import UserError
-from kerasdl.evaluate import evaluate
+from kerasdl.evaluate import evaluate, report
+from kerasdl.objectives import regress
 from kerasdl.recipe import Recipe
 from kerasdl.train.fit import train
 from kerasdl.zoo import linear
@@ -59,6 +60,26 @@ def test_numbers_of_two_units_are_learned_alike(here):
                  data=from_arrays(x, y, target="number"), workdir="run", verbose=False)
     error = made.model().predict(x, verbose=0) - y
     assert (error.std(0) < 0.05 * y.std(0)).all()
+
+
+def test_the_mean_of_a_million_numbers_far_from_zero():
+    """NumPy adds up the rows of a matrix in float32, one after the other."""
+    y = np.random.default_rng(0).normal((2000.0, 1e6), (10.0, 1e3), (1_000_000, 2)).astype("float32")
+    unscale = regress.networks("linear", Split("train", np.zeros((2, 3)), y, 3, 2), {})[0].get_layer("unscale")
+    np.testing.assert_allclose(np.ravel(unscale.input_mean), y.astype("float64").mean(0), rtol=1e-6)
+    np.testing.assert_allclose(np.ravel(unscale.input_variance), y.astype("float64").var(0), rtol=1e-5)
+
+
+def test_other_targets_than_the_model_s_are_refused(here):
+    """One number beside two would be broadcast."""
+    rng = np.random.default_rng(0)
+    one, two = (from_arrays(rng.normal(size=(60, 3)), rng.normal(size=(60, outputs)), target="number")
+                for outputs in (1, 2))
+    run = train("linear_csv", data=two, objective="regress", data_args={}, batch=8, epochs=1, verbose=False)
+    for call in (evaluate, report):
+        with pytest.raises(UserError, match="answers with 2 numbers, and an example here has 1"):
+            call(run, data=one)
+    assert evaluate(run, data=two) == pytest.approx(run.result["test"], rel=1e-5)
 
 
 def test_numbers_that_are_all_the_same_are_refused():

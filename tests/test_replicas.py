@@ -212,3 +212,10 @@ def test_norm_that_sees_parts_of_a_batch_is_told():
 def test_two_kinds_of_clipping(command):
     told = command("train", "linear_digits", "clipnorm=1.0", "clipvalue=0.5")
     assert told.code == 2 and "Choose one of" in told.err
+
+
+def test_a_processor_that_is_split_is_used_beside_a_gpu(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [kind])
+    assert all(name.startswith("CPU:") for name in strategies._devices(split=True))
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: [kind] * 2)
+    assert strategies._devices(split=False) == ["GPU:0", "GPU:1"]

@@ -18,6 +18,7 @@ from kerasdl import Recipe, UserError
 from kerasdl.data import Split, from_arrays, load
 from kerasdl.evaluate import calibration, calibration_error, evaluate, load_split, mistakes, predict, report
 from kerasdl.run import Run
+from kerasdl.train import judge
 from kerasdl.train.fit import train
 
 EVIL = "<script>alert('&')</script>"
@@ -261,6 +262,19 @@ def test_evaluate_gives_result_json_again(digits, numbers, split):
         assert evaluate(run, split) == pytest.approx(run.result[split], rel=1e-6)
 
 
+def test_what_is_learned_in_parts_is_measured_in_parts(monkeypatch, tmp_path):
+    """A batch that needs `accumulate` would not fit into memory here either."""
+    sizes, original = [], judge.evaluate
+
+    def noting(network, objective, split, batch, *rest):
+        sizes.append(batch)
+        return original(network, objective, split, batch, *rest)
+
+    monkeypatch.setattr(judge, "evaluate", noting)
+    evaluate(train("linear_digits", batch=64, accumulate=4, epochs=1, verbose=False, workdir=tmp_path / "run"))
+    assert set(sizes) == {16}
+
+
 def test_evaluate_refuses_data_of_another_kind(digits, table, tmp_path):
     split = load("digits", "test")
     renamed = replace(split, classes=(*split.classes[:3], "three", *split.classes[4:]))
@@ -271,6 +285,8 @@ def test_evaluate_refuses_data_of_another_kind(digits, table, tmp_path):
         evaluate(digits, data={"test": fewer})
     with pytest.raises(UserError, match="no split 'test'"):
         evaluate(digits, data={"tset": split})
+    with pytest.raises(UserError, match="is tuple, and not a split"):
+        evaluate(digits, data={"test": (split.x, split.y)})
     with pytest.raises(UserError, match="images. Received: csv:"):
         evaluate(digits, data="csv:rows.csv")
     with pytest.raises(UserError, match="digits has no split 'nope'"):
@@ -299,6 +315,24 @@ def test_evaluate_on_a_folder(digits, tmp_path):
     assert len(load_split(digits, "all", f"folder:{tmp_path}")) == 200
 
 
+def test_all_of_a_folder_need_be_neither_many_nor_of_every_class(digits, tmp_path):
+    split = load("digits", "val")
+    seven = split.x[split.y == 7][:3]
+    (tmp_path / "few" / "7").mkdir(parents=True)
+    for index, image in enumerate(seven):
+        (tmp_path / "few" / "7" / f"{index}.png").write_bytes(tf.io.encode_png(image.repeat(3, 2)).numpy())
+    found = load_split(digits, "all", f"folder:{tmp_path}/few")
+    np.testing.assert_array_equal(found.x, seven)
+    assert found.y.tolist() == [7, 7, 7]
+    right = answers(digits, found).argmax(1) == 7
+    assert evaluate(digits, "all", data=f"folder:{tmp_path}/few")["accuracy"] == pytest.approx(right.mean())
+    (tmp_path / "few" / "7").rename(tmp_path / "few" / "seven")
+    with pytest.raises(UserError, match="does not know 'seven'"):
+        evaluate(digits, "all", data=f"folder:{tmp_path}/few")
+    with pytest.raises(UserError, match="no folder"):
+        evaluate(digits, "all", data=f"folder:{tmp_path}/none")
+
+
 def test_a_folder_that_changed_is_not_taken_for_the_run_s_own(tmp_path):
     """Parts are carved by place, so that a picture less moves others from train to test."""
     split = load("digits", "train")
@@ -310,9 +344,10 @@ def test_a_folder_that_changed_is_not_taken_for_the_run_s_own(tmp_path):
                 workdir=tmp_path / "run")
     assert evaluate(run)["accuracy"] == pytest.approx(run.result["test"]["accuracy"])
     next((tmp_path / "pictures").rglob("*.png")).unlink()
-    for call in (evaluate, report):
-        with pytest.raises(UserError, match=r"something was added, removed or changed.*--data folder:\S+$"):
-            call(run)
+    with pytest.raises(UserError, match=r"something was added, removed or changed.*--data folder:\S+$"):
+        evaluate(run)
+    page = report(run).read_text()
+    assert "something was added, removed or changed" in page and page.count("<svg") == 3, "the rest needs no data"
     assert 0 < evaluate(run, data=run.recipe.data)["accuracy"] < 1
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from rich.console import Console
 
 import kerasdl
 from kerasdl import recipe, reproduce, results
@@ -143,6 +144,9 @@ def test_runs_of_another_recipe_are_not_taken_for_its_own(package, refused):
     result["environment"]["keras"] = "3.0.0"
     file.write_text(json.dumps(result))
     refused("reproduce", "tiny_digits", words=["a run by keras 3.0.0", keras.__version__, "--workdir"])
+    result["environment"]["backend"] = "jax"
+    file.write_text(json.dumps(result))
+    refused("reproduce", "tiny_digits", words=["a run by backend jax", "this is tensorflow", "--workdir"])
     with pytest.raises(UserError, match="seeds is 1 or more"):
         reproduce.reproduce("tiny_digits", seeds=0)
 
@@ -162,6 +166,18 @@ def test_a_seed_that_diverges_is_not_a_reproduction(package, command, monkeypatc
     monkeypatch.setattr(reproduce, "once", diverging)
     done = command("reproduce", "tiny_digits", "--seeds", "2")
     assert done.code == 1 and "NOT reproduced, diverged with seed 3" in done.out
+
+
+@pytest.mark.parametrize("noise, told", [(39.04, False), (49.63, True)])
+def test_another_referee_is_told(capsys, noise, told):
+    """Of generators, whose distances are through a classifier that each machine trains for itself."""
+    recipes = [found for found, _ in recipe.shipped()]
+    then = results.read(recipes)["gan_digits"]
+    now = json.loads(json.dumps(then[:1]))
+    now[0]["references"]["noise"]["frechet_cnn_digits"] *= noise / 39.04
+    gan = next(found for found in recipes if found.name == "gan_digits")
+    reproduce.show(Console(width=500), reproduce.Reproduction(gan, then, now, (0.0, 1.0)))
+    assert ("noise is 49.63 from real images here, and was 39.04" in capsys.readouterr().out) == told
 
 
 # The table

@@ -203,6 +203,12 @@ def test_what_bounds_a_step(step, fed, small, word):
     assert profile.verdict(step, fed, small) == word
 
 
+def test_a_short_training_is_profiled_too(here):
+    """Of fewer batches than are timed."""
+    run = train("linear_digits", epochs=1, batch=600, profile=True, feed="streamed", verbose=False, workdir="run")
+    assert run.result["status"] == "completed"
+
+
 @pytest.mark.parametrize("feed", ["resident", "streamed"])
 def test_the_profile_is_told_and_left_for_tensorboard(command, here, feed):
     done = command("train", "linear_digits", "epochs=101", "warmup=101 epochs", "jit=false", "--profile", "--feed",

@@ -12,7 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kerasdl.errors import UserError
+from kerasdl.recipe import load
 from kerasdl.run import Run
+from kerasdl.train import launch
 from kerasdl.train import strategy as strategies
 from kerasdl.train.launch import NOTICED, free_ports
 
@@ -64,6 +67,30 @@ def test_the_workers_of_launch_are_told_to_debug(here):
     words = ["launch", "linear_digits", "batch=129", "accumulate=2", "--workers", "1", "--workdir", "job", "--debug"]
     told = subprocess.run([*KERASDL, *words], capture_output=True, text=True)
     assert told.returncode == 1 and "[0] Traceback" in told.stdout
+
+
+def test_workers_do_not_outlive_the_terminal_of_their_launcher(here, monkeypatch):
+    """They are in sessions of their own, which a closed terminal does not reach."""
+    monkeypatch.setattr(launch, "start", lambda *_: subprocess.Popen(
+        [sys.executable, "-c", "import time; print(1, flush=True); time.sleep(60)"], stdout=subprocess.PIPE, text=True))
+    monkeypatch.setattr(launch, "relay", lambda process, index: None)
+
+    def wait(processes):
+        assert processes[0].stdout.readline() == "1\n"
+        os.kill(os.getpid(), signal.SIGHUP)
+        return processes[0].wait(30)
+
+    monkeypatch.setattr(launch, "wait", wait)
+    assert launch.launch("linear_digits", load("linear_digits"), [], 1, here / "job") == -signal.SIGTERM
+
+
+def test_a_worker_with_a_folder_of_its_own_goes_on(here):
+    """It has no recipe.json there, which the first worker writes, but checkpoints."""
+    (here / "own" / "checkpoint" / "worker-1").mkdir(parents=True)
+    assert Run.unfinished(here / "own", load("linear_digits")) is None
+    (here / "own" / "checkpoint" / "step-00000001.npz").touch()
+    with pytest.raises(UserError, match="own is not a run's folder, and holds checkpoint"):
+        Run.unfinished(here / "own", load("linear_digits"))
 
 
 def test_SIGTERM_ends_a_worker_before_its_training_begins():

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from kerasdl.cli.terminal import DEBUG, Backend, Often, Overrides, console, print_table, quiet
+from kerasdl.cli.terminal import DEBUG, Backend, Often, Overrides, console, named, print_table, quiet, roomy
 from kerasdl.cli.tune import tuning
 from kerasdl.errors import UserError
 
@@ -19,7 +19,8 @@ app.add_typer(tuning, name="tune")
 
 RECIPE_HELP = "a recipe's name, a .py file or a run's recipe.json"
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help=RECIPE_HELP)]
-Workdir = Annotated[Path | None, typer.Option(help="the run's folder; an interrupted run's: go on with it")]
+Workdir = Annotated[str | None, typer.Option(
+    callback=named, help="the run's folder; an interrupted run's: go on with it")]
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="a run's folder")]
 
 
@@ -49,8 +50,10 @@ def show(recipe: RecipeName, overrides: Overrides = None) -> None:
 def train(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RECIPE_HELP)] = None,
           overrides: Overrides = None,
           workdir: Workdir = None,
-          init: Annotated[str | None, typer.Option(metavar="RUN", help="begin with its weights that fit")] = None,
-          resume: Annotated[Path | None, typer.Option(metavar="RUN", help="go on with an interrupted run")] = None,
+          init: Annotated[str | None, typer.Option(metavar="RUN", callback=named,
+                                                   help="begin with its weights that fit")] = None,
+          resume: Annotated[str | None, typer.Option(metavar="RUN", callback=named,
+                                                     help="go on with an interrupted run")] = None,
           backend: Backend = None,
           strategy: Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or tpu")] = "auto",
           logical_cpus: Annotated[int | None, typer.Option(metavar="N", min=1, help="split the CPU into N devices")
@@ -84,7 +87,7 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RE
     console.print(f"run     {run.path}\nnext    kerasdl {then}", soft_wrap=True)
 
 
-def what_to_train(recipe: str | None, overrides: list[str], workdir: Path | None, resume: Path | None):
+def what_to_train(recipe: str | None, overrides: list[str], workdir: str | None, resume: str | None):
     """The recipe and the folder; a typing mistake is told before TensorFlow is imported.
 
     With `resume` the recipe is the run's own; what is given besides must agree with it.
@@ -96,7 +99,7 @@ def what_to_train(recipe: str | None, overrides: list[str], workdir: Path | None
         if recipe is None:
             raise UserError("Which recipe? See them with: kerasdl list")
         return load(recipe).override(*overrides), workdir
-    if workdir is not None and workdir != resume:
+    if workdir is not None and Path(workdir) != Path(resume):
         raise UserError("--resume names the run's folder, and --workdir another one. Give one of the two.")
     if recipe is not None and "=" in recipe:
         recipe, overrides = None, [recipe, *overrides]
@@ -110,7 +113,8 @@ def what_to_train(recipe: str | None, overrides: list[str], workdir: Path | None
 def reproduce(recipe: Annotated[str, typer.Argument(metavar="NAME", help="a recipe of the package")],
               overrides: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
               seeds: Annotated[int, typer.Option(help="how many that were not published", min=1)] = 3,
-              workdir: Annotated[Path | None, typer.Option(help="where the runs are; by default runs/reproduce-NAME")
+              workdir: Annotated[str | None, typer.Option(callback=named,
+                                                          help="where the runs are; by default runs/reproduce-NAME")
                                  ] = None,
               backend: Backend = None) -> None:
     """Run a recipe as published with other seeds, and compare; exit code 1 if its number does not come out again."""
@@ -185,7 +189,7 @@ def evaluate_run(run: RunFolder,
 @app.command()
 def ensemble(runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="folders of two runs or more")],
              split: Annotated[str, typer.Option(help="to measure on: choose on val, then test once")] = "test",
-             workdir: Annotated[Path | None, typer.Option(help="the ensemble's folder")] = None,
+             workdir: Annotated[str | None, typer.Option(callback=named, help="the ensemble's folder")] = None,
              out: Annotated[Path | None, typer.Option(metavar="FILE.keras", help="the model alone, too")] = None
              ) -> None:
     """Average the probabilities of several runs: one model, and what it is worth beside its members."""
@@ -207,10 +211,10 @@ def ensemble(runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="f
 
 
 @app.command()
-def predict(run: RunFolder, files: Annotated[list[str], typer.Argument(metavar="FILE...", help="images, or one CSV")],
+def predict(run: RunFolder, files: Annotated[list[str], typer.Argument(metavar="FILE...", help="images, or CSV files")],
             top: Annotated[int, typer.Option(help="how many classes to print", min=1)] = 3,
             resize: Annotated[bool, typer.Option(help="bring images to the model's size")] = False) -> None:
-    """The most probable classes, with their probabilities, of images or of a CSV's rows."""
+    """The most probable classes, with their probabilities, of images or of the rows of CSV files."""
     opened = open_run(run)
     with quiet():
         from kerasdl import evaluate
@@ -262,7 +266,7 @@ def plan(recipe: RecipeName, overrides: Overrides = None,
     if as_json:
         print(json.dumps(made, indent=2))
     else:
-        report.show(console, made)
+        report.show(roomy(), made)
 
 
 @app.command("doctor")
@@ -270,8 +274,8 @@ def examine() -> None:
     """Versions, devices, data folders, and what is wrong with any of them; exit code 1 if something is."""
     from kerasdl import backend, doctor
 
-    facts, problems, aborts = doctor.preflight()
-    if not aborts:
+    facts, problems, fails = doctor.preflight()
+    if not fails:
         backend.choose()
         with quiet():
             more, found = doctor.examine()
@@ -302,6 +306,8 @@ def main() -> None:
     """The entry point. A UserError becomes one line and exit code 2; Ctrl-C exits with 130, which Typer sees to."""
     # TensorFlow convolves with oneDNN by itself only on processors with AVX512-VNNI or newer, and is slow on others
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # the name of a file or folder need not be text
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         app(arguments)
@@ -310,3 +316,8 @@ def main() -> None:
             raise
         print(f"kerasdl: {error}", file=sys.stderr)
         sys.exit(error.code)
+    except OSError as error:  # a folder without permission, a name that is too long
+        if DEBUG or not error.filename:
+            raise
+        print(f"kerasdl: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(UserError.code)

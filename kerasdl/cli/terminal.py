@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from kerasdl.errors import UserError
+
 DEBUG = "--debug" in sys.argv
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="epochs=3 model_args.size=mu")]
 Backend = Annotated[str | None, typer.Option(help="tensorflow or jax; by default Keras' own, and jax on a TPU")]
@@ -18,17 +20,29 @@ PLAIN = {"highlight": False, "markup": False, "emoji": False}  # a folder's name
 console = Console(**PLAIN)
 
 
+def named(param: typer.CallbackParam, path: str | None) -> str | None:
+    """The callback of an option that names a folder: as "$UNSET" it would be the current one."""
+    if path == "":
+        raise UserError(f"{param.opts[0]} is empty. Name a folder, or leave it out.")
+    return path
+
+
+def roomy() -> Console:
+    """The terminal, and in a pipe a console as wide as few tables are."""
+    return console if console.is_terminal else Console(**PLAIN, width=200)
+
+
 def print_table(table: Table) -> None:
-    """As wide as the terminal, and in a pipe as wide as it needs."""
-    (console if console.is_terminal else Console(**PLAIN, width=200)).print(table)
+    roomy().print(table)
 
 
 @contextmanager
 def quiet():
     """Import TensorFlow without what its libraries write to stderr before Python can configure them."""
-    from kerasdl import versions
+    from kerasdl import backend, versions
 
     versions.check()
+    backend.check()
     if DEBUG:
         yield
         return

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from kerasdl.cli.terminal import Backend, Often, Overrides, console, quiet
+from kerasdl.cli.terminal import Backend, Often, Overrides, console, named, quiet
 from kerasdl.errors import UserError
 
 SearchFolder = Annotated[Path, typer.Argument(metavar="DIR", help="a search's folder")]
@@ -32,8 +32,9 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH", he
                oracle: Annotated[str | None, typer.Option(help="grid, random, bayesian or hyperband")] = None,
                trials: Annotated[int | None, typer.Option(help="how many", min=1)] = None,
                workers: Workers = 1,
-               resume: Annotated[Path | None, typer.Option(metavar="DIR", help="go on with, or help, a search")] = None,
-               workdir: Annotated[Path | None, typer.Option(help="the search's folder")] = None,
+               resume: Annotated[str | None, typer.Option(metavar="DIR", callback=named,
+                                                          help="go on with, or help, a search")] = None,
+               workdir: Annotated[str | None, typer.Option(callback=named, help="the search's folder")] = None,
                seed: Annotated[int | None, typer.Option(help="of the oracle")] = None,
                timeout: Annotated[str | None, typer.Option(metavar="TIME", help="the longest a trial may take")] = None,
                memory: Annotated[int | None,
@@ -66,7 +67,7 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH", he
         console.print(f"next    kerasdl tune best {typed(study.folder)} > my_recipe.py", soft_wrap=True)
 
 
-def what_to_search(search: str | None, overrides: list[str], workdir: Path | None, resume: Path | None,
+def what_to_search(search: str | None, overrides: list[str], workdir: str | None, resume: str | None,
                    asked: dict[str, object]):
     """The search with the changes asked for, and its folder; a typing mistake is told before TensorFlow is imported."""
     from dataclasses import replace
@@ -76,11 +77,11 @@ def what_to_search(search: str | None, overrides: list[str], workdir: Path | Non
     if search is not None and "=" in search:
         search, overrides = None, [search, *overrides]
     if resume is not None:
-        if not (resume / "search.json").is_file():
+        if not (Path(resume) / "search.json").is_file():
             raise UserError(f"{resume} is not a search: it has no search.json. Start one with: kerasdl tune SEARCH")
-        if workdir is not None and workdir != resume:
+        if workdir is not None and Path(workdir) != Path(resume):
             raise UserError("--resume names the search's folder, and --workdir another one. Give one of the two.")
-        found, workdir = load(search or resume / "search.json"), resume
+        found, workdir = load(search or Path(resume) / "search.json"), resume
     elif search is None:
         raise UserError(f"Which search? Give a .py file that sets `search`, or one of: {', '.join(names())}.")
     else:
@@ -92,9 +93,10 @@ def what_to_search(search: str | None, overrides: list[str], workdir: Path | Non
         changes["overrides"] = {**found.overrides, **new}
     if changes:
         found = replace(found, **({"recipe": None} if found.build else {}), **changes)
-    if (workdir is not None) and (workdir / "search.json").is_file():
-        found.go_on_from(load(workdir / "search.json"), workdir)
-    return found, workdir
+    folder = None if workdir is None else Path(workdir)
+    if folder and (folder / "search.json").is_file():
+        found.go_on_from(load(folder / "search.json"), folder)
+    return found, folder
 
 
 @tuning.command("report")

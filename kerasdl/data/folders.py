@@ -2,16 +2,17 @@
 
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from kerasdl.data.split import Split, divide, height_width
-from kerasdl.errors import UserError
+from kerasdl.errors import UserError, nearest
 
 FORMATS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 OTHERS = (".webp", ".tif", ".tiff", ".heic", ".avif", ".jfif", ".jp2", ".ppm", ".pgm")  # that are not decoded
@@ -31,21 +32,52 @@ def read(path: str, *, image_size: Sequence[int] | None = None) -> dict[str, Spl
     Raises:
         UserError: naming the folder or file that is wrong: empty, broken, of another size, of other classes.
     """
-    files, labels, parts, classes = _find(Path(path))
-    height, width, channels = _measure(files, image_size)
-    shape = (height, width, channels)
+    files, labels, parts, classes = _find(_root(path))
+    images, decode = _images(files, shape := _measure(files, image_size), image_size)
+    inside = np.array([os.fsencode(file.relative_to(path)) + b":%d" % file.stat().st_size for file in files])
+    return {name: Split(name, images[index], labels[index], shape, len(index), classes, decode=decode,
+                        checksum=zlib.crc32(b"/".join(inside[index])))
+            for name, index in parts.items()}
 
+
+def read_for(model: Mapping[str, Any], path: str, *, image_size: Sequence[int] | None = None,
+             classes: Sequence[str] | None = None) -> Split:
+    """All images of a folder, of any size, that a model was not trained on. Not every class of it need be there.
+
+    Args:
+        model: what its training set says of itself, `Split.describe`.
+        path: as in `read`.
+        image_size: that of the model, if images were brought to it; by default all must have it.
+        classes: those that the model was trained on, if it was trained on some only. Others are left out.
+
+    Raises:
+        UserError: as `read` does, and for a class that the model does not know.
+    """
+    known, files, labels = model["classes"], [], []
+    for folder in _roots(_root(path)).values():
+        for name, found in _classes(folder).items():
+            if name in known:
+                files += found
+                labels += [known.index(name)] * len(found)
+            elif classes is None:
+                raise UserError(f"The classes of {path} differ: the model does not know {name!r}. "
+                                f"{nearest(name, known)}")
+    if not files:
+        raise UserError(f"{path} has no class folder of the model's: {', '.join(known)}.")
+    images, decode = _images(files, shape := tuple(model["shape"]), image_size)
+    return Split("all", images, np.array(labels, "int32"), shape, len(files), tuple(known), decode=decode)
+
+
+def _images(files: Sequence[Path], shape: tuple[int, int, int], image_size: Sequence[int] | None
+            ) -> tuple[np.ndarray, Callable | None]:
+    """The files' images and None, or of too many for MEMORY their names and what reads one."""
     def decode(name):
         return _decode(tf.io.read_file(name), shape, resize=image_size is not None)
 
-    names = np.array([os.fsencode(file) for file in files])  # a name need not be UTF-8
-    inside = np.array([os.fsencode(file.relative_to(path)) + b":%d" % file.stat().st_size for file in files])
-    if len(files) * height * width * channels <= MEMORY:
-        with ThreadPoolExecutor() as pool:
-            names, decode = np.stack(list(pool.map(lambda file: _load(file, shape, image_size), files))), None
-    return {name: Split(name, names[index], labels[index], shape, len(index), classes, decode=decode,
-                        checksum=zlib.crc32(b"/".join(inside[index])))
-            for name, index in parts.items()}
+    if len(files) * np.prod(shape) > MEMORY:
+        return np.array([os.fsencode(file) for file in files]), decode  # a name need not be UTF-8
+    with ThreadPoolExecutor() as pool:
+        return np.stack(list(pool.map(lambda file: _load(file, shape, image_size), files))), None
 
 
 @contextmanager
@@ -91,8 +123,6 @@ def read_images(paths: Sequence[str | Path], shape: Sequence[int], resize: bool 
 
 
 def _find(root: Path) -> tuple[list[Path], np.ndarray, dict[str, np.ndarray], tuple[str, ...]]:
-    if not root.is_dir():
-        raise UserError(f"There is no folder {str(root)!r}. Give the images as data=folder:PATH.")
     roots = _roots(root)
     listed = {part: _classes(folder) for part, folder in roots.items()}
     above, classes = next(iter(roots.values())), tuple(next(iter(listed.values())))
@@ -111,6 +141,12 @@ def _find(root: Path) -> tuple[list[Path], np.ndarray, dict[str, np.ndarray], tu
             place += [part] * len(found[name])
     labels, place = np.array(labels, "int32"), np.array(place)
     return files, labels, _parts(labels, place, classes), classes
+
+
+def _root(path: str) -> Path:
+    if not (root := Path(path)).is_dir():
+        raise UserError(f"There is no folder {str(root)!r}. Give the images as data=folder:PATH.")
+    return root
 
 
 def _roots(root: Path) -> dict[str, Path]:

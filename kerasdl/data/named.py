@@ -73,10 +73,18 @@ def _labelled(builder, expression: str) -> bool:
 
 
 def data_dirs() -> list[Path]:
-    """Where tfds data is looked for, in order."""
-    asked = os.environ.get("TFDS_DATA_DIR")
-    home = Path("~/tensorflow_datasets").expanduser()
-    return [Path(asked), home] if asked else [home]
+    """Where tfds data is looked for, in order.
+
+    Raises:
+        UserError: if TFDS_DATA_DIR is not a folder of this machine, or there is neither that nor a home folder.
+    """
+    asked, home = (os.path.expanduser(path) for path in (os.environ.get("TFDS_DATA_DIR", ""), "~/tensorflow_datasets"))
+    if "://" in asked:
+        raise UserError(f"TFDS_DATA_DIR is {asked}, and data is read from a folder of this machine. Copy or mount it.")
+    folders = [Path(folder) for folder in (asked, home) if folder and not folder.startswith("~")]
+    if not folders:
+        raise UserError("There is no home folder to look for data in. Set TFDS_DATA_DIR to a folder.")
+    return folders
 
 
 def _prepared(name: str) -> tfds.core.DatasetBuilder:
@@ -132,9 +140,10 @@ def _digits() -> tfds.core.DatasetBuilder:
     try:
         with _quietly():
             builder.download_and_prepare()
-    except OSError:  # another process prepared it meanwhile
-        if not Digits(data_dir=writable).is_prepared():
-            raise
+    except Exception as error:  # tfds has its own for a full disk
+        if not Digits(data_dir=writable).is_prepared():  # by another process, meanwhile
+            raise UserError(f"digits could not be prepared in {writable} ({' '.join(str(error).split())[:200]}). "
+                            "Set TFDS_DATA_DIR to another folder.") from None
     return builder
 
 

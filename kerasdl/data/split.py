@@ -1,8 +1,8 @@
 """A split: examples and targets that carry their names and shapes. And how splits are carved where a set has none."""
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, Literal
 
@@ -128,13 +128,6 @@ def check_same(found: Split, expected: Mapping[str, Any], name: str) -> None:
 
 def _column(name: str, categories: list[str] | None) -> str:
     return f"{name} ({'number' if categories is None else ', '.join(categories)})"
-
-
-def join(parts: Iterable[Split], name: str) -> Split:
-    """All examples of several splits of one set, one after the other."""
-    parts = list(parts)
-    x, y = (np.concatenate([getattr(part, key) for part in parts]) for key in ("x", "y"))
-    return replace(parts[0], name=name, x=x, y=y, size=len(x))
 
 
 def height_width(image_size: Sequence[int] | int) -> tuple[int, int]:

@@ -45,6 +45,13 @@ class Judge:
         _, real, labels = self._real(split)
         return self.compared(real, self._see(self._made(len(real), labels, split)), labels)
 
+    @staticmethod
+    def check(split) -> None:
+        """Raises UserError for a split that has too few images to compare others with."""
+        if len(split) <= NEIGHBOURS:
+            raise UserError(f"Generated images are compared with more than {NEIGHBOURS} real ones. "
+                            f"The {split.name} split has {len(split)}.")
+
     def compared(self, real: np.ndarray, fake: np.ndarray, labels: np.ndarray | None = None) -> dict[str, float]:
         """Scores of features (N, D) beside those of real images; `labels` are those of the images they are from."""
         density, coverage = density_coverage(real, fake, NEIGHBOURS)
@@ -85,9 +92,7 @@ class Judge:
     def _real(self, split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Images of a split, their features and labels; remembered, for val is measured after every epoch."""
         if id(split) not in self.seen:
-            if len(split) <= NEIGHBOURS:
-                raise UserError(f"Generated images are compared with more than {NEIGHBOURS} real ones. "
-                                f"The {split.name} split has {len(split)}.")
+            self.check(split)
             images, labels = split.chosen(some(len(split), MOST))
             self.seen[id(split)] = split, images, self._see(images), labels
         return self.seen[id(split)][1:]

@@ -19,8 +19,8 @@ def networks(model: str, split, args: dict) -> tuple[keras.Model]:
     So the weights learn numbers near one whatever the unit, and the saved model answers in that unit.
     """
     inner = single(model, split.shape, split.outputs, **args)
-    variance = split.y.var(0)
-    unscale = keras.layers.Normalization(mean=split.y.mean(0), variance=np.where(variance > 0, variance, 1.0),
+    mean, variance = (of(0, dtype="float64") for of in (split.y.mean, split.y.var))  # float32 adds up row by row
+    unscale = keras.layers.Normalization(mean=mean, variance=np.where(variance > 0, variance, 1.0),
                                          invert=True, dtype="float32", name="unscale")
     return (keras.Model(inner.inputs[0], unscale(inner.output), name=inner.name),)
 

@@ -5,7 +5,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import keras
@@ -194,13 +194,27 @@ class EpochPictures(keras.callbacks.Callback):
             self.writer = None
 
 
+class Teller(Console):
+    """A console on stderr that falls silent when nobody reads it any more: the training goes on."""
+
+    def on_broken_pipe(self):
+        self.quiet = True
+
+    def tell(self, line: str) -> None:
+        """Print a line, as long as it is."""
+        try:
+            self.print(line, highlight=False, soft_wrap=True)
+        except OSError:  # a full disk under the log, a terminal that was closed
+            self.quiet = True
+
+
 class Narrator(keras.callbacks.Callback):
     """A progress bar with the time left on a terminal; a plain line an epoch there and in logs."""
 
     def __init__(self, epochs: int, steps: int, start: int, verbose: bool):
         super().__init__()
         self.epochs, self.start, self.total = epochs, start, epochs * steps
-        self.console = Console(file=sys.stderr, quiet=not verbose)
+        self.console = Teller(file=sys.stderr, quiet=not verbose)
         self.bar = Progress(TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("steps,"),
                             TimeRemainingColumn(), TextColumn("left"), console=self.console, transient=True,
                             disable=not (verbose and self.console.is_terminal))
@@ -209,11 +223,12 @@ class Narrator(keras.callbacks.Callback):
     def __enter__(self):
         self.bar.start()
         if self.start:
-            self.console.print(f"going on after step {self.start} of {self.total}", highlight=False)
+            self.console.tell(f"going on after step {self.start} of {self.total}")
         return self
 
     def __exit__(self, *_):
-        self.bar.stop()
+        with suppress(OSError):
+            self.bar.stop()
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.update(self.task, completed=self.before + done(self, batch))
@@ -223,4 +238,4 @@ class Narrator(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         shown = "  ".join(f"{name} {value:.4g}" for name, value in logs.items())
-        self.console.print(f"epoch {epoch + 1}/{self.epochs}  {shown}", highlight=False, soft_wrap=True)
+        self.console.tell(f"epoch {epoch + 1}/{self.epochs}  {shown}")

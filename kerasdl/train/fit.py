@@ -25,7 +25,7 @@ from kerasdl.run import Run, environment, gemm_peak, whole, write_json
 from kerasdl.train import fused, probe, replicas, resume, transfer
 from kerasdl.train import profile as profiles
 from kerasdl.train import strategy as strategies
-from kerasdl.train.callbacks import Diverged, EpochPictures, EpochScalars, Keep, Narrator, StopOnNaN, Timing
+from kerasdl.train.callbacks import Diverged, EpochPictures, EpochScalars, Keep, Narrator, StopOnNaN, Teller, Timing
 from kerasdl.train.checkpoint import seconds
 from kerasdl.train.job import SPLITS, Job, seeded
 
@@ -110,7 +110,7 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
             raise diverged(error, run, job, keep, choice) from None
         except resume.Stopped as stopped:
             if verbose:
-                print(f"{stopped} To go on: {run.again}", file=sys.stderr)
+                Teller(file=sys.stderr, markup=False).tell(f"{stopped} To go on: {run.again}")
             raise (KeyboardInterrupt if stopped.signal == signal.SIGINT else SystemExit(128 + stopped.signal)) from None
         if recipe.keep == "best":
             keep.restore()

@@ -60,6 +60,8 @@ def choose(name: str = "auto", logical_cpus: int | None = None) -> Devices:
     leave_to_jax()
     if name != "tpu":
         leave_out_tpu()
+    if logical_cpus is not None and (there := jax.default_backend()) != "cpu":
+        raise UserError(f"--logical-cpus splits the processor, and JAX computes on a {there}. Set JAX_PLATFORMS=cpu.")
     if name == "tpu" and jax.default_backend() != "tpu":
         raise UserError(f"No TPU answers: JAX computes on {device()}. On a machine that has one it needs jax[tpu]: "
                         "pip install 'kerasdl[tpu]'. See: kerasdl doctor")
@@ -91,10 +93,20 @@ def leave_to_jax() -> None:
 
 
 def leave_out_tpu() -> None:
-    """A processor without a TPU is not asked for one; libtpu would complain on stderr, and ask the network."""
+    """A processor without a TPU is not asked for one; libtpu would complain on stderr, and ask the network.
+
+    Raises:
+        UserError: if JAX has been told of devices that are not there.
+    """
     plugins = importlib.util.find_spec("jax_plugins") or metadata.entry_points(group="jax_plugins")
     if not (tpu.attached() or plugins or jax.config.jax_platforms):
         jax.config.update("jax_platforms", "cpu")
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        asked = jax.config.jax_platforms
+        raise UserError(f"JAX finds no device{f' of JAX_PLATFORMS={asked}' * bool(asked)}: "
+                        f"{' '.join(str(error).split()) or type(error).__name__}. Leave the variable out.") from None
 
 
 def device() -> str:

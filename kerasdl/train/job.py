@@ -53,6 +53,7 @@ class Job:
         Raises:
             UserError: if the data cannot be read or does not fit the objective or the feed, or the backend does not.
         """
+        backend.check_floatx()
         objective = objectives.get(recipe.objective)
         if backend.current() not in objective.BACKENDS:
             raise UserError(f"objective={recipe.objective} trains with {' or '.join(objective.BACKENDS)}, and Keras "
@@ -125,11 +126,17 @@ class Job:
             kept: the network.
             learn: kerasdl.train, for an objective whose judge sees through a classifier.
             verbose: whether to say so when that classifier is trained first.
+
+        Raises:
+            UserError: for a split that such a judge cannot measure on.
         """
         if self.objective.judge:
-            return self.objective.judge(kept, referee(self.recipe, self.splits, learn, verbose))
+            judge = self.objective.judge(kept, referee(self.recipe, self.splits, learn, verbose))
+            for name in ("val", "test"):
+                judge.check(self.splits[name])
+            return judge
         with self.devices.scope(), precision(self.recipe.precision):
-            return judges.Scores(kept, self.objective, self.recipe.batch, self.devices, self.recipe.tta)
+            return judges.Scores(kept, self.objective, self.recipe.micro_batch, self.devices, self.recipe.tta)
 
     def batches(self, model: keras.Model, start: int = 0) -> tf.data.Dataset:
         """What the model is fitted to, of all epochs from a step on: batches or blocks; under replicas their shares."""

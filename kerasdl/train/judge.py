@@ -129,7 +129,7 @@ def make(network: keras.Model, objective: ModuleType, devices: tf.distribute.Str
 
 def evaluate(judge: Judge, objective: ModuleType, split: Split, batch: int,
              devices: tf.distribute.Strategy | None = None) -> dict[str, float]:
-    """Loss and metrics on a split. `batch` is that of training."""
+    """Loss and metrics on a split. `batch` is what training takes at once."""
     devices, batch = devices or tf.distribute.get_strategy(), batch * ROWS
     targets = objective.targets(split)
     if backend.jax():

@@ -36,9 +36,9 @@ def launch(name: str, recipe: Recipe, words: list[str], workers: int, workdir: P
 
     def forward(number, frame):
         for process in processes:
-            process.send_signal(number)
+            process.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
 
-    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
         for index in range(workers):
             processes.append(start(command, addresses, index))
@@ -66,7 +66,7 @@ def start(command: list[str], addresses: list[str], index: int) -> subprocess.Po
 def relay(process: subprocess.Popen, index: int) -> None:
     """Print a worker's lines as they come, with its number in front."""
     for line in process.stdout:  # read on when nobody reads us any more: a full pipe would stop the worker
-        with suppress(BrokenPipeError):
+        with suppress(OSError):
             print(f"[{index}] {line}", end="", flush=True)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from kerasdl import backend
+from kerasdl.run import typed
 from kerasdl.train.job import Job
 from kerasdl.train.probe import CALLS, speed
 
@@ -30,7 +31,7 @@ def profile(job: Job, folder: Path) -> str:
             call()
     told = "its examples are on the device" if job.stay else f"its input alone {fed * 1e3:.3g} ms"
     return (f"profile: bound by {verdict(step, fed, small)}: a step takes {step * 1e3:.3g} ms, {told}, and a step of "
-            f"{few} examples {small * 1e3:.3g} ms. See it with: tensorboard --logdir {folder}")
+            f"{few} examples {small * 1e3:.3g} ms. See it with: tensorboard --logdir {typed(folder)}")
 
 
 def traced(folder: Path) -> AbstractContextManager:
@@ -44,6 +45,7 @@ def traced(folder: Path) -> AbstractContextManager:
 
 def elements(job: Job):
     """A function that takes a streamed batch, does nothing with it and returns the number of its examples."""
+    job = job.of_recipe(job.recipe.override(epochs=max(100, job.recipe.epochs)))  # enough for all that are taken
     model, *_ = job.networks()
     source = iter(job.batches(model))
 

@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 import sys
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerasdl import zoo
+from kerasdl import backend, zoo
 from kerasdl.data import Split
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe, load, names
@@ -118,9 +119,13 @@ def choose(recipe: Recipe, shape: tuple[int, ...], wanted: str = "") -> Recipe:
         found = load(f"cnn_{recipe.data}")
     else:
         found = load("cnn_digits" if min(shape[:2]) < SMALL else "cnn_mnist")
+    if found.objective != "classify":
+        raise UserError(f"A referee classifies, and the objective of {wanted} is {found.objective}. Name another.")
     if found.data == recipe.data and not recipe.data_args:
         return found
     name = f"{found.model}_{re.sub('[^a-z0-9]+', '_', recipe.data.lower())}"
+    if recipe.data_args:  # of some of the data, or another form of it, it sees otherwise
+        name += f"_{zlib.crc32(json.dumps(recipe.data_args, sort_keys=True).encode()):08x}"
     return found.model_copy(update={"name": name, "data": recipe.data, "data_args": recipe.data_args,
                                     "splits": recipe.splits, "claim": None})
 
@@ -136,6 +141,8 @@ def home(recipe: Recipe, splits: Mapping[str, Split]) -> Path:
             facts = file.stat()
             seen.update(f"{file} {facts.st_size} {facts.st_mtime_ns}\n".encode())
     versions = {key: value for key, value in environment().items() if key in DECIDES}
+    if backend.jax():
+        versions["backend"] = "jax"
     settings = {key: value for key, value in recipe.diff().items() if key != "claim"}
     key = json.dumps([settings, versions, seen.hexdigest()])
     return cache() / "referees" / f"{recipe.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"

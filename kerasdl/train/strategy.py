@@ -64,11 +64,11 @@ def choose(name: str = "auto", logical_cpus: int | None = None) -> tf.distribute
     if logical_cpus is not None:
         _split_cpu(logical_cpus)
     if name == "auto":
-        name = _automatic()
+        name = _automatic(logical_cpus is not None)
     if name == "tpu":
         return _tpu()
     if name == "mirrored":
-        return mirrored(_devices())
+        return mirrored(_devices(logical_cpus is not None))
     return tf.distribute.get_strategy()
 
 
@@ -264,17 +264,19 @@ def of_all_workers(strategy: tf.distribute.Strategy, mine: list[int]) -> list[li
     return gathered[::len(gathered) // len(worker()[1])]
 
 
-def _automatic() -> str:
+def _automatic(split: bool = False) -> str:
+    if split:
+        return "mirrored" if len(_devices(split)) > 1 else "one"
     if worker():
         return "multiworker"
     if os.environ.get("PJRT_DEVICE") == "TPU" or tpu.attached():
         return "tpu"
-    return "mirrored" if len(_devices()) > 1 else "one"
+    return "mirrored" if len(_devices(split)) > 1 else "one"
 
 
-def _devices() -> list[str]:
-    """The GPUs, or where there are none the logical CPUs."""
-    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+def _devices(split: bool) -> list[str]:
+    """The GPUs or, where there are none or the processor was `split`, the logical CPUs."""
+    kind = "GPU" if tf.config.list_physical_devices("GPU") and not split else "CPU"
     return [f"{kind}:{i}" for i in range(len(tf.config.list_logical_devices(kind)))]
 
 
