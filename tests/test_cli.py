@@ -5,6 +5,8 @@ import json
 import os
 import re
 import shlex
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -185,6 +187,15 @@ def test_a_training_goes_on_when_nobody_reads_it(here, monkeypatch):
         assert run.result["train"]["epochs"] == 2
         monkeypatch.undo()
         monkeypatch.chdir(here)
+
+
+def test_a_report_is_written_when_nobody_reads_the_scores(here):
+    code = "from kerasdl.cli import main; main()"
+    with subprocess.Popen([sys.executable, "-c", code, "train", "linear_digits", "epochs=1", "--workdir", "run"],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as done:
+        done.stdout.close()
+        assert done.stderr.read().count(b"\n") == 1, "an epoch's line and nothing else"
+    assert done.returncode == 0 and (here / "run" / "report.html").exists()
 
 
 def test_other_numbers_than_float32_are_refused(hard_run):

@@ -17,7 +17,17 @@ Backend = Annotated[str | None, typer.Option(help="tensorflow or jax; by default
 Often = Annotated[str, typer.Option(metavar="TIME", help="how often to save the state")]
 
 PLAIN = {"highlight": False, "markup": False, "emoji": False}  # a folder's name is printed as it is
-console = Console(**PLAIN)
+
+
+class Steady(Console):
+    """A console whose command goes on when nobody reads it any more, as with `kerasdl train | grep -q`."""
+
+    def on_broken_pipe(self):
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes when it ends
+
+
+console = Steady(**PLAIN)
 
 
 def named(param: typer.CallbackParam, path: str | None) -> str | None:
@@ -29,7 +39,7 @@ def named(param: typer.CallbackParam, path: str | None) -> str | None:
 
 def roomy() -> Console:
     """The terminal, and in a pipe a console as wide as few tables are."""
-    return console if console.is_terminal else Console(**PLAIN, width=200)
+    return console if console.is_terminal else Steady(**PLAIN, width=200)
 
 
 def print_table(table: Table) -> None:
