@@ -1,5 +1,6 @@
 """The `kerasdl` command: a short function a verb, heavy imports inside; a mistake is one line and exit code 2."""
 
+import io
 import os
 import shlex
 import sys
@@ -307,7 +308,8 @@ def main() -> None:
     # TensorFlow convolves with oneDNN by itself only on processors with AVX512-VNNI or newer, and is slow on others
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # the name of a file or folder need not be text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # the name of a file or folder need not be text
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         app(arguments)
