@@ -69,19 +69,26 @@ def test_the_workers_of_launch_are_told_to_debug(here):
     assert told.returncode == 1 and "[0] Traceback" in told.stdout
 
 
-def test_workers_do_not_outlive_the_terminal_of_their_launcher(here, monkeypatch):
-    """They are in sessions of their own, which a closed terminal does not reach."""
+@pytest.mark.parametrize("nohup, code", [(False, -signal.SIGTERM), (True, 0)])
+def test_workers_end_with_the_terminal_of_their_launcher(here, monkeypatch, nohup, code):
+    """They are in sessions of their own, which a closed terminal does not reach. Under nohup they go on."""
     monkeypatch.setattr(launch, "start", lambda *_: subprocess.Popen(
-        [sys.executable, "-c", "import time; print(1, flush=True); time.sleep(60)"], stdout=subprocess.PIPE, text=True))
+        [sys.executable, "-c", "print(1, flush=True); input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE))
     monkeypatch.setattr(launch, "relay", lambda process, index: None)
 
     def wait(processes):
-        assert processes[0].stdout.readline() == "1\n"
+        assert processes[0].stdout.readline() == b"1\n"
         os.kill(os.getpid(), signal.SIGHUP)
+        if nohup:
+            processes[0].communicate(b"\n")
         return processes[0].wait(30)
 
     monkeypatch.setattr(launch, "wait", wait)
-    assert launch.launch("linear_digits", load("linear_digits"), [], 1, here / "job") == -signal.SIGTERM
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else signal.SIG_DFL)
+    try:
+        assert launch.launch("linear_digits", load("linear_digits"), [], 1, here / "job") == code
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_worker_with_a_folder_of_its_own_goes_on(here):

@@ -38,7 +38,8 @@ def launch(name: str, recipe: Recipe, words: list[str], workers: int, workdir: P
         for process in processes:
             process.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
 
-    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    told = [signal.SIGTERM, signal.SIGINT, *[signal.SIGHUP] * (signal.getsignal(signal.SIGHUP) != signal.SIG_IGN)]
+    before = {number: signal.signal(number, forward) for number in told}  # nohup stays what it is
     try:
         for index in range(workers):
             processes.append(start(command, addresses, index))
