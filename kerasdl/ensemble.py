@@ -72,20 +72,24 @@ def opened(runs: Sequence[str | Path | Run]) -> list[Run]:
             raise UserError(f"An ensemble averages probabilities, and the objective of {run.path} is "
                             f"{run.recipe.objective}.")
         one, other = needs(members[0]), needs(run)
-        if changed := [key for key in one | other if one.get(key) != other.get(key)]:
+        unknown = {key for key in one | other if key.startswith("examples of ") and (key in one) != (key in other)}
+        if changed := [key for key in one | other if one.get(key) != other.get(key) and key not in unknown]:
             raise UserError(f"The members differ in their data: {members[0].path} has {changed[0]} "
                             f"{one.get(changed[0])!r}, and {run.path} has {other.get(changed[0])!r}.")
     return members
 
 
 def needs(run: Run) -> dict[str, Any]:
-    """What a model takes and answers, and what it is measured on. Members may have learned from different parts."""
+    """What a model takes and answers, and what it is measured on. Members may have learned from different parts.
+
+    "examples of val" and "of test" are there if the run has noted them, which old ones have not.
+    """
     recipe = run.recipe
     args = {key: value for key, value in recipe.data_args.items() if key != "per_class"}
     facts = run.data
     examples = facts.pop("examples", {})
     examined = {f"splits.{name}": recipe.splits.get(name) for name in ("val", "test")}
-    examined |= {f"examples of {name}": examples.get(name) for name in ("val", "test")}
+    examined |= {f"examples of {name}": examples[name] for name in ("val", "test") if name in examples}
     return {"data": recipe.data, **facts, "data_args": args, **examined}
 
 

@@ -1,5 +1,6 @@
 """An ensemble is the mean of its members' probabilities, in one flat model that is used like any other."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 
 from kerasdl import zoo
 from kerasdl.data import from_arrays, load
-from kerasdl.ensemble import ensemble, scores, table
+from kerasdl.ensemble import ensemble, opened, scores, table
 from kerasdl.errors import UserError
 from kerasdl.evaluate import evaluate, predict, report
 from kerasdl.run import Run
@@ -142,6 +143,15 @@ def test_runs_that_do_not_go_together(refused, members, hard_recipe, here):
     digits = load("digits", "train[:200]")
     arrays = train(hard_recipe, epochs=1, batch=32, data=from_arrays(digits.x, digits.y % 3), verbose=False)
     refused("ensemble", first, arrays.path, words=["digits", "arrays"])
+    shutil.copytree(first, here / "old")
+    noted = json.loads((here / "old" / "data.json").read_text())
+    (here / "old" / "data.json").write_text(json.dumps({key: noted[key] for key in noted if key != "examples"}))
+    for pair in ((first, here / "old"), (here / "old", first)):
+        assert len(opened(pair)) == 2, "of a run that has not noted its examples nothing is known"
+    (here / "old" / "data.json").write_text(json.dumps(noted | {"medians": {"size": 1.0}}))
+    for pair in ((first, here / "old"), (here / "old", first)):
+        with pytest.raises(UserError, match="differ in their data: .* has medians"):
+            opened(pair)
     shutil.copytree(first, here / "unfinished")
     (here / "unfinished" / "model.keras").unlink()
     refused("ensemble", first, "unfinished", words=["has no model.keras"])
