@@ -46,12 +46,12 @@ def order(entry: dict) -> tuple:
 def section(recipe: Recipe, entries: list[dict]) -> str:
     read = [key for key in ("test", "tta") if any(key in entry for entry in entries)]
     titles = {"val": "validation accuracy, %", "test": "test accuracy, %", "tta": "test accuracy with views, %"}
-    lines = [["what differs from the recipe", "epochs", "training accuracy, %", *map(titles.get, ("val", *read))],
-             ["---", *["---:"] * (3 + len(read))]]
+    lines = [["epochs", "training accuracy, %", *map(titles.get, ("val", *read)), "what differs from the recipe"],
+             [*["---:"] * (3 + len(read)), "---"]]
     for entry in entries:
         scores = [f"{100 * entry[key]['accuracy']:.2f}" if key in entry else "not read" for key in ("val", *read)]
-        lines.append([told(entry, recipe), str(entry["train"]["epochs"]), f"{100 * entry['train_accuracy']:.1f}",
-                      *scores])
+        lines.append([str(entry["train"]["epochs"]), f"{100 * entry['train_accuracy']:.1f}", *scores,
+                      told(entry, recipe)])
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     machines = "; ".join(sorted({machine(entry["environment"]) for entry in entries}))
     return f"### Variants of {recipe.name}\n\nOne training each, on {machines}.\n\n{table}"
