@@ -1,6 +1,5 @@
 """A GAN is a run like any other: trained from a recipe, resumed exactly, measured, looked at, sampled from."""
 
-import contextlib
 import json
 import os
 import re
@@ -23,7 +22,7 @@ from kerasdl.objectives.pictures import enlarged, grid
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
 from kerasdl.run import Run
-from kerasdl.train import referee, resident, resume
+from kerasdl.train import resident, resume
 from kerasdl.train.callbacks import done
 from kerasdl.train.checkpoint import Checkpoints
 from kerasdl.train.fit import train
@@ -274,22 +273,6 @@ def test_arrays_have_a_referee_of_their_own(here, simple, home):
     with pytest.raises(UserError, match="more than 5 real ones. The test split has 4"):
         train(simple, data=from_arrays(x, y, test=(x[:4], y[:4])), workdir="few", verbose=False, epochs=1, batch=32)
     assert not (here / "few").exists(), "told before it trains"
-
-
-def test_a_folder_s_referee_is_that_of_its_pictures_and_not_of_its_name(here, simple):
-    """Another folder of the same relative name has its own, and so have other pictures in the same one."""
-    recipe = simple.override("data=folder:pictures")
-    homes = []
-    for place in ("one", "two"):
-        folder = here / place / "pictures" / "a"
-        folder.mkdir(parents=True)
-        (folder / "0.png").write_bytes(b"picture")
-        with contextlib.chdir(here / place):
-            homes.append(referee.home(recipe, {}))
-            assert referee.home(recipe, {}) == homes[-1]
-            (folder / "1.png").write_bytes(b"picture")
-            homes.append(referee.home(recipe, {}))
-    assert len(set(homes)) == 4
 
 
 # Mistakes

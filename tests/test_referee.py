@@ -1,0 +1,50 @@
+"""The classifiers through which images are measured: two come with the package, others are those of their data."""
+
+import contextlib
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from kerasdl import results, zoo
+from kerasdl.data import load_splits
+from kerasdl.objectives import generative
+from kerasdl.recipe import load
+from kerasdl.train import referee
+
+
+@pytest.mark.parametrize("name", ["cnn_digits", "cnn_mnist"])
+def test_a_referee_that_comes_with_the_package_is_its_recipe_s(name):
+    told = json.loads((referee.SHIPPED / f"{name}.json").read_text())
+    assert not results.differing(told["settings"], load(name).diff()), "train it again, and the GANs' results"
+    assert keras.saving.load_model(referee.SHIPPED / f"{name}.keras").count_params() == told["parameters"]
+
+
+def test_published_distances_are_through_the_referee_that_comes_with_the_package():
+    """Noise is as far from real images as when the results were made; nothing is trained for it."""
+    published = json.loads((results.folder() / "gan_digits-0.json").read_text())["references"]["noise"]
+    splits = load_splits("digits", {"train": "train", "test": "test"})
+    judge = generative.Judge(zoo.build("gan", (8, 8, 1), 10)[0], None,
+                             referee.referee(load("gan_digits"), splits, learn=None))
+    test = splits["test"].x
+    noise = np.random.default_rng(0).integers(0, 256, test.shape, "uint8")
+    found = judge.compared(*(judge.referee.features(images) for images in (test, noise)))
+    for score in ("frechet_cnn_digits", "kid_cnn_digits", "coverage"):
+        assert found[score] == pytest.approx(published[score], rel=1e-3)
+
+
+def test_a_folder_s_referee_is_that_of_its_pictures_and_not_of_its_name(here):
+    """Another folder of the same relative name has its own, and so have other pictures in the same one."""
+    recipe = load("cnn_digits").override("data=folder:pictures")
+    homes = []
+    for place in ("one", "two"):
+        folder = here / place / "pictures" / "a"
+        folder.mkdir(parents=True)
+        (folder / "0.png").write_bytes(b"picture")
+        with contextlib.chdir(here / place):
+            homes.append(referee.home(recipe, {}))
+            assert referee.home(recipe, {}) == homes[-1]
+            (folder / "1.png").write_bytes(b"picture")
+            homes.append(referee.home(recipe, {}))
+    assert len(set(homes)) == 4
