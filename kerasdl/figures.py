@@ -166,7 +166,8 @@ def label(metric: str) -> str:
     measure, _, referee = metric.partition("_")
     if measure in ("frechet", "kid"):
         return f"{'KID' if measure == 'kid' else 'Fréchet distance'} ({referee})"
-    return {"mae": "MAE", "r2": "R²", "d_loss": "discriminator loss", "g_loss": "generator loss"}.get(metric, metric)
+    return {"mae": "MAE", "r2": "R²", "d_loss": "discriminator loss", "g_loss": "generator loss",
+            "calibration_error": "calibration error"}.get(metric, metric)
 
 
 def _canvas(xlabel: str, ylabel: str = "", size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:

@@ -65,6 +65,7 @@ def quiet():
         import tensorflow
 
         absl.logging.set_verbosity("error")
+        tensorflow.get_logger().setLevel("ERROR")  # it warns of each network that predicts after the fourth
         tensorflow.config.list_physical_devices()
         yield
     finally:
