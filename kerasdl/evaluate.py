@@ -328,9 +328,7 @@ def _tiles(result: dict[str, Any]) -> list[tuple[str, Any, str]]:
     """(label, value, text) of the headline, from result.json and nothing else."""
     train = result.get("train", {})
     found = []
-    for part in ("test", "val", "train"):
-        if "accuracy" not in result.get(part, {}) and part == "train":
-            continue  # seconds and steps, but of an ensemble its scores
+    for part in ("test", "val", *["train"] * ("accuracy" in train)):  # seconds and steps, but of an ensemble scores
         for name, value in sorted(result.get(part, {}).items(), key=lambda score: score[0] == "loss"):
             text = f"{value:.2%}" if name == "accuracy" else f"{value:.4g}"
             found.append((f"{part} {figures.label(name)}", value, text))

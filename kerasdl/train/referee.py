@@ -11,7 +11,6 @@ import re
 import secrets
 import shutil
 import sys
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -133,7 +132,7 @@ def choose(recipe: Recipe, shape: tuple[int, ...], wanted: str = "") -> Recipe:
         return found
     name = f"{found.model}_{re.sub('[^a-z0-9]+', '_', recipe.data.lower())}"
     if recipe.data_args:  # of some of the data, or another form of it, it sees otherwise
-        name += f"_{zlib.crc32(json.dumps(recipe.data_args, sort_keys=True).encode()):08x}"
+        name += "_" + hashlib.sha256(json.dumps(recipe.data_args, sort_keys=True).encode()).hexdigest()[:8]
     return found.model_copy(update={"name": name, "data": recipe.data, "data_args": recipe.data_args,
                                     "splits": recipe.splits, "claim": None})
 

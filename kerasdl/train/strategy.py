@@ -265,11 +265,9 @@ def of_all_workers(strategy: tf.distribute.Strategy, mine: list[int]) -> list[li
 
 
 def _automatic(split: bool = False) -> str:
-    if split:
-        return "mirrored" if len(_devices(split)) > 1 else "one"
-    if worker():
+    if not split and worker():
         return "multiworker"
-    if os.environ.get("PJRT_DEVICE") == "TPU" or tpu.attached():
+    if not split and (os.environ.get("PJRT_DEVICE") == "TPU" or tpu.attached()):
         return "tpu"
     return "mirrored" if len(_devices(split)) > 1 else "one"
 
