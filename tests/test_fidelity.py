@@ -1,10 +1,15 @@
 """The distances between generated and real images, against closed forms, brute force and what they are for."""
 
+from types import SimpleNamespace
+
+import keras
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
+from kerasdl.data import from_arrays
 from kerasdl.objectives.fidelity import density_coverage, frechet, kid
+from kerasdl.objectives.generative import DRAWS, Judge
 
 
 @pytest.fixture
@@ -96,3 +101,25 @@ def test_what_is_not_two_sets_of_rows_is_told(distance, shapes):
 def test_more_neighbours_than_rows_are_told():
     with pytest.raises(ValueError, match="more than k=5"):
         density_coverage(np.zeros((5, 2)), np.zeros((9, 2)))
+
+
+def test_the_score_of_a_generator_is_the_mean_of_several_draws_and_on_val_of_one():
+    """By a referee that sees the pixels. Every draw is another, and the same again the next time."""
+    def made(generator, n, labels, seed):
+        drawn.append(np.random.default_rng(seed).integers(0, 256, (n, 2, 2, 1), "uint8"))
+        return drawn[-1]
+
+    def features(images):
+        return images.reshape(len(images), -1) / 255
+
+    splits = from_arrays(np.random.default_rng(0).integers(0, 256, (200, 2, 2, 1), "uint8"), np.arange(200) % 2)
+    noise = keras.Input((3,))
+    referee = SimpleNamespace(name="pixels", features=features, classifies=False)
+    judge = Judge(keras.Model(noise, keras.layers.Dense(4)(noise)), made, referee)
+    for name, count in (("test", DRAWS), ("val", 1)):
+        drawn = []
+        scores = judge(splits[name])
+        assert len({images.tobytes() for images in drawn}) == len(drawn) == count
+        each = [frechet(features(splits[name].x), features(images)) for images in drawn]
+        assert scores["frechet_pixels"] == pytest.approx(np.mean(each)) and len(set(each)) == count
+        assert judge(splits[name]) == scores

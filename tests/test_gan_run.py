@@ -112,7 +112,7 @@ def assert_same(broken: Run, unbroken: Run) -> None:
 def test_a_run_has_the_average_its_numbers_and_a_picture_an_epoch(unbroken, recipe):
     result, metric = unbroken.result, "frechet_tiny"
     assert list(result["test"]) == [metric, "kid_tiny", "density", "coverage", "accuracy"] == list(result["val"])
-    assert result["samples"] == {"referee": "tiny", "val": 180, "test": 360, "train": 360}
+    assert result["samples"] == {"referee": "tiny", "draws": 5, "val": 180, "test": 360, "train": 360}
     assert result["references"].keys() == {"train", "noise", "untrained"}
     real, noise = (result["references"][name] for name in ("train", "noise"))
     assert real[metric] < noise[metric] and real["coverage"] > 0.8 > noise["coverage"]

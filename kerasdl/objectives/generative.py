@@ -1,6 +1,7 @@
 """What generated images are worth: an objective's judge that compares them with real ones, through a classifier."""
 
 import dataclasses
+import statistics
 import sys
 import zlib
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from kerasdl.objectives.fidelity import density_coverage, frechet, kid
 from kerasdl.objectives.gan_losses import LOSSES
 
 MOST = 10_000  # images that are compared with as many others
+DRAWS = 5  # that a score is the mean of: from draw to draw alone, the distance of one generator differs by a tenth
 NEIGHBOURS = 5  # of density and coverage
 WON, LONG = 0.02, 500  # a loss near 0, and steps for which it may be
 
@@ -23,6 +25,7 @@ class Judge:
 
     A conditional generator makes the classes of the split's own images, one for one. The noise is the same every time,
     and another one for each split, so that the epoch which is chosen on val is not chosen for the noise of test.
+    A score is the mean over DRAWS of such sets of images; on val, which is measured after every epoch, it is of one.
 
     Args:
         generator: what is measured; as it is now, it is also the untrained one.
@@ -43,7 +46,9 @@ class Judge:
         """{metric: value}: Fréchet distance and KID, density and coverage and, if conditional, "accuracy": how many of
         the images the classifier takes for what they should be."""
         _, real, labels = self._real(split)
-        return self.compared(real, self._see(self._made(len(real), labels, split)), labels)
+        draws = [self.compared(real, self._see(self._made(len(real), labels, split, draw)), labels)
+                 for draw in range(1 if split.name == "val" else DRAWS)]
+        return {name: statistics.fmean(scores[name] for scores in draws) for name in draws[0]}
 
     @staticmethod
     def check(split) -> None:
@@ -73,7 +78,7 @@ class Judge:
         known, kinds = splits["train"].chosen(some(len(splits["train"]), len(real)))
         others = {"train": (self._see(known), kinds), "noise": (self._see(noise),), "untrained": (untrained, labels)}
         counts = {name: min(len(splits[name]), MOST) for name in ("val", "test")}
-        told = {"samples": {"referee": self.referee.name, **counts, "train": len(known)},
+        told = {"samples": {"referee": self.referee.name, "draws": DRAWS, **counts, "train": len(known)},
                 "references": {name: self.compared(real, *seen) for name, seen in others.items()}}
         if self.conditional and self.referee.classifies:
             told["taught"] = self._taught(splits)
@@ -97,8 +102,9 @@ class Judge:
             self.seen[id(split)] = split, images, self._see(images), labels
         return self.seen[id(split)][1:]
 
-    def _made(self, count, labels, split):
-        return self.sample(self.generator, count, labels if self.conditional else None, zlib.crc32(split.name.encode()))
+    def _made(self, count, labels, split, draw=0):
+        seed = zlib.crc32(split.name.encode()) + draw
+        return self.sample(self.generator, count, labels if self.conditional else None, seed)
 
     def _see(self, images):
         return self.referee.features(images)
