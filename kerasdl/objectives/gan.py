@@ -151,7 +151,7 @@ class GAN(keras.Model):
             loss = tf.reduce_mean(self.objective.generator(real_logits, fake_logits))
             scaled = loss / self._replicas
         variables = self.generator.trainable_variables
-        self.optimizer.apply(tape.gradient(scaled, variables), variables)
+        self.optimizer.apply(dense_gradients(tape, scaled, variables), variables)
         return loss
 
     def sample(self, n: int, labels=None, seed: int = 0) -> np.ndarray:
@@ -178,9 +178,7 @@ class GAN(keras.Model):
                 _, squared = slope(critic, between(real, fake, share))
                 penalty += self.lazy * self.gp * tf.reduce_mean(unit_slope(squared))
             scaled = (loss + penalty) / self._replicas
-        # Not slices of a class's weights: out of a tf.cond, XLA does not know how many classes there are.
-        grads = tape.gradient(scaled, self.discriminator.trainable_variables)
-        return [tf.convert_to_tensor(grad) for grad in grads], loss, penalty
+        return dense_gradients(tape, scaled, self.discriminator.trainable_variables), loss, penalty
 
     def _made(self, noise, labels):
         if self.clusters:
@@ -244,6 +242,15 @@ def check_pair(generator: keras.Model, discriminator: keras.Model) -> None:
 def clusters(generator: keras.Model) -> Cluster | None:
     """The layer of a generator that reads clusters from its noise."""
     return next((layer for layer in generator.layers if isinstance(layer, Cluster)), None)
+
+
+def dense_gradients(tape: tf.GradientTape, loss: tf.Tensor, variables) -> list[tf.Tensor]:
+    """Gradients without slices (tf.IndexedSlices), which those of a class's vectors would be.
+
+    Keras' optimizers do not add the slices of one class up before they square them, so that Adam would divide by the
+    root of a sum of squares in place of that sum. And out of a tf.cond, XLA does not know how many classes there are.
+    """
+    return [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables)]
 
 
 def latents(n: int, width: int, seed: int = 0) -> np.ndarray:
