@@ -73,13 +73,13 @@ comes out again with others.
 HEAD = ("recipe", "model", "test accuracy, %", "runs (seeds)", "parameters", "seconds", "pictures/s",
         "GEMM, GFLOP/s", "published, %")
 IMAGES = """\
-As many images are generated as the test split has, at most 10,000, five times, and scores are the means. All images are
-seen through a classifier that the package has trained: its recipe, and so the numbers, have its name. They are not
-comparable with published FID, which is seen through an Inception network. "Real to real" is the distance of training
-images from test images, and "untrained" that of the same generator before its first step; less is nearer. Density is
-about 1 for real images, and coverage is the share of test images that have a generated neighbour. Of conditional
-generators: how many samples the classifier takes for what they should be, and how many test images it names after
-learning from samples only.
+As many images are generated as the test split has, at most 10,000, and as often as the table says; scores are means
+of these draws. All images are seen through a classifier that the package has trained: its recipe, and so the numbers,
+have its name. They are not comparable with published FID, which is seen through an Inception network. "Real to real" is
+the distance of training images from test images, and "untrained" that of the same generator before its first step; less
+is nearer. Density is about 1 for real images, and coverage is the share of test images that have a generated neighbour.
+Of conditional generators: how many samples the classifier takes for what they should be, and how many test images it
+names after learning from samples only.
 """
 IMAGE_SCORES = ("Fréchet distance", "real to real", "untrained", "KID × 1000", "density", "coverage",
                 "sample accuracy, %", "learned from samples, %")
@@ -192,7 +192,7 @@ def images_row(recipe: Recipe, results: list[dict]) -> tuple[str, ...]:
               of("references", "untrained", metric),
               of("test", f"kid_{referee}", scale=1000), of("test", "density"), of("test", "coverage"),
               of("test", "accuracy", scale=100), of("taught", "accuracy", scale=100))
-    return (recipe.name, net, *scores, f"{samples['draws']} × {samples['test']:,}, {referee}", runs(results),
+    return (recipe.name, net, *scores, f"{samples.get('draws', 1)} × {samples['test']:,}, {referee}", runs(results),
             told(results, "seconds", minutes))
 
 

@@ -13,6 +13,7 @@ from pydantic_core import PydanticSerializationError
 from kerasdl.errors import UserError, nearest
 
 RECIPES = Path(__file__).parent / "recipes"
+NAMES = ("init", "model_args.size")  # text, also where it looks like a number: a folder 1, a ResNet of size 20
 OPTIMIZERS = {  # that have a setting which others do not
     "momentum": ("sgd", "muon"), "betas": ("adamw",), "kernel_rms": ("muon",), "ns_steps": ("muon",)}
 
@@ -93,8 +94,8 @@ class Recipe(BaseModel):
         """
         changed = {key: getattr(self, key) for key in Recipe.model_fields}
         for key, value, text in sorted(_assignments(pairs, values), key=lambda item: item[0] != "data"):
-            if text and type(value) in (int, float) and (isinstance(_leaf(changed, key), str) or key == "init"):
-                value = text  # model_args.size=20 where sizes are names, and init=1 where that is a folder
+            if text and type(value) in (int, float) and (isinstance(_leaf(changed, key), str) or key in NAMES):
+                value = text
             _assign(changed, key, value)
             if key == "data" and value != self.data:
                 changed["splits"] = {}

@@ -9,6 +9,8 @@ import secrets
 import shlex
 import subprocess
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -184,18 +186,35 @@ class Run:
 
     def model(self):
         """The trained keras.Model: raw examples in, logits out."""
-        import keras
-
-        from kerasdl import zoo
-
-        zoo.register()
-        return keras.saving.load_model(self._need("model.keras"), compile=False)
+        return load_model(self._need("model.keras"))
 
     def _need(self, name: str) -> Path:
         file = self.path / name
         if not file.is_file():
             raise UserError(f"{self.path} has no {name}: the run did not get that far. Train it again.")
         return file
+
+
+def load_model(file: Path, told: str = ""):
+    """The keras.Model in a .keras file, uncompiled, the zoo's layers known.
+
+    Args:
+        file: what to load.
+        told: what the error begins with.
+
+    Raises:
+        UserError: a file that is damaged or no model, or has layers that nobody knows.
+    """
+    import keras
+
+    from kerasdl import zoo
+
+    zoo.register()
+    try:
+        return keras.saving.load_model(file, compile=False)
+    except (ValueError, TypeError, OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{told}{file} does not load as a Keras model: "
+                        f"{' '.join(str(error).split())[:200]}") from None
 
 
 def _others(folder: Path) -> bool:

@@ -224,12 +224,12 @@ def test_generators_have_a_table_of_their_own(make_results, project):
             seed, 0.5, file=f"gan_digits-{seed}.json", recipe="gan_digits", settings=settings | {"seed": seed},
             test={"frechet_cnn_digits": distance, "kid_cnn_digits": 0.002, "density": 0.9, "coverage": 0.8},
             references={"train": {"frechet_cnn_digits": 0.4}, "untrained": {"frechet_cnn_digits": 50.0}},
-            samples={"referee": "cnn_digits", "test": 360})
+            samples={"referee": "cnn_digits", "draws": 5, "test": 360})
     made = make_results.pages(root)
     cells = row(made[root / "docs" / "results.md"], "gan_digits")
     assert cells[2:10] == ["1.500 ± 0.707", "0.400 ± 0.000", "50.00 ± 0.00", "2.00 ± 0.00", "0.90 ± 0.00",
                            "0.80 ± 0.00", "", ""]
-    assert cells[10:] == ["360, cnn_digits", "2 (0-1)", "1.0"]
+    assert cells[10:] == ["5 × 360, cnn_digits", "2 (0-1)", "1.0"]
     assert "| `gan_digits` |" not in made[root / "README.md"]
     assert "Measured on" not in made[root / "README.md"], "of a machine that ran nothing of the table"
 

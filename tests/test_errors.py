@@ -1,6 +1,7 @@
 """A user's mistake: one line that says what was expected, what came and what to do; exit code 2; no traceback."""
 
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -123,6 +124,16 @@ def test_pictures_that_do_not_fit(refused, command, hard_run, here):
 def test_nan_ends_with_the_step(refused, here):
     refused("train", "linear_digits", "optimizer=sgd", "lr=1e30", "schedule=constant", "--workdir", "run",
             words=["nan", "at step", "(epoch 1)", "Lower lr", "run"])
+
+
+@pytest.mark.parametrize("damage", ["cut", "bits"])
+def test_a_damaged_model_is_told_in_a_line(refused, hard_run, here, damage):
+    shutil.copytree(hard_run.path, "run")
+    file = here / "run" / "model.keras"
+    whole, at = file.read_bytes(), zipfile.ZipFile(file).getinfo("config.json").header_offset + 100
+    file.write_bytes(whole[:len(whole) // 2] if damage == "cut" else whole[:at] + bytes(40) + whole[at + 40:])
+    for words in (["eval", "run"], ["ensemble", "run", hard_run.path], ["train", "vit_digits", "--init", "run"]):
+        refused(*words, words=["model.keras does not load as a Keras model"])
 
 
 def test_debug_shows_the_traceback(command, monkeypatch):

@@ -206,7 +206,11 @@ def test_what_an_optimizer_does_not_have_is_refused(name, setting, plain):
                             "logits": 0}),
     ("resnet", {"size": "8"}, {"stem_conv": 4, "stage1_block1_conv1": 3, "stage1_block1_norm2": 3,
                                "stage3_block1_conv2": 1, "logits": 0}),
+    ("cct", {"size": "2/3x2"}, {"conv1": 3, "conv2": 3, "position": 3, "block1_norm1": 2, "block2_norm1": 1, "norm": 0,
+                                "pool_scores": 0, "logits": 0}),
     ("mlp", {"size": "512-512"}, {"hidden1": 2, "features": 1, "logits": 0}),
+    ("mlp", {"size": "512-512", "norm": True}, {"hidden1_dense": 2, "hidden1_norm": 2, "features_dense": 1,
+                                                "features_norm": 1, "logits": 0}),
     ("linear", {}, {"logits": 0}),
 ])
 def test_depths(model, args, expected):

@@ -46,6 +46,10 @@ def test_override_as_text(pair, key, value):
     assert untouched == {name: field for name, field in FULL if name != key}
 
 
+def test_a_size_is_a_name_also_where_none_was_before():
+    assert load("linear_digits").override("model=resnet", "model_args.size=8").model_args == {"size": "8"}
+
+
 def test_new_data_gets_its_own_splits():
     for changed in (FULL.override("data=csv:my file=2.csv"), FULL.override(data="csv:my file=2.csv")):
         assert changed == FULL.model_copy(update={"data": "csv:my file=2.csv", "splits": {}})

@@ -289,3 +289,8 @@ def test_a_table_begins_with_the_old_scale(table, here):
     begun(new, transfer.read(recipe.override(init=str(old.path))), old.data["classes"])
     np.testing.assert_allclose(new.get_layer("scale")(load(f"csv:{table}", label="kind").x), rows, atol=1e-6)
     assert json.loads((here / "old" / "recipe.json").read_text())["init"] == ""
+    other = here / "other.csv"
+    other.write_text(table.read_text().replace("weight", "income", 1))
+    with pytest.raises(UserError, match=r"The columns of init=\S*old differ: weight \(number\), .* income \(number\)"):
+        train(recipe, f"data=csv:{other}", init=str(old.path), workdir=here / "new", verbose=False)
+    assert not (here / "new").exists()

@@ -166,8 +166,10 @@ def test_shortcut_keeps_pixels_and_adds_empty_channels():
     "call, words",
     [
         (lambda: zoo.build("vti", (8, 8, 1), 2), ["'vti'", "'vit'"]),
-        (lambda: zoo.build("vit", (8, 8, 1), 2, depht=3, patch=4), ["'depht'"]),
+        (lambda: zoo.build("vit", (8, 8, 1), 2, depht=3, patch=4, name="encoder"), ["'depht'"]),
         (lambda: zoo.build("vit", (8, 8, 1), 2, ptach=4), ["'ptach'", "'patch'"]),
+        (lambda: zoo.build("gan", (8, 8, 1), 2, net="mlp", size="mu", spectral=True), ["spectral", "net='mlp'"]),
+        (lambda: zoo.build("gan", (8, 8, 1), 0, net="mlp", size="mu", conditional=True), ["classes", "0"]),
         (lambda: zoo.build("linear", (8, 8, 1), 2, nmae="x"), ["argument of linear"]),
         (lambda: vit.build((8, 8, 1), 2, size="ti", patch=4), ["'ti'", "'Ti'"]),
         (lambda: resnet.build((8, 8, 1), 2, size=20), ["20", "'20'"]),

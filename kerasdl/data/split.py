@@ -116,14 +116,19 @@ def check_same(found: Split, expected: Mapping[str, Any], name: str) -> None:
     theirs = found.describe()
     if np.ravel(theirs["shape"]).tolist() != np.ravel(expected["shape"]).tolist():
         raise UserError(f"The model takes examples of shape {expected['shape']}, and {name} has {theirs['shape']}.")
-    for came, known in zip_longest(theirs["columns"].items(), expected["columns"].items(), fillvalue=("nothing", None)):
-        if came != known:
-            raise UserError(f"The columns of {name} differ: {_column(*came)}, where the model learns "
-                            f"{_column(*known)}.")
+    check_columns(theirs["columns"], expected["columns"], name)
     for index, (came, known) in enumerate(zip_longest(theirs["classes"], expected["classes"], fillvalue="nothing")):
         if came != known:
             raise UserError(f"The classes of {name} differ: class {index} is {came!r}, where the model learns "
                             f"{known!r}.")
+
+
+def check_columns(found: Mapping[str, Any], expected: Mapping[str, Any], name: str) -> None:
+    """Refuse columns, as a split has them, of other names or categories or in another order."""
+    for came, known in zip_longest(found.items(), expected.items(), fillvalue=("nothing", None)):
+        if came != known:
+            raise UserError(f"The columns of {name} differ: {_column(*came)}, where the model learns "
+                            f"{_column(*known)}.")
 
 
 def _column(name: str, categories: list[str] | None) -> str:

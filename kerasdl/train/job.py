@@ -14,6 +14,7 @@ import tensorflow as tf
 from kerasdl import backend, objectives
 from kerasdl.data import Split, load_splits, pipeline
 from kerasdl.data.augment import alternates, compose
+from kerasdl.data.split import check_columns
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.train import fused, optim, replicas, resident, transfer
@@ -21,7 +22,7 @@ from kerasdl.train import judge as judges
 from kerasdl.train import strategy as strategies
 from kerasdl.train.referee import referee
 
-ADAPT = 2048  # images that a layer adapts to
+ADAPT = 2048  # images of 32x32 pixels or less that a layer adapts to
 SPLITS = {"train": "train", "val": "val", "test": "test"}
 
 
@@ -74,6 +75,8 @@ class Job:
         if objective.pictures and (recipe.init or recipe.freeze or recipe.layer_decay < 1):
             raise UserError("init, freeze and layer_decay are for models that learn answers. "
                             f"Leave them out with objective={recipe.objective}.")
+        if origin and origin.columns:  # each has the place and the scale of one there
+            check_columns(origin.columns, splits["train"].columns, f"init={recipe.init}")
         return cls(recipe, objective, splits, devices, resident.chosen(feed, splits["train"]), origin)
 
     def of_recipe(self, recipe: Recipe) -> "Job":
@@ -112,6 +115,8 @@ class Job:
             source = resident.Source(split, *self._lessons(), recipe.seed, self.steps) if self.stay else None
             stepping = partial(replicas.stepping, steps, parts=recipe.accumulate, source=source)
             model, kept = self.objective.assemble(networks, stepping, recipe, self.steps * recipe.epochs)
+            if self.objective.pictures and kept not in networks:  # an average, which is not trained but makes images
+                fused.unfuse(kept)  # as it does when it is saved: a pixel may round otherwise in the other form
             optimizers = [optim.optimizer(its, network, self.steps * count, clip_after_reduce=self.many)
                           for network, (its, count) in zip(networks, self.objective.rates(recipe), strict=True)]
             self.objective.compile(model, *optimizers, jit=strategies.jit(self.devices, recipe.jit))
@@ -196,12 +201,17 @@ def adapt(network: keras.Model, split: Split) -> None:
         known = getattr(layer, "input_mean", None) is not None  # as of the layer that gives a regression its units
         if not hasattr(layer, "adapt") or known:
             continue
-        examples = split.first(len(split) if isinstance(split.shape, int) else ADAPT)
+        examples = split.first(len(split) if isinstance(split.shape, int) else enough(*split.shape[:2]))
         if len(examples):
             seen = np.asarray(keras.Model(network.inputs[0], layer.input)(examples))
             layer.adapt(seen)
             if isinstance(layer, keras.layers.Normalization):
                 leave_constant(layer, seen)
+
+
+def enough(height: int, width: int) -> int:
+    """How many images a layer adapts to: of larger ones fewer, for it sees every pixel's surroundings."""
+    return max(1, ADAPT * 32**2 // max(32**2, height * width))
 
 
 def leave_constant(layer: keras.layers.Normalization, rows: np.ndarray) -> None:

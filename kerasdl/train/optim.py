@@ -228,21 +228,27 @@ def shares(network: keras.Model, decay: float) -> dict[str, float]:
 def depths(network: keras.Model) -> dict[str, int]:
     """How many blocks each layer with weights lies below the head.
 
-    A block is what shares the first part of its name: "block3", "stage2_block1", "stage1", "hidden2". As in BEiT's own
-    code, all that comes before the first block is one more, a ViT's patches and positions or a stem, and what comes
-    after the last one and only normalises belongs to the head.
+    A block is what shares the first part of its name: "block3", "stage2_block1", "stage1", "hidden2", "features". As in
+    BEiT's own code, all that comes before the first block is one more, a transformer's patches or convolutions with its
+    positions, or a stem, and what comes after the last one and only normalises or pools belongs to the head.
     """
-    layers = [layer for layer in network.layers if layer.weights]
-    names = [BLOCK.match(layer.name) for layer in layers]
-    units, seen, last = [], False, max((i for i, name in enumerate(names) if name), default=-1)
-    for i, (layer, name) in enumerate(zip(layers, names, strict=True)):
-        seen = seen or name is not None
-        plain = "stem" if i < last and not seen else "head" if layer.name == "logits" or "norm" in layer.name \
-            else layer.name
-        units.append(name[0] if name else plain)
-    order = list(dict.fromkeys(unit for unit in units if unit != "head"))
-    return {layer.name: len(order) - order.index(unit) if unit != "head" else 0
-            for layer, unit in zip(layers, units, strict=True)}
+    names = [layer.name for layer in network.layers if layer.weights]
+    blocks = [i for i, name in enumerate(names) if BLOCK.match(name)]
+    encoder = [i for i in blocks if names[i].startswith("block")]
+    begin = min(encoder or blocks, default=0)
+
+    def unit(i, name):
+        if i < begin:
+            return "stem"
+        if i in blocks:
+            return BLOCK.match(name)[0]
+        if name.startswith("features"):
+            return "features"
+        return "head" if name in ("logits", "pool_scores") or "norm" in name else name
+
+    units = {name: unit(i, name) for i, name in enumerate(names)}
+    order = list(dict.fromkeys(unit for unit in units.values() if unit != "head"))
+    return {name: len(order) - order.index(unit) if unit != "head" else 0 for name, unit in units.items()}
 
 
 def is_kernel(variable: keras.Variable) -> bool:

@@ -24,7 +24,7 @@ from kerasdl import backend, zoo
 from kerasdl.data import Split
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe, load, names
-from kerasdl.run import Run, cache, environment
+from kerasdl.run import Run, cache, environment, load_model
 
 SMALL = 16  # pixels a side, below which images are seen as cnn_digits sees them
 DECIDES = ("kerasdl", "keras", "tensorflow", "numpy", "cpu", "cores")  # of the versions, which classifier it becomes
@@ -100,8 +100,7 @@ def referee(recipe: Recipe, splits: Mapping[str, Split], learn: Callable[..., Ru
     shipped = file.is_file() and chosen == load(chosen.name)
     chosen = chosen.model_copy(update={"batch": min(chosen.batch, len(splits["train"]))})  # of few examples
     if shipped:
-        zoo.register()
-        return Referee(chosen.name, keras.saving.load_model(file, compile=False), chosen, learn)
+        return Referee(chosen.name, load_model(file), chosen, learn)
     folder = home(chosen, splits)
     if not (folder / "result.json").exists():
         arrays = splits if chosen.data == "arrays" else None
@@ -169,11 +168,7 @@ def own(file: Path, shape: tuple[int, ...]) -> keras.Model:
     """The user's network, which must take the images."""
     if not file.is_file():
         raise UserError(f"There is no referee {file}.")
-    try:
-        network = keras.saving.load_model(file, compile=False)
-    except (ValueError, TypeError, OSError, KeyError) as error:
-        raise UserError(f"The referee {file} does not load as a Keras model: "
-                        f"{' '.join(str(error).split())[:200]}") from None
+    network = load_model(file, "The referee ")
     takes = tuple(network.input_shape[1:])
     if takes != tuple(shape):
         raise UserError(f"The referee {file} takes {takes}, and the images are {tuple(shape)}. "

@@ -12,10 +12,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasdl import zoo
 from kerasdl.errors import UserError, nearest
 from kerasdl.recipe import Recipe
-from kerasdl.run import Run, whole, write_json
+from kerasdl.run import Run, load_model, whole, write_json
 from kerasdl.zoo import vit
 
 COPY = Path("checkpoint") / "init.keras"  # in a run's folder until it is finished: it goes on without the old run
@@ -30,6 +29,7 @@ class Origin:
         file: the model.
         facts: for result.json: where it was found, of which recipe and seed if that is known, a hash of its weights.
         classes: their names; None where only a file is known.
+        columns: of a table, as a run's data.json has them; None where only a file is known.
         weights: of each layer, in the order of the graph.
         grid: rows and columns of its patches, if it has any.
     """
@@ -37,6 +37,7 @@ class Origin:
     file: Path
     facts: Mapping[str, Any]
     classes: Sequence[str] | None
+    columns: Mapping[str, Sequence[str] | None] | None
     weights: Mapping[str, list[np.ndarray]]
     grid: tuple[int, int] | None
 
@@ -53,15 +54,10 @@ def read(recipe: Recipe, before: Run | None = None) -> Origin | None:
         file, facts = before.path / COPY, dict(before.origin)
     else:
         file, facts = source(recipe.init)
-    classes = facts.pop("classes")
-    try:
-        zoo.register()
-        model = keras.saving.load_model(file, compile=False)
-    except (ValueError, TypeError, OSError, KeyError) as error:
-        raise UserError(f"init={recipe.init}: {file} does not load as a Keras model: "
-                        f"{' '.join(str(error).split())[:200]}") from None
+    classes, columns = facts.pop("classes"), facts.pop("columns", None)
+    model = load_model(file, f"init={recipe.init}: ")
     weights = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
-    return Origin(file, facts | {"weights": fingerprint(weights)}, classes, weights, grid_of(model))
+    return Origin(file, facts | {"weights": fingerprint(weights)}, classes, columns, weights, grid_of(model))
 
 
 def source(init: str) -> tuple[Path, dict[str, Any]]:
@@ -71,9 +67,9 @@ def source(init: str) -> tuple[Path, dict[str, Any]]:
         raise UserError(f"init={init}: there is no {file}. Give the folder of a finished run, or a .keras file.")
     run = Run(file.parent)
     if file.name != "model.keras" or not (run.path / "recipe.json").is_file() or not (run.path / "data.json").is_file():
-        return file, {"init": init, "classes": None}
+        return file, {"init": init, "classes": None, "columns": None}
     return file, {"init": init, "recipe": run.recipe.name or run.recipe.model, "seed": run.recipe.seed,
-                  "classes": run.data["classes"]}
+                  "classes": run.data["classes"], "columns": run.data.get("columns")}
 
 
 def fingerprint(weights: Mapping[str, Sequence[np.ndarray]]) -> str:
@@ -204,8 +200,8 @@ def note(run: Run, origin: Origin, network: keras.Model, classes: Sequence[str])
         (run.path / COPY).parent.mkdir(parents=True, exist_ok=True)
         with whole(run.path / COPY) as partial:
             shutil.copyfile(origin.file, partial)
-        write_json(run.path / "init.json",
-                   {**origin.facts, "classes": origin.classes, **account(network, origin, classes)})
+        known = {"classes": origin.classes, "columns": origin.columns}
+        write_json(run.path / "init.json", {**origin.facts, **known, **account(network, origin, classes)})
 
 
 def account(network: keras.Model, origin: Origin, classes: Sequence[str]) -> dict[str, Any]:

@@ -34,11 +34,11 @@ def module(name: str):
     return importlib.import_module(f"{__name__}.{name}")
 
 
-def build(name: str, image_shape, classes: int, **args):
+def build(model: str, /, image_shape, classes: int, **args):
     """Builds a model by name: `zoo.build("vit", (32, 32, 3), 10, size="Ti", patch=4)`.
 
     Args:
-        name: one of MODELS; or of GENERATIVE, which give two networks.
+        model: one of MODELS; or of GENERATIVE, which give two networks.
         image_shape: (height, width, channels), or for "linear" and "mlp" also an int: the number of columns
             of a table.
         classes: number of outputs.
@@ -50,11 +50,11 @@ def build(name: str, image_shape, classes: int, **args):
     Raises:
         ValueError: an unknown model, or an argument which that model does not take.
     """
-    function = module(name).build
+    function = module(model).build
     known = {p.name: p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY}
     for key, value in args.items():
         if key not in known:
-            raise ValueError(unknown(f"argument of {name}", key, known))
+            raise ValueError(unknown(f"argument of {model}", key, known))
         if isinstance(known[key].default, bool) and not isinstance(value, bool):  # "no" is true to Python
             raise ValueError(f"Expected {key} to be true or false. Received: {value!r}")
     return function(image_shape, classes, **args)

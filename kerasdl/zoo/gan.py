@@ -20,6 +20,7 @@ width.
 """
 
 import math
+import numbers
 
 import keras
 from keras import layers
@@ -83,6 +84,10 @@ def build(
         raise ValueError(unknown("net", net, NETS))
     if clusters and (conditional or clusters < 2):
         raise ValueError(f"Expected clusters, 2 or more, in place of conditional=True. Received: {clusters!r}")
+    if conditional and (not isinstance(classes, numbers.Integral) or classes < 1):
+        raise ValueError(f"Expected classes to be a whole number, 1 or more. Received: {classes!r}")
+    if net == "mlp" and spectral:
+        raise ValueError("Expected spectral=True with net='dcgan' or 'resnet'. Received: net='mlp'")
     found, classes = bool(clusters), clusters or (classes if conditional else None)
     if net == "mlp":
         return mlp_generator(image_shape, classes, size, latent, found), mlp_discriminator(image_shape, classes, size)
