@@ -88,7 +88,10 @@ def stock(case: str, fix: str) -> dict[str, np.ndarray]:
 def noise() -> dict[str, np.ndarray]:
     """Dropout's masks on two replicas, and the weights of one run made twice."""
     noisy = BASE.override(model_args={"size": "mu", "drop": 0.5}, optimizer="sgd")
-    out = {f"noise/{attempt}": trained(noisy, 2)[0].get_weights()[0] for attempt in "ab"}
+    twice = {attempt: trained(noisy, 2)[0] for attempt in "ab"}
+    out = {f"noise/{attempt}": network.get_weights()[0] for attempt, network in twice.items()}
+    out["own"] = np.array([type(value) is replicas.OwnNoise for layer in twice["a"]._flatten_layers()
+                           for value in vars(layer).values() if isinstance(value, keras.random.SeedGenerator)])
     for name, mend in {"stock": lambda _: None, "own": replicas.own_noise}.items():
         strategy = devices(2)
         with strategy.scope():

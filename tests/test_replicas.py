@@ -80,6 +80,7 @@ def test_replicas_draw_noise_of_their_own_and_draw_it_again(trained):
     first, second = trained["masks/own"]
     assert 0.3 < np.mean(first != second) < 0.7
     np.testing.assert_array_equal(trained["noise/a"], trained["noise/b"])
+    assert trained["own"].all() and len(trained["own"])  # of a training, too
 
 
 def test_accumulated_parts_are_the_whole_batch_on_one_device(trained):

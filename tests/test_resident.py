@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 from collections import Counter
 
 import keras
@@ -145,9 +146,9 @@ def test_a_run_that_goes_on_keeps_its_choice(hard_recipe, cache):
 
     noted = {"jit": True, "images_per_second": {}}
     recipe = hard_recipe.override(jit="auto")
-    assert probe.settle(recipe, noted, (8, 8, 1), "CPU", tf.distribute.get_strategy(), never) == noted
+    assert probe.settle(recipe, noted, (8, 8, 1), "CPU", tf.distribute.get_strategy(), True, never) == noted
     assert probe.settled(recipe, noted).jit is True
-    assert probe.settle(hard_recipe, None, (8, 8, 1), "CPU", tf.distribute.get_strategy(), never) == {}
+    assert probe.settle(hard_recipe, None, (8, 8, 1), "CPU", tf.distribute.get_strategy(), True, never) == {}
 
 
 def test_a_candidate_that_is_far_behind_is_called_once_only():
@@ -164,19 +165,19 @@ def test_a_candidate_that_is_far_behind_is_called_once_only():
 def test_what_is_remembered_is_for_this_network_batch_and_machine(hard_recipe, monkeypatch):
     devices = tf.distribute.get_strategy()
 
-    def file(recipe=hard_recipe, shape=(8, 8, 1), device="CPU"):
-        return probe.remembered(recipe, shape, device, devices)
+    def file(recipe=hard_recipe, shape=(8, 8, 1), device="CPU", stay=True):
+        return probe.remembered(recipe, shape, device, devices, stay)
 
     assert file() == file(hard_recipe.override(lr=0.5, seed=9, epochs=2))
-    others = [file(hard_recipe.override(batch=64)), file(hard_recipe.override("model_args.drop=0.1")),
-              file(shape=(9, 8, 1)), file(device="GPU")]
+    others = [file(), file(hard_recipe.override(batch=64)), file(hard_recipe.override("model_args.drop=0.1")),
+              file(shape=(9, 8, 1)), file(device="GPU"), file(stay=False)]
     monkeypatch.setattr(probe, "environment", lambda: {"keras": "9"})
-    assert len({file(), *others}) == 5
+    assert len({file(), *others}) == len(others) + 1
 
 
 def test_several_workers_measure_nothing(hard_recipe, monkeypatch):
     monkeypatch.setattr(strategies, "describe", lambda devices: "multiworker")
-    choice = probe.settle(hard_recipe.override(jit="auto", precision="auto"), None, (8, 8, 1), "CPU", None, None)
+    choice = probe.settle(hard_recipe.override(jit="auto", precision="auto"), None, (8, 8, 1), "CPU", None, True, None)
     assert choice == {"jit": False, "precision": "float32"}
 
 
@@ -187,6 +188,9 @@ def test_a_damaged_or_unwritable_cache_is_measured_again(here, cache, hard_recip
     file.write_text("{")
     assert train(hard_recipe, workdir="b", epochs=1, jit="auto", verbose=False).choice["jit"] is False
     assert json.loads(file.read_text())["jit"] is False
+    shutil.rmtree(file.parent)
+    file.parent.write_text("no folder can be made here")
+    assert train(hard_recipe, workdir="c", epochs=1, jit="auto", verbose=False).choice["jit"] is False
 
 
 def test_replicas_measure_what_is_left_without_xla(hard_recipe, monkeypatch):

@@ -109,9 +109,16 @@ def test_streamed_to_a_step_within_a_block_and_resident_from_there(interrupted, 
     assert_same(train(RECIPE, workdir=interrupted(5, feed="streamed"), feed="resident", verbose=False), unbroken)
 
 
-def test_interrupted_twice(interrupted, unbroken):
+def test_interrupted_twice_and_the_time_of_all_parts_counts(interrupted, unbroken):
     interrupted(3)
-    assert_same(train(RECIPE, workdir=interrupted(6), verbose=False), unbroken)
+    checkpoints = Checkpoints(interrupted(6) / "checkpoint")
+    step = checkpoints.steps()[0]
+    arrays, facts = checkpoints.read(step)
+    checkpoints.save(step, (arrays, facts | {"seconds": 1000.0}))
+    assert checkpoints.wait()
+    run = train(RECIPE, workdir=checkpoints.folder.parent, verbose=False)
+    assert_same(run, unbroken)
+    assert 1000 < run.result["train"]["seconds"] < 2000
 
 
 def test_ctrl_c_leaves_a_run_that_resumes(interrupted, unbroken):
@@ -188,6 +195,19 @@ def test_a_report_that_does_not_fit_on_the_disk_can_be_written_again(spoiled):
                                         ([[20, 10], [30, 20]], 20), ([[20, 10], [-1, -1]], None)])
 def test_workers_agree_on_the_newest_common_checkpoint_or_refuse(held, step):
     assert resume.common(held) == step
+
+
+def test_a_checkpoint_that_other_workers_do_not_have_is_not_kept_for_theirs(here, monkeypatch):
+    """This worker has 20 and 10 where another was killed after 10; after 15 it keeps 10, which the other has, too."""
+    saver = resume.Saver(here, *[None] * 5, 0, tf.distribute.get_strategy())
+    for step in (10, 20):
+        saver.checkpoints.save(step, ({"a/0": np.zeros(3)}, {}))
+        assert saver.checkpoints.wait()
+    monkeypatch.setattr(saver, "_restore", lambda step: None)
+    monkeypatch.setattr(resume.strategies, "of_all_workers", lambda devices, mine: [mine, [10, 5]])
+    assert saver.go_on() == 10
+    saver.checkpoints.save(15, ({"a/0": np.zeros(3)}, {}))
+    assert saver.checkpoints.wait() and saver.checkpoints.steps() == [15, 10]
 
 
 @pytest.mark.parametrize("text, value", [("5 min", 300), ("30 s", 30), ("1.5 h", 5400), (7, 7), ("0", 0)])

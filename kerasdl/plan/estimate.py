@@ -68,9 +68,10 @@ def speed(step: Range, batch: int) -> Range:
     return batch / step[1], batch / step[0]
 
 
-def per_replica(weights: int, statistics: int) -> dict[str, int]:
-    """Collectives of a step in which each chip normalises its own part of the batch: one for all, in float32.
+def per_replica(weights: int, statistics: int, width: int) -> dict[str, int]:
+    """Collectives of a step in which each chip normalises its own part of the batch: one for all.
 
-    Counted and not compiled: the gradients, and the moving statistics that the chips average.
+    Counted and not compiled: the gradients, numbers of `width` bytes, and the moving statistics that the chips average,
+    which are float32.
     """
-    return {"operations": 1, "bytes": 4 * (weights + statistics)}
+    return {"operations": 1, "bytes": width * weights + 4 * statistics}

@@ -91,9 +91,12 @@ def planned(recipe: Recipe, on: str, chip: Chip, chips: int, compiler: Compiler,
         "memory": {"needed": facts["memory"], "available": about["memory"]}, "flops": facts["flops"],
         "compiler_seconds": facts["cycles"] / chip.clock,
         "step_seconds": step, "images_per_second": estimate.speed(step, recipe.batch),
-        "collectives": collectives, "per_replica": estimate.per_replica(about["weights"], about["statistics"]),
+        "collectives": collectives,
         "examples": about["size"], "weights": about["weights"], "price": price, "versions": about["versions"],
     }
+    if about["statistics"]:
+        width = 4 if recipe.precision == "float32" else 2
+        found["per_replica"] = estimate.per_replica(about["weights"], about["statistics"], width)
     if "error" not in several:
         found["growth"] = estimate.growth({**facts, "collectives": collectives}, chip, each, about["size"], price)
     if search:

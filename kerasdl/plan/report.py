@@ -36,8 +36,7 @@ def facts(made: dict[str, Any]) -> Iterable[tuple[str, str]]:
     yield "images a second", span(made["images_per_second"])
     for kind, found in made["collectives"].items():
         yield kind, f"{found['operations']} operations, {size(found['bytes'])} a step, among chips"
-    if made["collectives"].get("all-reduce", {}).get("operations", 0) > 2:
-        one = made["per_replica"]
+    if one := made.get("per_replica"):
         yield "", f"with statistics of each chip's own part of the batch: {one['operations']}, {size(one['bytes'])}"
 
 

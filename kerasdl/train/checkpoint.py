@@ -87,6 +87,12 @@ class Checkpoints:
                 self._path(step).rename(self._path(step).with_suffix(".damaged"))
         return good
 
+    def drop_after(self, step: int) -> None:
+        """Remove those of later steps, which a run that goes on from this one makes anew."""
+        for later in self.steps():
+            if later > step:
+                self._path(later).unlink()
+
     def read(self, step: int) -> State:
         """The state of a step. Raises Damaged when a byte of it is not what was written, UserError when it is not there
         to be read, as on a disk that does not answer."""

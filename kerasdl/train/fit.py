@@ -157,7 +157,7 @@ def decided(job: Job, before: Run | None) -> tuple[Job, dict[str, Any]]:
 
     with strategies.together(job.devices):
         shape = job.splits["train"].shape
-        choice = probe.settle(job.recipe, before and before.choice, shape, device(), job.devices, start)
+        choice = probe.settle(job.recipe, before and before.choice, shape, device(), job.devices, job.stay, start)
     return job.of_recipe(probe.settled(job.recipe, choice)), choice
 
 

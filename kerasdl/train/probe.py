@@ -26,7 +26,7 @@ IGNORED = {"name", "claim", "data_args", "splits", "epochs", "lr", "schedule", "
 
 
 def settle(recipe: Recipe, noted: dict[str, Any] | None, shape: Any, device: str, devices: tf.distribute.Strategy,
-           start: Callable[[Recipe], Callable[[], int]]) -> dict[str, Any]:
+           stay: bool, start: Callable[[Recipe], Callable[[], int]]) -> dict[str, Any]:
     """What every "auto" of the recipe becomes: as the run began, else as remembered, else by measurement.
 
     Args:
@@ -36,6 +36,7 @@ def settle(recipe: Recipe, noted: dict[str, Any] | None, shape: Any, device: str
         device: its name.
         devices: the strategy. XLA is no candidate under replicas; several workers, who would have to agree, measure
             nothing and take float32.
+        stay: whether the examples are on the device, or are fed and may be what is waited for.
         start: recipe -> a function that trains one call and returns the number of its examples.
 
     Returns:
@@ -46,7 +47,7 @@ def settle(recipe: Recipe, noted: dict[str, Any] | None, shape: Any, device: str
         return noted or {}
     if strategies.describe(devices) == "multiworker":
         return {key: CANDIDATES[key][0] for key in fields}
-    memory = remembered(recipe, shape, device, devices)
+    memory = remembered(recipe, shape, device, devices, stay)
     try:
         return json.loads(memory.read_text())
     except (OSError, ValueError):  # never measured, or not readable
@@ -98,10 +99,10 @@ def tell(choice: dict[str, Any]) -> str:
     return f"auto: {chosen}" + f" ({speeds} images/s)" * bool(speeds)
 
 
-def remembered(recipe: Recipe, shape: Any, device: str, devices: tf.distribute.Strategy) -> Path:
+def remembered(recipe: Recipe, shape: Any, device: str, devices: tf.distribute.Strategy, stay: bool) -> Path:
     """The file that holds the choice for such a recipe on such a machine; KERASDL_CACHE names another folder."""
     facts = {key: value for key, value in recipe.model_dump(mode="json").items() if key not in IGNORED}
     machine = {key: value for key, value in environment().items() if key != "git"}
     key = json.dumps([facts, machine, shape, backend.current(), device, strategies.describe(devices),
-                      devices.num_replicas_in_sync])
+                      devices.num_replicas_in_sync, stay])
     return cache() / "choices" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"

@@ -98,6 +98,7 @@ class Saver(keras.callbacks.Callback):
                             "or remove it to begin again.")
         if step:
             self._restore(step)
+            self.checkpoints.drop_after(step)  # which other workers do not have; it would count among those kept
         return step
 
     def _restore(self, step: int) -> None:
