@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from benchmarks import rows as workloads
+
 OPPONENTS = {"keras_script": "Keras script", "keras_hub": "keras-hub", "torch_eager": "PyTorch eager",
              "torch_compiled": "PyTorch compiled", "keras_jax": "Keras on JAX"}
 ROWS = {"linear": "linear", "mlp": "MLP 784-512-10", "cnn": "textbook CNN", "airbench": "airbench-size CNN",
@@ -36,6 +38,7 @@ def body(folder: Path) -> str:
     return "\n".join(parts)
 
 
+WAYS = {"ours": "the same work", "recipe": "the recipe, short"}
 RACES = """"The same work" trains that network at a constant rate until it is there, as the opponents do. "The recipe,
 short" is the recipe with its own schedule, augmentation and averaging, in so few epochs as suffice on validation data.
 """
@@ -93,20 +96,31 @@ def possible(least: float, beside: list[dict], who: str, goal: float) -> str:
 
 
 def absent(rows: list[dict]) -> str:
-    """The networks, precisions and opponents of which there is no line."""
-    names = [name for key, known in (("row", ROWS), ("precision", PRECISIONS), ("opponent", OPPONENTS))
-             for value, name in known.items() if value not in {row[key] for row in rows}]
-    return f"Not run: {', '.join(names)}.\n\n" if names else ""
+    """The comparisons of which there is no line: opponents of a network, and precisions."""
+    there = {(row["row"], row["opponent"]) for row in rows if row["precision"] == "float32"}
+    missing = {ROWS[name]: [OPPONENTS[who] for who in row.opponents if (name, who) not in there]
+               for name, row in workloads.ROWS.items()}
+    precisions = {row["precision"] for row in rows}
+    return not_run(missing, [name for value, name in PRECISIONS.items() if value not in precisions])
+
+
+def not_run(missing: dict[str, list[str]], more: list[str] = ()) -> str:
+    """A line that names what was left out, by network; "" where nothing was."""
+    names = [f"{name} beside {', '.join(who)}" for name, who in missing.items() if who] + list(more)
+    return f"Not run: {'; '.join(names)}.\n\n" if names else ""
 
 
 def races(rows: list[dict]) -> str:
-    ways = {"ours": "the same work", "recipe": "the recipe, short"}
+    there = {(row["row"], row["program"], row["opponent"]) for row in rows}
+    missing = {f"`{name}` ({ways})": [who for key, who in OPPONENTS.items()
+                                      if key in {other for *_, other in there} and (name, way, key) not in there]
+               for name in dict.fromkeys(row["row"] for row in rows) for way, ways in WAYS.items()}
     head = ("network of", "test accuracy", "ours", "opponent", "ours, s", "theirs, s", "times faster",
             "epochs, ours / theirs")
-    lines = [(f"`{row['row']}`", f"{row['goal']:.0%}", ways[row["program"]], OPPONENTS[row["opponent"]],
+    lines = [(f"`{row['row']}`", f"{row['goal']:.0%}", WAYS[row["program"]], OPPONENTS[row["opponent"]],
               spread(row, "ours", "seconds"), spread(row, "opponent", "seconds"), times(row), pair(row, "epochs", 0))
              for row in rows]
-    return f"{RACES}\n{table(head, lines)}\n{machines(rows)}"
+    return f"{RACES}\n{table(head, lines)}\n{not_run(missing)}{machines(rows)}"
 
 
 def growth(rows: list[dict]) -> str:
@@ -127,7 +141,8 @@ def replicas(rows: list[dict]) -> str:
 
 def images(rows: list[dict]) -> str:
     names = {"kerasdl": "kerasdl, decoded as used", "keras": "`keras.utils.image_dataset_from_directory`",
-             "torch_0": "PyTorch's DataLoader, PIL, no workers", "torch_2": "PyTorch's DataLoader, PIL, 2 workers"}
+             "torch_0": "PyTorch's DataLoader, PIL, no workers",
+             "torch_2": "PyTorch's DataLoader, PIL, 2 workers (memory without theirs)"}
     head = ("pipeline", "images/s", "images/s a core", "peak memory, MB")
     return table(head, [(names[row["program"]], row.get("error") or number(row["images_per_second"]),
                          number(row["images_per_second_a_core"]), number(row["peak_mb"])) for row in rows]) + \
@@ -210,9 +225,18 @@ def counts(rows: list[dict]) -> str:
 
 
 def peaks(rows: list[dict]) -> str:
-    found = {PRECISIONS[row["precision"]]: row["environment"].get("gemm_peak") for row in rows}
-    return "".join(f"Best matrix product in {name}: {number(peak['gflops'])} GFLOP/s, by {peak['library']} at n = "
-                   f"{peak['n']}.\n" for name, peak in found.items() if peak)
+    """Of each precision; a share in the table is of the one that was measured around its own row."""
+    said = ""
+    for value, name in PRECISIONS.items():
+        found = [peak for row in rows if row["precision"] == value and (peak := row["environment"].get("gemm_peak"))]
+        if found:
+            speeds = sorted({number(peak["gflops"]) for peak in found}, key=lambda text: float(text.replace(",", "")))
+            sizes = {peak["library"]: sorted({each["n"] for each in found if each["library"] == peak["library"]})
+                     for peak in found}
+            how = " and ".join(f"{library} at n = {' or '.join(map(str, n))}" for library, n in sizes.items())
+            said += f"Best matrix product in {name}: {' to '.join(dict.fromkeys(speeds[::len(speeds) - 1 or 1]))} " \
+                    f"GFLOP/s, by {how}; a share is of the one around its row.\n"
+    return said
 
 
 def machines(rows: list[dict]) -> str:

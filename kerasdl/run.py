@@ -14,13 +14,13 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
+from kerasdl.tpu import installed
 
 FILES = ("data.json", "choice.json", "init.json", "result.json", "metrics.csv", "tensorboard", "checkpoint",
          "model.keras", "report.html")  # of a run, beside recipe.json
@@ -326,7 +326,7 @@ def environment(**facts: Any) -> dict[str, Any]:
     """Versions and machine, for result.json; `facts` adds what only the caller knows (device, strategy)."""
     packages = ("kerasdl", "keras", "tensorflow", "tensorflow-cpu", "tensorflow-tpu", "tensorflow-datasets", "jax",
                 "libtpu", "numpy")
-    versions = {name: version(name) for name in packages}
+    versions = {name: installed(name) for name in packages}
     return {
         "python": platform.python_version(),
         **{name: version for name, version in versions.items() if version},
@@ -350,14 +350,6 @@ def gemm_peak(size: int = 2048, times: int = 3) -> float:
         matrix @ matrix
         seconds.append(time.perf_counter() - began)
     return round(2e-9 * size**3 / min(seconds[1:]), 1)
-
-
-def version(package: str) -> str | None:
-    """Of an installed package; None of one that is not."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _cpu() -> str:

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 
 from packaging.specifiers import SpecifierSet
 
+from kerasdl import tpu
 from kerasdl.errors import UserError
 
 TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu")  # wheels that hold the module `tensorflow`
@@ -80,12 +81,7 @@ TABLE = (
 def installed() -> dict[str, str]:
     """The version of every package that the table speaks of."""
     names = {name for row in TABLE for name in row.packages} | {*TENSORFLOWS}
-    found = {}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+    found = {name: version for name in names if (version := tpu.installed(name))}
     wheel = next((found[name] for name in TENSORFLOWS if name in found), None)
     return found | ({"tensorflow": wheel} if wheel else {})
 

@@ -111,7 +111,7 @@ def test_commands_that_are_not_run_exist(page):
                 assert words[1] in targets
             elif words[0] == "kerasdl":
                 assert words[1] in verbs
-                if words[1] in ("train", "show") and words[2] != "RECIPE":
+                if words[1] in ("train", "show", "plan", "reproduce") and words[2] != "RECIPE":
                     recipe.load(words[2]).override(*(word for word in words[3:] if "=" in word))
                 if words[1] == "tune" and words[2] not in ("report", "best", "SEARCH"):
                     tuning.load(words[2]).base.override(*(word for word in words[3:] if "=" in word))
@@ -119,11 +119,21 @@ def test_commands_that_are_not_run_exist(page):
                 assert words[0] in ("python", "source"), f"{page.name}: nobody checks {' '.join(words)!r}"
 
 
+def slugs(page):
+    """The anchors of a page's headings, as mkdocs and GitHub make them, and of what mkdocstrings writes about."""
+    heads = re.findall(r"(?m)^#+ (.+)$", re.sub(r"(?ms)^```.*?^```", "", page.read_text()))
+    plain = [re.sub(r"[^\w -]", "", head).strip().lower().replace(" ", "-") for head in heads]
+    return {*plain, *re.findall(r"(?m)^::: (\S+)", page.read_text())}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_links_resolve(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if not re.match(r"https?://", target):
-            assert (page.parent / target.partition("#")[0]).exists(), target
+            name, _, anchor = target.partition("#")
+            file = page.parent / name if name else page
+            assert file.exists(), target
+            assert not anchor or anchor in slugs(file), target
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

@@ -20,7 +20,7 @@ ARROWS = {
     "kerasdl.tpu": (),
     "kerasdl.backend": ("errors", "tpu"),
     "kerasdl.recipe": ("errors",),
-    "kerasdl.run": ("errors", "recipe", "zoo"),
+    "kerasdl.run": ("errors", "recipe", "tpu", "zoo"),
     "kerasdl.results": ("recipe", "zoo"),
     "kerasdl.reproduce": ("backend", "errors", "recipe", "run", "train", "evaluate", "results"),
     "kerasdl.ensemble": ("backend", "errors", "recipe", "run", "data", "objectives", "train", "zoo", "evaluate"),
@@ -29,7 +29,7 @@ ARROWS = {
     "kerasdl.objectives": ("errors", "zoo", "objectives"),
     "kerasdl.train": ("errors", "tpu", "backend", "recipe", "run", "zoo", "data", "objectives", "train"),
     "kerasdl.tuning": ("backend", "errors", "recipe", "run", "data", "objectives", "train", "figures", "tuning"),
-    "kerasdl.plan": ("backend", "errors", "recipe", "run", "data", "objectives", "train", "plan"),
+    "kerasdl.plan": ("backend", "errors", "recipe", "run", "tpu", "data", "objectives", "train", "plan"),
     "kerasdl.recipes": ("recipe",),
 }
 HEAVY = {"keras", "keras_tuner", "tensorflow", "tensorflow_datasets", "jax", "pandas", "sklearn", "scipy", "matplotlib"}

@@ -12,8 +12,6 @@ from kerasdl.data import folders, named, subset, tables
 from kerasdl.data.split import Split, Target, divide
 from kerasdl.errors import UserError, nearest
 
-CANONICAL = ("train", "val", "test")
-
 
 def load(name: str, split: str = "train", *, target: Target = "class", **args: Any) -> Split:
     """One split of a data set.

@@ -10,7 +10,6 @@ import json
 import os
 import sys
 import time
-from importlib import metadata
 
 from kerasdl.plan import lower
 from kerasdl.plan.chips import CHIPS, Chip
@@ -18,6 +17,7 @@ from kerasdl.plan.measure import measured
 from kerasdl.plan.step import Step, make
 from kerasdl.recipe import Recipe
 from kerasdl.run import cache, write_json
+from kerasdl.tpu import installed
 
 
 def main() -> None:
@@ -81,13 +81,8 @@ def told(error: Exception) -> dict:
 
 def versions() -> dict[str, str]:
     """What decides how a step is lowered and compiled."""
-    found = {}
-    for name in ("kerasdl", "keras", "tensorflow", "tensorflow-cpu", "tensorflow-tpu", "jax", "libtpu"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            pass
-    return found
+    packages = ("kerasdl", "keras", "tensorflow", "tensorflow-cpu", "tensorflow-tpu", "jax", "libtpu")
+    return {name: version for name in packages if (version := installed(name))}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from keras import ops
 
 from kerasdl import backend
 from kerasdl.errors import UserError
-from kerasdl.run import version, whole, write_text
+from kerasdl.run import whole, write_text
+from kerasdl.tpu import installed
 from kerasdl.train import strategy as strategies
 from kerasdl.train.callbacks import Keep, Timing, as_os_error, done
 from kerasdl.train.checkpoint import Checkpoints, State
@@ -143,7 +144,7 @@ class Saver(keras.callbacks.Callback):
         return arrays, {"best": self.keep.best, "best_epoch": self.keep.best_epoch, "best_arrays": len(best),
                         "seconds": self.timing.so_far(), "compile_seconds": self.timing.compile_seconds,
                         "rates": self.timing.rates, "backend": backend.current(),
-                        "versions": {name: version(name) for name in ("kerasdl", "keras")},
+                        "versions": {name: installed(name) for name in ("kerasdl", "keras")},
                         "variables": forms(self._variables())}
 
     def on_epoch_begin(self, epoch, logs=None):
