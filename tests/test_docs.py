@@ -111,7 +111,7 @@ def test_commands_that_are_not_run_exist(page):
                 assert words[1] in targets
             elif words[0] == "kerasdl":
                 assert words[1] in verbs
-                if words[1] in ("train", "show", "plan", "reproduce") and words[2] != "RECIPE":
+                if words[1] in ("train", "show", "plan", "reproduce") and words[2] not in ("RECIPE", "NAME"):
                     recipe.load(words[2]).override(*(word for word in words[3:] if "=" in word))
                 if words[1] == "tune" and words[2] not in ("report", "best", "SEARCH"):
                     tuning.load(words[2]).base.override(*(word for word in words[3:] if "=" in word))
