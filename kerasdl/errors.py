@@ -13,6 +13,14 @@ class UserError(ValueError):
     code = 2
 
 
+def listed(names: object, known: Iterable[str]) -> list[str]:
+    """Names that were given as a list, as one, or as one text with commas, which a command line makes of a,b."""
+    if isinstance(names, (list, tuple)):
+        return [str(name) for name in names]
+    parts = [part.strip() for part in str(names).split(",")]
+    return [str(names)] if str(names) in set(known) else parts
+
+
 def nearest(word: str, options: Iterable[str]) -> str:
     """A hint that ends an error message: the closest option if one is close, else all of them."""
     options = [str(option) for option in options]

@@ -302,6 +302,8 @@ def _examples(expected: dict[str, Any], files: list[Path], resize: bool) -> tupl
     if not files:
         raise UserError(f"No files to predict. Give {'CSV files' if rows else 'image files'}.")
     for file in files:
+        if file.is_dir():
+            raise UserError(f"{file} is a folder. Name the files in it, as with {file}/*.")
         if not file.is_file():
             raise UserError(f"There is no file {str(file)!r}.")
         if rows and file.suffix.lower() in FORMATS:

@@ -3,6 +3,7 @@
 import ast
 import math
 import runpy
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -168,14 +169,16 @@ def load(recipe: "Recipe | str | Path") -> Recipe:
     path = Path(recipe)
     if path.suffix not in (".py", ".json"):
         if str(recipe) not in names():
-            raise UserError(f"Unknown recipe {str(recipe)!r}. {nearest(str(recipe), names())}")
+            hint = f"It is the folder of a run, whose recipe is {path / 'recipe.json'}." \
+                if (path / "recipe.json").is_file() else nearest(str(recipe), names())
+            raise UserError(f"Unknown recipe {str(recipe)!r}. {hint}")
         path = RECIPES / f"{recipe}.py"
     if not path.is_file():
         raise UserError(f"There is no recipe file {path}.")
     if path.suffix == ".json":
         return _from_json(path)
     try:
-        found = runpy.run_path(str(path)).get("recipe")
+        found = run_file(path).get("recipe")
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
@@ -187,6 +190,15 @@ def load(recipe: "Recipe | str | Path") -> Recipe:
     if not isinstance(found, Recipe):
         raise UserError(f"{path} must set `recipe = Recipe(...)`. Received: {type(found).__name__}.")
     return found.model_copy(update={"name": found.name or path.stem})
+
+
+def run_file(path: Path) -> dict[str, Any]:
+    """What a Python file sets, which may import its neighbours, as when Python runs it."""
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        return runpy.run_path(str(path))
+    finally:
+        sys.path.pop(0)
 
 
 def _from_json(path: Path) -> Recipe:

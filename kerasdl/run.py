@@ -158,7 +158,7 @@ class Run:
         """What was measured. Raises UserError while the run is not finished."""
         file = self.path / "result.json"
         if not file.is_file():
-            raise UserError(f"{self.path} has no result.json: the run did not finish.")
+            raise UserError(f"{self.path} has no result.json: the run did not finish. To go on: {self.again}")
         return json.loads(file.read_text())
 
     @property
@@ -191,7 +191,7 @@ class Run:
     def _need(self, name: str) -> Path:
         file = self.path / name
         if not file.is_file():
-            raise UserError(f"{self.path} has no {name}: the run did not get that far. Train it again.")
+            raise UserError(f"{self.path} has no {name}: the run did not get that far. To go on: {self.again}")
         return file
 
 

@@ -35,6 +35,15 @@ def test_arrays_with_a_test_set():
     np.testing.assert_array_equal(parts["test"].y, LABELS[40:])
 
 
+def test_labels_as_other_libraries_have_them():
+    x, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 2
+    expected = from_arrays(x, y)["train"]
+    for other in (y[:, None], y.astype("float32")):
+        found = from_arrays(x, other)["train"]
+        assert found.classes == expected.classes and np.array_equal(found.y, expected.y)
+    assert from_arrays(x, np.array([b"no", b"yes"])[y])["train"].classes == ("no", "yes")
+
+
 def test_arrays_of_rows_and_numbers():
     x, y = RNG.normal(size=(50, 3)), RNG.normal(size=(50, 2))
     train = from_arrays(x, y, target="number")["train"]
@@ -71,6 +80,12 @@ def test_arrays_of_rows_and_numbers():
     (np.zeros((60, 3, 32, 32), "uint8"), LABELS, {}, ["(60, 3, 32, 32)", "moveaxis(x, 1, -1)"]),
     (IMAGES, LABELS, {"test": (IMAGES[:20, :2], LABELS[:20])}, ["test", "(20, 2, 4)"]),
     (IMAGES, LABELS, {"test": (IMAGES[:20], LABELS[:19])}, ["20", "19", "length"]),
+    (IMAGES, LABELS, {"test": (IMAGES[:20], LABELS[:20] + 1)}, ["test has a class '3' that y has not"]),
+    (IMAGES, LABELS, {"test": IMAGES[:20]}, ["test is (x, y)", "ndarray"]),
+    (IMAGES, LABELS, {"target": "regress"}, ["'class' or 'number'", "'regress'"]),
+    (IMAGES, LABELS, {"classes": ["a", "b", "a"]}, ["different names", "a, b, a"]),
+    (IMAGES, LABELS + 0.5, {}, ["not whole", "target='number'"]),
+    (IMAGES, 3, {}, ["arrays of examples", "()"]),
 ])
 def test_arrays_that_are_refused(x, y, args, words):
     refused(lambda: from_arrays(x, y, **args), *words)

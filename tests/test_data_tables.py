@@ -8,6 +8,7 @@ import pytest
 from data_harness import PARTS, refused
 
 from kerasdl.data import load, load_splits, tables
+from kerasdl.data.tables import read_for, read_rows
 
 
 @pytest.fixture
@@ -254,3 +255,27 @@ def test_columns_that_are_named_by_numbers(csv, frame):
     assert load(csv(named), label=7, drop=2019).columns == {"colour": ["blue", "green", "red"], "ripe": None}
     assert list(load(csv(named), label=7, drop=None).columns) == ["2019", "colour", "ripe"]
     refused(lambda: load(csv(named), label=7, classes=3), "no class '3'")
+
+
+def test_a_text_is_the_same_text_in_every_file(csv):
+    """Whether pandas takes TRUE or 007 for a text depends on the other rows, which a second file has not."""
+    def rows(flags, codes, n):
+        return pd.DataFrame({"flag": np.resize(flags, n), "code": np.resize(codes, n), "size": np.arange(n) / 3,
+                             "kind": np.resize(flags, n)})
+
+    data = csv(rows(["TRUE", "FALSE", "UNKNOWN"], ["007", "12A", "12B", "x"], 80))
+    path = csv(rows(["TRUE", "FALSE"], ["007"], 20), "other.csv").removeprefix("csv:")
+    splits = load_splits(data, {"train": "train", "test": "test"}, label="kind", test=path)
+    model = splits["train"].describe()
+    assert model["columns"] == {"flag": ["FALSE", "TRUE", "UNKNOWN"], "code": ["007", "12A", "12B", "x"], "size": None}
+    assert model["classes"] == ["FALSE", "TRUE", "UNKNOWN"]
+    other = read_for(model, path, "all", label="kind")
+    for found in (splits["test"].x, other.x, read_rows(path, model["columns"], {})):
+        np.testing.assert_array_equal(found[:2, :4], [[0, 1, 0, 1], [1, 0, 0, 1]])
+    np.testing.assert_array_equal(other.y, np.resize([1, 0], 20))
+
+
+def test_blanks_around_a_text_are_none_of_it(csv):
+    found = load_splits(csv("colour,kind\n" + "red,pos\nred ,pos \nblue,neg\n blue,neg \n" * 6), {"train": "train"},
+                        label="kind")["train"]
+    assert found.classes == ("neg", "pos") and found.columns == {"colour": ["blue", "red"]}

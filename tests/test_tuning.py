@@ -337,6 +337,7 @@ def test_the_median_rule():
 def test_mistakes_in_what_was_typed(refused, here):
     refused("tune", "mlp_digits_gird", words=["Unknown search"])
     refused("tune", "--workers", 2, words=["Which search?"])
+    refused("tune", "mlp_digits_grid", "lr=0.1", words=["lr is searched", "would fix it"])
     refused("tune", "--resume", "nowhere", words=["nowhere is not a search"])
     refused("tune", "report", "nowhere", words=["nowhere is not a search"])
     refused("tune", "best", "nowhere", words=["nowhere is not a search"])

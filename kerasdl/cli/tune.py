@@ -87,6 +87,10 @@ def what_to_search(search: str | None, overrides: list[str], workdir: str | None
     else:
         found = load(search)
     changes = {key: value for key, value in asked.items() if value is not None}
+    for key in (pair.partition("=")[0].strip() for pair in overrides):
+        if key in found.space:
+            raise UserError(f"{key} is searched, and an override would fix it. Take it out, or give the search another "
+                            "space.")
     if overrides:
         before, after = found.base, found.base.override(*overrides)
         new = {key: value for key, value in after if value != getattr(before, key)}

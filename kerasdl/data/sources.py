@@ -84,13 +84,20 @@ def from_arrays(x: np.ndarray, y: np.ndarray, *, classes: Sequence[str] | None =
     Raises:
         UserError: for lengths that differ, missing values, images in 0..1, one class only.
     """
+    if target not in ("class", "number"):
+        raise UserError(f"target is 'class' or 'number'. Received: {target!r}.")
     x, y = _pair(x, y)
     both_x, both_y = x, y
     if test is not None:
+        if not isinstance(test, (tuple, list)) or len(test) != 2:
+            raise UserError(f"test is (x, y). Received: {type(test).__name__}.")
         test_x, test_y = _pair(*test)
         if test_x.shape[1:] != x.shape[1:] or test_y.shape[1:] != y.shape[1:]:
             raise UserError(f"test must be shaped as x and y, {x.shape} and {y.shape}. "
                             f"Received {test_x.shape} and {test_y.shape}.")
+        new = np.setdiff1d(test_y.astype(str), y.astype(str)) if target == "class" and classes is None else ()
+        if len(new):
+            raise UserError(f"test has a class {str(new[0])!r} that y has not.")
         both_x, both_y = np.concatenate([x, test_x]), np.concatenate([y, test_y])
     examples, shape = _examples(both_x)
     targets, names = _targets(both_y, classes, target)
@@ -107,6 +114,8 @@ def _pair(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x, y = np.asarray(x), np.asarray(y)
     except ValueError:
         raise UserError("x and y must be arrays. Received lists whose parts differ in shape.") from None
+    if not (x.ndim and y.ndim):
+        raise UserError(f"x and y are arrays of examples. Received shapes {x.shape} and {y.shape}.")
     if len(x) != len(y) or not len(x):
         raise UserError(f"x and y must have the same length, and not be empty. Received {len(x)} and {len(y)}.")
     return x, y
@@ -144,8 +153,11 @@ def _targets(y: np.ndarray, classes: Sequence[str] | None, target: Target) -> tu
         if (constant := numbers.max(0) == numbers.min(0)).any():
             raise UserError(f"y is {numbers[0, constant.argmax()]:g} in every example: there is nothing to learn.")
         return numbers, ()
+    if y.shape[1:] == (1,):
+        y = y[:, 0]
     if y.ndim != 1:
-        raise UserError(f"y must be one class an example, (N,). Received shape {y.shape}.")
+        raise UserError(f"y must be one class an example, (N,). Received shape {y.shape}. Of one-hot rows y.argmax(1) "
+                        "gives it.")
     if classes is not None:
         if len(classes) < 2:
             raise UserError(f"classes has {len(classes)} names. Expected at least two.")
@@ -153,7 +165,16 @@ def _targets(y: np.ndarray, classes: Sequence[str] | None, target: Target) -> tu
             came = f"{y.min()}..{y.max()}" if y.dtype.kind in "uif" else repr(y[0])
             raise UserError(f"y must be indices 0..{len(classes) - 1} of the {len(classes)} classes. "
                             f"Received {came} ({y.dtype}).")
+        if len(set(map(str, classes))) < len(classes):
+            raise UserError(f"classes are different names. Received: {', '.join(map(str, classes))}.")
         return y.astype("int32"), tuple(str(name) for name in classes)
+    if y.dtype.kind == "S":
+        y = np.char.decode(y, "utf-8", "replace")
+    if y.dtype.kind == "f":
+        if (y % 1).any():
+            raise UserError("y has numbers that are not whole, and not classes. To predict a number, give "
+                            "target='number' and set objective=regress.")
+        y = y.astype("int64")
     try:
         values, indices = np.unique(y, return_inverse=True)
     except TypeError:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from kerasdl.data.split import Split
-from kerasdl.errors import UserError, nearest
+from kerasdl.errors import UserError, listed, nearest
 
 
 def of_classes(split: Split, classes: Sequence[str] | str) -> Split:
@@ -15,7 +15,7 @@ def of_classes(split: Split, classes: Sequence[str] | str) -> Split:
     Raises:
         UserError: unknown or repeated classes, less than two, or a set that is not in memory.
     """
-    names = [str(name) for name in (classes if isinstance(classes, (list, tuple)) else (classes,))]
+    names = listed(classes, split.classes)
     for name in names:
         if name not in split.classes:
             raise UserError(f"classes: there is no class {name!r}. {nearest(name, split.classes)}")

@@ -3,7 +3,7 @@
 import csv
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from kerasdl.data.split import Split, Target, divide
-from kerasdl.errors import UserError, nearest
+from kerasdl.errors import UserError, listed, nearest
 
 Columns = Mapping[str, list[str] | None]
 MISSING = "(missing)"
@@ -38,7 +38,7 @@ def read(path: str, *, label: str | None = None, target: Target = "class", fill:
     """
     frame = _open(path)
     label = _label(frame, label, path)
-    drop = [str(name) for name in (drop if isinstance(drop, (list, tuple)) else () if drop is None else (drop,))]
+    drop = [] if drop is None else listed(drop, frame.columns)
     if label in drop:
         raise UserError(f"The label column {label!r} cannot be dropped. Take it out of data_args.drop.")
     for column in drop:
@@ -50,6 +50,8 @@ def read(path: str, *, label: str | None = None, target: Target = "class", fill:
     rows = len(frame)
     if test is not None:
         extra = _open(test)
+        worded = [name for name in frame if name in extra and not _of_numbers(frame[name]) & _of_numbers(extra[name])]
+        frame, extra = _open(path, worded), _open(test, worded)
         if missing := sorted(set(frame.columns) - set(drop) - set(extra.columns)):
             raise UserError(f"{test} has no column {missing[0]!r}, which {path} has.")
         _same_classes(frame[label], extra[label], path, test, target)
@@ -91,7 +93,7 @@ def read_for(model: Mapping[str, Any], path: str, split: str, *, label: str, tar
     """
     if split not in (known := ("train", "val", "test", "all")):
         raise UserError(f"{path} has the splits {', '.join(known)}. Received: {split!r}.")
-    frame = _open(path)
+    frame = _open(path, _worded(model["columns"] | {label: model["classes"]}))
     label = _label(frame, label, path)
     if classes is not None:
         frame = frame[frame[label].isna() | _whole(frame[label]).astype(str).isin(model["classes"])]
@@ -145,29 +147,54 @@ def encode(frame: pd.DataFrame, columns: Columns, medians: Mapping[str, float]) 
 
 def read_rows(path: str, columns: Columns, medians: Mapping[str, float]) -> np.ndarray:
     """The rows of a CSV as a trained model takes them, as `encode` has it; a label column, if there, is left out."""
-    return encode(_open(path), columns, medians)
+    return encode(_open(path, _worded(columns)), columns, medians)
 
 
-def _open(path: str) -> pd.DataFrame:
+def _worded(columns: Columns) -> list[str]:
+    """Those whose categories are words: what pandas makes of a text, such as TRUE or 007, depends on the other rows."""
+    return [name for name, words in columns.items()
+            if words and not set(words) <= {"False", "True", MISSING} and not all(map(_is_number, words))]
+
+
+def _is_number(text: str) -> bool:
+    return pd.notna(pd.to_numeric(text, errors="coerce"))
+
+
+def _of_numbers(values: pd.Series) -> bool:
+    return values.dtype.kind in "iufb"
+
+
+def _open(path: str, texts: Collection[str] = ()) -> pd.DataFrame:
+    """The file, with these columns as they are written, and others as pandas understands them."""
     if not Path(path).is_file():
         raise UserError(f"There is no file {path!r}. Give the CSV as data=csv:PATH.")
     try:
-        header = pd.read_csv(path, skipinitialspace=True, header=None, nrows=1, dtype=str).iloc[0].str.strip()
-        frame = pd.read_csv(path, skipinitialspace=True, low_memory=False)  # in pieces, 7 and 007 would be two texts
+        written = pd.read_csv(path, skipinitialspace=True, header=None, nrows=1, dtype=str).iloc[0]
+        header = written.str.strip()
+        if len(header) == 1 and (other := re.search(r"[;\t|]", str(header[0]))):
+            how = f"sep={other[0]!r}" + ", decimal=','" * (other[0] == ";")  # spreadsheets of half of Europe write both
+            raise UserError(f"{path} separates fields by {other[0]!r}, and a CSV does by commas. Write it again, as "
+                            f"with pandas.read_csv({path!r}, {how}).to_csv(NEW, index=False).")
+        dtypes = {name: str for name, plain in zip(written, header, strict=True) if plain in texts}
+        # Not in pieces, in which 7 and 007 would be two texts.
+        frame = pd.read_csv(path, skipinitialspace=True, low_memory=False, dtype=dtypes)
+    except UserError:
+        raise
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not written in UTF-8. Save it as that in the program that made it.") from None
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is not a CSV file: {' '.join(str(error).split())}") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from None
     if frame.empty:
         raise UserError(f"{path} has a header but no rows.")
-    if len(header) == 1 and (other := re.search(r"[;\t|]", str(header[0]))):
-        raise UserError(f"{path} separates fields by {other[0]!r}, and a CSV does by commas. Write it again, as with "
-                        f"pandas.read_csv({path!r}, sep={other[0]!r}).to_csv(NEW, index=False).")
     if (twice := header[header.duplicated() & header.notna()]).size:
         raise UserError(f"{path} has two columns called {twice.iloc[0]!r}. Give one another name.")
     if not isinstance(frame.index, pd.RangeIndex):
         raise UserError(f"The rows of {path} have more fields than its header has names. Name them all.")
     frame.columns = frame.columns.map(str).str.strip()
+    for name in [name for name in frame if not _of_numbers(frame[name])]:
+        frame[name] = frame[name].map(lambda value: value.strip() if isinstance(value, str) else value)
     frame.index = pd.MultiIndex.from_product([[path], lines(path, len(frame))])  # for messages
     return frame
 
@@ -192,7 +219,8 @@ def _label(frame: pd.DataFrame, label: str | None, path: str) -> str:
                         f"It has: {', '.join(frame.columns)}.")
     label = str(label)  # 2019, from a command line, is a number
     if label not in frame:
-        raise UserError(f"{path} has no column {label!r}. {nearest(label, frame.columns)}")
+        raise UserError(f"{path} has no column {label!r} to learn. Say which: data_args.label=COLUMN. "
+                        f"{nearest(label, frame.columns)}")
     return label
 
 
@@ -261,7 +289,7 @@ def _check_columns(frame: pd.DataFrame, path: str) -> None:
 
 def _kind(values: pd.Series, name: str) -> list[str] | None:
     """None for a column of numbers; for text, its categories in order."""
-    if values.dtype.kind in "iufb":
+    if _of_numbers(values):
         return None
     present = values.dropna().astype(str)
     plain = present.str.replace(SIGNS, "", regex=True)

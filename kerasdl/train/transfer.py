@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasdl.errors import UserError, nearest
+from kerasdl.errors import UserError, listed, nearest
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run, load_model, whole, write_json
 from kerasdl.zoo import vit
@@ -162,7 +162,7 @@ def freeze(network: keras.Model, what: str | Sequence[str]) -> None:
         what: names, in which * stands for any letters; "features" alone is every layer up to the representation.
     """
     names = learned(network)
-    for pattern in [what] if isinstance(what, str) else what:
+    for pattern in listed(what, [FEATURES, *names]):
         chosen = before_head(network) if pattern == FEATURES else [name for name in names if fnmatchcase(name, pattern)]
         if not chosen and pattern != FEATURES:
             raise UserError(f"freeze={pattern}: no layer with weights has such a name. "

@@ -53,6 +53,9 @@ def check(search) -> None:
         if search.oracle == "grid" and dimension.options() is None:
             raise UserError(f"A grid needs values that can be counted. {name} is {dimension}: "
                             "write choice(...), or uniform with a step.")
+    for key in search.space:
+        if _fixed(search, key):
+            raise UserError(f"{key} is fixed by the overrides, and searched, too. Take it out of one of the two.")
     if search.oracle == "hyperband" and "epochs" in search.space:
         raise UserError("hyperband gives out the epochs itself. Take epochs out of the space.")
 
@@ -68,6 +71,15 @@ def _objective(search, base: Recipe) -> None:
                         f"{nearest(search.objective, [f'val/{name}' for name in logged])}")
     if search.goal is None and goal(metric) is None:
         raise UserError(f"Is a high {search.objective} best or a low one? Write goal=\"max\" or \"min\".")
+
+
+def _fixed(search, key: str) -> bool:
+    """Whether an override changes a field that is searched."""
+    if key in search.overrides:
+        return True
+    field, _, part = key.partition(".")
+    fixed = search.overrides.get(field)
+    return isinstance(fixed, dict) and part in fixed and fixed[part] != getattr(search.recipe, field).get(part)
 
 
 def _conditions(search, key: str, dimension: Dimension) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import inspect
 import json
-import runpy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -219,7 +218,7 @@ def load(search: "Search | str | Path") -> Search:
     if not path.is_file():
         raise UserError(f"There is no search file {path}.")
     try:
-        found = _from_json(path.read_text()) if path.suffix == ".json" else runpy.run_path(str(path)).get("search")
+        found = _from_json(path.read_text()) if path.suffix == ".json" else recipes.run_file(path).get("search")
     except UserError:
         raise
     except Exception as error:  # whatever the user's own lines raise
