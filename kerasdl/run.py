@@ -74,7 +74,8 @@ class Run:
             return None
         run = cls.open(path)
         if (run.path / "result.json").exists():
-            raise UserError(f"{path} already holds a finished run ({run.result['status']}). Choose another --workdir.")
+            raise UserError(f"{path} already holds a finished run ({run.result['status']}). To train anew, choose "
+                            "another --workdir.")
         old, new = run.recipe.model_dump(mode="json"), recipe.model_dump(mode="json")
         changed = [f"{key} {old[key]!r} -> {new[key]!r}" for key in old if key != "claim" and old[key] != new[key]]
         if changed:

@@ -163,7 +163,7 @@ def test_a_whole_search_by_command(command, refused):
     written = command("tune", "best", "study", "--seeds", 1)
     Path("mine.py").write_text(written.out)
     final = json.loads(Path("study/final.json").read_text())
-    assert final["chosen_by"] == winner.score and f"test accuracy {final['test'][0]:.4f} over 1 seeds" in written.err
+    assert final["chosen_by"] == winner.score and f"test accuracy {final['test'][0]:.4f} over 1 seed;" in written.err
     shown = command("show", "mine.py")
     assert shown.code == 0 and "lr              0.01" in shown.out and "mixed_bfloat16" in shown.out
     command("tune", "report", "study")

@@ -46,7 +46,7 @@ def source(study: Study, row: Row) -> str:
     recipe = recipe_of(study, row)
     fields = {key: getattr(recipe, key) for key in recipe.diff() if key != "name"}
     lines = [f"    {key}={value!r}," for key, value in fields.items()]
-    headline = f"{study.search.base.name}, tuned: trial {row.id} of {study.search.name or 'a search'}."
+    headline = f"{study.search.base.name or study.search.base.model}, tuned: trial {row.id} of {study.search.name or 'a search'}."
     return "\n".join([f'"""{headline}"""', "",
                       "from kerasdl.recipe import Recipe", "", "recipe = Recipe(", *lines, ")", ""])
 
@@ -144,7 +144,8 @@ class Retraining:
 def told(final: dict[str, Any]) -> str:
     """The final score beside the one that chose it, in a line."""
     metric = final["objective"].rpartition("/")[2]
-    return (f"test {metric} {spread(final['test'])} over {len(final['test'])} seeds; val {metric} "
+    seeds = "1 seed" if len(final["test"]) == 1 else f"{len(final['test'])} seeds"
+    return (f"test {metric} {spread(final['test'])} over {seeds}; val {metric} "
             f"{spread(final['val'])}, and {figure(final['chosen_by'])} in the trial that was chosen by it")
 
 
