@@ -127,5 +127,5 @@ def best_of_search(folder: SearchFolder,
     won = best.best(study)
     print(best.source(study, won), end="", flush=True)
     if seeds:
-        print(f"trial {won.id} is trained again with {seeds} other seed{'s' * (seeds > 1)} (--seeds 0: do not)", file=sys.stderr)
+        print(f"trial {won.id} is trained again with other seeds, {seeds} in all (--seeds 0: do not)", file=sys.stderr)
         print(best.told(best.measure(study, won, seeds, workers)), file=sys.stderr)

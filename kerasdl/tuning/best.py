@@ -46,7 +46,8 @@ def source(study: Study, row: Row) -> str:
     recipe = recipe_of(study, row)
     fields = {key: getattr(recipe, key) for key in recipe.diff() if key != "name"}
     lines = [f"    {key}={value!r}," for key, value in fields.items()]
-    headline = f"{study.search.base.name or study.search.base.model}, tuned: trial {row.id} of {study.search.name or 'a search'}."
+    base, search = study.search.base, study.search.name or "a search"
+    headline = f"{base.name or base.model}, tuned: trial {row.id} of {search}."
     return "\n".join([f'"""{headline}"""', "",
                       "from kerasdl.recipe import Recipe", "", "recipe = Recipe(", *lines, ")", ""])
 
