@@ -124,15 +124,20 @@ class GAN(keras.Model):
         real, fake = self._augmented(real, stream + 1), self._augmented(fake, stream + 2)
         share = self._draw(tf.random.stateless_uniform, real, (1, 1, 1), stream + 3) if self.gp else None
 
+        variables = self.discriminator.trainable_variables
+        count = (2 + bool(self.gp)) * (real.shape[0] or tf.shape(real)[0])  # pictures that are judged with a penalty
+
         def gradients(penalised: bool):
-            return self._discriminator_gradients(real, fake, labels, share, penalised)
+            grads, *losses = self._discriminator_gradients(real, fake, labels, share, penalised)
+            return [opened(grad, count) for grad in grads], *losses
 
         if self.lazy > 1:
             due = self.optimizer.iterations % self.lazy == 0
             grads, loss, penalty = tf.cond(due, lambda: gradients(True), lambda: gradients(False))
         else:
             grads, loss, penalty = gradients(True)
-        self.discriminator_optimizer.apply(grads, self.discriminator.trainable_variables)
+        grads = [closed(grad, variable.shape) for grad, variable in zip(grads, variables, strict=True)]
+        self.discriminator_optimizer.apply(grads, variables)
         return loss, penalty
 
     def generator_step(self, real: tf.Tensor, labels: tf.Tensor | None):
@@ -151,7 +156,7 @@ class GAN(keras.Model):
             loss = tf.reduce_mean(self.objective.generator(real_logits, fake_logits))
             scaled = loss / self._replicas
         variables = self.generator.trainable_variables
-        self.optimizer.apply(dense_gradients(tape, scaled, variables), variables)
+        self.optimizer.apply(tape.gradient(scaled, variables), variables)
         return loss
 
     def sample(self, n: int, labels=None, seed: int = 0) -> np.ndarray:
@@ -178,7 +183,7 @@ class GAN(keras.Model):
                 _, squared = slope(critic, between(real, fake, share))
                 penalty += self.lazy * self.gp * tf.reduce_mean(unit_slope(squared))
             scaled = (loss + penalty) / self._replicas
-        return dense_gradients(tape, scaled, self.discriminator.trainable_variables), loss, penalty
+        return tape.gradient(scaled, self.discriminator.trainable_variables), loss, penalty
 
     def _made(self, noise, labels):
         if self.clusters:
@@ -244,13 +249,20 @@ def clusters(generator: keras.Model) -> Cluster | None:
     return next((layer for layer in generator.layers if isinstance(layer, Cluster)), None)
 
 
-def dense_gradients(tape: tf.GradientTape, loss: tf.Tensor, variables) -> list[tf.Tensor]:
-    """Gradients without slices (tf.IndexedSlices), which those of a class's vectors would be.
+def opened(gradient: tf.Tensor | tf.IndexedSlices, count: int | tf.Tensor):
+    """A gradient as it may leave a tf.cond: of slices their rows (count, D) and indices (count,), with rows of zeros.
 
-    Keras' optimizers do not add the slices of one class up before they square them, so that Adam would divide by the
-    root of a sum of squares in place of that sum. And out of a tf.cond, XLA does not know how many classes there are.
+    XLA wants to know the shape of what leaves it, and of slices it does not.
     """
-    return [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables)]
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    more = count - (gradient.values.shape[0] or tf.shape(gradient.values)[0])
+    return tf.pad(gradient.values, [[0, more], [0, 0]]), tf.pad(gradient.indices, [[0, more]])
+
+
+def closed(gradient, shape: tuple[int, ...]) -> tf.Tensor | tf.IndexedSlices:
+    """The gradient of a variable of this shape again."""
+    return tf.IndexedSlices(*gradient, tf.constant(tuple(shape), tf.int64)) if isinstance(gradient, tuple) else gradient
 
 
 def latents(n: int, width: int, seed: int = 0) -> np.ndarray:

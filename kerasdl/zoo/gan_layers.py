@@ -65,24 +65,19 @@ def unit(vector):
 
 @keras.saving.register_keras_serializable(package="kerasdl")
 class Projection(layers.Layer):
-    """Features (B, D) and labels (B,) -> (B, 1): the inner product with the class's learned vector, over D^(1/2).
-
-    The vector's numbers begin at a deviation of 1, so that a step of Adam, which is as large for small weights as for
-    large ones, changes it by a small share (Karras et al. 2018, arXiv:1710.10196, do so with every kernel).
-    """
+    """Features (B, D) and labels (B,) -> (B, 1): the inner product with the class's learned vector."""
 
     def __init__(self, classes, **kwargs):
         super().__init__(**kwargs)
         self.classes = classes
 
     def build(self, features_shape, labels_shape=None):
-        self.scale = features_shape[-1] ** -0.5
-        self.table = self.add_weight(shape=(self.classes, features_shape[-1]), name="table",
-                                     initializer=keras.initializers.RandomNormal(stddev=1.0))
+        start = keras.initializers.RandomNormal(stddev=features_shape[-1] ** -0.5)
+        self.table = self.add_weight(shape=(self.classes, features_shape[-1]), initializer=start, name="table")
 
     def call(self, features, labels):
         rows = ops.take(ops.convert_to_tensor(self.table), labels, axis=0)
-        return ops.sum(features * ops.cast(rows, features.dtype), axis=-1, keepdims=True) * self.scale
+        return ops.sum(features * ops.cast(rows, features.dtype), axis=-1, keepdims=True)
 
     def get_config(self):
         return {**super().get_config(), "classes": self.classes}
