@@ -12,6 +12,7 @@ import pytest
 from keras import ops
 
 from kerasdl import zoo
+from kerasdl.objectives.gan import GAN, closed, opened
 from kerasdl.zoo import gan
 from kerasdl.zoo.gan_layers import Cluster, SpectralConv2D, SpectralDense
 
@@ -82,6 +83,35 @@ def test_the_class_matters_to_both(net):
     assert ops.max(ops.abs(discriminator([one, y]) - discriminator([one, (y + 1) % 10]))) > 1e-3
 
 
+@pytest.mark.parametrize("gp", [0.0, 10.0])
+def test_class_vectors_of_the_discriminator_move_by_what_examples_agree_on(monkeypatch, gp):
+    """Adam divides by the root of the sum of their squares, as Keras has it for slices, and a lazy penalty's branches
+    let slices through. The numbers of the results hang on it; if this fails, Keras adds slices up first."""
+    import tensorflow as tf
+
+    pair = make("mlp", True)
+    model = GAN(*pair, loss="wgan", gp=gp, lazy=2)
+    model.compile(*(keras.optimizers.Adam(0.01, epsilon=1e-12) for _ in range(2)))
+    (table,) = (weight for weight in pair[1].trainable_variables if weight.path.endswith("table"))
+    given, apply = [], model.discriminator_optimizer.apply
+
+    def watched(grads, variables):
+        given.extend(grad for grad, variable in zip(grads, variables, strict=True) if variable is table)
+        return apply(grads, variables)
+
+    monkeypatch.setattr(model.discriminator_optimizer, "apply", watched)
+    images = np.random.default_rng(0).integers(0, 256, (16, *SHAPES["mlp"]), "uint8")
+    before = table.numpy()
+    model.discriminator_step(*model._understood((tf.constant(images), tf.constant(np.arange(16) % 3))))
+    (slices,) = given
+    total, squares = (np.zeros(table.shape, "float32") for _ in range(2))
+    np.add.at(total, slices.indices.numpy(), slices.values.numpy())
+    np.add.at(squares, slices.indices.numpy(), slices.values.numpy() ** 2)
+    moved = before - table.numpy()
+    np.testing.assert_allclose(moved[:3], 0.01 * total[:3] / np.sqrt(squares[:3]), atol=1e-5)
+    assert not moved[3:].any() and not np.allclose(np.abs(moved[:3]), 0.01, rtol=0.1), "Adam's own first steps"
+
+
 @pytest.mark.parametrize("net", ["mlp", "resnet"])  # "dcgan" reads its noise as "mlp" does
 def test_clusters_are_read_from_noise_as_often_as_they_are_large(net, tmp_path):
     generator, discriminator = make(net, False, clusters=3)
@@ -102,6 +132,16 @@ def test_clusters_are_read_from_noise_as_often_as_they_are_large(net, tmp_path):
     generator.save(tmp_path / "g.keras")
     loaded = keras.models.load_model(tmp_path / "g.keras")
     np.testing.assert_array_equal(loaded(z[:4]), generator(z[:4]))
+
+
+def test_slices_come_out_of_a_condition_as_they_went_in():
+    import tensorflow as tf
+
+    values, indices = tf.constant([[1.0, 2.0], [3.0, -1.0], [0.5, 0.5]]), tf.constant([0, 0, 2])
+    found = closed(opened(tf.IndexedSlices(values, indices, (4, 2)), 5), (4, 2))
+    assert found.values.shape == (5, 2) and found.indices.shape == (5,)
+    np.testing.assert_array_equal(tf.convert_to_tensor(found), [[4, 1], [0, 0], [0.5, 0.5], [0, 0]])
+    assert closed(opened(values, 5), (3, 2)) is values
 
 
 @pytest.mark.parametrize("net", gan.NETS)
