@@ -252,7 +252,8 @@ def clusters(generator: keras.Model) -> Cluster | None:
 def opened(gradient: tf.Tensor | tf.IndexedSlices, count: int | tf.Tensor):
     """A gradient as it may leave a tf.cond: of slices their rows (count, D) and indices (count,), with rows of zeros.
 
-    XLA wants to know the shape of what leaves it, and of slices it does not.
+    XLA wants to know the shape of what leaves it, and of slices it does not. They are those of class vectors, and are
+    not added up: Adam takes the square of each, by which these networks came out better (docs/gan.md).
     """
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
