@@ -137,11 +137,12 @@ def test_clusters_are_read_from_noise_as_often_as_they_are_large(net, tmp_path):
 def test_slices_come_out_of_a_condition_as_they_went_in():
     import tensorflow as tf
 
-    values, indices = tf.constant([[1.0, 2.0], [3.0, -1.0], [0.5, 0.5]]), tf.constant([0, 0, 2])
-    found = closed(opened(tf.IndexedSlices(values, indices, (4, 2)), 5), (4, 2))
-    assert found.values.shape == (5, 2) and found.indices.shape == (5,)
-    np.testing.assert_array_equal(tf.convert_to_tensor(found), [[4, 1], [0, 0], [0.5, 0.5], [0, 0]])
-    assert closed(opened(values, 5), (3, 2)) is values
+    values, indices = tf.constant([[1.0, 2.0], [3.0, -1.0], [0.5, 0.5], [1.0, 0.0]]), tf.constant([0, 0, 2, 0])
+    for short, rows in ((False, 4), (True, 6)):
+        found = closed(opened(tf.IndexedSlices(values, indices, (4, 2)), short), (4, 2))
+        assert found.values.shape == (rows, 2) and found.indices.shape == (rows,)
+        np.testing.assert_array_equal(tf.convert_to_tensor(found), [[5, 1], [0, 0], [0.5, 0.5], [0, 0]])
+    assert closed(opened(values), (4, 2)) is values
 
 
 @pytest.mark.parametrize("net", gan.NETS)

@@ -125,11 +125,10 @@ class GAN(keras.Model):
         share = self._draw(tf.random.stateless_uniform, real, (1, 1, 1), stream + 3) if self.gp else None
 
         variables = self.discriminator.trainable_variables
-        count = (2 + bool(self.gp)) * (real.shape[0] or tf.shape(real)[0])  # pictures that are judged with a penalty
-
         def gradients(penalised: bool):
             grads, *losses = self._discriminator_gradients(real, fake, labels, share, penalised)
-            return [opened(grad, count) for grad in grads], *losses
+            short = self.gp and not penalised  # of the third time that pictures are judged
+            return [opened(grad, short) for grad in grads], *losses
 
         if self.lazy > 1:
             due = self.optimizer.iterations % self.lazy == 0
@@ -249,16 +248,18 @@ def clusters(generator: keras.Model) -> Cluster | None:
     return next((layer for layer in generator.layers if isinstance(layer, Cluster)), None)
 
 
-def opened(gradient: tf.Tensor | tf.IndexedSlices, count: int | tf.Tensor):
-    """A gradient as it may leave a tf.cond: of slices their rows (count, D) and indices (count,), with rows of zeros.
+def opened(gradient: tf.Tensor | tf.IndexedSlices, short: bool = False):
+    """A gradient as it may leave a tf.cond: of slices their rows (n, ...) and indices (n,); if `short`, half as many
+    rows of zeros more.
 
     XLA wants to know the shape of what leaves it, and of slices it does not. They are those of class vectors, and are
     not added up: Adam takes the square of each, by which these networks came out better (docs/gan.md).
     """
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
-    more = count - (gradient.values.shape[0] or tf.shape(gradient.values)[0])
-    return tf.pad(gradient.values, [[0, more], [0, 0]]), tf.pad(gradient.indices, [[0, more]])
+    rows = gradient.values.shape[0] or tf.shape(gradient.values)[0]
+    more = [[0, rows // 2 if short else 0]]
+    return tf.pad(gradient.values, more + [[0, 0]] * (len(gradient.values.shape) - 1)), tf.pad(gradient.indices, more)
 
 
 def closed(gradient, shape: tuple[int, ...]) -> tf.Tensor | tf.IndexedSlices:
