@@ -15,7 +15,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 
 docs: $(INSTALLED)  ## build the documentation into site/
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 results: $(INSTALLED)  ## make the tables of README and docs from docs/results/*.json
 	$(BIN)/python docs/make_results.py

@@ -38,8 +38,9 @@ class GAN(keras.Model):
         generator: latent (B, D), and int labels (B,) if conditional, -> pictures (B, H, W, C) in -1..1.
         discriminator: such pictures, and labels, -> logits (B, 1). With a generator of clusters, labels are clusters.
         loss: a key of gan_losses.LOSSES.
-        r1, r2: weights of half the squared slope at real and at generated pictures (Mescheder et al. 2018,
-            arXiv:1801.04406); numbers, or functions of the step such as Keras' schedules.
+        r1: weight of half the squared slope at real pictures (Mescheder et al. 2018, arXiv:1801.04406); a number, or a
+            function of the step such as Keras' schedules.
+        r2: that at generated ones.
         gp: weight of WGAN-GP's penalty; its authors take 10.
         lazy: a penalty is taken each so many steps, and weighs as much more (Karras et al. 2020, arXiv:1912.04958).
         d_steps: steps of the discriminator to one of the generator.

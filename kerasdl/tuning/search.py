@@ -39,7 +39,9 @@ def tune(search: Search | str | Path, workdir: str | Path | None = None, workers
             on; where another process works on it, this one helps.
         workers: how many trials at a time; the cores and GPUs of this machine are divided among them.
         memory: the most megabytes of data that a trial may have; one that wants more fails, alone.
-        strategy, logical_cpus, checkpoint_every: of each trial, as for kerasdl.train.
+        strategy: of each trial, as for kerasdl.train.
+        logical_cpus: of each trial.
+        checkpoint_every: of each trial.
 
     Raises:
         UserError: for what cannot be in the search or its folder; when nothing can be written; when all trials fail.
