@@ -179,6 +179,7 @@ def images_row(recipe: Recipe, results: list[dict]) -> tuple[str, ...]:
         return recipe.name, net, NOT_RUN, *[""] * (len(IMAGES_HEAD) - 3)
     samples = results[0]["samples"]
     referee = samples["referee"]
+    draws = "-".join(str(count) for count in sorted({result["samples"].get("draws", 1) for result in results}))
     metric = f"frechet_{referee}"
 
     def of(*keys, scale=1.0, digits=2):
@@ -192,7 +193,7 @@ def images_row(recipe: Recipe, results: list[dict]) -> tuple[str, ...]:
               of("references", "untrained", metric),
               of("test", f"kid_{referee}", scale=1000), of("test", "density"), of("test", "coverage"),
               of("test", "accuracy", scale=100), of("taught", "accuracy", scale=100))
-    return (recipe.name, net, *scores, f"{samples.get('draws', 1)} × {samples['test']:,}, {referee}", runs(results),
+    return (recipe.name, net, *scores, f"{draws} × {samples['test']:,}, {referee}", runs(results),
             told(results, "seconds", minutes))
 
 
