@@ -230,12 +230,13 @@ def peaks(rows: list[dict]) -> str:
     for value, name in PRECISIONS.items():
         found = [peak for row in rows if row["precision"] == value and (peak := row["environment"].get("gemm_peak"))]
         if found:
-            speeds = sorted({number(peak["gflops"]) for peak in found}, key=lambda text: float(text.replace(",", "")))
+            speeds = [peak["gflops"] for peak in found]
+            ends = dict.fromkeys((number(min(speeds)), number(max(speeds))))  # one, where they do not differ
             sizes = {peak["library"]: sorted({each["n"] for each in found if each["library"] == peak["library"]})
                      for peak in found}
             how = " and ".join(f"{library} at n = {' or '.join(map(str, n))}" for library, n in sizes.items())
-            said += f"Best matrix product in {name}: {' to '.join(dict.fromkeys(speeds[::len(speeds) - 1 or 1]))} " \
-                    f"GFLOP/s, by {how}; a share is of the one around its row.\n"
+            said += f"Best matrix product in {name}: {' to '.join(ends)} GFLOP/s, by {how}; a share is of the one " \
+                    "around its row.\n"
     return said
 
 

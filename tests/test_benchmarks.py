@@ -160,6 +160,8 @@ def test_the_page_is_made_from_the_json(tmp_path):
     assert "| textbook CNN | float32 | PyTorch eager | 2.00 | 1.5 | 2,000 (2,000-2,000) | 1,000 (1,000-1,000) |" in body
     assert "| 0.80 |" in body and "Of 3 comparisons 1 are lost" in body and "failed: exit code 1: no g++" in body
     assert "Some CPU" in body and "secret" not in body
+    assert "Not run: linear beside Keras script, PyTorch eager, PyTorch compiled, Keras on JAX; " in body
+    assert "; textbook CNN beside Keras script; " in body and "; bfloat16." in body
     page.draw(tmp_path, tmp_path / "bench.svg")
     assert "<svg" in (tmp_path / "bench.svg").read_text()
 

@@ -126,6 +126,16 @@ def test_nan_ends_with_the_step(refused, here):
             words=["nan", "at step", "(epoch 1)", "Lower lr", "run"])
 
 
+def test_a_folder_in_the_place_of_something_else(refused, hard_run, here):
+    shutil.copytree(hard_run.path, "run")
+    refused("train", "run", words=["It is the folder of a run", "recipe.json"])
+    (here / "pictures").mkdir()
+    refused("predict", "run", "pictures", words=["pictures is a folder", "pictures/*"])
+    (here / "run" / "result.json").unlink()
+    (here / "run" / "model.keras").unlink()
+    refused("eval", "run", words=["did not get that far", "kerasdl train --resume run"])
+
+
 @pytest.mark.parametrize("damage", ["cut", "bits"])
 def test_a_damaged_model_is_told_in_a_line(refused, hard_run, here, damage):
     shutil.copytree(hard_run.path, "run")

@@ -1,6 +1,7 @@
 """A recipe is data: overridable with checks, printable as a difference, JSON in and out."""
 
 import inspect
+import sys
 
 import numpy as np
 import pytest
@@ -44,6 +45,13 @@ def test_override_as_text(pair, key, value):
     assert getattr(changed, key) == value and type(getattr(changed, key)) is type(value)
     untouched = {name: field for name, field in changed if name != key}
     assert untouched == {name: field for name, field in FULL if name != key}
+
+
+def test_a_recipe_s_file_may_import_its_neighbours(tmp_path):
+    (tmp_path / "beside_it.py").write_text("BATCH = 7\n")
+    (tmp_path / "mine.py").write_text("from beside_it import BATCH\nfrom kerasdl import Recipe\n"
+                                      "recipe = Recipe(model='mlp', data='digits', batch=BATCH)\n")
+    assert load(tmp_path / "mine.py").batch == 7 and str(tmp_path) not in sys.path
 
 
 def test_a_size_is_a_name_also_where_none_was_before():

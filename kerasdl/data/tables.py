@@ -51,7 +51,8 @@ def read(path: str, *, label: str | None = None, target: Target = "class", fill:
     if test is not None:
         extra = _open(test)
         worded = [name for name in frame if name in extra and not _of_numbers(frame[name]) & _of_numbers(extra[name])]
-        frame, extra = _open(path, worded), _open(test, worded)
+        if worded:
+            frame, extra = _open(path, worded), _open(test, worded)
         if missing := sorted(set(frame.columns) - set(drop) - set(extra.columns)):
             raise UserError(f"{test} has no column {missing[0]!r}, which {path} has.")
         _same_classes(frame[label], extra[label], path, test, target)

@@ -126,9 +126,10 @@ class GAN(keras.Model):
         share = self._draw(tf.random.stateless_uniform, real, (1, 1, 1), stream + 3) if self.gp else None
 
         variables = self.discriminator.trainable_variables
+
         def gradients(penalised: bool):
             grads, *losses = self._discriminator_gradients(real, fake, labels, share, penalised)
-            short = self.gp and not penalised  # of the third time that pictures are judged
+            short = bool(self.gp) and not penalised  # of the third time that pictures are judged
             return [opened(grad, short) for grad in grads], *losses
 
         if self.lazy > 1:
