@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.page import load
-from kerasdl.results import machines, mean_sd, seeds
-from kerasdl.run import Run, write_json
+from kerasdl.files import write_json
+from kerasdl.published.results import machines, mean_sd, seeds
+from kerasdl.run import Run
 
 FOLDER = Path(__file__).parents[1] / "docs" / "results"
 NAME = "ensembles"
@@ -22,7 +23,7 @@ NAME = "ensembles"
 def measure(runs: list[Run]) -> dict[str, Any]:
     """Scores on the test split of the mean of these runs, all of one recipe, and of each of them."""
     from kerasdl.ensemble import ensemble
-    from kerasdl.evaluate import evaluate
+    from kerasdl.evaluation.evaluate import evaluate
 
     first = runs[0].recipe
     with tempfile.TemporaryDirectory() as folder:

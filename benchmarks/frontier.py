@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from kerasdl.published.results import DATA, machine, ordered
 from kerasdl.recipe import Recipe
-from kerasdl.results import DATA, machine, ordered
 
 PICTURE = "images/frontier.svg"
 

@@ -10,8 +10,8 @@ from benchmarks import arrays, meter  # noqa: E402
 from benchmarks.gan import BETAS, LATENT, RATE, SHAPE  # noqa: E402
 from benchmarks.rows import BATCH, CLASSES  # noqa: E402
 from kerasdl.data import Split  # noqa: E402
+from kerasdl.devices import strategy
 from kerasdl.recipe import Recipe  # noqa: E402
-from kerasdl.train import strategy  # noqa: E402
 from kerasdl.train.job import Job  # noqa: E402
 
 

@@ -40,7 +40,8 @@ def passes(epoch) -> float:
 def kerasdl(folder: str):
     """The training part of the folder, decoded as it is used: what happens where pictures do not fit in memory."""
     from kerasdl import data
-    from kerasdl.data import folders, pipeline
+    from kerasdl.data import pipeline
+    from kerasdl.data.sources import folders
     from kerasdl.objectives import classify
 
     folders.MEMORY = 0

@@ -14,9 +14,10 @@ import time
 from itertools import product
 from pathlib import Path
 
+from kerasdl.environment import environment
+from kerasdl.files import write_json
 from kerasdl.plan import plan
 from kerasdl.recipe import load
-from kerasdl.run import environment, write_json
 
 ROWS = (("vit_cifar10", "v5e-1"), ("vit_cifar10", "v5e-16"), ("resnet_imagenet", "v5e-16"), ("vit_imagenet", "v5e-16"),
         ("vitb_imagenet", "v5e-16"))

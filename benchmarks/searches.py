@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.page import load
-from kerasdl.results import machine
-from kerasdl.run import environment, write_json
+from kerasdl.environment import environment
+from kerasdl.files import write_json
+from kerasdl.published.results import machine
 
 FOLDER = Path(__file__).parents[1] / "docs" / "results"
 NAME = "searches"

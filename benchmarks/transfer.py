@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kerasdl.files import write_json
+from kerasdl.published.reproduce import once
+from kerasdl.published.results import machines, mean_sd
 from kerasdl.recipe import Recipe, load
-from kerasdl.reproduce import once
-from kerasdl.results import machines, mean_sd
-from kerasdl.run import Run, write_json
+from kerasdl.run import Run
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results" / "transfer.json"
@@ -111,7 +112,7 @@ def recipe_of(named: tuple[str | Recipe, dict[str, Any]], **changes: Any) -> Rec
 
 def unchanged(source: Run, run: Run) -> bool:
     """Whether every layer up to the representation has the bytes that it began with."""
-    from kerasdl.train.transfer import before_head
+    from kerasdl.train.pretrained import before_head
 
     old, new = source.model(), run.model()
     return all(a.tobytes() == b.tobytes() for name in before_head(new)

@@ -11,7 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from kerasdl.run import environment, write_json
+from kerasdl.environment import environment
+from kerasdl.files import write_json
 from kerasdl.tuning import Search, choice
 
 FILE = Path(__file__).parents[1] / "docs" / "results" / "bench_tuning_table.json"

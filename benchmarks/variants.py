@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.page import load
+from kerasdl.files import write_json
+from kerasdl.published.results import differing, machine
 from kerasdl.recipe import Recipe
-from kerasdl.results import differing, machine
-from kerasdl.run import Run, write_json
+from kerasdl.run import Run
 
 FOLDER = Path(__file__).parents[1] / "docs" / "results"
 NAME = "variants"

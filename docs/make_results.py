@@ -20,10 +20,9 @@ from pathlib import Path
 
 from benchmarks import ensembles, frontier, page, searches, transfer, variants
 from benchmarks.plans import ROWS as PLANS
-from kerasdl import versions
+from kerasdl.installation import versions
 from kerasdl.plan import report as plans
-from kerasdl.recipe import Recipe, shipped
-from kerasdl.results import (
+from kerasdl.published.results import (
     DATA,
     NOT_RUN,
     augmented,
@@ -41,6 +40,7 @@ from kerasdl.results import (
     template,
     told,
 )
+from kerasdl.recipe import Recipe, shipped
 
 ROOT = Path(__file__).parents[1]
 NOTES = {  # what a reader of a data set's numbers should know

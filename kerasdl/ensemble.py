@@ -10,15 +10,18 @@ import numpy as np
 import pandas as pd
 from scipy.special import log_softmax
 
-from kerasdl import backend
 from kerasdl.data import Split, pipeline
-from kerasdl.data.folders import naming
+from kerasdl.data.sources.folders import naming
+from kerasdl.environment import environment
 from kerasdl.errors import UserError
-from kerasdl.evaluate import Data, calibration_error, load_split
+from kerasdl.evaluation.evaluate import Data, calibration_error, load_split
+from kerasdl.files import whole, write_json, writing
+from kerasdl.installation import backend
 from kerasdl.objectives import classify
 from kerasdl.recipe import Recipe
-from kerasdl.run import Run, environment, whole, write_json, writing
-from kerasdl.train import fit, transfer
+from kerasdl.run import Run
+from kerasdl.train import fit
+from kerasdl.train import pretrained as transfer
 from kerasdl.zoo import ensemble as networks
 
 SCORES = ("accuracy", "loss", "calibration_error")

@@ -1,26 +1,23 @@
 """A run is a folder: the names of its files, how they are written, and how the run is loaded back."""
 
 import errno
-import fcntl
 import json
 import os
-import platform
 import secrets
-import shlex
-import subprocess
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kerasdl.errors import UserError
+from kerasdl.files import try_lock, write_text, writing
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
-from kerasdl.tpu import installed
+from kerasdl.text import resuming
 
 FILES = ("data.json", "choice.json", "init.json", "result.json", "metrics.csv", "tensorboard", "checkpoint",
          "model.keras", "report.html")  # of a run, beside recipe.json
@@ -224,28 +221,6 @@ def _others(folder: Path) -> bool:
         part.name.startswith("worker-") for part in folder.iterdir())
 
 
-def figure(value: float, like: float | None = None) -> str:
-    """A score for a line of text: four decimals; four digits of an error in small units, such as metres squared.
-
-    Args:
-        value: the score.
-        like: another one, whose form it takes.
-    """
-    small = 0 < abs(value if like is None else like) < 1e-3
-    return f"{value:.4g}" if small else f"{value:.4f}"
-
-
-def typed(path: str | Path) -> str:
-    """A path as one types it in a shell."""
-    return shlex.quote(os.fspath(path))
-
-
-def resuming(verb: str, path: Path) -> str:
-    """The command that goes on with what is in a folder, with the backend of this process."""
-    with_jax = " --backend jax" * (os.environ.get("KERAS_BACKEND") == "jax")
-    return f"kerasdl {verb} --resume {typed(path)}{with_jax}"
-
-
 def folder_for(name: str) -> Path:
     """A new name in runs/, by time."""
     return Path("runs") / name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
@@ -256,118 +231,3 @@ def load(path: str | Path | Run) -> Run:
     return Run.open(path)
 
 
-@contextmanager
-def writing(path: Path, then: str | Callable[[], str]) -> Iterator[None]:
-    """A full disk, or a folder that cannot be written, ends the block in one line that closes with `then`."""
-    try:
-        yield
-    except (ConnectionError, TimeoutError):  # of somebody's callback: no file
-        raise
-    except OSError as error:
-        closing = then if isinstance(then, str) else then()
-        raise UserError(f"{path} cannot be written: {error.strerror or error}. {closing}") from error
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A file name to write to; it becomes `path` only once the block has ended well.
-
-    The suffix stays in place because Keras chooses the format by it.
-    """
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        yield partial
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def try_lock(file: Path) -> int | None:
-    """Take the lock of a file and return its descriptor, None if somebody has it. It goes when the descriptor and all
-    copies of it, in children too, are closed."""
-    lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return lock
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    except OSError:
-        os.close(lock)
-        raise
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with whole(path) as partial:
-        partial.write_text(text)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all. NaN, which JSON does not have, is refused."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
-def cache() -> Path:
-    """The folder for what is made once and used again: KERASDL_CACHE, or `kerasdl` where the system keeps such.
-
-    Raises:
-        UserError: if neither says which, and the user has no home folder.
-    """
-    asked = os.environ.get("KERASDL_CACHE")
-    try:
-        return Path(asked or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "kerasdl").expanduser()
-    except RuntimeError:
-        raise UserError("There is no home folder to keep things in. Set KERASDL_CACHE to a folder.") from None
-
-
-def environment(**facts: Any) -> dict[str, Any]:
-    """Versions and machine, for result.json; `facts` adds what only the caller knows (device, strategy)."""
-    packages = ("kerasdl", "keras", "tensorflow", "tensorflow-cpu", "tensorflow-tpu", "tensorflow-datasets", "jax",
-                "libtpu", "numpy")
-    versions = {name: installed(name) for name in packages}
-    return {
-        "python": platform.python_version(),
-        **{name: version for name, version in versions.items() if version},
-        "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "git": _git(),
-        **facts,
-    }
-
-
-def gemm_peak(size: int = 2048, times: int = 3) -> float:
-    """GFLOP/s of this process' cores in float32 products of two size x size matrices by NumPy, the best of several.
-
-    A scale for what a run took: two processors of one name can differ by a factor.
-    """
-    import numpy as np
-
-    matrix, seconds = np.ones((size, size), "float32"), []
-    for _ in range(times + 1):
-        began = time.perf_counter()
-        matrix @ matrix
-        seconds.append(time.perf_counter() - began)
-    return round(2e-9 * size**3 / min(seconds[1:]), 1)
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def _git() -> str | None:
-    """The commit of the source tree that kerasdl runs from; None when it was installed from a wheel."""
-    here = Path(__file__).parent
-    if not (here.parent / ".git").exists():
-        return None
-    try:
-        command = ["git", "-C", str(here), "describe", "--always", "--dirty"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip() or None
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -10,7 +10,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from kerasdl import backend
+from kerasdl.installation import backend
 
 if __name__ == "__main__":
     backend.choose("jax")
@@ -21,11 +21,12 @@ import pytest
 
 from kerasdl import objectives, recipe, zoo
 from kerasdl.data import from_arrays, load_splits
+from kerasdl.devices import jax, replicas
+from kerasdl.devices import strategy as strategies
 from kerasdl.objectives import classify
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
-from kerasdl.train import fused, jax, replicas
-from kerasdl.train import strategy as strategies
+from kerasdl.train import fused
 from kerasdl.train.fit import train
 from kerasdl.train.job import Job
 

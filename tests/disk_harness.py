@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 from kerasdl import cli
-from kerasdl.train import fit, resident, resume
+from kerasdl.checkpoints import resume
+from kerasdl.train import fit, resident
 
 SIZE = 2**20
 CASES = {"rows": (2, 1), "tensorboard": (9, 0), "result": ("finish", 0), "unwritable": (9, None)}

@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.data import from_arrays
+from kerasdl.devices import replicas
+from kerasdl.devices.strategy import mirrored
 from kerasdl.objectives import classify
 from kerasdl.recipe import Recipe
-from kerasdl.train import replicas
 from kerasdl.train.job import Job
-from kerasdl.train.strategy import mirrored
 
 BASE = Recipe(model="mlp", model_args={"size": "mu"}, data="arrays", batch=16, epochs=1, lr=0.05, schedule="constant")
 NORM = {"model": "resnet", "model_args": {"size": "mu"}}

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 from kerasdl.errors import UserError
-from kerasdl.objectives.gan import GAN, clusters, decode, sample
-from kerasdl.objectives.gan_losses import LOSSES
-from kerasdl.zoo import gan as zoo_gan
+from kerasdl.objectives.gan.gan import GAN, clusters, decode, sample
+from kerasdl.objectives.gan.losses import LOSSES
+from kerasdl.zoo.gan import pairs as zoo_gan
 
 SHAPE, CLASSES = (8, 8, 1), 3
 KINDS = [{"loss": name} for name in LOSSES] + [
@@ -281,7 +281,7 @@ SAMPLE = ("wgan", "clusters", "spectral")
 
 
 def eight_steps(name, strategy):
-    from kerasdl.train import replicas
+    from kerasdl.devices import replicas
 
     with strategy.scope():
         keras.utils.set_random_seed(0)

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kerasdl import backend
 from kerasdl.data import load
+from kerasdl.devices import jax
+from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
+from kerasdl.installation import backend
 from kerasdl.run import Run
-from kerasdl.train import jax
-from kerasdl.train import strategy as strategies
 from kerasdl.train.fit import train
 
 HERE = Path(__file__).parent

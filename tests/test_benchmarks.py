@@ -15,8 +15,8 @@ from benchmarks import ensembles, harness, keras_models, page, run, variants
 from benchmarks.rows import CLASSES, RACES, ROWS
 from kerasdl import zoo
 from kerasdl.ensemble import ensemble
-from kerasdl.evaluate import evaluate
-from kerasdl.results import mean_sd
+from kerasdl.evaluation.evaluate import evaluate
+from kerasdl.published.results import mean_sd
 from kerasdl.train.fit import train
 from kerasdl.zoo.cost import multiply_adds
 
@@ -57,7 +57,7 @@ def test_multiply_adds_of_attention_by_hand():
 
 def test_everybody_trains_the_same_gan():
     from benchmarks import gan, gan_keras
-    from kerasdl.zoo import gan as ours
+    from kerasdl.zoo.gan import pairs as ours
 
     pairs = [ours.build(gan.SHAPE, CLASSES, net="dcgan", size="S", latent=gan.LATENT), gan_keras.networks()]
     assert [parameters(net) for net in pairs[0]] == [parameters(net) for net in pairs[1]]

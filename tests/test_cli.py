@@ -17,7 +17,7 @@ import tensorflow as tf
 from kerasdl import recipe
 from kerasdl.data import load
 from kerasdl.errors import UserError
-from kerasdl.evaluate import evaluate
+from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.run import Run
 from kerasdl.train.fit import train
 

@@ -9,7 +9,8 @@ import tensorflow as tf
 from data_harness import PARTS, RNG, gather, refused
 
 from kerasdl import Recipe
-from kerasdl.data import folders, load, load_splits
+from kerasdl.data import load, load_splits
+from kerasdl.data.sources import folders
 from kerasdl.train import job
 
 

@@ -10,8 +10,9 @@ import pytest
 import tensorflow_datasets as tfds
 from data_harness import PARTS, refused, rows
 
-from kerasdl.data import load, load_splits, named
-from kerasdl.data.digits import Digits
+from kerasdl.data import load, load_splits
+from kerasdl.data.sources import named
+from kerasdl.data.sources.digits import Digits
 
 
 def test_digits_parts():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasdl.objectives import diffaugment
+from kerasdl.objectives.gan import diffaugment
 
 
 @pytest.mark.parametrize("name", diffaugment.POLICIES)

@@ -7,8 +7,8 @@ from importlib import metadata
 
 import pytest
 
-from kerasdl import backend, doctor, tpu, versions
 from kerasdl.errors import UserError
+from kerasdl.installation import backend, doctor, tpu, versions
 from kerasdl.recipe import load
 
 

@@ -8,8 +8,8 @@ import pytest
 from scipy.linalg import sqrtm
 
 from kerasdl.data import from_arrays
-from kerasdl.objectives.fidelity import density_coverage, frechet, kid
-from kerasdl.objectives.generative import DRAWS, Judge
+from kerasdl.objectives.gan.metrics import density_coverage, frechet, kid
+from kerasdl.objectives.gan.scores import DRAWS, Judge
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_kid_is_the_mean_over_all_pairs(rng, monkeypatch):
     own = [np.mean([kernel(x[i], x[j]) for i in range(len(x)) for j in range(len(x)) if i != j]) for x in (a, b)]
     expected = sum(own) - 2 * np.mean([kernel(x, y) for x in a for y in b])
     assert kid(a, b) == pytest.approx(expected, rel=1e-12)
-    monkeypatch.setattr("kerasdl.objectives.fidelity.ROWS", 2)
+    monkeypatch.setattr("kerasdl.objectives.gan.metrics.ROWS", 2)
     assert kid(a, b) == pytest.approx(expected, rel=1e-12)
 
 
@@ -76,7 +76,7 @@ def test_density_and_coverage_are_the_definition(rng, monkeypatch):
     real, fake, k = rng.normal(0, 1, (30, 4)), rng.normal(0.5, 1, (23, 4)), 3
     own = np.linalg.norm(real[:, None] - real[None], axis=-1)
     inside = np.linalg.norm(fake[:, None] - real[None], axis=-1) <= np.sort(own, axis=1)[:, k]
-    monkeypatch.setattr("kerasdl.objectives.fidelity.ROWS", 10)
+    monkeypatch.setattr("kerasdl.objectives.gan.metrics.ROWS", 10)
     density, coverage = density_coverage(real, fake, k)
     assert density == pytest.approx(inside.sum() / (k * 23)) and coverage == inside.any(0).mean()
 

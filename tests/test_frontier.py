@@ -9,7 +9,8 @@ import pytest
 
 from benchmarks import frontier
 from benchmarks.frontier import Point
-from kerasdl import recipe, results
+from kerasdl import recipe
+from kerasdl.published import results
 
 ROOT = Path(__file__).parents[1]
 

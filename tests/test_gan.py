@@ -12,9 +12,9 @@ import pytest
 from keras import ops
 
 from kerasdl import zoo
-from kerasdl.objectives.gan import GAN, closed, opened
-from kerasdl.zoo import gan
-from kerasdl.zoo.gan_layers import Cluster, SpectralConv2D, SpectralDense
+from kerasdl.objectives.gan.gan import GAN, closed, opened
+from kerasdl.zoo.gan import pairs as gan
+from kerasdl.zoo.gan.layers import Cluster, SpectralConv2D, SpectralDense
 
 SHAPES = {"mlp": (8, 8, 1), "dcgan": (16, 16, 3), "resnet": (32, 32, 3)}
 PAIRS = [(net, conditional) for net in gan.NETS for conditional in (False, True)]

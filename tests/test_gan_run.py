@@ -13,18 +13,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasdl import gallery
+from kerasdl.checkpoints import resume
+from kerasdl.checkpoints.checkpoint import Checkpoints
 from kerasdl.data import from_arrays, load_splits
 from kerasdl.errors import UserError
-from kerasdl.evaluate import evaluate, predict, report
-from kerasdl.objectives.gan import clusters
-from kerasdl.objectives.pictures import enlarged, grid
+from kerasdl.evaluation.evaluate import evaluate, predict, report
+from kerasdl.objectives.gan.gan import clusters
+from kerasdl.objectives.gan.pictures import enlarged, grid
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
+from kerasdl.reports import gallery
 from kerasdl.run import Run
-from kerasdl.train import resident, resume
+from kerasdl.train import resident
 from kerasdl.train.callbacks import done
-from kerasdl.train.checkpoint import Checkpoints
 from kerasdl.train.fit import train
 
 STEPS = 4  # of an epoch
@@ -316,7 +317,7 @@ def test_what_cannot_be_is_told_in_a_line(refused, recipe, here, table, change, 
 
 @pytest.mark.parametrize("loss, told", [("d_loss", "discriminator's loss"), ("g_loss", "generator's loss")])
 def test_nan_names_the_network_and_the_step(here, simple, monkeypatch, loss, told):
-    from kerasdl.objectives.gan import GAN
+    from kerasdl.objectives.gan.gan import GAN
 
     name = {"d_loss": "discriminator_step", "g_loss": "generator_step"}[loss]
     original = getattr(GAN, name)
@@ -334,8 +335,8 @@ def test_nan_names_the_network_and_the_step(here, simple, monkeypatch, loss, tol
 
 
 def test_a_discriminator_that_has_won_is_told_once(capsys):
-    from kerasdl.objectives.gan_losses import LOSSES
-    from kerasdl.objectives.generative import LONG, DiscriminatorWon
+    from kerasdl.objectives.gan.losses import LOSSES
+    from kerasdl.objectives.gan.scores import LONG, DiscriminatorWon
 
     watcher = DiscriminatorWon()
     watcher.set_params({"steps": LONG // 2})

@@ -17,12 +17,12 @@ MODULES = {".".join(("kerasdl", *path.relative_to(ROOT).with_suffix("").parts)).
 # Room -> what of kerasdl it may import, at the top or inside a function. What is not here may import all but cli.
 ARROWS = {
     "kerasdl.errors": (),
-    "kerasdl.tpu": (),
-    "kerasdl.backend": ("errors", "tpu"),
+    "kerasdl.installation.tpu": (),
+    "kerasdl.installation.backend": ("errors", "tpu"),
     "kerasdl.recipe": ("errors",),
     "kerasdl.run": ("errors", "recipe", "tpu", "zoo"),
-    "kerasdl.results": ("recipe", "zoo"),
-    "kerasdl.reproduce": ("backend", "errors", "recipe", "run", "train", "evaluate", "results"),
+    "kerasdl.published.results": ("recipe", "zoo"),
+    "kerasdl.published.reproduce": ("backend", "errors", "recipe", "run", "train", "evaluate", "results"),
     "kerasdl.ensemble": ("backend", "errors", "recipe", "run", "data", "objectives", "train", "zoo", "evaluate"),
     "kerasdl.zoo": ("zoo",),
     "kerasdl.data": ("errors", "data"),
@@ -80,7 +80,8 @@ def test_zoo_imports_keras_and_numpy_only(module):
     assert outside <= {"keras", "numpy", "kerasdl"}
 
 
-@pytest.mark.parametrize("module", ["kerasdl", "kerasdl.errors", "kerasdl.recipe", "kerasdl.results", "kerasdl.tpu", *(
+@pytest.mark.parametrize("module", ["kerasdl", "kerasdl.errors", "kerasdl.recipe", "kerasdl.published.results",
+                                    "kerasdl.installation.tpu", *(
     f"kerasdl.plan.{name}" for name in ("chips", "estimate", "host", "largest", "make", "report", "talk"))])
 def test_the_light_modules_import_nothing_heavy(module):
     assert not {name.partition(".")[0] for name in imported(module, everywhere=True)} & HEAVY

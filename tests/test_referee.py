@@ -7,11 +7,12 @@ import keras
 import numpy as np
 import pytest
 
-from kerasdl import results, zoo
+from kerasdl import zoo
 from kerasdl.data import load_splits
-from kerasdl.objectives import generative
+from kerasdl.evaluation import referee
+from kerasdl.objectives.gan import scores as generative
+from kerasdl.published import results
 from kerasdl.recipe import load
-from kerasdl.train import referee
 
 
 @pytest.mark.parametrize("name", ["cnn_digits", "cnn_mnist"])

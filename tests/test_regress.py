@@ -6,7 +6,7 @@ import pytest
 
 from kerasdl.data import Split, from_arrays, load
 from kerasdl.errors import UserError
-from kerasdl.evaluate import evaluate, report
+from kerasdl.evaluation.evaluate import evaluate, report
 from kerasdl.objectives import regress
 from kerasdl.recipe import Recipe
 from kerasdl.train.fit import train

@@ -12,10 +12,10 @@ import replicas_harness as harness
 import tensorflow as tf
 
 from kerasdl import zoo
+from kerasdl.devices import strategy as strategies
+from kerasdl.devices.launch import free_ports
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
-from kerasdl.train import strategy as strategies
-from kerasdl.train.launch import free_ports
 
 HERE = Path(__file__).parent
 

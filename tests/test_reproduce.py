@@ -15,10 +15,12 @@ import pytest
 from rich.console import Console
 
 import kerasdl
-from kerasdl import recipe, reproduce, results
+from kerasdl import recipe
+from kerasdl.checkpoints import resume
 from kerasdl.errors import UserError
+from kerasdl.published import reproduce, results
 from kerasdl.run import Run
-from kerasdl.train import resident, resume
+from kerasdl.train import resident
 from kerasdl.train.fit import train
 
 ROOT = Path(__file__).parents[1]

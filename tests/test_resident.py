@@ -13,9 +13,11 @@ import tensorflow as tf
 
 from kerasdl import zoo
 from kerasdl.data import from_arrays, pipeline
+from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
-from kerasdl.train import judge, probe, profile, resident
-from kerasdl.train import strategy as strategies
+from kerasdl.evaluation import judge
+from kerasdl.train import autotune as probe
+from kerasdl.train import profile, resident
 from kerasdl.train.fit import train
 
 

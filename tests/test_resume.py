@@ -17,13 +17,15 @@ import pytest
 import tensorflow as tf
 
 import kerasdl.run
+from kerasdl.checkpoints import resume
+from kerasdl.checkpoints.checkpoint import Checkpoints, seconds
 from kerasdl.data import from_arrays
 from kerasdl.errors import UserError
+from kerasdl.files import try_lock
 from kerasdl.recipe import Recipe
-from kerasdl.run import Run, try_lock
-from kerasdl.train import resident, resume
+from kerasdl.run import Run
+from kerasdl.train import resident
 from kerasdl.train.callbacks import Timing, done
-from kerasdl.train.checkpoint import Checkpoints, seconds
 from kerasdl.train.fit import train
 
 RECIPE = Recipe(model="mlp", model_args={"size": "mu", "drop": 0.2}, data="digits", batch=256, epochs=4, ema=0.9,

@@ -5,7 +5,7 @@ import statistics
 import pytest
 
 from kerasdl import recipe as recipes
-from kerasdl import reproduce, results
+from kerasdl.published import reproduce, results
 from kerasdl.train.fit import train
 
 SHIPPED = [found for found, _ in recipes.shipped()]

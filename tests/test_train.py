@@ -16,12 +16,14 @@ import tensorflow as tf
 import kerasdl
 from kerasdl import zoo
 from kerasdl.data import from_arrays, load
+from kerasdl.devices import replicas
 from kerasdl.errors import UserError
-from kerasdl.evaluate import evaluate
+from kerasdl.evaluation.evaluate import evaluate
+from kerasdl.files import whole, write_json
 from kerasdl.objectives import ema
 from kerasdl.recipe import Recipe
-from kerasdl.run import Run, whole, write_json
-from kerasdl.train import fit, replicas
+from kerasdl.run import Run
+from kerasdl.train import fit
 from kerasdl.train.callbacks import Diverged
 from kerasdl.train.fit import train
 

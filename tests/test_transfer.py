@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 
 from kerasdl import zoo
+from kerasdl.checkpoints import resume
 from kerasdl.data import from_arrays, load
+from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
-from kerasdl.evaluate import evaluate, report
+from kerasdl.evaluation.evaluate import evaluate, report
 from kerasdl.objectives import classify
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
-from kerasdl.train import resident, resume, transfer
-from kerasdl.train import strategy as strategies
+from kerasdl.train import pretrained as transfer
+from kerasdl.train import resident
 from kerasdl.train.fit import train
 from kerasdl.train.job import Job
 from kerasdl.zoo import vit

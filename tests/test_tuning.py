@@ -13,8 +13,8 @@ import pytest
 
 from benchmarks import searches as searches_page
 from kerasdl.errors import UserError
+from kerasdl.files import try_lock
 from kerasdl.recipe import load
-from kerasdl.run import try_lock
 from kerasdl.tuning import Search, choice, early, log, processes, table, uniform
 from kerasdl.tuning import search as searches
 from kerasdl.tuning.best import best, measure, source, spread

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kerasdl.devices import launch
+from kerasdl.devices import strategy as strategies
+from kerasdl.devices.launch import NOTICED, free_ports
 from kerasdl.errors import UserError
 from kerasdl.recipe import load
 from kerasdl.run import Run
-from kerasdl.train import launch
-from kerasdl.train import strategy as strategies
-from kerasdl.train.launch import NOTICED, free_ports
 
 KERASDL = [sys.executable, "-c", "from kerasdl.cli import main; main()"]
 

@@ -13,7 +13,8 @@ import pytest
 import zoo_harness as harness
 
 from kerasdl import zoo
-from kerasdl.zoo import blocks, cct, cnn, gan, linear, mlp, resnet, vit
+from kerasdl.zoo import blocks, cct, cnn, linear, mlp, resnet, vit
+from kerasdl.zoo.gan import pairs as gan
 
 
 @pytest.fixture(autouse=True)

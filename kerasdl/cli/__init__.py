@@ -64,17 +64,17 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RE
           profile: Annotated[bool, typer.Option(help="tell first what bounds the speed")] = False,
           report: Annotated[bool, typer.Option(help="write report.html at the end")] = True) -> None:
     """Train a recipe: the run's folder gets the model, its numbers, curves and a report."""
-    from kerasdl.backend import choose
-    from kerasdl.run import typed
+    from kerasdl.installation.backend import choose
+    from kerasdl.text import typed
 
     changed, workdir = what_to_train(recipe, [*(overrides or []), *([f"init={init}"] if init else [])], workdir, resume)
     choose(backend)
     with quiet():
         from kerasdl import objectives
+        from kerasdl.devices.strategy import is_chief
         from kerasdl.train.fit import train as fit
-        from kerasdl.train.strategy import is_chief
         if report:
-            from kerasdl.evaluate import report as write_report
+            from kerasdl.evaluation.evaluate import report as write_report
     run = fit(changed, workdir=workdir, strategy=strategy, logical_cpus=logical_cpus, checkpoint_every=checkpoint_every,
               feed=feed, profile=profile)
     if not is_chief(strategy):
@@ -119,8 +119,8 @@ def reproduce(recipe: Annotated[str, typer.Argument(metavar="NAME", help="a reci
                                  ] = None,
               backend: Backend = None) -> None:
     """Run a recipe as published with other seeds, and compare; exit code 1 if its number does not come out again."""
-    from kerasdl import reproduce
-    from kerasdl.backend import choose
+    from kerasdl.installation.backend import choose
+    from kerasdl.published import reproduce
 
     if overrides:
         raise UserError(f"reproduce runs a recipe as it was published, without changes. Received: {overrides[0]}. "
@@ -138,7 +138,8 @@ def reproduce(recipe: Annotated[str, typer.Argument(metavar="NAME", help="a reci
 @app.command("results")
 def show_results() -> None:
     """What every recipe of the package was measured to be, from the committed results."""
-    from kerasdl import recipe, results
+    from kerasdl import recipe
+    from kerasdl.published import results
 
     recipes = [found for found, _ in recipe.shipped()]
     wrong: list[str] = []
@@ -163,8 +164,8 @@ def launch(recipe: RecipeName, overrides: Overrides = None,
            checkpoint_every: Often = "5 min",
            report: Annotated[bool, typer.Option(help="write report.html at the end")] = True) -> None:
     """Train a recipe by several workers on this machine, to try what a cluster will do."""
+    from kerasdl.devices.launch import launch as start
     from kerasdl.recipe import load
-    from kerasdl.train.launch import launch as start
 
     changed = load(recipe).override(*overrides or [])
     words = [*(overrides or []), "--checkpoint-every", checkpoint_every, "--report" if report else "--no-report",
@@ -183,7 +184,7 @@ def evaluate_run(run: RunFolder,
     """Loss and metrics of a run's model on one split."""
     opened = open_run(run)
     with quiet():
-        from kerasdl.evaluate import evaluate
+        from kerasdl.evaluation.evaluate import evaluate
     print_scores(split, evaluate(opened, split, data=data, tta=tta))
 
 
@@ -199,7 +200,7 @@ def ensemble(runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="f
     opened = [open_run(run) for run in runs]
     with quiet():
         from kerasdl import ensemble
-        from kerasdl.run import typed
+        from kerasdl.text import typed
     made = ensemble.ensemble(opened, split, workdir)
     table = Table(split, *(name.replace("_", " ") for name in ensemble.SCORES), box=None, header_style="bold")
     for name, row in ensemble.table(made.result, split).iterrows():
@@ -218,7 +219,7 @@ def predict(run: RunFolder, files: Annotated[list[str], typer.Argument(metavar="
     """The most probable classes, with their probabilities, of images or of the rows of CSV files."""
     opened = open_run(run)
     with quiet():
-        from kerasdl import evaluate
+        from kerasdl.evaluation import evaluate
     for name, answers in evaluate.predict(opened, files, resize=resize, top=top):
         shown = "  ".join(f"{label} {value:.4f}" if label else f"{value:.6g}" for label, value in answers)
         console.print(f"{name}  {shown}", soft_wrap=True)
@@ -233,7 +234,7 @@ def sample(run: RunFolder,
     """Images that a run's model makes, as one PNG."""
     opened = open_run(run)
     with quiet():
-        from kerasdl import gallery
+        from kerasdl.reports import gallery
     gallery.write(gallery.sample(opened, n, label, seed), out)
     console.print(f"samples {out}", soft_wrap=True)
 
@@ -243,7 +244,7 @@ def report(run: RunFolder) -> None:
     """Write a run's report.html again."""
     opened = open_run(run)
     with quiet():
-        from kerasdl.evaluate import report as write_report
+        from kerasdl.evaluation.evaluate import report as write_report
     console.print(f"report  {write_report(opened)}", soft_wrap=True)
 
 
@@ -273,7 +274,7 @@ def plan(recipe: RecipeName, overrides: Overrides = None,
 @app.command("doctor")
 def examine() -> None:
     """Versions, devices, data folders, and what is wrong with any of them; exit code 1 if something is."""
-    from kerasdl import backend, doctor
+    from kerasdl.installation import backend, doctor
 
     facts, problems, fails = doctor.preflight()
     if not fails:
@@ -297,7 +298,7 @@ def open_run(path: str):
 
 
 def print_scores(split: str, scores: dict[str, float]) -> None:
-    from kerasdl.run import figure
+    from kerasdl.text import figure
 
     shown = "  ".join(f"{name} {figure(value)}" for name, value in scores.items())
     console.print(f"{split:8}{shown}", soft_wrap=True)

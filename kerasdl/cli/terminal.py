@@ -49,7 +49,7 @@ def print_table(table: Table) -> None:
 @contextmanager
 def quiet():
     """Import TensorFlow without what its libraries write to stderr before Python can configure them."""
-    from kerasdl import backend, versions
+    from kerasdl.installation import backend, versions
 
     versions.check()
     backend.check()

@@ -45,13 +45,13 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH", he
                checkpoint_every: Often = "1 min",
                report: Annotated[bool, typer.Option(help="write report.html at the end")] = True) -> None:
     """Run a search, a process for each trial; `run` may be left out. It may be killed at any time, and goes on."""
-    from kerasdl.backend import choose
+    from kerasdl.installation.backend import choose
 
     asked = {"oracle": oracle, "trials": trials, "seed": seed, "timeout": timeout}
     found, workdir = what_to_search(search, overrides or [], workdir, resume, asked)
     choose(backend)  # the trials' processes have this one's environment
     with quiet():
-        from kerasdl.run import figure, typed
+        from kerasdl.text import figure, typed
         from kerasdl.tuning.best import best
         from kerasdl.tuning.report import report as write_report
         from kerasdl.tuning.search import tune
@@ -117,7 +117,7 @@ def best_of_search(folder: SearchFolder,
                    seeds: Annotated[int, typer.Option(help="retrain with so many; 0: only the recipe", min=0)] = 3,
                    workers: Workers = 1, backend: Backend = None) -> None:
     """Write the winning recipe to stdout, and tell on stderr what it is worth: retrained, on the test split, once."""
-    from kerasdl.backend import choose
+    from kerasdl.installation.backend import choose
 
     choose(backend)  # the processes that train have this one's environment
     with quiet():

@@ -14,7 +14,7 @@ Each module has
     compile(model, *optimizers, jit=None)   sets losses and metrics, and whether XLA compiles the step
     watchers()          callbacks of its own
     judge, pictures     None where loss and metrics of the kept network's answers are all there is to see; else
-    judge(kept, referee)    its own form of kerasdl.train.judge.Scores; a kerasdl.train.referee.Referee sees images;
+    judge(kept, referee)    its own form of kerasdl.evaluation.judge.Scores; a Referee sees images;
                         `check(split)` refuses what it cannot measure on
     pictures(kept)      an image (H, W, C) uint8 of what the network makes now, always from the same noise
 

@@ -13,10 +13,10 @@ from sklearn.decomposition import PCA
 
 from kerasdl import zoo
 from kerasdl.errors import UserError, nearest
-from kerasdl.objectives.gan import GAN, clusters, sample
-from kerasdl.objectives.generative import DiscriminatorWon, Judge, some
-from kerasdl.objectives.pictures import enlarged, grid
-from kerasdl.zoo.gan import count_classes
+from kerasdl.objectives.gan.gan import GAN, clusters, sample
+from kerasdl.objectives.gan.pictures import enlarged, grid
+from kerasdl.objectives.gan.scores import DiscriminatorWon, Judge, some
+from kerasdl.zoo.gan.pairs import count_classes
 
 TARGET, METRIC, GOAL = "class", "frechet", "min"
 BACKENDS = ("tensorflow",)

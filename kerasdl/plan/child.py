@@ -11,13 +11,13 @@ import os
 import sys
 import time
 
+from kerasdl.files import cache, write_json
+from kerasdl.installation.tpu import installed
 from kerasdl.plan import lower
 from kerasdl.plan.chips import CHIPS, Chip
 from kerasdl.plan.measure import measured
 from kerasdl.plan.step import Step, make
 from kerasdl.recipe import Recipe
-from kerasdl.run import cache, write_json
-from kerasdl.tpu import installed
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from kerasdl.data import Split, load_splits
-from kerasdl.data.digits import Digits
-from kerasdl.data.named import canonical, data_dirs
+from kerasdl.data.sources.digits import Digits
+from kerasdl.data.sources.named import canonical, data_dirs
 from kerasdl.data.split import height_width
 from kerasdl.errors import UserError, nearest
 from kerasdl.recipe import Recipe

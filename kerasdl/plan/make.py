@@ -3,8 +3,8 @@
 from importlib.util import find_spec
 from typing import Any
 
-from kerasdl.backend import BACKENDS
 from kerasdl.errors import UserError, nearest
+from kerasdl.installation.backend import BACKENDS
 from kerasdl.plan import chips as kinds
 from kerasdl.plan import estimate
 from kerasdl.plan.chips import Chip

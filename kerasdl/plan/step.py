@@ -10,13 +10,13 @@ import keras
 import tensorflow as tf
 
 from kerasdl import objectives
+from kerasdl.devices.strategy import choose
 from kerasdl.errors import UserError
 from kerasdl.plan import lower, walk
 from kerasdl.plan.examples import stand_in
 from kerasdl.recipe import Recipe
 from kerasdl.train import fused
 from kerasdl.train.job import Job
-from kerasdl.train.strategy import choose
 
 MIXING = ("mixup", "cutmix")  # augmentation after which pixels are floats
 BATCHED = 2  # parameters of the step that have the batch as their first axis: examples and targets

@@ -14,19 +14,25 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerasdl import backend
+from kerasdl.checkpoints import resume
+from kerasdl.checkpoints.checkpoint import seconds
 from kerasdl.data import Split
-from kerasdl.data.folders import naming
+from kerasdl.data.sources.folders import naming
 from kerasdl.data.split import check_same
+from kerasdl.devices import replicas
+from kerasdl.devices import strategy as strategies
+from kerasdl.environment import environment, gemm_peak
 from kerasdl.errors import UserError
+from kerasdl.files import whole, write_json
+from kerasdl.installation import backend
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
-from kerasdl.run import Run, environment, gemm_peak, whole, write_json
-from kerasdl.train import fused, probe, replicas, resume, transfer
+from kerasdl.run import Run
+from kerasdl.train import autotune as probe
+from kerasdl.train import fused
+from kerasdl.train import pretrained as transfer
 from kerasdl.train import profile as profiles
-from kerasdl.train import strategy as strategies
 from kerasdl.train.callbacks import Diverged, EpochPictures, EpochScalars, Keep, Narrator, StopOnNaN, Teller, Timing
-from kerasdl.train.checkpoint import seconds
 from kerasdl.train.job import SPLITS, Job, seeded
 
 LONG = 10  # seconds of training beside which it is nothing to measure the processor
@@ -51,7 +57,7 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
         workdir: the run's folder; by default `runs/<recipe>/<time>-<id>/`.
         data: splits "train", "val" and "test", as kerasdl.data.from_arrays makes them, or the name of a data set.
         verbose: whether to tell of each epoch on stderr.
-        strategy: "auto", "one", "mirrored", "multiworker" or "tpu"; see kerasdl.train.strategy.choose.
+        strategy: "auto", "one", "mirrored", "multiworker" or "tpu"; see kerasdl.devices.strategy.choose.
         logical_cpus: split the processor into so many devices, for "mirrored".
         checkpoint_every: how often to save the state, "5 min" or seconds.
         feed: "resident" keeps the examples on the device and takes many steps in one call, "streamed" sends each batch
@@ -254,7 +260,7 @@ def diverged(error: Diverged, run: Run, job: Job, keep: Keep, choice: dict[str, 
 def device() -> str:
     """What Keras computes on: the name of the first GPU or TPU, or "CPU"."""
     if backend.jax():
-        from kerasdl.train import jax
+        from kerasdl.devices import jax
 
         return jax.device()
     gpus = tf.config.list_physical_devices("GPU")

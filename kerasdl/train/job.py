@@ -11,16 +11,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl import backend, objectives
+from kerasdl import objectives
 from kerasdl.data import Split, load_splits, pipeline
 from kerasdl.data.augment import alternates, compose
 from kerasdl.data.split import check_columns
+from kerasdl.devices import replicas
+from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
+from kerasdl.evaluation import judge as judges
+from kerasdl.evaluation.referee import referee
+from kerasdl.installation import backend
 from kerasdl.recipe import Recipe
-from kerasdl.train import fused, optim, replicas, resident, transfer
-from kerasdl.train import judge as judges
-from kerasdl.train import strategy as strategies
-from kerasdl.train.referee import referee
+from kerasdl.train import fused, optim, resident
+from kerasdl.train import pretrained as transfer
 
 ADAPT = 2048  # images of 32x32 pixels or less that a layer adapts to
 SPLITS = {"train": "train", "val": "val", "test": "test"}
@@ -225,7 +228,7 @@ def leave_constant(layer: keras.layers.Normalization, rows: np.ndarray) -> None:
 def micro_batches() -> type:
     """The mixin that takes a batch in parts, for the backend that Keras has."""
     if backend.jax():
-        from kerasdl.train import jax
+        from kerasdl.devices import jax
 
         return jax.MicroBatches
     return replicas.MicroBatches

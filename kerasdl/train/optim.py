@@ -8,10 +8,11 @@ import keras
 from keras import ops
 from keras.optimizers import schedules
 
-from kerasdl import backend
+from kerasdl.devices import replicas
 from kerasdl.errors import UserError
+from kerasdl.installation import backend
 from kerasdl.recipe import OPTIMIZERS, Recipe
-from kerasdl.train import fused, replicas
+from kerasdl.train import fused
 
 BLOCK = re.compile(r"stage\d+_block\d+|[a-z]+\d+(?![a-z0-9])")  # the part of a layer's name that is its block's
 LONG = 2  # sides' ratio from which Muon iterates on the Gram matrix; both ways are as much work at 1.5
@@ -79,7 +80,7 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
     further it lies below the head; see shares.
 
     Args:
-        clip_after_reduce: under replicas; see kerasdl.train.replicas.
+        clip_after_reduce: under replicas; see kerasdl.devices.replicas.
 
     Raises:
         UserError: if more than one kind of clipping is asked for, or a setting that the optimizer does not have.

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from kerasdl import backend
-from kerasdl.run import typed
+from kerasdl.installation import backend
+from kerasdl.text import typed
+from kerasdl.train.autotune import CALLS, speed
 from kerasdl.train.job import Job
-from kerasdl.train.probe import CALLS, speed
 
 SMALL = 16  # a step of a 16th of the batch is mostly what does not depend on the batch
 

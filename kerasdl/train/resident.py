@@ -15,9 +15,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasdl import backend
 from kerasdl.data import Split, pipeline
 from kerasdl.errors import UserError, nearest
+from kerasdl.installation import backend
 from kerasdl.zoo.cost import multiply_adds
 
 FEEDS = ("auto", "resident", "streamed")

@@ -6,10 +6,11 @@ import sys
 import time
 from typing import Any
 
-from kerasdl import backend
 from kerasdl.errors import UserError
+from kerasdl.files import try_lock, write_json
+from kerasdl.installation import backend
 from kerasdl.recipe import Recipe
-from kerasdl.run import figure, try_lock, typed, write_json
+from kerasdl.text import figure, typed
 from kerasdl.tuning import processes
 from kerasdl.tuning.search import POLL
 from kerasdl.tuning.study import OUTCOME, TASK, Given, Row, Study, read

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasdl.errors import UserError
-from kerasdl.run import write_json
+from kerasdl.files import write_json
 
 TURNS = 1000
 

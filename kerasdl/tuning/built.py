@@ -9,8 +9,8 @@ from keras_tuner import HyperParameters
 
 from kerasdl import objectives
 from kerasdl.data import load_splits
+from kerasdl.files import whole
 from kerasdl.recipe import Recipe
-from kerasdl.run import whole
 from kerasdl.train.job import SPLITS, precision
 from kerasdl.tuning import early
 from kerasdl.tuning.build import load

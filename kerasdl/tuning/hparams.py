@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api
 from tensorboard.plugins.hparams.summary_v2 import hparams_config_pb, hparams_pb
 
-from kerasdl.run import whole
+from kerasdl.files import whole
 from kerasdl.tuning.study import Study
 
 FILE = "events.out.tfevents.0.hparams"

@@ -21,7 +21,7 @@ from keras_tuner.src.engine.oracle import synchronized
 from keras_tuner.src.engine.trial import Trial
 
 from kerasdl.errors import UserError, nearest
-from kerasdl.run import write_json
+from kerasdl.files import write_json
 from kerasdl.tuning import build
 from kerasdl.tuning.cells import cells, countable, is_few
 from kerasdl.tuning.space import Search

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kerasdl.run import figure
+from kerasdl.text import figure
 from kerasdl.tuning.study import Row, Study
 from kerasdl.tuning.table import describe
 

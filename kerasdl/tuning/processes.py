@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasdl.errors import UserError
-from kerasdl.run import write_json
+from kerasdl.files import write_json
 from kerasdl.tuning.study import OUTCOME, Given, read
 from kerasdl.tuning.trial import ASKED, NO_ROOM, NOT_NOW, failed
 

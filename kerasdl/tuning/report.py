@@ -5,7 +5,8 @@ from pathlib import Path
 import jinja2
 
 from kerasdl import figures
-from kerasdl.run import figure, typed, whole
+from kerasdl.files import whole
+from kerasdl.text import figure, typed
 from kerasdl.tuning import hparams, parallel
 from kerasdl.tuning.best import FINAL, spread
 from kerasdl.tuning.importance import importance
@@ -73,6 +74,6 @@ def plain(value) -> str:
 
 def template() -> jinja2.Template:
     here = Path(__file__).parent
-    pages = jinja2.Environment(loader=jinja2.FileSystemLoader([here, here.parent]), autoescape=True, trim_blocks=True,
-                               lstrip_blocks=True)
+    pages = jinja2.Environment(loader=jinja2.FileSystemLoader([here, here.parent / "reports"]), autoescape=True,
+                               trim_blocks=True, lstrip_blocks=True)
     return pages.get_template("search.html.j2")

@@ -10,11 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from kerasdl.checkpoints.checkpoint import seconds
+from kerasdl.checkpoints.resume import StopSignal
+from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
-from kerasdl.run import folder_for, typed
-from kerasdl.train import strategy as strategies
-from kerasdl.train.checkpoint import seconds
-from kerasdl.train.resume import StopSignal
+from kerasdl.run import folder_for
+from kerasdl.text import typed
 from kerasdl.tuning import processes
 from kerasdl.tuning.processes import Process
 from kerasdl.tuning.space import Search

@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from kerasdl.errors import UserError
-from kerasdl.run import resuming, try_lock, write_json, write_text, writing
+from kerasdl.files import try_lock, write_json, write_text, writing
+from kerasdl.text import resuming
 from kerasdl.tuning import early
 from kerasdl.tuning.hyperband import rung
 from kerasdl.tuning.oracle import make

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table as Grid
 from rich.text import Text
 
-from kerasdl.run import figure
+from kerasdl.text import figure
 from kerasdl.tuning import early
 from kerasdl.tuning.processes import Process
 from kerasdl.tuning.space import Search

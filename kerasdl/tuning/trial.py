@@ -22,15 +22,16 @@ from pathlib import Path
 from typing import Any
 
 from kerasdl.errors import UserError
+from kerasdl.files import write_json
 from kerasdl.recipe import Recipe
-from kerasdl.run import Run, write_json
+from kerasdl.run import Run
 from kerasdl.tuning import early
 
 NO_ROOM = 74  # EX_IOERR: nothing can be written, which is not the trial's fault
 NOT_NOW = 75  # EX_TEMPFAIL: something else that is not; the last line of the log says what
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
 ASKED = 128 + signal.SIGTERM
-SOURCES = Path(__file__).parents[1] / "data" / "sources.py"  # whatever it raises is about the data
+SOURCES = Path(__file__).parents[1] / "data" / "sources" / "sources.py"  # whatever it raises is about the data
 COPIED = ("data.json", "choice.json", "metrics.csv", "tensorboard", "checkpoint", "recipe.json")  # the last makes a run
 
 

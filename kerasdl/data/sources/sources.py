@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kerasdl.data import folders, named, subset, tables
+from kerasdl.data.sources import folders, named, subset, tables
 from kerasdl.data.split import Split, Target, divide
 from kerasdl.errors import UserError, nearest
 

@@ -27,7 +27,7 @@ from keras import layers
 
 from kerasdl.zoo import unknown
 from kerasdl.zoo.blocks import check_format, choose
-from kerasdl.zoo.gan_layers import ClassGain, Cluster, Projection, SpectralConv2D, SpectralDense
+from kerasdl.zoo.gan.layers import ClassGain, Cluster, Projection, SpectralConv2D, SpectralDense
 
 MLP = {"mu": (32,), "textbook": (256, 512, 1024)}  # the generator's hidden layers; the other net has them reversed
 DCGAN = {  # maps at half the picture's side, twice as many at a quarter, and so on; width of the hidden dense layer

@@ -12,17 +12,21 @@ import tensorflow as tf
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 import kerasdl
-from kerasdl import backend, figures, objectives
-from kerasdl.data import Split, folders, load_splits, pipeline
-from kerasdl.data.folders import FORMATS, naming, read_images
+from kerasdl import figures, objectives
+from kerasdl.data import Split, load_splits, pipeline
+from kerasdl.data.sources import folders
+from kerasdl.data.sources.folders import FORMATS, naming, read_images
+from kerasdl.data.sources.tables import lines, read_for, read_rows
 from kerasdl.data.split import Target, check_same
-from kerasdl.data.tables import lines, read_for, read_rows
 from kerasdl.errors import UserError, nearest
-from kerasdl.run import Run, typed, whole, writing
-from kerasdl.train import judge
+from kerasdl.evaluation import judge
+from kerasdl.evaluation.referee import referee
+from kerasdl.files import whole, writing
+from kerasdl.installation import backend
+from kerasdl.run import Run
+from kerasdl.text import typed
 from kerasdl.train.fit import train
 from kerasdl.train.job import SPLITS
-from kerasdl.train.referee import referee
 
 BINS = 15  # of confidence: Guo et al., "On Calibration of Modern Neural Networks", 2017
 WORST = 20  # how many mistakes a report shows
@@ -41,7 +45,7 @@ def evaluate(run: Run | str | Path, split: str = "test", *, data: Data = None, t
         data: another data set with the same shape and classes: its name, or splits as kerasdl.data makes them. Of
             another CSV file or folder of images the split is that of a set in one piece, or "all" of it.
         tta: "flip" takes the mean of the answers for an image and for its mirror image, "flip_shift" also of those
-            that are moved by a pixel; see kerasdl.train.judge.
+            that are moved by a pixel; see kerasdl.evaluation.judge.
 
     Raises:
         UserError: if the data is not what the model was trained for, or the run has no model.
@@ -243,7 +247,7 @@ def findings(run: Run, data: Data, name: str, result: dict[str, Any]) -> dict[st
     """What the page says of the model's answers on the test split of the data set `name`."""
     objective, split = objectives.get(run.recipe.objective), load_split(run, "test", data)
     if objective.pictures:
-        from kerasdl import gallery
+        from kerasdl.reports import gallery
 
         splits = {"train": load_split(run, "train", data), "test": split}
         with naming(splits):
@@ -355,6 +359,6 @@ def _plain(value: Any) -> str:
 
 
 def _template() -> jinja2.Template:
-    pages = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
+    pages = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parents[1] / "reports"), autoescape=True,
                                trim_blocks=True, lstrip_blocks=True)
     return pages.get_template("report.html.j2")

@@ -10,13 +10,13 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from kerasdl import backend
+from kerasdl.checkpoints.checkpoint import Checkpoints, State
+from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
-from kerasdl.run import whole, write_text
-from kerasdl.tpu import installed
-from kerasdl.train import strategy as strategies
+from kerasdl.files import whole, write_text
+from kerasdl.installation import backend
+from kerasdl.installation.tpu import installed
 from kerasdl.train.callbacks import Keep, Timing, as_os_error, done
-from kerasdl.train.checkpoint import Checkpoints, State
 
 ASK_EVERY = 8  # steps between two questions to the other workers whether it is time to save
 

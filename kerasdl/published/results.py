@@ -14,7 +14,7 @@ from typing import Any
 from kerasdl.recipe import Recipe
 from kerasdl.zoo import GENERATIVE, MODELS
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 NOT_RUN = "not run"
 DATA = {"digits": "Digits", "mnist": "MNIST", "cifar10": "JPEG-recompressed CIFAR-10", "imagenet2012": "ImageNet"}
 HEAD = ("recipe", "data", "what is measured", "mean ± deviation", "runs (seeds)", "minutes", "parameters")

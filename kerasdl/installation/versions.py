@@ -11,8 +11,8 @@ from importlib.util import find_spec
 
 from packaging.specifiers import SpecifierSet
 
-from kerasdl import tpu
 from kerasdl.errors import UserError
+from kerasdl.installation import tpu
 
 TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu")  # wheels that hold the module `tensorflow`
 

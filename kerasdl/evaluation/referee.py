@@ -20,11 +20,14 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerasdl import backend, zoo
+from kerasdl import zoo
 from kerasdl.data import Split
+from kerasdl.environment import environment
 from kerasdl.errors import UserError
+from kerasdl.files import cache
+from kerasdl.installation import backend
 from kerasdl.recipe import Recipe, load, names
-from kerasdl.run import Run, cache, environment, load_model
+from kerasdl.run import Run, load_model
 
 SMALL = 16  # pixels a side, below which images are seen as cnn_digits sees them
 DECIDES = ("kerasdl", "keras", "tensorflow", "numpy", "cpu", "cores")  # of the versions, which classifier it becomes

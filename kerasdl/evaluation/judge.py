@@ -8,11 +8,12 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from kerasdl import backend
 from kerasdl.data import Split, pipeline
+from kerasdl.devices import replicas
+from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError, nearest
-from kerasdl.train import replicas, resident
-from kerasdl.train import strategy as strategies
+from kerasdl.installation import backend
+from kerasdl.train import resident
 
 ROWS = 4  # batches of training are one of evaluation, which keeps nothing for a gradient
 

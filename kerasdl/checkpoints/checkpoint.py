@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from kerasdl.errors import UserError
-from kerasdl.run import whole
+from kerasdl.files import whole
 
 State = tuple[dict[str, np.ndarray], dict[str, Any]]
 KEEP = 2

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from kerasdl import backend, tpu, versions
+from kerasdl.environment import environment
 from kerasdl.errors import UserError
-from kerasdl.run import environment
+from kerasdl.installation import backend, tpu, versions
 
 PACKAGES = (*versions.TENSORFLOWS, "tensorflow-datasets", "tensorflow-metadata", "keras", "tensorboard", "protobuf",
             "jax", "libtpu", "scikit-learn", "pandas")
@@ -117,7 +117,7 @@ def jax_devices() -> tuple[list[str], bool]:
     """The names of JAX's devices, none where it has but the processor; and whether their bfloat16 is native."""
     import jax
 
-    from kerasdl.train.jax import leave_out_tpu
+    from kerasdl.devices.jax import leave_out_tpu
 
     leave_out_tpu()
     names = [device.device_kind for device in jax.devices() if device.platform != "cpu"]
@@ -149,7 +149,7 @@ def cpu_flags() -> set[str]:
 
 def examine_folders() -> tuple[dict[str, str], list[str]]:
     """Where tfds data is looked for and what is there, and whether runs can be written here."""
-    from kerasdl.data.named import data_dirs
+    from kerasdl.data.sources.named import data_dirs
 
     asked, problems = os.environ.get("TFDS_DATA_DIR"), []
     try:

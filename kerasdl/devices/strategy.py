@@ -1,7 +1,7 @@
 """Which devices train: "auto | one | mirrored | multiworker | tpu" -> a tf.distribute strategy, with its checks.
 
 Everything of a run is created in the strategy's scope; on one device that is TensorFlow's default strategy, which does
-nothing, so that there is one code path. On JAX a kerasdl.train.jax.Devices stands for the strategy.
+nothing, so that there is one code path. On JAX a kerasdl.devices.jax.Devices stands for the strategy.
 """
 
 import json
@@ -16,8 +16,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from kerasdl import backend, tpu
 from kerasdl.errors import UserError, nearest
+from kerasdl.installation import backend, tpu
 from kerasdl.recipe import Recipe
 
 NAMES = ("auto", "one", "mirrored", "multiworker", "tpu")
@@ -39,7 +39,7 @@ def choose(name: str = "auto", logical_cpus: int | None = None) -> tf.distribute
         UserError: an unknown or refused name, a TF_CONFIG that cannot be, no TPU.
     """
     if backend.jax():
-        from kerasdl.train import jax
+        from kerasdl.devices import jax
 
         return jax.choose(name, logical_cpus)
     check_name(name)

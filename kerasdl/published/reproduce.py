@@ -11,10 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from kerasdl import backend, results
+from kerasdl.environment import environment
 from kerasdl.errors import UserError
+from kerasdl.installation import backend
+from kerasdl.published import results
 from kerasdl.recipe import Recipe, load, names, shipped
-from kerasdl.run import Run, environment
+from kerasdl.run import Run
 
 MAKERS = ("backend", "device", "kerasdl", "git", "keras", "tensorflow", "jax")  # what a run is by
 CONFIDENCE = 0.99  # of the interval: of a hundred recipes that do reproduce, one is expected to fail
@@ -155,7 +157,7 @@ def values(recipe: Recipe, found: Sequence[dict[str, Any]]) -> list[float]:
 
 def grain(recipe: Recipe, run: Run) -> float:
     """The smallest difference that two runs can have, as it is shown: one test example more or less; 0 of distances."""
-    from kerasdl.evaluate import load_split
+    from kerasdl.evaluation.evaluate import load_split
 
     told = results.metric(recipe)
     return told.scale / len(load_split(run, "test")) if told.counted else 0.0

@@ -128,7 +128,7 @@ def _builder(name: str, folder: Path) -> tfds.core.DatasetBuilder:
 
 
 def _digits() -> tfds.core.DatasetBuilder:
-    from kerasdl.data.digits import Digits
+    from kerasdl.data.sources.digits import Digits
 
     for folder in data_dirs():
         if (folder / "digits").is_dir() and (builder := Digits(data_dir=folder)).is_prepared():

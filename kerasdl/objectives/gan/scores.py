@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from kerasdl.errors import UserError
-from kerasdl.objectives.fidelity import density_coverage, frechet, kid
-from kerasdl.objectives.gan_losses import LOSSES
+from kerasdl.objectives.gan.losses import LOSSES
+from kerasdl.objectives.gan.metrics import density_coverage, frechet, kid
 
 MOST = 10_000  # images that are compared with as many others
 DRAWS = 5  # that a score is the mean of: from draw to draw alone, the distance of one generator differs by a tenth
@@ -30,7 +30,7 @@ class Judge:
     Args:
         generator: what is measured; as it is now, it is also the untrained one.
         sample: (generator, number of images, labels or None, seed) -> images (N, H, W, C) uint8.
-        referee: a kerasdl.train.referee.Referee.
+        referee: a kerasdl.evaluation.referee.Referee.
 
     Attributes:
         metric: the score that decides, "frechet_" with the name of the referee.

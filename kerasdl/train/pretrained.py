@@ -13,8 +13,9 @@ import keras
 import numpy as np
 
 from kerasdl.errors import UserError, listed, nearest
+from kerasdl.files import whole, write_json
 from kerasdl.recipe import Recipe
-from kerasdl.run import Run, load_model, whole, write_json
+from kerasdl.run import Run, load_model
 from kerasdl.zoo import vit
 
 COPY = Path("checkpoint") / "init.keras"  # in a run's folder until it is finished: it goes on without the old run

@@ -14,10 +14,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from kerasdl import backend
+from kerasdl.devices import strategy as strategies
+from kerasdl.environment import environment
+from kerasdl.files import cache, write_json
+from kerasdl.installation import backend
 from kerasdl.recipe import Recipe
-from kerasdl.run import cache, environment, write_json
-from kerasdl.train import strategy as strategies
 
 CALLS = 3  # of each candidate that are timed, after the one that compiles
 CANDIDATES = {"jit": (False, True), "precision": ("float32", "mixed_bfloat16")}

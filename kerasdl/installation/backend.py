@@ -4,8 +4,8 @@ import importlib.util
 import os
 import sys
 
-from kerasdl import tpu
 from kerasdl.errors import UserError, nearest
+from kerasdl.installation import tpu
 
 BACKENDS = ("tensorflow", "jax")
 

@@ -10,11 +10,13 @@ import tensorflow as tf
 from kerasdl import figures, objectives
 from kerasdl.data import Split
 from kerasdl.errors import UserError, nearest
-from kerasdl.objectives.gan import clusters, decode, latents
-from kerasdl.objectives.gan import sample as draw
-from kerasdl.objectives.generative import some
-from kerasdl.objectives.pictures import enlarged, grid
-from kerasdl.run import Run, typed, whole, writing
+from kerasdl.files import whole, writing
+from kerasdl.objectives.gan.gan import clusters, decode, latents
+from kerasdl.objectives.gan.gan import sample as draw
+from kerasdl.objectives.gan.pictures import enlarged, grid
+from kerasdl.objectives.gan.scores import some
+from kerasdl.run import Run
+from kerasdl.text import typed
 from kerasdl.train.callbacks import EpochPictures
 
 FRAMES = 8  # of the film

@@ -22,10 +22,10 @@ import tensorflow as tf
 
 from kerasdl.errors import UserError, nearest
 from kerasdl.objectives import ema as averages
-from kerasdl.objectives.diffaugment import compose
-from kerasdl.objectives.gan_losses import LOSSES, between, slope, unit_slope
-from kerasdl.zoo.gan import count_classes
-from kerasdl.zoo.gan_layers import Cluster
+from kerasdl.objectives.gan.diffaugment import compose
+from kerasdl.objectives.gan.losses import LOSSES, between, slope, unit_slope
+from kerasdl.zoo.gan.layers import Cluster
+from kerasdl.zoo.gan.pairs import count_classes
 
 STREAMS = 256  # of noise in a step: the generator's last, four for each of the discriminator's steps
 CHUNK = 128  # pictures that are generated at a time, always: the last bits depend on the size of a batch

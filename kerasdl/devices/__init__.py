@@ -1,0 +1,1 @@
+"""Which devices train, and what Keras gets wrong on several of them."""

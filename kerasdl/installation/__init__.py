@@ -1,0 +1,1 @@
+"""What is installed here: versions, backend, devices, and what is wrong with them."""

@@ -1,0 +1,1 @@
+"""Committed results: their tables, and whether they are reproduced."""
