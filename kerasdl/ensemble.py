@@ -10,18 +10,19 @@ import numpy as np
 import pandas as pd
 from scipy.special import log_softmax
 
-from kerasdl.data import Split, pipeline
-from kerasdl.data.sources.folders import naming
+from kerasdl import objectives
+from kerasdl.data import Split
+from kerasdl.data.naming import naming
 from kerasdl.environment import environment
 from kerasdl.errors import UserError
-from kerasdl.evaluation.evaluate import Data, calibration_error, load_split
+from kerasdl.evaluation.splits import Data, load_split
 from kerasdl.files import whole, write_json, writing
 from kerasdl.installation import backend
-from kerasdl.objectives import classify
+from kerasdl.objectives.calibration import calibration_error
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
-from kerasdl.train import fit
-from kerasdl.train import pretrained as transfer
+from kerasdl.devices.device import device
+from kerasdl.train import pretrained
 from kerasdl.zoo import ensemble as networks
 
 SCORES = ("accuracy", "loss", "calibration_error")
@@ -58,7 +59,7 @@ def ensemble(runs: Sequence[str | Path | Run], split: str = "test", workdir: str
             "parameters": model.count_params(), split: scores(model, examples, first.micro_batch),
             "members": [about(run, each) | {split: scores(each, examples, first.micro_batch)}
                         for run, each in zip(members, models, strict=True)],
-            "environment": environment(backend=backend.current(), device=fit.device())})
+            "environment": environment(backend=backend.current(), device=device())})
     return run
 
 
@@ -71,7 +72,8 @@ def opened(runs: Sequence[str | Path | Run]) -> list[Run]:
     for run in members:
         if run.result["status"] != "completed":
             raise UserError(f"The training of {run.path} {run.result['status']}. Leave it out.")
-        if run.recipe.objective != "classify":
+        objective = objectives.get(run.recipe.objective, run.path)
+        if not (objective.predicts and objective.target == "class"):
             raise UserError(f"An ensemble averages probabilities, and the objective of {run.path} is "
                             f"{run.recipe.objective}.")
         one, other = needs(members[0]), needs(run)
@@ -98,10 +100,10 @@ def needs(run: Run) -> dict[str, Any]:
 
 def scores(model: keras.Model, split: Split, batch: int) -> dict[str, float]:
     """Accuracy, cross-entropy and expected calibration error on a split."""
-    batches = pipeline.in_order(split, classify.targets(split), batch)
+    batches = split.dataset(batch)
     with naming({split.name: split}):
-        logs = log_softmax(model.predict(batches, verbose=0).astype("float64"), axis=1)
-    truth = split.y if split.y is not None else np.concatenate([hot.numpy().argmax(1) for _, hot in batches])
+        logs = log_softmax(model.predict(batches.map(lambda x, _: x), verbose=0).astype("float64"), axis=1)
+    truth = np.concatenate([labels for _, labels in batches.as_numpy_iterator()]) if split.streamed else split.y
     right = logs.argmax(1) == truth
     return {"accuracy": float(right.mean()), "loss": float(-logs[np.arange(len(truth)), truth].mean()),
             "calibration_error": calibration_error(np.exp(logs.max(1)), right)}
@@ -111,7 +113,7 @@ def about(run: Run, model: keras.Model) -> dict[str, Any]:
     """Which run a member is, and a hash of its weights."""
     weights = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
     return {"run": str(run.path), "recipe": run.recipe.name or run.recipe.model, "seed": run.recipe.seed,
-            "weights": transfer.fingerprint(weights)}
+            "weights": pretrained.fingerprint(weights)}
 
 
 def export(run: Run, file: Path) -> None:

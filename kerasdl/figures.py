@@ -123,11 +123,11 @@ def histogram(values: np.ndarray, xlabel: str) -> Markup:
 
 def examples(split: Split, indices: np.ndarray) -> dict[str, Any]:
     """What these examples look like: {"pictures": [address, ...]} or, of rows, {"columns", "rows", "more"}."""
-    if isinstance(split.shape, int):
+    if split.kind == "row":
         columns = split.columns or {f"x{i}": None for i in range(split.shape)}
         rows = [_row(values, columns)[:COLUMNS] for values in split.x[indices]]
         return {"columns": list(columns)[:COLUMNS], "rows": rows, "more": max(0, len(columns) - COLUMNS)}
-    return {"pictures": [png(image) for image in split.chosen(indices)[0]]} if len(indices) else {"pictures": []}
+    return {"pictures": [png(image) for image in split.take(indices)[0]]} if len(indices) else {"pictures": []}
 
 
 def _row(values: np.ndarray, columns: Mapping[str, list[str] | None]) -> list[str]:

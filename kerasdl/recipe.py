@@ -8,15 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticSerializationError
 
+from kerasdl import objectives
 from kerasdl.errors import UserError, nearest
+from kerasdl.settings import Settings, complaint, parse
 
 RECIPES = Path(__file__).parent / "recipes"
-NAMES = ("init", "model_args.size")  # text, also where it looks like a number: a folder 1, a ResNet of size 20
-OPTIMIZERS = {  # that have a setting which others do not
-    "momentum": ("sgd", "muon"), "betas": ("adamw",), "kernel_rms": ("muon",), "ns_steps": ("muon",)}
+NAMES = ("init", "model_args.size")  # text even if it looks like a number: a folder 1, a ResNet of size 20
+MOVED = {"momentum": "optimizer_args", "betas": "optimizer_args", "kernel_rms": "optimizer_args",
+         "ns_steps": "optimizer_args", "label_smoothing": "objective_args"}  # fields of version 0.1
+OLD_DEFAULTS = {"momentum": 0.9, "betas": None, "kernel_rms": 0.0, "ns_steps": 5, "label_smoothing": 0.0}
 
 
 class Claim(BaseModel):
@@ -32,6 +35,35 @@ class Claim(BaseModel):
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
+class AdamW(Settings):
+    """Settings of AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
+
+    betas: tuple[Decay, Decay] = Field(
+        (0.9, 0.999), strict=False, description="decay rates of the mean gradient and of the mean squared gradient")
+
+
+class SGD(Settings):
+    """Settings of SGD with Nesterov momentum."""
+
+    momentum: float = Field(0.9, ge=0, lt=1, description="Nesterov momentum")
+
+
+class Lion(Settings):
+    """Lion (Chen et al. 2023, arXiv:2302.06675) has no settings of its own."""
+
+
+class Muon(Settings):
+    """Settings of Muon (Jordan et al. 2024)."""
+
+    momentum: float = Field(0.9, ge=0, lt=1, description="Nesterov momentum")
+    kernel_rms: float = Field(
+        0.0, ge=0, description="scale each kernel to this root mean square before each step; 0: do not")
+    ns_steps: int = Field(5, gt=0, description="Newton-Schulz iterations; fewer make a rougher, quicker step")
+
+
+OPTIMIZERS: dict[str, type[Settings]] = {"adamw": AdamW, "sgd": SGD, "lion": Lion, "muon": Muon}
+
+
 class Recipe(BaseModel):
     """Model x data x objective, and how to train: everything that decides a run's numbers, and nothing else.
 
@@ -41,48 +73,66 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=(), allow_inf_nan=False)
 
     name: str = Field("", description="set from the file's name")
-    model: str = Field(description="a module of kerasdl.zoo")
-    model_args: dict[str, Any] = Field({}, description="arguments of that module's build")
-    objective: Literal["classify", "regress", "adversarial"] = Field("classify", description="what is learned")
-    objective_args: dict[str, Any] = Field({}, description="settings of that objective")
+    model: str = Field(description="a module of kerasdl.zoo, or FILE.py:FUNCTION")
+    model_args: dict[str, Any] = Field({}, description="arguments of the model's build function")
+    objective: str = Field(
+        "classify", description="what the model learns: a file of kerasdl.objectives, or FILE.py:CLASS")
+    objective_args: dict[str, Any] = Field({}, description="settings of the objective")
     data: str = Field(description="digits, a tensorflow-datasets name, csv:PATH or folder:PATH")
     data_args: dict[str, Any] = Field({}, description="arguments of kerasdl.data.load, such as label=COLUMN")
-    splits: dict[Literal["train", "val", "test"], str] = Field({}, description="which part of the data is what")
+    splits: dict[Literal["train", "val", "test"], str] = Field({}, description="which part of the data is which split")
     augment: tuple[str | tuple[Any, ...], ...] = Field((), strict=False, description="batch transforms, in order")
-    init: str = Field("", description="a run's folder or a .keras file: the weights to begin with, where they fit")
+    init: str = Field("", description="a run's folder or a .keras file: initial weights for the layers that match")
     freeze: str | Annotated[tuple[str, ...], Field(strict=False)] = Field(
-        (), description="layers that do not learn: names, also with *; features: all but the head")
-    batch: int = Field(128, gt=0, description="examples a step, over all replicas")
+        (), description="layers that are not trained: names or patterns with *; features: all layers below the head")
+    batch: int = Field(128, gt=0, description="examples per step, over all replicas")
     epochs: int = Field(10, gt=0, description="passes over the training split")
-    optimizer: Literal["adamw", "sgd", "lion", "muon"] = Field("adamw", description="what takes the steps")
-    lr: float = Field(1e-3, gt=0, description="the highest learning rate")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd (Nesterov) and muon")
-    betas: tuple[Decay, Decay] | None = Field(
-        None, strict=False, description="of adamw: decays of the mean gradient and of its square")
-    kernel_rms: float = Field(
-        0.0, ge=0, description="of muon: root mean square that its kernels are brought to at each step; 0: none")
-    ns_steps: int = Field(5, gt=0, description="of muon: Newton-Schulz iterations; fewer make a rougher, quicker step")
-    schedule: Literal["constant", "cosine", "onecycle", "step"] = Field("cosine", description="of the learning rate")
-    warmup: int | str = Field("0%", description="a duration: the learning rate rises linearly")
-    weight_decay: float = Field(0.0, ge=0, description="decoupled; on kernels only")
+    optimizer: Literal["adamw", "sgd", "lion", "muon"] = Field("adamw", description="optimizer")
+    optimizer_args: dict[str, Any] = Field({}, description="settings of the optimizer, such as momentum")
+    lr: float = Field(1e-3, gt=0, description="peak learning rate")
+    schedule: Literal["constant", "cosine", "onecycle", "step"] = Field(
+        "cosine", description="learning-rate schedule")
+    warmup: int | str = Field("0%", description="a duration: linear warm-up of the learning rate")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay, on kernels only")
     layer_decay: float = Field(
-        1.0, gt=0, le=1, description="factor of the learning rate for each block that a layer lies below the head")
-    clipnorm: float | None = Field(None, gt=0, description="the longest that each weight's gradient may be")
-    global_clipnorm: float | None = Field(None, gt=0, description="the longest that all gradients together may be")
-    clipvalue: float | None = Field(None, gt=0, description="the largest that a gradient's entry may be")
-    accumulate: int = Field(1, gt=0, description="parts of a batch whose gradients are added up before a step")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
-    ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights that are kept; 0: none")
-    patience: int | None = Field(None, gt=0, description="stop after so many epochs without a better one")
+        1.0, gt=0, le=1, description="learning-rate factor for each block that a layer lies below the head")
+    clipnorm: float | None = Field(None, gt=0, description="clip the gradient of each weight to this L2 norm")
+    global_clipnorm: float | None = Field(None, gt=0, description="clip the gradient of all weights to this L2 norm")
+    clipvalue: float | None = Field(None, gt=0, description="clip each entry of the gradient to this magnitude")
+    accumulate: int = Field(1, gt=0, description="micro-batches whose gradients are summed before each step")
+    ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights that the run keeps; 0: none")
+    patience: int | None = Field(None, gt=0, description="stop after this many epochs without improvement")
     keep: Literal["best", "last"] = Field("best", description="which epoch's weights the run keeps")
     tta: Literal["flip", "flip_shift"] | None = Field(
-        None, description="test-time augmentation, whose numbers result.json has beside those without")
+        None, description="test-time augmentation; result.json holds its scores and those without it")
     precision: Literal["float32", "mixed_bfloat16", "auto"] = Field(
-        "float32", description="of layers; weights stay float32; auto: the faster one")
+        "float32", description="dtype policy of the layers; weights stay float32; auto: the faster one")
     jit: bool | Literal["auto"] | None = Field(
         None, description="compile the step with XLA; auto: if it is faster; None: Keras decides, which is no on a CPU")
-    seed: int = Field(0, ge=0, lt=2**31, description="of weights, order, augmentation and dropout")
-    claim: Claim | None = Field(None, description="the published number that the recipe stands beside")
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of weights, order, augmentation and dropout")
+    claim: Claim | None = Field(None, description="the published number that the recipe is compared with")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _move(cls, fields: Any) -> Any:
+        """Read the fields of version 0.1, which had those of one optimizer or objective at the top."""
+        if not isinstance(fields, dict):
+            return fields
+        moved = {key: _frozen(value) if key == "augment" else value for key, value in fields.items() if key not in MOVED}
+        for key, home in MOVED.items():
+            if key in fields and fields[key] != OLD_DEFAULTS[key]:
+                moved[home] = {**moved.get(home, {}), key: fields[key]}
+        return moved
+
+    @model_validator(mode="after")
+    def _typed(self) -> "Recipe":
+        parse(OPTIMIZERS[self.optimizer], self.optimizer_args, "optimizer_args", f"optimizer={self.optimizer}")
+        return self
+
+    @property
+    def optimizer_settings(self) -> Any:
+        """The optimizer's settings, checked and with their defaults."""
+        return parse(OPTIMIZERS[self.optimizer], self.optimizer_args, "optimizer_args", f"optimizer={self.optimizer}")
 
     def override(self, *pairs: str, **values: Any) -> "Recipe":
         """A new recipe with some fields changed: `recipe.override("lr=3e-4", "model_args.size=S", epochs=3)`.
@@ -120,6 +170,7 @@ def validate(fields: dict[str, Any]) -> Recipe:
     """A Recipe from plain fields, with pydantic's complaint told in one line."""
     try:
         made = Recipe.model_validate(fields)
+        objectives.check(made.objective)
         made.model_dump_json()
         if not _finite(made.model_dump()):
             raise UserError("A recipe holds finite numbers. Received one that is infinite, or no number.")
@@ -134,8 +185,7 @@ def validate(fields: dict[str, Any]) -> Recipe:
             raise UserError(f"Unknown recipe key {key!r}. {nearest(key, Recipe.model_fields)}") from None
         if first["type"] == "missing":
             raise UserError(f"A recipe needs the key {key!r}.") from None
-        raise UserError(f"{key}: {first['msg'][:1].lower()}{first['msg'][1:]}. "
-                        f"Received: {first['input']!r} ({type(first['input']).__name__}).") from None
+        raise UserError(complaint(error)) from None
 
 
 def _finite(value: Any) -> bool:
@@ -180,8 +230,7 @@ def load(recipe: "Recipe | str | Path") -> Recipe:
     try:
         found = run_file(path).get("recipe")
     except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        raise UserError(f"{path}: {complaint(error)}") from None
     except UserError:
         raise
     except Exception as error:  # whatever the user's own lines raise
@@ -205,9 +254,7 @@ def _from_json(path: Path) -> Recipe:
     try:
         return Recipe.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = "".join(f"{part}: " for part in first["loc"][:1])
-        raise UserError(f"{path} does not hold a recipe: {where}{first['msg']}.") from None
+        raise UserError(f"{path} does not hold a recipe: {complaint(error)}") from None
 
 
 def _headline(path: Path) -> str:
@@ -255,6 +302,7 @@ def _leaf(fields: dict[str, Any], key: str) -> Any:
 
 
 def _assign(fields: dict[str, Any], key: str, value: Any) -> None:
+    key = f"{MOVED[key]}.{key}" if key in MOVED else key
     head, dot, leaf = key.partition(".")
     if head not in Recipe.model_fields:
         raise UserError(f"Unknown recipe key {head!r}. {nearest(head, Recipe.model_fields)}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kerasdl import user_code
 from kerasdl.errors import UserError
 from kerasdl.files import try_lock, write_text, writing
 from kerasdl.recipe import Recipe
@@ -20,7 +21,7 @@ from kerasdl.recipe import load as load_recipe
 from kerasdl.text import resuming
 
 FILES = ("data.json", "choice.json", "init.json", "result.json", "metrics.csv", "tensorboard", "checkpoint",
-         "model.keras", "report.html")  # of a run, beside recipe.json
+         "model.keras", "predictions.npz", "report.html", "code")  # of a run, beside recipe.json
 LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems without flock say
 
 
@@ -31,7 +32,8 @@ class Run:
     Files: recipe.json (exactly what ran), data.json (class names, shapes and columns, what predict needs), choice.json
     (what "auto" became), init.json (where the first weights came from, if the recipe says so), result.json (the
     numbers; absent while the run is not finished), metrics.csv (a row an epoch), tensorboard/, checkpoint/ (while it is
-    not finished), model.keras and report.html.
+    not finished), model.keras, predictions.npz (the answers for the test split), report.html, and code/ with the
+    user's own files, if the recipe names some.
     """
 
     path: Path
@@ -184,6 +186,7 @@ class Run:
 
     def model(self):
         """The trained keras.Model: raw examples in, logits out."""
+        user_code.register(self.path)
         return load_model(self._need("model.keras"))
 
     def _need(self, name: str) -> Path:

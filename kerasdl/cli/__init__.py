@@ -65,7 +65,6 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RE
           report: Annotated[bool, typer.Option(help="write report.html at the end")] = True) -> None:
     """Train a recipe: the run's folder gets the model, its numbers, curves and a report."""
     from kerasdl.installation.backend import choose
-    from kerasdl.text import typed
 
     changed, workdir = what_to_train(recipe, [*(overrides or []), *([f"init={init}"] if init else [])], workdir, resume)
     choose(backend)
@@ -74,7 +73,7 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RE
         from kerasdl.devices.strategy import is_chief
         from kerasdl.train.fit import train as fit
         if report:
-            from kerasdl.evaluation.evaluate import report as write_report
+            from kerasdl.reports.page import report as write_report
     run = fit(changed, workdir=workdir, strategy=strategy, logical_cpus=logical_cpus, checkpoint_every=checkpoint_every,
               feed=feed, profile=profile)
     if not is_chief(strategy):
@@ -83,9 +82,8 @@ def train(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RE
         print_scores(split, run.result[split])
     if report:
         console.print(f"report  {write_report(run)}", soft_wrap=True)
-    folder = typed(run.path)
-    then = f"sample {folder}" if objectives.get(changed.objective).pictures else f"predict {folder} FILE..."
-    console.print(f"run     {run.path}\nnext    kerasdl {then}", soft_wrap=True)
+    then = objectives.of(changed, run.path).next_command(run.path)
+    console.print(f"run     {run.path}\nnext    {then}", soft_wrap=True)
 
 
 def what_to_train(recipe: str | None, overrides: list[str], workdir: str | None, resume: str | None):
@@ -184,8 +182,13 @@ def evaluate_run(run: RunFolder,
     """Loss and metrics of a run's model on one split."""
     opened = open_run(run)
     with quiet():
+        from kerasdl import objectives
         from kerasdl.evaluation.evaluate import evaluate
-    print_scores(split, evaluate(opened, split, data=data, tta=tta))
+        from kerasdl.evaluation.splits import learned
+        from kerasdl.train.fit import reference_classifier
+    objective = objectives.of(opened.recipe, opened.path)
+    reference = None if objective.reference() is None else reference_classifier(objective, learned(opened, data))
+    print_scores(split, evaluate(opened, split, data=data, tta=tta, reference=reference))
 
 
 @app.command()
@@ -219,8 +222,8 @@ def predict(run: RunFolder, files: Annotated[list[str], typer.Argument(metavar="
     """The most probable classes, with their probabilities, of images or of the rows of CSV files."""
     opened = open_run(run)
     with quiet():
-        from kerasdl.evaluation import evaluate
-    for name, answers in evaluate.predict(opened, files, resize=resize, top=top):
+        from kerasdl.evaluation.predict import predict as ask
+    for name, answers in ask(opened, files, resize=resize, top=top):
         shown = "  ".join(f"{label} {value:.4f}" if label else f"{value:.6g}" for label, value in answers)
         console.print(f"{name}  {shown}", soft_wrap=True)
 
@@ -234,8 +237,8 @@ def sample(run: RunFolder,
     """Images that a run's model makes, as one PNG."""
     opened = open_run(run)
     with quiet():
-        from kerasdl.reports import gallery
-    gallery.write(gallery.sample(opened, n, label, seed), out)
+        from kerasdl.evaluation import samples
+    samples.write(samples.sample(opened, n, label, seed), out)
     console.print(f"samples {out}", soft_wrap=True)
 
 
@@ -244,7 +247,7 @@ def report(run: RunFolder) -> None:
     """Write a run's report.html again."""
     opened = open_run(run)
     with quiet():
-        from kerasdl.evaluation.evaluate import report as write_report
+        from kerasdl.reports.page import report as write_report
     console.print(f"report  {write_report(opened)}", soft_wrap=True)
 
 

@@ -29,7 +29,8 @@ def steps_per_epoch(split: Split, batch: int) -> int:
 
 
 def shuffled(split: Split, targets: np.ndarray | None, batch: int, *, epochs: int, seed: int,
-             augment: Augment | None = None, alternates: bool = False, start: int = 0) -> tf.data.Dataset:
+             augment: Augment | None = None, alternates: bool = False, prepare: Callable | None = None,
+             start: int = 0) -> tf.data.Dataset:
     """Training batches (examples, targets) of every epoch in turn, from step `start` on.
 
     Args:
@@ -43,22 +44,49 @@ def shuffled(split: Split, targets: np.ndarray | None, batch: int, *, epochs: in
         start: the first step, counted from the beginning of the run.
     """
     steps = steps_per_epoch(split, batch)
-    if isinstance(split.x, tf.data.Dataset):
+    if split.streamed:
         batches = _streamed(split, targets, batch, steps, epochs, seed, start)
     else:
         batches = _indexed(split, targets, batch, steps, epochs, seed, start)
 
-    compiled = tf.function(augment, jit_compile=True) if augment else None
+    change = transform(augment, prepare)
 
-    def transform(step, index, examples, answers):
-        turn = turns(seed, step // steps, index, len(split)) if alternates else None
-        return compiled(examples, answers, tf.stack([tf.constant(seed, tf.int64), step]), turn)
+    def changed(step, index, examples, answers=None):
+        parity = flip_parity(seed, step // steps, index, len(split)) if alternates else None
+        return without_none(*change(examples, answers, tf.stack([tf.constant(seed, tf.int64), step]), parity))
 
-    if augment is None:
-        batches = batches.map(lambda step, index, examples, answers: (examples, answers))
+    if change is None:
+        batches = batches.map(lambda step, index, *batch: batch)
     else:
-        batches = batches.map(transform, num_parallel_calls=tf.data.AUTOTUNE)
+        batches = batches.map(changed, num_parallel_calls=tf.data.AUTOTUNE)
     return _untuned(batches.prefetch(2))
+
+
+def transform(augment: Augment | None, prepare: Callable | None) -> Callable | None:
+    """Return what is done to a training batch, (x, y, seed, parity) -> (x, y): augmentation, then the objective's own.
+
+    None where nothing is.
+    """
+    if augment is None and prepare is None:
+        return None
+    compiled = augment and tf.function(augment, jit_compile=True)
+
+    def both(x, y, seed, parity):
+        if compiled:
+            x, y = compiled(x, y, seed, parity)
+        return prepare(x, y, seed) if prepare else (x, y)
+
+    return both
+
+
+def evaluation_seed(number: tf.Tensor) -> tf.Tensor:
+    """Return the seed (2,) of `prepare` for an evaluation batch of this number: always the same, whatever the run's."""
+    return tf.stack([tf.constant(0, tf.int64), tf.cast(number, tf.int64)])
+
+
+def without_none(x, y):
+    """Return a batch as Keras takes it: (x, y), or (x,) without labels."""
+    return (x,) if y is None else (x, y)
 
 
 def blocks(split: Split, batch: int, size: int, *, epochs: int, seed: int, start: int = 0) -> tf.data.Dataset:
@@ -81,20 +109,25 @@ def blocks(split: Split, batch: int, size: int, *, epochs: int, seed: int, start
     return _untuned(uncounted.prefetch(2))
 
 
-def in_order(split: Split, targets: np.ndarray | None, batch: int) -> tf.data.Dataset:
+def in_order(split: Split, targets: np.ndarray | None, batch: int, prepare: Callable | None = None) -> tf.data.Dataset:
     """Evaluation batches (examples, targets): every example once, in the split's order, the last batch short.
 
     Targets are as in `shuffled`; of a streamed split None leaves the labels as they are.
     """
-    if isinstance(split.x, tf.data.Dataset):
+    if split.streamed:
         examples = split.x
         if targets is not None:
             examples = examples.map(lambda image, label: (image, tf.gather(targets, label)))
     else:
-        examples = tf.data.Dataset.from_tensor_slices((split.x, targets))
+        examples = tf.data.Dataset.from_tensor_slices((split.x,) if targets is None else (split.x, targets))
         if split.decode is not None:
-            examples = examples.map(lambda name, target: (split.decode(name), target), tf.data.AUTOTUNE)
-    return _untuned(examples.batch(batch).prefetch(2))
+            examples = examples.map(lambda name, *rest: (split.decode(name), *rest), tf.data.AUTOTUNE)
+    batches = examples.batch(batch)
+    if prepare:
+        batches = batches.enumerate().map(
+            lambda number, data: without_none(*prepare(*(data if isinstance(data, tuple) else (data, None)),
+                                                       evaluation_seed(number))))
+    return _untuned(batches.prefetch(2))
 
 
 def order(seed: int, epoch: tf.Tensor, positions: tf.Tensor, size: int) -> tf.Tensor:
@@ -103,7 +136,7 @@ def order(seed: int, epoch: tf.Tensor, positions: tf.Tensor, size: int) -> tf.Te
     return tf.random.experimental.index_shuffle(positions, seed=key, max_index=tf.constant(size - 1, tf.int64))
 
 
-def turns(seed: int, epoch: tf.Tensor, index: tf.Tensor, size: int) -> tf.Tensor:
+def flip_parity(seed: int, epoch: tf.Tensor, index: tf.Tensor, size: int) -> tf.Tensor:
     """0 or 1 for each example, in its next epoch the other one; half of all are 1 in the first (one more or less)."""
     own = order(seed, tf.constant(-1), tf.reshape(index, [-1]), size)  # -1: an order that no epoch has
     return tf.reshape(own + tf.cast(epoch, tf.int64), tf.shape(index)) % 2
@@ -111,7 +144,7 @@ def turns(seed: int, epoch: tf.Tensor, index: tf.Tensor, size: int) -> tf.Tensor
 
 def _indexed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Dataset:
     with tf.device("CPU"):
-        x, y = tf.constant(split.x), tf.constant(targets)
+        x, y = tf.constant(split.x), None if targets is None else tf.constant(targets)
 
     def load(step):
         positions = step % steps * batch + tf.range(batch, dtype=tf.int64)
@@ -119,7 +152,8 @@ def _indexed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Datas
         examples = tf.gather(x, index)
         if split.decode is not None:
             examples = tf.map_fn(split.decode, examples, fn_output_signature=tf.uint8)
-        return step, index, tf.ensure_shape(examples, (batch, *_shape(split))), tf.gather(y, index)
+        shaped = tf.ensure_shape(examples, (batch, *_shape(split)))
+        return (step, index, shaped) if y is None else (step, index, shaped, tf.gather(y, index))
 
     return tf.data.Dataset.range(start, epochs * steps).map(load, num_parallel_calls=tf.data.AUTOTUNE)
 

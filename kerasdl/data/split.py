@@ -42,21 +42,28 @@ class Split:
     medians: Mapping[str, float] = field(default_factory=dict)
     decode: Callable | None = None
     checksum: int = 0
+    kind: str = "image"
+    streamed: bool = False
 
     def __len__(self) -> int:
         return self.size
 
     @property
+    def target(self) -> str | None:
+        """What is known of each example: its "class", a "number" or several, or nothing."""
+        return "class" if self.classes else "number" if self.y is not None else None
+
+    @property
     def outputs(self) -> int:
-        """How many numbers a model gives per example: one a class, or one a target column."""
-        return len(self.classes) or self.y.shape[1]
+        """How many numbers a model gives per example: one for each class or target column; 0 without labels."""
+        return len(self.classes) or (0 if self.y is None else self.y.shape[1])
 
     def describe(self) -> dict[str, Any]:
         """What predict needs to know later, as plain JSON."""
         filled = {"medians": dict(self.medians)} if self.medians else {}
         return {"shape": self.shape, "classes": list(self.classes), "columns": dict(self.columns), **filled}
 
-    def chosen(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """The images or rows at these indices and, of classes or numbers, their targets; decoded, in that order."""
         import tensorflow as tf
 
@@ -69,7 +76,7 @@ class Split:
         examples = np.stack([self.decode(file).numpy() for file in self.x[indices]]) if self.decode else self.x[indices]
         return examples, None if self.y is None else self.y[indices]
 
-    def first(self, count: int) -> np.ndarray:
+    def sample(self, count: int) -> np.ndarray:
         """Images or rows, at most so many, without a pass over all; none of a split that stands for one.
 
         They are the first ones or, of a split that lies sorted by class as a folder does, some of every class.
@@ -80,7 +87,7 @@ class Split:
             return np.array([image for image, _ in self.x.take(count).as_numpy_iterator()])
         count = min(count, len(self))
         by_class = self.classes and (np.diff(self.y) >= 0).all()
-        return self.chosen(np.arange(count) * len(self) // count if by_class else np.arange(count))[0]
+        return self.take(np.arange(count) * len(self) // count if by_class else np.arange(count))[0]
 
     def fingerprint(self) -> str:
         """Another one for another number of examples, other targets, another order of these, other rows and arrays.
@@ -88,7 +95,7 @@ class Split:
         Of images from files their names and sizes count, and of those of tensorflow-datasets the targets alone, for
         another version of a decoder may round a pixel otherwise. Of what is streamed only the number counts.
         """
-        if self.y is None:
+        if self.streamed or self.y is None:
             return str(len(self))
         checksum = zlib.crc32(np.ascontiguousarray(self.y), self.checksum)
         if isinstance(self.shape, int):

@@ -113,24 +113,3 @@ def device() -> str:
     """What JAX computes on: "TPU v5e" or a GPU's name, or "CPU"."""
     kind = jax.devices()[0].device_kind
     return "CPU" if kind == "cpu" else kind
-
-
-class MicroBatches:
-    """Mixin that takes a batch's gradient in parts, one after the other, and then one step: less memory, the same step.
-
-    Batch normalisation sees the parts, not the whole.
-    """
-
-    parts: int
-
-    def train_step(self, state, data):
-        trainable, others, slots, metrics = state
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-        gradient, total = jax.value_and_grad(self.compute_loss_and_updates, has_aux=True), None
-        for part_x, part_y in zip(jax.numpy.split(x, self.parts), jax.numpy.split(y, self.parts), strict=True):
-            (_, (loss, y_pred, others, metrics)), grads = gradient(
-                trainable, others, metrics, part_x, part_y, None, training=True, optimizer_variables=slots)
-            total = grads if total is None else [a + b for a, b in zip(total, grads, strict=True)]
-            logs, metrics = self._update_metrics_variables(metrics, loss, part_x, part_y, y_pred, None)
-        trainable, slots = self.optimizer.stateless_apply(slots, [grad / self.parts for grad in total], trainable)
-        return logs, (trainable, others, slots, metrics)

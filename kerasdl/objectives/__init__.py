@@ -1,32 +1,61 @@
-"""What is learned. An objective module turns a recipe and its data into networks, and these into a model that learns.
+"""What a model learns: one class in one file for each objective. The folder is the registry.
 
-Each module has
-    TARGET              what the data must give: "class" or "number"
-    BACKENDS            of Keras, on which its step runs
-    METRIC, GOAL        what chooses the best epoch on validation data, and whether "max" or "min" is better
-    LOSSES              {name in a step's logs: what it is}; the first that is not finite is the one to blame
-    targets(split, smoothing=0.0)       the split's answers as a step takes them, (N, ...)
-    networks(model, split, args)        a tuple of keras.Models from the zoo that fit the data; the first one is kept
-    rates(recipe)       for each network (the recipe of its optimizer, its optimizer's steps in one of training)
-    assemble(networks, stepping, recipe, steps)     (the model to fit, the network kept: the first one or its average);
-                        steps: of the whole training; stepping(class): that class of keras.Model with the steps of feed
-                        and devices around its own
-    compile(model, *optimizers, jit=None)   sets losses and metrics, and whether XLA compiles the step
-    watchers()          callbacks of its own
-    judge, pictures     None where loss and metrics of the kept network's answers are all there is to see; else
-    judge(kept, referee)    its own form of kerasdl.evaluation.judge.Scores; a Referee sees images;
-                        `check(split)` refuses what it cannot measure on
-    pictures(kept)      an image (H, W, C) uint8 of what the network makes now, always from the same noise
-
-What is the same for all that learn from answers is in `supervised`.
+Importing this package is light: Keras arrives with the first objective.
 """
 
 import importlib
-from types import ModuleType
+import re
+from functools import cache
+from pathlib import Path
 
-OBJECTIVES = ("classify", "regress", "adversarial")
+from kerasdl import user_code
+from kerasdl.errors import UserError, nearest
+
+HERE = Path(__file__).parent
 
 
-def get(name: str) -> ModuleType:
-    """The objective of this name, one of OBJECTIVES."""
-    return importlib.import_module(f"{__name__}.{name}")
+@cache
+def names() -> list[str]:
+    """Return the objectives of the package, in alphabetical order: the files that define a subclass of Objective."""
+    found = (file for file in HERE.glob("*.py") if re.search(r"^class \w+\(Objective\)", file.read_text(), re.M))
+    return sorted(file.stem for file in found)
+
+
+def check(name: str) -> None:
+    """Raise a UserError if no file of the package, and no FILE.py:CLASS, is called that."""
+    if user_code.is_reference(name):
+        user_code.check(name)
+    elif name not in names():
+        raise UserError(f"Unknown objective {name!r}. {nearest(name, names())} Your own: FILE.py:CLASS.")
+
+
+def get(name: str, run: Path | None = None):
+    """Return the class of an objective.
+
+    Args:
+        name: a file of this folder, or FILE.py:CLASS.
+        run: the folder of a run, whose copy of FILE.py is used if it has one.
+
+    Raises:
+        UserError: there is no such objective, or the file's class is none.
+    """
+    from kerasdl.objectives.base import Objective
+
+    if user_code.is_reference(name):
+        found = user_code.load(name, run)
+        if not (isinstance(found, type) and issubclass(found, Objective)):
+            raise UserError(f"{name} is not an objective. Expected a subclass of kerasdl.objectives.base.Objective.")
+        return found
+    check(name)
+    module = importlib.import_module(f"{__name__}.{name}")
+    return next(value for value in vars(module).values()
+                if isinstance(value, type) and issubclass(value, Objective) and value.__module__ == module.__name__)
+
+
+def of(recipe, run: Path | None = None):
+    """Return a recipe's objective with its settings, checked.
+
+    Raises:
+        UserError: there is no such objective, or a setting is unknown or of the wrong type.
+    """
+    return get(recipe.objective, run)(recipe, run)

@@ -1,131 +1,144 @@
-"""Images like those of the data: a GAN as what a recipe learns, measured by a referee."""
+"""A GAN: images like those of the data, measured through a reference classifier."""
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
-from scipy.cluster.hierarchy import leaves_list, linkage
-from sklearn.cluster import MiniBatchKMeans
-from sklearn.decomposition import PCA
+from pydantic import Field
 
 from kerasdl import zoo
+from kerasdl.data.split import Split
 from kerasdl.errors import UserError, nearest
+from kerasdl.objectives.base import Objective
+from kerasdl.objectives.gan import gallery
+from kerasdl.objectives.gan.clusters import find_clusters
 from kerasdl.objectives.gan.gan import GAN, clusters, sample
 from kerasdl.objectives.gan.pictures import enlarged, grid
-from kerasdl.objectives.gan.scores import DiscriminatorWon, Judge, some
-from kerasdl.zoo.gan.pairs import count_classes
+from kerasdl.objectives.gan.scores import DiscriminatorWon, GeneratorScores
+from kerasdl.objectives.sections import Findings, Section, template
+from kerasdl.recipe import Recipe
+from kerasdl.settings import Settings
+from kerasdl.text import typed
+from kerasdl.zoo.gan import count_classes
 
-TARGET, METRIC, GOAL = "class", "frechet", "min"
-BACKENDS = ("tensorflow",)
-LOSSES = {"d_loss": "discriminator's loss", "penalty": "discriminator's penalty", "g_loss": "generator's loss"}
-BESIDE = {"discriminator_lr", "referee"}  # keys of objective_args that are no arguments of GAN
-CLUSTERED, COMPONENTS = 60_000, 50  # images at most that clusters are found in, seen through so many components
 ROWS, COLUMNS = 8, 8  # of the images that show an epoch
+Weight = float | tuple[float, float]
 
 
-def networks(model: str, split, args: dict) -> tuple[keras.Model, keras.Model]:
-    """A generator and a discriminator from the zoo that fit the data."""
-    if model not in zoo.GENERATIVE:
-        raise UserError(f"objective=adversarial needs a model with two networks. {nearest(model, zoo.GENERATIVE)}")
-    if isinstance(split.shape, int):
-        raise UserError(f"A GAN makes images, and the data has rows of {split.shape} numbers. Choose image data.")
-    generator, discriminator = zoo.build(model, split.shape, len(split.classes), **args)
-    if layer := clusters(generator):
-        streamed = isinstance(split.x, tf.data.Dataset)
-        images = split.first(CLUSTERED) if streamed else split.chosen(some(len(split), CLUSTERED))[0]
-        if len(images):
-            layer.settle(*kmeans(images, layer.clusters))
-    return generator, discriminator
+class AdversarialSettings(Settings):
+    """Settings of a GAN; those it shares with kerasdl.objectives.gan.GAN are described there."""
+
+    loss: str = Field("relativistic", description="a key of kerasdl.objectives.gan.losses.LOSSES")
+    r1: Weight = Field(0.0, strict=False, description="gradient penalty at real images; two: first and last")
+    r2: Weight = Field(0.0, strict=False, description="gradient penalty at generated images; likewise")
+    lazy: int = Field(1, ge=1, description="take the penalties each so many steps, weighted as much more")
+    augment: tuple[str, ...] = Field((), strict=False, description="DiffAugment policies")
+    discriminator_lr: float | None = Field(None, gt=0, description="learning rate of the discriminator; None: lr")
+    reference: str = Field("", description="the classifier that scores look through: a recipe or a .keras file")
 
 
-def kmeans(images: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Centers (count, pixels), in -1..1, of clusters of images (N, H, W, C), and their shares; alike ones in turn.
+class Adversarial(Objective):
+    """Learn to make images that a discriminator cannot tell from real ones (Goodfellow et al. 2014, arXiv:1406.2661).
 
-    On principal components, which is faster and divides MNIST better than on pixels. Always of the same images from the
-    same start, whatever the run's seed.
+    The one objective with a training step of its own. It keeps the generator, or its average.
     """
-    if len(images) < 2 * count:
-        raise UserError(f"clusters={count} are too many for {len(images)} images. Half as many is the most.")
-    rows = images.reshape(len(images), -1).astype("float32") / 127.5 - 1
-    components = PCA(min(COMPONENTS, *rows.shape), random_state=0).fit(rows)
-    found = MiniBatchKMeans(count, batch_size=4096, n_init=3, random_state=0).fit(components.transform(rows))
-    order = leaves_list(linkage(found.cluster_centers_, "ward", optimal_ordering=True))
-    shares = np.bincount(found.labels_, minlength=count)[order] / len(images)
-    return components.inverse_transform(found.cluster_centers_[order]), shares
+
+    inputs = ("image",)
+    target = "class"
+    scores = {"frechet": "min", "kid": "min", "density": "max", "coverage": "max", "accuracy": "max"}
+    monitor = "frechet"
+    losses = {"d_loss": "discriminator's loss", "penalty": "discriminator's penalty", "g_loss": "generator's loss"}
+    backends = ("tensorflow",)
+    Settings = AdversarialSettings
+
+    def __init__(self, recipe: Recipe, run: Path | None = None):
+        renamed = {"referee": "reference"}  # since version 0.1
+        args = {renamed.get(key, key): value for key, value in recipe.objective_args.items()}
+        super().__init__(recipe.model_copy(update={"objective_args": args}), run)
+
+    def check(self, split: Split, replicas: int = 1) -> None:
+        super().check(split, replicas)
+        recipe = self.recipe
+        if recipe.model not in zoo.GENERATIVE:
+            raise UserError("objective=adversarial needs a model with two networks. "
+                            f"{nearest(recipe.model, zoo.GENERATIVE)}")
+        if recipe.init or recipe.freeze or recipe.layer_decay < 1:
+            raise UserError("init, freeze and layer_decay are for models that predict. "
+                            f"Leave them out with objective={recipe.objective}.")
+        if recipe.accumulate > 1:
+            raise UserError("accumulate is for one network. Set it to 1 for a GAN.")
+        if mixing := [name for entry in recipe.augment if (name := entry if isinstance(entry, str) else entry[0])
+                      in ("mixup", "cutmix")]:
+            raise UserError(f"augment has {mixing[0]}, which mixes images. A GAN would learn to make mixtures.")
+
+    def targets(self, split: Split) -> np.ndarray:
+        """Return labels (N,) int32; of a streamed split all of them, by label."""
+        return np.arange(len(split.classes), dtype="int32") if split.streamed else split.y
+
+    def networks(self, split: Split) -> tuple[keras.Model, ...]:
+        generator, discriminator = zoo.build(self.recipe.model, split.shape, len(split.classes),
+                                             **self.recipe.model_args)
+        if layer := clusters(generator):
+            find_clusters(layer, split)
+        return generator, discriminator
+
+    def assemble(self, networks: tuple[keras.Model, ...], steps: int) -> tuple[keras.Model, keras.Model, None]:
+        settings = self.settings
+        model = GAN(*networks, settings.loss, r1=decaying("r1", settings.r1, steps),
+                    r2=decaying("r2", settings.r2, steps), lazy=settings.lazy, augment=settings.augment,
+                    ema=self.recipe.ema, seed=self.recipe.seed)
+        return model, model.average, None
+
+    def optimizer_recipes(self) -> tuple[Recipe, ...]:
+        rate = self.settings.discriminator_lr
+        return self.recipe, self.recipe.override(lr=rate) if rate else self.recipe
+
+    def compile(self, model: keras.Model, *optimizers: keras.optimizers.Optimizer, jit: bool | None) -> None:
+        model.compile(*optimizers, jit_compile=bool(jit))
+
+    def callbacks(self) -> list[keras.callbacks.Callback]:
+        return [DiscriminatorWon()]
+
+    def preview(self, kept: keras.Model) -> Callable[[], np.ndarray]:
+        """Return a grid of samples from the same noise every time; of a conditional generator a column a class."""
+        columns = count_classes(kept) if len(kept.inputs) == 2 else COLUMNS
+        return lambda: grid(enlarged(sample(kept, ROWS * columns, seed=0)), columns)
+
+    def reference(self) -> str:
+        return self.settings.reference
+
+    def evaluator(self, kept: keras.Model, reference: Any) -> GeneratorScores:
+        return GeneratorScores(kept, sample, reference)
+
+    def follow_ups(self, kept: keras.Model, splits: Mapping[str, Split], reference: Any
+                   ) -> Mapping[str, tuple[Recipe, Mapping[str, Split]]]:
+        """Train the reference classifier's recipe on generated images only (Ravuri & Vinyals, 2019)."""
+        if len(kept.inputs) != 2 or not reference.classifies:
+            return {}
+        return {"taught": (reference.recipe, GeneratorScores(kept, sample, reference).generated(splits))}
+
+    def answers(self, outputs: np.ndarray, classes: Sequence[str], top: int) -> list[list[tuple[str, float]]]:
+        raise UserError("The model makes images and takes none. See some: kerasdl sample RUN")
+
+    def sample(self, kept: keras.Model, n: int, label: int | None, seed: int) -> np.ndarray:
+        return sample(kept, n, label, seed)
+
+    def sections(self, findings: Findings) -> list[Section]:
+        return [Section("", template("adversarial.html.j2", **gallery.findings(findings)), above=True)]
+
+    def next_command(self, folder: Path) -> str:
+        return f"kerasdl sample {typed(folder)}"
 
 
-def targets(split, smoothing: float = 0.0) -> np.ndarray:
-    """Labels (N,) int32; of a streamed split all of them, by label."""
-    if smoothing:
-        raise UserError("label_smoothing is for classes that are told apart. Set it to 0 for a GAN.")
-    return np.arange(len(split.classes), dtype="int32") if split.y is None else split.y
-
-
-def rates(recipe) -> tuple:
-    """The generator's optimizer is the recipe's; the discriminator's is, but for objective_args "discriminator_lr"."""
-    args = recipe.objective_args
-    return ((recipe, 1), (recipe.override(lr=args.get("discriminator_lr", recipe.lr)), args.get("d_steps", 1)))
-
-
-def assemble(networks: tuple[keras.Model, ...], stepping: Callable, recipe, steps: int
-             ) -> tuple[keras.Model, keras.Model]:
-    """The GAN of a recipe, whose objective_args are arguments of GAN, and the average of its generator.
-
-    Of r1 and r2 there may be two values, at the run's first and last step; the way from one to the other is geometric.
-    """
-    args = {key: value for key, value in recipe.objective_args.items() if key not in BESIDE}
-    known = inspect.signature(GAN).parameters.keys() - {"generator", "discriminator", "ema", "seed", "name"}
-    for key in args.keys() - known:
-        raise UserError(f"Unknown objective_args.{key}. {nearest(key, sorted(known | BESIDE))}")
-    args |= {key: falling(key, args[key], steps) for key in ("r1", "r2") if key in args}
-    d_steps = args.get("d_steps", 1)
-    if type(d_steps) is not int or d_steps < 1:
-        raise UserError(f"objective_args.d_steps is a whole number, 1 or more. Received: {d_steps!r}.")
-    parts = d_steps * tf.distribute.get_strategy().num_replicas_in_sync
-    if recipe.tta:
-        raise UserError("tta is for answers, and a GAN gives images. Leave it out.")
-    if recipe.accumulate > 1:
-        raise UserError("accumulate is for one network that learns. Set it to 1 for a GAN.")
-    if recipe.batch % parts:
-        raise UserError(f"batch={recipe.batch} does not divide by {parts}: d_steps times replicas.")
-    if mixing := [name for entry in recipe.augment if (name := entry if isinstance(entry, str) else entry[0])
-                  in ("mixup", "cutmix")]:
-        raise UserError(f"augment has {mixing[0]}, which mixes classes. A GAN would learn to make mixtures.")
-    model = stepping(GAN)(*networks, ema=recipe.ema, seed=recipe.seed, **args)
-    return model, model.average
-
-
-def falling(key: str, weight: float | Sequence[float], steps: int) -> float | Callable:
-    """A penalty's weight: a number, or of two numbers the schedule between them."""
+def decaying(key: str, weight: Weight, steps: int) -> float | Callable:
+    """Return a penalty's weight: a number, or for two the geometric schedule from the first to the last step."""
     if isinstance(weight, Real) and weight >= 0:
         return weight
-    several = isinstance(weight, (list, tuple)) and all(isinstance(number, Real) and number > 0 for number in weight)
-    if not several or len(weight) != 2:
+    if isinstance(weight, Real) or min(weight) <= 0:
         raise UserError(f"objective_args.{key} is a number from 0 on, or two above 0: at first and at last. "
                         f"Received: {weight!r}.")
     first, last = weight
     return keras.optimizers.schedules.ExponentialDecay(first, steps, last / first)
-
-
-def compile(model: keras.Model, generator_optimizer, discriminator_optimizer, jit: bool | None = None) -> None:
-    """Sets the two optimizers."""
-    model.compile(generator_optimizer, discriminator_optimizer, jit_compile=bool(jit))
-
-
-def watchers() -> list[keras.callbacks.Callback]:
-    """A warning when the discriminator has won."""
-    return [DiscriminatorWon()]
-
-
-def judge(kept: keras.Model, referee) -> Judge:
-    """Distances between generated and real images."""
-    return Judge(kept, sample, referee)
-
-
-def pictures(kept: keras.Model) -> np.ndarray:
-    """A grid of samples from the same noise every time; of a conditional generator a column a class."""
-    columns = count_classes(kept) if len(kept.inputs) == 2 else COLUMNS
-    return grid(enlarged(sample(kept, ROWS * columns, seed=0)), columns)

@@ -1,34 +1,97 @@
-"""One class of several: softmax cross-entropy on logits."""
+"""Classification: softmax cross-entropy on logits, one class of several."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
+from pydantic import Field
+from scipy.special import softmax
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from kerasdl.objectives.supervised import BACKENDS, LOSSES, assemble, judge, pictures, rates, single, watchers
+from kerasdl import figures
+from kerasdl.data.split import Split
+from kerasdl.objectives.base import Objective
+from kerasdl.objectives.calibration import BINS, calibration, calibration_error
+from kerasdl.objectives.sections import Findings, Section, template
+from kerasdl.settings import Settings
 
-__all__ = ["BACKENDS", "GOAL", "LOSSES", "METRIC", "TARGET", "assemble", "compile", "judge", "networks", "pictures",
-           "rates", "targets", "watchers"]
-
-TARGET, METRIC, GOAL = "class", "accuracy", "max"
-
-
-def networks(model: str, split, args: dict) -> tuple[keras.Model]:
-    """A classifier (examples -> logits (B, classes)) from the zoo."""
-    return (single(model, split.shape, len(split.classes), **args),)
-
-
-def targets(split, smoothing: float = 0.0) -> np.ndarray:
-    """One-hot rows (N, classes); of a streamed split (classes, classes), by label.
-
-    `smoothing` spreads that share of each row over all classes (Szegedy et al., 2016). Smoothing the targets and not
-    the loss keeps the losses of validation and test what they say they are.
-    """
-    hot = np.eye(len(split.classes), dtype="float32")
-    rows = hot * (1 - smoothing) + smoothing / len(hot)
-    return rows if split.y is None else rows[split.y]
+WORST = 20  # how many mistakes a report shows
+CELLS = 20  # a confusion matrix of more classes than this is drawn as a heat map, without its numbers
 
 
-def compile(network: keras.Model, optimizer: keras.optimizers.Optimizer | str, jit: bool | None = None) -> None:
-    """Cross-entropy from logits, and accuracy."""
-    network.compile(optimizer, keras.losses.CategoricalCrossentropy(from_logits=True),
-                    weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-                    jit_compile="auto" if jit is None else jit)
+class ClassifySettings(Settings):
+    """Settings of classification."""
+
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread evenly over all classes")
+
+
+class Classify(Objective):
+    """Learn one class of several. The kept model gives float32 logits (B, classes)."""
+
+    target = "class"
+    scores = {"accuracy": "max", "loss": "min"}
+    monitor = "accuracy"
+    predicts = augments_views = True
+    Settings = ClassifySettings
+
+    def targets(self, split: Split) -> np.ndarray:
+        """Return one-hot rows (N, classes); of a streamed split (classes, classes), by label."""
+        hot = np.eye(len(split.classes), dtype="float32")
+        return hot if split.streamed else hot[split.y]
+
+    def training_targets(self, split: Split) -> np.ndarray:
+        """Return smoothed rows (Szegedy et al. 2016, arXiv:1512.00567); validation and test losses stay unsmoothed."""
+        share, classes = self.settings.label_smoothing, len(split.classes)
+        rows = np.eye(classes, dtype="float32") * (1 - share) + share / classes
+        return rows if split.streamed else rows[split.y]
+
+    def compute_loss(self, x: Any, y: Any, y_pred: Any) -> Any:
+        return keras.losses.categorical_crossentropy(y, y_pred, from_logits=True)
+
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [keras.metrics.CategoricalAccuracy(name="accuracy")]
+
+    def answers(self, outputs: np.ndarray, classes: Sequence[str], top: int) -> list[list[tuple[str, float]]]:
+        """Return the `top` most probable classes of each example, best first, with their probabilities."""
+        probabilities = softmax(outputs, axis=1)
+        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+        return [[(classes[index], float(row[index])) for index in chosen]
+                for row, chosen in zip(probabilities, best, strict=True)]
+
+    def sections(self, findings: Findings) -> list[Section]:
+        if findings.predictions is None:
+            return []
+        _, truth, outputs = findings.predictions
+        return [Section("", template("classify.html.j2", data=findings.data, size=len(truth), classes=True,
+                                     **summary(findings.splits("test"), softmax(outputs, axis=1), truth)))]
+
+
+def summary(split: Split, probabilities: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    """Return what the report shows of probabilities (N, classes) and the true classes (N,) of a split."""
+    names, guess, confidence = split.classes, probabilities.argmax(1), probabilities.max(1)
+    labels, right = range(len(names)), guess == truth
+    matrix = confusion_matrix(truth, guess, labels=labels)
+    scores = precision_recall_fscore_support(truth, guess, labels=labels, zero_division=0)
+    bins, edges = calibration(confidence, right), np.linspace(0, 1, BINS + 1)
+    off = matrix - np.diag(np.diag(matrix))
+    pairs = np.dstack(np.unravel_index(np.argsort(-off, axis=None, kind="stable")[:WORST], off.shape))[0]
+    worst = mistakes(probabilities, truth)
+    return {
+        "right": int(right.sum()), "accuracy": float(right.mean()), "confidence": float(confidence.mean()),
+        "names": names, "scores": list(zip(names, *(column.tolist() for column in scores), strict=True)),
+        "means": [float(column.mean()) for column in scores[:3]],
+        "matrix": matrix.tolist() if len(names) <= CELLS else None,
+        "heat_map": figures.heat_map(matrix) if len(names) > CELLS else None,
+        "confusions": [(names[true], names[said], int(off[true, said])) for true, said in pairs if off[true, said]],
+        "reliability": figures.reliability(bins["confidence"], bins["accuracy"], bins["count"] / len(truth), edges),
+        "calibration_error": calibration_error(confidence, right),
+        "shown": figures.examples(split, worst),
+        "worst": [(names[truth[i]], names[guess[i]], f"{confidence[i]:.1%}") for i in worst],
+    }
+
+
+def mistakes(probabilities: np.ndarray, truth: np.ndarray, count: int = WORST) -> np.ndarray:
+    """Return the indices of the wrong predictions, the most confident first."""
+    wrong = np.flatnonzero(probabilities.argmax(1) != truth)  # equal confidences stay in the order of the split
+    return wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:count]

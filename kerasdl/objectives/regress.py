@@ -1,65 +1,92 @@
-"""One or more numbers: squared error, in the units of the data."""
+"""Regression: squared error of one or more numbers, in the units of the data."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from kerasdl.errors import UserError
-from kerasdl.objectives.supervised import BACKENDS, LOSSES, assemble, judge, pictures, rates, single, watchers
+from kerasdl import figures
+from kerasdl.data.split import Split
+from kerasdl.objectives.base import Objective
+from kerasdl.objectives.sections import Findings, Section, template
 
-__all__ = ["BACKENDS", "GOAL", "LOSSES", "METRIC", "TARGET", "assemble", "compile", "judge", "networks", "pictures",
-           "rates", "targets", "watchers"]
-
-TARGET, METRIC, GOAL = "number", "loss", "min"
-
-
-def networks(model: str, split, args: dict) -> tuple[keras.Model]:
-    """A model of the zoo whose outputs are brought to the targets' own mean and spread by a last layer "unscale".
-
-    So the weights learn numbers near one whatever the unit, and the saved model answers in that unit.
-    """
-    inner = single(model, split.shape, split.outputs, **args)
-    mean, variance = (of(0, dtype="float64") for of in (split.y.mean, split.y.var))  # float32 adds up row by row
-    unscale = keras.layers.Normalization(mean=mean, variance=np.where(variance > 0, variance, 1.0),
-                                         invert=True, dtype="float32", name="unscale")
-    return (keras.Model(inner.inputs[0], unscale(inner.output), name=inner.name),)
+WORST = 20  # how many errors a report shows
 
 
-def targets(split, smoothing: float = 0.0) -> np.ndarray:
-    """The numbers themselves, (N, outputs)."""
-    if smoothing:
-        raise UserError("label_smoothing is for classes. Set it to 0 to predict a number.")
-    return split.y
+class Regress(Objective):
+    """Learn one or more numbers. The kept model answers (B, outputs) in the units of the targets."""
 
+    target = "number"
+    scores = {"loss": "min", "mae": "min", "r2": "max"}
+    predicts = True
 
-def compile(network: keras.Model, optimizer: keras.optimizers.Optimizer | str, jit: bool | None = None) -> None:
-    """Mean squared error, with the mean absolute error and R2 beside it.
+    def network(self, split: Split) -> keras.Model:
+        """Build a model whose last layer "unscale" brings its outputs to the targets' own mean and spread.
 
-    The error is told in the units of the data, squared. Its gradient is that of the error in units of the targets' own
-    spread, so that a learning rate, a clip and Adam's epsilon mean the same in metres and in millimetres.
-    """
-    units = network.get_layer("unscale")
-    mean, spread = (np.reshape(of, -1).astype("float32") for of in (units.input_mean, np.sqrt(units.input_variance)))
+        So the weights learn numbers near one whatever the unit, and the saved model answers in that unit.
+        """
+        inner = super().network(split)
+        mean, variance = (of(0, dtype="float64") for of in (split.y.mean, split.y.var))  # float32 adds up row by row
+        unscale = keras.layers.Normalization(mean=mean, variance=np.where(variance > 0, variance, 1.0),
+                                             invert=True, dtype="float32", name="unscale")
+        return keras.Model(inner.inputs[0], unscale(inner.output), name=inner.name)
 
-    def squared_error(y, answer):
-        error = ops.mean(ops.square(answer - y), axis=-1)
-        relative = ops.mean(ops.square((answer - y) / spread), axis=-1)
+    def bind(self, network: keras.Model) -> None:
+        units = network.get_layer("unscale")
+        self.mean, self.spread = (np.reshape(of, -1).astype("float32")
+                                  for of in (units.input_mean, np.sqrt(units.input_variance)))
+
+    def compute_loss(self, x: Any, y: Any, y_pred: Any) -> Any:
+        """Return the squared error, in the units of the data squared.
+
+        Its gradient is that of the error in units of the targets' own spread, so that a learning rate, a clip and
+        Adam's epsilon mean the same in metres and in millimetres.
+        """
+        error = ops.mean(ops.square(y_pred - y), axis=-1)
+        relative = ops.mean(ops.square((y_pred - y) / self.spread), axis=-1)
         return ops.stop_gradient(error) + (relative - ops.stop_gradient(relative))
 
-    network.compile(optimizer, squared_error, jit_compile="auto" if jit is None else jit,
-                    weighted_metrics=[keras.metrics.MeanAbsoluteError(name="mae"), R2(mean, spread, name="r2")])
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [keras.metrics.MeanAbsoluteError(name="mae"), R2(self.mean, self.spread, name="r2")]
+
+    def answers(self, outputs: np.ndarray, classes: Sequence[str], top: int) -> list[list[tuple[str, float]]]:
+        """Return the numbers of each example, each with an empty name."""
+        return [[("", value) for value in row] for row in outputs.tolist()]
+
+    def sections(self, findings: Findings) -> list[Section]:
+        if findings.predictions is None:
+            return []
+        _, truth, predicted = findings.predictions
+        error = predicted - truth
+        worst = np.argsort(-np.abs(error).max(1), kind="stable")[:WORST]
+
+        def shown(values: np.ndarray) -> str:
+            return ", ".join(f"{value:.5g}" for value in values)
+
+        return [Section("", template(
+            "regress.html.j2", data=findings.data, size=len(truth), classes=False,
+            scatter=figures.scatter(truth.ravel(), predicted.ravel()),
+            residuals=figures.histogram(error.ravel(), "predicted - actual"),
+            shown=figures.examples(findings.splits("test"), worst),
+            worst=[(shown(truth[i]), shown(predicted[i]), shown(error[i])) for i in worst]))]
 
 
 class R2(keras.metrics.R2Score):
-    """R2 of numbers that are brought to mean 0 and spread 1 first, which it does not depend on.
+    """R2 of numbers brought to mean 0 and spread 1 first, on which it does not depend.
 
-    Keras takes the sum of squares less the square of the sum, of which nothing is left in float32 where a mean is far
-    from 0.
+    Keras subtracts the square of the sum from the sum of squares, of which nothing is left in float32 where a mean is
+    far from 0.
     """
 
-    def __init__(self, mean: np.ndarray, spread: np.ndarray, **arguments):
+    def __init__(self, mean: np.ndarray, spread: np.ndarray, **arguments: Any):
         super().__init__(**arguments)
         self.mean, self.spread = mean, spread
+        # Keras makes the variables in the first update; a state to be restored, and replicas, need them now.
+        zeros = ops.zeros((1, len(mean)))
+        super().update_state(zeros, zeros)
+        self.reset_state()
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true, y_pred = ((numbers - self.mean) / self.spread for numbers in (y_true, y_pred))

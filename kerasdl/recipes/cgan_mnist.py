@@ -6,6 +6,6 @@ recipe = Recipe(
     model="gan", model_args={"net": "dcgan", "size": "XS", "latent": 64, "conditional": True}, objective="adversarial",
     objective_args={"loss": "relativistic", "r1": [0.5, 0.01], "r2": [0.5, 0.01], "lazy": 4},
     data="mnist", splits={"train": "train[:55000]", "val": "train[55000:]"},
-    epochs=14, batch=64, lr=1e-3, betas=(0.5, 0.99), schedule="cosine",
+    epochs=14, batch=64, lr=1e-3, optimizer_args={"betas": (0.5, 0.99)}, schedule="cosine",
     ema=0.999,
 )

@@ -5,9 +5,9 @@ from kerasdl.recipe import Claim, Recipe
 recipe = Recipe(
     model="cnn", model_args={"size": "airbench95", "whitened": True},
     data="cifar10", splits={"train": "train[:45000]", "val": "train[45000:]"},
-    epochs=21, batch=1024, optimizer="muon", momentum=0.6, kernel_rms=0.05, ns_steps=3,
+    epochs=21, batch=1024, optimizer="muon", optimizer_args={"momentum": 0.6, "kernel_rms": 0.05, "ns_steps": 3},
     lr=0.06, weight_decay=0.5,  # the decay is the head's
-    schedule="onecycle", warmup="5%", label_smoothing=0.2,
+    schedule="onecycle", warmup="5%", objective_args={"label_smoothing": 0.2},
     augment=("alternating_flip", ("pad_crop", 3)),
     tta="flip_shift",
     precision="mixed_bfloat16",

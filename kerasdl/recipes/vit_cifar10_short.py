@@ -5,7 +5,8 @@ from kerasdl.recipe import Recipe
 recipe = Recipe(
     model="vit", model_args={"size": "XS", "patch": 4, "pool": "mean"},
     data="cifar10", splits={"train": "train[:45000]", "val": "train[45000:]"},
-    epochs=18, batch=128, optimizer="muon", lr=0.02, weight_decay=0.1, warmup="5%", label_smoothing=0.1,
+    epochs=18, batch=128, optimizer="muon", lr=0.02, weight_decay=0.1, warmup="5%",
+    objective_args={"label_smoothing": 0.1},
     augment=("alternating_flip", ("pad_crop", 4)),
     ema=0.998,
 )

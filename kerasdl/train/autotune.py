@@ -1,7 +1,7 @@
 """jit=auto and precision=auto: a few steps of each candidate are timed, and the fastest is kept and remembered.
 
 XLA makes dense networks faster on a processor and convolutions slower; bfloat16 helps where the device has a unit for
-it. Neither can be told without trying.
+it. Neither can be known without trying.
 """
 
 import hashlib
@@ -26,9 +26,9 @@ IGNORED = {"name", "claim", "data_args", "splits", "epochs", "lr", "schedule", "
            "keep", "seed"}  # fields of a recipe that do not decide which candidate is the fastest
 
 
-def settle(recipe: Recipe, noted: dict[str, Any] | None, shape: Any, device: str, devices: tf.distribute.Strategy,
-           stay: bool, start: Callable[[Recipe], Callable[[], int]]) -> dict[str, Any]:
-    """What every "auto" of the recipe becomes: as the run began, else as remembered, else by measurement.
+def autotune(recipe: Recipe, noted: dict[str, Any] | None, shape: Any, device: str, devices: tf.distribute.Strategy,
+           resident: bool, start: Callable[[Recipe], Callable[[], int]]) -> dict[str, Any]:
+    """Resolve every "auto" field: from the run's own record, else the cache, else by timing the candidates.
 
     Args:
         recipe: what was asked for.
@@ -37,7 +37,7 @@ def settle(recipe: Recipe, noted: dict[str, Any] | None, shape: Any, device: str
         device: its name.
         devices: the strategy. XLA is no candidate under replicas; several workers, who would have to agree, measure
             nothing and take float32.
-        stay: whether the examples are on the device, or are fed and may be what is waited for.
+        resident: whether the examples are on the device, or are fed and may be what is waited for.
         start: recipe -> a function that trains one call and returns the number of its examples.
 
     Returns:
@@ -48,7 +48,7 @@ def settle(recipe: Recipe, noted: dict[str, Any] | None, shape: Any, device: str
         return noted or {}
     if strategies.describe(devices) == "multiworker":
         return {key: CANDIDATES[key][0] for key in fields}
-    memory = remembered(recipe, shape, device, devices, stay)
+    memory = remembered(recipe, shape, device, devices, resident)
     try:
         return json.loads(memory.read_text())
     except (OSError, ValueError):  # never measured, or not readable
@@ -61,8 +61,8 @@ def settle(recipe: Recipe, noted: dict[str, Any] | None, shape: Any, device: str
     return choice
 
 
-def settled(recipe: Recipe, choice: dict[str, Any]) -> Recipe:
-    """The recipe with the choice in place of "auto"."""
+def apply(recipe: Recipe, choice: dict[str, Any]) -> Recipe:
+    """Return the recipe with the choice in place of "auto"."""
     return recipe.override(**{key: choice[key] for key in CANDIDATES if key in choice})
 
 
@@ -81,7 +81,7 @@ def measure(recipe: Recipe, fields: list[str], devices: tf.distribute.Strategy,
 
 
 def speed(call: Callable[[], int], best: float = 0.0) -> float:
-    """Examples a second of the fastest of a few calls; the first one, which compiles, is not counted.
+    """Return the examples a second of the fastest of a few calls; the first one, which compiles, is not counted.
 
     One call is enough to see that it does not come near the `best` so far: XLA's convolutions can take minutes.
     """
@@ -93,17 +93,17 @@ def speed(call: Callable[[], int], best: float = 0.0) -> float:
     return max(rates)
 
 
-def tell(choice: dict[str, Any]) -> str:
-    """One line for the log."""
+def summary(choice: dict[str, Any]) -> str:
+    """Return the choice as one line for the log."""
     chosen = " ".join(f"{key}={value}".lower() for key, value in choice.items() if key != "images_per_second")
     speeds = ", ".join(f"{name} {rate:,.0f}" for name, rate in choice.get("images_per_second", {}).items())
     return f"auto: {chosen}" + f" ({speeds} images/s)" * bool(speeds)
 
 
-def remembered(recipe: Recipe, shape: Any, device: str, devices: tf.distribute.Strategy, stay: bool) -> Path:
-    """The file that holds the choice for such a recipe on such a machine; KERASDL_CACHE names another folder."""
+def remembered(recipe: Recipe, shape: Any, device: str, devices: tf.distribute.Strategy, resident: bool) -> Path:
+    """Return the file that holds the choice for such a recipe on such a machine; KERASDL_CACHE names another folder."""
     facts = {key: value for key, value in recipe.model_dump(mode="json").items() if key not in IGNORED}
     machine = {key: value for key, value in environment().items() if key != "git"}
     key = json.dumps([facts, machine, shape, backend.current(), device, strategies.describe(devices),
-                      devices.num_replicas_in_sync, stay])
+                      devices.num_replicas_in_sync, resident])
     return cache() / "choices" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"

@@ -8,11 +8,11 @@ import keras
 from keras import ops
 from keras.optimizers import schedules
 
-from kerasdl.devices import replicas
+from kerasdl.devices import distribute_fixes
 from kerasdl.errors import UserError
 from kerasdl.installation import backend
-from kerasdl.recipe import OPTIMIZERS, Recipe
-from kerasdl.train import fused
+from kerasdl.recipe import Recipe
+from kerasdl.train import fast_layers
 
 BLOCK = re.compile(r"stage\d+_block\d+|[a-z]+\d+(?![a-z0-9])")  # the part of a layer's name that is its block's
 LONG = 2  # sides' ratio from which Muon iterates on the Gram matrix; both ways are as much work at 1.5
@@ -80,7 +80,7 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
     further it lies below the head; see shares.
 
     Args:
-        clip_after_reduce: under replicas; see kerasdl.devices.replicas.
+        clip_after_reduce: under replicas; see kerasdl.devices.distribute_fixes.
 
     Raises:
         UserError: if more than one kind of clipping is asked for, or a setting that the optimizer does not have.
@@ -95,25 +95,19 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
         if recipe.layer_decay < 1:
             optimizer = layer_wise(optimizer, shares(model, recipe.layer_decay))
         if clip and clip_after_reduce:
-            optimizer = replicas.clip_after_reduce(optimizer)
+            optimizer = distribute_fixes.clip_after_reduce(optimizer)
         return optimizer(rate, **arguments, **clip)
 
-    for key, those in OPTIMIZERS.items():
-        value, default = getattr(recipe, key), Recipe.model_fields[key].default
-        if recipe.optimizer not in those and value != default:
-            raise UserError(f"{key} is for {' and '.join(those)}. Received: {key}={value} with optimizer="
-                            f"{recipe.optimizer}. {key}={default} leaves it out.")
-    kinds = keras.optimizers if backend.jax() else fused
-    betas = dict(zip(("beta_1", "beta_2"), recipe.betas or (), strict=False))
+    kinds, own = keras.optimizers if backend.jax() else fast_layers, recipe.optimizer_settings
     if recipe.optimizer == "sgd":
-        made = make(kinds.SGD, momentum=recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=decay)
+        made = make(kinds.SGD, momentum=own.momentum, nesterov=own.momentum > 0, weight_decay=decay)
     elif recipe.optimizer == "lion":
         made = make(keras.optimizers.Lion, weight_decay=decay)
     elif recipe.optimizer == "muon":
-        made = make(Muon, kernel_rms=recipe.kernel_rms, ns_steps=recipe.ns_steps, momentum=recipe.momentum,
+        made = make(Muon, kernel_rms=own.kernel_rms, ns_steps=own.ns_steps, momentum=own.momentum,
                     weight_decay=decay, adam_weight_decay=decay, exclude_layers=["logits"])
     else:
-        made = make(kinds.AdamW, weight_decay=recipe.weight_decay, **betas)
+        made = make(kinds.AdamW, weight_decay=recipe.weight_decay, beta_1=own.betas[0], beta_2=own.betas[1])
     if decay:
         made.exclude_from_weight_decay([v for v in model.trainable_variables if not is_kernel(v)])
     return made
@@ -196,7 +190,7 @@ def layer_wise(optimizer: type[keras.optimizers.Optimizer], shares: Mapping[str,
 
     Decoupled weight decay is the learning rate times a constant, and so has the same share. Both of Muon's rules do.
     """
-    own = issubclass(optimizer, fused.Decays)  # decays in update_step already, by the rate that it is given
+    own = issubclass(optimizer, fast_layers.Decays)  # decays in update_step already, by the rate that it is given
 
     class LayerWise(optimizer):
         def build(self, variables):

@@ -23,7 +23,7 @@ FEATURES = "features"
 
 
 @dataclass(frozen=True)
-class Origin:
+class Pretrained:
     """A trained model to begin with.
 
     Attributes:
@@ -43,7 +43,7 @@ class Origin:
     grid: tuple[int, int] | None
 
 
-def read(recipe: Recipe, before: Run | None = None) -> Origin | None:
+def read(recipe: Recipe, before: Run | None = None) -> Pretrained | None:
     """What the recipe's `init` names, or the copy of it in the run that goes on; None without `init`.
 
     Raises:
@@ -58,7 +58,7 @@ def read(recipe: Recipe, before: Run | None = None) -> Origin | None:
     classes, columns = facts.pop("classes"), facts.pop("columns", None)
     model = load_model(file, f"init={recipe.init}: ")
     weights = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
-    return Origin(file, facts | {"weights": fingerprint(weights)}, classes, columns, weights, grid_of(model))
+    return Pretrained(file, facts | {"weights": fingerprint(weights)}, classes, columns, weights, grid_of(model))
 
 
 def source(init: str) -> tuple[Path, dict[str, Any]]:
@@ -82,13 +82,13 @@ def fingerprint(weights: Mapping[str, Sequence[np.ndarray]]) -> str:
     return seen.hexdigest()
 
 
-def begin(network: keras.Model, origin: Origin | None, recipe: Recipe, classes: Sequence[str]) -> None:
+def load_into(network: keras.Model, pretrained: Pretrained | None, recipe: Recipe, classes: Sequence[str]) -> None:
     """Give the network the weights that fit it, and freeze what the recipe says.
 
     Raises:
         UserError: if no layer fits, a pattern of `freeze` names no layer, or nothing is left to learn.
     """
-    for name, (arrays, _) in (match(network, origin, classes) if origin else {}).items():
+    for name, (arrays, _) in (matching_layers(network, pretrained, classes) if pretrained else {}).items():
         layer = network.get_layer(name)
         layer.set_weights(arrays)
         if isinstance(layer, keras.layers.Normalization):
@@ -97,7 +97,8 @@ def begin(network: keras.Model, origin: Origin | None, recipe: Recipe, classes: 
         freeze(network, recipe.freeze)
 
 
-def match(network: keras.Model, origin: Origin, classes: Sequence[str]) -> dict[str, tuple[list[np.ndarray], str]]:
+def matching_layers(network: keras.Model, pretrained: Pretrained, classes: Sequence[str]
+                    ) -> dict[str, tuple[list[np.ndarray], str]]:
     """{layer: (the weights it begins with, "" or how they were made to fit)}; a layer that is not in it begins anew.
 
     Raises:
@@ -105,17 +106,19 @@ def match(network: keras.Model, origin: Origin, classes: Sequence[str]) -> dict[
     """
     found = {}
     for layer in network.layers:
-        theirs = origin.weights.get(layer.name)
-        head = layer.name == "logits" and origin.classes is not None and list(origin.classes) != list(classes)
-        if theirs and layer.weights and not head and (fitted := fit(layer, theirs, origin.grid, grid_of(network))):
+        theirs = pretrained.weights.get(layer.name)
+        head = layer.name == "logits" and pretrained.classes is not None and list(pretrained.classes) != list(classes)
+        if theirs and layer.weights and not head and (
+                fitted := adapt_shape(layer, theirs, pretrained.grid, grid_of(network))):
             found[layer.name] = fitted
     if not found:
-        raise UserError(f"init={origin.facts['init']}: no layer of {network.name} has the name and shape of one there. "
-                        f"It has {', '.join(origin.weights)}; {network.name} has {', '.join(learned(network))}.")
+        raise UserError(f"init={pretrained.facts['init']}: no layer of {network.name} has the name and shape of one "
+                        f"there. It has {', '.join(pretrained.weights)}; {network.name} has "
+                        f"{', '.join(learned(network))}.")
     return found
 
 
-def fit(layer: keras.layers.Layer, theirs: Sequence[np.ndarray], old: tuple[int, int] | None,
+def adapt_shape(layer: keras.layers.Layer, theirs: Sequence[np.ndarray], old: tuple[int, int] | None,
         new: tuple[int, int] | None) -> tuple[list[np.ndarray], str] | None:
     """Their weights in the layer's shapes, and how; None where that cannot be.
 
@@ -192,7 +195,7 @@ def before_head(network: keras.Model) -> list[str]:
     return [name for name in learned(network) if name in up_to]
 
 
-def note(run: Run, origin: Origin, network: keras.Model, classes: Sequence[str]) -> None:
+def note(run: Run, pretrained: Pretrained, network: keras.Model, classes: Sequence[str]) -> None:
     """Write init.json, and a copy of the model for as long as the run is not finished; both, or what was read is none
     of theirs."""
     if (run.path / "init.json").exists() and (run.path / COPY).exists():
@@ -200,23 +203,23 @@ def note(run: Run, origin: Origin, network: keras.Model, classes: Sequence[str])
     with run.writing():
         (run.path / COPY).parent.mkdir(parents=True, exist_ok=True)
         with whole(run.path / COPY) as partial:
-            shutil.copyfile(origin.file, partial)
-        known = {"classes": origin.classes, "columns": origin.columns}
-        write_json(run.path / "init.json", {**origin.facts, **known, **account(network, origin, classes)})
+            shutil.copyfile(pretrained.file, partial)
+        known = {"classes": pretrained.classes, "columns": pretrained.columns}
+        write_json(run.path / "init.json", {**pretrained.facts, **known, **account(network, pretrained, classes)})
 
 
-def account(network: keras.Model, origin: Origin, classes: Sequence[str]) -> dict[str, Any]:
+def account(network: keras.Model, pretrained: Pretrained, classes: Sequence[str]) -> dict[str, Any]:
     """Which layers were taken as they are, which were made to fit, and which begin anew."""
-    found = match(network, origin, classes)
+    found = matching_layers(network, pretrained, classes)
     return {"taken": [name for name, (_, how) in found.items() if not how],
             "fitted": {name: how for name, (_, how) in found.items() if how},
             "new": [name for name in learned(network) if name not in found]}
 
 
-def tell(origin: Origin, network: keras.Model, classes: Sequence[str]) -> str:
+def summary(pretrained: Pretrained, network: keras.Model, classes: Sequence[str]) -> str:
     """One line for the log."""
-    told, facts = account(network, origin, classes), origin.facts
+    parts_of, facts = account(network, pretrained, classes), pretrained.facts
     whose = f" ({facts['recipe']}, seed {facts['seed']})" if "recipe" in facts else ""
-    parts = [f"{len(told['taken'])} layers taken", *(f"{name} {how}" for name, how in told["fitted"].items()),
-             f"new: {', '.join(told['new']) or 'none'}"]
+    parts = [f"{len(parts_of['taken'])} layers taken", *(f"{name} {how}" for name, how in parts_of["fitted"].items()),
+             f"new: {', '.join(parts_of['new']) or 'none'}"]
     return f"init {facts['init']}{whose}: {'; '.join(parts)}"

@@ -8,29 +8,28 @@ import tensorflow as tf
 from kerasdl.installation import backend
 from kerasdl.text import typed
 from kerasdl.train.autotune import CALLS, speed
-from kerasdl.train.job import Job
+from kerasdl.train.setup import Setup
 
 SMALL = 16  # a step of a 16th of the batch is mostly what does not depend on the batch
 
 
-def profile(job: Job, folder: Path) -> str:
+def profile(setup: Setup, folder: Path) -> str:
     """Time a step, its input alone and a step of few examples, and write a TensorBoard profile of a few calls.
 
     Returns:
         One line: what bounds the training, and the times.
     """
-    batch, least = job.recipe.batch, job.devices.num_replicas_in_sync * job.recipe.accumulate
-    least *= job.recipe.objective_args.get("d_steps", 1)
+    batch, least = setup.recipe.batch, setup.devices.num_replicas_in_sync * setup.recipe.accumulate
     few = max(batch // SMALL // least, 1) * least
-    call = job.first_calls()
+    call = setup.first_calls()
     step = batch / speed(call)
-    small = few / speed(job.of_recipe(job.recipe.override(batch=few)).first_calls())
-    fed = 0.0 if job.stay else batch / speed(elements(job))
+    small = few / speed(setup.with_recipe(setup.recipe.override(batch=few)).first_calls())
+    fed = 0.0 if setup.resident else batch / speed(elements(setup))
     with traced(folder):
         for _ in range(CALLS):
             call()
-    told = "its examples are on the device" if job.stay else f"its input alone {fed * 1e3:.3g} ms"
-    return (f"profile: bound by {verdict(step, fed, small)}: a step takes {step * 1e3:.3g} ms, {told}, and a step of "
+    waits = "its examples are on the device" if setup.resident else f"its input alone {fed * 1e3:.3g} ms"
+    return (f"profile: bound by {verdict(step, fed, small)}: a step takes {step * 1e3:.3g} ms, {waits}, and a step of "
             f"{few} examples {small * 1e3:.3g} ms. See it with: tensorboard --logdir {typed(folder)}")
 
 
@@ -43,15 +42,15 @@ def traced(folder: Path) -> AbstractContextManager:
     return tf.profiler.experimental.Profile(str(folder))
 
 
-def elements(job: Job):
+def elements(setup: Setup):
     """A function that takes a streamed batch, does nothing with it and returns the number of its examples."""
-    job = job.of_recipe(job.recipe.override(epochs=max(100, job.recipe.epochs)))  # enough for all that are taken
-    model, *_ = job.networks()
-    source = iter(job.batches(model))
+    setup = setup.with_recipe(setup.recipe.override(epochs=max(100, setup.recipe.epochs)))  # enough
+    model, *_ = setup.networks()
+    source = iter(setup.batches(model))
 
     def take():
         next(source)
-        return job.recipe.batch
+        return setup.recipe.batch
 
     return take
 

@@ -2,9 +2,8 @@
 
 import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,26 +76,7 @@ def _images(files: Sequence[Path], shape: tuple[int, int, int], image_size: Sequ
     if len(files) * np.prod(shape) > MEMORY:
         return np.array([os.fsencode(file) for file in files]), decode  # a name need not be UTF-8
     with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(lambda file: _load(file, shape, image_size), files))), None
-
-
-@contextmanager
-def naming(splits: Mapping[str, Split]) -> Iterator[None]:
-    """Within it a file that cannot be decoded when its turn comes ends the training in one line that names it.
-
-    Files that are kept in memory were all seen by `read`; of those that are not, looking at each takes as long as an
-    epoch's decoding, and so is left until one of them is wrong.
-    """
-    try:
-        yield
-    except tf.errors.InvalidArgumentError:
-        for split in splits.values():
-            for file in split.x if split.decode else ():
-                try:
-                    split.decode(tf.constant(file))
-                except (ValueError, tf.errors.InvalidArgumentError):
-                    _load(Path(os.fsdecode(file)), split.shape, None)  # says what is wrong with it
-        raise
+        return np.stack(list(pool.map(lambda file: load_image(file, shape, image_size), files))), None
 
 
 def read_images(paths: Sequence[str | Path], shape: Sequence[int], resize: bool = False) -> np.ndarray:
@@ -118,7 +98,7 @@ def read_images(paths: Sequence[str | Path], shape: Sequence[int], resize: bool 
         if image.shape[:2] != size and not resize:
             raise UserError(f"{path} is {image.shape[0]}x{image.shape[1]}; the model takes {size[0]}x{size[1]}. "
                             "Resize it, or pass --resize.")
-        images.append(_load(path, tuple(shape), size if resize else None))
+        images.append(load_image(path, tuple(shape), size if resize else None))
     return np.stack(images)
 
 
@@ -220,7 +200,7 @@ def _raw(path: Path) -> np.ndarray:
         raise UserError(f"{path} cannot be read: {error.message.rpartition('; ')[2]}.") from None
 
 
-def _load(path: Path, shape: tuple[int, int, int], image_size: Sequence[int] | None) -> np.ndarray:
+def load_image(path: Path, shape: tuple[int, int, int], image_size: Sequence[int] | None) -> np.ndarray:
     image = _raw(path)
     if image_size is None and image.shape[:2] != shape[:2]:
         raise UserError(f"{path} is {image.shape[0]}x{image.shape[1]}, where {shape[0]}x{shape[1]} was expected. "

@@ -207,7 +207,7 @@ def _split(builder, want: str, expression: str, shape: tuple, classes: tuple, re
     if size * int(np.prod(shape)) > MEMORY:
         if not _labelled(builder, expression):
             raise no_labels
-        return Split(want, _one_by_one(builder, expression, fitted), None, shape, size, classes)
+        return Split(want, _one_by_one(builder, expression, fitted), None, shape, size, classes, streamed=True)
     if builder.info.file_format is tfds.core.FileFormat.TFRECORD:
         batches = _together(builder, expression, fitted, shape)
     else:

@@ -105,7 +105,7 @@ def from_arrays(x: np.ndarray, y: np.ndarray, *, classes: Sequence[str] | None =
     if test is not None:
         parts["test"] = np.arange(len(x), len(both_x))
     return {name: Split(name, examples[index], targets[index], shape, len(index), names,
-                        checksum=zlib.crc32(examples[index]))
+                        checksum=zlib.crc32(examples[index]), kind="row" if isinstance(shape, int) else "image")
             for name, index in parts.items()}
 
 

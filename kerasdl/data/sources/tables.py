@@ -70,7 +70,7 @@ def read(path: str, *, label: str | None = None, target: Target = "class", fill:
         columns |= {name: [*categories, MISSING] for name, categories in columns.items()
                     if categories is not None and frame[name].isna().any()}
     x = encode(frame, columns, medians)
-    return {name: Split(name, x[index], y[index], x.shape[1], len(index), classes, columns, medians)
+    return {name: Split(name, x[index], y[index], x.shape[1], len(index), classes, columns, medians, kind="row")
             for name, index in parts.items()}
 
 
@@ -108,7 +108,7 @@ def read_for(model: Mapping[str, Any], path: str, split: str, *, label: str, tar
     if split != "all":
         index = divide(y if target == "class" else y[:, 0], model["classes"] or None)[split]
         x, y = x[index], y[index]
-    return Split(split, x, y, x.shape[1], len(x), tuple(model["classes"]), columns, medians)
+    return Split(split, x, y, x.shape[1], len(x), tuple(model["classes"]), columns, medians, kind="row")
 
 
 def encode(frame: pd.DataFrame, columns: Columns, medians: Mapping[str, float]) -> np.ndarray:

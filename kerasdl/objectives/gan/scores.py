@@ -1,8 +1,8 @@
-"""What generated images are worth: an objective's judge that compares them with real ones, through a classifier."""
+"""How near generated images are to real ones, seen through a classifier."""
 
 import dataclasses
+import logging
 import statistics
-import sys
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,13 +14,15 @@ from kerasdl.errors import UserError
 from kerasdl.objectives.gan.losses import LOSSES
 from kerasdl.objectives.gan.metrics import density_coverage, frechet, kid
 
+logger = logging.getLogger(__name__)
+
 MOST = 10_000  # images that are compared with as many others
 DRAWS = 5  # that a score is the mean of: from draw to draw alone, the distance of one generator differs by a tenth
 NEIGHBOURS = 5  # of density and coverage
 WON, LONG = 0.02, 500  # a loss near 0, and steps for which it may be
 
 
-class Judge:
+class GeneratorScores:
     """Scores of a generator on a split: as many images are generated as the split has, at most MOST.
 
     A conditional generator makes the classes of the split's own images, one for one. The noise is the same every time,
@@ -30,17 +32,17 @@ class Judge:
     Args:
         generator: what is measured; as it is now, it is also the untrained one.
         sample: (generator, number of images, labels or None, seed) -> images (N, H, W, C) uint8.
-        referee: a kerasdl.evaluation.referee.Referee.
+        reference: a kerasdl.evaluation.reference_classifier.FeatureExtractor.
 
     Attributes:
-        metric: the score that decides, "frechet_" with the name of the referee.
+        monitor: the score that decides, "frechet_" with the name of the reference.
     """
 
-    def __init__(self, generator: keras.Model, sample: Callable, referee):
-        self.generator, self.sample, self.referee = generator, sample, referee
+    def __init__(self, generator: keras.Model, sample: Callable, reference):
+        self.generator, self.sample, self.reference = generator, sample, reference
         self.conditional = len(generator.inputs) == 2
         self.untrained = [np.array(weight) for weight in generator.get_weights()]
-        self.metric, self.seen = f"frechet_{referee.name}", {}
+        self.monitor, self.seen = f"frechet_{reference.name}", {}
 
     def __call__(self, split) -> dict[str, float]:
         """{metric: value}: Fréchet distance and KID, density and coverage and, if conditional, "accuracy": how many of
@@ -60,14 +62,14 @@ class Judge:
     def compared(self, real: np.ndarray, fake: np.ndarray, labels: np.ndarray | None = None) -> dict[str, float]:
         """Scores of features (N, D) beside those of real images; `labels` are those of the images they are from."""
         density, coverage = density_coverage(real, fake, NEIGHBOURS)
-        scores = {self.metric: frechet(real, fake), f"kid_{self.referee.name}": kid(real, fake), "density": density,
+        scores = {self.monitor: frechet(real, fake), f"kid_{self.reference.name}": kid(real, fake), "density": density,
                   "coverage": coverage}
-        if self.conditional and self.referee.classifies and labels is not None:
-            scores["accuracy"] = float((self.referee.classes(fake) == labels).mean())
+        if self.conditional and self.reference.classifies and labels is not None:
+            scores["accuracy"] = float((self.reference.classes(fake) == labels).mean())
         return scores
 
-    def beside(self, splits: Mapping[str, Any]) -> dict[str, Any]:
-        """What result.json says besides: counts, and what other images than the generator's score on the test split."""
+    def facts(self, splits: Mapping[str, Any]) -> dict[str, Any]:
+        """Return counts, and what other images than the generator's score on the test split, for result.json."""
         test = splits["test"]
         images, real, labels = self._real(test)
         noise = np.random.default_rng(0).integers(0, 256, images.shape, "uint8")
@@ -75,30 +77,28 @@ class Judge:
         self.generator.set_weights(self.untrained)
         untrained = self._see(self._made(len(real), labels, test))
         self.generator.set_weights(trained)
-        known, kinds = splits["train"].chosen(some(len(splits["train"]), len(real)))
+        known, kinds = splits["train"].take(some(len(splits["train"]), len(real)))
         others = {"train": (self._see(known), kinds), "noise": (self._see(noise),), "untrained": (untrained, labels)}
         counts = {name: min(len(splits[name]), MOST) for name in ("val", "test")}
-        told = {"samples": {"referee": self.referee.name, "draws": DRAWS, **counts, "train": len(known)},
+        return {"samples": {"referee": self.reference.name, "draws": DRAWS, **counts, "train": len(known)},
                 "references": {name: self.compared(real, *seen) for name, seen in others.items()}}
-        if self.conditional and self.referee.classifies:
-            told["taught"] = self._taught(splits)
-        return told
 
-    def _taught(self, splits) -> dict[str, Any]:
-        """The test accuracy of the referee's recipe, trained on generated images only (Ravuri & Vinyals, 2019)."""
+    def generated(self, splits: Mapping[str, Any]) -> dict[str, Any]:
+        """Return splits of which train and val are generated images of the same classes, one for one."""
         made = {}
         for name in ("train", "val"):
             split = splits[name]
-            labels = split.y if split.y is not None else np.array([label for _, label in split.x.as_numpy_iterator()])
+            labels = split.y if not split.streamed else \
+                np.array([label for _, label in split.x.as_numpy_iterator()], "int32")
             images = self._made(len(labels), labels, split)
-            made[name] = dataclasses.replace(split, x=images, y=labels.astype("int32"), decode=None)
-        return {"samples": len(made["train"]), "accuracy": self.referee.taught(made | {"test": splits["test"]})}
+            made[name] = dataclasses.replace(split, x=images, y=labels.astype("int32"), decode=None, streamed=False)
+        return made | {"test": splits["test"]}
 
     def _real(self, split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Images of a split, their features and labels; remembered, for val is measured after every epoch."""
         if id(split) not in self.seen:
             self.check(split)
-            images, labels = split.chosen(some(len(split), MOST))
+            images, labels = split.take(some(len(split), MOST))
             self.seen[id(split)] = split, images, self._see(images), labels
         return self.seen[id(split)][1:]
 
@@ -107,7 +107,7 @@ class Judge:
         return self.sample(self.generator, count, labels if self.conditional else None, seed)
 
     def _see(self, images):
-        return self.referee.features(images)
+        return self.reference.features(images)
 
 
 class DiscriminatorWon(keras.callbacks.Callback):
@@ -118,17 +118,17 @@ class DiscriminatorWon(keras.callbacks.Callback):
 
     def __init__(self):
         super().__init__()
-        self.steps, self.told = 0, False
+        self.steps, self.warned = 0, False
 
     def on_epoch_end(self, epoch, logs=None):
         if self.model.objective is LOSSES["wgan"]:  # near 0 it tells nothing apart, and has won far below
             return
         self.steps = self.steps + self.params["steps"] if abs(logs["d_loss"]) < WON else 0
-        if self.steps >= LONG and not self.told:
-            self.told = True
-            print(f"warning: the discriminator has won: its loss has been below {WON} for {self.steps} steps. Lower "
-                  "objective_args.discriminator_lr, add a penalty (objective_args.r1=1) or a smaller discriminator.",
-                  file=sys.stderr)
+        if self.steps >= LONG and not self.warned:
+            self.warned = True
+            logger.warning("the discriminator has won: its loss has been below %s for %d steps. Lower objective_args."
+                           "discriminator_lr, add a penalty (objective_args.r1=1) or use a smaller discriminator.",
+                           WON, self.steps)
 
 
 def some(size: int, count: int) -> np.ndarray:

@@ -8,8 +8,8 @@ search = Search(
     space={
         "lr": log(5e-3, 0.2),
         "weight_decay": log(5e-3, 0.5),
-        "momentum": choice(0.6, 0.8, 0.9, 0.95),
-        "label_smoothing": uniform(0, 0.2),
+        "optimizer_args.momentum": choice(0.6, 0.8, 0.9, 0.95),
+        "objective_args.label_smoothing": uniform(0, 0.2),
         "batch": choice(256, 512, 1024),
     },
 )

@@ -9,7 +9,7 @@ search = Search(
         "lr": log(5e-4, 1e-2),
         "weight_decay": log(1e-3, 0.3),
         "model_args.drop": choice(0.0, 0.1, 0.2),
-        "label_smoothing": uniform(0, 0.1),
+        "objective_args.label_smoothing": uniform(0, 0.1),
         "batch": choice(256, 512),
     },
 )

@@ -8,7 +8,7 @@ search = Search(
     space={
         "optimizer": choice("adamw", "sgd"),
         "lr": choice(1e-3, 3e-3, 1e-2),
-        "momentum": choice(0.8, 0.95).when(optimizer="sgd"),
+        "optimizer_args.momentum": choice(0.8, 0.95).when(optimizer="sgd"),
         "model_args.drop": uniform(0, 0.4, step=0.2),
     },
 )

@@ -1,37 +1,49 @@
-"""What Keras 3 leaves to many small operations on TensorFlow, in few: the same layers and weights, faster steps.
+"""Faster forms of layers for a training step on TensorFlow: what Keras does in many small operations, in few.
 
-`fuse` gives a built network's layers a class of their own kind with another `call`, and `unfuse` gives them back
-Keras'; weights, names, configs and the saved file are the same. Row-wise arithmetic runs in islands, functions that XLA
-compiles into one pass, between the convolutions and products of oneDNN, at which XLA is slower. All was measured with
-benchmarks/fused.py, in Keras 3.15 on TensorFlow 2.21.
+A form is a subclass with another `call`: the same weights, names and config. Row-wise arithmetic runs in kernels that
+XLA compiles into one pass, between the convolutions and products of oneDNN, at which XLA is slower. A form stays only
+while it is worth 1.1x of a step or of the first step on a row of benchmarks/fast_layers.py.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import keras
 import tensorflow as tf
 from keras import layers, ops
 
+from kerasdl.keras_private import flat_layers
 from kerasdl.zoo import resnet, vit
 
 
-def fuse(network: keras.Model) -> None:
-    """Give every layer of which there is a fast form that form's class. Layers of other classes stay as they are."""
-    for layer in network._flatten_layers():
-        form = FORMS.get(type(layer))
-        if form and form.fits(layer):
-            layer.__class__ = form
+@contextmanager
+def replacing(model: keras.Model) -> Iterator[None]:
+    """Trace a training step with the faster forms of the model's layers; outside, the layers are Keras' own.
 
-
-def unfuse(network: keras.Model) -> None:
-    """Give the layers back the classes that `fuse` took; a network is saved so."""
-    for layer in network._flatten_layers():
-        if type(layer) in FORMS.values():
+    A layer of which there is a faster form has that form's class inside. Only the trace of a step on TensorFlow that
+    XLA does not compile as a whole for a TPU, or for JAX, sees it: evaluation, saved models and plans never do.
+    """
+    changed = []
+    try:
+        for layer in flat_layers(model) if usable() else ():
+            form = FORMS.get(type(layer))
+            if form and form.fits(layer):
+                changed.append(layer)
+                layer.__class__ = form
+        yield
+    finally:
+        for layer in changed:
             layer.__class__ = type(layer).__base__
 
 
-def island(function: Callable) -> Callable:
+def usable() -> bool:
+    """Return whether the faster forms are: not on a TPU, where XLA compiles the whole step, and not on JAX."""
+    return keras.backend.backend() == "tensorflow" and not isinstance(tf.distribute.get_strategy(),
+                                                                      tf.distribute.TPUStrategy)
+
+
+def xla_kernel(function: Callable) -> Callable:
     """The function as one compiled kernel, also where the step around it is not compiled."""
     return tf.function(function, jit_compile=True, autograph=False)
 
@@ -63,7 +75,7 @@ class BatchNormalization(layers.BatchNormalization):
         return normed.y
 
 
-@island
+@xla_kernel
 def normalise(x, gamma, beta, epsilon):
     """Rows to mean 0 and deviation 1, then gamma and beta; and each row's mean and 1 / deviation."""
     rows = tf.reshape(tf.cast(x, "float32"), (-1, x.shape[-1]))
@@ -73,7 +85,7 @@ def normalise(x, gamma, beta, epsilon):
     return tf.reshape(tf.cast(normed, x.dtype), tf.shape(x)), mean, inverse
 
 
-@island
+@xla_kernel
 def normalise_gradient(x, gamma, mean, inverse, upstream):
     """Gradients of x, gamma and beta."""
     rows, up = (tf.reshape(tf.cast(values, "float32"), (-1, x.shape[-1])) for values in (x, upstream))
@@ -109,13 +121,13 @@ class LayerNormalization(layers.LayerNormalization):
         return tf.cast(normed(inputs, gamma, beta), self.compute_dtype)
 
 
-@island
+@xla_kernel
 def gelu_value(x):
     wide = tf.cast(x, "float32")
     return tf.cast(wide * (0.5 + 0.5 * tf.math.erf(wide * math.sqrt(0.5))), x.dtype)
 
 
-@island
+@xla_kernel
 def gelu_gradient(x, upstream):
     """The normal distribution function at x, plus x times its density."""
     wide = tf.cast(x, "float32")
@@ -142,7 +154,7 @@ class Dense(layers.Dense):
         return gelu(ops.add(ops.matmul(inputs, self.kernel), self.bias))
 
 
-@island
+@xla_kernel
 def thinned(x, seed, rate):
     """x with a share of its numbers set to zero and the others scaled up; the same seed takes the same ones.
 

@@ -1,24 +1,19 @@
 """What a run that makes images has to show: samples, the film of its epochs, the way between two, and the nearest."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from kerasdl import figures, objectives
-from kerasdl.data import Split
-from kerasdl.errors import UserError, nearest
-from kerasdl.files import whole, writing
+from kerasdl import figures
 from kerasdl.objectives.gan.gan import clusters, decode, latents
 from kerasdl.objectives.gan.gan import sample as draw
 from kerasdl.objectives.gan.pictures import enlarged, grid
 from kerasdl.objectives.gan.scores import some
-from kerasdl.run import Run
-from kerasdl.text import typed
-from kerasdl.train.callbacks import EpochPictures
+from kerasdl.objectives.sections import Findings
 
+TAG = "samples"  # of the images in the run's TensorBoard files
 FRAMES = 8  # of the film
 WAYS, BETWEEN = 5, 9  # ways from one noise to another, and images on each
 PAIRS = 10  # images beside their nearest ones
@@ -28,53 +23,18 @@ NUMBERS = 2**28  # or as many as have so many pixels, a gigabyte as they are com
 ROWS = {"test": "this generator", "train": "real images (train)", "noise": "noise", "untrained": "untrained generator"}
 
 
-def sample(run: Run | str | Path, n: int = 64, label: str | int | None = None, seed: int = 0) -> np.ndarray:
-    """Images that a run's model makes, uint8 (n, H, W, C): the same for the same seed.
-
-    Args:
-        run: the run, or its folder.
-        n: how many.
-        label: of a conditional generator, a class by its name; by default all classes in turn.
-        seed: of the noise.
-
-    Raises:
-        UserError: a run whose model makes no images, or a class that it does not know.
-    """
-    run = Run.open(run)
-    if not objectives.get(run.recipe.objective).pictures:
-        raise UserError(f"The model of {run.path} makes no images: its objective is to {run.recipe.objective}. "
-                        f"Ask it: kerasdl predict {typed(run.path)} FILE...")
-    if n < 1:
-        raise UserError(f"n is 1 or more. Received: {n}.")
-    classes = run.data["classes"]
-    if label is not None and str(label) not in classes:
-        raise UserError(f"Unknown class {str(label)!r}. {nearest(str(label), classes)}")
-    return draw(run.model(), n, None if label is None else classes.index(str(label)), seed)
-
-
-def write(images: np.ndarray, file: Path) -> None:
-    """Images (N, H, W, C) uint8 as one PNG, a grid nearly square.
-
-    Raises:
-        UserError: another kind of file, or one that cannot be written.
-    """
-    if file.suffix.lower() != ".png":
-        raise UserError(f"The images are written as a PNG. Received: {file}.")
-    picture = tf.io.encode_png(grid(enlarged(images), int(np.ceil(len(images) ** 0.5)))).numpy()
-    with writing(file, "Choose another --out."), whole(file) as partial:
-        partial.write_bytes(picture)
-
-
-def findings(run: Run, splits: Mapping[str, Split], result: dict[str, Any]) -> dict[str, Any]:
-    """What the report shows of a run: drawings as data: addresses, and the table of scores."""
-    model, classes = run.model(), run.data["classes"]
+def findings(found: Findings) -> dict[str, Any]:
+    """Return what the report shows of a generator: images as data: addresses, and the table of scores."""
+    model, result, train = found.model(), found.result, found.splits("train")
+    classes = train.classes
     labels = labels_of(model, classes, PAIRS)
     made = draw(model, PAIRS, labels, seed=1)
     pool = draw(model, POOL, labels_of(model, classes, POOL), seed=2)
-    known = splits["train"].chosen(some(len(splits["train"]), min(MOST, max(1, NUMBERS // made[0].size))))[0]
-    real = splits["test"].chosen(some(len(splits["test"]), PAIRS))[0]
+    known = train.take(some(len(train), min(MOST, max(1, NUMBERS // made[0].size))))[0]
+    test = found.splits("test")
+    real = test.take(some(len(test), PAIRS))[0]
     return {
-        "film": film(run.path / "tensorboard"),
+        "data": found.data, "film": film(found.folder / "tensorboard"),
         "ways": figures.png_of(grid(enlarged(ways(model, classes)), BETWEEN)),
         "made": pairs(made, known[closest(made, known)]), "known": len(known),
         "real": pairs(real, pool[closest(real, pool)]), "pool": POOL,
@@ -85,7 +45,7 @@ def findings(run: Run, splits: Mapping[str, Split], result: dict[str, Any]) -> d
 def film(folder: Path) -> list[tuple[int, str]]:
     """(epoch, image as a data: address) of at most FRAMES epochs, evenly spaced, from the run's TensorBoard files."""
     frames = {}
-    for file in sorted((folder / EpochPictures.TAG).glob("events.out.tfevents.*")):
+    for file in sorted((folder / TAG).glob("events.out.tfevents.*")):
         try:
             for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
                 event = tf.compat.v1.Event.FromString(record)

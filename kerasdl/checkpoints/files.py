@@ -1,17 +1,16 @@
-"""What an interrupted run needs to go on exactly: the state of one step in one file, written whole, the last two kept.
+"""What an interrupted run needs to resume exactly: the state of one step in one file, written whole, the last two kept.
 
 A file is a .npz. Its zip format holds a checksum of every array, so a damaged one is found when it is read.
 """
 
 import errno
 import json
+import logging
 import os
 import re
 import shutil
-import sys
 import zipfile
 import zlib
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,8 @@ import numpy as np
 
 from kerasdl.errors import UserError
 from kerasdl.files import whole
+
+logger = logging.getLogger(__name__)
 
 State = tuple[dict[str, np.ndarray], dict[str, Any]]
 KEEP = 2
@@ -39,10 +40,10 @@ def seconds(duration: str | float, name: str = "checkpoint_every") -> float:
 
 
 class Checkpoints:
-    """The files `step-<number>.npz` of a folder, written by a thread while the training goes on."""
+    """The files `step-<number>.npz` of a folder, written by a thread during the training."""
 
-    def __init__(self, folder: Path, tell: Callable[[str], None] = lambda line: print(line, file=sys.stderr)):
-        self.folder, self.tell = folder, tell
+    def __init__(self, folder: Path):
+        self.folder = folder
         self.writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self.writing: Future | None = None
 
@@ -60,8 +61,8 @@ class Checkpoints:
         if error:
             reason = getattr(error, "strerror", None) or error
             before = "The one before is still there" if self.steps() else "There is none yet"
-            self.tell(f"warning: a checkpoint could not be written to {self.folder}: {reason}. {before}; training "
-                      "goes on.")
+            logger.warning("a checkpoint could not be written to %s: %s. %s; training continues.", self.folder, reason,
+                           before)
         return not error
 
     def steps(self) -> list[int]:
@@ -83,7 +84,7 @@ class Checkpoints:
                 self.read(step)
                 good.append(step)
             except Damaged as error:
-                self.tell(f"warning: {error} It is left out.")
+                logger.warning("%s It is left out.", error)
                 self._path(step).rename(self._path(step).with_suffix(".damaged"))
         return good
 

@@ -1,61 +1,27 @@
-"""Going on where a run was interrupted, at the step: every variable, what the callbacks know, and the files' rows."""
+"""Exact resume, at the step: every variable and what the callbacks know are saved and restored."""
 
-import os
 import signal
-import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from kerasdl.checkpoints.checkpoint import Checkpoints, State
-from kerasdl.devices import strategy as strategies
+from kerasdl.checkpoints.files import Checkpoints, State
+from kerasdl.checkpoints.signals import Stopped, StopSignal
+from kerasdl.devices import cluster as strategies
+from kerasdl.devices.strategy import describe
 from kerasdl.errors import UserError
-from kerasdl.files import whole, write_text
 from kerasdl.installation import backend
 from kerasdl.installation.tpu import installed
-from kerasdl.train.callbacks import Keep, Timing, as_os_error, done
 
 ASK_EVERY = 8  # steps between two questions to the other workers whether it is time to save
 
 
-class Stopped(Exception):
-    """The training was asked to stop, by SIGTERM or Ctrl-C, and has saved where it stood, if it could.
-
-    Attributes:
-        signal: the signal's number. The exit code that schedulers know is 128 + signal.
-    """
-
-    def __init__(self, signal: int, step: int, saved: bool):
-        super().__init__(f"Stopped after step {step}{'' if saved else ', which could not be saved'}.")
-        self.signal = signal
-
-
-class StopSignal:
-    """Within it SIGTERM and Ctrl-C only note themselves; a second Ctrl-C interrupts as ever."""
-
-    number: int | None = None
-
-    def __enter__(self) -> "StopSignal":
-        self.before = {}
-        if threading.current_thread() is threading.main_thread():
-            self.before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
-        return self
-
-    def __exit__(self, *_) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number, frame) -> None:
-        if self.number == number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.number = number
-
-
-class Saver(keras.callbacks.Callback):
-    """Saves the whole state every so often, and at once when asked to stop; it stands last among the callbacks.
+class CheckpointCallback(keras.callbacks.Callback):
+    """Save the whole state at intervals, and at once when asked to stop. It must be the last callback.
 
     A step that ends an epoch is saved after the epoch's validation, so that a state is always within an epoch or
     between two.
@@ -63,40 +29,42 @@ class Saver(keras.callbacks.Callback):
     Args:
         run: the run's folder. Each worker keeps its own checkpoints in it.
         model, kept: what is fitted, and the network that is kept.
-        keep, timing: the callbacks that know more than variables do.
+        best, timing: the callbacks that know more than variables do; see kerasdl.train.callbacks.
         steps: of an epoch.
         every: seconds between two checkpoints.
         devices: the strategy; several workers save at the same step.
+        stop_after: the epoch after which to save and stop; None: the training ends by itself.
     """
 
-    def __init__(self, run: Path, model: keras.Model, kept: keras.Model, keep: Keep, timing: Timing, steps: int,
-                 every: float, devices: tf.distribute.Strategy):
+    def __init__(self, run: Path, model: keras.Model, kept: keras.Model, best: Any, timing: Any, steps: int,
+                 every: float, devices: tf.distribute.Strategy, stop_after: int | None = None):
         super().__init__()
-        self.checkpoints = Checkpoints(run / "checkpoint" / strategies.own_name(devices))
-        self.fitted, self.kept, self.keep, self.timing = model, kept, keep, timing
+        self.checkpoints = Checkpoints(run / "checkpoint" / strategies.worker_id(devices))
+        self.fitted, self.kept, self.best, self.timing = model, kept, best, timing
+        self.stop_after = stop_after
         self.steps, self.every, self.devices = steps, every, devices
-        self.ask_every = ASK_EVERY if strategies.describe(devices) == "multiworker" else 1
-        self.stop, self.step, self.last, self.restored = StopSignal(), 0, time.monotonic(), None
+        self.ask_every = ASK_EVERY if describe(devices) == "multiworker" else 1
+        self.stop, self.step, self.saved_at, self.restored = StopSignal(), 0, time.monotonic(), None
         self.epoch_began, self.asked = 0, 0
 
-    def go_on(self) -> int:
-        """Restore the newest checkpoint that every worker has, and return its step; 0 where there is none.
+    def restore(self) -> int:
+        """Restore the newest checkpoint that every worker has, and return its step; 0 if there is none.
 
         Raises:
             UserError: if the run began with another backend, or with versions of which the network has other weights;
                 if some workers have checkpoints and no two of the same step, or another number of workers has.
         """
         mine = self.checkpoints.sound()
-        held = strategies.of_all_workers(self.devices, (mine + [-1, -1])[:2])
+        held = strategies.all_gather_ints(self.devices, (mine + [-1, -1])[:2])
         step = common(held)
         if step is None:
             lists = "; ".join(f"worker {i}: {[step for step in steps if step >= 0]}" for i, steps in enumerate(held))
             raise UserError(f"The workers hold checkpoints of different steps ({lists}). Copy one to every worker, "
-                            f"or remove {self.checkpoints.folder.parent} everywhere to begin again.")
-        root = self.checkpoints.folder.parent if strategies.own_name(self.devices) else self.checkpoints.folder
+                            f"or remove {self.checkpoints.folder.parent} everywhere to start over.")
+        root = self.checkpoints.folder.parent if strategies.worker_id(self.devices) else self.checkpoints.folder
         if not step and any(root.glob("**/step-*.npz")):
-            raise UserError(f"{root} has the checkpoints of another number of workers. Go on with as many as before, "
-                            "or remove it to begin again.")
+            raise UserError(f"{root} has the checkpoints of another number of workers. Resume with as many as before, "
+                            "or remove it to start over.")
         if step:
             self._restore(step)
             self.checkpoints.drop_after(step)  # which other workers do not have; it would count among those kept
@@ -108,19 +76,20 @@ class Saver(keras.callbacks.Callback):
         began = facts.get("backend", "tensorflow")
         if began != backend.current():
             raise UserError(f"The run began with {began}, and Keras computes with {backend.current()}. "
-                            f"Go on with --backend {began}.")
+                            f"Resume with --backend {began}.")
         variables = self._variables()
         if facts["variables"] != forms(variables):
             wrote = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
             raise UserError(f"The checkpoint of step {step} was written by {wrote}, of which the network or the "
-                            "optimizer has other weights than here. Go on with those versions, or start a new run.")
+                            "optimizer has other weights than here. Resume with those versions, or start a new run.")
         for name, those in variables.items():
             for i, variable in enumerate(those):
                 variable.assign(arrays[f"{name}/{i}"])
         self.restored = arrays if step % self.steps else None
-        self.keep.weights = [arrays[f"best/{i}"] for i in range(facts["best_arrays"])] or None
-        self.keep.best, self.keep.best_epoch = facts["best"] and tuple(facts["best"]), facts["best_epoch"]
-        self.keep.epochs = step // self.steps
+        self.best.weights = [arrays[f"best/{i}"] for i in range(facts["best_arrays"])] or None
+        self.best.rank, self.best.best_epoch = facts["best"] and tuple(facts["best"]), facts["best_epoch"]
+        self.best.scores = facts.get("best_scores")
+        self.best.epochs = step // self.steps
         self.timing.resume(facts["seconds"], facts["compile_seconds"], facts["rates"])
         self.step = step
 
@@ -139,9 +108,10 @@ class Saver(keras.callbacks.Callback):
             self.fitted.jax_state_sync()  # within an epoch Keras carries the values, and the variables are empty
         arrays = {f"{name}/{i}": ops.convert_to_numpy(variable).copy()
                   for name, variables in self._variables().items() for i, variable in enumerate(variables)}
-        best = self.keep.weights or []
+        best = self.best.weights or []
         arrays |= {f"best/{i}": weight for i, weight in enumerate(best)}
-        return arrays, {"best": self.keep.best, "best_epoch": self.keep.best_epoch, "best_arrays": len(best),
+        return arrays, {"best": self.best.rank, "best_epoch": self.best.best_epoch, "best_arrays": len(best),
+                        "best_scores": self.best.scores,
                         "seconds": self.timing.so_far(), "compile_seconds": self.timing.compile_seconds,
                         "rates": self.timing.rates, "backend": backend.current(),
                         "versions": {name: installed(name) for name in ("kerasdl", "keras")},
@@ -155,67 +125,45 @@ class Saver(keras.callbacks.Callback):
             self.restored = None
 
     def on_train_batch_end(self, batch, logs=None):
-        self.step = self.epoch_began + done(self, batch)
+        self.step = self.epoch_began + steps_done(self, batch)
         if self.step % self.steps:
             self._save_if_due()
 
     def on_epoch_end(self, epoch, logs=None):
-        self._save_if_due()
+        self._save_if_due(epoch + 1 == self.stop_after)
 
-    def _save_if_due(self) -> None:
+    def _save_if_due(self, last: bool = False) -> None:
         if self.step - self.asked < self.ask_every and self.step % self.steps:
             return
         self.asked = self.step
-        due = self.stop.number is not None or time.monotonic() - self.last >= self.every
-        if not strategies.any_worker(self.devices, due):
+        due = last or self.stop.number is not None or time.monotonic() - self.saved_at >= self.every
+        if not strategies.any_of(self.devices, due):
             return
         self.checkpoints.save(self.step, self._state())
-        self.last = time.monotonic()
-        if strategies.any_worker(self.devices, self.stop.number is not None):
+        self.saved_at = time.monotonic()
+        if strategies.any_of(self.devices, last or self.stop.number is not None):
             saved = self.checkpoints.wait()
-            raise Stopped(self.stop.number or signal.SIGTERM, self.step, saved)
-
-
-def trim(folder: Path, epochs: int) -> None:
-    """Cut metrics.csv and the TensorBoard files back to the first `epochs` epochs: the rest is coming again."""
-    table = folder / "metrics.csv"
-    if table.exists():
-        lines = table.read_text().splitlines(keepends=True)
-        if epochs:
-            write_text(table, "".join(lines[:1 + epochs]))
-        else:
-            table.unlink()
-    for file in folder.glob("tensorboard/**/events.out.tfevents.*"):
-        if epochs:
-            _trim_events(file, epochs)
-        else:
-            file.unlink()
-
-
-def _trim_events(file: Path, epochs: int) -> None:
-    """Keep the events of the epochs before; a last one that is cut short is left out."""
-    kept = []
-    try:
-        for record in tf.data.TFRecordDataset(os.fspath(file)).as_numpy_iterator():
-            event = tf.compat.v1.Event.FromString(record)
-            if not event.HasField("summary") or event.step < epochs:
-                kept.append(record)
-    except tf.errors.DataLossError:
-        pass
-    with as_os_error(), whole(file) as partial, tf.io.TFRecordWriter(os.fspath(partial)) as writer:
-        for record in kept:
-            writer.write(record)
+            asked = self.stop.number or (None if last else signal.SIGTERM)
+            raise Stopped(asked, self.step, saved)
 
 
 def forms(variables: dict[str, list[keras.Variable]]) -> dict[str, list]:
-    """How many variables of which shape there are, and what those of the network are called in their layers."""
+    """Return the shape of each variable, and what those of the network are called in their layers."""
     return {name: [[*([variable.name] if name == "network" else []), *variable.shape] for variable in those]
             for name, those in variables.items()}
 
 
 def common(held: list[list[int]]) -> int | None:
-    """The newest step of which every worker holds a checkpoint; 0 where none holds any, None where they disagree."""
+    """Return the newest step of which every worker holds a checkpoint; 0 if none holds any, None if they disagree."""
     sets = [set(steps) - {-1} for steps in held]
     if not any(sets):
         return 0
     return max(set.intersection(*sets), default=None)
+
+
+def steps_done(callback: keras.callbacks.Callback, batch: int) -> int:
+    """Return the steps of this fit's epoch that have been taken when Keras says that its batch number `batch` ends.
+
+    Keras counts executions of `steps_per_execution` steps, of which an epoch's last one may be shorter.
+    """
+    return min(batch + 1, callback.params["steps"])

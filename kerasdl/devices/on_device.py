@@ -1,0 +1,71 @@
+"""Data that stays on the device: whether it fits, and which part of a batch a replica takes."""
+
+import functools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasdl.data import Split
+from kerasdl.errors import UserError, nearest
+from kerasdl.installation import backend
+from kerasdl.zoo.cost import multiply_adds
+
+FEEDS = ("auto", "resident", "streamed")
+LIMIT = Path("/sys/fs/cgroup/memory.max")  # bytes, or "max": where Linux limits a container
+SHARE = 0.25  # of the device's memory that the examples may take
+STEPS = 256  # of a block, at most: a call costs 2 ms, a step of a linear model 0.2 ms
+WORK = 1e11  # floating-point operations of a block, about: callbacks and signals wait for its end
+
+
+def replica_slice(values: tf.Tensor) -> tf.Tensor:
+    """Return this replica's part of a batch. Call it inside a replica."""
+    context = tf.distribute.get_replica_context()
+    replicas = context.num_replicas_in_sync
+    if replicas == 1:
+        return values
+    return tf.reshape(values, (replicas, -1, *values.shape[1:]))[context.replica_id_in_sync_group]
+
+
+def is_resident(feed: str, split: Split) -> bool:
+    """Return whether the examples stay on the device under this feed: "auto", "resident" or "streamed".
+
+    Raises:
+        UserError: an unknown feed, or examples that cannot stay there.
+    """
+    if feed not in FEEDS:
+        raise UserError(f"Unknown feed {feed!r}. {nearest(feed, FEEDS)}")
+    if backend.jax():
+        if feed == "resident":
+            raise UserError("feed=resident is for --backend tensorflow. With JAX use feed=streamed.")
+        return False
+    if feed == "resident" and not fits(split):
+        raise UserError("feed=resident needs the training examples decoded in memory, in at most "
+                        f"{SHARE:.0%} of the device's {memory() / 2**30:.1f} GiB. Use feed=streamed.")
+    return feed != "streamed" and fits(split)
+
+
+def fits(split: Split) -> bool:
+    """Return whether the split is in memory, and small enough to stay on the device."""
+    return isinstance(split.x, np.ndarray) and split.decode is None and split.x.nbytes <= SHARE * memory()
+
+
+@functools.cache
+def memory() -> int:
+    """Return the bytes of the first GPU's memory, or of this machine's or container's."""
+    if tf.config.list_physical_devices("GPU"):
+        from tensorflow.python.client import device_lib
+
+        return next(device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU")
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    container = LIMIT.read_text().strip() if LIMIT.is_file() else "max"
+    return machine if container == "max" else min(machine, int(container))
+
+
+def block_size(networks: Sequence[keras.Model], batch: int, steps: int) -> int:
+    """Return the steps of a block: a function of recipe and data alone, so that a resumed run cuts its epochs alike."""
+    most = max(1, min(STEPS, int(WORK / (6 * sum(map(multiply_adds, networks)) * batch))))
+    return -(-steps // -(-steps // most))

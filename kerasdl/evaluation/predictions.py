@@ -1,0 +1,55 @@
+"""predictions.npz of a run: what the kept model answered for each example of the test split, written once.
+
+The report, ensembles and audits read this file, and do not run the model again.
+"""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from kerasdl.data import Split, pipeline
+from kerasdl.files import whole
+from kerasdl.objectives.base import Objective
+from kerasdl.run import Run
+
+FILE = "predictions.npz"
+
+
+class Predictions(NamedTuple):
+    """The answers for a split, in its order.
+
+    Attributes:
+        index: (N,) the place of each example in the split.
+        truth: (N,) class indices, or (N, outputs) numbers.
+        outputs: (N, outputs) float32: logits, or numbers.
+    """
+
+    index: np.ndarray
+    truth: np.ndarray
+    outputs: np.ndarray
+
+
+def collect(objective: Objective, kept: keras.Model, split: Split, batch: int) -> Predictions:
+    """Return what the kept model answers for a split."""
+    batches = pipeline.in_order(split, objective.targets(split), batch)
+    outputs = kept.predict(batches.map(lambda x, *_: x), verbose=0)
+    truth = split.y
+    if split.streamed:
+        truth = np.concatenate([labels for _, labels in split.dataset(batch).as_numpy_iterator()])
+    return Predictions(np.arange(len(outputs)), truth, outputs.astype("float32"))
+
+
+def write(run: Run, predictions: Predictions) -> None:
+    """Write the file, whole or not at all."""
+    with run.writing(), whole(run.path / FILE) as partial:
+        np.savez_compressed(partial, **predictions._asdict())
+
+
+def read(run: Run) -> Predictions | None:
+    """Return what a run's file holds; None for a run that has none, as runs of version 0.1."""
+    file = run.path / FILE
+    if not file.is_file():
+        return None
+    with np.load(file, allow_pickle=False) as arrays:
+        return Predictions(**{name: arrays[name] for name in Predictions._fields})

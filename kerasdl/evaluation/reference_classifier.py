@@ -1,0 +1,196 @@
+"""The classifier through which generated images are measured; a score carries its recipe's name.
+
+Those of SHIPPED come with the package, next to the result.json of their training. For other data each machine trains
+its own, once, and keeps it in the cache. Another processor, or another number of cores, rounds otherwise, and makes it
+another classifier.
+"""
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from kerasdl import objectives, zoo
+from kerasdl.data import Split
+from kerasdl.environment import environment
+from kerasdl.errors import UserError
+from kerasdl.files import cache
+from kerasdl.installation import backend
+from kerasdl.recipe import Recipe, load, names
+from kerasdl.run import Run, load_model
+
+SMALL = 16  # pixels a side, below which images are seen as cnn_digits sees them
+DECIDES = ("kerasdl", "keras", "tensorflow", "numpy", "cpu", "cores")  # versions and machine that decide its weights
+BATCH = 512  # images that it sees at once
+SHIPPED = Path(__file__).parent / "classifiers"
+
+
+@dataclass(frozen=True)
+class FeatureExtractor:
+    """A network that sees images (N, H, W, C) uint8.
+
+    Attributes:
+        name: what scores that look through it are called by.
+        network: a classifier of the zoo, or the user's network.
+        recipe: of the classifier; None for the user's network.
+    """
+
+    name: str
+    network: keras.Model
+    recipe: Recipe | None
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it knows the data's classes."""
+        return self.recipe is not None
+
+    @cached_property
+    def trunk(self) -> keras.Model:
+        """The network up to its representation: its layer "features" if it has one, else its outputs."""
+        named = any(layer.name == "features" for layer in self.network.layers)
+        return zoo.features(self.network) if named else self.network
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Return the representation of images, (N, D) float32."""
+        return self.trunk.predict(images, batch_size=BATCH, verbose=0)
+
+    def classes(self, features: np.ndarray) -> np.ndarray:
+        """Return the classes (N,) that it assigns to images with these features."""
+        return keras.ops.convert_to_numpy(self.network.get_layer("logits")(features)).argmax(1)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A reference classifier that is there, or the recipe to train it by.
+
+    Attributes:
+        recipe: the classifier's; None for the user's network.
+        name: see FeatureExtractor.
+        file: the model, if it comes with the package or from the user.
+        folder: of the run in the cache, which may not be there yet.
+        network: the user's network.
+    """
+
+    name: str
+    recipe: Recipe | None = None
+    file: Path | None = None
+    folder: Path | None = None
+    network: keras.Model | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing needs to be trained first."""
+        return self.folder is None or (self.folder / "result.json").exists()
+
+    def extractor(self) -> FeatureExtractor:
+        """Load it."""
+        network = self.network or (load_model(self.file) if self.file else Run.open(self.folder).model())
+        return FeatureExtractor(self.name, network, self.recipe)
+
+    def keep(self, trained: Path) -> None:
+        """Move a finished training of its recipe to its place in the cache."""
+        try:
+            os.replace(trained, self.folder)
+        except OSError:  # another process was faster
+            if not self.ready:
+                raise
+
+    @staticmethod
+    @contextmanager
+    def scratch() -> Iterator[Path]:
+        """Yield the name of a folder in the cache, which is removed afterwards."""
+        folder = cache() / "referees" / f".partial-{secrets.token_hex(4)}"
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def find(recipe: Recipe, wanted: str, splits: Mapping[str, Split]) -> Found:
+    """Return the reference classifier for a recipe's data: the package's own, or what `wanted` names.
+
+    KERASDL_CACHE names the folder where those are kept that are trained here. Your own network is a .keras file, which
+    takes the images as they are: uint8 of the data's shape.
+
+    Args:
+        recipe: of the generator.
+        wanted: the name of a recipe or a .keras file; "" for the default.
+        splits: the recipe's data.
+
+    Raises:
+        UserError: a classifier that does not exist, or does not take such images.
+    """
+    shape = splits["train"].shape
+    if wanted.endswith(".keras"):
+        return Found(Path(wanted).stem, network=own(Path(wanted), shape))
+    chosen = choose(recipe, shape, wanted)
+    file = SHIPPED / f"{chosen.name}.keras"
+    shipped = file.is_file() and chosen == load(chosen.name)
+    chosen = chosen.model_copy(update={"batch": min(chosen.batch, len(splits["train"]))})  # of few examples
+    if shipped:
+        return Found(chosen.name, chosen, file=file)
+    return Found(chosen.name, chosen, folder=home(chosen, splits))
+
+
+def choose(recipe: Recipe, shape: tuple[int, ...], wanted: str = "") -> Recipe:
+    """Return the recipe of a classifier for that recipe's data: the package's own for it, or one made like it."""
+    if wanted:
+        found = load(wanted)
+    elif f"cnn_{recipe.data}" in names():
+        found = load(f"cnn_{recipe.data}")
+    else:
+        found = load("cnn_digits" if min(shape[:2]) < SMALL else "cnn_mnist")
+    if not objectives.get(found.objective).augments_views:
+        raise UserError(f"A reference classifier classifies, and the objective of {wanted} is {found.objective}. "
+                        "Name another.")
+    if found.data == recipe.data and not recipe.data_args:
+        return found
+    name = f"{found.model}_{re.sub('[^a-z0-9]+', '_', recipe.data.lower())}"
+    if recipe.data_args:  # it sees parts or other forms of the data differently
+        name += "_" + hashlib.sha256(json.dumps(recipe.data_args, sort_keys=True).encode()).hexdigest()[:8]
+    return found.model_copy(update={"name": name, "data": recipe.data, "data_args": recipe.data_args,
+                                    "splits": recipe.splits, "claim": None})
+
+
+def home(recipe: Recipe, splits: Mapping[str, Split]) -> Path:
+    """Return where the run of a classifier is kept: by its recipe, the versions, and data that has no name."""
+    seen = hashlib.sha256()
+    for name in sorted(splits) if recipe.data == "arrays" else ():
+        seen.update(splits[name].x.tobytes() + splits[name].y.tobytes())
+    if recipe.data.startswith("folder:"):
+        root = Path(recipe.data.removeprefix("folder:")).resolve()
+        for file in sorted(path for path in root.rglob("*") if path.is_file()):
+            facts = file.stat()
+            seen.update(f"{file} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    versions = {key: value for key, value in environment().items() if key in DECIDES}
+    if backend.jax():
+        versions["backend"] = "jax"
+    settings = {key: value for key, value in recipe.diff().items() if key != "claim"}
+    key = json.dumps([settings, versions, seen.hexdigest()])
+    return cache() / "referees" / f"{recipe.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+
+
+def own(file: Path, shape: tuple[int, ...]) -> keras.Model:
+    """Return the user's network, which must take the images."""
+    if not file.is_file():
+        raise UserError(f"There is no reference classifier {file}.")
+    network = load_model(file, "The reference classifier ")
+    takes = tuple(network.input_shape[1:])
+    if takes != tuple(shape):
+        raise UserError(f"The reference classifier {file} takes {takes}, and the images are {tuple(shape)}. "
+                        "Give it layers of its own that bring them to its size.")
+    seen = FeatureExtractor(file.stem, network, None).trunk.output_shape
+    if len(seen) != 2:
+        raise UserError(f"The reference classifier {file} gives {tuple(seen[1:])} of an image. Expected a row of "
+                        "numbers: let it end in keras.layers.GlobalAveragePooling2D(), for example.")
+    return network

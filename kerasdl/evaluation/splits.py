@@ -1,0 +1,85 @@
+"""The data that a run is evaluated on: its own, checked to be what it began with, or another set of the same kind."""
+
+from collections.abc import Mapping
+
+import keras
+
+from kerasdl import objectives
+from kerasdl.data import Split, load_splits
+from kerasdl.data.sources import folders
+from kerasdl.data.sources.tables import read_for
+from kerasdl.data.split import Target, check_same
+from kerasdl.errors import UserError, nearest
+from kerasdl.run import Run
+from kerasdl.text import typed
+
+SPLITS = {"train": "train", "val": "val", "test": "test"}
+Data = str | Mapping[str, Split] | None
+
+
+def load_split(run: Run, split: str = "test", data: Data = None) -> Split:
+    """Return a split of the run's own data or of another set, which must have the run's shape, columns and classes."""
+    recipe, name = run.recipe, data if isinstance(data, str) else "data"
+    target = objectives.get(recipe.objective, run.path).target
+    if isinstance(data, str):
+        found = _other(run, split, data, target)
+    elif data is not None:
+        if not isinstance(data, Mapping):
+            raise UserError("data is a name, or a dictionary of splits. "
+                            f"Received: {type(data).__name__}. Write data={{{split!r}: split}}.")
+        if split not in data:
+            raise UserError(f"data has no split {split!r}. {nearest(split, data)}")
+        found = data[split]
+        if not isinstance(found, Split):
+            raise UserError(f"data[{split!r}] is {type(found).__name__}, and not a split as kerasdl.data.from_arrays "
+                            "makes them.")
+    elif recipe.data == "arrays":
+        raise UserError(f"{run.path} was trained on arrays, which it does not keep. Give them from Python: "
+                        "data=kerasdl.data.from_arrays(x, y).")
+    else:
+        name, expression = recipe.data, (SPLITS | recipe.splits).get(split, split)
+        found = load_splits(name, {split: expression}, target=target, **recipe.data_args)[split]
+        if run.data.get("examples", {}).get(split, now := found.fingerprint()) != now:
+            held = recipe.data_args.get("test") if split == "test" else None
+            other = f"{typed(f'csv:{held}')} --split all" if held else typed(name)
+            raise UserError(f"The {split} split of {name} is not the one that {run.path} began with: something was "
+                            "added, removed or changed, so that it may hold examples that the model learned from. "
+                            f"To measure it all the same: kerasdl eval {typed(run.path)} --data {other}")
+    check_same(found, run.data, name)
+    return found
+
+
+def learned(run: Run, data: Data) -> dict[str, Split]:
+    """Return what a run learned from: "train"; for a run on arrays, all splits, which `data` must give."""
+    if run.recipe.data != "arrays":
+        return {"train": load_split(run, "train")}
+    if not isinstance(data, Mapping) or set(SPLITS) - set(data):
+        raise UserError(f"{run.path} was trained on arrays, and is measured through a classifier of the same: give all "
+                        f"of {', '.join(SPLITS)} as data.")
+    return dict(data)
+
+
+def check_outputs(split: Split, model: keras.Model) -> None:
+    """Raise a UserError for targets (N, outputs) of another width than the model's answers, which NumPy
+    would broadcast."""
+    if split.target == "number" and split.outputs != (answers := model.output_shape[-1]):
+        raise UserError(f"The model answers with {answers} number{'s' * (answers > 1)}, and an example here has "
+                        f"{split.outputs} to predict.")
+
+
+def _other(run: Run, split: str, data: str, target: Target) -> Split:
+    args = {key: value for key, value in run.recipe.data_args.items() if key != "per_class"}  # that is for training
+    rows = isinstance(run.data["shape"], int)
+    if rows != data.startswith("csv:"):
+        wanted = "rows, as csv:PATH" if rows else "images"
+        raise UserError(f"The model of {run.path} takes {wanted}. Received: {data}.")
+    if rows:
+        if not run.data["columns"]:
+            raise UserError(f"{run.path} was trained on arrays, whose columns have no names. Give others from Python: "
+                            "data=kerasdl.data.from_arrays(x, y).")
+        return read_for(run.data, data.removeprefix("csv:"), split, label=args["label"], target=target,
+                        classes=args.get("classes"))
+    if split == "all" and data.startswith("folder:"):
+        sizes = {"image_size": args["image_size"]} if "image_size" in args else {}
+        return folders.read_for(run.data, data.removeprefix("folder:"), classes=args.get("classes"), **sizes)
+    return load_splits(data, {split: split}, target=target, **args)[split]

@@ -1,0 +1,44 @@
+"""What kerasdl uses of Keras that is not public, all of it, with the reason. Seen to work with Keras 3.14 to 3.15.1.
+
+A test reads the package for private names of Keras; one that is not listed here fails it.
+"""
+
+import keras
+
+NAMES = {
+    # Models and layers
+    "_flatten_layers": "the layers inside layers, such as those of MultiHeadAttention",
+    "_maybe_symbolic_build": "Keras averages a first batch over the replicas to learn its shape, which fails with "
+                             "several workers (keras#20585) and with a batch that does not divide (keras#19246)",
+    "_aggregate_additional_loss": "divides the losses that layers add by the number of replicas",
+    "_update_metrics_variables": "on JAX the metrics of a step that takes its batch in parts",
+    # Optimizers
+    "_clip_gradients": "Keras clips the gradient of each replica and adds them up then (keras#20582)",
+    "_all_reduce_sum_gradients": "the sum over replicas, after which the whole batch's gradient is clipped",
+    "_apply_weight_decay": "decay by the learning rate of each variable, in one pass with the step",
+    "_use_weight_decay": "which variables decay, as exclude_from_weight_decay has set it",
+    "_get_variable_index": "a variable's place among the optimizer's slots",
+    "_should_use_adamw": "which variables Keras' Muon leaves to AdamW: it goes by the number of axes",
+    "_muon_update_step": "Muon's step, with kernels reshaped to the matrices that they are by nature",
+    "_momentums": "AdamW's first moments, for TensorFlow's fused operation",
+    "_velocities": "AdamW's second moments, likewise",
+    # Fast forms of layers
+    "_inverse_sqrt_key_dim": "the scale of attention",
+    "_flash_attention": "whether attention runs another kernel already",
+    "_use_gate": "whether attention is gated, which the fast form is not",
+    "_sliding_window": "whether attention is local, which the fast form is not",
+    "_keras_mask": "whether a tensor carries a mask, which the fast form does not read",
+    "_kernel": "the trained kernel of a Dense or Conv2D layer, without LoRA",
+}
+
+
+class FitsReplicas(keras.Model):
+    """A model whose `fit` runs under any strategy. Its variables and metrics exist before the first step."""
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        pass
+
+
+def flat_layers(network: keras.Model) -> list[keras.layers.Layer]:
+    """Return all layers of a network, at every depth."""
+    return list(network._flatten_layers())

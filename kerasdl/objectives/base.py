@@ -1,0 +1,207 @@
+"""The contract of an objective. A subclass in one file needs a loss; everything else has a default."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import keras
+import numpy as np
+
+from kerasdl import user_code, zoo
+from kerasdl.data.split import Split
+from kerasdl.errors import UserError
+from kerasdl.objectives import average
+from kerasdl.objectives.learner import Learner
+from kerasdl.objectives.sections import Findings, Section
+from kerasdl.recipe import Recipe
+from kerasdl.settings import Settings as NoSettings
+from kerasdl.settings import parse
+from kerasdl.text import typed
+
+Scores = dict[str, float]
+
+
+class Objective:
+    """What a model learns: the data it needs, its networks, loss, metrics, evaluation, figures and part of the report.
+
+    A minimal objective overrides `compute_loss`. Class attributes describe it without an instance:
+
+    Attributes:
+        inputs: the kinds of example that it can learn from; see kerasdl.data.spec.
+        target: what the data must give with each example: "class", "number", or None for nothing.
+        scores: every score that it logs on validation data, and whether "max" or "min" is better.
+        monitor: the score that chooses the best epoch.
+        losses: names of losses in a training step's logs, and what a message calls them.
+        backends: the backends of Keras on which it trains.
+        predicts: whether the kept model answers questions about an example, so that predictions.npz is written.
+        augments_views: whether test-time augmentation makes sense: the answer for an image is a mean over views.
+        Settings: a class of typed settings, which a recipe gives as `objective_args`.
+    """
+
+    inputs: ClassVar[tuple[str, ...]] = ("image", "row", "sequence", "tokens")
+    target: ClassVar[Literal["class", "number"] | None] = None
+    scores: ClassVar[Mapping[str, str]] = {"loss": "min"}
+    monitor: ClassVar[str] = "loss"
+    losses: ClassVar[Mapping[str, str]] = {"loss": "loss"}
+    backends: ClassVar[tuple[str, ...]] = ("tensorflow", "jax")
+    predicts: ClassVar[bool] = False
+    augments_views: ClassVar[bool] = False
+    Settings: ClassVar[type[NoSettings]] = NoSettings
+
+    # A pure function (x, y, seed) -> (x, y) of a whole batch, applied after augmentation; seed is int64 (2,), the
+    # recipe's seed and the step. All randomness of an objective belongs here: then replicas and a resumed run see the
+    # same numbers as one device without interruption.
+    prepare: Callable | None = None
+
+    def __init__(self, recipe: Recipe, run: Path | None = None):
+        self.recipe, self.run = recipe, run
+        self.settings = parse(self.Settings, recipe.objective_args, "objective_args", f"objective={recipe.objective}")
+
+    # What it needs of data and recipe
+
+    def check(self, split: Split, replicas: int = 1) -> None:
+        """Raise a UserError if the recipe or the training split does not fit."""
+        name = self.recipe.objective
+        if split.kind not in self.inputs:
+            raise UserError(f"objective={name} learns from {' or '.join(self.inputs)} data, and the data has "
+                            f"{split.kind} examples. Change one of the two.")
+        if self.target and split.target != self.target:
+            has = {"class": "classes", "number": "numbers"}.get(split.target or "", "no labels")
+            raise UserError(f"objective={name} learns a {self.target}, and the data has {has}"
+                            f"{' as targets' if split.target else ''}. Change one of the two.")
+        if self.recipe.tta and not self.augments_views:
+            raise UserError(f"tta is for images that have classes. Leave it out with objective={name}.")
+
+    def targets(self, split: Split) -> np.ndarray | None:
+        """Return what a step compares answers with, (N, ...); of a streamed split, by label, (classes, ...)."""
+        return split.y if self.target else None
+
+    def training_targets(self, split: Split) -> np.ndarray | None:
+        """Return the targets of training, where these differ from those that scores are measured with."""
+        return self.targets(split)
+
+    # Networks and the model that is fitted
+
+    def network(self, split: Split) -> keras.Model:
+        """Build the recipe's model for the data.
+
+        Raises:
+            ValueError: the model cannot be built so; see its `build`.
+        """
+        return build_model(self.recipe, split, run=self.run)
+
+    def networks(self, split: Split) -> tuple[keras.Model, ...]:
+        """Build all networks that train; the first one is kept."""
+        return (self.network(split),)
+
+    def assemble(self, networks: tuple[keras.Model, ...], steps: int
+                 ) -> tuple[keras.Model, keras.Model, average.Averager | None]:
+        """Return the model to fit, the network to keep, and what averages the one into the other after each step.
+
+        Args:
+            networks: what `networks` built.
+            steps: of the whole training.
+        """
+        (network,) = networks
+        if not self.recipe.ema:
+            return Learner(self, network), network, None
+        kept = average.copy(network)
+        averager = average.Averager(network, kept, self.recipe.ema)
+        return Learner(self, network, averager), kept, averager
+
+    def optimizer_recipes(self) -> tuple[Recipe, ...]:
+        """Return for each network the recipe that describes its optimizer."""
+        return (self.recipe,)
+
+    def compile(self, model: keras.Model, *optimizers: keras.optimizers.Optimizer, jit: bool | None) -> None:
+        """Compile the model with its optimizers, and with XLA if `jit`; None leaves that to Keras."""
+        model.compile(*optimizers, jit_compile="auto" if jit is None else jit)
+
+    def bind(self, network: keras.Model) -> None:
+        """Read what loss and metrics need to know of the network, before either is called."""
+
+    def compute_loss(self, x: Any, y: Any, y_pred: Any) -> Any:
+        """Return the loss of each example, (B,).
+
+        Args:
+            x: the examples, as the network sees them.
+            y: the targets; None without labels.
+            y_pred: the network's answers.
+        """
+        raise NotImplementedError(f"{type(self).__name__} needs compute_loss(self, x, y, y_pred) -> (B,)")
+
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Return new metrics of (y, y_pred, sample_weight), which are logged next to the loss."""
+        return []
+
+    # While and after training
+
+    def callbacks(self) -> list[keras.callbacks.Callback]:
+        """Return callbacks of its own."""
+        return []
+
+    def preview(self, kept: keras.Model) -> Callable[[], np.ndarray] | None:
+        """Return a function that draws an image (H, W, C) uint8 after each epoch, for TensorBoard; None: nothing."""
+        return None
+
+    def reference(self) -> str | None:
+        """Return the word for the trained classifier that scores look through ("" for the default); None: none."""
+        return None
+
+    def evaluator(self, kept: keras.Model, reference: Any) -> Any:
+        """Return what scores the kept network on a split; None for loss and metrics of its answers.
+
+        It has `monitor`, the name of the score that decides, `__call__(split) -> scores`, and `facts(splits)`, what
+        result.json holds besides.
+        """
+        return None
+
+    def follow_ups(self, kept: keras.Model, splits: Mapping[str, Split], reference: Any
+                   ) -> Mapping[str, tuple[Recipe, Mapping[str, Split]]]:
+        """Return trainings whose test score belongs into the result: {name: (recipe, splits)}."""
+        return {}
+
+    # What a user sees
+
+    def answers(self, outputs: np.ndarray, classes: Sequence[str], top: int) -> list[list[tuple[str, float]]]:
+        """Return for each example what `kerasdl predict` prints: (label, value) pairs."""
+        raise UserError(f"A model with objective={self.recipe.objective} makes no predictions.")
+
+    def sample(self, kept: keras.Model, n: int, label: int | None, seed: int) -> np.ndarray:
+        """Return `n` images that the kept model makes, uint8 (n, H, W, C)."""
+        raise UserError(f"The model makes no images: its objective is {self.recipe.objective}. Ask it: "
+                        "kerasdl predict RUN FILE...")
+
+    def sections(self, findings: Findings) -> list[Section]:
+        """Return its part of the report."""
+        return []
+
+    def next_command(self, folder: Path) -> str:
+        """Return what a user may do next with a finished run."""
+        return f"kerasdl predict {typed(folder)} FILE..." if self.predicts else f"kerasdl report {typed(folder)}"
+
+
+def build_model(recipe: Recipe, split: Split, outputs: int | None = None, run: Path | None = None) -> keras.Model:
+    """Build the recipe's model, of the zoo or of the user's file, for the shape of the data.
+
+    Args:
+        recipe: its `model` and `model_args`.
+        split: whose shape the model takes.
+        outputs: how many numbers it answers with; None: as many as the data has classes or targets.
+        run: a run's folder, whose copy of the user's file is used if it has one.
+
+    Raises:
+        ValueError: as the model's build function raises it.
+        UserError: the user's file does not load, or its function returns no keras.Model.
+    """
+    outputs = outputs or split.outputs
+    if not user_code.is_reference(recipe.model):
+        if recipe.model in zoo.GENERATIVE:
+            raise ValueError(f"it is two networks, for objective=adversarial. Expected one of: {', '.join(zoo.MODELS)}")
+        return zoo.build(recipe.model, split.shape, outputs, **recipe.model_args)
+    function = user_code.load(recipe.model, run)
+    zoo.check_args(recipe.model, function, recipe.model_args)
+    model = function(split.shape, outputs, **recipe.model_args)
+    if not isinstance(model, keras.Model):
+        raise UserError(f"{recipe.model} must return a keras.Model. Received: {type(model).__name__}.")
+    return model

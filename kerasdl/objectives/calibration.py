@@ -1,0 +1,31 @@
+"""Whether a classifier is as often right as it says."""
+
+import numpy as np
+import pandas as pd
+
+BINS = 15  # of confidence, as in Guo et al., "On Calibration of Modern Neural Networks", 2017
+
+
+def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> pd.DataFrame:
+    """Top-label confidence against accuracy, in bins (lower, upper] of equal width (Guo et al., 2017).
+
+    Args:
+        confidence: (N,) the largest probability of each example.
+        right: (N,) whether that class was the true one.
+
+    Returns:
+        A row a bin: count, and the mean confidence and accuracy, which are NaN where it is empty.
+    """
+    place = np.digitize(confidence, np.linspace(0, 1, bins + 1)[1:-1], right=True)
+    grouped = pd.DataFrame({"confidence": confidence, "accuracy": right}, dtype="float64").groupby(place)
+    return grouped.mean().assign(count=grouped.size()).reindex(range(bins)).fillna({"count": 0})
+
+
+def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> float:
+    """Expected calibration error, 0 (honest) to 1: the bins' gap of confidence and accuracy, weighted by count.
+
+    Guo et al., "On Calibration of Modern Neural Networks", 2017. Arguments as in calibration.
+    """
+    table = calibration(confidence, right, bins)
+    gaps = (table["accuracy"] - table["confidence"]).abs().fillna(0)
+    return float((gaps * table["count"]).sum() / table["count"].sum())

@@ -1,0 +1,124 @@
+"""report.html of a run: the numbers of result.json, the curves of its training, and what its objective shows."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+import kerasdl
+from kerasdl import figures, objectives
+from kerasdl.data.naming import naming
+from kerasdl.errors import UserError
+from kerasdl.evaluation import predictions
+from kerasdl.evaluation.splits import Data, check_outputs, load_split
+from kerasdl.files import whole, writing
+from kerasdl.objectives.sections import Findings, Section
+from kerasdl.run import Run
+from kerasdl.text import typed
+
+HERE = Path(__file__).parent
+
+
+def report(run: Run | str | Path, data: Data = None) -> Path:
+    """Write report.html, one file that needs no other, and return its path.
+
+    The headline numbers are those of result.json. Tables and images come from the run's predictions.npz, or from the
+    model's answers on the test split of `data`. A run that did not finish, or whose data is gone, shows what there is,
+    and why there is no more.
+
+    Raises:
+        UserError: as evaluate does with this `data`, and for a run that has neither a result nor an epoch to show.
+    """
+    run = Run.open(run)
+    recipe = run.recipe
+    result = run.result if (run.path / "result.json").is_file() else {}
+    history = _history(run)
+    if not result and history.empty:
+        raise UserError(f"{run.path} has nothing to report: no epoch was finished. Train it again.")
+    sections, missing = _sections(run, data, result)
+    page = _template().render(
+        name=recipe.name or recipe.model, recipe=recipe, result=result, history=history, missing=missing,
+        sections=sections, tiles=_tiles(result), curves=figures.curves(history, result.get("best_epoch")),
+        settings={key: _plain(value) for key, value in recipe.diff().items()},
+        environment={key: _plain(value) for key, value in result.get("environment", {}).items()},
+        folder=run.path.name, version=kerasdl.__version__)
+    file = run.path / "report.html"
+    with writing(file, f"Once it can be: kerasdl report {typed(run.path)}"), whole(file) as partial:
+        partial.write_text(page, encoding="utf-8", errors="backslashreplace")  # a folder's name need not be UTF-8
+    return file
+
+
+def _sections(run: Run, data: Data, result: dict[str, Any]) -> tuple[list[Section], str]:
+    """Return the objective's sections, and why there are none."""
+    recipe = run.recipe
+    if data is None and "test" not in result:
+        return [], "The test split was not read" + (
+            "." if recipe.model == "ensemble" else ": the run did not finish, or it is a trial of a search.")
+    if data is None and recipe.data == "arrays":
+        return [], ("The run was trained on arrays, which it does not keep. Give them: kerasdl.report(run, "
+                    "data=splits).")
+    name = data if isinstance(data, str) else recipe.data if data is None else "arrays"
+    try:
+        return objectives.of(recipe, run.path).sections(findings(run, data, name, result)), ""
+    except UserError as error:
+        if data is not None:
+            raise
+        return [], str(error)  # what else there is needs no data
+
+
+def findings(run: Run, data: Data, name: str, result: dict[str, Any]) -> Findings:
+    """Return what an objective may show of the run: its model, its splits and its predictions on the test split."""
+    objective, model = objectives.of(run.recipe, run.path), cache(run.model)
+    splits = cache(lambda split: load_split(run, split, data))
+    found = predictions.read(run) if data is None else None
+    test = splits("test")
+    if found is not None and len(found.truth) != len(test):
+        found = None
+    if found is None and objective.predicts:
+        check_outputs(test, model())
+        with naming({"test": test}):
+            found = predictions.collect(objective, model(), test, run.recipe.micro_batch)
+    return Findings(model, splits, result, name, run.path, found)
+
+
+def _history(run: Run) -> pd.DataFrame:
+    try:
+        return run.metrics
+    except (UserError, pd.errors.EmptyDataError):  # a run that stopped within its first epoch
+        return pd.DataFrame()
+
+
+def _tiles(result: dict[str, Any]) -> list[tuple[str, Any, str]]:
+    """Return (label, value, text) of the headline numbers, from result.json and nothing else."""
+    train = result.get("train", {})
+    found = []
+    for part in ("test", "val", *["train"] * ("accuracy" in train)):  # seconds and steps, but of an ensemble scores
+        for name, value in sorted(result.get(part, {}).items(), key=lambda score: score[0] == "loss"):
+            text = f"{value:.2%}" if name == "accuracy" else f"{value:.4g}"
+            found.append((f"{part} {figures.label(name)}", value, text))
+    facts = (("parameters", result.get("parameters"), "{:,}".format),
+             ("training time", train.get("seconds"), _duration),
+             ("examples/s", train.get("images_per_second"), "{:,.0f}".format),
+             ("best epoch", result.get("best_epoch"), str))
+    return found + [(label, value, write(value)) for label, value, write in facts if value is not None]
+
+
+def _duration(seconds: float) -> str:
+    minutes, hours = seconds / 60, seconds / 3600
+    return f"{seconds:.1f} s" if minutes < 2 else f"{minutes:.0f} min" if hours < 2 else f"{hours:.1f} h"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={_plain(inner)}" for key, inner in value.items() if inner is not None)
+    if isinstance(value, list):
+        return ", ".join(_plain(inner) if not isinstance(inner, list) else f"({_plain(inner)})" for inner in value)
+    return "none" if value is None else str(value)
+
+
+def _template() -> jinja2.Template:
+    pages = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True,
+                               lstrip_blocks=True)
+    return pages.get_template("report.html.j2")

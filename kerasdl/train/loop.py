@@ -1,0 +1,135 @@
+"""The compiled training call: gather, augment, step, average. Keras' `fit` calls it, and sees a block of steps as one.
+
+Keras starts every step from Python: a batch from the pipeline, a call, the callbacks. For a small network that is most
+of the time. Where the examples fit on the device they lie there as they are stored, the pipeline gives a block of
+shuffled indices, and one call takes all steps of the block. `fit` uses a train_function that is already set.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import tree
+
+from kerasdl.data import Split, pipeline
+from kerasdl.devices.on_device import replica_slice
+from kerasdl.train import fast_layers
+
+After = Callable[[Any], None]  # of the number of steps taken
+
+
+class DeviceDataset:
+    """The training split on the device, and what is done to a batch.
+
+    Args:
+        split: examples in memory.
+        targets: (N, ...), or None without labels.
+        transform: (x, y, seed (2,), parity) -> (x, y), augmentation and the objective's `prepare`; None: nothing.
+        alternates: whether `transform` reads the parity of an example's epochs.
+        seed: of the run.
+        steps: of an epoch.
+    """
+
+    def __init__(self, split: Split, targets: np.ndarray | None, transform: Callable | None, alternates: bool,
+                 seed: int, steps: int):
+        self.x, self.y = tf.constant(split.x), None if targets is None else tf.constant(targets)
+        self.seed, self.steps, self.alternates, self.transform = seed, steps, alternates, transform
+
+    def block(self, first: tf.Tensor, index: tf.Tensor) -> tuple[Any, Any, tf.Tensor]:
+        """Return examples, targets and parities of a block (steps, batch, ...) that begins with the step `first`."""
+        y = None if self.y is None else tf.gather(self.y, index)
+        parity = pipeline.flip_parity(self.seed, first // self.steps, index, len(self.x)) if self.alternates \
+            else tf.zeros_like(index)
+        return tf.gather(self.x, index), y, parity
+
+    def batch(self, x: Any, y: Any, parity: tf.Tensor, step: tf.Tensor) -> tuple[Any, Any]:
+        """Return the examples and targets of a step as the network sees them; the same as in pipeline.shuffled."""
+        if self.transform is None:
+            return x, y
+        return self.transform(x, y, tf.stack([tf.constant(self.seed, tf.int64), step]), parity)
+
+
+def install(model: keras.Model, data: DeviceDataset | None = None, parts: int = 1, after: Sequence[After] = ()) -> None:
+    """Give a compiled model the function that `fit` calls, made for its data and devices.
+
+    Args:
+        model: has a `train_step`, and was compiled in the scope of its strategy; compiling it again undoes this.
+        data: on the device, for blocks of pipeline.blocks; None for batches.
+        parts: micro-batches that a batch is divided into, whose gradients are summed.
+        after: called after each step, in the replica, with the number of steps taken.
+    """
+    def step(*batch):
+        with fast_layers.replacing(model):
+            model.train_step(batch) if parts == 1 else accumulated_step(model, *batch, parts=parts)
+        for act in after:
+            act(model.optimizer.iterations)
+
+    model.train_function = block_function(model, step, data) if data else batch_function(model, step)
+
+
+def batch_function(model: keras.Model, step: Callable) -> Callable:
+    """Return a function of an iterator that takes one step."""
+    strategy = model.distribute_strategy
+    compiled = tf.function(lambda *batch: strategy.run(step, args=batch), jit_compile=model.jit_compile)
+
+    @tf.function
+    def take(iterator):
+        compiled(*next(iterator))
+        return model.get_metrics_result()
+
+    return take
+
+
+def block_function(model: keras.Model, step: Callable, data: DeviceDataset) -> Callable:
+    """Return a function of an iterator that takes all steps of a block.
+
+    A block ends early at the first loss that is not finite, so that `optimizer.iterations` gives its step; but not with
+    several workers, which would wait for one another.
+    """
+    strategy = model.distribute_strategy
+    workers = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+    def replica_step(x, y):
+        step(*tree.map_structure(replica_slice, (x, y) if y is not None else (x,)))
+        return tf.math.is_finite(model.metrics[0].total)
+
+    def steps(first, count, x, y, parity):
+        def body(i, finite):
+            batch = data.batch(x[i], None if y is None else y[i], parity[i], first + i)
+            finite = strategy.experimental_local_results(strategy.run(replica_step, args=batch))
+            return i + 1, tf.constant(True) if workers else tf.reduce_all(finite)
+
+        zero = tf.zeros((), tf.int64)
+        tf.while_loop(lambda i, finite: (i < count) & finite, body, (zero, tf.constant(True)))
+        return model.get_metrics_result()
+
+    compiled = tf.function(steps, jit_compile=model.jit_compile)
+
+    @tf.function
+    def block(iterator):
+        first, count, index = (strategy.experimental_local_results(value)[0] for value in next(iterator))
+        return compiled(first, count, *data.block(first, index))
+
+    return block
+
+
+def accumulated_step(model: keras.Model, x: Any, y: Any = None, *, parts: int) -> None:
+    """Take the gradient of a batch in parts, one after the other, and then one step: less memory, the same step.
+
+    Keras' `gradient_accumulation_steps` raises a RuntimeError under replicas (keras#20582), and counts a step for each
+    part. Batch normalisation sees the parts, not the whole.
+    """
+    pieces = [tree.map_structure(lambda value, i=i: tf.split(value, parts)[i], (x, y)) for i in range(parts)]
+    weights, total = model.trainable_weights, None
+    for part_x, part_y in pieces:
+        with tf.GradientTape() as tape:
+            y_pred = model(part_x, training=True)
+            loss = model.compute_loss(part_x, part_y, y_pred, training=True)
+        grads = tape.gradient(loss, weights)
+        total = grads if total is None else [a + b for a, b in zip(total, grads, strict=True)]
+        size = tf.shape(tree.flatten(part_x)[0])[0]
+        model.metrics[0].update_state(loss * model.distribute_strategy.num_replicas_in_sync, sample_weight=size)
+        model.compute_metrics(part_x, part_y, y_pred)
+    model.optimizer.apply([grad / parts for grad in total], weights)

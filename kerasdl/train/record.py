@@ -1,0 +1,105 @@
+"""What a training writes into its run's folder, at the beginning, after each epoch and at the end."""
+
+import json
+import math
+import resource
+import shutil
+import sys
+from typing import Any
+
+import keras
+
+from kerasdl import user_code
+from kerasdl.devices import distribute_fixes
+from kerasdl.devices import strategy as strategies
+from kerasdl.devices.device import device
+from kerasdl.environment import environment, gemm_peak
+from kerasdl.errors import UserError
+from kerasdl.files import whole, write_json
+from kerasdl.installation import backend
+from kerasdl.run import Run
+from kerasdl.train import pretrained
+from kerasdl.train.callbacks import BestWeights, Diverged
+from kerasdl.train.setup import Setup
+from kerasdl.train.tensorboard import EpochImages, EpochScalars
+
+LONG = 10  # only benchmark the CPU after trainings longer than this, in seconds
+
+
+def begin(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model) -> None:
+    """Write what the run began with: the user's own files, data.json, choice.json and init.json.
+
+    Raises:
+        UserError: a run that resumes began with other data or other files.
+    """
+    file, facts = run.path / "data.json", json.loads(json.dumps(setup.splits["train"].describe()))
+    facts["examples"] = {name: split.fingerprint() for name, split in setup.splits.items()}
+    if setup.is_chief:
+        with run.writing():
+            user_code.keep(setup.recipe, run.path)
+        if setup.initial:
+            pretrained.note(run, setup.initial, kept, setup.splits["train"].classes)
+    if not file.exists() and setup.is_chief:
+        with run.writing():
+            if choice:
+                write_json(run.path / "choice.json", choice)
+            write_json(file, facts)
+    elif file.exists() and run.data != {key: facts[key] for key in facts if key in run.data or key != "examples"}:
+        raise UserError(f"The data is not what {run.path} began with (see its data.json). Start a new run.")
+
+
+def callbacks(run: Run, setup: Setup, kept: keras.Model) -> list[keras.callbacks.Callback]:
+    """Return what writes TensorBoard files and metrics.csv."""
+    folder, draw = run.path / "tensorboard", setup.objective.preview(kept)
+    return [EpochScalars(folder, write_graph=False), *([EpochImages(folder, draw)] if draw else []),
+            keras.callbacks.CSVLogger(run.path / "metrics.csv", append=True)]
+
+
+def save(run: Run, kept: keras.Model) -> None:
+    """Write model.keras without the optimizer, whole or not at all."""
+    distribute_fixes.synchronize_norms(kept, False)
+    pretrained.thaw(kept)
+    with run.writing(), whole(run.path / "model.keras") as partial:
+        kept.save(partial, include_optimizer=False)
+
+
+def finish(run: Run, setup: Setup, choice: dict[str, Any], **measured: Any) -> None:
+    """Write result.json, the run's last file, and remove what only an unfinished run needs."""
+    asked = run.recipe
+    facts = environment(backend=backend.current(), device=device(), strategy=strategies.describe(setup.devices),
+                        replicas=setup.devices.num_replicas_in_sync, precision=setup.recipe.precision,
+                        jit=setup.recipe.jit)
+    if measured.get("train", {}).get("seconds", 0) > LONG:
+        facts["gemm_gflops"] = gemm_peak()
+    with run.writing():
+        write_json(run.path / "result.json", {
+            "recipe": asked.name or asked.model, "seed": asked.seed, "settings": asked.diff(), **measured,
+            **({"choice": choice} if choice else {}), **({"init": run.origin} if asked.init else {}),
+            "peak_rss_mb": round(peak_rss_mb(), 1), "environment": facts})
+    shutil.rmtree(run.path / "checkpoint", ignore_errors=True)
+
+
+def diverged(error: Diverged, run: Run, setup: Setup, choice: dict[str, Any], best: BestWeights) -> Diverged:
+    """Keep what there was of a run whose loss became NaN, and return the error with where that is."""
+    if not setup.is_chief:
+        return error
+    kept, epoch = "nothing to keep yet", None
+    if best.rank and math.isfinite(best.rank[0]):
+        best.restore()
+        save(run, best.kept)
+        epoch = best.best_epoch
+        kept = f"the model of epoch {epoch} is kept"
+    finish(run, setup, choice, status="diverged", best_epoch=epoch, message=str(error))
+    return Diverged(f"{error} In {run.path}: {kept}.")
+
+
+def finite(scores: dict[str, Any]) -> dict[str, Any]:
+    """Return the scores without those that are undefined, such as an R2 of equal targets."""
+    return {name: finite(score) if isinstance(score, dict) else score for name, score in scores.items()
+            if not isinstance(score, float) or math.isfinite(score)}
+
+
+def peak_rss_mb() -> float:
+    """Return the most memory that this process has held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,228 @@
+"""Everything that one training needs: recipe, objective, data and devices. It builds the networks and the batches."""
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import tree
+
+from kerasdl import objectives
+from kerasdl.data import Split, load_splits, pipeline
+from kerasdl.data.augment import alternates, compose
+from kerasdl.data.split import check_columns
+from kerasdl.devices import distribute_fixes, on_device
+from kerasdl.devices import strategy as strategies
+from kerasdl.errors import UserError
+from kerasdl.installation import backend
+from kerasdl.objectives.base import Objective
+from kerasdl.recipe import Recipe
+from kerasdl.train import loop, optim, pretrained
+
+ADAPT = 2048  # images of 32x32 pixels or less that a layer adapts to
+SPLITS = {"train": "train", "val": "val", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A recipe and all that it needs.
+
+    Attributes:
+        recipe: without an "auto" by the time that networks are built.
+        objective: what is learned.
+        splits: "train", and for a whole run "val" and "test".
+        devices: the strategy.
+        resident: whether the training examples stay on the device, so that the model takes blocks of steps.
+        initial: the trained model that the recipe's `init` names.
+    """
+
+    recipe: Recipe
+    objective: Objective
+    splits: Mapping[str, Split]
+    devices: tf.distribute.Strategy
+    resident: bool = False
+    initial: pretrained.Pretrained | None = None
+
+    @classmethod
+    def of(cls, recipe: Recipe, data: Mapping[str, Split] | str | None, devices: tf.distribute.Strategy,
+           feed: str = "auto", initial: pretrained.Pretrained | None = None, run: Path | None = None) -> "Setup":
+        """Read the data, from disk unless `data` are splits, and check that everything fits.
+
+        Raises:
+            UserError: the data cannot be read or does not fit the objective or the feed, or the backend does not.
+        """
+        backend.check_floatx()
+        objective = objectives.of(recipe, run)
+        if backend.current() not in objective.backends:
+            raise UserError(f"objective={recipe.objective} trains with {' or '.join(objective.backends)}, and Keras "
+                            f"computes with {backend.current()}. Give --backend {objective.backends[0]}.")
+        if recipe.data == "arrays" and data is None:
+            raise UserError("The recipe is of a run on arrays, which a run does not keep. Call kerasdl.train with "
+                            "data=kerasdl.data.from_arrays(x, y).")
+        splits = data if isinstance(data, Mapping) else load_splits(
+            recipe.data, SPLITS | recipe.splits, target=objective.target, **recipe.data_args)
+        train = splits["train"]
+        objective.check(train, devices.num_replicas_in_sync)
+        if initial and initial.columns:  # each has the place and the scale of one there
+            check_columns(initial.columns, train.columns, f"init={recipe.init}")
+        return cls(recipe, objective, splits, devices, on_device.is_resident(feed, train), initial)
+
+    def with_recipe(self, recipe: Recipe) -> "Setup":
+        """Return the same setup for another recipe."""
+        return replace(self, recipe=recipe, objective=type(self.objective)(recipe, self.objective.run))
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes the run."""
+        return strategies.is_chief(self.devices)
+
+    @property
+    def replicated(self) -> bool:
+        """Whether there are replicas."""
+        return strategies.replicated(self.devices)
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return pipeline.steps_per_epoch(self.splits["train"], self.recipe.batch)
+
+    def networks(self) -> tuple[keras.Model, keras.Model]:
+        """Build the model that is fitted, compiled, and the network that is kept (its own or an average).
+
+        Raises:
+            UserError: the recipe's model cannot be built.
+        """
+        recipe = self.recipe
+        with self.devices.scope(), seeded(recipe.seed), precision(recipe.precision):
+            networks = self._built()
+            for network in networks if self.replicated else ():
+                distribute_fixes.own_noise(network)
+                distribute_fixes.synchronize_norms(network)
+            model, kept, averager = self.objective.assemble(networks, self.steps * recipe.epochs)
+            optimizers = [optim.optimizer(its, network, self.steps, clip_after_reduce=self.replicated)
+                          for network, its in zip(networks, self.objective.optimizer_recipes(), strict=True)]
+            for optimizer, network in zip(optimizers, networks, strict=True):
+                optimizer.build(network.trainable_variables)
+            self.objective.compile(model, *optimizers, jit=strategies.jit(self.devices, recipe.jit))
+            model.steps_per_execution = on_device.block_size(networks, recipe.batch, self.steps) \
+                if self.resident else 1
+            if backend.jax():
+                from kerasdl.train import loop_jax
+
+                loop_jax.install(model, recipe.accumulate, averager)
+            else:
+                loop.install(model, self._on_device() if self.resident else None, recipe.accumulate,
+                             [averager.update] if averager else [])
+            return model, kept
+
+    def batches(self, model: keras.Model, start: int = 0) -> tf.data.Dataset:
+        """Return what the model is fitted to, for all epochs, from a step on: batches, or blocks of indices; with
+        replicas their shares."""
+        recipe, split = self.recipe, self.splits["train"]
+        order = {"epochs": recipe.epochs, "seed": recipe.seed, "start": start}
+        if self.resident:
+            size = model.steps_per_execution
+            return strategies.shared(self.devices, lambda: pipeline.blocks(split, recipe.batch, size, **order),
+                                     distribute_fixes.repeat)
+        targets, augment, parity = self._targets_and_augment()
+        return strategies.shared(
+            self.devices, lambda: pipeline.shuffled(split, targets, recipe.batch, augment=augment, alternates=parity,
+                                                    prepare=self.objective.prepare, **order), distribute_fixes.share)
+
+    def first_calls(self) -> Callable[[], int]:
+        """Return a function that trains one call, from the beginning on, and returns the number of its examples."""
+        setup = self.with_recipe(self.recipe.override(epochs=max(100, self.recipe.epochs)))  # enough for all calls
+        model, _ = setup.networks()
+        batches = setup.batches(model)
+        if backend.jax():
+            iterator = batches.as_numpy_iterator()
+            return lambda: (model.train_on_batch(*next(iterator)), self.recipe.batch)[1]
+        iterator = iter(batches)
+
+        def call():
+            for value in tree.flatten(model.train_function(iterator)):
+                np.asarray(value)  # a GPU is done with the step only then
+            return model.steps_per_execution * self.recipe.batch
+
+        return call
+
+    def _built(self) -> tuple[keras.Model, ...]:
+        split = self.splits["train"]
+        try:
+            networks = self.objective.networks(split)
+        except UserError:
+            raise
+        except (ValueError, TypeError, ArithmeticError) as error:
+            raise UserError(f"{self.recipe.model} cannot be built: {' '.join(str(error).split())}") from None
+        for network in networks:
+            adapt(network, split)
+            pretrained.load_into(network, self.initial, self.recipe, split.classes)
+        return networks
+
+    def _targets_and_augment(self):
+        """Return targets and augmentation of the training split, and whether that alternates."""
+        recipe, split = self.recipe, self.splits["train"]
+        augment = compose(recipe.augment, split.shape) if recipe.augment else None
+        return self.objective.training_targets(split), augment, alternates(recipe.augment)
+
+    def _on_device(self) -> loop.DeviceDataset:
+        targets, augment, parity = self._targets_and_augment()
+        transform = pipeline.transform(augment, self.objective.prepare)
+        return loop.DeviceDataset(self.splits["train"], targets, transform, parity, self.recipe.seed, self.steps)
+
+
+def adapt(network: keras.Model, split: Split) -> None:
+    """Show layers that adapt to data, as Keras' Normalization does, what reaches them of rows or of first images."""
+    for layer in network.layers:
+        known = getattr(layer, "input_mean", None) is not None  # as of the layer that gives a regression its units
+        if not hasattr(layer, "adapt") or known:
+            continue
+        examples = split.sample(enough(*split.shape[:2]) if split.kind == "image" else len(split))
+        if len(examples):
+            seen = np.asarray(keras.Model(network.inputs[0], layer.input)(examples))
+            layer.adapt(seen)
+            if isinstance(layer, keras.layers.Normalization) and split.kind == "row":
+                leave_constant(layer, seen)
+
+
+def enough(height: int, width: int) -> int:
+    """Return how many images a layer adapts to: fewer of larger ones, because it sees every pixel's surroundings."""
+    return max(1, ADAPT * 32**2 // max(32**2, height * width))
+
+
+def leave_constant(layer: keras.layers.Normalization, rows: np.ndarray) -> None:
+    """Do not scale columns (N, F) of one value, as scikit-learn's StandardScaler; Keras would blow up another value
+    ten million times."""
+    variance = np.where(rows.max(0) == rows.min(0), 1.0, keras.ops.convert_to_numpy(layer.adapt_variance))
+    layer.adapt_variance.assign(variance)
+    layer.finalize_state()
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Let initializers and dropout layers made inside take their seeds from `seed`, and restore the caller's state.
+
+    Keras draws them from Python's generator, and from nowhere else.
+    """
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+@contextmanager
+def precision(policy: str | Any) -> Iterator[None]:
+    """Give layers made inside this dtype policy, and restore the caller's."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
