@@ -16,7 +16,7 @@ from kerasdl.errors import UserError, nearest
 from kerasdl.objectives.gan.gan import GAN, clusters, sample
 from kerasdl.objectives.gan.pictures import enlarged, grid
 from kerasdl.objectives.gan.scores import DiscriminatorWon, Judge, some
-from kerasdl.zoo.gan.pairs import count_classes
+from kerasdl.zoo.gan import count_classes
 
 TARGET, METRIC, GOAL = "class", "frechet", "min"
 BACKENDS = ("tensorflow",)
@@ -37,7 +37,7 @@ def networks(model: str, split, args: dict) -> tuple[keras.Model, keras.Model]:
         streamed = isinstance(split.x, tf.data.Dataset)
         images = split.first(CLUSTERED) if streamed else split.chosen(some(len(split), CLUSTERED))[0]
         if len(images):
-            layer.settle(*kmeans(images, layer.clusters))
+            layer.set_clusters(*kmeans(images, layer.clusters))
     return generator, discriminator
 
 
