@@ -13,6 +13,7 @@ from scipy.special import log_softmax
 from kerasdl import objectives
 from kerasdl.data import Split
 from kerasdl.data.naming import naming
+from kerasdl.devices.device import device
 from kerasdl.environment import environment
 from kerasdl.errors import UserError
 from kerasdl.evaluation.splits import Data, load_split
@@ -21,7 +22,6 @@ from kerasdl.installation import backend
 from kerasdl.objectives.calibration import calibration_error
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
-from kerasdl.devices.device import device
 from kerasdl.train import pretrained
 from kerasdl.zoo import ensemble as networks
 

@@ -57,7 +57,7 @@ def test_multiply_adds_of_attention_by_hand():
 
 def test_everybody_trains_the_same_gan():
     from benchmarks import gan, gan_keras
-    from kerasdl.zoo.gan import pairs as ours
+    from kerasdl.zoo import gan as ours
 
     pairs = [ours.build(gan.SHAPE, CLASSES, net="dcgan", size="S", latent=gan.LATENT), gan_keras.networks()]
     assert [parameters(net) for net in pairs[0]] == [parameters(net) for net in pairs[1]]

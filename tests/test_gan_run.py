@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -45,9 +44,9 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recipe(home) -> Recipe:
-    """Everything that has a state: batch norm, spectral norm, an average, two optimizers."""
+    """Everything that has a state: batch norm, an average, two optimizers."""
     return Recipe(name="tiny_gan", model="gan", objective="adversarial", data="digits", batch=256, epochs=3, ema=0.9,
-                  model_args={"net": "dcgan", "size": "mu", "latent": 8, "conditional": True, "spectral": True},
+                  model_args={"net": "dcgan", "size": "mu", "latent": 8, "conditional": True},
                   lr=1e-3, betas=(0.5, 0.99), warmup="10%", augment=(("translate", 1),),
                   objective_args={"loss": "relativistic", "r1": 1.0, "r2": 1.0, "discriminator_lr": 2e-3,
                                   "referee": str(home / "tiny.py")})
@@ -280,8 +279,8 @@ def test_arrays_have_a_referee_of_their_own(here, simple, home):
 
 
 @pytest.mark.parametrize("change, words", [
-    ({"objective_args.los": "hinge"}, ["objective_args.los", "'loss'"]),
-    ({"objective_args.loss": "hing"}, ["'hing'", "'hinge'"]),
+    ({"objective_args.los": "relativistic"}, ["objective_args.los", "'loss'"]),
+    ({"objective_args.loss": "relative"}, ["'relative'", "'relativistic'"]),
     ({"model": "cnn", "model_args": {}}, ["two networks", "gan"]),
     ({"data": "csv:rows.csv", "data_args.label": "kind"}, ["makes images", "rows of 5"]),
     ({"model_args.clusters": 8}, ["clusters", "in place of conditional"]),
@@ -295,11 +294,8 @@ def test_arrays_have_a_referee_of_their_own(here, simple, home):
     ({"objective_args.referee": "cnn_digit"}, ["'cnn_digit'", "'cnn_digits'"]),
     ({"objective_args.referee": "inception.keras"}, ["no referee inception.keras"]),
     ({"optimizer": "sgd"}, ["betas is for adamw"]),
-    ({"batch": 255, "objective_args.d_steps": 2}, ["255", "d_steps"]),
-    ({"objective_args.d_steps": 0}, ["d_steps", "1 or more", "0"]),
+    ({"objective_args.d_steps": 2}, ["objective_args.d_steps"]),
     ({"objective_args.lazy": 0}, ["lazy", "1 or more", "0"]),
-    ({"objective_args.gp": -1.0}, ["gp", "from 0 on", "-1.0"]),
-    ({"objective_args.gp": "(10, 1)"}, ["gp", "(10, 1)"]),
     ({"objective_args.referee": "gan_digits"}, ["gan_digits", "classifies", "adversarial"]),
     ({"objective_args.referee": None}, ["objective_args.referee", "None"]),
     ({"objective_args.referee": "torn.keras"}, ["torn.keras", "does not load"]),
@@ -335,15 +331,10 @@ def test_nan_names_the_network_and_the_step(here, simple, monkeypatch, loss, tol
 
 
 def test_a_discriminator_that_has_won_is_told_once(capsys):
-    from kerasdl.objectives.gan.losses import LOSSES
     from kerasdl.objectives.gan.scores import LONG, DiscriminatorWon
 
     watcher = DiscriminatorWon()
     watcher.set_params({"steps": LONG // 2})
-    watcher.set_model(SimpleNamespace(objective=LOSSES["wgan"]))
-    for _ in range(4):  # a critic of Wasserstein's has not won there
-        watcher.on_epoch_end(0, {"d_loss": 0.01})
-    watcher.set_model(SimpleNamespace(objective=LOSSES["hinge"]))
     for loss in (0.5, 0.01, 0.5, 0.01):
         watcher.on_epoch_end(0, {"d_loss": loss})
     assert not capsys.readouterr().err

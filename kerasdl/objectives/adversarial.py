@@ -35,7 +35,6 @@ class AdversarialSettings(Settings):
     r1: Weight = Field(0.0, strict=False, description="gradient penalty at real images; two: first and last")
     r2: Weight = Field(0.0, strict=False, description="gradient penalty at generated images; likewise")
     lazy: int = Field(1, ge=1, description="take the penalties each so many steps, weighted as much more")
-    augment: tuple[str, ...] = Field((), strict=False, description="DiffAugment policies")
     discriminator_lr: float | None = Field(None, gt=0, description="learning rate of the discriminator; None: lr")
     reference: str = Field("", description="the classifier that scores look through: a recipe or a .keras file")
 
@@ -88,8 +87,8 @@ class Adversarial(Objective):
     def assemble(self, networks: tuple[keras.Model, ...], steps: int) -> tuple[keras.Model, keras.Model, None]:
         settings = self.settings
         model = GAN(*networks, settings.loss, r1=decaying("r1", settings.r1, steps),
-                    r2=decaying("r2", settings.r2, steps), lazy=settings.lazy, augment=settings.augment,
-                    ema=self.recipe.ema, seed=self.recipe.seed)
+                    r2=decaying("r2", settings.r2, steps), lazy=settings.lazy, ema=self.recipe.ema,
+                    seed=self.recipe.seed)
         return model, model.average, None
 
     def optimizer_recipes(self) -> tuple[Recipe, ...]:

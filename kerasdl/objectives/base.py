@@ -200,7 +200,7 @@ def build_model(recipe: Recipe, split: Split, outputs: int | None = None, run: P
             raise ValueError(f"it is two networks, for objective=adversarial. Expected one of: {', '.join(zoo.MODELS)}")
         return zoo.build(recipe.model, split.shape, outputs, **recipe.model_args)
     function = user_code.load(recipe.model, run)
-    zoo.check_args(recipe.model, function, recipe.model_args)
+    zoo.check_args(function, recipe.model_args, recipe.model)
     model = function(split.shape, outputs, **recipe.model_args)
     if not isinstance(model, keras.Model):
         raise UserError(f"{recipe.model} must return a keras.Model. Received: {type(model).__name__}.")

@@ -1,10 +1,12 @@
 """The zoo: every model is a module with `build(image_shape, classes, *, ..., name) -> keras.Model`.
 
-Images (B, H, W, C), uint8 or float, 0..255, go in; float32 logits (B, classes) come out. The layer called
-"features" holds the representation, "logits" is the head, and scaling is the first layer, "scale", so a saved
-model takes raw pixels.
+Input: images (B, H, W, C), uint8 or float, 0..255. Output: float32 logits (B, classes). Scaling is the first layer,
+"scale", so a saved model takes raw pixels. The layer "features" is the representation, and "logits" is the head.
 
-Importing this package is light: Keras arrives with the first model.
+`body(image_shape, *, ..., name)` is the same network without its head, for an objective that has another one. Its
+outputs are a dict: "features" (B, D), and, where the network has a last grid, "maps" (B, h, w, C).
+
+Importing this package is light: the first model imports Keras.
 """
 
 import difflib
@@ -12,11 +14,11 @@ import importlib
 import inspect
 
 MODELS = ("linear", "mlp", "cnn", "resnet", "vit", "cct")  # the table of contents, simplest first
-GENERATIVE = ("gan",)  # modules whose `build` gives a generator and a discriminator
+GENERATIVE = ("gan",)  # modules whose `build` returns a generator and a discriminator
 
 
 def unknown(what, given, known):
-    """One line for a name that does not exist: what came, the nearest that does, and all of them."""
+    """Return one line for a name that does not exist: what came, the nearest that does, and all of them."""
     known = [str(name) for name in known]
     close = difflib.get_close_matches(str(given), known, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -24,7 +26,7 @@ def unknown(what, given, known):
 
 
 def module(name: str):
-    """The module of a model: `zoo.module("vit").SIZES`.
+    """Return the module of a model: `zoo.module("vit").SIZES`.
 
     Raises:
         ValueError: the zoo has no model of that name.
@@ -35,33 +37,87 @@ def module(name: str):
 
 
 def build(model: str, /, image_shape, classes: int, **args):
-    """Builds a model by name: `zoo.build("vit", (32, 32, 3), 10, size="Ti", patch=4)`.
+    """Build a model by name: `zoo.build("vit", (32, 32, 3), 10, size="Ti", patch=4)`.
 
     Args:
-        model: one of MODELS; or of GENERATIVE, which give two networks.
-        image_shape: (height, width, channels), or for "linear" and "mlp" also an int: the number of columns
-            of a table.
+        model: one of MODELS, or of GENERATIVE, which returns two networks.
+        image_shape: (height, width, channels). "linear" and "mlp" also take an int, the number of columns of a table.
         classes: number of outputs.
-        **args: what that model's own `build` takes.
+        **args: arguments of that model's own `build`.
 
     Returns:
         A functional keras.Model.
 
     Raises:
-        ValueError: an unknown model, or an argument which that model does not take.
+        ValueError: an unknown model, or an argument that the model does not have.
     """
     function = module(model).build
-    known = {p.name: p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY}
-    for key, value in args.items():
-        if key not in known:
-            raise ValueError(unknown(f"argument of {model}", key, known))
-        if isinstance(known[key].default, bool) and not isinstance(value, bool):  # "no" is true to Python
-            raise ValueError(f"Expected {key} to be true or false. Received: {value!r}")
+    check_args(function, args, model)
     return function(image_shape, classes, **args)
 
 
+def body(model: str, /, image_shape, **args):
+    """Build a model of MODELS without its head: `zoo.body("vit", (32, 32, 3), size="Ti", patch=4)`.
+
+    Layers have the names that they have in `build`, so that weights fit from one to the other. Put another head on
+    `network.output["features"]` or `network.output["maps"]`, and make a flat `keras.Model(network.input, ...)`.
+
+    Args:
+        model: one of MODELS.
+        image_shape: as in `build`.
+        **args: arguments of that model's own `body`.
+
+    Returns:
+        A functional keras.Model with outputs {"features": (B, D), "maps": (B, h, w, C)}, in the precision of the
+        policy; "linear" and "mlp" have no "maps".
+
+    Raises:
+        ValueError: an unknown model, or an argument that the body does not have.
+    """
+    if model not in MODELS:
+        raise ValueError(unknown("model", model, MODELS))
+    function = module(model).body
+    check_args(function, args, model)
+    return function(image_shape, **args)
+
+
+def arguments(model: str) -> list[str]:
+    """Return the names of the arguments that a model's `build` takes after image_shape and classes."""
+    return list(options(module(model).build))
+
+
+def options(function) -> dict:
+    """Return the optional and keyword-only parameters of a function, {name: inspect.Parameter}."""
+    return {p.name: p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY
+            or p.kind is p.POSITIONAL_OR_KEYWORD and p.default is not p.empty}
+
+
+def check_args(function, args, owner: str = "") -> None:
+    """Check arguments of any `build` function before it is called.
+
+    Args:
+        function: it is not called. If it takes **kwargs, any name is accepted.
+        args: {name: value}.
+        owner: what the message calls the function; by default its module.
+
+    Raises:
+        ValueError: an argument that the function does not have, one that it has no default for and that is missing,
+            or a value that is not a boolean where the default is one.
+    """
+    known, owner = options(function), owner or function.__module__.rpartition(".")[2]
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())
+    for key, value in args.items():
+        if key not in known and not takes_any:
+            raise ValueError(unknown(f"argument of {owner}", key, known))
+        if key in known and isinstance(known[key].default, bool) and not isinstance(value, bool):  # bool("no") is True
+            raise ValueError(f"Expected {key} to be true or false. Received: {value!r}")
+    for key, parameter in known.items():
+        if parameter.default is parameter.empty and key not in args:
+            raise ValueError(f"Expected a value for argument {key!r} of {owner}, which has no default.")
+
+
 def features(model):
-    """The same network, sharing its weights, stopped at its representation: (B, width) comes out.
+    """Return the network, sharing its weights, up to its representation (B, D).
 
     Raises:
         ValueError: the model has no layer named "features".
@@ -73,7 +129,7 @@ def features(model):
 
 
 def register():
-    """Imports every model, so that Keras knows the zoo's layers and can load a saved model."""
+    """Import every model, so that Keras knows the zoo's layers and can load a saved model."""
     for name in (*MODELS, *GENERATIVE):
         module(name)
     importlib.import_module(f"{__name__}.ensemble")

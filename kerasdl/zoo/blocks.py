@@ -1,4 +1,4 @@
-"""What two or more models share: the way in, the way out, and reading a table of sizes."""
+"""What two or more models share: the input with its scaling, the head, and the look-up of a size."""
 
 import numbers
 
@@ -9,21 +9,21 @@ from kerasdl.zoo import unknown
 
 
 def entrance(shape, low=0.0, *, rows=False):
-    """Raw numbers in, scaled numbers out: the first two layers of every model.
+    """Return the first two layers of every model: an input of raw numbers, and their scaled form.
 
     Args:
         shape: (height, width, channels), or an int, the number of columns of a table.
         low: pixels 0..255 become low..1.
-        rows: whether this model can read a table.
+        rows: whether this model accepts the rows of a table.
 
     Returns:
-        The input and its scaled form. The layer is called "scale". On a table it is a Normalization that
-        changes nothing until `model.get_layer("scale").adapt(x)` shows it the training rows, which has to
-        come before the first step or prediction. It always computes in float32: a reduced precision would
-        round the raw numbers.
+        inputs: "image" (B, H, W, C) or "row" (B, columns).
+        scaled: the output of the layer "scale", float32 under any precision policy, because bfloat16 would round
+            the raw numbers. On rows it is a Normalization that changes nothing until
+            `model.get_layer("scale").adapt(x)` has seen the training rows. Call that before the first step.
 
     Raises:
-        ValueError: the shape is not what this model reads, or Keras is set to images whose channels come first.
+        ValueError: a shape that this model does not accept, or Keras is set to channels_first.
     """
     if isinstance(shape, numbers.Integral) and rows and shape > 0:
         inputs = keras.Input((int(shape),), name="row")
@@ -38,14 +38,14 @@ def entrance(shape, low=0.0, *, rows=False):
 
 
 def check_format():
-    """Refuses a Keras that is set to channels that come first, in whose layers these models would be others."""
+    """Raise ValueError if Keras is set to channels_first, where the same layers would build other models."""
     if keras.config.image_data_format() != "channels_last":
         raise ValueError("Images are (H, W, C) here, and Keras is set to channels_first. Call "
                          "keras.config.set_image_data_format('channels_last'), or change keras.json.")
 
 
 def head(x, classes, drop=0.0):
-    """The representation (B, width) -> logits (B, classes), in float32 whatever the precision of the rest."""
+    """Map features (B, width) to "logits" (B, classes), float32 under any precision policy."""
     if not isinstance(classes, numbers.Integral) or classes < 1:
         raise ValueError(f"Expected classes to be a whole number, 1 or more. Received: {classes!r}")
     x = dropout(x, drop, "features_drop")
@@ -53,16 +53,12 @@ def head(x, classes, drop=0.0):
 
 
 def dropout(x, drop, name):
-    """Dropout where there is something to drop; no layer where there is not."""
+    """Apply dropout; add no layer if the rate is 0."""
     return layers.Dropout(drop, name=name)(x) if drop else x
 
 
-def choose(sizes, size):
-    """The row of a table of sizes.
-
-    Raises:
-        ValueError: the table has no such row.
-    """
+def lookup(sizes, size):
+    """Return the entry of a table of sizes, or raise ValueError with the nearest key that exists."""
     if size not in sizes:
         raise ValueError(unknown("size", size, sizes))
     return sizes[size]
@@ -70,7 +66,7 @@ def choose(sizes, size):
 
 @keras.saving.register_keras_serializable(package="kerasdl")
 class DropPath(layers.Layer):
-    """Drops a whole residual branch for some samples of a batch, and scales up the rest.
+    """Drop a whole residual branch for some samples of a batch, and scale up the others.
 
     Stochastic depth: Huang et al. 2016, arXiv:1603.09382.
 

@@ -1,27 +1,27 @@
-"""Convolutional networks for small pictures: the textbook's, and a stronger one.
+"""Convolutional networks for small images: the textbook's, and stronger ones.
 
-"textbook" is the network every Keras course starts with: 2.4 million multiply-adds on a 28x28 picture. The
+"textbook" is the network every Keras course starts with: 2.4 million multiply-adds on a 28x28 image. The
 others are a ladder of 3x3 convolutions in the manner of VGG (Simonyan & Zisserman 2015, arXiv:1409.1556) with
 batch normalisation (Ioffe & Szegedy 2015, arXiv:1502.03167): one at full resolution, then two a stage, each
-stage at half the resolution of the one before, so that most of the work happens where pictures are small.
+stage at half the resolution of the one before, so that most of the work happens at low resolution.
 "S" spends 13 million. "airbench" has the widths and depth of Jordan 2024 (arXiv:2404.00498), 147 million on
 32x32: two convolutions in each of three stages, the first of which halves the resolution. "M" is two fifths of it, and
 "airbench95" is the paper's wider network of that name, two and a half times it.
 
-`whitened` puts in place of the stem what Jordan 2024 has after Page 2019: the principal directions of small patches,
-each at unit variance, which are computed from training images and do not learn.
+`whitened` replaces the stem by the whitening of Page 2019, as Jordan 2024 does: the principal directions of small
+patches, each scaled to unit variance. They are computed from training images and are not trained.
 
 Departs from VGG: pools before normalisation and ReLU, which for a positive gain computes the same from a
-quarter of the numbers; averages the last maps instead of flattening them; batch statistics have momentum 0.9,
-so that they settle in a short training. And from airbench94: ReLU in place of GELU; filters that start at random and
-not as the identity; normalisation with gains; a head with a bias, whose logits are not divided by 9.
+quarter of the numbers; averages the last maps instead of flattening them; batch statistics have momentum 0.9, so that
+they converge in a short training. Departs from airbench94: ReLU in place of GELU; randomly initialised filters in
+place of the identity; normalisation with gains; a head with a bias, whose logits are not divided by 9.
 """
 
 import keras
 import numpy as np
 from keras import layers, ops
 
-from kerasdl.zoo.blocks import choose, entrance, head
+from kerasdl.zoo.blocks import entrance, head, lookup
 
 SIZES = {  # filters: the stem's, then each stage's
     "mu": (8, 16),
@@ -43,17 +43,17 @@ PARAMETERS = {  # trainable, 28x28x1 -> 10
 
 
 def textbook(x, widths):
-    """Conv, pool, conv, pool, flatten; no padding, as in the Keras example `mnist_convnet`."""
+    """Conv, pool, conv, pool without padding, as in the Keras example `mnist_convnet`: the last maps."""
     if min(x.shape[1:3]) < 10:
         raise ValueError(f"Expected 10x10 pixels or more for 'textbook'. Received: {x.shape[1]}x{x.shape[2]}")
     for i, width in enumerate(widths, 1):
         x = layers.Conv2D(width, 3, activation="relu", name=f"conv{i}")(x)
         x = layers.MaxPooling2D(2, name=f"pool{i}")(x)
-    return layers.Flatten(name="features")(x)
+    return x
 
 
 def conv(x, width, name, suffix="", pool=None):
-    """3x3 convolution, perhaps half the resolution by a pool with this padding, normalise, ReLU."""
+    """Apply a 3x3 convolution, a pool with this padding if any, batch normalisation and ReLU."""
     x = layers.Conv2D(
         width, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv{suffix}"
     )(x)
@@ -64,24 +64,24 @@ def conv(x, width, name, suffix="", pool=None):
 
 
 def stages(x, widths):
-    """The stem at full resolution, then two convolutions a stage, each at half the resolution before it."""
+    """The stem at full resolution, then two convolutions a stage; each stage halves the resolution."""
     x = conv(x, widths[0], "stem", pool="same")
     for i, width in enumerate(widths[1:], 1):
         x = conv(x, width, f"stage{i}", 1)
         x = conv(x, width, f"stage{i}", 2, pool="same" if i < len(widths) - 1 else None)
-    return layers.GlobalAveragePooling2D(name="features")(x)
+    return x
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
 class Whitening(layers.Layer):
-    """Small patches in their principal directions, at unit variance, and the same negated: (B, H, W, C) ->
-    (B, H - P + 1, W - P + 1, 2PPC). Until `adapt` has seen images the directions are the pixels.
+    """Project small patches on their principal directions at unit variance, and on the negated ones.
 
-    Page 2019, "How to Train Your ResNet 8: Bag of Tricks". Only the bias learns.
+    (B, H, W, C) -> (B, H - P + 1, W - P + 1, 2PPC). Until `adapt` has seen images the directions are the pixels.
+    Page 2019, "How to Train Your ResNet 8: Bag of Tricks". Only the bias is trained.
 
     Args:
         patch: P, side of a patch in pixels.
-        floor: added to each variance, so that directions without pictures in them are not blown up.
+        floor: added to each variance, so that directions in which images hardly vary are not amplified.
     """
 
     def __init__(self, patch=2, floor=5e-4, **kwargs):
@@ -96,11 +96,11 @@ class Whitening(layers.Layer):
         self.bias = self.add_weight(shape=start.shape[-1:], initializer="zeros", name="bias")
 
     def adapt(self, images):
-        """Sets directions and bias by images (N, H, W, C) as they reach this layer; the outputs' means become 0."""
+        """Compute directions and bias from images (N, H, W, C), scaled as this layer sees them; outputs get mean 0."""
         windows = np.lib.stride_tricks.sliding_window_view(images, (self.patch, self.patch), axis=(1, 2))
         patches = np.moveaxis(windows, 3, -1).reshape(-1, int(np.prod(self.kernel.shape[:3])))
         variance, directions = np.linalg.eigh(np.cov(patches.T, dtype="float64"))
-        directions *= np.sign(directions[np.abs(directions).argmax(0), np.arange(len(variance))])  # eigh has either
+        directions *= np.sign(directions[np.abs(directions).argmax(0), np.arange(len(variance))])  # eigh has any sign
         kernel = (directions / np.sqrt(variance + self.floor))[:, ::-1]
         kernel = np.concatenate([kernel, -kernel], 1)
         self.kernel.assign(kernel.reshape(self.kernel.shape))
@@ -114,9 +114,9 @@ class Whitening(layers.Layer):
 
 
 def airbench(x, widths, whitened):
-    """The stem at full resolution, then two convolutions a stage, the first with a pool, and at last the largest.
+    """The stem at full resolution, then two convolutions a stage, the first with a pool.
 
-    A pool drops the odd row of 31 pixels, and with it a fifth of the work.
+    A pool drops the odd row of 31 pixels, which saves a fifth of the work.
     """
     if whitened and min(x.shape[1:3]) < 2:
         raise ValueError(f"Expected 2x2 pixels or more with whitened=True. Received: {x.shape[1]}x{x.shape[2]}")
@@ -127,7 +127,23 @@ def airbench(x, widths, whitened):
     for i, width in enumerate(widths[1:], 1):
         x = conv(x, width, f"stage{i}", 1, pool="valid" if min(x.shape[1:3]) > 1 else "same")
         x = conv(x, width, f"stage{i}", 2)
-    return layers.GlobalMaxPooling2D(name="features")(x)
+    return x
+
+
+def body(image_shape, *, size: str = "S", whitened: bool = False, name: str = "cnn_body") -> keras.Model:
+    """Return all but the head: {"features": (B, D), "maps": (B, h, w, C)}. Arguments and errors as `build`."""
+    widths = lookup(SIZES, size)
+    inputs, x = entrance(image_shape)
+    if whitened and size not in AIRBENCH:
+        raise ValueError(f"Expected size to be one of {AIRBENCH} with whitened=True. Received: size={size!r}")
+    if size in AIRBENCH:
+        x, pool = airbench(x, widths, whitened), layers.GlobalMaxPooling2D
+    elif size == "textbook":
+        x, pool = textbook(x, widths), layers.Flatten
+    else:
+        x, pool = stages(x, widths), layers.GlobalAveragePooling2D
+    maps = layers.Identity(name="maps")(x)
+    return keras.Model(inputs, {"features": pool(name="features")(maps), "maps": maps}, name=name)
 
 
 def build(image_shape, classes: int, *, size: str = "S", drop: float = 0.0, whitened: bool = False,
@@ -139,18 +155,11 @@ def build(image_shape, classes: int, *, size: str = "S", drop: float = 0.0, whit
         classes: number of classes.
         size: a key of SIZES.
         drop: dropout rate before the head; the Keras example has 0.5.
-        whitened: whether one of AIRBENCH begins with Whitening. `kerasdl.train` lets that adapt to training images.
+        whitened: whether a size of AIRBENCH begins with Whitening, which `kerasdl.train` adapts to training images.
         name: name of the model.
 
     Raises:
         ValueError: not the shape of an image, too small a one, an unknown size, or one that has no whitened form.
     """
-    widths = choose(SIZES, size)
-    inputs, x = entrance(image_shape)
-    if size in AIRBENCH:
-        x = airbench(x, widths, whitened)
-    elif whitened:
-        raise ValueError(f"Expected size to be one of {AIRBENCH} with whitened=True. Received: size={size!r}")
-    else:
-        x = (textbook if size == "textbook" else stages)(x, widths)
-    return keras.Model(inputs, head(x, classes, drop), name=name)
+    network = body(image_shape, size=size, whitened=whitened)
+    return keras.Model(network.input, head(network.output["features"], classes, drop), name=name)

@@ -1,7 +1,7 @@
 """Several classifiers as one: Lakshminarayanan et al. 2017, "Deep Ensembles", arXiv:1612.01474.
 
-The answer is the mean of the members' probabilities, of which the logarithm stands for the logits: its softmax is that
-mean, so that whatever takes a model of ours takes this one.
+The prediction is the mean of the members' probabilities. Its logarithm takes the place of the logits: the softmax of
+that is the mean again, so everything that accepts a classifier of the zoo accepts an ensemble.
 """
 
 import math
@@ -12,7 +12,7 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable(package="kerasdl")
 class MeanProbability(layers.Layer):
-    """Logits of several members, each (B, classes), -> the logarithm of their mean probabilities (B, classes)."""
+    """Map logits of several members, each (B, classes), to the logarithm of their mean probabilities (B, classes)."""
 
     def call(self, members):
         logs = ops.stack([ops.log_softmax(ops.cast(logits, "float32")) for logits in members])
@@ -23,15 +23,15 @@ class MeanProbability(layers.Layer):
 
 
 def build(members, name: str = "ensemble") -> keras.Model:
-    """One flat graph of all members: raw examples in, float32 "logits" (B, classes) out.
+    """Build one flat graph of all members: raw examples to float32 "logits" (B, classes).
 
     Args:
-        members: classifiers of one input shape and number of classes. Their weights are copied; a member's layer
-            "stem" is "member1_stem" here.
+        members: classifiers of the same input shape and number of classes. Their weights are copied; the layer "stem"
+            of the first becomes "member1_stem".
         name: name of the model.
 
     Raises:
-        ValueError: less than two members, or of different shapes.
+        ValueError: fewer than two members, or different shapes.
     """
     shapes = {(tuple(member.input_shape), tuple(member.output_shape)) for member in members}
     if len(members) < 2 or len(shapes) > 1:
@@ -43,7 +43,7 @@ def build(members, name: str = "ensemble") -> keras.Model:
 
 
 def copy(member, inputs, prefix):
-    """The member on other inputs, with weights of its own and a prefix to the name of each layer."""
+    """Copy the member onto other inputs, with its own weights and a prefix to the name of each layer."""
     def renamed(layer):
         return type(layer).from_config(layer.get_config() | {"name": f"{prefix}_{layer.name}"})
 
@@ -54,5 +54,5 @@ def copy(member, inputs, prefix):
             new = twin.get_layer(f"{prefix}_{layer.name}")
             new.set_weights(layer.get_weights())
             if isinstance(new, layers.Normalization):
-                new.finalize_state()  # it computes with a copy of its weights, which set_weights does not renew
+                new.finalize_state()  # it computes with a copy of its weights, which set_weights does not update
     return twin

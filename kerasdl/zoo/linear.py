@@ -1,7 +1,7 @@
 """Linear model: one Dense layer. On images a softmax classifier, on a table logistic or linear regression.
 
-Departs from nothing: with a squared loss on a table it is ordinary least squares, and `least_squares` is the
-closed form that training has to reach.
+With a squared loss on a table it is ordinary least squares, and `least_squares` is the closed form that training
+approaches.
 """
 
 import keras
@@ -11,6 +11,12 @@ from keras import layers
 from kerasdl.zoo.blocks import entrance, head
 
 PARAMETERS = 7_850  # trainable, 28x28x1 -> 10
+
+
+def body(image_shape, *, name: str = "linear_body") -> keras.Model:
+    """Return the scaled input flattened: {"features": (B, H*W*C)}."""
+    inputs, x = entrance(image_shape, rows=True)
+    return keras.Model(inputs, {"features": layers.Flatten(name="features")(x)}, name=name)
 
 
 def build(image_shape, classes: int, *, name: str = "linear") -> keras.Model:
@@ -24,21 +30,20 @@ def build(image_shape, classes: int, *, name: str = "linear") -> keras.Model:
     Raises:
         ValueError: a shape that is neither.
     """
-    inputs, x = entrance(image_shape, rows=True)
-    x = layers.Flatten(name="features")(x)  # (B, H*W*C)
-    return keras.Model(inputs, head(x, classes), name=name)
+    network = body(image_shape)
+    return keras.Model(network.input, head(network.output["features"], classes), name=name)
 
 
 def least_squares(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The linear model with the least squared error, in closed form.
+    """Return the linear model with the least squared error, in closed form.
 
     Args:
         x: (N, columns) rows, as they reach the Dense layer.
         y: (N,) or (N, outputs) targets.
 
     Returns:
-        kernel (columns, outputs) and bias (outputs,), shaped as a Dense layer holds them. Where columns
-        depend on each other, the solution of least norm.
+        kernel (columns, outputs) and bias (outputs,), shaped as in a Dense layer. If columns are linearly
+        dependent, the solution of least norm.
     """
     x = np.asarray(x, "float64")
     y = np.asarray(y, "float64").reshape(len(x), -1)

@@ -6,19 +6,30 @@
 import keras
 from keras import layers
 
-from kerasdl.zoo.blocks import choose, dropout, entrance, head
+from kerasdl.zoo.blocks import dropout, entrance, head, lookup
 
 SIZES = {"mu": (16,), "512": (512,), "512-512": (512, 512), "1024-1024": (1024, 1024)}  # widths of the hidden layers
 PARAMETERS = {"mu": 12_730, "512": 407_050, "512-512": 669_706, "1024-1024": 1_863_690}  # trainable, 28x28x1 -> 10
 
 
 def hidden(x, width, norm, name):
-    """Dense and ReLU, perhaps normalised between: (B, D) -> (B, width)."""
+    """Apply Dense and ReLU, with a batch normalisation between them if `norm`: (B, D) -> (B, width)."""
     if not norm:
         return layers.Dense(width, activation="relu", kernel_initializer="he_normal", name=name)(x)
     x = layers.Dense(width, use_bias=False, kernel_initializer="he_normal", name=f"{name}_dense")(x)
     x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")(x)
     return layers.ReLU(name=name)(x)
+
+
+def body(image_shape, *, size: str = "512-512", drop: float = 0.0, norm: bool = False, name: str = "mlp_body"
+         ) -> keras.Model:
+    """Return the hidden layers: {"features": (B, width of the last one)}, before its dropout. Arguments as `build`."""
+    widths = lookup(SIZES, size)
+    inputs, x = entrance(image_shape, rows=True)
+    x = layers.Flatten(name="flatten")(x)  # (B, H*W*C)
+    for i, width in enumerate(widths[:-1], 1):
+        x = dropout(hidden(x, width, norm, f"hidden{i}"), drop, f"hidden{i}_drop")
+    return keras.Model(inputs, {"features": hidden(x, widths[-1], norm, "features")}, name=name)
 
 
 def build(
@@ -37,10 +48,5 @@ def build(
     Raises:
         ValueError: a shape that is neither, or an unknown size.
     """
-    widths = choose(SIZES, size)
-    inputs, x = entrance(image_shape, rows=True)
-    x = layers.Flatten(name="flatten")(x)  # (B, H*W*C)
-    for i, width in enumerate(widths[:-1], 1):
-        x = dropout(hidden(x, width, norm, f"hidden{i}"), drop, f"hidden{i}_drop")
-    x = hidden(x, widths[-1], norm, "features")
-    return keras.Model(inputs, head(x, classes, drop), name=name)
+    network = body(image_shape, size=size, drop=drop, norm=norm)
+    return keras.Model(network.input, head(network.output["features"], classes, drop), name=name)

@@ -1,19 +1,19 @@
 """Residual networks: He et al. 2015, "Deep Residual Learning for Image Recognition", arXiv:1512.03385.
 
 Two forms. CIFAR (section 4.2; sizes 8, 20, 56): a 3x3 stem, three stages, and shortcuts without parameters,
-which skip pixels and add empty channels (option A). ImageNet (section 4.1; sizes 18, 50): a 7x7 stem and a
+which skip pixels and pad with empty channels (option A). ImageNet (section 4.1; sizes 18, 50): a 7x7 stem and a
 pool, four stages, and 1x1 convolutions where the shape changes (option B). "cifar18" has the stages of 18 in the
 CIFAR form.
 
-Departs from the paper: a bottleneck halves the resolution in its 3x3 and not its first 1x1 (v1.5, the better
-one; `stride_in="1x1"` is the paper's), and batch statistics have momentum 0.9. Strided layers pad both sides
+Departs from the paper: a bottleneck halves the resolution in its 3x3 and not its first 1x1 (v1.5, which is more
+accurate; `stride_in="1x1"` is the paper's), and batch statistics have momentum 0.9. Strided layers pad both sides
 alike, so weights trained in PyTorch or by keras.applications fit.
 """
 
 import keras
 from keras import layers, ops
 
-from kerasdl.zoo.blocks import choose, entrance, head
+from kerasdl.zoo.blocks import entrance, head, lookup
 
 SIZES = {  # form, block, width of each stage, blocks in each stage
     "mu": ("cifar", "basic", (8, 16), (1, 1)),
@@ -38,7 +38,7 @@ PARAMETERS = {
 
 @keras.saving.register_keras_serializable(package="kerasdl")
 class PadShortcut(layers.Layer):
-    """Option A: every stride-th pixel, then empty channels. (B, H, W, C) -> (B, H/s, W/s, filters)."""
+    """Take every stride-th pixel and pad with empty channels (option A): (B, H, W, C) -> (B, H/s, W/s, filters)."""
 
     def __init__(self, filters, stride, **kwargs):
         super().__init__(**kwargs)
@@ -51,7 +51,7 @@ class PadShortcut(layers.Layer):
 
 
 def conv(x, filters, kernel, stride, name):
-    """Convolution without bias; the same padding on both sides, whatever the stride."""
+    """Apply a convolution without bias, padded equally on both sides at any stride."""
     if stride > 1 and kernel > 1:
         x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
     padding = "same" if stride == 1 else "valid"
@@ -65,7 +65,7 @@ def norm(x, name):
 
 
 def unit(x, filters, kernel, stride, name, i):
-    """The i-th convolution of a block, normalised."""
+    """Apply the i-th convolution of a block and its batch normalisation."""
     return norm(conv(x, filters, kernel, stride, f"{name}_conv{i}"), f"{name}_norm{i}")
 
 
@@ -76,7 +76,7 @@ def basic(x, width, stride, name):
 
 
 def bottleneck(x, width, stride, name, stride_in):
-    """1x1 to fewer channels, 3x3 there, 1x1 to four times as many."""
+    """1x1 to `width` channels, 3x3, 1x1 to four times as many."""
     first, second = (stride, 1) if stride_in == "1x1" else (1, stride)
     x = layers.ReLU(name=f"{name}_relu1")(unit(x, width, 1, first, name, 1))
     x = layers.ReLU(name=f"{name}_relu2")(unit(x, width, 3, second, name, 2))
@@ -84,7 +84,7 @@ def bottleneck(x, width, stride, name, stride_in):
 
 
 def shortcut(x, like, stride, form, name):
-    """The block's input in the shape of its output."""
+    """Bring the block's input to the shape of its output."""
     if x.shape == like.shape:
         return x
     if form == "cifar":
@@ -97,38 +97,15 @@ def stem(x, width, form, stride):
     """CIFAR: 3x3. ImageNet: 7x7 and a pool."""
     kernel = 3 if form == "cifar" else 7
     x = layers.ReLU(name="stem_relu")(norm(conv(x, width, kernel, stride, "stem_conv"), "stem_norm"))
-    if form == "imagenet":  # nothing is below zero after ReLU, so zeros around the pool change nothing
+    if form == "imagenet":  # after ReLU nothing is below zero, so padding with zeros does not change a maximum
         x = layers.MaxPooling2D(3, 2, name="stem_pool")(layers.ZeroPadding2D(1, name="stem_pool_pad")(x))
     return x
 
 
-def build(
-    image_shape,
-    classes: int,
-    *,
-    size: str = "20",
-    stride_in: str = "3x3",
-    stem_stride: int | None = None,
-    drop: float = 0.0,
-    name: str = "resnet",
-) -> keras.Model:
-    """Images (B, H, W, C), 0..255, -> float32 logits (B, classes).
-
-    Args:
-        image_shape: (height, width, channels).
-        classes: number of classes.
-        size: a key of SIZES, a string: "20".
-        stride_in: "3x3" or "1x1", the convolution of a bottleneck that halves the resolution. Other blocks
-            have only 3x3.
-        stem_stride: None for the paper's, which is 1 in the CIFAR form and 2 in the ImageNet form. 2 in the
-            CIFAR form makes a quarter of the work.
-        drop: dropout rate before the head.
-        name: name of the model.
-
-    Raises:
-        ValueError: not the shape of an image, an unknown size, or a stride_in the blocks cannot have.
-    """
-    form, kind, widths, repeats = choose(SIZES, size)
+def body(image_shape, *, size: str = "20", stride_in: str = "3x3", stem_stride: int | None = None,
+         name: str = "resnet_body") -> keras.Model:
+    """Return all but the head: {"features": (B, D), "maps": (B, h, w, D)}. Arguments and errors as `build`."""
+    form, kind, widths, repeats = lookup(SIZES, size)
     if stride_in not in ("3x3", "1x1") or (stride_in == "1x1" and kind == "basic"):
         raise ValueError(
             f"Expected stride_in='3x3', or '1x1' in bottlenecks. Received: {stride_in!r} with size={size!r}"
@@ -147,5 +124,36 @@ def build(
                 y = bottleneck(x, width, stride, at, stride_in)
             y = layers.Add(name=f"{at}_add")([shortcut(x, y, stride, form, at), y])
             x = layers.ReLU(name=f"{at}_relu")(y)
-    x = layers.GlobalAveragePooling2D(name="features")(x)
-    return keras.Model(inputs, head(x, classes, drop), name=name)
+    maps = layers.Identity(name="maps")(x)
+    return keras.Model(inputs, {"features": layers.GlobalAveragePooling2D(name="features")(maps), "maps": maps},
+                       name=name)
+
+
+def build(
+    image_shape,
+    classes: int,
+    *,
+    size: str = "20",
+    stride_in: str = "3x3",
+    stem_stride: int | None = None,
+    drop: float = 0.0,
+    name: str = "resnet",
+) -> keras.Model:
+    """Images (B, H, W, C), 0..255, -> float32 logits (B, classes).
+
+    Args:
+        image_shape: (height, width, channels).
+        classes: number of classes.
+        size: a key of SIZES, a string: "20".
+        stride_in: which convolution of a bottleneck halves the resolution, "3x3" or "1x1". Basic blocks have
+            only 3x3.
+        stem_stride: None for the paper's: 1 in the CIFAR form, 2 in the ImageNet form. 2 in the CIFAR form
+            takes a quarter of the work.
+        drop: dropout rate before the head.
+        name: name of the model.
+
+    Raises:
+        ValueError: not the shape of an image, an unknown size, or a stride_in the blocks cannot have.
+    """
+    network = body(image_shape, size=size, stride_in=stride_in, stem_stride=stem_stride)
+    return keras.Model(network.input, head(network.output["features"], classes, drop), name=name)

@@ -1,12 +1,14 @@
 """Vision Transformer: Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words", arXiv:2010.11929.
 
 Sizes Ti and S are from Touvron et al. 2021 (arXiv:2012.12877); `pool="mean"` reads the mean of the patches in
-place of a class token, as Beyer et al. 2022 (arXiv:2205.01580) do. XS is ours, for small pictures on a
-processor.
+place of a class token, as Beyer et al. 2022 (arXiv:2205.01580) do. XS is ours, for small images on a CPU.
 
 Departs from the paper: position embeddings and the class token start from a normal distribution of deviation
-0.02, the patches from Keras' Glorot uniform, which is narrower than the paper's LeCun normal, and the head is not
-started at zero. GELU is exact, but written with erf: what Keras writes for it does not survive ONNX.
+0.02, the patches from Keras' Glorot uniform, which is narrower than the paper's LeCun normal, and the head does not
+start at zero. GELU is exact, but written with erf, because Keras' own form does not survive an export to ONNX.
+
+`body` is `patches`, then `tokens`, then `encode`. A masked autoencoder calls the three itself and keeps a subset of the
+tokens in between; with the same layer names, its weights fit `build`.
 """
 
 import math
@@ -15,7 +17,7 @@ import numbers
 import keras
 from keras import layers, ops
 
-from kerasdl.zoo.blocks import DropPath, choose, dropout, entrance, head
+from kerasdl.zoo.blocks import DropPath, dropout, entrance, head, lookup
 
 SIZES = {  # width, depth, heads
     "mu": (32, 2, 2),
@@ -37,13 +39,13 @@ PARAMETERS = {  # 224x224x3 in patches of 16 -> 1000, with a class token
 
 @keras.saving.register_keras_serializable(package="kerasdl")
 def gelu(x):
-    """Exact GELU: x times the normal distribution function at x."""
+    """Return x times the normal distribution function at x, which is the exact GELU."""
     return 0.5 * x * (1.0 + ops.erf(x * math.sqrt(0.5)))
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
 class ClassToken(layers.Layer):
-    """Puts one learned token before the patches: (B, N, D) -> (B, 1 + N, D)."""
+    """Prepend one learned token: (B, N, D) -> (B, 1 + N, D)."""
 
     def build(self, input_shape):
         start = keras.initializers.RandomNormal(stddev=0.02)
@@ -56,7 +58,7 @@ class ClassToken(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="kerasdl")
 class PositionEmbedding(layers.Layer):
-    """Adds one learned vector to each token: (B, N, D) -> (B, N, D)."""
+    """Add a learned vector to each token: (B, N, D) -> (B, N, D)."""
 
     def build(self, input_shape):
         start = keras.initializers.RandomNormal(stddev=0.02)
@@ -68,17 +70,29 @@ class PositionEmbedding(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="kerasdl")
 class FirstToken(layers.Layer):
-    """Reads the class token: (B, N, D) -> (B, D)."""
+    """Read the class token: (B, N, D) -> (B, D)."""
 
     def call(self, x):
         return x[:, 0]
 
 
+@keras.saving.register_keras_serializable(package="kerasdl")
+class TokenGrid(layers.Layer):
+    """Lay tokens out on the grid that they came from: (B, T + h*w, D) and (B, h, w, ...) -> (B, h, w, D).
+
+    The first T tokens, such as a class token, have no place and are left out.
+    """
+
+    def call(self, x, grid):
+        height, width = grid.shape[1:3]
+        return ops.reshape(x[:, -height * width:], (-1, height, width, x.shape[-1]))
+
+
 def block(x, heads, drop, drop_path, name, ratio=4):
-    """Pre-norm encoder block: the tokens look at each other, then each thinks for itself, `ratio` times as wide."""
+    """Apply a pre-norm encoder block: self-attention, then an MLP whose hidden layer is `ratio` times as wide."""
     width = x.shape[-1]
-    # Keras before 3.15 takes the attention's kernel (D, heads, D/heads) for a convolution's, and starts it
-    # several times too small. This is Glorot's bound for what it is: a map from D to D.
+    # Keras before 3.15 takes the attention's kernel (D, heads, D/heads) for a convolution's and initialises it
+    # several times too small. This is Glorot's bound for a map from D to D, which it is.
     glorot = keras.initializers.RandomUniform(-math.sqrt(3 / width), math.sqrt(3 / width))
 
     y = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm1")(x)
@@ -96,6 +110,49 @@ def block(x, heads, drop, drop_path, name, ratio=4):
 
 def skip(y, drop_path, name):
     return DropPath(drop_path, name=name)(y) if drop_path else y
+
+
+def patches(image_shape, width, patch):
+    """Return the input (B, H, W, C) and its embedded patches (B, H/patch, W/patch, width)."""
+    inputs, x = entrance(image_shape, low=-1.0)
+    check_patches(image_shape, patch)
+    return inputs, layers.Conv2D(width, patch, patch, name="patches")(x)
+
+
+def tokens(grid, *, pool="mean", drop=0.0):
+    """Return patches (B, h, w, D) as tokens with their positions: (B, h*w, D); one more with pool="token"."""
+    x = layers.Reshape((-1, grid.shape[-1]), name="tokens")(grid)
+    if pool == "token":
+        x = ClassToken(name="class_token")(x)
+    x = PositionEmbedding(name="position")(x)
+    return dropout(x, drop, "position_drop")
+
+
+def encode(x, depth, heads, *, drop=0.0, drop_path=0.0, ratio=4, prefix=""):
+    """Apply `depth` blocks and the last normalisation to any number of tokens: (B, N, D) -> (B, N, D).
+
+    Layers are called "block1_attn" ... and "norm", after a prefix such as "decoder_". `drop_path` grows linearly from 0
+    in the first block to its value in the last.
+    """
+    for i in range(depth):
+        x = block(x, heads, drop, drop_path * i / max(depth - 1, 1), f"{prefix}block{i + 1}", ratio)
+    return layers.LayerNormalization(epsilon=1e-6, name=f"{prefix}norm")(x)
+
+
+def body(image_shape, *, size: str = "S", patch: int = 16, pool: str = "token", drop: float = 0.0,
+         drop_path: float = 0.0, name: str = "vit_body") -> keras.Model:
+    """Return all but the head: {"features": (B, D), "maps": (B, H/patch, W/patch, D)}. Arguments and errors as `build`.
+
+    "features" is the class token or the mean of the patches, "maps" the encoded patches.
+    """
+    width, depth, heads = lookup(SIZES, size)
+    if pool not in ("token", "mean"):
+        raise ValueError(f"Expected pool='token' or 'mean'. Received: {pool!r}")
+    inputs, grid = patches(image_shape, width, patch)
+    x = encode(tokens(grid, pool=pool, drop=drop), depth, heads, drop=drop, drop_path=drop_path)
+    pooling = FirstToken if pool == "token" else layers.GlobalAveragePooling1D
+    return keras.Model(inputs, {"features": pooling(name="features")(x), "maps": TokenGrid(name="maps")(x, grid)},
+                       name=name)
 
 
 def build(
@@ -117,42 +174,26 @@ def build(
         size: a key of SIZES.
         patch: side of a patch, in pixels.
         pool: "token" reads a class token, "mean" the mean of the patches.
-        drop: dropout rate after the position embedding and after each linear map of a block but those to
-            queries, keys and values, as in the paper's appendix B.1.
-        drop_path: probability of losing a residual branch, growing linearly from 0 in the first block to this
-            in the last.
+        drop: dropout rate after the position embedding and after each linear map of a block except the
+            projections to queries, keys and values, as in the paper's appendix B.1.
+        drop_path: probability of dropping a residual branch; it grows linearly from 0 in the first block to this
+            value in the last.
         name: name of the model.
 
     Raises:
         ValueError: not the shape of an image, one that does not divide into patches, an unknown size or pool.
     """
-    width, depth, heads = choose(SIZES, size)
-    if pool not in ("token", "mean"):
-        raise ValueError(f"Expected pool='token' or 'mean'. Received: {pool!r}")
-    inputs, x = entrance(image_shape, low=-1.0)
-    check_patches(image_shape, patch)
-
-    x = layers.Conv2D(width, patch, patch, name="patches")(x)  # (B, H/p, W/p, D)
-    x = layers.Reshape((-1, width), name="tokens")(x)  # (B, N, D)
-    if pool == "token":
-        x = ClassToken(name="class_token")(x)  # (B, 1 + N, D)
-    x = PositionEmbedding(name="position")(x)
-    x = dropout(x, drop, "position_drop")
-    for i in range(depth):
-        x = block(x, heads, drop, drop_path * i / max(depth - 1, 1), f"block{i + 1}")
-    x = layers.LayerNormalization(epsilon=1e-6, name="norm")(x)
-    pooling = FirstToken if pool == "token" else layers.GlobalAveragePooling1D
-    x = pooling(name="features")(x)  # (B, D)
-    return keras.Model(inputs, head(x, classes), name=name)
+    network = body(image_shape, size=size, patch=patch, pool=pool, drop=drop, drop_path=drop_path)
+    return keras.Model(network.input, head(network.output["features"], classes), name=name)
 
 
 def resize(model: keras.Model, image_shape) -> keras.Model:
-    """The same ViT for pictures of another size: position embeddings interpolated, every other weight equal.
+    """Return the same ViT for images of another size: position embeddings interpolated, every other weight equal.
 
-    Section 3.2 of the paper. The grid of embeddings is resized bicubically; the class token keeps its own.
+    Section 3.2 of the paper. The grid of embeddings is resized bicubically; that of the class token is kept.
 
     Args:
-        model: what `build` gave, trained or not.
+        model: a model from `build` or `body`, trained or not.
         image_shape: (height, width, channels), as many channels as before, multiples of the model's patch.
 
     Returns:
@@ -179,7 +220,7 @@ def resize(model: keras.Model, image_shape) -> keras.Model:
 
 
 def stretch(table, old, new):
-    """Embeddings (1, T + h*w, D) on a grid (h, w) -> (1, T + H*W, D) on (H, W); T class tokens stay."""
+    """Resize position embeddings (1, T + h*w, D) of a grid (h, w) to (1, T + H*W, D) of (H, W); keep the first T."""
     tokens = table.shape[1] - math.prod(old)
     own, grid = table[:, :tokens], ops.reshape(table[:, tokens:], (1, *old, -1))
     grid = ops.image.resize(grid, new, interpolation="bicubic", antialias=True, data_format="channels_last")
@@ -187,7 +228,7 @@ def stretch(table, old, new):
 
 
 def check_patches(image_shape, patch):
-    """Refuses a picture that does not divide into patches, and names the nearest sizes that do."""
+    """Raise ValueError, with the nearest sizes that fit, if an image does not divide into patches."""
     if not isinstance(patch, numbers.Integral) or patch < 1:
         raise ValueError(f"Expected patch to be a number of pixels. Received: {patch!r}")
     for pixels in tuple(image_shape)[:2]:

@@ -1,75 +1,67 @@
-"""A generator learns to make pictures that a discriminator cannot tell from real ones: Goodfellow et al. 2014.
+"""The GAN: a generator learns to make images that a discriminator cannot tell from real ones. Goodfellow et al. 2014.
 
-The one place with a hand-written train_step. What it does, in order, for each batch:
+This is the only hand-written train_step in the package. For each batch it does, in this order:
 
-1. The discriminator's step, `d_steps` times, each on its own part of the batch: pictures are generated outside the
-   tape, both kinds are judged, and its optimizer alone is applied.
-2. The generator's step, with fresh noise: generated and judged within one tape, and its optimizer alone is applied.
-3. The average of the generator, which is what samples, moves.
+1. The discriminator's step: images are generated outside the tape, the discriminator sees both kinds, and its optimizer
+   alone is applied.
+2. The generator's step, with fresh noise: generator and discriminator run within one tape, and the generator's
+   optimizer alone is applied.
+3. The moving average of the generator is updated; samples come from it.
 
-Both networks run in training mode in both steps, so that they compute the same in either; a running statistic (batch
-norm's in the generator, the vectors of spectral normalisation) moves whenever its network runs. Each loss is a mean
-over the global batch, divided by the number of replicas once. All noise is a pure function of (seed, step), drawn for
-the global batch, so that a run can go on at any step and replicas draw what one device does.
+Both networks run in training mode in both steps, so that they compute the same in either; the running statistics of
+batch normalisation move whenever the generator runs. Each loss is a mean over the global batch, divided by the number
+of replicas once. All noise is a pure function of (seed, step) and is drawn for the global batch, so that a run can be
+resumed at any step and N replicas draw what one device draws.
 """
-
-from collections.abc import Sequence
-from numbers import Real
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from kerasdl.errors import UserError, nearest
-from kerasdl.objectives import ema as averages
-from kerasdl.objectives.gan.diffaugment import compose
-from kerasdl.objectives.gan.losses import LOSSES, between, slope, unit_slope
+from kerasdl.keras_private import FitsReplicas
+from kerasdl.objectives import average as averages
+from kerasdl.objectives.gan.losses import LOSSES, gradient_norm_sq
+from kerasdl.zoo.gan import count_classes
 from kerasdl.zoo.gan.layers import Cluster
-from kerasdl.zoo.gan.pairs import count_classes
 
-STREAMS = 256  # of noise in a step: the generator's last, four for each of the discriminator's steps
-CHUNK = 128  # pictures that are generated at a time, always: the last bits depend on the size of a batch
+DISCRIMINATOR, GENERATOR, STREAMS = 0, 252, 256  # streams of noise; published results depend on the numbers
+CHUNK = 128  # images are always generated in batches of this size, because the last bits depend on it
 
 
-class GAN(keras.Model):
-    """A generator and a discriminator that are trained together by `fit`, on uint8 pictures or floats 0..255.
+class GAN(FitsReplicas):
+    """A generator and a discriminator, trained together by `fit` on uint8 images or floats 0..255.
 
     Args:
-        generator: latent (B, D), and int labels (B,) if conditional, -> pictures (B, H, W, C) in -1..1.
-        discriminator: such pictures, and labels, -> logits (B, 1). With a generator of clusters, labels are clusters.
-        loss: a key of gan_losses.LOSSES.
-        r1: weight of half the squared slope at real pictures (Mescheder et al. 2018, arXiv:1801.04406); a number, or a
-            function of the step such as Keras' schedules.
-        r2: that at generated ones.
-        gp: weight of WGAN-GP's penalty; its authors take 10.
-        lazy: a penalty is taken each so many steps, and weighs as much more (Karras et al. 2020, arXiv:1912.04958).
-        d_steps: steps of the discriminator to one of the generator.
-        ema: decay of the generator's average; 0: none.
-        augment: names of diffaugment.POLICIES, applied to all that the discriminator sees.
-        seed: of the noise.
+        generator: latent (B, D), and int labels (B,) if conditional, -> images (B, H, W, C) in -1..1.
+        discriminator: such images, and labels, -> logits (B, 1). With a generator of clusters, labels are clusters.
+        loss: a key of losses.LOSSES.
+        r1: weight of half the squared gradient norm at real images (Mescheder et al. 2018, arXiv:1801.04406); a
+            number, or a function of the step such as a Keras schedule.
+        r2: the same at generated images.
+        lazy: compute the penalties only every `lazy` steps, `lazy` times as heavy (Karras et al. 2020,
+            arXiv:1912.04958).
+        ema: decay of the generator's moving average; 0 for none.
+        seed: seed of the noise.
 
     Attributes:
         average: the generator that samples.
 
     Raises:
-        UserError: an unknown loss or augmentation, or networks that do not fit each other.
+        UserError: an unknown loss, or networks that do not fit each other.
     """
 
     def __init__(self, generator: keras.Model, discriminator: keras.Model, loss: str = "relativistic", *,
-                 r1: float = 0.0, r2: float = 0.0, gp: float = 0.0, lazy: int = 1, d_steps: int = 1,
-                 ema: float = 0.999, augment: Sequence[str] = (), seed: int = 0, name: str = "gan"):
+                 r1: float = 0.0, r2: float = 0.0, lazy: int = 1, ema: float = 0.999, seed: int = 0,
+                 name: str = "gan"):
         super().__init__(name=name)
         if loss not in LOSSES:
             raise UserError(f"Unknown GAN loss {loss!r}. {nearest(loss, LOSSES)}")
-        for key, value in {"lazy": lazy, "d_steps": d_steps}.items():
-            if type(value) is not int or value < 1:
-                raise UserError(f"{key} is a whole number, 1 or more. Received: {value!r}.")
-        if not isinstance(gp, Real) or gp < 0:
-            raise UserError(f"gp is a number from 0 on. Received: {gp!r}.")
+        if type(lazy) is not int or lazy < 1:
+            raise UserError(f"lazy is a whole number, 1 or more. Received: {lazy!r}.")
         check_pair(generator, discriminator)
         self.generator, self.discriminator, self.objective = generator, discriminator, LOSSES[loss]
-        self.r1, self.r2, self.gp, self.lazy, self.d_steps, self.seed = r1, r2, gp, lazy, d_steps, seed
-        self.augment = compose(augment)
+        self.r1, self.r2, self.lazy, self.seed = r1, r2, lazy, seed
         self.average = averages.copy(generator) if ema else generator
         self.averager = averages.Averager(generator, self.average, ema) if ema else None
         self.conditional, self.clusters = len(generator.inputs) == 2, clusters(generator)
@@ -77,7 +69,7 @@ class GAN(keras.Model):
         self.built = True
 
     def compile(self, generator_optimizer="adam", discriminator_optimizer="adam", jit_compile: bool = False) -> None:
-        """Sets the two optimizers and makes their slots now, as replicas and a state to be restored need."""
+        """Set both optimizers, and create their variables now, before replicas or a checkpoint need them."""
         super().compile(optimizer=generator_optimizer, jit_compile=jit_compile)
         self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
         if self.optimizer is self.discriminator_optimizer:
@@ -87,208 +79,176 @@ class GAN(keras.Model):
 
     @property
     def optimizers(self) -> list[keras.optimizers.Optimizer]:
-        """The generator's and the discriminator's."""
+        """The generator's and the discriminator's optimizer."""
         return [self.optimizer, self.discriminator_optimizer]
 
     def fit(self, x=None, y=None, **arguments):
-        """Keras' own fit, on pictures (N, H, W, C) and their labels (N,), or on a dataset of both."""
+        """Keras' own fit, on images (N, H, W, C) and their labels (N,), or on a dataset of both."""
         if isinstance(x, np.ndarray) and x.dtype != np.uint8 and not (0 <= x.min() and 1 < x.max() <= 255):
-            raise UserError("Expected pictures as uint8, or as floats 0..255. "
+            raise UserError("Expected images as uint8, or as floats 0..255. "
                             f"Received: {x.dtype} in {x.min():.4g}..{x.max():.4g}.")
-        last = len(x) % (arguments.get("batch_size") or 32) if isinstance(x, np.ndarray) else 0
-        if 0 < last < self.d_steps:
-            raise UserError(f"The last batch has {last} pictures, and d_steps={self.d_steps} needs as many at least. "
-                            "Choose another batch_size.")
         return super().fit(x, y, **arguments)
 
     def train_step(self, data):
-        images, labels = self._understood(data)
-        for part in range(self.d_steps):
-            own = slice(part, None, self.d_steps)  # and not a block, which on replicas would be other pictures
-            real, kinds = images[own], None if labels is None else labels[own]
-            d_loss, penalty = self.discriminator_step(real, kinds, part)
-        g_loss = self.generator_step(real, kinds)
+        images, labels = self.prepare(data)
+        d_loss, penalty = self.discriminator_step(images, labels)
+        g_loss = self.generator_step(images, labels)
         if self.averager:
             self.averager.update(self.optimizer.iterations)
         for key, value in {"d_loss": d_loss, "g_loss": g_loss, "penalty": penalty}.items():
             self.trackers[key].update_state(value)
-        self._loss_tracker.update_state(d_loss + g_loss + penalty)
+        self.metrics[0].update_state(d_loss + g_loss + penalty)
         return self.get_metrics_result()
 
-    def discriminator_step(self, real: tf.Tensor, labels: tf.Tensor | None, part: int = 0):
-        """One step of the discriminator on pictures in -1..1; returns its loss and its penalty, means of this replica.
+    def prepare(self, data) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Return images in -1..1 and int32 labels, clusters or None, from a batch of `fit`."""
+        images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        made = tuple(self.generator.outputs[0].shape[1:])
+        if tuple(images.shape[1:]) != made:
+            raise UserError(f"The generator makes images of {made}, and the data has {tuple(images.shape[1:])}. "
+                            "Build the networks for the data's shape.")
+        if self.conditional and labels is None:
+            raise UserError("A conditional GAN learns from images and their labels: fit(images, labels).")
+        images = tf.cast(images, tf.float32) / 127.5 - 1.0
+        if self.clusters:
+            return images, self.clusters.nearest(images)
+        return images, tf.cast(tf.reshape(labels, [-1]), tf.int32) if self.conditional else None
+
+    def discriminator_step(self, real: tf.Tensor, labels: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Train the discriminator on images in -1..1 and return its loss and its penalty, means over this replica.
 
         Only the discriminator's weights and optimizer change, and running statistics.
         """
-        stream = 4 * part
-        fake = self._made(self._draw(tf.random.stateless_normal, real, self._latent, stream), labels)
-        real, fake = self._augmented(real, stream + 1), self._augmented(fake, stream + 2)
-        share = self._draw(tf.random.stateless_uniform, real, (1, 1, 1), stream + 3) if self.gp else None
-
+        fake = self.generate(self._noise(real, DISCRIMINATOR), labels)
         variables = self.discriminator.trainable_variables
 
         def gradients(penalised: bool):
-            grads, *losses = self._discriminator_gradients(real, fake, labels, share, penalised)
-            short = bool(self.gp) and not penalised  # of the third time that pictures are judged
-            return [opened(grad, short) for grad in grads], *losses
+            grads, *losses = self._discriminator_gradients(real, fake, labels, penalised)
+            return [pack_slices(grad) for grad in grads], *losses
 
         if self.lazy > 1:
             due = self.optimizer.iterations % self.lazy == 0
             grads, loss, penalty = tf.cond(due, lambda: gradients(True), lambda: gradients(False))
         else:
             grads, loss, penalty = gradients(True)
-        grads = [closed(grad, variable.shape) for grad, variable in zip(grads, variables, strict=True)]
+        grads = [unpack_slices(grad, variable.shape) for grad, variable in zip(grads, variables, strict=True)]
         self.discriminator_optimizer.apply(grads, variables)
         return loss, penalty
 
-    def generator_step(self, real: tf.Tensor, labels: tf.Tensor | None):
-        """One step of the generator with fresh noise; returns its loss. A relativistic loss compares with `real`.
+    def _discriminator_gradients(self, real, fake, labels, penalised):
+        """Return the gradients of the discriminator's weights, its loss and its penalty."""
+        def discriminate(images, weight):
+            if not (penalised and weight):
+                return self.discriminate(images, labels), 0.0
+            logits, squared = gradient_norm_sq(lambda images: self.discriminate(images, labels), images)
+            now = weight(self.optimizer.iterations) if callable(weight) else weight
+            return logits, self.lazy * now / 2 * tf.reduce_mean(squared)
+
+        with tf.GradientTape() as tape:
+            (real_logits, at_real), (fake_logits, at_fake) = discriminate(real, self.r1), discriminate(fake, self.r2)
+            loss = tf.reduce_mean(self.objective.discriminator(real_logits, fake_logits))
+            penalty = tf.zeros((), loss.dtype) + at_real + at_fake
+            scaled = (loss + penalty) / self._replicas
+        return tape.gradient(scaled, self.discriminator.trainable_variables), loss, penalty
+
+    def generator_step(self, real: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
+        """Train the generator with fresh noise and return its loss. A relativistic loss compares with `real`.
 
         Only the generator's weights and optimizer change, and running statistics.
         """
-        stream = STREAMS - 4
-        latent = self._draw(tf.random.stateless_normal, real, self._latent, stream)
-        real_logits = None
-        if self.objective.relative:
-            real_logits = self._judged(self._augmented(real, stream + 1), labels)
+        noise = self._noise(real, GENERATOR)
+        real_logits = self.discriminate(real, labels) if self.objective.relative else None
         with tf.GradientTape() as tape:
-            fake = self._augmented(self._made(latent, labels), stream + 2)
-            fake_logits = self._judged(fake, labels)
+            fake_logits = self.discriminate(self.generate(noise, labels), labels)
             loss = tf.reduce_mean(self.objective.generator(real_logits, fake_logits))
             scaled = loss / self._replicas
         variables = self.generator.trainable_variables
         self.optimizer.apply(tape.gradient(scaled, variables), variables)
         return loss
 
-    def sample(self, n: int, labels=None, seed: int = 0) -> np.ndarray:
-        """`n` pictures of the averaged generator, uint8 (n, H, W, C); see `sample`."""
-        return sample(self.average, n, labels, seed)
-
-    def _discriminator_gradients(self, real, fake, labels, share, penalised):
-        """Gradients of the discriminator's weights, its loss and its penalty."""
-        def critic(images):
-            return self._judged(images, labels)
-
-        def judged(images, weight):
-            if not (penalised and weight):
-                return critic(images), 0.0
-            logits, squared = slope(critic, images)
-            now = weight(self.optimizer.iterations) if callable(weight) else weight
-            return logits, self.lazy * now / 2 * tf.reduce_mean(squared)
-
-        with tf.GradientTape() as tape:
-            (real_logits, at_real), (fake_logits, at_fake) = judged(real, self.r1), judged(fake, self.r2)
-            loss = tf.reduce_mean(self.objective.discriminator(real_logits, fake_logits))
-            penalty = tf.zeros((), loss.dtype) + at_real + at_fake
-            if penalised and self.gp:
-                _, squared = slope(critic, between(real, fake, share))
-                penalty += self.lazy * self.gp * tf.reduce_mean(unit_slope(squared))
-            scaled = (loss + penalty) / self._replicas
-        return tape.gradient(scaled, self.discriminator.trainable_variables), loss, penalty
-
-    def _made(self, noise, labels):
+    def generate(self, noise, labels):
+        """Return images in -1..1 of noise (B, D), in training mode."""
         if self.clusters:
             noise = self.clusters.within(noise, labels)
         return self.generator([noise, labels] if self.conditional else noise, training=True)
 
-    def _judged(self, images, labels):
+    def discriminate(self, images, labels):
+        """Return logits (B, 1), in training mode."""
         return self.discriminator(images if labels is None else [images, labels], training=True)
 
-    def _augmented(self, images, stream):
-        if not self.augment:
-            return images
-        return self.augment(images, lambda shape, i: self._draw(tf.random.stateless_uniform, images, shape, stream, i))
+    def sample(self, n: int, labels=None, seed: int = 0) -> np.ndarray:
+        """Return `n` images of the averaged generator, uint8 (n, H, W, C); see `sample`."""
+        return sample(self.average, n, labels, seed)
 
-    def _draw(self, kind, images, shape, stream, i=0):
-        """This replica's rows of noise for the global batch, a row a picture."""
+    def _noise(self, images, stream):
+        """Return this replica's rows of the noise for the global batch, one row for each image."""
         context = tf.distribute.get_replica_context()
-        rows = images.shape[0] or tf.shape(images)[0]
-        key = tf.stack([tf.constant((self.seed * STREAMS + stream) * 16 + i, tf.int64),
+        rows, width = images.shape[0] or tf.shape(images)[0], self.generator.inputs[0].shape[1]
+        key = tf.stack([tf.constant((self.seed * STREAMS + stream) * 16, tf.int64),
                         tf.cast(self.optimizer.iterations, tf.int64)])
-        noise = kind((rows * context.num_replicas_in_sync, *shape), key, dtype=images.dtype)
+        noise = tf.random.stateless_normal((rows * context.num_replicas_in_sync, width), key, dtype=images.dtype)
         first = rows * context.replica_id_in_sync_group if context.num_replicas_in_sync > 1 else 0
         return noise[first:first + rows]
-
-    @property
-    def _latent(self):
-        return self.generator.inputs[0].shape[1:]
 
     @property
     def _replicas(self):
         return self.distribute_strategy.num_replicas_in_sync
 
-    def _understood(self, data):
-        """Pictures in -1..1 and int32 labels or None, of what `fit` gives."""
-        images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        made = tuple(self.generator.outputs[0].shape[1:])
-        if tuple(images.shape[1:]) != made:
-            raise UserError(f"The generator makes pictures of {made}, and the data has {tuple(images.shape[1:])}. "
-                            "Build the networks for the data's shape.")
-        if self.conditional and labels is None:
-            raise UserError("A conditional GAN learns from pictures and their labels: fit(images, labels).")
-        images = tf.cast(images, tf.float32) / 127.5 - 1.0
-        if self.clusters:
-            return images, self.clusters.nearest(images)
-        return images, tf.cast(tf.reshape(labels, [-1]), tf.int32) if self.conditional else None
-
 
 def check_pair(generator: keras.Model, discriminator: keras.Model) -> None:
-    """Refuses networks that do not fit each other."""
+    """Raise UserError if the two networks do not fit each other."""
     made, seen = (tuple(t.shape[1:]) for t in (generator.outputs[0], discriminator.inputs[0]))
     if made != seen:
-        raise UserError(f"The generator makes pictures of {made}, and the discriminator sees {seen}.")
+        raise UserError(f"The generator makes images of {made}, and the discriminator takes {seen}.")
     if tuple(discriminator.outputs[0].shape[1:]) != (1,):
-        raise UserError("Expected a discriminator with one logit a picture, (B, 1). "
+        raise UserError("Expected a discriminator with one logit for each image, (B, 1). "
                         f"Received: {tuple(discriminator.outputs[0].shape)}.")
     if len(generator.inputs) + bool(clusters(generator)) != len(discriminator.inputs):
-        raise UserError("Both networks take labels, or none does. Received: a generator with "
+        raise UserError("Both networks take labels, or neither does. Received: a generator with "
                         f"{len(generator.inputs)} inputs and a discriminator with {len(discriminator.inputs)}.")
 
 
 def clusters(generator: keras.Model) -> Cluster | None:
-    """The layer of a generator that reads clusters from its noise."""
+    """Return the layer of a generator that reads clusters from its noise, or None."""
     return next((layer for layer in generator.layers if isinstance(layer, Cluster)), None)
 
 
-def opened(gradient: tf.Tensor | tf.IndexedSlices, short: bool = False):
-    """A gradient as it may leave a tf.cond: of slices their rows (n, ...) and indices (n,); if `short`, half as many
-    rows of zeros more.
+def pack_slices(gradient: tf.Tensor | tf.IndexedSlices):
+    """Return a gradient as it may leave a tf.cond: of slices the rows (n, ...) and indices (n,).
 
-    XLA wants to know the shape of what leaves it, and of slices it does not. They are those of class vectors, and are
-    not added up: Adam takes the square of each, by which these networks came out better (docs/gan.md).
+    XLA needs the shape of what leaves a branch, which IndexedSlices do not have. Such gradients belong to class
+    vectors. Their slices are not summed, because Adam then squares each one, which gave better networks (docs/gan.md).
     """
-    if not isinstance(gradient, tf.IndexedSlices):
-        return gradient
-    rows = gradient.values.shape[0] or tf.shape(gradient.values)[0]
-    more = [[0, rows // 2 if short else 0]]
-    return tf.pad(gradient.values, more + [[0, 0]] * (len(gradient.values.shape) - 1)), tf.pad(gradient.indices, more)
+    return (gradient.values, gradient.indices) if isinstance(gradient, tf.IndexedSlices) else gradient
 
 
-def closed(gradient, shape: tuple[int, ...]) -> tf.Tensor | tf.IndexedSlices:
-    """The gradient of a variable of this shape again."""
+def unpack_slices(gradient, shape: tuple[int, ...]) -> tf.Tensor | tf.IndexedSlices:
+    """Return the gradient of a variable of this shape from `pack_slices`."""
     return tf.IndexedSlices(*gradient, tf.constant(tuple(shape), tf.int64)) if isinstance(gradient, tuple) else gradient
 
 
 def latents(n: int, width: int, seed: int = 0) -> np.ndarray:
-    """Noise (n, width), float32; of the same seed the first ones are the same whatever n."""
+    """Return noise (n, width), float32; with the same seed the first rows do not depend on n."""
     return np.random.default_rng(seed).standard_normal((n, width), "float32")
 
 
 def sample(generator: keras.Model, n: int, labels=None, seed: int = 0) -> np.ndarray:
-    """`n` pictures, uint8 (n, H, W, C): the same for the same generator, labels and seed, in any process.
+    """Return `n` images, uint8 (n, H, W, C): the same for the same generator, labels and seed, in any process.
 
     Args:
         generator: trained, or loaded from a .keras file.
-        labels: of a conditional generator, n integers or one for all; by default all classes in turn.
+        n: number of images.
+        labels: for a conditional generator, n integers or one for all; by default all classes in turn.
+        seed: seed of the noise.
 
     Raises:
-        UserError: labels that the generator does not know, or for one that takes none.
+        UserError: labels that the generator does not know, or labels for a generator without them.
     """
     return decode(generator, latents(n, generator.inputs[0].shape[-1], seed), labels)
 
 
 def decode(generator: keras.Model, noise: np.ndarray, labels=None) -> np.ndarray:
-    """The pictures, uint8 (n, H, W, C), of noise (n, D); `labels` as in `sample`."""
+    """Return the images, uint8 (n, H, W, C), of noise (n, D); `labels` as in `sample`."""
     width = generator.inputs[0].shape[-1]
     if noise.ndim != 2 or noise.shape[1] != width:
         raise UserError(f"This generator takes noise of shape (n, {width}). Received: {noise.shape}.")
@@ -301,8 +261,8 @@ def decode(generator: keras.Model, noise: np.ndarray, labels=None) -> np.ndarray
         parts.append(labels.astype("int32"))
     elif labels is not None:
         raise UserError("This generator takes no class: it was trained without labels.")
-    pictures = [_chunk(generator, [part[i:i + CHUNK] for part in parts]) for i in range(0, len(noise), CHUNK)]
-    return np.concatenate(pictures)
+    images = [_chunk(generator, [part[i:i + CHUNK] for part in parts]) for i in range(0, len(noise), CHUNK)]
+    return np.concatenate(images)
 
 
 def _chunk(generator, parts):

@@ -11,7 +11,6 @@ import keras
 import numpy as np
 
 from kerasdl.errors import UserError
-from kerasdl.objectives.gan.losses import LOSSES
 from kerasdl.objectives.gan.metrics import density_coverage, frechet, kid
 
 logger = logging.getLogger(__name__)
@@ -121,8 +120,6 @@ class DiscriminatorWon(keras.callbacks.Callback):
         self.steps, self.warned = 0, False
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.model.objective is LOSSES["wgan"]:  # near 0 it tells nothing apart, and has won far below
-            return
         self.steps = self.steps + self.params["steps"] if abs(logs["d_loss"]) < WON else 0
         if self.steps >= LONG and not self.warned:
             self.warned = True
