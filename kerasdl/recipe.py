@@ -118,7 +118,9 @@ class Recipe(BaseModel):
         """Read the fields of version 0.1, which had those of one optimizer or objective at the top."""
         if not isinstance(fields, dict):
             return fields
-        moved = {key: _frozen(value) if key == "augment" else value for key, value in fields.items() if key not in MOVED}
+        moved = {key: value for key, value in fields.items() if key not in MOVED}
+        if "augment" in moved:
+            moved["augment"] = _frozen(moved["augment"])
         for key, home in MOVED.items():
             if key in fields and fields[key] != OLD_DEFAULTS[key]:
                 moved[home] = {**moved.get(home, {}), key: fields[key]}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
@@ -25,15 +25,15 @@ from kerasdl.text import typed
 from kerasdl.zoo.gan import count_classes
 
 ROWS, COLUMNS = 8, 8  # of the images that show an epoch
-Weight = float | tuple[float, float]
+Weight = float | Annotated[tuple[float, float], Field(strict=False)]
 
 
 class AdversarialSettings(Settings):
     """Settings of a GAN; those it shares with kerasdl.objectives.gan.GAN are described there."""
 
     loss: str = Field("relativistic", description="a key of kerasdl.objectives.gan.losses.LOSSES")
-    r1: Weight = Field(0.0, strict=False, description="gradient penalty at real images; two: first and last")
-    r2: Weight = Field(0.0, strict=False, description="gradient penalty at generated images; likewise")
+    r1: Weight = Field(0.0, description="gradient penalty at real images; two: first and last")
+    r2: Weight = Field(0.0, description="gradient penalty at generated images; likewise")
     lazy: int = Field(1, ge=1, description="take the penalties each so many steps, weighted as much more")
     discriminator_lr: float | None = Field(None, gt=0, description="learning rate of the discriminator; None: lr")
     reference: str = Field("", description="the classifier that scores look through: a recipe or a .keras file")
