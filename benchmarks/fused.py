@@ -17,8 +17,6 @@ import tensorflow as tf
 from keras import layers
 
 from kerasdl import zoo
-from kerasdl.objectives import ema
-from kerasdl.train import fused
 from kerasdl.zoo import resnet, vit
 
 FORMS = {  # name: (layer, shape of its input)

@@ -12,7 +12,7 @@ from benchmarks.rows import BATCH, CLASSES  # noqa: E402
 from kerasdl.data import Split  # noqa: E402
 from kerasdl.devices import strategy
 from kerasdl.recipe import Recipe  # noqa: E402
-from kerasdl.train.job import Job  # noqa: E402
+from kerasdl.train.setup import Job  # noqa: E402
 
 
 def main() -> None:

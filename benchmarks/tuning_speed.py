@@ -48,7 +48,7 @@ def theirs(trials: int, folder: Path) -> dict[str, Any]:
     from kerasdl.data.augment import compose
     from kerasdl.objectives import classify
     from kerasdl.train import optim
-    from kerasdl.train.job import SPLITS
+    from kerasdl.train.setup import SPLITS
 
     search = load(NAME)
     splits = load_splits(search.base.data, SPLITS)

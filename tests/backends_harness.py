@@ -10,7 +10,9 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+from kerasdl.devices import distribute_fixes
 from kerasdl.installation import backend
+from kerasdl.train import fast_layers
 
 if __name__ == "__main__":
     backend.choose("jax")
@@ -21,14 +23,12 @@ import pytest
 
 from kerasdl import objectives, recipe, zoo
 from kerasdl.data import from_arrays, load_splits
-from kerasdl.devices import jax, replicas
+from kerasdl.devices import jax
 from kerasdl.devices import strategy as strategies
 from kerasdl.objectives import classify
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
-from kerasdl.train import fused
 from kerasdl.train.fit import train
-from kerasdl.train.job import Job
 
 STEPS = 20
 SMALL = {"cnn_digits": {"model_args": {"size": "mu"}},
@@ -77,8 +77,8 @@ def losses(found: Recipe, weights: list[np.ndarray], file: Path | None = None, j
     seen = [model.train_on_batch(*next(batches), return_dict=True)["loss"] for _ in range(STEPS)]
     seen += [job.judge(kept, None)(job.splits["train"])["loss"]] if judged else []
     if file:
-        replicas.synchronize_norms(kept, False)
-        fused.unfuse(kept)
+        distribute_fixes.synchronize_norms(kept, False)
+        fast_layers.unfuse(kept)
         kept.save(file)
     return np.array(seen)
 

@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 
 from kerasdl import cli
-from kerasdl.checkpoints import resume
-from kerasdl.train import fit, resident
+from kerasdl.checkpoints import callback
+from kerasdl.devices import on_device
+from kerasdl.train import fit
 
 SIZE = 2**20
 CASES = {"rows": (2, 1), "tensorboard": (9, 0), "result": ("finish", 0), "unwritable": (9, None)}
@@ -51,7 +52,7 @@ def mend(disk: Path, run: Path, pages: int | None) -> None:
 @contextlib.contextmanager
 def at(moment: int | str, act):
     """Within it `act` is called once, before that step or before the end."""
-    owner, name = (fit, "finish") if moment == "finish" else (resume.Saver, "on_train_batch_begin")
+    owner, name = (fit, "finish") if moment == "finish" else (callback.CheckpointCallback, "on_train_batch_begin")
     original = getattr(owner, name)
 
     def acting(*arguments, **keywords):
@@ -68,7 +69,7 @@ def at(moment: int | str, act):
 
 
 def main(folder: str, recipe: str) -> None:
-    resident.STEPS = 1  # so that every step can be the moment
+    on_device.STEPS = 1  # so that every step can be the moment
     disk, told = Path(folder) / "disk", {}
     disk.mkdir()
     for case, (moment, pages) in CASES.items():

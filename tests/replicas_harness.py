@@ -10,11 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl.data import from_arrays
-from kerasdl.devices import replicas
+from kerasdl.devices import distribute_fixes
 from kerasdl.devices.strategy import mirrored
 from kerasdl.objectives import classify
 from kerasdl.recipe import Recipe
-from kerasdl.train.job import Job
 
 BASE = Recipe(model="mlp", model_args={"size": "mu"}, data="arrays", batch=16, epochs=1, lr=0.05, schedule="constant")
 NORM = {"model": "resnet", "model_args": {"size": "mu"}}
@@ -90,9 +89,9 @@ def noise() -> dict[str, np.ndarray]:
     noisy = BASE.override(model_args={"size": "mu", "drop": 0.5}, optimizer="sgd")
     twice = {attempt: trained(noisy, 2)[0] for attempt in "ab"}
     out = {f"noise/{attempt}": network.get_weights()[0] for attempt, network in twice.items()}
-    out["own"] = np.array([type(value) is replicas.OwnNoise for layer in twice["a"]._flatten_layers()
+    out["own"] = np.array([type(value) is distribute_fixes.OwnNoise for layer in twice["a"]._flatten_layers()
                            for value in vars(layer).values() if isinstance(value, keras.random.SeedGenerator)])
-    for name, mend in {"stock": lambda _: None, "own": replicas.own_noise}.items():
+    for name, mend in {"stock": lambda _: None, "own": distribute_fixes.own_noise}.items():
         strategy = devices(2)
         with strategy.scope():
             network = keras.Sequential([keras.Input((64,)), keras.layers.Dropout(0.5, seed=1)])

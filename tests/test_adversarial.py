@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerasdl.devices import distribute_fixes
 from kerasdl.errors import UserError
 from kerasdl.objectives.gan.gan import GAN, clusters, decode, sample
 from kerasdl.objectives.gan.losses import LOSSES
@@ -258,7 +259,6 @@ SAMPLE = ("lazy", "clusters")
 
 
 def eight_steps(name, strategy):
-    from kerasdl.devices import replicas
 
     with strategy.scope():
         keras.utils.set_random_seed(0)
@@ -268,7 +268,7 @@ def eight_steps(name, strategy):
         if networks["clusters"]:
             clusters(pair[0]).set_clusters(examples(2)[0].reshape(2, -1) / 127.5 - 1, [0.4, 0.6])
         for network in pair:
-            replicas.synchronize_norms(network)
+            distribute_fixes.synchronize_norms(network)
         model = GAN(*pair, **arguments)
         model.compile(*(keras.optimizers.SGD(0.05, momentum=0.5) for _ in range(2)))
     data = tf.data.Dataset.from_tensor_slices(examples(32)).batch(16, drop_remainder=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerasdl.checkpoints.checkpoint import Checkpoints, Damaged
+from kerasdl.checkpoints.files import Checkpoints, Damaged
 
 
 def test_every_flipped_byte_of_a_state_is_found_or_harmless(tmp_path):

@@ -11,7 +11,6 @@ from data_harness import PARTS, RNG, gather, refused
 from kerasdl import Recipe
 from kerasdl.data import load, load_splits
 from kerasdl.data.sources import folders
-from kerasdl.train import job
 
 
 def picture(path, shape=(8, 8, 3), encode=tf.io.encode_png):
@@ -101,16 +100,16 @@ def test_a_name_that_is_not_utf8(pets, tmp_path, monkeypatch, memory):
     (tmp_path / "pets/cat/00.png").rename(os.fsdecode(os.fsencode(tmp_path / "pets/cat/") + b"/caf\xe9.png"))
     monkeypatch.setattr(folders, "MEMORY", memory)
     parts = load_splits(f"folder:{tmp_path}/pets", PARTS)
-    seen = np.concatenate([part.first(len(part)) for part in parts.values()])
+    seen = np.concatenate([part.sample(len(part)) for part in parts.values()])
     assert {image.tobytes() for image in seen} == {image.tobytes() for image in np.concatenate(list(pets.values()))}
 
 
 def test_what_a_layer_adapts_to_is_of_every_class(pets, tmp_path):
     train = load(f"folder:{tmp_path}/pets")
-    cats = sum(any((image == cat).all() for cat in pets["cat"]) for image in train.first(8))
+    cats = sum(any((image == cat).all() for cat in pets["cat"]) for image in train.sample(8))
     assert cats == 4
     mixed = dataclasses.replace(train, y=train.y[::-1])
-    np.testing.assert_array_equal(mixed.first(8), train.x[:8])
+    np.testing.assert_array_equal(mixed.sample(8), train.x[:8])
 
 
 def test_a_split_is_known_again(pets, tmp_path):

@@ -11,8 +11,7 @@ import tensorflow as tf
 from keras import layers
 
 from kerasdl import zoo
-from kerasdl.objectives import ema
-from kerasdl.train import fused
+from kerasdl.objectives import average
 from kerasdl.zoo import resnet, vit
 
 # What two orders of rounding may differ by, as a share of the largest number.
@@ -43,9 +42,9 @@ def network(form, policy="float32"):
     random = np.random.default_rng(0)
     plain.set_weights([random.uniform(0.5, 1.5, w.shape) if "gamma" in w.path or "variance" in w.path
                        else random.normal(0, 0.2, w.shape) for w in plain.weights])
-    twin = ema.copy(plain)
-    fused.fuse(twin)
-    assert type(twin.layers[-1]) in fused.FORMS.values()
+    twin = average.copy(plain)
+    fast_layers.fuse(twin)
+    assert type(twin.layers[-1]) in fast_layers.FORMS.values()
     return plain, twin
 
 
@@ -126,14 +125,14 @@ def test_the_gradient_of_gelu_is_the_slope_of_gelu():
     x = tf.constant(np.linspace(-5, 5, 41), "float32")
     with tf.GradientTape() as tape:
         tape.watch(x)
-        y = fused.gelu(x)
+        y = fast_layers.gelu(x)
     wide = x.numpy().astype("float64")
     above, below = (np.asarray(vit.gelu(tf.constant(wide + step, "float64"))) for step in (1e-5, -1e-5))
     np.testing.assert_allclose(tape.gradient(y, x), (above - below) / 2e-5, atol=1e-6)
 
 
 def dropped(seed, size=(100, 1000), rate=0.25):
-    return fused.thinned(tf.ones(size), tf.constant(seed, "int64"), rate).numpy()
+    return fast_layers.thinned(tf.ones(size), tf.constant(seed, "int64"), rate).numpy()
 
 
 def test_dropout_is_fair_and_each_draw_its_own():
@@ -155,7 +154,7 @@ def test_dropout_is_fair_and_each_draw_its_own():
 def test_dropout_layer_scales_its_gradient_by_its_own_mask():
     inputs = keras.Input((50,))
     model = keras.Model(inputs, layers.Dropout(0.5, seed=3)(inputs))
-    fused.fuse(model)
+    fast_layers.fuse(model)
     x = tf.random.normal((20, 50))
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -166,14 +165,14 @@ def test_dropout_layer_scales_its_gradient_by_its_own_mask():
 
 
 OPTIMIZERS = {
-    "adamw": (keras.optimizers.AdamW, fused.AdamW, {"weight_decay": 0.1}),
-    "adamw_no_decay": (keras.optimizers.AdamW, fused.AdamW, {"weight_decay": 0.0, "beta_2": 0.95, "epsilon": 1e-3}),
-    "adamw_clip": (keras.optimizers.AdamW, fused.AdamW, {"weight_decay": 0.1, "global_clipnorm": 0.5}),
-    "amsgrad": (keras.optimizers.AdamW, fused.AdamW, {"weight_decay": 0.1, "amsgrad": True}),
-    "sgd": (keras.optimizers.SGD, fused.SGD, {"momentum": 0.9, "weight_decay": 0.1, "clipnorm": 0.5}),
-    "nesterov": (keras.optimizers.SGD, fused.SGD, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
-    "sgd_alone": (keras.optimizers.SGD, fused.SGD, {"weight_decay": 0.1}),
-    "accumulate": (keras.optimizers.AdamW, fused.AdamW, {"weight_decay": 0.1, "gradient_accumulation_steps": 2}),
+    "adamw": (keras.optimizers.AdamW, fast_layers.AdamW, {"weight_decay": 0.1}),
+    "adamw_no_decay": (keras.optimizers.AdamW, fast_layers.AdamW, {"weight_decay": 0.0, "beta_2": 0.95, "epsilon": 1e-3}),
+    "adamw_clip": (keras.optimizers.AdamW, fast_layers.AdamW, {"weight_decay": 0.1, "global_clipnorm": 0.5}),
+    "amsgrad": (keras.optimizers.AdamW, fast_layers.AdamW, {"weight_decay": 0.1, "amsgrad": True}),
+    "sgd": (keras.optimizers.SGD, fast_layers.SGD, {"momentum": 0.9, "weight_decay": 0.1, "clipnorm": 0.5}),
+    "nesterov": (keras.optimizers.SGD, fast_layers.SGD, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
+    "sgd_alone": (keras.optimizers.SGD, fast_layers.SGD, {"weight_decay": 0.1}),
+    "accumulate": (keras.optimizers.AdamW, fast_layers.AdamW, {"weight_decay": 0.1, "gradient_accumulation_steps": 2}),
 }
 
 
@@ -211,12 +210,12 @@ def test_the_saved_file_is_keras_own(name, args, tmp_path):
     config = plain.get_config()
     x = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3)).astype("float32")
     expected = plain(x)
-    fused.fuse(plain)
-    assert any(type(layer) in fused.FORMS.values() for layer in plain.layers)
-    twin = ema.copy(plain)
+    fast_layers.fuse(plain)
+    assert any(type(layer) in fast_layers.FORMS.values() for layer in plain.layers)
+    twin = average.copy(plain)
     np.testing.assert_allclose(twin(x), expected, atol=1e-5)
     for i, model in enumerate((plain, twin)):
-        fused.unfuse(model)
+        fast_layers.unfuse(model)
         assert model.get_config() == config
         model.save(tmp_path / f"{i}.keras")
         with zipfile.ZipFile(tmp_path / f"{i}.keras") as file:
@@ -241,8 +240,8 @@ def test_only_known_layers_are_fused():
     x = layers.LayerNormalization(axis=(1, 2), name="planes")(x)
     x = layers.Dense(3, activation="relu", name="relu")(layers.Flatten()(x))
     model = keras.Model(inputs, layers.BatchNormalization(name="flat")(x))
-    fused.fuse(model)
-    assert not any(type(layer) in fused.FORMS.values() for layer in model.layers)
+    fast_layers.fuse(model)
+    assert not any(type(layer) in fast_layers.FORMS.values() for layer in model.layers)
 
 
 @pytest.mark.soak
@@ -253,20 +252,20 @@ import numpy as np, keras, tensorflow as tf
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0],
                                            [tf.config.LogicalDeviceConfiguration()] * 2)
 from kerasdl import zoo
-from kerasdl.train import fused, replicas
+from kerasdl.train import fast_layers, replicas
 x = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1)).astype("float32")
 y = np.eye(4, dtype="float32")[np.arange(16) % 4]
-for optimizer in (fused.AdamW, fused.SGD):
+for optimizer in (fast_layers.AdamW, fast_layers.SGD):
     found = []
     for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
         with strategy.scope():
             keras.utils.set_random_seed(1)
-            network = zoo.build("vit", (8, 8, 1), 4, size="mu", patch=4, drop=0.2 if optimizer is fused.SGD else 0.0)
-            replicas.own_noise(network)
-            fused.fuse(network)
+            network = zoo.build("vit", (8, 8, 1), 4, size="mu", patch=4, drop=0.2 if optimizer is fast_layers.SGD else 0.0)
+            distribute_fixes.own_noise(network)
+            fast_layers.fuse(network)
             model = replicas.compose([replicas.FitsReplicas], network)
-            made = replicas.clip_after_reduce(optimizer)(0.01, weight_decay=0.1, global_clipnorm=0.5,
-                                                         **({"momentum": 0.9} if optimizer is fused.SGD else {}))
+            made = distribute_fixes.clip_after_reduce(optimizer)(0.01, weight_decay=0.1, global_clipnorm=0.5,
+                                                         **({"momentum": 0.9} if optimizer is fast_layers.SGD else {}))
             made.exclude_from_weight_decay([v for v in model.trainable_variables if v.name != "kernel"])
             model.compile(made, keras.losses.CategoricalCrossentropy(from_logits=True))
             replicas.build(model)
@@ -274,7 +273,7 @@ for optimizer in (fused.AdamW, fused.SGD):
         model.fit(data, verbose=0)
         found.append([w.numpy() for w in model.trainable_weights if "key/bias" not in w.path])
     apart = max(np.abs(a - b).max() for a, b in zip(*found))
-    assert optimizer is fused.SGD and 1e-6 < apart < 1 or apart < 1e-5, apart
+    assert optimizer is fast_layers.SGD and 1e-6 < apart < 1 or apart < 1e-5, apart
 """
     file = tmp_path / "two.py"
     file.write_text(program)

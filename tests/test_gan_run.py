@@ -12,18 +12,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasdl.checkpoints import resume
-from kerasdl.checkpoints.checkpoint import Checkpoints
+from kerasdl.checkpoints import callback
+from kerasdl.checkpoints.files import Checkpoints
 from kerasdl.data import from_arrays, load_splits
 from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate, predict, report
+from kerasdl.objectives.gan import gallery
 from kerasdl.objectives.gan.gan import clusters
 from kerasdl.objectives.gan.pictures import enlarged, grid
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
-from kerasdl.reports import gallery
 from kerasdl.run import Run
-from kerasdl.train import resident
 from kerasdl.train.callbacks import done
 from kerasdl.train.fit import train
 
@@ -67,7 +66,7 @@ def unbroken(recipe, tmp_path_factory) -> Run:
 def interrupted(here, monkeypatch, recipe):
     """Trains until a step, or the end of its block, where the process is told to stop; returns the run's folder."""
     def until(step, **options):
-        original = resume.Saver.on_train_batch_end
+        original = callback.CheckpointCallback.on_train_batch_end
 
         def stop_at(self, batch, logs=None):
             if self.fitted.name == "gan" and self.step < step <= self.epoch_began + done(self, batch):
@@ -75,7 +74,7 @@ def interrupted(here, monkeypatch, recipe):
             original(self, batch, logs)
 
         with monkeypatch.context() as patch:
-            patch.setattr(resume.Saver, "on_train_batch_end", stop_at)
+            patch.setattr(callback.CheckpointCallback, "on_train_batch_end", stop_at)
             with pytest.raises(SystemExit) as stopped:
                 train(recipe, workdir="broken", verbose=False, **options)
         assert stopped.value.code == 143
@@ -150,13 +149,13 @@ def test_killed_at_random_steps_until_it_is_done(recipe, unbroken, here):
         code = f"""if True:
             import os, signal, sys
             from kerasdl.cli import main
-            from kerasdl.train import resident, resume
-            resident.STEPS, original = {STEPS // 2}, resume.Saver.on_train_batch_end
+            from kerasdl.devices import on_device, resume
+            on_device.STEPS, original = {STEPS // 2}, callback.CheckpointCallback.on_train_batch_end
             def killed(self, batch, logs=None):
                 original(self, batch, logs)
                 if self.fitted.name == "gan" and self.step >= {step}:
                     os.kill(os.getpid(), signal.SIGKILL)
-            resume.Saver.on_train_batch_end = killed
+            callback.CheckpointCallback.on_train_batch_end = killed
             sys.argv = ["kerasdl", *{words!r}]
             main()
         """

@@ -10,8 +10,8 @@ from kerasdl import zoo
 from kerasdl.data import load
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
-from kerasdl.train.job import seeded
 from kerasdl.train.optim import Muon, StepDecay, depths, duration, optimizer, schedule
+from kerasdl.train.setup import seeded
 
 STEPS, EPOCHS = 10, 10
 PLAIN = Recipe(model="mlp", data="digits", epochs=EPOCHS, lr=0.5)

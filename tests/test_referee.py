@@ -9,7 +9,7 @@ import pytest
 
 from kerasdl import zoo
 from kerasdl.data import load_splits
-from kerasdl.evaluation import referee
+from kerasdl.evaluation import reference_classifier
 from kerasdl.objectives.gan import scores as generative
 from kerasdl.published import results
 from kerasdl.recipe import load
@@ -17,9 +17,9 @@ from kerasdl.recipe import load
 
 @pytest.mark.parametrize("name", ["cnn_digits", "cnn_mnist"])
 def test_a_referee_that_comes_with_the_package_is_its_recipe_s(name):
-    told = json.loads((referee.SHIPPED / f"{name}.json").read_text())
+    told = json.loads((reference_classifier.SHIPPED / f"{name}.json").read_text())
     assert not results.differing(told["settings"], load(name).diff()), "train it again, and the GANs' results"
-    assert keras.saving.load_model(referee.SHIPPED / f"{name}.keras").count_params() == told["parameters"]
+    assert keras.saving.load_model(reference_classifier.SHIPPED / f"{name}.keras").count_params() == told["parameters"]
 
 
 def test_published_distances_are_through_the_referee_that_comes_with_the_package():
@@ -44,8 +44,8 @@ def test_a_folder_s_referee_is_that_of_its_pictures_and_not_of_its_name(here):
         folder.mkdir(parents=True)
         (folder / "0.png").write_bytes(b"picture")
         with contextlib.chdir(here / place):
-            homes.append(referee.home(recipe, {}))
-            assert referee.home(recipe, {}) == homes[-1]
+            homes.append(reference_classifier.home(recipe, {}))
+            assert reference_classifier.home(recipe, {}) == homes[-1]
             (folder / "1.png").write_bytes(b"picture")
-            homes.append(referee.home(recipe, {}))
+            homes.append(reference_classifier.home(recipe, {}))
     assert len(set(homes)) == 4

@@ -104,7 +104,7 @@ def test_keras_still_gives_replicas_one_noise(trained):
 @pytest.mark.parametrize("fault", ["accumulation", "odd_batch", "padding", "late_variables", "ema_overwrite",
                                    "ema_statistics"])
 def test_keras_still_has_the_fault(trained, fault):
-    """When this fails Keras has mended it: MicroBatches, FitsReplicas, Judge, build or ema.Averager can go."""
+    """When this fails Keras has mended it: MicroBatches, FitsReplicas, Judge, build or average.Averager can go."""
     assert trained[f"still/{fault}"]
 
 

@@ -16,7 +16,6 @@ from sklearn.metrics import classification_report
 
 from kerasdl import Recipe, UserError
 from kerasdl.data import Split, from_arrays, load
-from kerasdl.evaluation import judge
 from kerasdl.evaluation.evaluate import calibration, calibration_error, evaluate, load_split, mistakes, predict, report
 from kerasdl.run import Run
 from kerasdl.train.fit import train

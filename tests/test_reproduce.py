@@ -16,11 +16,10 @@ from rich.console import Console
 
 import kerasdl
 from kerasdl import recipe
-from kerasdl.checkpoints import resume
+from kerasdl.checkpoints import callback
 from kerasdl.errors import UserError
 from kerasdl.published import reproduce, results
 from kerasdl.run import Run
-from kerasdl.train import resident
 from kerasdl.train.fit import train
 
 ROOT = Path(__file__).parents[1]
@@ -101,8 +100,8 @@ def test_a_number_that_does_not_come_out_again_is_exit_code_1(package, command, 
 
 def test_what_is_finished_is_not_run_again_and_what_was_killed_goes_on(package, command, monkeypatch):
     package(0, 2)
-    monkeypatch.setattr(resident, "STEPS", 3)
-    original = resume.Saver.on_train_batch_end
+    monkeypatch.setattr(on_device, "STEPS", 3)
+    original = callback.CheckpointCallback.on_train_batch_end
 
     def stop(self, batch, logs=None):
         if "seed-3" in str(self.checkpoints.folder):
@@ -110,7 +109,7 @@ def test_what_is_finished_is_not_run_again_and_what_was_killed_goes_on(package, 
         original(self, batch, logs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(resume.Saver, "on_train_batch_end", stop)
+        patch.setattr(callback.CheckpointCallback, "on_train_batch_end", stop)
         assert command("reproduce", "tiny_digits", "--seeds", "2").code == 143
     folder = Path("runs") / "reproduce-tiny_digits"
     first = (folder / "seed-1" / "result.json").read_bytes()

@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from kerasdl import zoo
 from kerasdl.data import from_arrays, pipeline
+from kerasdl.devices import on_device
 from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
-from kerasdl.evaluation import judge
 from kerasdl.train import autotune as probe
 from kerasdl.train import profile, resident
 from kerasdl.train.fit import train
@@ -66,7 +66,7 @@ def test_blocks_hold_the_indices_of_streaming(split, size, start):
 
 
 def test_callbacks_see_blocks_as_executions_of_several_steps(here, hard_recipe, monkeypatch):
-    monkeypatch.setattr(resident, "STEPS", 4)
+    monkeypatch.setattr(on_device, "STEPS", 4)
     seen = []
     watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append((batch, len(logs))))
     run = train(hard_recipe, workdir="run", epochs=1, verbose=False, callbacks=[watch])  # 9 steps in blocks of 3
@@ -84,28 +84,28 @@ def test_a_loss_that_is_not_a_number_ends_the_block_at_its_step(here, refused):
 
 def test_a_block_does_not_grow_with_the_work():
     small, large = zoo.build("linear", (28, 28, 1), 10), zoo.build("resnet", (32, 32, 3), 10, size="20")
-    assert resident.block_size([small], 128, 429) == 215  # two blocks of at most 256
-    assert resident.block_size([large], 128, 390) < 8
+    assert on_device.block_size([small], 128, 429) == 215  # two blocks of at most 256
+    assert on_device.block_size([large], 128, 390) < 8
 
 
 def test_examples_that_do_not_fit_are_streamed_or_refused(split, monkeypatch, refused):
-    monkeypatch.setattr(resident, "memory", lambda: 4 * split.x.nbytes - 4)
-    assert not resident.chosen("auto", split)
+    monkeypatch.setattr(on_device, "memory", lambda: 4 * split.x.nbytes - 4)
+    assert not on_device.is_resident("auto", split)
     with pytest.raises(UserError, match="Use feed=streamed"):
-        resident.chosen("resident", split)
+        on_device.is_resident("resident", split)
     refused("train", "linear_digits", "--feed", "residnt", words=["Did you mean 'resident'"])
 
 
 def test_a_container_has_no_more_memory_than_it_may_take(tmp_path, monkeypatch):
-    monkeypatch.setattr(resident.tf.config, "list_physical_devices", lambda kind: [])
+    monkeypatch.setattr(on_device.tf.config, "list_physical_devices", lambda kind: [])
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for text, found in [("1048576\n", 2**20), ("max\n", machine), (str(2**62), machine), (None, machine)]:
-        monkeypatch.setattr(resident, "LIMIT", tmp_path / str(text).strip())
+        monkeypatch.setattr(on_device, "LIMIT", tmp_path / str(text).strip())
         if text:
-            resident.LIMIT.write_text(text)
-        resident.memory.cache_clear()
-        assert resident.memory() == found
-    resident.memory.cache_clear()
+            on_device.LIMIT.write_text(text)
+        on_device.memory.cache_clear()
+        assert on_device.memory() == found
+    on_device.memory.cache_clear()
 
 
 @pytest.mark.parametrize("size", [7, 64, 130])

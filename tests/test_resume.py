@@ -17,14 +17,13 @@ import pytest
 import tensorflow as tf
 
 import kerasdl.run
-from kerasdl.checkpoints import resume
-from kerasdl.checkpoints.checkpoint import Checkpoints, seconds
+from kerasdl.checkpoints import callback
+from kerasdl.checkpoints.files import Checkpoints, seconds
 from kerasdl.data import from_arrays
 from kerasdl.errors import UserError
 from kerasdl.files import try_lock
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
-from kerasdl.train import resident
 from kerasdl.train.callbacks import Timing, done
 from kerasdl.train.fit import train
 
@@ -36,7 +35,7 @@ STEPS = 4  # of an epoch
 @pytest.fixture(autouse=True)
 def blocks_of_two_steps(monkeypatch):
     """So that an epoch of resident training can be interrupted within."""
-    monkeypatch.setattr(resident, "STEPS", STEPS // 2)
+    monkeypatch.setattr(on_device, "STEPS", STEPS // 2)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +47,7 @@ def unbroken(tmp_path_factory):
 def interrupted(here, monkeypatch):
     """Trains until a step, or the end of its block, where the process is told to stop; returns the run's folder."""
     def until(step: int, folder: str = "broken", number: int = signal.SIGTERM, **options):
-        original = resume.Saver.on_train_batch_end
+        original = callback.CheckpointCallback.on_train_batch_end
 
         def stop_at(self, batch, logs=None):
             if self.step < step <= self.epoch_began + done(self, batch):
@@ -56,7 +55,7 @@ def interrupted(here, monkeypatch):
             original(self, batch, logs)
 
         with monkeypatch.context() as patch:
-            patch.setattr(resume.Saver, "on_train_batch_end", stop_at)
+            patch.setattr(callback.CheckpointCallback, "on_train_batch_end", stop_at)
             with pytest.raises((SystemExit, KeyboardInterrupt)) as stopped:
                 train(RECIPE, workdir=folder, verbose=False, **options)
         if number == signal.SIGTERM:
@@ -196,18 +195,18 @@ def test_a_report_that_does_not_fit_on_the_disk_can_be_written_again(spoiled):
 @pytest.mark.parametrize("held, step", [([[-1, -1], [-1, -1]], 0), ([[20, 10], [10, -1]], 10), ([[20, 10]], 20),
                                         ([[20, 10], [30, 20]], 20), ([[20, 10], [-1, -1]], None)])
 def test_workers_agree_on_the_newest_common_checkpoint_or_refuse(held, step):
-    assert resume.common(held) == step
+    assert callback.common(held) == step
 
 
 def test_a_checkpoint_that_other_workers_do_not_have_is_not_kept_for_theirs(here, monkeypatch):
     """This worker has 20 and 10 where another was killed after 10; after 15 it keeps 10, which the other has, too."""
-    saver = resume.Saver(here, *[None] * 5, 0, tf.distribute.get_strategy())
+    saver = callback.CheckpointCallback(here, *[None] * 5, 0, tf.distribute.get_strategy())
     for step in (10, 20):
         saver.checkpoints.save(step, ({"a/0": np.zeros(3)}, {}))
         assert saver.checkpoints.wait()
     monkeypatch.setattr(saver, "_restore", lambda step: None)
-    monkeypatch.setattr(resume.strategies, "of_all_workers", lambda devices, mine: [mine, [10, 5]])
-    assert saver.go_on() == 10
+    monkeypatch.setattr(callback.strategies, "all_gather_ints", lambda devices, mine: [mine, [10, 5]])
+    assert saver.restore() == 10
     saver.checkpoints.save(15, ({"a/0": np.zeros(3)}, {}))
     assert saver.checkpoints.wait() and saver.checkpoints.steps() == [15, 10]
 

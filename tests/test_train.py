@@ -16,11 +16,10 @@ import tensorflow as tf
 import kerasdl
 from kerasdl import zoo
 from kerasdl.data import from_arrays, load
-from kerasdl.devices import replicas
 from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.files import whole, write_json
-from kerasdl.objectives import ema
+from kerasdl.objectives import average
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 from kerasdl.train import fit
@@ -130,8 +129,8 @@ def test_rows_of_a_table_have_no_mirror_image(refused, table):
 
 def test_the_average_is_what_numpy_computes_batch_norm_statistics_included():
     network = zoo.build("cnn", (8, 8, 1), 10, size="mu")
-    average = ema.copy(network)
-    model = replicas.compose([ema.Averaging], network, averager=ema.Averager(network, average, 0.4))
+    average = average.copy(network)
+    model = replicas.compose([ema.Averaging], network, averager=average.Averager(network, average, 0.4))
     model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     digits = load("digits", "val")
     expected = network.get_weights()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from kerasdl import zoo
-from kerasdl.checkpoints import resume
+from kerasdl.checkpoints import callback
 from kerasdl.data import from_arrays, load
 from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
@@ -20,10 +20,8 @@ from kerasdl.evaluation.evaluate import evaluate, report
 from kerasdl.objectives import classify
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
-from kerasdl.train import pretrained as transfer
-from kerasdl.train import resident
+from kerasdl.train import pretrained
 from kerasdl.train.fit import train
-from kerasdl.train.job import Job
 from kerasdl.zoo import vit
 
 CLI = [sys.executable, "-c", "from kerasdl.cli import main; main()"]
@@ -33,7 +31,7 @@ CLI = [sys.executable, "-c", "from kerasdl.cli import main; main()"]
 def origin(hard_run):
     """Reads a run, a file or a folder as a recipe's `init`."""
     def call(init=hard_run.path):
-        return transfer.read(Recipe(model="cnn", data="digits", init=str(init)))
+        return pretrained.read(Recipe(model="cnn", data="digits", init=str(init)))
 
     return call
 
@@ -45,13 +43,13 @@ def saved(here):
         random = np.random.default_rng(1)
         network.set_weights([random.uniform(0.1, 1, weight.shape) for weight in network.weights])
         network.save(here / name)
-        return transfer.read(Recipe(model="vit", data="digits", init=str(here / name)))
+        return pretrained.read(Recipe(model="vit", data="digits", init=str(here / name)))
 
     return call
 
 
 def begun(network, origin, classes=(), **fields):
-    transfer.begin(network, origin, Recipe(model="vit", data="digits", **fields), classes)
+    pretrained.load_into(network, origin, Recipe(model="vit", data="digits", **fields), classes)
     return network
 
 
@@ -76,7 +74,7 @@ def test_the_head_is_new_where_classes_differ(hard_run, origin):
         new = arrays_of(network)
         assert new.pop("logits") != old["logits"]
         assert new == {name: arrays for name, arrays in old.items() if name != "logits"}
-        assert transfer.account(network, origin(), list(classes))["new"] == ["logits"]
+        assert pretrained.account(network, origin(), list(classes))["new"] == ["logits"]
 
 
 @pytest.mark.parametrize("pool", ["token", "mean"])
@@ -86,8 +84,8 @@ def test_positions_are_resized_on_the_grid_of_patches(saved, pool):
     origin = saved(old)
     new = begun(vit.build((8, 24, 1), 4, size="mu", patch=4, pool=pool), origin)
     assert arrays_of(new) == arrays_of(vit.resize(old, (8, 24, 1)))
-    assert transfer.account(new, origin, ())["fitted"] == {"position": "4x4 -> 2x6 patches"}
-    assert "position 4x4 -> 2x6 patches" in transfer.tell(origin, new, ())
+    assert pretrained.account(new, origin, ())["fitted"] == {"position": "4x4 -> 2x6 patches"}
+    assert "position 4x4 -> 2x6 patches" in pretrained.summary(origin, new, ())
 
 
 @pytest.mark.parametrize("first, second, pools", [((16, 16), (8, 32), ("mean", "mean")),
@@ -122,9 +120,9 @@ def test_grey_pictures_look_the_same_with_other_channels(saved, old, new):
 def test_layers_of_another_size_are_new_and_told(saved):
     origin = saved(vit.build((8, 8, 1), 4, size="mu", patch=4))
     new = begun(vit.build((8, 8, 1), 4, size="mu", patch=2), origin)
-    told = transfer.account(new, origin, ())
+    told = pretrained.account(new, origin, ())
     assert told["new"] == ["patches"] and "position" in told["fitted"] and "block2_down" in told["taken"]
-    assert transfer.tell(origin, new, ()).endswith("new: patches")
+    assert pretrained.summary(origin, new, ()).endswith("new: patches")
 
 
 def test_the_hash_is_of_the_weights_and_not_of_the_file(hard_run, origin, here):
@@ -182,10 +180,10 @@ def test_frozen_weights_have_no_slots(hard_recipe):
 
 def test_patterns_freeze_what_they_name():
     network = zoo.build("cnn", (8, 8, 1), 10, size="mu")
-    transfer.freeze(network, ("stem_*", "logits"))
+    pretrained.freeze(network, ("stem_*", "logits"))
     still = {layer.name for layer in network.layers if layer.weights and not layer.trainable}
     assert still == {"stem_conv", "stem_norm", "logits"}
-    transfer.thaw(network)
+    pretrained.thaw(network)
     assert all(layer.trainable for layer in network.layers)
 
 
@@ -193,7 +191,7 @@ def test_patterns_freeze_what_they_name():
                                            ("*", "nothing to learn")])
 def test_patterns_that_cannot_be(freeze, words):
     with pytest.raises(UserError, match=words):
-        transfer.freeze(zoo.build("cnn", (8, 8, 1), 10, size="mu"), freeze)
+        pretrained.freeze(zoo.build("cnn", (8, 8, 1), 10, size="mu"), freeze)
 
 
 # The run
@@ -215,11 +213,11 @@ def two_classes():
 
 def test_resumed_it_ends_the_same_and_needs_the_old_run_no_more(hard_recipe, hard_run, here, monkeypatch):
     """Stopped before the first checkpoint would be due, within an epoch; the old run is gone by then."""
-    monkeypatch.setattr(resident, "STEPS", 2)
+    monkeypatch.setattr(on_device, "STEPS", 2)
     shutil.copytree(hard_run.path, here / "old")
     recipe = hard_recipe.override(init="old", freeze=("stem*", "stage1_norm1"), layer_decay=0.6, seed=3)
     whole = train(recipe, workdir=here / "whole", verbose=False)
-    original = resume.Saver.on_train_batch_end
+    original = callback.CheckpointCallback.on_train_batch_end
 
     def stop(self, batch, logs=None):
         if self.epoch_began + batch >= 12:
@@ -227,7 +225,7 @@ def test_resumed_it_ends_the_same_and_needs_the_old_run_no_more(hard_recipe, har
         original(self, batch, logs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(resume.Saver, "on_train_batch_end", stop)
+        patch.setattr(callback.CheckpointCallback, "on_train_batch_end", stop)
         with pytest.raises(SystemExit):
             train(recipe, workdir=here / "broken", verbose=False)
     shutil.rmtree(here / "old")
@@ -247,7 +245,7 @@ def test_killed_before_its_first_checkpoint_it_begins_with_the_copy(hard_recipe,
     (begun / "checkpoint").mkdir()
     for name in ("recipe.json", "init.json", "data.json"):
         shutil.copy(here / "whole" / name, begun)
-    shutil.move(here / "old" / "model.keras", begun / transfer.COPY)
+    shutil.move(here / "old" / "model.keras", begun / pretrained.COPY)
     shutil.rmtree(here / "old")
     assert arrays_of(train(recipe, workdir=begun, verbose=False).model()) == arrays_of(whole.model())
 
@@ -288,7 +286,7 @@ def test_a_table_begins_with_the_old_scale(table, here):
     scaled = old.model().get_layer("scale")
     rows = keras.ops.convert_to_numpy(scaled(load(f"csv:{table}", label="kind").x))
     new = zoo.build("mlp", old.model().input_shape[1], 2, size="mu")
-    begun(new, transfer.read(recipe.override(init=str(old.path))), old.data["classes"])
+    begun(new, pretrained.read(recipe.override(init=str(old.path))), old.data["classes"])
     np.testing.assert_allclose(new.get_layer("scale")(load(f"csv:{table}", label="kind").x), rows, atol=1e-6)
     assert json.loads((here / "old" / "recipe.json").read_text())["init"] == ""
     other = here / "other.csv"

@@ -1,7 +1,7 @@
 """Where Keras computes with JAX: the devices, and the steps that are Keras' own objects on TensorFlow.
 
 A step is one function of the whole batch, and the devices divide its arrays among them. So nothing of
-kerasdl.devices.replicas is needed: gradients, clipping, batch normalisation and noise are those of one device.
+kerasdl.devices.distribute_fixes is needed: gradients, clipping, batch normalisation and noise are those of one device.
 """
 
 import importlib.util

@@ -15,8 +15,8 @@ from kerasdl.errors import UserError
 from kerasdl.plan import lower, walk
 from kerasdl.plan.examples import stand_in
 from kerasdl.recipe import Recipe
-from kerasdl.train import fused
-from kerasdl.train.job import Job
+from kerasdl.train import fast_layers
+from kerasdl.train.setup import Job
 
 MIXING = ("mixup", "cutmix")  # augmentation after which pixels are floats
 BATCHED = 2  # parameters of the step that have the batch as their first axis: examples and targets

@@ -11,7 +11,7 @@ from kerasdl import objectives
 from kerasdl.data import load_splits
 from kerasdl.files import whole
 from kerasdl.recipe import Recipe
-from kerasdl.train.job import SPLITS, precision
+from kerasdl.train.setup import SPLITS, precision
 from kerasdl.tuning import early
 from kerasdl.tuning.build import load
 
