@@ -19,7 +19,7 @@ from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate, predict, report
 from kerasdl.objectives.gan import gallery
 from kerasdl.objectives.gan.gan import clusters
-from kerasdl.objectives.gan.pictures import enlarged, grid
+from kerasdl.objectives.images import enlarged, grid
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
 from kerasdl.run import Run

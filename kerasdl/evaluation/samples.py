@@ -8,7 +8,7 @@ import tensorflow as tf
 from kerasdl import objectives
 from kerasdl.errors import UserError, nearest
 from kerasdl.files import whole, writing
-from kerasdl.objectives.gan.pictures import enlarged, grid
+from kerasdl.objectives.images import enlarged, grid
 from kerasdl.run import Run
 
 

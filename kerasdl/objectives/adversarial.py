@@ -16,8 +16,8 @@ from kerasdl.objectives.base import Objective
 from kerasdl.objectives.gan import gallery
 from kerasdl.objectives.gan.clusters import find_clusters
 from kerasdl.objectives.gan.gan import GAN, clusters, sample
-from kerasdl.objectives.gan.pictures import enlarged, grid
 from kerasdl.objectives.gan.scores import DiscriminatorWon, GeneratorScores
+from kerasdl.objectives.images import enlarged, grid
 from kerasdl.objectives.sections import Findings, Section, template
 from kerasdl.recipe import Recipe
 from kerasdl.settings import Settings

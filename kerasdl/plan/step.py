@@ -15,7 +15,6 @@ from kerasdl.errors import UserError
 from kerasdl.plan import lower, walk
 from kerasdl.plan.examples import stand_in
 from kerasdl.recipe import Recipe
-from kerasdl.train import fast_layers
 from kerasdl.train.setup import Job
 
 MIXING = ("mixup", "cutmix")  # augmentation after which pixels are floats

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from kerasdl.checkpoints.files import seconds
 from kerasdl.checkpoints.callback import StopSignal
+from kerasdl.checkpoints.files import seconds
 from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
 from kerasdl.run import folder_for

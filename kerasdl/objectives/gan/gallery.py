@@ -9,8 +9,8 @@ import tensorflow as tf
 from kerasdl import figures
 from kerasdl.objectives.gan.gan import clusters, decode, latents
 from kerasdl.objectives.gan.gan import sample as draw
-from kerasdl.objectives.gan.pictures import enlarged, grid
 from kerasdl.objectives.gan.scores import some
+from kerasdl.objectives.images import enlarged, grid
 from kerasdl.objectives.sections import Findings
 
 TAG = "samples"  # of the images in the run's TensorBoard files
