@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from kerasdl.keras_private import flat_layers
-from kerasdl.zoo import resnet, vit
+from kerasdl.zoo import vit
 
 
 @contextmanager
@@ -236,20 +236,8 @@ class MultiHeadAttention(layers.MultiHeadAttention):
         return tf.transpose(split, (0, 2, 1, 3))
 
 
-class PadShortcut(resnet.PadShortcut):
-    """Skips pixels by a pool of one pixel; the gradient of a strided slice is slow."""
-
-    @staticmethod
-    def fits(layer):
-        return layer.stride > 1
-
-    def call(self, x):
-        x = tf.nn.avg_pool2d(x, 1, self.stride, "VALID")
-        return tf.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.filters - x.shape[-1])))
-
-
-FORMS = {form.__base__: form for form in (BatchNormalization, LayerNormalization, Dense, Dropout, MultiHeadAttention,
-                                          PadShortcut)}
+FORMS: dict[type, type] = {form.__base__: form for form in (
+    BatchNormalization, LayerNormalization, Dense, Dropout, MultiHeadAttention)}
 
 
 class Decays:
@@ -277,16 +265,3 @@ class AdamW(Decays, keras.optimizers.AdamW):
             var=variable.handle, m=self._momentums[index].value.handle, v=self._velocities[index].value.handle,
             beta1_power=tf.pow(beta1, step), beta2_power=tf.pow(beta2, step), lr=tf.cast(learning_rate, dtype),
             beta1=beta1, beta2=beta2, epsilon=tf.cast(self.epsilon, dtype), grad=tf.cast(gradient, dtype))
-
-
-class SGD(Decays, keras.optimizers.SGD):
-    """One pass over a weight and its momentum by ResourceApplyKerasMomentum."""
-
-    def update_step(self, gradient, variable, learning_rate):
-        self.decay(variable, learning_rate)
-        if not self.momentum or isinstance(gradient, tf.IndexedSlices):
-            return super().update_step(gradient, variable, learning_rate)
-        index, dtype = self._get_variable_index(variable), variable.dtype
-        tf.raw_ops.ResourceApplyKerasMomentum(
-            var=variable.handle, accum=self.momentums[index].value.handle, lr=tf.cast(learning_rate, dtype),
-            grad=tf.cast(gradient, dtype), momentum=tf.cast(self.momentum, dtype), use_nesterov=self.nesterov)

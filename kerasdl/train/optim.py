@@ -98,16 +98,17 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
             optimizer = distribute_fixes.clip_after_reduce(optimizer)
         return optimizer(rate, **arguments, **clip)
 
-    kinds, own = keras.optimizers if backend.jax() else fast_layers, recipe.optimizer_settings
+    own = recipe.optimizer_settings
     if recipe.optimizer == "sgd":
-        made = make(kinds.SGD, momentum=own.momentum, nesterov=own.momentum > 0, weight_decay=decay)
+        made = make(keras.optimizers.SGD, momentum=own.momentum, nesterov=own.momentum > 0, weight_decay=decay)
     elif recipe.optimizer == "lion":
         made = make(keras.optimizers.Lion, weight_decay=decay)
     elif recipe.optimizer == "muon":
         made = make(Muon, kernel_rms=own.kernel_rms, ns_steps=own.ns_steps, momentum=own.momentum,
                     weight_decay=decay, adam_weight_decay=decay, exclude_layers=["logits"])
     else:
-        made = make(kinds.AdamW, weight_decay=recipe.weight_decay, beta_1=own.betas[0], beta_2=own.betas[1])
+        kind = keras.optimizers.AdamW if backend.jax() else fast_layers.AdamW
+        made = make(kind, weight_decay=recipe.weight_decay, beta_1=own.betas[0], beta_2=own.betas[1])
     if decay:
         made.exclude_from_weight_decay([v for v in model.trainable_variables if not is_kernel(v)])
     return made
