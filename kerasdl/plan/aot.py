@@ -14,11 +14,8 @@ TYPE = re.compile(r"([a-z]+)(\d+)\w*\[([\d,]*)\]")
 
 
 def lower(function: Callable, state: Any, batch: Any, chips: list) -> jax.stages.Lowered:
-    """Lower `function(state, batch)`, which returns the next state, for devices that share the batch.
-
-    Args:
-        state, batch: trees of shapes and dtypes. Each device holds the whole state; the batch is that of all devices.
-    """
+    """Lower `function(state, batch)`, which returns the next state, for devices that hold the whole state each and
+    share the batch; both are trees of shapes and dtypes."""
     mesh = Mesh(np.array(chips), ("batch",))
 
     def placed(tree, *axes):

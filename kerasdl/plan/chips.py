@@ -47,11 +47,8 @@ CHIPS = {chip.name: chip for chip in (
 
 
 def parse(name: str) -> tuple[Chip, int]:
-    """Return the chip and the number of chips of "v5e-8", a name as Google Cloud and Colab give it to a slice.
-
-    Raises:
-        UserError: an unknown chip, or no slice of this size.
-    """
+    """Return the chip and the number of chips of "v5e-8", a name as Google Cloud and Colab give it to a slice; an
+    unknown chip or size is a UserError."""
     found = re.fullmatch(r"(v\d\w*?)-(\d+)", name.lower().replace("v5litepod", "v5e"))
     if not found or not (chip := CHIPS.get(found[1])):
         raise UserError(f"No plan can be made for {name!r}. Choose cpu, or a slice such as v5e-8 of one of the chips "

@@ -21,7 +21,8 @@ from kerasdl.plan.step import Step
 from kerasdl.recipe import Recipe
 
 MOST = 2**16  # examples a chip where the size of the set is unknown
-DECIDING = ("kerasdl", "keras", "tensorflow", "tensorflow-cpu", "tensorflow-tpu", "jax", "libtpu")
+VERSIONS = {name: version for name in ("kerasdl", "keras", "tensorflow", "tensorflow-cpu", "tensorflow-tpu", "jax",
+                                       "libtpu") if (version := installed(name))}  # they decide what is compiled
 UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
 
 
@@ -30,11 +31,11 @@ def answer(recipe: dict[str, Any], chip: str, chips: int, search: bool) -> dict[
 
     Returns:
         "size", "weights", "versions"; "facts" of one chip among up to four, "several" of one among four, and with
-        `search` "largest", see `max_batch`. For "cpu" what `cpu_check.measured` gives.
+        `search` "largest", see `max_batch`; or an "error". For "cpu" what `cpu_check.measured` gives.
     """
     settings = Recipe.model_validate_json(json.dumps(recipe))
     step = Step(settings, tpu=chip != "cpu")
-    found = {"size": step.size, "weights": step.weights, "versions": versions()}
+    found = {"size": step.size, "weights": step.weights, "versions": VERSIONS}
     if chip == "cpu":
         return found | cpu_check.measured(step, settings.batch)
     kind, each = CHIPS[chip], settings.batch // chips
@@ -44,15 +45,15 @@ def answer(recipe: dict[str, Any], chip: str, chips: int, search: bool) -> dict[
     found |= {"facts": facts, "several": facts if chips > 1 else compiled(step, kind, each, 4)}
     if search:
         most = step.size // chips if step.size else MOST
-        found["largest"] = max_batch(lambda batch: compiled(step, kind, batch, 1), each, most)
+        found["largest"] = max_batch(lambda batch: compiled(step, kind, batch, 1), each, facts["flops"] / each, most)
     return found
 
 
 def compiled(step: Step, chip: Chip, each: int, chips: int) -> dict[str, Any]:
-    """Return `aot.compile` of the step with this batch a chip, or its error; from the cache if it is there."""
+    """Return `aot.compile` of the step with this batch a chip, or that it is too large; from the cache if possible."""
     name, options = chip.topology(chips)
     lowered = step.lower(each * chips, get_topology_desc(name, "tpu", **options).devices)
-    key = "\n".join([lowered.as_text(), name, *versions().values()])
+    key = "\n".join([lowered.as_text(), name, *VERSIONS.values()])
     path = cache() / "plans" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
     with suppress(OSError, ValueError):
         return json.loads(path.read_text())
@@ -60,6 +61,8 @@ def compiled(step: Step, chip: Chip, each: int, chips: int) -> dict[str, Any]:
         found = aot.compile(lowered)
     except Exception as error:  # a JaxRuntimeError, whatever its status
         found = describe(error)
+        if found["error"] != "TooLarge":
+            raise
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, found)
@@ -67,21 +70,13 @@ def compiled(step: Step, chip: Chip, each: int, chips: int) -> dict[str, Any]:
 
 
 def describe(error: Exception) -> dict[str, Any]:
-    """Return an error as an answer: its kind, first line and layer; of "TooLarge" the bytes too, 0 if unknown."""
-    message = str(error)
-    layer = re.search(r'op_name="(?:(?:jit|jvp|transpose|while)\b[^/]*/)*([^/"]+(?:/[^/"]+)?)', message)
-    found = {"error": type(error).__name__, "message": (message.strip() or type(error).__name__).splitlines()[0],
-             "layer": layer and layer[1]}
+    """Return an error as an answer: its kind and first line; for "TooLarge" the bytes too, 0 if unknown."""
+    message = str(error).strip() or type(error).__name__
     if "RESOURCE_EXHAUSTED" in message and "hbm" in message.lower():
         sizes = re.findall(r"\b(\d+(?:\.\d+)?)([KMGT])\b", message)
         needed, available, *_ = *(float(number) * 2 ** UNITS[unit] for number, unit in sizes), 0.0, 0.0
-        found |= {"error": "TooLarge", "needed": needed, "available": available}
-    return found
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that decide how a step is lowered and compiled."""
-    return {name: version for name in DECIDING if (version := installed(name))}
+        return {"error": "TooLarge", "needed": needed, "available": available}
+    return {"error": type(error).__name__, "message": message.splitlines()[0]}
 
 
 if __name__ == "__main__":

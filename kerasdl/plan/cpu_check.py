@@ -1,6 +1,6 @@
 """How far the method is off where a step can be measured: this machine's CPU."""
 
-import time
+import timeit
 from collections.abc import Callable
 from typing import Any
 
@@ -37,9 +37,4 @@ def measured(step: Step, batch: int) -> dict[str, Any]:
 
 def fastest(call: Callable[[], object]) -> float:
     """Return the seconds of the fastest of a few calls, after one that is not counted."""
-    times = []
-    for _ in range(CALLS + 1):
-        began = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - began)
-    return min(times[1:])
+    return min(timeit.repeat(call, number=1, repeat=CALLS + 1)[1:])

@@ -1,12 +1,9 @@
 """From a compiled step to ranges of time, and how time and cost grow with the chips. Arithmetic only.
 
-Nothing here was measured on a TPU, so every time is a range (low, high) in seconds:
-
-    low   the longest of operations / peak, bytes that must move / bandwidth, and bytes sent / all links of a chip
-    high  twice the compiler's own estimate (cycles / clock), then bytes sent / one link
-
-Twice, because on a CPU steps took 1.4 to 2.8 times what such bounds say (kerasdl plan RECIPE --on cpu). Latency is in
-neither bound: many small collectives are reported by count.
+Nothing here was measured on a TPU, so every time is a range (low, high) in seconds. Low is the longest of operations /
+peak, bytes that must move / bandwidth, and bytes sent / all links. High is twice the compiler's own estimate (cycles /
+clock), then bytes sent / one link: twice, because on a CPU steps took 1.4 to 2.8 times what such bounds say
+(kerasdl plan RECIPE --on cpu). Latency is in neither bound: many small collectives are reported by count.
 """
 
 from collections.abc import Mapping
@@ -15,16 +12,15 @@ from typing import Any
 from kerasdl.plan.chips import COUNTS, Chip
 
 SLACK = 2.0
-Range = tuple[float, float]
 
 
-def compute(facts: Mapping[str, Any], chip: Chip) -> Range:
+def compute(facts: Mapping[str, Any], chip: Chip) -> tuple[float, float]:
     """Return the seconds of a step without its collectives."""
     low = max(facts["flops"] / chip.peak, facts["moved"] / chip.bandwidth)
     return low, max(low, SLACK * facts["cycles"] / chip.clock)
 
 
-def network(collectives: Mapping[str, Mapping[str, int]], chip: Chip, chips: int) -> Range:
+def network(collectives: Mapping[str, Mapping[str, int]], chip: Chip, chips: int) -> tuple[float, float]:
     """Return the seconds of collectives: to reduce b bytes among N, each chip sends 2 b (N - 1) / N, else half that."""
     sent = sum((2 if kind == "all-reduce" else 1) * found["bytes"] for kind, found in collectives.items())
     sent *= (chips - 1) / chips
@@ -36,11 +32,8 @@ def growth(facts: Mapping[str, Any], chip: Chip, batch: int, examples: int, pric
     """Return what a step takes with the same batch a chip on 1, 4, 8 ... 256 chips.
 
     Args:
-        facts: of one chip among several. Its operations, memory and bytes sent are the same from 4 to 256 chips, as
-            compilations of three networks showed.
-        batch: of one chip.
-        examples: of an epoch; 0 if unknown.
-        price: of a chip for an hour.
+        facts: of one chip among several; from 4 to 256 chips they were the same in compilations of three networks.
+        batch: of one chip; examples: of an epoch, 0 if unknown; price: of a chip for an hour.
     """
     rows, computed = [], compute(facts, chip)
     for chips in COUNTS:

@@ -21,16 +21,14 @@ SIZES = {  # sets whose sizes tfds does not know before they are prepared; from 
 def stand_in(recipe: Recipe, target: str) -> Split:
     """Return the training split of a recipe with no examples in it; for a table or folder the split itself.
 
-    Its size is 0 where it is unknown: a set of tfds that is not prepared here and not in SIZES.
-
-    Raises:
-        UserError: an unknown data set, or one without images and classes.
+    Its size is 0 where it is unknown: a set of tfds that is not prepared here and not in SIZES. An unknown data set, or
+    one without images and classes, is a UserError.
     """
     asked, args = recipe.splits.get("train", "train"), recipe.data_args
     if recipe.data.startswith(("csv:", "folder:")):
         return load_splits(recipe.data, {"train": asked}, target=target, **args)["train"]
     info = described(recipe.data)
-    image, label = info.supervised_keys or (None, None)
+    image, label, *_ = info.supervised_keys or (None, None)
     if not isinstance(label and info.features[label], tfds.features.ClassLabel):
         raise UserError(f"{recipe.data} is not an image-classification set: a plan cannot be made for it.")
     shape = tuple(info.features[image].shape)
@@ -39,10 +37,8 @@ def stand_in(recipe: Recipe, target: str) -> Split:
     if None in shape:
         raise UserError(f"The images of {recipe.data} differ in size. Choose one with data_args.image_size=(H, W).")
     classes = tuple(args.get("classes", info.features[label].names))
-    if "classes" in args or "per_class" in args:
-        size = args.get("per_class", 0) * len(classes)
-    else:
-        size = count(info, recipe.data, asked) if info.splits or recipe.data in SIZES else 0
+    some = "classes" in args or "per_class" in args
+    size = args.get("per_class", 0) * len(classes) if some else count(info, recipe.data, asked)
     return Split("train", tf.data.Dataset.from_tensors(0).take(0), None, shape, size, classes)
 
 
@@ -60,8 +56,10 @@ def described(name: str) -> tfds.core.DatasetInfo:
 
 
 def count(info: tfds.core.DatasetInfo, name: str, asked: str) -> int:
-    """Return the number of examples that a tfds expression names."""
-    counts = {key: split.num_examples for key, split in info.splits.items()} or SIZES[name]
+    """Return the number of examples that a tfds expression names, 0 if the set's sizes are unknown."""
+    counts = {key: split.num_examples for key, split in info.splits.items()} or SIZES.get(name)
+    if not counts:
+        return 0
     splits = {key: tfds.core.SplitInfo(name=key, shard_lengths=[size], num_bytes=0) for key, size in counts.items()}
     try:
         parts = tfds.core.ReadInstruction.from_spec(canonical(counts).get(asked, asked)).to_absolute(splits)

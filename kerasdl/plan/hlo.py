@@ -20,23 +20,19 @@ KINDS = {"i": "int", "ui": "uint", "f": "float", "bf": "bfloat"}
 
 
 def function(module: bytes) -> tuple[Callable[..., list], list[jax.ShapeDtypeStruct]]:
-    """Return a JAX function that computes a serialized HLO module, and the types of its parameters.
-
-    Raises:
-        UserError: the shape of a value depends on the data.
-    """
+    """Return a JAX function that computes a serialized HLO module, and the types of its parameters; a shape that
+    depends on the data is a UserError."""
     with mlir.make_ir_context():
         parsed = ir.Module.parse(hlo_to_stablehlo(module))
         text = str(parsed).replace("mhlo.copy", "stablehlo.convert")  # a copy cannot be lowered, and means nothing here
-        if dynamic := re.search(r"(stablehlo\.\w+)?[^\n]*tensor<[\dx]*\?", text):
-            raise UserError(f"The step cannot run on a TPU: {dynamic[1] or 'a value'} has a shape that depends on the "
-                            "data.")
-        signature = main(parsed).type
+        if dynamic := re.search(r"(?<!#)(stablehlo\.\w+)[^\n]*tensor<[\dx]*\?", text):
+            raise UserError(f"The step cannot run on a TPU: {dynamic[1]} has a shape that depends on the data.")
+        signature = ir.SymbolTable(parsed.operation)["main"].type
         parameters, results = [list(map(array_type, types)) for types in (signature.inputs, signature.results)]
 
     def lower(context, *operands):
         target, callee = context.module_context, ir.Module.parse(text)
-        types = main(callee).type.results
+        types = ir.SymbolTable(callee.operation)["main"].type.results
         name = mlir.merge_mlir_modules(target.module, "step", callee, dst_symtab=target.symbol_table)
         return list(func.CallOp(types, ir.FlatSymbolRefAttr.get(name), operands).results)
 
@@ -45,10 +41,6 @@ def function(module: bytes) -> tuple[Callable[..., list], list[jax.ShapeDtypeStr
     step.def_abstract_eval(lambda *_: [ShapedArray(result.shape, result.dtype) for result in results])
     mlir.register_lowering(step, lower)
     return step.bind, parameters
-
-
-def main(module: ir.Module) -> ir.OpView:
-    return ir.SymbolTable(module.operation)["main"]
 
 
 def array_type(value: ir.Type) -> jax.ShapeDtypeStruct:

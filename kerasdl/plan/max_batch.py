@@ -4,15 +4,15 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-RECOMPUTED = 1.005  # operations an example, relative to the first batch, above which something is computed twice
+RECOMPUTED = 1.005  # operations an example, relative to the given batch, above which something is computed twice
 
 
-def max_batch(ask: Callable[[int], Mapping[str, Any]], batch: int, most: int) -> dict[str, Any]:
-    """Return the largest batch among `batch` and the powers of two, and halves between, that are larger.
+def max_batch(ask: Callable[[int], Mapping[str, Any]], batch: int, flops: float, most: int) -> dict[str, Any]:
+    """Return the largest batch among `batch` and the larger of 2, 3, 4, 6, 8, 12 ..., in about seven compilations.
 
     Args:
         ask: batch of a chip -> facts of the compiled program, or an answer with "error".
-        batch: fits.
+        batch, flops: a batch that fits, and the operations of one of its examples.
         most: the batch beyond which there is nothing to gain: all examples there are.
 
     Returns:
@@ -32,8 +32,7 @@ def max_batch(ask: Callable[[int], Mapping[str, Any]], batch: int, most: int) ->
         return start
 
     fits = last(lambda size: "error" not in ask(size), len(sizes))
-    limit = RECOMPUTED * ask(batch)["flops"] / batch
-    plain = last(lambda size: ask(size)["flops"] <= limit * size, fits + 1)
+    plain = last(lambda size: ask(size)["flops"] <= RECOMPUTED * flops * size, fits + 1)
     enough = fits + 1 == len(sizes)
     return {"fits": sizes[fits], "without_recomputation": sizes[plain], "fails": None if enough else sizes[fits + 1],
             "enough": enough}

@@ -11,30 +11,31 @@ def show(console: Console, made: dict[str, Any]) -> None:
     """Print the whole plan."""
     if made["on"] == "cpu":
         console.print(f"{made['recipe']} on this CPU, batch {made['batch']}: {made['label']}", soft_wrap=True)
-        bounds = made["bounds"] | {"measured": made["measured_seconds"]}
-        console.print(table(("what", "milliseconds", "measured / this"), (
-            (name, f"{1000 * seconds:.3g}", f"{made['measured_seconds'] / seconds:.2f}")
-            for name, seconds in bounds.items())))
-        return
-    for name, value in facts(made):
-        console.print(f"{name:23}{value}", soft_wrap=True)
-    if "growth" in made:
+        head = ["what", "milliseconds", "measured / this"]
+        rows = [(name, f"{1000 * seconds:.3g}", f"{made['measured_seconds'] / seconds:.2f}")
+                for name, seconds in (made["bounds"] | {"measured": made["measured_seconds"]}).items()]
+    else:
+        for name, value in facts(made):
+            console.print(f"{name:23}{value}", soft_wrap=True)
         console.print(f"\nThe same {made['batch_per_chip']} examples a chip on more chips, by formula:", soft_wrap=True)
-        head = ("chips", "batch", "step, ms", "collectives in it, ms", "images/s", "cost of an epoch")
-        console.print(table(head[:5 if made["price"] is None else 6], (
-            (str(row["chips"]), f"{row['batch']:,}", span(row["step_seconds"], 1000),
-             span(row["network_seconds"], 1000), span(row["images_per_second"]),
-             span(row["cost_per_epoch"]) if "cost_per_epoch" in row else "") for row in made["growth"])))
+        head = ["chips", "batch", "step, ms", "collectives in it, ms", "images/s"]
+        head += ["cost of an epoch"] * any("cost_per_epoch" in row for row in made["growth"])
+        rows = [(str(row["chips"]), f"{row['batch']:,}", span(row["step_seconds"], 1000),
+                 span(row["network_seconds"], 1000), span(row["images_per_second"]),
+                 span(row["cost_per_epoch"]) if "cost_per_epoch" in row else "") for row in made["growth"]]
+    table = Table(*head, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*row[:len(head)])
+    console.print(table)
 
 
 def facts(made: dict[str, Any]) -> Iterable[tuple[str, str]]:
     """Yield the name and value of each line."""
-    memory = made["memory"]
     yield "plan", f"{made['recipe']} on {made['on']}: {made['label']}"
     yield "step", f"the recipe's own, of {'Keras on JAX' if made['backend'] == 'jax' else 'TensorFlow'}"
     yield "compiles", f"yes, for {made['compiled_chips']} of the {made['chips']} chips" if made["chips"] > 4 else "yes"
     yield "batch", f"{made['batch']:,}, {made['batch_per_chip']:,} a chip"
-    yield "memory of a chip", f"{size(memory['needed'])} of {size(memory['available'])}"
+    yield "memory of a chip", f"{' of '.join(map(size, made['memory'].values()))}"
     if found := made.get("largest"):
         parts = [f"{found['fits']:,} fits", f"{found['fails']:,} does not" if found["fails"] else
                  "and there are not many more examples"]
@@ -46,13 +47,6 @@ def facts(made: dict[str, Any]) -> Iterable[tuple[str, str]]:
     yield "images a second", span(made["images_per_second"])
     for kind, found in made["collectives"].items():
         yield kind, f"{found['operations']} operations, {size(found['bytes'])} a step, among chips"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    made = Table(*head, box=None, header_style="bold", pad_edge=False)
-    for row in rows:
-        made.add_row(*row[:len(head)])
-    return made
 
 
 def span(values: Sequence[float], scale: float = 1) -> str:

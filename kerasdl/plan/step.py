@@ -6,13 +6,14 @@ No data set is needed. Augmentation is not part of the step: the pipeline augmen
 import math
 from dataclasses import replace
 
+import jax
 import keras
 import tensorflow as tf
 
 from kerasdl import objectives
 from kerasdl.devices.strategy import choose
 from kerasdl.errors import UserError
-from kerasdl.plan import aot
+from kerasdl.plan import aot, hlo
 from kerasdl.plan.examples import stand_in
 from kerasdl.recipe import Recipe
 from kerasdl.train import fused
@@ -26,11 +27,8 @@ class Step:
 
     Attributes:
         model: the model that `fit` would get; weights: how many numbers it trains.
-        size: examples of the training split, 0 if unknown.
         batch: (shape of one, dtype) of examples and of targets.
-
-    Raises:
-        UserError: the recipe's data or networks cannot be built, or its objective has no step on this backend.
+        size: examples of the training split, 0 if unknown.
     """
 
     def __init__(self, recipe: Recipe, tpu: bool):
@@ -53,10 +51,8 @@ class Step:
         self.size = split.size
         self.weights = sum(math.prod(weight.shape) for weight in self.model.trainable_variables)
 
-    def lower(self, batch: int, chips: list):
-        """Return the step for a global batch that these devices share, as a jax.stages.Lowered."""
-        import jax
-
+    def lower(self, batch: int, chips: list) -> jax.stages.Lowered:
+        """Return the step for a global batch that these devices share."""
         if keras.backend.backend() == "jax":
             model, array = self.model, jax.ShapeDtypeStruct
             state = [[array(v.shape, v.dtype) for v in variables] for variables in (
@@ -64,8 +60,6 @@ class Step:
                 model.metrics_variables)]
             data = tuple(array((batch, *shape), dtype) for shape, dtype in self.batch)
             return aot.lower(model.train_step, tuple(state), data, chips)
-        from kerasdl.plan import hlo
-
         jax.config.update("jax_enable_x64", True)  # TensorFlow counts steps in int64
         compiled = self.function().experimental_get_compiler_ir(*self.specs(batch))
         call, parameters = hlo.function(compiled(stage="hlo_serialized"))
