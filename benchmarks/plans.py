@@ -1,11 +1,11 @@
-"""The plans that docs/tpu.md shows: writes docs/results/plan.json, a row at a time.
+"""The plans that docs/tpu.md and docs/lab/tpu.md show.
 
-    python -m benchmarks.plans [RECIPE...]      all rows, or those of these recipes
-    python -m benchmarks.plans --cpu            docs/results/plan_cpu.json: bounds beside measured steps of this
-                                                processor; leave the machine alone meanwhile
+    python -m benchmarks.plans [RECIPE...]   docs/results/plan.json: all rows, or those of these recipes
+    python -m benchmarks.plans --cpu         docs/results/plan_cpu.json: bounds and measured steps of this CPU, on a
+                                             machine that does nothing else
 
-Every row is made first without its largest batch, and again with it: that takes most of the time. What the compiler has
-answered is remembered, so what was stopped goes on where it was.
+Every row is made without its largest batch first, and again with it, which takes most of the time. The cache keeps what
+was compiled, so an interrupted run resumes where it stopped.
 """
 
 import json
@@ -26,7 +26,7 @@ RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
 
 def main(recipes: list[str]) -> None:
-    """Plan each row and put it in the place of the one that was there."""
+    """Plan each row and replace the committed one."""
     for search, (name, on) in product((False, True), ROWS):
         if recipes and name not in recipes:
             continue
@@ -41,7 +41,7 @@ def main(recipes: list[str]) -> None:
 
 
 def measure() -> None:
-    """Bounds and measured steps of a few recipes on this machine, with its processor's name."""
+    """Compare bounds with measured steps of a few recipes on this machine."""
     write_json(RESULTS / "plan_cpu.json", [plan(load(name), "cpu") | {"environment": environment(device="CPU")}
                                            for name in MEASURED])
 

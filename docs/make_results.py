@@ -98,9 +98,10 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         root / "docs" / "recipes.md": filled(root / "docs" / "recipes.md", fields=field_table()),
         root / "docs" / "benchmarks.md": filled(root / "docs" / "benchmarks.md",
                                                 bench=page.body(root / "docs" / "results")),
-        root / "docs" / "tpu.md": filled(root / "docs" / "tpu.md", broken=broken_table(),
-                                         plans=plans_table(recipes, root / "docs" / "results")
-                                         + bounds_table(root / "docs" / "results")),
+        root / "docs" / "tpu.md": filled(root / "docs" / "tpu.md",
+                                         plans=plans_table(recipes, root / "docs" / "results")),
+        root / "docs" / "lab" / "tpu.md": filled(root / "docs" / "lab" / "tpu.md", broken=broken_table(),
+                                                 bounds=bounds_table(root / "docs" / "results")),
         root / "docs" / "transfer.md": filled(
             root / "docs" / "transfer.md",
             transfer=transfer.body(page.load(root / "docs" / "results", "transfer")),
@@ -261,13 +262,13 @@ def bounds_table(folder: Path) -> str:
     """How far the bounds are off where steps can be measured."""
     path = folder / "plan_cpu.json"
     if not path.exists():
-        return "\nBounds beside measured steps of a processor: not yet; `python -m benchmarks.plans --cpu` does.\n"
+        return "Not measured yet; `python -m benchmarks.plans --cpu` does.\n"
     made = json.loads(path.read_text())
     names = list(made[0]["bounds"])
     rows = [(f"`{row['recipe']}`", f"{row['batch']:,}", f"{1000 * row['measured_seconds']:.3g}",
              *(f"{row['measured_seconds'] / row['bounds'][name]:.2f}" for name in names)) for row in made]
     head = ("recipe", "batch", "measured step, ms", *(f"measured / {name}" for name in names))
-    return f"\n{table(head, rows)}\nCompiled, and run on {machine(made[0]['environment'])}.\n"
+    return f"{table(head, rows)}\nCompiled, and run on {machine(made[0]['environment'])}.\n"
 
 
 def seconds(value: float) -> str:

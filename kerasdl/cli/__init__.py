@@ -264,7 +264,7 @@ def plan(recipe: RecipeName, overrides: Overrides = None,
     import json
 
     from kerasdl.plan import report
-    from kerasdl.plan.make import plan as make
+    from kerasdl.plan.planner import plan as make
     from kerasdl.recipe import load
 
     made = make(load(recipe).override(*overrides or []), on, batch=batch, backend=backend, price=price, search=largest)

@@ -1,8 +1,7 @@
-"""Chips that a plan can be made for: what the maker says of them, and how libtpu calls so many of them.
+"""The chips that a plan can be made for: what their maker says of them, and libtpu's names of their slices.
 
-Peak, bandwidth and links are those of cloud.google.com/tpu/docs/v5e and its sister pages. The clock follows from the
-peak and the number of multipliers (four of 128 x 128 on a v5e), which is an inference. The memory that a program may
-have is not here: the compiler is asked.
+Peak, bandwidth and links are from cloud.google.com/tpu/docs/v5e and its sister pages; memory is what libtpu lets a
+program use. The clock is inferred from the peak and the number of multipliers (four of 128 x 128 on a v5e).
 """
 
 import re
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 
 from kerasdl.errors import UserError, nearest
 
+GIB = 2**30
 COUNTS = (1, 4, 8, 16, 32, 64, 128, 256)  # chips of a slice
 FLAT = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
 DEEP = ("1x1x1", "2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8")
@@ -17,64 +17,43 @@ DEEP = ("1x1x1", "2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8")
 
 @dataclass(frozen=True)
 class Chip:
-    """One kind of TPU chip.
-
-    Attributes:
-        name: libtpu's own.
-        peak: bfloat16 operations a second.
-        bandwidth: of its memory, bytes a second.
-        links: of all links to other chips together, bytes a second.
-        ports: how many links that are.
-        clock: cycles a second.
-        shapes: topologies of COUNTS chips.
-        cores: TensorCores of a chip that the number in a slice's name counts: v5p-8 has four chips, v5e-8 has eight.
-        config: libtpu's chip_config_name, where the usual one takes a chip for two devices.
-    """
+    """One kind of TPU chip, by libtpu's name."""
 
     name: str
-    peak: float
-    bandwidth: float
-    links: float
-    clock: float
-    ports: int = 4
-    shapes: tuple[str, ...] = FLAT
-    cores: int = 1
-    config: str | None = None
+    peak: float  # bfloat16 operations a second
+    memory: float  # bytes
+    bandwidth: float  # of the memory, bytes a second
+    links: float  # all links to other chips together, bytes a second
+    clock: float  # cycles a second
+    ports: int = 4  # the number of links
+    shapes: tuple[str, ...] = FLAT  # topologies of COUNTS chips
+    cores: int = 1  # cores of a chip that a slice's name counts: v5p-8 has four chips, v5e-8 has eight
+    config: str | None = None  # libtpu's chip_config_name, where the default takes a chip for two devices
 
     def topology(self, chips: int) -> tuple[str, dict]:
-        """The name that libtpu has for so many chips, and the options that go with it."""
-        shape = self.shapes[COUNTS.index(chips)]
+        """Return libtpu's name of a slice, and the options that it needs."""
         options = {"chip_config_name": self.config} if self.config else {}
-        if chips == 1:  # a host has four chips or more unless it is said that it has one
+        if chips == 1:  # by default a host has four chips or more
             options["chips_per_host_bounds"] = [1, 1, 1]
-        return f"{self.name}:{shape}", options
+        return f"{self.name}:{self.shapes[COUNTS.index(chips)]}", options
 
 
 CHIPS = {chip.name: chip for chip in (
-    Chip("v4", 275e12, 1228e9, 300e9, 1.05e9, 6, DEEP, cores=2, config="megacore"),
-    Chip("v5e", 197e12, 819e9, 200e9, 1.5e9),
-    Chip("v5p", 459e12, 2765e9, 600e9, 1.75e9, 6, DEEP, cores=2),
-    Chip("v6e", 918e12, 1640e9, 448e9, 1.75e9),
+    Chip("v4", 275e12, 30.75 * GIB, 1228e9, 300e9, 1.05e9, 6, DEEP, cores=2, config="megacore"),
+    Chip("v5e", 197e12, 15.75 * GIB, 819e9, 200e9, 1.5e9),
+    Chip("v5p", 459e12, 95.73 * GIB, 2765e9, 600e9, 1.75e9, 6, DEEP, cores=2),
+    Chip("v6e", 918e12, 31.24 * GIB, 1640e9, 448e9, 1.75e9),
 )}
 
 
-def slices() -> list[str]:
-    """Every name that `parse` knows."""
-    return [f"{chip.name}-{count * chip.cores}" for chip in CHIPS.values() for count in COUNTS]
-
-
 def parse(name: str) -> tuple[Chip, int]:
-    """The chip and how many of them: "v5e-8", in the names that Google Cloud and Colab have for slices.
-
-    Raises:
-        UserError: no such chip, or no slice of so many.
-    """
+    """Return the chip and the number of chips of "v5e-8", a name as Google Cloud and Colab give it to a slice; an
+    unknown chip or size is a UserError."""
     found = re.fullmatch(r"(v\d\w*?)-(\d+)", name.lower().replace("v5litepod", "v5e"))
-    if not found or found[1] not in CHIPS:
-        raise UserError(f"No plan can be made for {name!r}: a plan is for cpu, or for a slice such as v5e-8 of one of "
-                        f"the chips {', '.join(CHIPS)}.")
-    chip, number = CHIPS[found[1]], int(found[2])
-    if number % chip.cores or number // chip.cores not in COUNTS:
-        known = [f"{chip.name}-{count * chip.cores}" for count in COUNTS]
-        raise UserError(f"There is no {name}. {nearest('', known)}")
-    return chip, number // chip.cores
+    if not found or not (chip := CHIPS.get(found[1])):
+        raise UserError(f"No plan can be made for {name!r}. Choose cpu, or a slice such as v5e-8 of one of the chips "
+                        f"{', '.join(CHIPS)}.")
+    slices = {f"{chip.name}-{count * chip.cores}": count for count in COUNTS}
+    if found[0] not in slices:
+        raise UserError(f"There is no {name}. {nearest('', slices)}")
+    return chip, slices[found[0]]

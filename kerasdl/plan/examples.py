@@ -1,4 +1,4 @@
-"""What a recipe's examples look like, without the examples: a plan needs no data set on disk."""
+"""The shapes of a recipe's examples, without the examples: a plan needs no data set on disk."""
 
 import tempfile
 from pathlib import Path
@@ -13,41 +13,37 @@ from kerasdl.data.split import height_width
 from kerasdl.errors import UserError, nearest
 from kerasdl.recipe import Recipe
 
-SIZES = {  # examples of sets of which tfds does not say so before they are prepared; from their authors' papers
-    "cifar10": {"train": 50_000, "test": 10_000},
-    "digits": {"train": 1_797},
-    "imagenet2012": {"train": 1_281_167, "validation": 50_000},
-    "mnist": {"train": 60_000, "test": 10_000},
-}
+SIZES = {  # sets whose sizes tfds does not know before they are prepared; from their authors' papers
+    "cifar10": {"train": 50_000, "test": 10_000}, "digits": {"train": 1_797},
+    "imagenet2012": {"train": 1_281_167, "validation": 50_000}, "mnist": {"train": 60_000, "test": 10_000}}
 
 
 def stand_in(recipe: Recipe, target: str) -> Split:
-    """The training split of a recipe, as if it were streamed; of a table or a folder of one's own, the split itself.
+    """Return the training split of a recipe with no examples in it; for a table or folder the split itself.
 
-    Its size is 0 where nobody knows it: a set of tfds that is not prepared here, and not in SIZES.
-
-    Raises:
-        UserError: an unknown data set, or one without images and classes.
+    Its size is 0 where it is unknown: a set of tfds that is not prepared here and not in SIZES. An unknown data set, or
+    one without images and classes, is a UserError.
     """
+    asked, args = recipe.splits.get("train", "train"), recipe.data_args
     if recipe.data.startswith(("csv:", "folder:")):
-        return load_splits(recipe.data, {"train": recipe.splits.get("train", "train")}, target=target,
-                           **recipe.data_args)["train"]
+        return load_splits(recipe.data, {"train": asked}, target=target, **args)["train"]
     info = described(recipe.data)
-    keys = info.supervised_keys
-    if not keys or not isinstance(info.features[keys[1]], tfds.features.ClassLabel):
+    image, label, *_ = info.supervised_keys or (None, None)
+    if not isinstance(label and info.features[label], tfds.features.ClassLabel):
         raise UserError(f"{recipe.data} is not an image-classification set: a plan cannot be made for it.")
-    shape = tuple(info.features[keys[0]].shape)
-    if "image_size" in recipe.data_args:
-        shape = (*height_width(recipe.data_args["image_size"]), shape[2])
+    shape = tuple(info.features[image].shape)
+    if "image_size" in args:
+        shape = (*height_width(args["image_size"]), shape[2])
     if None in shape:
         raise UserError(f"The images of {recipe.data} differ in size. Choose one with data_args.image_size=(H, W).")
-    nothing = tf.data.Dataset.from_tensors(0).take(0)
-    classes = tuple(recipe.data_args.get("classes", info.features[keys[1]].names))
-    return Split("train", nothing, None, shape, size(recipe, info, len(classes)), classes)
+    classes = tuple(args.get("classes", info.features[label].names))
+    some = "classes" in args or "per_class" in args
+    size = args.get("per_class", 0) * len(classes) if some else count(info, recipe.data, asked)
+    return Split("train", tf.data.Dataset.from_tensors(0).take(0), None, shape, size, classes)
 
 
 def described(name: str) -> tfds.core.DatasetInfo:
-    """What tfds says of a set, from the folder it is prepared in or else from its code; nothing is fetched."""
+    """Return what tfds says of a set, from its folder if it is prepared, else from its code; nothing is downloaded."""
     if name == "digits":
         return Digits(data_dir=tempfile.gettempdir()).info
     plain = name.partition(":")[0]
@@ -59,19 +55,14 @@ def described(name: str) -> tfds.core.DatasetInfo:
     return tfds.builder(name, data_dir=folder, try_gcs=False).info
 
 
-def size(recipe: Recipe, info: tfds.core.DatasetInfo, classes: int) -> int:
-    """Examples of the training split, 0 if it is not known, as of some of the classes."""
-    if "classes" in recipe.data_args or "per_class" in recipe.data_args:
-        return recipe.data_args.get("per_class", 0) * classes
-    counts = {name: split.num_examples for name, split in info.splits.items()} or SIZES.get(recipe.data)
+def count(info: tfds.core.DatasetInfo, name: str, asked: str) -> int:
+    """Return the number of examples that a tfds expression names, 0 if the set's sizes are unknown."""
+    counts = {key: split.num_examples for key, split in info.splits.items()} or SIZES.get(name)
     if not counts:
         return 0
-    splits = {name: tfds.core.SplitInfo(name=name, shard_lengths=[count], num_bytes=0)
-              for name, count in counts.items()}
-    asked = recipe.splits.get("train", "train")
-    asked = canonical(counts).get(asked, asked)
+    splits = {key: tfds.core.SplitInfo(name=key, shard_lengths=[size], num_bytes=0) for key, size in counts.items()}
     try:
-        parts = tfds.core.ReadInstruction.from_spec(asked).to_absolute(splits)
+        parts = tfds.core.ReadInstruction.from_spec(canonical(counts).get(asked, asked)).to_absolute(splits)
     except (ValueError, KeyError, AssertionError):
-        raise UserError(f"{recipe.data} has no split {asked!r}.") from None
+        raise UserError(f"{name} has no split {asked!r}.") from None
     return sum((counts[part.splitname] if part.to is None else part.to) - (part.from_ or 0) for part in parts)
