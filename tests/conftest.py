@@ -46,8 +46,9 @@ def here(tmp_path, monkeypatch):
 def command(here, monkeypatch, capsys):
     """Runs `kerasdl ARGUMENTS` in this process, and returns its exit code, stdout and stderr."""
     from kerasdl import cli
+    from kerasdl.cli import terminal
 
-    monkeypatch.setattr(cli.console, "width", 200)
+    monkeypatch.setattr(terminal.console, "width", 200)
 
     def call(*arguments):
         monkeypatch.setattr("sys.argv", ["kerasdl", *map(str, arguments)])

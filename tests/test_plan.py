@@ -174,8 +174,9 @@ def test_the_step_of_a_conditional_gan_has_static_shapes_at_its_real_size():
 
 def test_a_tpu_gets_the_layers_of_keras():
     """Those that are faster on a processor hide from its compiler what belongs together."""
-    from kerasdl.plan.step import Step
     from kerasdl.train.fused import FORMS
+
+    from kerasdl.plan.step import Step
 
     def fast(step):
         return sum(type(layer) in FORMS.values() for layer in step.model._flatten_layers())

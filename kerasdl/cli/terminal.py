@@ -1,9 +1,11 @@
-"""What all verbs of the `kerasdl` command share: the console, options, and quiet imports."""
+"""What the verbs of the `kerasdl` command share: the console, JSON, common options and quiet imports."""
 
+import json
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,42 +14,83 @@ from rich.table import Table
 from kerasdl.errors import UserError
 
 DEBUG = "--debug" in sys.argv
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="epochs=3 model_args.size=mu")]
-Backend = Annotated[str | None, typer.Option(help="tensorflow or jax; by default Keras' own, and jax on a TPU")]
-Often = Annotated[str, typer.Option(metavar="TIME", help="how often to save the state")]
-
-PLAIN = {"highlight": False, "markup": False, "emoji": False}  # a folder's name is printed as it is
-
-
-class Steady(Console):
-    """A console whose command goes on when nobody reads it any more, as with `kerasdl train | grep -q`."""
-
-    def on_broken_pipe(self):
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes when it ends
-
-
-console = Steady(**PLAIN)
 
 
 def named(param: typer.CallbackParam, path: str | None) -> str | None:
-    """The callback of an option that names a folder: as "$UNSET" it would be the current one."""
+    """Refuse an empty name of a folder, which `--workdir "$UNSET"` gives: it would mean the current folder."""
     if path == "":
         raise UserError(f"{param.opts[0]} is empty. Name a folder, or leave it out.")
     return path
 
 
-def roomy() -> Console:
-    """The terminal, and in a pipe a console as wide as few tables are."""
-    return console if console.is_terminal else Steady(**PLAIN, width=200)
+RECIPE_HELP = "name of a recipe, a .py file or a run's recipe.json"
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help=RECIPE_HELP)]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE",
+                                                       help="changes, such as epochs=3 model_args.size=mu")]
+RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="folder of a run")]
+Workdir = Annotated[str | None, typer.Option(
+    callback=named, help="folder of the run; an interrupted run in it is resumed")]
+Backend = Annotated[str | None, typer.Option(
+    help="tensorflow or jax; by default the backend Keras is configured for, and jax on a TPU")]
+CheckpointEvery = Annotated[str, typer.Option(metavar="TIME", help="how often to save a checkpoint")]
+WriteReport = Annotated[bool, typer.Option("--report/--no-report", help="write report.html at the end")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of text")]
+
+
+class PipeConsole(Console):
+    """A console that prints names as they are, and lets the command finish if its reader has closed the pipe."""
+
+    def __init__(self, width: int | None = None):
+        super().__init__(highlight=False, markup=False, emoji=False, width=width)
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
+
+
+console = PipeConsole()
+
+
+def wide() -> Console:
+    """Return a console for tables: the terminal, or one of 200 columns where stdout is a file or a pipe."""
+    return console if console.is_terminal else PipeConsole(width=200)
 
 
 def print_table(table: Table) -> None:
-    roomy().print(table)
+    wide().print(table)
+
+
+def print_line(text: str) -> None:
+    """Print a line of any length."""
+    console.print(text, soft_wrap=True)
+
+
+def print_field(name: str, value: object) -> None:
+    """Print a line of two columns: "run     runs/vit_digits/..."."""
+    print_line(f"{name:8}{value}")
+
+
+def print_scores(split: str, scores: dict[str, float]) -> None:
+    from kerasdl.text import figure
+
+    print_field(split, "  ".join(f"{name} {figure(value)}" for name, value in scores.items()))
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document. Paths become strings; NaN and infinity, which JSON lacks, become null."""
+    print_line(json.dumps(finite(value), indent=2, default=str))
+
+
+def finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not abs(value) < float("inf") else value
 
 
 @contextmanager
-def quiet():
+def quiet() -> Iterator[None]:
     """Import TensorFlow without what its libraries write to stderr before Python can configure them."""
     from kerasdl.installation import backend, versions
 
@@ -65,7 +108,7 @@ def quiet():
         import tensorflow
 
         absl.logging.set_verbosity("error")
-        tensorflow.get_logger().setLevel("ERROR")  # it warns of each network that predicts after the fourth
+        tensorflow.get_logger().setLevel("ERROR")  # it warns of retracing from the fifth model that predicts
         tensorflow.config.list_physical_devices()
         yield
     finally:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from kerasdl.cli.terminal import Backend, Often, Overrides, console, named, quiet
+from kerasdl.cli.terminal import Backend, CheckpointEvery, Overrides, console, named, quiet
 from kerasdl.errors import UserError
 
 SearchFolder = Annotated[Path, typer.Argument(metavar="DIR", help="a search's folder")]
@@ -42,7 +42,7 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH", he
                backend: Backend = None,
                strategy: Annotated[str, typer.Option(help="of each trial, as for train")] = "auto",
                logical_cpus: Annotated[int | None, typer.Option(metavar="N", help="of each trial", min=1)] = None,
-               checkpoint_every: Often = "1 min",
+               checkpoint_every: CheckpointEvery = "1 min",
                report: Annotated[bool, typer.Option(help="write report.html at the end")] = True) -> None:
     """Run a search, a process for each trial; `run` may be left out. It may be killed at any time, and goes on."""
     from kerasdl.installation.backend import choose

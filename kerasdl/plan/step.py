@@ -11,12 +11,14 @@ import keras
 import tensorflow as tf
 
 from kerasdl import objectives
+from kerasdl.data import Split, pipeline
 from kerasdl.devices.strategy import choose
 from kerasdl.errors import UserError
+from kerasdl.objectives.base import Objective
 from kerasdl.plan import aot, hlo
 from kerasdl.plan.examples import stand_in
 from kerasdl.recipe import Recipe
-from kerasdl.train.setup import Job
+from kerasdl.train.setup import Setup
 
 MIXING = ("mixup", "cutmix")  # augmentation after which pixels are floats
 
@@ -26,27 +28,22 @@ class Step:
 
     Attributes:
         model: the model that `fit` would get; weights: how many numbers it trains.
-        batch: (shape of one, dtype) of examples and of targets.
+        batch: what a step takes, (x, y) or (x,), as tensors of one example.
         size: examples of the training split, 0 if unknown.
     """
 
     def __init__(self, recipe: Recipe, tpu: bool):
-        objective, backend = objectives.get(recipe.objective), keras.backend.backend()
-        if backend not in objective.BACKENDS:
-            raise UserError(f"objective={recipe.objective} trains with {' or '.join(objective.BACKENDS)}. "
+        objective, backend = objectives.of(recipe), keras.backend.backend()
+        if backend not in objective.backends:
+            raise UserError(f"objective={recipe.objective} trains with {' or '.join(objective.backends)}. "
                             f"Leave out --backend {backend}.")
         if recipe.precision == "auto":
             recipe = recipe.override(precision="mixed_bfloat16")  # the faster one on a TPU
-        split = stand_in(recipe, objective.TARGET)
-        job = Job(recipe, objective, {"train": replace(split, size=split.size or recipe.batch)}, choose("one"))
-        self.model, _ = job.networks()
-        if tpu:
-            fused.unfuse(self.model)
-        targets = objective.targets(split)
-        mixed = any((entry if isinstance(entry, str) else entry[0]) in MIXING for entry in recipe.augment)
-        rows = isinstance(split.shape, int)
-        self.batch = (((split.shape,) if rows else split.shape, "float32" if rows or mixed else "uint8"),
-                      (targets.shape[1:], targets.dtype.name))
+        split = stand_in(recipe, objective.target)
+        setup = Setup(recipe, type(objective)(recipe), {"train": replace(split, size=split.size or recipe.batch)},
+                      choose("one"))
+        self.model, _ = setup.networks()
+        self.batch = example_batch(setup.objective, split, recipe)
         self.size = split.size
         self.weights = sum(math.prod(weight.shape) for weight in self.model.trainable_variables)
 
@@ -57,17 +54,35 @@ class Step:
             state = [[array(v.shape, v.dtype) for v in variables] for variables in (
                 model.trainable_variables, model.non_trainable_variables, model.optimizer.variables,
                 model.metrics_variables)]
-            data = tuple(array((batch, *shape), dtype) for shape, dtype in self.batch)
+            data = keras.tree.map_structure(lambda spec: array(spec.shape, spec.dtype.as_numpy_dtype),
+                                            self.specs(batch))
             return aot.lower(model.train_step, tuple(state), data, chips)
         jax.config.update("jax_enable_x64", True)  # TensorFlow counts steps in int64
-        compiled = self.function().experimental_get_compiler_ir(*self.specs(batch))
+        flat = keras.tree.flatten(self.specs(batch))
+        compiled = self.function().experimental_get_compiler_ir(*flat)
         call, parameters = hlo.function(compiled(stage="hlo_serialized"))
-        inputs = len(self.batch)  # the variables come after them
+        inputs = len(flat)  # the variables come after them
         return aot.lower(lambda state, data: call(*data, *state), parameters[inputs:], parameters[:inputs], chips)
 
-    def specs(self, batch: int) -> list[tf.TensorSpec]:
-        return [tf.TensorSpec((batch, *shape), dtype) for shape, dtype in self.batch]
+    def specs(self, batch: int):
+        """Return the batch that a step takes, as specs of this many examples."""
+        return keras.tree.map_structure(lambda one: tf.TensorSpec((batch, *one.shape[1:]), one.dtype), self.batch)
 
     def function(self) -> tf.types.experimental.PolymorphicFunction:
-        """Return TensorFlow's step as one compiled function of examples and targets."""
-        return tf.function(lambda x, y: self.model.train_step((x, y)), jit_compile=True, autograph=False)
+        """Return TensorFlow's step as one compiled function of the batch's tensors."""
+        def step(*flat):
+            return self.model.train_step(keras.tree.pack_sequence_as(self.batch, list(flat)))
+
+        return tf.function(step, jit_compile=True, autograph=False)
+
+
+def example_batch(objective: Objective, split: Split, recipe: Recipe) -> tuple:
+    """Return a batch of one example as the network sees it, after augmentation and the objective's `prepare`."""
+    mixed = any((entry if isinstance(entry, str) else entry[0]) in MIXING for entry in recipe.augment)
+    targets = objective.targets(split)
+    x = tf.zeros((1, *((split.shape,) if split.kind == "row" else split.shape)),
+                 "float32" if split.kind == "row" or mixed else "uint8")
+    y = None if targets is None else tf.zeros((1, *targets.shape[1:]), targets.dtype)
+    if objective.prepare:
+        x, y = objective.prepare(x, y, tf.zeros(2, "int64"))
+    return pipeline.without_none(x, y)

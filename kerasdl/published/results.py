@@ -42,14 +42,14 @@ class Metric:
 
     def of(self, result: Mapping[str, Any]) -> float:
         """The number of one run, as result.json has it."""
-        return result["test"][self._key(result)]
+        return result["test"][self.key(result)]
 
     def titled(self, result: Mapping[str, Any]) -> str:
         """The title, with the referee's name where a run was measured through one."""
-        through = self._key(result).removeprefix(self.name)
+        through = self.key(result).removeprefix(self.name)
         return f"{self.title} ({through})" if through else self.title
 
-    def _key(self, result: Mapping[str, Any]) -> str:
+    def key(self, result: Mapping[str, Any]) -> str:
         return next(key for key in result["test"] if key == self.name or self.name[-1] == "_" and self.name in key)
 
 

@@ -1,0 +1,23 @@
+"""`kerasdl launch`: several workers on this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kerasdl.cli.terminal import DEBUG, CheckpointEvery, Overrides, RecipeName, Workdir, WriteReport
+
+
+def launch_workers(recipe: RecipeName, overrides: Overrides = None,
+                   workers: Annotated[int, typer.Option(help="number of processes", min=1)] = 2,
+                   workdir: Workdir = None,
+                   checkpoint_every: CheckpointEvery = "5 min",
+                   report: WriteReport = True) -> None:
+    """Train a recipe with several workers on this machine, to emulate a cluster."""
+    from kerasdl.devices.launch import launch
+    from kerasdl.recipe import load
+
+    changed = load(recipe).override(*overrides or [])
+    words = [*(overrides or []), "--checkpoint-every", checkpoint_every, "--report" if report else "--no-report",
+             *["--debug"] * DEBUG]
+    raise typer.Exit(launch(recipe, changed, words, workers, None if workdir is None else Path(workdir)))

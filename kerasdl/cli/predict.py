@@ -1,0 +1,29 @@
+"""`kerasdl predict`: a run's answers for files."""
+
+from typing import Annotated
+
+import typer
+
+from kerasdl.cli.terminal import AsJson, RunFolder, print_json, print_line, quiet
+
+
+def predict_files(run: RunFolder,
+                  files: Annotated[list[str], typer.Argument(metavar="FILE...", help="images or CSV files")],
+                  top: Annotated[int, typer.Option(help="how many classes to print", min=1)] = 3,
+                  resize: Annotated[bool, typer.Option(
+                      "--resize", help="resize images to the size the model was trained on")] = False,
+                  as_json: AsJson = False) -> None:
+    """Predict for images or for the rows of CSV files: the most probable classes, or the numbers."""
+    from kerasdl.run import Run
+
+    opened = Run.open(run)
+    with quiet():
+        from kerasdl.evaluation.predict import predict
+    found = predict(opened, files, resize=resize, top=top)
+    if as_json:
+        print_json([{"example": name, "answers": [{"class": label or None, "value": float(value)}
+                                                  for label, value in answers]} for name, answers in found])
+        return
+    for name, answers in found:
+        shown = "  ".join(f"{label} {value:.4f}" if label else f"{value:.6g}" for label, value in answers)
+        print_line(f"{name}  {shown}")

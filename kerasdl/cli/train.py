@@ -1,0 +1,95 @@
+"""`kerasdl train`: from a recipe to a run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kerasdl.cli.terminal import (
+    RECIPE_HELP,
+    AsJson,
+    Backend,
+    CheckpointEvery,
+    Overrides,
+    Workdir,
+    WriteReport,
+    named,
+    print_field,
+    print_json,
+    print_scores,
+    quiet,
+)
+from kerasdl.errors import UserError
+
+if TYPE_CHECKING:
+    from kerasdl.recipe import Recipe
+
+
+def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RECIPE_HELP)] = None,
+                 overrides: Overrides = None,
+                 workdir: Workdir = None,
+                 init: Annotated[str | None, typer.Option(
+                     metavar="RUN", callback=named, help="start from the weights of this run where layers match")
+                 ] = None,
+                 resume: Annotated[str | None, typer.Option(
+                     metavar="RUN", callback=named, help="resume this interrupted run")] = None,
+                 backend: Backend = None,
+                 strategy: Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or tpu")] = "auto",
+                 logical_cpus: Annotated[int | None, typer.Option(
+                     metavar="N", min=1, help="split the CPU into N devices, to try mirrored")] = None,
+                 checkpoint_every: CheckpointEvery = "5 min",
+                 feed: Annotated[str, typer.Option(
+                     help="auto, resident (keep the examples on the device) or streamed")] = "auto",
+                 profile: Annotated[bool, typer.Option(
+                     "--profile", help="profile a few steps first and report the bottleneck")] = False,
+                 report: WriteReport = True,
+                 as_json: AsJson = False) -> None:
+    """Train a recipe. The run's folder gets the model, its scores, the training curves and a report."""
+    from kerasdl.installation.backend import choose
+
+    changed, workdir = what_to_train(recipe, [*(overrides or []), *([f"init={init}"] if init else [])], workdir, resume)
+    choose(backend)
+    with quiet():
+        from kerasdl import objectives
+        from kerasdl.devices.strategy import is_chief
+        from kerasdl.train.fit import train as fit
+        if report:
+            from kerasdl.reports.page import report as write_report
+    run = fit(changed, workdir=workdir, strategy=strategy, logical_cpus=logical_cpus, checkpoint_every=checkpoint_every,
+              feed=feed, profile=profile)
+    if not is_chief(strategy):
+        return
+    if not as_json:
+        for split in ("val", "test"):
+            print_scores(split, run.result[split])
+    page = write_report(run) if report else None
+    if as_json:
+        print_json({"run": run.path, "report": page, "result": run.result})
+        return
+    if page:
+        print_field("report", page)
+    print_field("run", run.path)
+    print_field("next", objectives.of(changed, run.path).next_command(run.path))
+
+
+def what_to_train(recipe: str | None, overrides: list[str], workdir: str | None, resume: str | None
+                  ) -> "tuple[Recipe, str | None]":
+    """Return the recipe and the run's folder. Typing mistakes are reported before TensorFlow is imported.
+
+    With `resume` the recipe is that of the run; a recipe and overrides given as well must agree with it.
+    """
+    from kerasdl.recipe import load
+    from kerasdl.run import Run
+
+    if resume is None:
+        if recipe is None:
+            raise UserError("Which recipe? See them with: kerasdl list")
+        return load(recipe).override(*overrides), workdir
+    if workdir is not None and Path(workdir) != Path(resume):
+        raise UserError("--resume names the run's folder, and --workdir another one. Give one of the two.")
+    if recipe is not None and "=" in recipe:
+        recipe, overrides = None, [recipe, *overrides]
+    base = Run.open(resume).recipe if recipe is None else load(recipe)
+    changed = base.override(*overrides)
+    Run.unfinished(resume, changed)
+    return changed, resume
