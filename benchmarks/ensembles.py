@@ -1,4 +1,4 @@
-"""What averaging the seeds of a recipe is worth: docs/results/ensembles.json, and its table in docs/transfer.md.
+"""What averaging the seeds of a recipe is worth: docs/results/ensembles.json, and its table in docs/ensembles.md.
 
     python -m benchmarks.ensembles RUN RUN...    published runs of this machine; those of one recipe become one ensemble
 
@@ -37,7 +37,7 @@ def measure(runs: list[Run]) -> dict[str, Any]:
 
 
 def body(entries: list[dict]) -> str:
-    """What stands between the markers of docs/transfer.md."""
+    """What stands between the markers of docs/ensembles.md."""
     if not entries:
         return "not run\n"
     lines = ["| recipe | seeds | test accuracy, % | with views, % | calibration error, % | test loss |",

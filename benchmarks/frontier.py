@@ -41,10 +41,10 @@ ANCHORS = {
 }
 SOURCES = {
     "mnist": "`mnist_mlp.py` (98.40 % after 20 epochs of 2 seconds) and `mnist_cnn.py` (99.25 % after 12 epochs of 16\n"
-             "seconds) are examples of the Keras repository in 2016 and later, on a GRID K520 GPU, as their own first\n"
-             "lines say",
-    "cifar10": "airbench and its ResNet-18 are from the table in the README of KellerJordan/cifar10-airbench\n"
-               "([paper](https://arxiv.org/abs/2404.00498)), on one NVIDIA A100 GPU, with the original pictures",
+             "seconds) were examples in the Keras repository from 2016 on, run on a GRID K520 GPU according to their\n"
+             "first lines",
+    "cifar10": "airbench and its ResNet-18 are from the README of KellerJordan/cifar10-airbench\n"
+               "([paper](https://arxiv.org/abs/2404.00498)), on one NVIDIA A100 GPU, with the original images",
 }
 TICKS = (30, 50, 70, 80, 90, 95, 97, 98, 99, 99.5, 99.8)
 MINUTES = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
@@ -74,10 +74,10 @@ def front(points: Sequence[Point]) -> list[Point]:
 def told(made: Mapping[str, list[Point]]) -> str:
     """What stands below the picture: on what, and where the anchors are from."""
     sources = "; ".join(SOURCES[data] for data in made if data in SOURCES)
-    return ("Round: recipes of this package on one core or two, mean and deviation over their seeds and the\n"
-            "median of their minutes; the line joins those that no other recipe beats in both. Crosses: what others\n"
-            "have published, on the hardware that is named there, which is not this machine, so that only the heights\n"
-            f"compare.\nTheir sources: {sources}.\n")
+    return ("Dots are recipes of this package on one or two CPU cores: mean and standard deviation over seeds, and the\n"
+            "median of their minutes. The line joins the recipes that no other beats in both. Crosses are published\n"
+            "results on the hardware named next to them; since that is other hardware, compare their accuracy only.\n\n"
+            f"Sources: {sources}.\n")
 
 
 def draw(made: Mapping[str, list[Point]], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""docs/benchmarks.md and its picture from docs/results/bench*.json, for docs/make_results.py. No number by hand."""
+"""docs/benchmarks.md and its chart from docs/results/bench*.json, for docs/make_results.py. No number by hand."""
 
 import json
 from pathlib import Path
@@ -23,43 +23,61 @@ def load(folder: Path, name: str) -> list[dict]:
 
 
 def body(folder: Path) -> str:
-    """What stands between the markers of docs/benchmarks.md."""
+    """Return what stands between the markers of docs/benchmarks.md: a chart, a table, and the rest folded."""
     rows = load(folder, "bench")
-    parts = ["## Images a second\n", speeds(rows) if rows else NOT_RUN]
-    parts += ["## The least that a step can take\n", floors(load(folder, "bench_floor"), rows) or NOT_RUN]
-    for title, name, section in (("Time to accuracy", "bench_accuracy", races),
-                                 ("Growth", "bench_scaling", growth),
-                                 ("Replicas", "bench_replicas", replicas),
-                                 ("A folder of JPEGs", "bench_images", images),
+    parts = ["## Training speed\n", ratios(rows) if rows else NOT_RUN]
+    for title, name, section in (("Every measurement of the chart", "bench", speeds),
+                                 ("The least that a step can take", "bench_floor", lambda found: floors(found, rows)),
+                                 ("Time to accuracy", "bench_accuracy", races),
+                                 ("Fixed cost of an epoch, and cost of an example", "bench_scaling", growth),
+                                 ("Two replicas on one CPU", "bench_replicas", replicas),
+                                 ("Reading a folder of JPEGs", "bench_images", images),
                                  ("A GAN", "bench_gan", gans),
                                  ("A search", "bench_tuning_speed bench_tuning_memory", searches)):
         found = [row for file in name.split() for row in load(folder, file)]
-        parts += [f"## {title}\n", section(found) if found else NOT_RUN]
+        parts.append(folded(title, section(found) if found else NOT_RUN))
     return "\n".join(parts)
 
 
-WAYS = {"ours": "the same work", "recipe": "the recipe, short"}
-RACES = """"The same work" trains that network at a constant rate until it is there, as the opponents do. "The recipe,
-short" is the recipe with its own schedule, augmentation and averaging, in so few epochs as suffice on validation data.
+def folded(title: str, text: str) -> str:
+    """A block that a reader opens, on the site and on GitHub."""
+    return f'<details markdown="1">\n<summary>{title}</summary>\n\n{text.strip()}\n\n</details>\n'
+
+
+RACES = """"The same work" trains that network at a constant rate until it reaches the accuracy, as the opponents do.
+"The recipe, short" is the recipe with its own schedule, augmentation and averaging, in as few epochs as suffice on
+validation data.
 """
+WAYS = {"ours": "the same work", "recipe": "the recipe, short"}
+
+
+def ratios(rows: list[dict]) -> str:
+    """The chart and one table: a line for each network, a column for each opponent."""
+    opponents = [name for name in OPPONENTS if any(row["opponent"] == name for row in rows)]
+    cells = {(row["row"], row["precision"], row["opponent"]): times(row) for row in rows}
+    lines = [(ROWS[name], PRECISIONS[precision], *(cells.get((name, precision, other), "") for other in opponents))
+             for name, precision in dict.fromkeys((row["row"], row["precision"]) for row in rows)]
+    lost = sum(1 for row in rows if row["ratio"] and row["ratio"] < 1)
+    head = ("row", "precision", *(OPPONENTS[name] for name in opponents))
+    return (f"![Ratio of images per second, ours to each opponent's]({PICTURE})\n\n"
+            "Images per second of kerasdl divided by those of the opponent: above 1, kerasdl is faster. "
+            f"kerasdl loses {lost} of {len(rows)} comparisons.\n\n{table(head, lines)}\n{absent(rows)}{machines(rows)}")
 
 
 def speeds(rows: list[dict]) -> str:
-    head = ("row", "precision", "opponent", "ratio", "aimed at", "ours, images/s", "theirs, images/s", "of GEMM peak",
-            "peak memory, MB, ours / theirs", "first step, s, ours / theirs", "whole run, s, ours / theirs")
+    head = ("row", "precision", "opponent", "ratio", "target ratio", "ours, images/s", "theirs, images/s",
+            "of GEMM peak", "peak memory, MB, ours / theirs", "first step, s, ours / theirs",
+            "whole run, s, ours / theirs")
     lines = [(ROWS[row["row"]], PRECISIONS[row["precision"]], OPPONENTS[row["opponent"]],
               times(row), aim(row), spread(row, "ours"), spread(row, "opponent"),
               percent(row.get("ours_fraction_of_gemm_peak")), pair(row, "peak_mb", 0),
               pair(row, "first_step_seconds", 1), pair(row, "total_seconds", 1)) for row in rows]
-    lost = sum(1 for row in rows if row["ratio"] and row["ratio"] < 1)
-    return (f"Medians of {counts(rows)} fresh processes in turn, in brackets the slowest and the fastest. "
-            f"Of {len(rows)} comparisons {lost} are lost.\n\n"
-            f"![Ratio of images a second, ours to each opponent's]({PICTURE})\n\n{table(head, lines)}\n{absent(rows)}"
-            f"{peaks(rows)}{machines(rows)}")
+    return (f"Medians of {counts(rows)} fresh processes; in brackets the slowest and the fastest.\n\n"
+            f"{table(head, lines)}\n{peaks(rows)}")
 
 
 def aim(row: dict) -> str:
-    """The ratio that was aimed at, where one was."""
+    """Return the target ratio, where there is one."""
     sides = {"keras_script": 0, "torch_eager": 1, "torch_compiled": 1}
     if row["precision"] != "float32" or row["opponent"] not in sides:
         return ""
@@ -67,14 +85,14 @@ def aim(row: dict) -> str:
 
 
 def floors(found: list[dict], rows: list[dict]) -> str:
-    """What TensorFlow's kernels alone would give, beside what we give and what was aimed at."""
+    """Return the speed of TensorFlow's kernels alone, next to ours and to the target ratios."""
     if not found:
         return ""
     what = {"loop": "a bare loop in one XLA call, plain SGD, no metrics",
             "convolutions": "the convolutions and their gradients alone",
             "products": "the matrix products and their gradients alone"}
-    head = ("row", "only", "images/s", "ours, images/s", "ours of it", "it beside the Keras script (aimed at)",
-            "it beside the faster PyTorch (aimed at)")
+    head = ("row", "only", "images/s", "ours, images/s", "ours, share of it", "its ratio to the Keras script (target)",
+            "its ratio to the faster PyTorch (target)")
     lines = []
     steps = [row for row in found if "row" in row]
     for row in steps:
@@ -85,11 +103,11 @@ def floors(found: list[dict], rows: list[dict]) -> str:
                       *(possible(least, beside, who, goal) for who, goal in
                         zip(("keras_script", "torch"), AIMS[row["row"]], strict=True))))
     memory = " and ".join(f"{number(row['peak_mb'])} MB for {row['library']}" for row in found if "library" in row)
-    return f"{table(head, lines)}\n" + f"The import alone takes {memory}.\n" * bool(memory) + machines(steps)
+    return f"{table(head, lines)}\n" + f"Importing alone takes {memory}.\n" * bool(memory) + machines(steps)
 
 
 def possible(least: float, beside: list[dict], who: str, goal: float) -> str:
-    """The ratio of a step that is nothing but its kernels, and the ratio that was aimed at."""
+    """Return the ratio that a step of nothing but its kernels would have, and the target."""
     theirs = max((entry["opponent_images_per_second"] or 0 for entry in beside if entry["opponent"].startswith(who)),
                  default=0)
     return f"{least / theirs:.2f} ({goal:g})" if theirs else "none"
@@ -106,7 +124,7 @@ def absent(rows: list[dict]) -> str:
 
 def not_run(missing: dict[str, list[str]], more: list[str] = ()) -> str:
     """A line that names what was left out, by network; "" where nothing was."""
-    names = [f"{name} beside {', '.join(who)}" for name, who in missing.items() if who] + list(more)
+    names = [f"{name} against {', '.join(who)}" for name, who in missing.items() if who] + list(more)
     return f"Not run: {'; '.join(names)}.\n\n" if names else ""
 
 
@@ -124,8 +142,8 @@ def races(rows: list[dict]) -> str:
 
 
 def growth(rows: list[dict]) -> str:
-    head = ("program", "row", "fixed, ms an epoch", "µs an example", "farthest point from the line", "peak memory, MB, "
-            "at the most examples")
+    head = ("program", "row", "fixed, ms an epoch", "µs an example", "largest deviation from the line",
+            "peak memory, MB, with the most examples")
     return table(head, [("ours" if row["program"] == "ours" else OPPONENTS[row["program"]], ROWS[row["row"]],
                          f"{row['a_ms']:.1f}", f"{row['b_us']:.2f}", percent(row["residual"]),
                          number(row["points"][-1]["peak_mb"])) for row in rows]) + "\n" + machines(rows)
@@ -136,13 +154,13 @@ def replicas(rows: list[dict]) -> str:
     return table(head, [(f"`{row['recipe']}`", number(row["images_per_second_1"]), number(row["images_per_second_2"]),
                          row.get("error") or f"{row['ratio_images_per_second']:.2f}",
                          f"{row['ratio_seconds']:.2f}" if row["ratio_seconds"] else "") for row in rows]) + \
-        "\nThe recipes as they are, but both sides without XLA, which replicas cannot have.\n" + machines(rows)
+        "\nThe shipped recipes, both sides without XLA, which replicas cannot use.\n" + machines(rows)
 
 
 def images(rows: list[dict]) -> str:
-    names = {"kerasdl": "kerasdl, decoded as used", "keras": "`keras.utils.image_dataset_from_directory`",
+    names = {"kerasdl": "kerasdl, decoding on the fly", "keras": "`keras.utils.image_dataset_from_directory`",
              "torch_0": "PyTorch's DataLoader, PIL, no workers",
-             "torch_2": "PyTorch's DataLoader, PIL, 2 workers (memory without theirs)"}
+             "torch_2": "PyTorch's DataLoader, PIL, 2 workers (memory of the parent only)"}
     head = ("pipeline", "images/s", "images/s a core", "peak memory, MB")
     return table(head, [(names[row["program"]], row.get("error") or number(row["images_per_second"]),
                          number(row["images_per_second_a_core"]), number(row["peak_mb"])) for row in rows]) + \
@@ -174,24 +192,24 @@ def gans(rows: list[dict]) -> str:
     lines = [(names[row["opponent"]], number(row["ours_steps_per_second"], 1),
               number(row["opponent_steps_per_second"], 1), times(row), pair(row, "peak_mb", 0),
               pair(row, "first_step_seconds", 1)) for row in rows]
-    return (f"The DCGAN of 28x28 pictures, batches of {rows[0]['batch']}, the non-saturating loss, Adam, float32; ours "
-            f"also averages the generator. Medians of {counts(rows)} fresh processes in turn.\n\n"
+    return (f"A DCGAN of 28x28 images, batches of {rows[0]['batch']}, the non-saturating loss, Adam, float32; ours "
+            f"also averages the generator. Medians of {counts(rows)} fresh processes.\n\n"
             f"{table(head, lines)}\n{machines(rows)}")
 
 
 def searches(rows: list[dict]) -> str:
     head = ("search", "trials", "kerasdl, two workers, s", "keras-tuner's own, s", "times faster",
             "best val accuracy, ours / theirs")
-    memory = [f"Over {row['trials']} tiny trials the memory of the searching process moved by {row['spread_mb']} MB.\n"
+    memory = [f"Over {row['trials']} tiny trials, the memory of the searching process changed by {row['spread_mb']} MB.\n"
               for row in rows if row["what"] == "memory"]
     rows = [row for row in rows if row["what"] == "speed"]
-    told = ("One run of each, the same number of epochs. Ours averages the weights, as the recipe does, and trains\n"
-            "two trials at a time on the two cores; keras-tuner's does neither. Their trials differ after the first\n"
-            "few, and one of the 180 validation pictures more is 0.0056.\n")
+    notes = ("One run each, with the same number of epochs. kerasdl averages the weights, as the recipe says, and runs two\n"
+             "trials at a time on the two cores; keras-tuner does neither. The trials differ after the first few. One of\n"
+             "the 180 validation images is 0.0056.\n")
     return table(head, [(f"`{row['search']}`", row["ours"]["trials"], number(row["ours"]["wall_seconds"]),
                          number(row["theirs"]["wall_seconds"]), f"{row['times_faster']:.2f}",
                          f"{row['ours']['best']:.4f} / {row['theirs']['best']:.4f}") for row in rows]) + \
-        "\n" + "".join([told, *memory]) + machines(rows)
+        "\n" + "".join([notes, *memory]) + machines(rows)
 
 
 def number(value: float | None, digits: int = 0) -> str:
@@ -225,7 +243,7 @@ def counts(rows: list[dict]) -> str:
 
 
 def peaks(rows: list[dict]) -> str:
-    """Of each precision; a share in the table is of the one that was measured around its own row."""
+    """Return a line for each precision; a share in the table is of the product measured around its own row."""
     said = ""
     for value, name in PRECISIONS.items():
         found = [peak for row in rows if row["precision"] == value and (peak := row["environment"].get("gemm_peak"))]
@@ -235,13 +253,13 @@ def peaks(rows: list[dict]) -> str:
             sizes = {peak["library"]: sorted({each["n"] for each in found if each["library"] == peak["library"]})
                      for peak in found}
             how = " and ".join(f"{library} at n = {' or '.join(map(str, n))}" for library, n in sizes.items())
-            said += f"Best matrix product in {name}: {' to '.join(ends)} GFLOP/s, by {how}; a share is of the one " \
-                    "around its row.\n"
+            said += f"Best matrix product in {name}: {' to '.join(ends)} GFLOP/s, by {how}; the share in a row is of the " \
+                    "one measured around it.\n"
     return said
 
 
 def machines(rows: list[dict]) -> str:
-    """On what, by name, so that nothing else of a machine gets out; and how busy it was."""
+    """Return the machines by name, so that nothing else about them is published, and how busy they were."""
     names = ("kerasdl", "keras", "tensorflow", "torch", "keras-hub", "jax", "python")
     lines: dict[str, list[float]] = {}
     for row in rows:
@@ -286,7 +304,7 @@ def draw(folder: Path, path: Path) -> None:
         axes.minorticks_off()
         axes.set_yticks(range(len(groups)), [f"{ROWS[row]}, {PRECISIONS[precision]}" for row, precision in groups])
         axes.invert_yaxis()
-        axes.set_xlabel("our images a second divided by theirs; left of 1 we lose")
+        axes.set_xlabel("our images per second divided by theirs; left of 1 we lose")
         axes.grid(axis="x", alpha=0.3)
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The searches that chose settings of recipes: docs/results/searches.json, and its tables in docs/cifar10.md.
+"""The searches that chose settings of recipes: docs/results/searches.json, and its tables in docs/lab/cifar10.md.
 
     python -m benchmarks.searches DIR...    note these searches of this machine, in place of older ones of their names
 """
@@ -32,7 +32,7 @@ def noted(folder: Path) -> dict[str, Any]:
 
 
 def body(entries: list[dict]) -> str:
-    """What stands between the markers of docs/cifar10.md."""
+    """What stands between the markers of docs/lab/cifar10.md."""
     return "\n".join(map(section, entries)) or "No search has been run yet.\n"
 
 

@@ -1,4 +1,4 @@
-"""What it is worth to begin with another run's features: docs/results/transfer.json, and its table in docs/transfer.md.
+"""The value of starting from another run's features: docs/results/transfer.json, and its tables in docs/lab/transfer.md.
 
     python -m benchmarks.transfer             both cases, three seeds; a training that is finished is not run again
     python -m benchmarks.transfer digits      one of them
@@ -120,7 +120,7 @@ def unchanged(source: Run, run: Run) -> bool:
 
 
 def body(rows: list[dict[str, Any]]) -> str:
-    """What stands between the markers of docs/transfer.md."""
+    """What stands between the markers of docs/lab/transfer.md."""
     if not rows:
         return "not run\n"
     parts = []

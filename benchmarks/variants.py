@@ -1,4 +1,4 @@
-"""Single trainings of variants of recipes: docs/results/variants.json, and its tables in docs/cifar10.md.
+"""Single trainings of variants of recipes: docs/results/variants.json, and its tables in docs/lab/cifar10.md.
 
     python -m benchmarks.variants RUN...                note these finished runs of this machine
     python -m benchmarks.variants RUN --program TEXT    of a program that differed from the package's, in these words
@@ -33,7 +33,7 @@ def noted(folder: Path, program: str = "") -> dict[str, Any]:
 
 
 def body(entries: list[dict], recipes: list[Recipe]) -> str:
-    """What stands between the markers of docs/cifar10.md."""
+    """What stands between the markers of docs/lab/cifar10.md."""
     now = {recipe.name: recipe for recipe in recipes}
     groups = groupby(sorted(entries, key=order), key=lambda entry: entry["recipe"])
     return "\n".join(section(now[name], list(rows)) for name, rows in groups) or "None has been noted yet.\n"
@@ -60,11 +60,16 @@ def section(recipe: Recipe, entries: list[dict]) -> str:
 
 def told(entry: dict, recipe: Recipe) -> str:
     """The settings in which a training and the recipe as it is now differ, and what of the program did."""
-    then, now = (Recipe.model_validate_json(json.dumps(settings)).model_dump(mode="json")
+    then, now = (explicit(Recipe.model_validate_json(json.dumps(settings)))
                  for settings in (entry["settings"], recipe.diff()))
     changed = [key for key in now if key in differing(then, now) and key not in ASIDE]
     words = [", ".join(f"`{pair}`" for key in changed for pair in pairs(key, then[key], now[key])), entry["program"]]
     return "; ".join(filter(None, words)) or "nothing"
+
+
+def explicit(recipe: Recipe) -> dict[str, Any]:
+    """Return all settings of a recipe, those of its optimizer with their defaults."""
+    return recipe.model_dump(mode="json") | {"optimizer_args": recipe.optimizer_settings.model_dump(mode="json")}
 
 
 def pairs(key: str, then: Any, now: Any) -> list[str]:

@@ -18,8 +18,11 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from benchmarks import ensembles, frontier, page, searches, transfer, variants
 from benchmarks.plans import ROWS as PLANS
+from kerasdl import objectives
 from kerasdl.installation import versions
 from kerasdl.plan import report as plans
 from kerasdl.published.results import (
@@ -40,51 +43,59 @@ from kerasdl.published.results import (
     template,
     told,
 )
-from kerasdl.recipe import Recipe, shipped
+from kerasdl.recipe import OPTIMIZERS, Recipe, shipped
 
 ROOT = Path(__file__).parents[1]
 NOTES = {  # what a reader of a data set's numbers should know
-    "digits": "1,797 handwritten digits of 8x8 pixels, embedded in the package. The test split has 360, so one\n"
-              "picture more or less is 0.28 points.",
-    "mnist": "The test split is the standard one of 10,000 pictures. Validation is the last 5,000 of the training\n"
-             "part.",
-    "cifar10": "The pictures we had went through JPEG once and differ slightly from the original ones, so compare\n"
-               "these numbers with published ones with care. Validation is the last 5,000 of the training part,\n"
-               "or the last 1,000 in recipes that say so (`splits`).",
-    "imagenet2012": "Not run here: these recipes stand for what a TPU is for, and [TPU](tpu.md) tells what they need\n"
-                    "there. Validation is the last hundredth of the training part; the test split is the standard\n"
-                    "validation part of 50,000 pictures.",
+    "digits": "1,797 handwritten digits of 8x8 pixels, embedded in the package. The test split has 360 images, so one\n"
+              "image is 0.28 points.",
+    "mnist": "The standard test split of 10,000 images. Validation is the last 5,000 images of the training part.",
+    "cifar10": "These images went through JPEG once and differ slightly from the originals, so compare the results with\n"
+               "published ones with care. Validation is the last 5,000 images of the training part, or the last 1,000\n"
+               "in recipes that say so (`splits`).",
+    "imagenet2012": "Not run: these recipes need a TPU; [TPU](tpu.md) says what they need there. Validation is the last\n"
+                    "hundredth of the training part, and the test split is the standard validation part of 50,000\n"
+                    "images.",
 }
 RESULTS = """\
 <!-- Made by docs/make_results.py. Do not edit. -->
 # Results
 
-Every row is a recipe of the package, run as it stands with the seeds that are named: the mean of the test accuracy and
-its sample standard deviation. The epoch to keep is chosen on validation data, or is the last one where the recipe says
-so (`keep`), and the test split is read once, at the end. "With flips" is the accuracy of the average of two answers,
-for a picture and for its mirror image, "with flips and shifts" of six, with both moved by a pixel, of recipes that
-state it (`tta`). Seconds are those of the whole training, compilation and validation included; pictures a second are
-those of the training steps alone; of runs on different machines the lowest and the highest are told. GEMM is what the
-same cores reached in a float32 matrix product right after the run, for processors of one name differ. Under each table
-are the commands of the first seeds; on the same machine and versions, a processor gives the same numbers again.
-`kerasdl results` prints them, and `kerasdl reproduce NAME` [judges](reproduce.md) whether a number of two seeds or more
-comes out again with others.
+Every row is a shipped recipe, run unchanged: mean and sample standard deviation of the test accuracy over its seeds.
+`kerasdl results` prints the same, and `kerasdl reproduce NAME` [tests](reproduce.md) whether a result is reproduced.
 """
-HEAD = ("recipe", "model", "test accuracy, %", "runs (seeds)", "parameters", "seconds", "pictures/s",
-        "GEMM, GFLOP/s", "published, %")
+LEGEND = """\
+- **test accuracy**: the test split is read once, at the end. The epoch is chosen on validation data, or is the last one
+  if the recipe has `keep=last`.
+- **with flips**: the mean of the answers for an image and its mirror image; **with flips and shifts**: of six views,
+  also moved by one pixel. Only for recipes with `tta`.
+- **seconds**: the whole training, with compilation and validation. **images/s**: the training steps alone. For runs on
+  different machines both are ranges.
+- **GEMM**: the speed of a float32 matrix product on the same cores right after the run, because processors of one name
+  differ.
+- **published**: by the network and training of its authors; sources are below each table.
+
+On the same machine and versions, a CPU gives the same numbers again.
+"""
+HEAD = ("recipe", "model", "test accuracy, %", "runs (seeds)", "parameters", "seconds", "images/s", "GEMM, GFLOP/s",
+        "published, %")
 IMAGES = """\
-As many images are generated as the test split has, at most 10,000, and as often as the table says; scores are means
-of these draws. All images are seen through a classifier that the package has trained: its recipe, and so the numbers,
-have its name. They are not comparable with published FID, which is seen through an Inception network. "Real to real" is
-the distance of training images from test images, and "untrained" that of the same generator before its first step; less
-is nearer. Density is about 1 for real images, and coverage is the share of test images that have a generated neighbour.
-Of conditional generators: how many samples the classifier takes for what they should be, and how many test images it
-names after learning from samples only.
+Scores of generated images, seen through a classifier that this package trained. They are not comparable with
+published FID, which uses an Inception network. [GANs](gan.md#what-the-numbers-mean) explains the scores.
+"""
+IMAGES_LEGEND = """\
+- **samples, classifier**: how often and how many images were generated; scores are means of these draws. A score
+  carries the name of the classifier's recipe.
+- **Fréchet distance**, **KID**: distance to the test images; smaller is better. **real to real**: the distance of
+  training images from test images. **untrained**: that of the same generator before its first step.
+- **density**: about 1 for real images. **coverage**: the share of test images that have a generated neighbour.
+- Conditional generators only: **sample accuracy**, the share of samples that the classifier recognises as their class;
+  **learned from samples**, the test accuracy of a classifier trained on samples only.
 """
 IMAGE_SCORES = ("Fréchet distance", "real to real", "untrained", "KID × 1000", "density", "coverage",
                 "sample accuracy, %", "learned from samples, %")
 IMAGES_HEAD = ("recipe", "network", *IMAGE_SCORES, "samples, classifier", "runs (seeds)", "minutes")
-NUMBERS = (*IMAGE_SCORES, "test accuracy, %", "parameters", "seconds", "minutes", "pictures/s", "GEMM, GFLOP/s",
+NUMBERS = (*IMAGE_SCORES, "test accuracy, %", "parameters", "seconds", "minutes", "images/s", "GEMM, GFLOP/s",
            "published, %")  # right
 
 
@@ -95,19 +106,21 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
     return {
         root / "docs" / "results.md": results_page(recipes, found),
         root / "README.md": filled(root / "README.md", results=short_table(recipes, found)),
-        root / "docs" / "recipes.md": filled(root / "docs" / "recipes.md", fields=field_table()),
+        root / "docs" / "recipes.md": filled(root / "docs" / "recipes.md", fields=field_table(), settings=settings_table()),
         root / "docs" / "benchmarks.md": filled(root / "docs" / "benchmarks.md",
                                                 bench=page.body(root / "docs" / "results")),
         root / "docs" / "tpu.md": filled(root / "docs" / "tpu.md",
                                          plans=plans_table(recipes, root / "docs" / "results")),
         root / "docs" / "lab" / "tpu.md": filled(root / "docs" / "lab" / "tpu.md", broken=broken_table(),
                                                  bounds=bounds_table(root / "docs" / "results")),
-        root / "docs" / "transfer.md": filled(
-            root / "docs" / "transfer.md",
-            transfer=transfer.body(page.load(root / "docs" / "results", "transfer")),
+        root / "docs" / "lab" / "transfer.md": filled(
+            root / "docs" / "lab" / "transfer.md",
+            transfer=transfer.body(page.load(root / "docs" / "results", "transfer"))),
+        root / "docs" / "ensembles.md": filled(
+            root / "docs" / "ensembles.md",
             ensembles=ensembles.body(page.load(root / "docs" / "results", ensembles.NAME))),
-        root / "docs" / "cifar10.md": filled(
-            root / "docs" / "cifar10.md",
+        root / "docs" / "lab" / "cifar10.md": filled(
+            root / "docs" / "lab" / "cifar10.md",
             searches=searches.body(page.load(root / "docs" / "results", searches.NAME)),
             variants=variants.body(page.load(root / "docs" / "results", variants.NAME), recipes)),
         root / "docs" / "tuning.md": filled(root / "docs" / "tuning.md",
@@ -128,20 +141,24 @@ def results_page(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
         sections.append(images_section(images, found))
     if points := frontier.panels(recipes, found):
         sections.insert(0, f"![Test accuracy against minutes of training]({frontier.PICTURE})\n\n"
-                           f"{frontier.told(points)}")
+                           f"{folded('How to read the chart', frontier.told(points))}")
     waiting = ", ".join(f"`{recipe.name}`" for recipe in recipes if template(recipe))
-    sections.append(f"## Your own data\n\n{waiting} have no number: they are for [data of your own](data.md).\n")
+    sections.append(f"## Your own data\n\n{waiting} have no result: they are for [your own data](data.md).\n")
     if found:
-        sections.append("## Measured on\n\n" + "".join(
-            f"- {line}: {', '.join(f'`{name}`' for name in names)}\n" for line, names in machines(found).items()))
-    return "\n".join([RESULTS, *sections])
+        sections.append("## Machines\n\n" + measured_on(found))
+    return "\n".join([RESULTS, folded("How to read the tables", LEGEND), *sections])
 
 
 def section(data: str, recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
     title, note = DATA.get(data, data), NOTES.get(data, "")
     rows = [long_row(recipe, found.get(recipe.name, [])) for recipe in recipes]
     commands = "".join(f"kerasdl train {recipe.name} seed=0\n" for recipe in recipes)
-    return f"## {title}\n\n{note}\n\n{table(HEAD, rows)}{sources(recipes)}\n```bash\n{commands}```\n"
+    return f"## {title}\n\n{note}\n\n{table(HEAD, rows)}\n{sources(recipes)}{fenced(commands)}"
+
+
+def fenced(commands: str) -> str:
+    """The commands of a table."""
+    return folded("Commands (seed 0)", f"```bash\n{commands}```\n")
 
 
 def long_row(recipe: Recipe, results: list[dict]) -> tuple[str, ...]:
@@ -169,7 +186,8 @@ def images_section(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
     ordered = sorted(recipes, key=lambda recipe: (place(recipe.data), recipe.name))
     rows = [images_row(recipe, found.get(recipe.name, [])) for recipe in ordered]
     commands = "".join(f"kerasdl train {recipe.name} seed=0\n" for recipe in ordered)
-    return f"## Generated images\n\n{IMAGES}\n{table(IMAGES_HEAD, rows)}\n```bash\n{commands}```\n"
+    return (f"## Generated images\n\n{IMAGES}\n{table(IMAGES_HEAD, rows)}\n{folded('How to read it', IMAGES_LEGEND)}\n"
+            f"{fenced(commands)}")
 
 
 def images_row(recipe: Recipe, results: list[dict]) -> tuple[str, ...]:
@@ -206,9 +224,9 @@ def reach(result: dict, keys: tuple[str, ...]) -> float:
 
 def sources(recipes: list[Recipe]) -> str:
     """Where the published numbers of a table are from."""
-    lines = [f"- `{recipe.name}`: {recipe.claim.source}." for recipe in recipes
+    lines = [f"- `{recipe.name}`: {recipe.claim.source}.\n" for recipe in recipes
              if recipe.claim and recipe.claim.published]
-    return "\n".join(["\nPublished, each by its own network and training:\n", *lines, ""]) if lines else ""
+    return folded("Sources of the published numbers", "".join(lines)) + "\n" if lines else ""
 
 
 def short_table(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
@@ -224,8 +242,18 @@ def short_table(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
     head = ("recipe", "data", "test accuracy, %", "runs (seeds)", "minutes", "parameters")
     parts = [table(head, rows)] if rows else []
     parts += [f"Not run: {waiting}.\n"] if waiting else []
-    return "\n".join([*parts, *(f"Measured on {line}: {', '.join(f'`{name}`' for name in names)}.\n"
-                                 for line, names in machines(measured).items())])
+    parts += [folded("Measured on", measured_on(measured))] if rows else []
+    return "\n".join(parts)
+
+
+def measured_on(found: dict[str, list[dict]]) -> str:
+    """A list of the machines and what ran on each."""
+    return "".join(f"- {line}: {', '.join(f'`{name}`' for name in names)}\n" for line, names in machines(found).items())
+
+
+def folded(title: str, body: str) -> str:
+    """A block that a reader opens, on the site and on GitHub."""
+    return f'<details markdown="1">\n<summary>{title}</summary>\n\n{body}\n</details>\n'
 
 
 def plans_table(recipes: list[Recipe], folder: Path) -> str:
@@ -282,12 +310,22 @@ def significant(value: float) -> int:
 
 def field_table() -> str:
     """The fields of a recipe, from the class itself."""
-    rows = []
-    for name, field in Recipe.model_fields.items():
-        default = "" if field.is_required() else f"`{json.dumps(field.get_default())}`"
-        takes = kind(field.annotation) + limits(field.metadata)
-        rows.append((f"`{name}`", takes, default, field.description or ""))
-    return table(("field", "what it takes", "default", "what it is"), rows)
+    return table(("field", "takes", "default", "meaning"), field_rows(Recipe))
+
+
+def settings_table() -> str:
+    """The settings of each optimizer and objective, from their classes."""
+    owners = {f"`optimizer={name}`": settings for name, settings in OPTIMIZERS.items()}
+    owners |= {f"`objective={name}`": objectives.get(name).Settings for name in objectives.names()}
+    rows = [(owner, *row) for owner, settings in owners.items() for row in field_rows(settings)]
+    return table(("of", "setting", "takes", "default", "meaning"), rows)
+
+
+def field_rows(model: type[BaseModel]) -> list[tuple[str, ...]]:
+    """Name, type, default and description of each field of a pydantic class."""
+    return [(f"`{name}`", kind(field.annotation) + limits(field.metadata),
+             "" if field.is_required() else f"`{json.dumps(field.get_default())}`", field.description or "")
+            for name, field in model.model_fields.items()]
 
 
 def broken_table() -> str:

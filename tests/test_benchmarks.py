@@ -139,7 +139,7 @@ def test_another_network_or_a_failure_gives_no_ratio():
 
 
 def test_the_page_is_made_from_the_json(tmp_path):
-    assert page.body(tmp_path).count("not run") == 8
+    assert page.body(tmp_path).count("not run") == 9
     rows = [entry([said(2000.0)], [said(1000.0)]), entry([said(2000.0)], [said(2500.0)], "keras_jax"),
             entry([said(2000.0)], [{"error": "exit code 1: no g++"}], "torch_compiled")]
     (tmp_path / "bench.json").write_text(json.dumps(rows))
@@ -153,15 +153,15 @@ def test_the_page_is_made_from_the_json(tmp_path):
     (tmp_path / "bench_tuning_memory.json").write_text(json.dumps([
         {"what": "memory", "trials": 200, "spread_mb": 3.1, "environment": ENVIRONMENT}]))
     body = page.body(tmp_path)
-    assert "moved by 3.1 MB" in body
+    assert "changed by 3.1 MB" in body
     assert "| `a` | 30 | 50 | 100 | 2.00 | 0.9000 / 0.8000 |" in body
     assert "the convolutions and their gradients alone | 3,000 | 2,000 | 66.7% | none | 3.00 (1.5) |" in body
-    assert "The import alone takes 812 MB for tensorflow." in body
+    assert "Importing alone takes 812 MB for tensorflow." in body
     assert "| textbook CNN | float32 | PyTorch eager | 2.00 | 1.5 | 2,000 (2,000-2,000) | 1,000 (1,000-1,000) |" in body
-    assert "| 0.80 |" in body and "Of 3 comparisons 1 are lost" in body and "failed: exit code 1: no g++" in body
+    assert "| 0.80 |" in body and "kerasdl loses 1 of 3 comparisons" in body and "failed: exit code 1: no g++" in body
     assert "Some CPU" in body and "secret" not in body
-    assert "Not run: linear beside Keras script, PyTorch eager, PyTorch compiled, Keras on JAX; " in body
-    assert "; textbook CNN beside Keras script; " in body and "; bfloat16." in body
+    assert "Not run: linear against Keras script, PyTorch eager, PyTorch compiled, Keras on JAX; " in body
+    assert "; textbook CNN against Keras script; " in body and "; bfloat16." in body
     page.draw(tmp_path, tmp_path / "bench.svg")
     assert "<svg" in (tmp_path / "bench.svg").read_text()
 

@@ -22,7 +22,8 @@ import pytest
 from kerasdl import recipe, tuning
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", *DOCS.glob("*.md"), *DOCS.glob("lab/*.md")])
 
 
 class Block(NamedTuple):
@@ -51,7 +52,7 @@ def expand(word: str) -> list[str]:
 
 
 def page_id(page: Path) -> str:
-    return page.name
+    return page.relative_to(ROOT).as_posix()
 
 
 @pytest.fixture
@@ -145,8 +146,20 @@ def test_pages_name_no_machine_and_no_registry(page):
 
 
 def test_nav_covers_all_pages():
-    listed = re.findall(r"(?m)^  - [^:]+: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text())
-    assert sorted(listed) == sorted(page.name for page in PAGES if page.parent.name == "docs")
+    listed = re.findall(r"(?m)^ +- [^:]+: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text())
+    assert sorted(listed) == sorted(page.relative_to(DOCS).as_posix() for page in PAGES if DOCS in page.parents)
+
+
+def test_the_diagram_of_the_house_is_current_and_shows_every_room():
+    """Otherwise: python docs/house.py, after adding the room there."""
+    spec = importlib.util.spec_from_file_location("house", DOCS / "house.py")
+    house = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(house)
+    assert (DOCS / house.PICTURE).read_text() == house.svg()
+    shown = {room for row in house.ROWS for room in row}
+    package = ROOT / "kerasdl"
+    assert shown <= {path.stem for path in package.iterdir()}
+    assert {path.parent.name for path in package.glob("*/__init__.py")} <= shown | house.PARTS
 
 
 def test_every_model_has_its_section():

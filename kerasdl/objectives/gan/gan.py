@@ -217,7 +217,7 @@ def pack_slices(gradient: tf.Tensor | tf.IndexedSlices):
     """Return a gradient as it may leave a tf.cond: of slices the rows (n, ...) and indices (n,).
 
     XLA needs the shape of what leaves a branch, which IndexedSlices do not have. Such gradients belong to class
-    vectors. Their slices are not summed, because Adam then squares each one, which gave better networks (docs/gan.md).
+    vectors. Their slices are not summed, so that Adam squares each one: networks were better so (docs/lab/gan.md).
     """
     return (gradient.values, gradient.indices) if isinstance(gradient, tf.IndexedSlices) else gradient
 
