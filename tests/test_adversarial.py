@@ -215,11 +215,11 @@ def test_a_penalty_can_follow_a_schedule():
 
 
 def test_two_values_of_a_penalty_are_its_first_and_its_last():
-    from kerasdl.objectives.adversarial import falling
+    from kerasdl.objectives.adversarial import decaying
 
-    weight = falling("r1", (0.5, 0.02), 100)
+    weight = decaying("r1", (0.5, 0.02), 100)
     np.testing.assert_allclose([weight(step) for step in (0, 50, 100)], [0.5, 0.1, 0.02], rtol=1e-5)
-    assert falling("r2", 0.3, 100) == 0.3
+    assert decaying("r2", 0.3, 100) == 0.3
 
 
 # Average, precision, replicas
@@ -259,7 +259,6 @@ SAMPLE = ("lazy", "clusters")
 
 
 def eight_steps(name, strategy):
-
     with strategy.scope():
         keras.utils.set_random_seed(0)
         arguments = {"ema": 0.9, "net": "dcgan", "clusters": 0, **REPLICAS[name]}

@@ -146,7 +146,7 @@ def test_stem_stride_shrinks_the_stages(stride, side):
 
 
 @pytest.mark.parametrize("stride_in, conv1, conv2", [("3x3", 16, 8), ("1x1", 8, 8)])
-def test_bottleneck_halves_where_it_is_told(stride_in, conv1, conv2):
+def test_bottleneck_halves_where_stride_in_says(stride_in, conv1, conv2):
     model = outline(resnet.build, (64, 64, 3), 10, size="50", stride_in=stride_in)
     sides = [model.get_layer(f"stage2_block1_conv{i}").output.shape[1] for i in (1, 2)]
     assert sides == [conv1, conv2]
@@ -157,6 +157,98 @@ def test_shortcut_keeps_pixels_and_adds_empty_channels():
     out = np.asarray(resnet.PadShortcut(5, 2)(x))
     np.testing.assert_array_equal(out[..., :3], x[:, ::2, ::2])
     assert out.shape == (2, 3, 2, 5) and not out[..., 3:].any()
+
+
+# Bodies
+
+
+@pytest.mark.parametrize(
+    "name, shape, args, grid, mean",
+    [
+        ("cnn", (33, 21, 3), {"size": "mu"}, (17, 11), True),
+        ("cnn", (28, 28, 1), {"size": "textbook"}, (5, 5), False),
+        ("cnn", (32, 32, 3), {"size": "M", "whitened": True}, (3, 3), False),
+        ("resnet", (33, 21, 3), {"size": "mu"}, (17, 11), True),
+        ("resnet", (64, 96, 3), {"size": "50"}, (2, 3), True),
+        ("vit", (8, 12, 3), {"size": "mu", "patch": 4}, (2, 3), False),
+        ("vit", (8, 12, 3), {"size": "mu", "patch": 4, "pool": "mean"}, (2, 3), True),
+        ("cct", (33, 21, 3), {"size": "2/3x2", "drop": 0.1, "drop_path": 0.1}, (9, 6), False),
+    ],
+)
+def test_maps_are_the_last_grid_that_the_features_pool(name, shape, args, grid, mean):
+    body = zoo.body(name, shape, **args)
+    maps = keras.ops.convert_to_numpy(body(harness.pictures(2, shape))["maps"])
+    features = keras.ops.convert_to_numpy(body(harness.pictures(2, shape))["features"])
+    assert maps.shape[:3] == (2, *grid) and np.isfinite(maps).all()
+    if mean:
+        np.testing.assert_allclose(maps.mean((1, 2)), features, atol=1e-5)
+
+
+def test_maps_of_a_vit_leave_out_the_class_token_and_follow_its_patches():
+    body = vit.body((8, 12, 3), size="mu", patch=4)
+    tokens = keras.Model(body.input, body.get_layer("norm").output)(harness.pictures(2, (8, 12, 3)))
+    maps = body(harness.pictures(2, (8, 12, 3)))["maps"]
+    np.testing.assert_array_equal(np.asarray(maps).reshape(2, 6, -1), np.asarray(tokens)[:, 1:])
+    assert vit.resize(body, (16, 20, 3)).output["maps"].shape == (None, 4, 5, 32)
+
+
+def test_another_head_makes_a_flat_graph():
+    body = zoo.body("resnet", (8, 8, 1), size="mu")
+    masks = keras.layers.Conv2D(2, 1, name="masks")(body.output["maps"])
+    model = keras.Model(body.input, masks)
+    assert harness.logits(model, harness.pictures()).shape == (8, 4, 4, 2)
+    assert not any(isinstance(layer, keras.Model) for layer in model.layers)
+    assert zoo.body("mlp", 5, size="mu").output.keys() == {"features"}
+
+
+def test_a_vit_that_sees_half_of_its_tokens_has_the_weights_of_a_whole_one():
+    """As a masked autoencoder has its encoder, whose weights a classifier then starts with; and its decoder."""
+    inputs, grid = vit.patches((8, 8, 1), 32, 2)
+    tokens = vit.tokens(grid)  # (B, 16, 32)
+    visible = keras.layers.Cropping1D((0, 8), name="visible")(tokens)
+    encoded = vit.encode(visible, 2, 2)
+    decoded = vit.encode(keras.layers.Dense(16, name="decoder_embed")(encoded), 1, 2, prefix="decoder_")
+    model = harness.randomise(keras.Model(inputs, decoded))
+    assert harness.logits(model, harness.pictures()).shape == (8, 8, 16)
+    whole = vit.build((8, 8, 1), 3, size="mu", patch=2, pool="mean")
+    for layer in whole.layers:
+        if layer.weights and layer.name != "logits":
+            layer.set_weights(model.get_layer(layer.name).get_weights())
+    halves = keras.Model(inputs, encoded)
+    assert np.isfinite(harness.logits(whole, harness.pictures())).all()
+    x = harness.pictures()
+    hidden = x.copy()
+    hidden[:, 4:] = 0
+    np.testing.assert_array_equal(harness.logits(halves, x), harness.logits(halves, hidden))
+
+
+# Arguments
+
+
+def test_arguments_of_any_build_function_are_checked():
+    def build(image_shape, classes, *, depth, width=8, norm=False, name="mine"):
+        raise AssertionError("it is not called")
+
+    def anything(image_shape, classes, **kwargs):
+        raise AssertionError("it is not called")
+
+    zoo.check_args(build, {"depth": 2, "norm": True})
+    zoo.check_args(anything, {"depht": 2})
+    for args, words in [({"depth": 1, "widht": 2}, ["argument of test_zoo", "'widht'", "'width'"]),
+                        ({"depth": 1, "norm": "no"}, ["norm", "true or false", "'no'"]),
+                        ({"width": 2}, ["'depth'", "no default"]), ({"classes": 3, "depth": 1}, ["'classes'"])]:
+        with pytest.raises(ValueError) as caught:
+            zoo.check_args(build, args)
+        assert all(word in str(caught.value) for word in words), caught.value
+    with pytest.raises(ValueError, match="argument of my.py:build 'x'"):
+        zoo.check_args(build, {"x": 1, "depth": 1}, "my.py:build")
+
+
+def test_arguments_of_a_model_have_names():
+    assert zoo.arguments("vit") == ["size", "patch", "pool", "drop", "drop_path", "name"]
+    assert zoo.arguments("gan") == ["net", "size", "latent", "conditional", "clusters"]
+    with pytest.raises(ValueError, match="'vit'"):
+        zoo.arguments("vti")
 
 
 # A user's mistakes
@@ -171,6 +263,8 @@ def test_shortcut_keeps_pixels_and_adds_empty_channels():
         (lambda: zoo.build("gan", (8, 8, 1), 2, net="mpl"), ["'mpl'", "'mlp'"]),
         (lambda: zoo.build("gan", (8, 8, 1), 0, net="mlp", size="mu", conditional=True), ["classes", "0"]),
         (lambda: zoo.build("linear", (8, 8, 1), 2, nmae="x"), ["argument of linear"]),
+        (lambda: zoo.body("gan", (8, 8, 1)), ["'gan'", "linear, mlp"]),
+        (lambda: zoo.body("cnn", (8, 8, 1), drop=0.1), ["argument of cnn", "'drop'"]),
         (lambda: vit.build((8, 8, 1), 2, size="ti", patch=4), ["'ti'", "'Ti'"]),
         (lambda: resnet.build((8, 8, 1), 2, size=20), ["20", "'20'"]),
         (lambda: vit.build((30, 28, 1), 2, patch=7), ["patch=7", "(30, 28, 1)", "28 or 35"]),
@@ -383,7 +477,7 @@ def test_resize_changes_nothing_but_positions(pool):
     )
 
 
-def test_resized_positions_follow_the_picture():
+def test_resized_positions_follow_the_image():
     """Embeddings that grow to the right still do, and only to the right, on a wider and lower grid."""
     model = vit.build((24, 16, 1), 2, size="mu", patch=4, pool="mean")  # 6 x 4 patches
     table = np.broadcast_to(np.arange(4.0)[None, :, None], (6, 4, 32))

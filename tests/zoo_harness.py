@@ -103,6 +103,30 @@ def check_shape(name):
     )
 
 
+def check_body(name, folder="."):
+    """The body starts with the weights of `build` and has its features; a saved one gives the same outputs."""
+    import keras
+
+    from kerasdl import zoo
+
+    keras.utils.set_random_seed(2)
+    model = make(name)
+    keras.utils.set_random_seed(2)
+    body = zoo.body(name, SHAPE, **ARGS[name])
+    assert [w.path for w in body.weights] == [w.path for w in model.weights if not w.path.startswith("logits/")]
+    randomise(model), randomise(body)
+    path = Path(folder, f"body_{name}.keras")
+    body.save(path)
+    loaded = keras.saving.load_model(path)
+    assert loaded.output.keys() == body.output.keys()
+    for key in body.output:
+        ours, again = (logits(keras.Model(m.input, m.output[key]), pictures()) for m in (body, loaded))
+        np.testing.assert_array_equal(ours, again)
+        assert ours.ndim == {"features": 2, "maps": 4}[key]
+        if key == "features":
+            np.testing.assert_allclose(ours, logits(zoo.features(model), pictures()), atol=1e-6)
+
+
 def check_gradient(name):
     """Every weight learns."""
     import keras
@@ -175,6 +199,7 @@ def check_memorise(name):
 
 CHECKS = {
     "shape": check_shape,
+    "body": check_body,
     "gradient": check_gradient,
     "save": check_save,
     "precision": check_precision,

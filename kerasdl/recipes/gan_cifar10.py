@@ -1,4 +1,4 @@
-"""A convolutional GAN on CIFAR-10, with the relativistic loss and both slope penalties."""
+"""A convolutional GAN on CIFAR-10, with the relativistic loss and both gradient penalties."""
 
 from kerasdl.recipe import Recipe
 

@@ -53,7 +53,7 @@ def body(image_shape, *, size: str = "2/3x2", drop: float = 0.0, drop_path: floa
 
 def build(image_shape, classes: int, *, size: str = "2/3x2", drop: float = 0.0, drop_path: float = 0.0,
           name: str = "cct") -> keras.Model:
-    """Images (B, H, W, C), 0..255, -> float32 logits (B, classes).
+    """Build a classifier: images (B, H, W, C), 0..255, -> float32 logits (B, classes).
 
     Args:
         image_shape: (height, width, channels).

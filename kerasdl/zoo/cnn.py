@@ -148,7 +148,7 @@ def body(image_shape, *, size: str = "S", whitened: bool = False, name: str = "c
 
 def build(image_shape, classes: int, *, size: str = "S", drop: float = 0.0, whitened: bool = False,
           name: str = "cnn") -> keras.Model:
-    """Images (B, H, W, C), 0..255, -> float32 logits (B, classes).
+    """Build a classifier: images (B, H, W, C), 0..255, -> float32 logits (B, classes).
 
     Args:
         image_shape: (height, width, channels); "textbook" needs 10 pixels a side.

@@ -20,7 +20,7 @@ def body(image_shape, *, name: str = "linear_body") -> keras.Model:
 
 
 def build(image_shape, classes: int, *, name: str = "linear") -> keras.Model:
-    """Images (B, H, W, C) 0..255, or rows (B, columns), -> float32 (B, classes).
+    """Build the model: images (B, H, W, C) 0..255, or rows (B, columns), -> float32 (B, classes).
 
     Args:
         image_shape: (height, width, channels), or the number of columns of a table.

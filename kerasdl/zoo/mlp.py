@@ -35,7 +35,7 @@ def body(image_shape, *, size: str = "512-512", drop: float = 0.0, norm: bool = 
 def build(
     image_shape, classes: int, *, size: str = "512-512", drop: float = 0.0, norm: bool = False, name: str = "mlp"
 ) -> keras.Model:
-    """Images (B, H, W, C) 0..255, or rows (B, columns), -> float32 logits (B, classes).
+    """Build the model: images (B, H, W, C) 0..255, or rows (B, columns), -> float32 logits (B, classes).
 
     Args:
         image_shape: (height, width, channels), or the number of columns of a table.

@@ -139,7 +139,7 @@ def build(
     drop: float = 0.0,
     name: str = "resnet",
 ) -> keras.Model:
-    """Images (B, H, W, C), 0..255, -> float32 logits (B, classes).
+    """Build a classifier: images (B, H, W, C), 0..255, -> float32 logits (B, classes).
 
     Args:
         image_shape: (height, width, channels).

@@ -166,7 +166,7 @@ def build(
     drop_path: float = 0.0,
     name: str = "vit",
 ) -> keras.Model:
-    """Images (B, H, W, C), 0..255, -> float32 logits (B, classes).
+    """Build a classifier: images (B, H, W, C), 0..255, -> float32 logits (B, classes).
 
     Args:
         image_shape: (height, width, channels); height and width are multiples of patch.

@@ -17,7 +17,7 @@ def find_clusters(layer: Cluster, split: Split) -> None:
     """Set a generator's layer to the clusters of a split."""
     images = split.sample(IMAGES) if split.streamed else split.take(some(len(split), IMAGES))[0]
     if len(images):
-        layer.settle(*kmeans(images, layer.clusters))
+        layer.set_clusters(*kmeans(images, layer.clusters))
 
 
 def kmeans(images: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
