@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint docs results notebooks soak tpu-check plans bench bench_more clean
+.PHONY: demo test lint docs results notebooks wheel soak tpu-check plans bench bench_more clean
 
 demo: $(INSTALLED)  ## train a Vision Transformer on handwritten digits and write its report
 	$(BIN)/kerasdl train vit_digits
@@ -11,33 +11,37 @@ demo: $(INSTALLED)  ## train a Vision Transformer on handwritten digits and writ
 test: $(INSTALLED)  ## the whole test suite
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-lint: $(INSTALLED)
+lint: $(INSTALLED)  ## ruff over everything, mypy over the package
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 docs: $(INSTALLED)  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-results: $(INSTALLED)  ## make the tables of README and docs from docs/results/*.json
+results: $(INSTALLED)  ## write the tables of README and docs from docs/results/*.json
 	$(BIN)/python docs/make_results.py
 
-notebooks: $(INSTALLED)  ## make docs/notebooks/*.ipynb from the scripts beside them
+notebooks: $(INSTALLED)  ## write docs/notebooks/*.ipynb from the scripts next to them
 	$(BIN)/jupytext --quiet --to ipynb docs/notebooks/*.py
 
-soak: $(INSTALLED)  ## what is too long for the suite: every floor with five seeds, random kills, every case of replicas
+wheel:  ## build the sdist and the wheel in dist/ and try them in an empty environment, outside the clone
+	PYTHON=$(PYTHON) .ci/wheel
+
+soak: $(INSTALLED)  ## tests too long for the suite: every recipe's floor with five seeds, random kills, all replica cases
 	$(BIN)/python -m pytest -q --soak -m soak
 
 tpu-check: $(INSTALLED)  ## every recipe's step at its real size, compiled for a TPU chip; an hour or two
 	$(BIN)/python -m pytest -q --soak -m soak tests/test_plan.py
 
-plans: $(INSTALLED)  ## the plans of docs/tpu.md; what is compiled is remembered, so it goes on where it was stopped
+plans: $(INSTALLED)  ## write the plans of docs/tpu.md; compiled steps are cached, so an interrupted run resumes
 	$(BIN)/python -m benchmarks.plans
 
-bench: $(INSTALLED)  ## images a second beside plain Keras, PyTorch, JAX and keras-hub; leave the machine alone meanwhile
+bench: $(INSTALLED)  ## images per second against plain Keras, PyTorch, JAX and keras-hub; use an idle machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m benchmarks.run
 	$(BIN)/python -m benchmarks.gan
 
-bench_more: bench  ## and time to accuracy, growth with the examples, replicas, folders of pictures, oracles
+bench_more: bench  ## also time to accuracy, scaling, replicas, folders of images, oracles
 	$(BIN)/python -m benchmarks.floor
 	$(BIN)/python -m benchmarks.images
 	$(BIN)/python -m benchmarks.scaling
@@ -51,4 +55,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) site .pytest_cache .ruff_cache
+	rm -rf $(VENV) site dist .pytest_cache .ruff_cache .mypy_cache

@@ -13,7 +13,7 @@ Importing kerasdl imports neither TensorFlow nor Keras; using one of these names
 import importlib
 import sys
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {"Recipe": "kerasdl.recipe", "Claim": "kerasdl.recipe", "Run": "kerasdl.run", "UserError": "kerasdl.errors",
           "load": "kerasdl.run", "tune": "kerasdl.tuning.search", "report": "kerasdl.reports.page"}

@@ -1,8 +1,10 @@
-"""The notebooks are made of the scripts beside them, and run from top to bottom on this machine's processor."""
+"""The notebooks are written from the scripts next to them, and run from top to bottom on a CPU."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jupytext
 import nbformat
@@ -29,7 +31,7 @@ def test_the_notebook_is_its_script(script):
 
 
 def test_the_notebooks_differ_in_little():
-    """What is installed, the recipe, and the choice of JAX: so that what runs in the suite is both."""
+    """In what is installed, the recipe and the choice of JAX; so a test of one tests both."""
     def cells(name):
         return [cell.source for cell in nbformat.read(FOLDER / f"{name}.ipynb", 4).cells
                 if cell.cell_type == "code" and not {"colab", "parameters"} & {*tags(cell)}]
@@ -38,9 +40,26 @@ def test_the_notebooks_differ_in_little():
     assert cells("colab_gpu") == [source.replace(jax, "") for source in cells("colab_tpu")]
 
 
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("on_drive, uploaded, installed", [
+    (["kerasdl-0.1.0-py3-none-any.whl", "kerasdl-0.2.0-py3-none-any.whl"], [], "kerasdl-0.2.0-py3-none-any.whl"),
+    ([], ["kerasdl-0.2.0-py3-none-any.whl"], "kerasdl-0.2.0-py3-none-any.whl"), ([], [], "kerasdl")])
+def test_the_wheel_that_is_installed(script, on_drive, uploaded, installed, monkeypatch):
+    """One on the Drive, else one that is uploaded, else the name."""
+    (cell,) = [cell.source for cell in jupytext.read(script).cells if "!pip install" in cell.source]
+    code, _, requirement = cell.partition("!pip install --quiet ")
+    monkeypatch.setattr("glob.glob", lambda pattern: on_drive)
+    files = SimpleNamespace(upload=lambda: dict.fromkeys(uploaded, b""))
+    monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace(files=files))
+    namespace = {}
+    exec(code, namespace)
+    extra = "[tpu]" if "tpu" in script.stem else ""
+    assert shlex.split(requirement.format(**namespace)) == [installed + extra]
+
+
 @pytest.mark.parametrize("name", ["colab_tpu", pytest.param("colab_gpu", marks=pytest.mark.soak)])
 def test_the_notebook_runs(name, tmp_path, monkeypatch):
-    """But for installing and Drive, which are Colab's."""
+    """Except for the cells of Colab: Drive and the installation."""
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", 4)
     notebook.cells = [cell for cell in notebook.cells if "colab" not in tags(cell)]
     for cell in notebook.cells:
@@ -49,6 +68,6 @@ def test_the_notebook_runs(name, tmp_path, monkeypatch):
     here = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=None, startup_timeout=600, resources=here).execute()
     assert (tmp_path / "run/result.json").is_file() and (tmp_path / "run/report.html").is_file()
-    told = [output for cell in notebook.cells for output in cell.get("outputs", ())]
-    assert "Nothing is wrong." in "".join(output.get("text", "") for output in told)
-    assert "'accuracy': " in str(told) and "tensorboard-frame" in str(told)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert "Nothing is wrong." in "".join(output.get("text", "") for output in outputs)
+    assert "'accuracy': " in str(outputs) and "tensorboard-frame" in str(outputs)

@@ -1,23 +1,33 @@
 # %% [markdown]
 # # Train on a Colab TPU
 #
-# Choose *Runtime > Change runtime type > v5e-1 TPU*, then *Runtime > Run all*. A runtime can be taken away at any time: the run is on your
-# Drive, so come back and *Run all* again, and it goes on at the step of its last checkpoint.
-
-# %% tags=["colab"]
-# Keras on JAX, and a TensorFlow that reads the data. In place of the name, an address or a wheel will do.
-# !pip install --quiet "kerasdl[tpu]"
-
-# %% [markdown]
-# What is here, by which route the TPU can be used, and what to do if by none. It stops where something is wrong.
-
-# %% language="bash"
-# kerasdl doctor
+# Choose *Runtime > Change runtime type > v5e-1 TPU*, then *Runtime > Run all*. The run is saved on your Drive: when Colab takes the
+# runtime away, *Run all* again, and the training resumes from its last checkpoint.
 
 # %% tags=["colab"]
 from google.colab import drive
 
 drive.mount("/content/drive")
+
+# %% [markdown]
+# Put the wheel that `make wheel` writes to `dist/` in the folder `kerasdl` of your Drive, or choose it when this cell asks. Cancel, and
+# `kerasdl` is installed from the package index, if it is there.
+
+# %% tags=["colab"]
+# Keras on JAX, and a TensorFlow that reads the data.
+from glob import glob
+
+from google.colab import files
+
+found = sorted(glob("/content/drive/MyDrive/kerasdl/kerasdl-*.whl"))
+wheel = found[-1] if found else next(iter(files.upload()), "kerasdl")
+# !pip install --quiet "{wheel}[tpu]"
+
+# %% [markdown]
+# Check the installation and how the TPU can be used. The notebook stops here if something is wrong.
+
+# %% language="bash"
+# kerasdl doctor
 
 # %% tags=["parameters"]
 RECIPE = "vit_mnist"  # see them all with: !kerasdl list
@@ -25,7 +35,7 @@ CHANGES = {"precision": "mixed_bfloat16"}
 FOLDER = f"/content/drive/MyDrive/kerasdl/{RECIPE}"
 
 # %% [markdown]
-# The curves appear here while the next cell trains.
+# The training curves appear here while the next cell trains.
 
 # %%
 # %load_ext tensorboard
@@ -43,7 +53,7 @@ run = kerasdl.load(FOLDER) if finished else kerasdl.train(RECIPE, workdir=FOLDER
 run.result["test"]
 
 # %% [markdown]
-# Every class, the confusion matrix and the worst mistakes; `report.html` on your Drive is the same page.
+# The report: scores for each class, the confusion matrix and the worst mistakes. It is `report.html` on your Drive.
 
 # %%
 from IPython.display import HTML
@@ -51,7 +61,7 @@ from IPython.display import HTML
 HTML(kerasdl.report(run).read_text())
 
 # %% [markdown]
-# An ordinary `keras.Model`. On another machine, with TensorFlow too: `kerasdl.load(FOLDER).model()`.
+# The model is an ordinary `keras.Model`. On another machine, also with TensorFlow: `kerasdl.load(FOLDER).model()`.
 
 # %%
 model = run.model()
