@@ -22,13 +22,12 @@ def noted(folder: Path) -> dict[str, Any]:
     from kerasdl.tuning.table import ranked
 
     study = Study.open(folder)
-    study.refresh()
     search = study.search
     return {
         "search": search.name, "recipe": search.recipe.name, "overrides": dict(search.overrides),
         "oracle": search.oracle, "objective": search.objective, "environment": environment(device="CPU"),
         "trials": [{"values": row.values, "epochs": row.epochs, "score": row.score,
-                    "seconds": row.seconds and round(row.seconds)} for row in ranked(study.rows(), search)]}
+                    "seconds": row.seconds and round(row.seconds)} for row in ranked(study.records(), search)]}
 
 
 def body(entries: list[dict]) -> str:

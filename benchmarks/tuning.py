@@ -1,15 +1,17 @@
-"""How near 50 trials come to the best, by random search, our Bayesian oracle and Optuna: python -m benchmarks.tuning
+"""How near 50 trials come to the best, by our random and Bayesian samplers and Optuna's: python -m benchmarks.tuning
 
 Three surfaces whose best point is known: Branin (2 ranges) and Hartmann-6 (6 ranges), as in Dixon & Szegö 1978, and a
 table of real trainings with words, numbers and a condition (benchmarks/tuning_table.py). Twenty seeds each. A regret is
-the best of the trials less the best there is.
+the best of the trials less the best there is. Optuna is measured with its
+TPE as it was before version 5 (each dimension by itself), with the default of version 5 (TPE of all dimensions
+together), and with GPSampler, which needs PyTorch from the extra `bench`.
 """
 
 import argparse
 import math
 import statistics
-import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
@@ -25,7 +27,6 @@ from kerasdl.tuning import Search, uniform
 from kerasdl.tuning.dimensions import Choice
 
 TRIALS, SEEDS = 50, 20
-MEMORY = Path("/dev/shm")  # a real search waits for its disk after each step; that is not what is measured here
 NOTHING = Recipe(name="surface", model="linear", data="digits")  # data_args takes any key
 
 
@@ -68,31 +69,37 @@ def surfaces() -> dict[str, Surface]:
 
 
 def ours(oracle: str, surface: Surface, seed: int, trials: int = TRIALS) -> list[float]:
-    """The scores of an oracle's trials in order."""
-    from kerasdl.tuning.oracle import make
+    """Return the scores of an oracle's trials in order."""
+    from kerasdl.tuning.oracles import of_search
+    from kerasdl.tuning.records import Proposal, TrialRecord
 
-    search, scores = replace(surface.search, oracle=oracle, seed=seed, trials=trials), []
-    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
-        asked = make(search, folder)
-        while (trial := asked.create_trial("one")).status == "RUNNING":
-            scores.append(surface.score(search.values(trial.hyperparameters)))
-            asked.update_trial(trial.trial_id, {"val/loss": scores[-1]})
-            trial.status = "COMPLETED"
-            asked.end_trial(trial)
-    return scores
+    search = replace(surface.search, oracle=oracle, seed=seed, trials=trials, goal="min")
+    asked, records = of_search(search, search.dimensions), []
+    while len(records) < trials and isinstance(proposal := asked.propose(records), Proposal):
+        score = surface.score(proposal.values)
+        status = "completed" if math.isfinite(score) else "failed"
+        records.append(TrialRecord(f"{len(records):04}", status, proposal.values,
+                                   score if status == "completed" else None))
+    return [math.inf if record.score is None else record.score for record in records]
 
 
-def optuna(surface: Surface, seed: int, trials: int = TRIALS) -> list[float]:
-    """The same by Optuna's TPE as it comes, with the same space: numbers of a choice in their order, words as words."""
+def optuna(sampler: str, surface: Surface, seed: int, trials: int = TRIALS, **options: Any) -> list[float]:
+    """Return the same for a sampler of Optuna, in the same space: numbers of a choice in their order, words as words.
+
+    Args:
+        **options: of the sampler, which otherwise is as it comes.
+    """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study, scores = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed)), []
+    warnings.simplefilter("ignore")  # on every trial: that it is experimental, or that a score is infinite
+    study = optuna.create_study(sampler=getattr(optuna.samplers, sampler)(seed=seed, **options))
+    scores: list[float] = []
     for _ in range(trials):
         trial, values = study.ask(), {}
-        for name, (field, dimension) in surface.search.named.items():
-            if all(values.get(parent) in when for parent, when in dimension.conditions):
-                values[field] = suggested(trial, name, dimension)
+        for number, (field, dimension) in enumerate(surface.search.dimensions):
+            if dimension.active(values):
+                values[field] = suggested(trial, f"{field} {number}", dimension)
         scores.append(surface.score(values))
         study.tell(trial, scores[-1])
     return scores
@@ -101,7 +108,7 @@ def optuna(surface: Surface, seed: int, trials: int = TRIALS) -> list[float]:
 def suggested(trial, name: str, dimension) -> Any:
     if not isinstance(dimension, Choice):
         return trial.suggest_float(name, dimension.low, dimension.high)
-    if dimension.plain and not isinstance(dimension.values[0], str):
+    if dimension.ordered:
         return dimension.values[trial.suggest_int(name, 0, len(dimension.values) - 1)]
     return trial.suggest_categorical(name, dimension.values)
 
@@ -109,12 +116,14 @@ def suggested(trial, name: str, dimension) -> Any:
 ORACLES = {
     "random": lambda surface, seed, trials: ours("random", surface, seed, trials),
     "bayesian": lambda surface, seed, trials: ours("bayesian", surface, seed, trials),
-    "Optuna TPE": optuna,
+    "Optuna TPE": lambda *given: optuna("TPESampler", *given, multivariate=False),
+    "Optuna 5 default": lambda *given: optuna("TPESampler", *given),
+    "Optuna GP": lambda *given: optuna("GPSampler", *given),
 }
 
 
 def measured(surface: Surface, name: str, seeds: int, trials: int) -> dict[str, Any]:
-    """Regrets of an oracle on a surface, a number for each seed, and their quartiles."""
+    """Return the regrets of an oracle on a surface, a number for each seed, and their quartiles."""
     began = time.perf_counter()
     regrets = [min(ORACLES[name](surface, seed, trials)) - surface.lowest for seed in range(seeds)]
     low, middle, high = statistics.quantiles(regrets, n=4) if seeds > 1 else regrets * 3
@@ -136,7 +145,7 @@ def main() -> None:
             if options.surface in (None, name) and options.oracle in (None, oracle):
                 row = measured(surface, oracle, options.seeds, options.trials)
                 rows[name, oracle] = {"surface": name, **row, "environment": surroundings()}
-                print(f"{name:14}{oracle:12}median regret {row['median']:.3g}, quartiles {row['quartiles'][0]:.3g} "
+                print(f"{name:14}{oracle:18}median regret {row['median']:.3g}, quartiles {row['quartiles'][0]:.3g} "
                       f"{row['quartiles'][1]:.3g}, {row['seconds_a_trial']} s a trial", flush=True)
                 save(options.out, [rows[key] for key in product(surfaces(), ORACLES) if key in rows])
 

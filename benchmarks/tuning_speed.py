@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmarks import harness
 from kerasdl.tuning import Search, load, log, uniform
+from kerasdl.tuning.dimensions import Choice, Dimension, Log
 
 NAME = "vit_digits_bayesian"
 WORKERS = 2
@@ -28,12 +29,12 @@ WORKERS = 2
 
 def ours(trials: int, folder: Path) -> dict[str, Any]:
     """kerasdl: a process for each trial, two at a time; without poor trials that stop early, to train as much."""
-    from kerasdl.tuning.search import tune
+    from kerasdl.tuning.engine import tune
     from kerasdl.tuning.table import ranked
 
     search = replace(load(NAME), trials=trials, stop_early=False)
     study = tune(search, folder, workers=WORKERS)
-    rows = study.rows()
+    rows = study.records()
     return {"best": ranked(rows, search)[0].score, "trials": len(rows),
             "failed": sum(row.status == "failed" for row in rows), "epochs": sum(row.epochs for row in rows),
             "trial_seconds": [row.seconds for row in rows]}
@@ -56,7 +57,9 @@ def theirs(trials: int, folder: Path) -> dict[str, Any]:
 
     class Network(keras_tuner.HyperModel):
         def build(self, hp):
-            recipe = search.trial(hp)
+            for field, dimension in search.dimensions:
+                declare(hp, field, dimension)
+            recipe = search.trial(hp.values)
             steps = pipeline.steps_per_epoch(splits["train"], recipe.batch)
             (model,) = classify.networks(recipe.model, splits["train"], recipe.model_args)
             model.compile(optim.optimizer(recipe, model, steps),
@@ -64,7 +67,7 @@ def theirs(trials: int, folder: Path) -> dict[str, Any]:
             return model
 
         def fit(self, hp, model, **options):
-            recipe, train = search.trial(hp), splits["train"]
+            recipe, train = search.trial(hp.values), splits["train"]
             steps = pipeline.steps_per_epoch(train, recipe.batch)
             batches = pipeline.shuffled(train, classify.targets(train), recipe.batch, epochs=recipe.epochs, seed=0,
                                         augment=compose(recipe.augment, train.shape))
@@ -72,32 +75,40 @@ def theirs(trials: int, folder: Path) -> dict[str, Any]:
             return model.fit(batches, validation_data=(val.x, classify.targets(val)), **options)
 
     tuner = keras_tuner.BayesianOptimization(
-        Network(), objective="val_accuracy", max_trials=trials, hyperparameters=search.hyperparameters(), seed=1,
-        directory=folder, project_name="theirs", overwrite=True)
+        Network(), objective="val_accuracy", max_trials=trials, seed=1, directory=folder, project_name="theirs",
+        overwrite=True)
     tuner.search(verbose=0)
     done = tuner.oracle.get_best_trials(trials)
     return {"best": done[0].score, "trials": len(done), "epochs": len(done) * search.base.epochs}
 
 
+def declare(hp: Any, field: str, dimension: Dimension) -> None:
+    """Ask keras-tuner for a dimension without conditions."""
+    if isinstance(dimension, Choice):
+        hp.Choice(field, list(dimension.values))
+    else:
+        hp.Float(field, dimension.low, dimension.high, sampling="log" if isinstance(dimension, Log) else "linear")
+
+
 def memory(trials: int, folder: Path) -> dict[str, Any]:
-    """The parent's resident megabytes after every tenth of so many trials of a second each."""
-    from kerasdl.tuning import search as loop
+    """Return the parent's resident megabytes after every tenth of so many trials of a second each."""
+    from kerasdl.tuning import engine
 
     search = Search(recipe="linear_digits", space={"lr": log(1e-4, 1e-1), "weight_decay": uniform(0, 0.1)},
                     trials=trials, overrides={"epochs": 1, "jit": None}, stop_early=False)
     seen: list[float] = []
 
-    class Weighed(loop.Loop):
+    class Weighed(engine.Loop):
         def _reap(self, table):
             ended = super()._reap(table)
-            if sum(self.told.values()) >= len(seen) * trials // 10:
+            if sum(not record.pending for record in self.trials.records()) >= len(seen) * trials // 10:
                 pages = int(Path("/proc/self/statm").read_text().split()[1])
                 seen.append(round(pages * resource.getpagesize() / 2**20, 1))
             return ended
 
-    loop.Loop = Weighed
-    study = loop.tune(search, folder, workers=WORKERS, verbose=False)
-    return {"trials": len(study.rows()), "rss_mb": seen, "spread_mb": round(max(seen) - min(seen), 1)}
+    engine.Loop = Weighed
+    study = engine.tune(search, folder, workers=WORKERS, verbose=False)
+    return {"trials": len(study.records()), "rss_mb": seen, "spread_mb": round(max(seen) - min(seen), 1)}
 
 
 SIDES = {"ours": ours, "theirs": theirs, "memory": memory}

@@ -1,4 +1,4 @@
-"""Record what an MLP learns of digits at every combination of a space: the table that the oracles are tried on.
+"""Record what an MLP learns of digits at every combination of a space: the table that samplers are measured on.
 
     python -m benchmarks.tuning_table [--seconds 120]
 
@@ -23,7 +23,7 @@ SEARCH = Search(
         "optimizer": choice("adamw", "sgd"),
         "lr": (choice(1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1).when(optimizer="adamw"),
                choice(1e-4, 3e-4, 1e-3, 3e-3).when(optimizer="sgd")),
-        "momentum": choice(0.0, 0.9).when(optimizer="sgd"),
+        "optimizer_args.momentum": choice(0.0, 0.9).when(optimizer="sgd"),
         "model_args.size": choice("mu", "512", "512-512"),
         "model_args.drop": choice(0.0, 0.25, 0.5),
         "batch": choice(32, 128),
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3600.0, help="stop after so long; the next call goes on")
     start, seconds = time.monotonic(), parser.parse_args().seconds
     done = load()
-    for values in SEARCH.cells():
+    for values in SEARCH.combinations():
         if key(values) in done:
             continue
         if time.monotonic() - start > seconds:
@@ -62,7 +62,7 @@ def main() -> None:
         if len(done) % 10 == 0:
             save(done)
     save(done)
-    print(len(done), "of", sum(1 for _ in SEARCH.cells()))
+    print(len(done), "of", sum(1 for _ in SEARCH.combinations()))
 
 
 def save(done: dict[str, float | None]) -> None:

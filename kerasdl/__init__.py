@@ -16,7 +16,7 @@ import sys
 __version__ = "0.2.0"
 
 _HOMES = {"Recipe": "kerasdl.recipe", "Claim": "kerasdl.recipe", "Run": "kerasdl.run", "UserError": "kerasdl.errors",
-          "load": "kerasdl.run", "tune": "kerasdl.tuning.search", "report": "kerasdl.reports.page"}
+          "load": "kerasdl.run", "tune": "kerasdl.tuning.engine", "report": "kerasdl.reports.page"}
 _PACKAGES = ("data", "train", "zoo")  # `train` can be called, too
 
 __all__ = [*_HOMES, *_PACKAGES]

@@ -13,6 +13,10 @@ class UserError(ValueError):
     code = 2
 
 
+class DataError(UserError):
+    """Data that cannot be read."""
+
+
 def listed(names: object, known: Iterable[str]) -> list[str]:
     """Names that were given as a list, as one, or as one text with commas, which a command line makes of a,b."""
     if isinstance(names, (list, tuple)):

@@ -9,7 +9,7 @@ import pytest
 
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
-from kerasdl.tuning import Search, choice, integer, load, log, names, uniform
+from kerasdl.tuning import Search, choice, integer, load, log, names, preflight, tune, uniform
 
 MLP = Recipe(name="mlp", model="mlp", model_args={"size": "mu", "drop": 0.0}, data="digits")
 ODD = (None, True, 1, 1.0, "1", (("translate", 1), "flip"), ())
@@ -19,10 +19,7 @@ def search(space=None, **changes):
     return Search(**{"recipe": MLP, "space": space or {"lr": log(1e-4, 1e-1)}, **changes})
 
 
-def labels(dimension):
-    """What keras-tuner may give for a dimension: at both ends of its probability, and between."""
-    hp = dimension.hyperparameter("x", [])
-    return [hp.prob_to_value(prob) for prob in (0.0, 1e-9, 0.1, 0.25, 0.5, 0.77, 0.9, 1 - 1e-12)]
+UNIT = (0.0, 1e-9, 0.1, 0.25, 0.5, 0.77, 0.9, 1 - 1e-12, 1.0)
 
 
 @pytest.mark.parametrize("dimension, options", [
@@ -40,35 +37,39 @@ def labels(dimension):
 ])
 def test_counted_values_are_those_written_with_their_types(dimension, options):
     assert [(type(value), value) for value in dimension.options()] == [(type(value), value) for value in options]
-    hp = dimension.hyperparameter("x", [])
-    back = [dimension.value(hp.prob_to_value(hp.value_to_prob(dimension.label(value)))) for value in options]
+    back = [dimension.from_unit(dimension.to_unit(value)) for value in options]
     assert [repr(value) for value in back] == [repr(value) for value in options]
-    assert {repr(dimension.value(label)) for label in labels(dimension)} <= {repr(value) for value in options}
+    assert {repr(dimension.from_unit(u)) for u in UNIT} <= {repr(value) for value in options}
 
 
 @pytest.mark.parametrize("dimension, low, high", [(uniform(0, 0.5), 0, 0.5), (log(1e-4, 1e-1), 1e-4, 1e-1),
                                                   (log(3e-4, 0.7), 3e-4, 0.7), (integer(1, 1000, log=True), 1, 1000)])
 def test_ends_are_included_and_nothing_is_outside(dimension, low, high):
-    hp = dimension.hyperparameter("x", [])
-    at = [dimension.value(hp.prob_to_value(prob)) for prob in (0.0, 0.3, 1.0)]
+    at = [dimension.from_unit(u) for u in (0.0, 0.3, 1.0)]
     assert at[0] == low and low < at[1] < high and at[2] == high
+    assert dimension.from_unit(dimension.to_unit(at[1])) == pytest.approx(at[1])
+
+
+def test_a_condition_tells_true_from_one():
+    dimension = choice(1, 2).when(jit=True)
+    assert dimension.active({"jit": True}) and not dimension.active({"jit": 1}) and not dimension.active({})
 
 
 CONDITIONS = {
-    "momentum": choice(0.0, 0.9).when(optimizer="sgd"),  # before what it depends on
+    "optimizer_args.momentum": choice(0.0, 0.9).when(optimizer="sgd"),  # before what it depends on
     "optimizer": choice("adamw", "sgd", "lion"),
     "lr": (log(1e-4, 1e-2).when(optimizer=["adamw", "lion"]), choice(0.1, 0.3).when(optimizer="sgd")),
-    "weight_decay": choice(0.0, 0.1).when(momentum=0.9),
+    "weight_decay": choice(0.0, 0.1).when({"optimizer_args.momentum": 0.9}),
     "model_args.drop": uniform(0, 0.4, step=0.2),
 }
 
 
 def test_conditions_by_hand():
-    """Each combination that keras-tuner can make has the fields that hold, and no other."""
+    """Each combination has the fields whose conditions hold, and no other."""
     made = search({**CONDITIONS, "lr": (choice(1e-3, 1e-2).when(optimizer=["adamw", "lion"]), CONDITIONS["lr"][1])})
-    cells = list(made.cells())
-    by_hand = [{"optimizer": optimizer, **({"momentum": momentum} if optimizer == "sgd" else {}), "lr": lr,
-                **({"weight_decay": decay} if decay is not None else {}), "model_args.drop": drop}
+    cells = list(made.combinations())
+    by_hand = [{"optimizer": optimizer, **({"optimizer_args.momentum": momentum} if optimizer == "sgd" else {}),
+                "lr": lr, **({"weight_decay": decay} if decay is not None else {}), "model_args.drop": drop}
                for optimizer in ("adamw", "sgd", "lion") for momentum in ((0.0, 0.9) if optimizer == "sgd" else (None,))
                for lr in ((0.1, 0.3) if optimizer == "sgd" else (1e-3, 1e-2))
                for decay in ((0.0, 0.1) if momentum == 0.9 else (None,)) for drop in (0.0, 0.2, 0.4)]
@@ -80,11 +81,18 @@ def test_conditions_by_hand():
 def test_a_trial_is_the_recipe_with_the_values_and_the_fixed_changes():
     made = search({"lr": log(1e-4, 1e-1), "model_args.drop": uniform(0, 0.5), "augment": choice((), ("flip",))},
                   overrides={"epochs": 3, "model_args.size": "512"})
-    hp = made.hyperparameters()
-    assert made.trial(hp) == MLP.override(epochs=3, lr=1e-4, augment=(), **{"model_args.size": "512"})
-    hp.values |= {"augment": repr(("flip",)), "model_args.drop": 0.25}
-    assert made.trial(hp).augment == ("flip",)
-    assert made.trial(hp.values).model_args == {"size": "512", "drop": 0.25}
+    trial = made.trial({"lr": 1e-4, "augment": ("flip",), "model_args.drop": 0.25})
+    assert trial == MLP.override(epochs=3, lr=1e-4, augment=("flip",), model_args={"size": "512", "drop": 0.25})
+
+
+def test_a_file_of_the_user_has_an_absolute_path_that_every_trial_finds(here):
+    made = search({"model": choice("mine.py:build", "mlp"), "model_args.drop": uniform(0, 0.5).when(model="mlp")},
+                  recipe=MLP.override(model="other.py:build"))
+    assert made.recipe.model == f"{here}/other.py:build"
+    assert made.space["model"][0].values == (f"{here}/mine.py:build", "mlp")
+    assert search(overrides={"model": "mine.py:build"}).base.model == f"{here}/mine.py:build"
+    made = search({"model": choice("mine.py:build", "mlp"), "lr": log(0.1, 1).when(model="mine.py:build")})
+    assert made.dimensions[1][1].active({"model": f"{here}/mine.py:build"})
 
 
 @pytest.mark.parametrize("made", [
@@ -121,29 +129,32 @@ def test_json_there_and_back(made, tmp_path):
     (lambda: integer(8, 1), ["low is above high"]),
     (lambda: search({"lrr": log(1e-4, 1)}), ["'lrr'", "'lr'"]),
     (lambda: search({"modelargs.drop": uniform(0, 1)}), ["'modelargs'", "'model_args'"]),
-    (lambda: search({"model_args.dorp": uniform(0, 1)}), ["mlp has no argument 'dorp'", "'drop'"]),
-    (lambda: search({"model": choice("mlp", "vit"), "model_args.patch": choice(2, 4)}), ["mlp has no", ".when(model"]),
     (lambda: search({"lr.more": log(1e-4, 1)}), ["lr has no parts"]),
     (lambda: search({"lr": choice("fast")}), ["lr", "'fast'"]),
     (lambda: search({"epochs": integer(0, 3)}), ["epochs", "greater than 0"]),
     (lambda: search({"batch": uniform(32, 64)}), ["batch", "32.0 (float)"]),
     (lambda: search({"optimizer": choice("adam", "sgd")}), ["optimizer", "'adam'"]),
     (lambda: search({"lr": 0.1}), ["lr is choice(...)", "0.1"]),
-    (lambda: search({"momentum": choice(0.9).when(optimiser="sgd"), "optimizer": choice("sgd")}),
-     ["momentum depends on 'optimiser'", "'optimizer'"]),
-    (lambda: search({"momentum": choice(0.9).when(optimizer="sdg"), "optimizer": choice("sgd", "lion")}),
+    (lambda: search({"optimizer_args.momentum": choice(0.9).when(optimiser="sgd"), "optimizer": choice("sgd")}),
+     ["optimizer_args.momentum depends on 'optimiser'", "'optimizer'"]),
+    (lambda: search({"optimizer_args.momentum": choice(0.9).when(optimizer="sdg"), "optimizer": choice("sgd", "lion")}),
      ["optimizer='sdg'", "never", "'sgd'"]),
-    (lambda: search({"momentum": choice(0.9).when(lr=0.1), "lr": log(0.1, 1)}), ["needs a choice or an integer"]),
-    (lambda: search({"momentum": uniform(0, 0.9)}), ["momentum is for sgd and muon", "optimizer=adamw"]),
-    (lambda: search({"momentum": uniform(0, 0.9), "optimizer": choice("sgd", "lion")}),
-     ["optimizer=lion", ".when(optimizer='sgd')"]),
-    (lambda: search({"optimizer": choice("muon", "lion")}, overrides={"optimizer": "muon", "ns_steps": 3}),
-     ["ns_steps=3 is for muon", "lion is searched", "overrides={'ns_steps': 5}"]),
-    (lambda: search({"momentum": choice(0.5, 0.9).when(epochs=1), "epochs": integer(1, 2).when(momentum=0.5)}),
+    (lambda: search({"optimizer_args.momentum": choice(0.9).when(lr=0.1), "lr": log(0.1, 1)}),
+     ["needs a choice or an integer"]),
+    (lambda: search({"optimizer_args.momentum": uniform(0, 0.9)}), ["optimizer=adamw has no setting", "momentum"]),
+    (lambda: search({"optimizer_args.momentum": uniform(0, 0.9), "optimizer": choice("sgd", "lion")}),
+     ["optimizer=lion has no setting", ".when(optimizer=...)"]),
+    (lambda: search({"optimizer_args.momentum": uniform(0, 1.5).when(optimizer="sgd"), "optimizer": choice("sgd")}),
+     ["momentum", "less than 1"]),
+    (lambda: search({"optimizer": choice("muon", "lion")}, overrides={"optimizer": "muon",
+                                                                      "optimizer_args": {"ns_steps": 3}}),
+     ["optimizer=lion has no setting optimizer_args.ns_steps"]),
+    (lambda: search({"lr": choice(0.5, 0.9).when(epochs=1), "epochs": integer(1, 2).when(lr=0.5)}),
      ["wait for one another"]),
     (lambda: search({"optimizer": choice("sgd", "lion"), "lr": (choice(1.0).when(optimizer="sgd"), choice(2.0))}),
      ["lr has two dimensions", "only one can hold"]),
-    (lambda: search({"momentum": choice(0.9).when(optimizer=[]), "optimizer": choice("sgd")}), ["optimizer=[]"]),
+    (lambda: search({"optimizer_args.momentum": choice(0.9).when(optimizer=[]), "optimizer": choice("sgd")}),
+     ["optimizer=[]"]),
     (lambda: choice(1).when(lr=1).when(lr=[1, 2]), ["condition on lr already"]),
     (lambda: choice({"drop": 0.1}, {"drop": 0.2}), ["words, numbers", "{'drop': 0.1}"]),
     (lambda: search({"lr": ()}), ["lr has no dimension"]),
@@ -154,7 +165,6 @@ def test_json_there_and_back(made, tmp_path):
     (lambda: Search(recipe=MLP), ["needs a space"]),
     (lambda: Search(space={"lr": log(1e-4, 1)}), ["needs a recipe"]),
     (lambda: search(recipe="mlp_digit"), ["'mlp_digit'", "'mlp_digits'"]),
-    (lambda: search(objective="val/acuracy"), ["val/acuracy is never logged", "'val/accuracy'"]),
     (lambda: search(objective="test/accuracy"), ["validation data", "'test/accuracy'"]),
     (lambda: search(objective="accuracy"), ["val/accuracy", "'accuracy'"]),
     (lambda: search(goal="high"), ["max", "'high'"]),
@@ -196,57 +206,65 @@ def test_files_that_hold_no_search(text, words, tmp_path):
         assert word in str(caught.value)
 
 
+def test_a_search_of_kerasdl_0_1_is_read_with_its_old_fields(tmp_path):
+    plain = json.loads(search(CONDITIONS).to_json().replace("optimizer_args.momentum", "momentum"))
+    (tmp_path / "search.json").write_text(json.dumps(plain))
+    assert load(tmp_path / "search.json").space == search(CONDITIONS).space
+
+
 def test_another_search_is_refused_with_the_difference(tmp_path):
     before = search(CONDITIONS, oracle="random")
-    search(CONDITIONS, trials=99, timeout=3, stop_early=False).go_on_from(before, tmp_path)
+    search(CONDITIONS, trials=99, timeout=3, stop_early=False).check_continues(before, tmp_path)
     for changes, words in [({"space": CONDITIONS | {"batch": choice(32, 64)}}, ["batch: not in it -> choice(32, 64)"]),
                            ({"space": CONDITIONS | {"optimizer": choice("sgd", "adamw", "lion")}}, ["optimizer: ch"]),
                            ({"recipe": MLP.override(epochs=3)}, ["recipe.epochs: 10 -> 3"]),
                            ({"seed": 1}, ["seed: 0 -> 1"]),
                            ({"overrides": {"epochs": 3}}, ["epochs: not in it -> 3"])]:
         with pytest.raises(UserError) as caught:
-            search(**{"space": CONDITIONS, **changes}).go_on_from(before, tmp_path)
+            search(**{"space": CONDITIONS, **changes}).check_continues(before, tmp_path)
         for word in (*words, str(tmp_path)):
             assert word in str(caught.value)
 
 
-def test_what_an_objective_logs_is_what_it_compiles():
-    import keras
-    import numpy as np
-
-    from kerasdl import objectives
-    from kerasdl.tuning.checks import GOALS, METRICS, goal
-
-    for name in objectives.OBJECTIVES:
-        made = objectives.get(name)
-        assert goal(made.METRIC) == goal(f"{made.METRIC}_referee") == made.GOAL
-    for name, expected in METRICS.items():
-        units = keras.layers.Normalization(mean=0.0, variance=1.0, invert=True, name="unscale")  # of a regression
-        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), units])
-        objectives.get(name).compile(model, "sgd")
-        logged = model.evaluate(np.ones((4, 3)), np.ones((4, 2)), verbose=0, return_dict=True)
-        assert set(logged) == set(expected) <= set(GOALS)
+@pytest.mark.parametrize("made, words", [
+    (search({"model_args.dorp": uniform(0, 1)}), ["mlp has no argument 'dorp'", "'drop'"]),
+    (search({"model": choice("mlp", "vit"), "model_args.patch": choice(2, 4)}), ["mlp has no", ".when(model"]),
+    (search(objective="val/acuracy"), ["val/acuracy is never logged", "'val/accuracy'"]),
+    (search(recipe="linear_csv", objective="val/r2", space={"lr": log(0.1, 1)}), ["val/r2 is never logged"]),
+    (search({"objective_args.smoothing": uniform(0, 1)}), ["no setting objective_args.smoothing", "label_smoothing"]),
+])
+def test_mistakes_that_only_the_code_knows_are_one_line_before_the_first_trial(made, words, tmp_path):
+    with pytest.raises(UserError) as caught:
+        tune(made, tmp_path / "study")
+    assert "\n" not in str(caught.value) and not (tmp_path / "study").exists()
+    for word in words:
+        assert word in str(caught.value)
 
 
-def test_a_model_takes_the_arguments_that_are_read_from_its_source():
-    import inspect
+def test_a_condition_on_the_model_leaves_the_others_alone():
+    preflight.check(search({"model": choice("mlp", "vit"), "model_args.patch": choice(2, 4).when(model="vit")}))
 
-    from kerasdl import zoo
-    from kerasdl.tuning.checks import arguments
 
-    for name in zoo.MODELS:
-        parameters = inspect.signature(zoo.module(name).build).parameters.values()
-        assert arguments(name) == [part.name for part in parameters if part.kind is part.KEYWORD_ONLY]
+def test_the_best_direction_is_the_metric_s(here):
+    here.joinpath("mine.py").write_text("def build(hp): ...")
+    built = {"build": "mine.py:build", "data": "digits"}
+    assert [made.direction for made in (
+        search(), search(objective="val/loss"), Search(**built, objective="val/mae"),
+        Search(**built, objective="val/f1", goal="max"), search(recipe="gan_digits", objective="val/kid_digits"))
+    ] == ["max", "min", "min", "max", "min"]
+    with pytest.raises(UserError, match="Is a high val/f1 best"):
+        preflight.check(Search(**built, objective="val/f1"))
 
 
 @pytest.mark.parametrize("name", names())
 def test_shipped_searches(name):
-    from kerasdl.tuning.space import SEARCHES
+    from kerasdl.tuning.search import SEARCHES
 
     source = (SEARCHES / f"{name}.py").read_text()
     assert source.startswith('"""') and len(source.splitlines()) <= 40
     made = load(name)
-    assert made.name == name and made.recipe.name in name and made.trial(made.hyperparameters())
+    assert made.name == name and made.recipe.name in name
+    preflight.check(made)
 
 
 def test_searches_are_light():

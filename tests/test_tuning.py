@@ -1,4 +1,4 @@
-"""A search that is killed, that fails, that runs out of room or time: nothing is lost, and it is told why."""
+"""Searches that are killed, fail, or run out of space or time: nothing is lost, and the user learns why."""
 
 import json
 import os
@@ -15,11 +15,12 @@ from benchmarks import searches as searches_page
 from kerasdl.errors import UserError
 from kerasdl.files import try_lock
 from kerasdl.recipe import load
-from kerasdl.tuning import Search, choice, early, log, processes, table, uniform
-from kerasdl.tuning import search as searches
+from kerasdl.tuning import Search, choice, engine, log, median_stopping, pool, table, uniform
 from kerasdl.tuning.best import best, measure, source, spread
-from kerasdl.tuning.search import tune
-from kerasdl.tuning.study import Study, is_locked
+from kerasdl.tuning.engine import tune
+from kerasdl.tuning.records import Answer, Rung, TrialRecord
+from kerasdl.tuning.study import Study
+from kerasdl.tuning.trials import is_locked
 
 HERE = Path(__file__).parent
 GRID = Search(recipe="mlp_digits", oracle="grid", name="grid", stop_early=False,
@@ -30,8 +31,8 @@ DONE = {"status": "completed", "attempt": 1, "epochs": 1, "scores": {"val/accura
 @pytest.fixture
 def quick(here, monkeypatch):
     """Runs a search whose trials take no time and do wrong what `faults` says; returns its study."""
-    monkeypatch.setattr(processes, "COMMAND", (sys.executable, os.fspath(HERE / "tuning_child.py")))
-    monkeypatch.setattr(searches, "POLL", 0.02)
+    monkeypatch.setattr(pool, "COMMAND", (sys.executable, os.fspath(HERE / "tuning_child.py")))
+    monkeypatch.setattr(engine, "POLL", 0.02)
 
     def run(search=GRID, faults=None, workers=2, **options):
         Path("study").mkdir(exist_ok=True)
@@ -47,34 +48,40 @@ def starts() -> list[str]:
 
 
 def statuses(study: Study) -> dict[str, str]:
-    return {row.id: row.status for row in study.rows()}
+    return {record.id: record.status for record in study.records()}
+
+
+def end(lease, outcome=None):
+    """End a trial as its process does."""
+    (lease.folder / "outcome.json").write_text(json.dumps(outcome or DONE))
+    lease.release()
 
 
 def killed(folder, oracle, workers, kills, seed=1):
-    """What tests/tuning_harness.py tells of a search whose parent and children are killed so often."""
+    """What tests/tuning_harness.py prints about a search whose parent and children are killed `kills` times."""
     words = [sys.executable, HERE / "tuning_harness.py", folder, oracle, workers, kills, seed]
     done = subprocess.run(list(map(str, words)), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads(done.stdout)
 
 
-def assert_nothing_lost(told, workers):
-    names = [name for name, *_ in told["trials"]]
-    assert len(names) == 12 and sorted(told["ended"]) == sorted(names)  # each ended, and once
-    assert {status for _, status, *_ in told["trials"]} == {"completed"}
-    assert len({json.dumps(values) for _, _, values, _ in told["trials"]}) == 12
-    assert set(told["ledger"]) == set(names)
-    repeated = len(told["ledger"]) - len(names)
-    assert repeated <= told["parents"] * workers + told["children"], "more than what ran was repeated"
+def assert_nothing_lost(found, workers):
+    names = [name for name, *_ in found["trials"]]
+    assert len(names) == len(set(names)) == 12
+    assert {status for _, status, *_ in found["trials"]} == {"completed"}
+    assert len({json.dumps(values) for _, _, values, _ in found["trials"]}) == 12
+    assert set(found["ledger"]) == set(names)
+    repeated = len(found["ledger"]) - len(names)
+    assert repeated <= found["parents"] * workers + found["children"], "more than what ran was repeated"
 
 
 @pytest.mark.parametrize("oracle, workers", [("grid", 3), pytest.param("bayesian", 1, marks=pytest.mark.soak)])
 def test_a_search_that_is_killed_loses_nothing_and_counts_nothing_twice(here, oracle, workers):
-    told = killed(here / "killed", oracle, workers, 3)
-    assert told["parents"] >= 2 and told["children"] >= 2
-    assert_nothing_lost(told, workers)
+    found = killed(here / "killed", oracle, workers, 3)
+    assert found["parents"] >= 2 and found["children"] >= 2
+    assert_nothing_lost(found, workers)
     if workers == 1:
-        assert killed(here / "unbroken", oracle, 1, 0)["trials"] == told["trials"]
+        assert killed(here / "unbroken", oracle, 1, 0)["trials"] == found["trials"]
 
 
 @pytest.mark.soak
@@ -83,18 +90,18 @@ def test_a_search_that_is_killed_loses_nothing_and_counts_nothing_twice(here, or
 def test_ten_kills_of_parents_and_ten_of_children(here, oracle, workers):
     unbroken = killed(here / "unbroken", oracle, workers, 0)
     for seed in range(3):
-        told = killed(here / f"killed-{seed}", oracle, workers, 10, seed)
-        assert_nothing_lost(told, workers)
+        found = killed(here / f"killed-{seed}", oracle, workers, 10, seed)
+        assert_nothing_lost(found, workers)
         if workers == 1 or oracle in ("grid", "random"):
-            assert told["trials"] == unbroken["trials"]
+            assert found["trials"] == unbroken["trials"]
 
 
-def test_a_parent_killed_between_the_oracle_and_the_lock_leaves_a_search_that_goes_on(quick, here):
+def test_a_parent_killed_before_the_task_was_written_leaves_a_search_that_can_be_resumed(quick, here):
     search = Search(recipe="mlp_digits", space={"lr": log(1e-4, 1e-1)}, trials=3)
-    study = Study.create(search, "study")
-    with study.locked() as oracle:
-        oracle.create_trial("killed before it took the trial's lock")
-    assert [row.status for row in quick(search, workers=1).rows()] == ["completed"] * 3
+    Study.create(search, "study")
+    Path("study/trials/0000").mkdir(parents=True)
+    Path("study/trials/0000/lock").touch()
+    assert [row.status for row in quick(search, workers=1).records()] == ["completed"] * 3
 
 
 def test_one_worker_gives_the_same_search_twice_and_seed_0_is_a_seed(quick):
@@ -102,15 +109,15 @@ def test_one_worker_gives_the_same_search_twice_and_seed_0_is_a_seed(quick):
     trials = []
     for seed in (0, 0, 1):
         study = quick(replace(search, seed=seed), workers=1)
-        trials.append([(row.id, row.values, row.score) for row in study.rows()])
+        trials.append([(row.id, row.values, row.score) for row in study.records()])
         Path("study").rename(f"study-{len(trials)}")
     assert trials[0] == trials[1] != trials[2]
 
 
-def test_a_trial_that_fails_is_tried_once_more_and_the_search_goes_on(quick, capfd):
+def test_a_trial_that_fails_is_tried_once_more_and_the_search_continues(quick, capfd):
     faults = {"0000": "raise once", "0001": "raise", "0002": "kill", "0003": "nan", "0004": "mistake"}
     study = quick(faults=faults)
-    rows = {row.id: row for row in study.rows()}
+    rows = {row.id: row for row in study.records()}
     assert [row.status for row in rows.values()] == ["completed", "failed", "failed", "failed", "failed", "completed"]
     assert sorted(starts()) == sorted(["0000", "0001", "0002"] * 2 + ["0003", "0004", "0005"])
     assert rows["0001"].why == "RuntimeError: it broke" and "Traceback" in rows["0001"].traceback
@@ -118,6 +125,7 @@ def test_a_trial_that_fails_is_tried_once_more_and_the_search_goes_on(quick, cap
     assert rows["0004"].why == "batch=7 does not divide by 2 replicas."
     first = json.loads((rows["0000"].folder / "outcome-1.json").read_text())
     assert first["why"] == "RuntimeError: it broke" and "Traceback" in first["traceback"]
+    assert f"The log is {rows['0002'].folder}/log.txt" in rows["0002"].why
     told = capfd.readouterr()
     assert "trial 0000  failed (one more attempt): RuntimeError: it broke" in told.err
     assert "trial 0001  failed: RuntimeError: it broke" in told.err and not told.out
@@ -125,17 +133,17 @@ def test_a_trial_that_fails_is_tried_once_more_and_the_search_goes_on(quick, cap
 
 def test_a_trial_that_wants_more_memory_than_it_may_have_fails_alone(quick):
     study = quick(faults={"0001": "eat"}, memory=400)
-    row = study.rows()[1]
+    row = study.records()[1]
     assert row.status == "failed" and row.why == "out of memory" and row.attempts == 2
     assert "MemoryError" in row.traceback
     assert list(statuses(study).values()).count("completed") == 5
 
 
 def test_a_trial_has_a_time_limit(quick, monkeypatch):
-    passed = property(lambda self: 61.0 if self.given.id == "0002" and "0002" in starts() else 0.0)
-    monkeypatch.setattr(processes.Process, "seconds", passed)
+    passed = property(lambda self: 61.0 if self.lease.id == "0002" and "0002" in starts() else 0.0)
+    monkeypatch.setattr(pool.TrialProcess, "seconds", passed)
     study = quick(replace(GRID, timeout="1 min"), faults={"0002": "hang"}, workers=1)
-    row = study.rows()[2]
+    row = study.records()[2]
     assert row.status == "failed" and row.why == "not done within its time limit of 60 s" and row.attempts == 1
     assert list(statuses(study).values()).count("completed") == 5
 
@@ -148,7 +156,7 @@ def test_a_search_of_which_everything_fails_ends_unless_it_is_a_grid(quick):
 
 
 def test_a_full_disk_ends_the_search_in_one_line_and_is_no_failure_of_the_trial(quick):
-    told = "study cannot be written: .*No space left.* kerasdl tune --resume study --memory 900$"
+    told = "Trial 0003 cannot be trained: its files cannot be written: No space left.* --resume study --memory 900$"
     with pytest.raises(UserError, match=told):
         quick(faults={"0003": "disk"}, workers=1, memory=900)
     study = quick(workers=1)
@@ -157,17 +165,17 @@ def test_a_full_disk_ends_the_search_in_one_line_and_is_no_failure_of_the_trial(
 
 
 def test_a_mistake_in_a_trial_that_has_trained_already_is_not_its_own_and_ends_the_search(quick):
-    """The backend is another one, or an option: it is told, and the trial goes on when that is mended."""
+    """The backend or an option is another one. The message says so, and the trial can be resumed."""
     checkpoint = Path("study/trials/0002/checkpoint/step-3.npz")
     checkpoint.parent.mkdir(parents=True)
     checkpoint.touch()
     with pytest.raises(UserError, match="Trial 0002 cannot be trained: batch=7 does .* kerasdl tune --resume study"):
         quick(faults={"0002": "mistake"}, workers=1)
     study = quick(workers=1)
-    assert set(statuses(study).values()) == {"completed"} and {row.attempts for row in study.rows()} == {1}
+    assert set(statuses(study).values()) == {"completed"} and {row.attempts for row in study.records()} == {1}
 
 
-def test_a_trial_that_goes_on_and_diverges_has_failed(quick):
+def test_a_resumed_trial_that_diverges_has_failed(quick):
     folder = Path("study/trials/0002")
     (folder / "checkpoint").mkdir(parents=True)
     (folder / "checkpoint" / "step-3.npz").touch()
@@ -175,7 +183,7 @@ def test_a_trial_that_goes_on_and_diverges_has_failed(quick):
     assert statuses(quick(faults={"0002": "mistake"}))["0002"] == "failed"
 
 
-def test_failures_after_a_success_do_not_end_a_search_that_goes_on(quick):
+def test_failures_after_a_success_do_not_end_a_search_that_is_resumed(quick):
     search = Search(recipe="mlp_digits", space={"lr": log(1e-4, 1e-1)}, trials=1)
     quick(search)
     study = quick(replace(search, trials=13), {f"{number:04}": "mistake" for number in range(1, 13)})
@@ -187,9 +195,9 @@ def test_a_trial_whose_lock_somebody_looks_at_is_given_out_afterwards(here):
     folder = Path("study/trials/0000")
     folder.mkdir(parents=True)
     lock = try_lock(folder / "lock")
-    assert study.ask() == "IDLE"
+    assert study.lease() is Answer.WAIT
     os.close(lock)
-    assert study.ask().id == "0000"
+    assert study.lease().id == "0000"
 
 
 @pytest.mark.parametrize("option, words", [({"strategy": "miror"}, "'mirrored'"), ({"workers": 0}, "from 1 on"),
@@ -203,43 +211,24 @@ def test_an_option_of_which_every_trial_would_fail_is_refused_before_the_first(q
 
 def test_numbers_of_numpy_are_numbers(quick):
     quick(Search(recipe="mlp_digits", oracle="grid", space={"lr": choice(*np.logspace(-3, -1, 3))}))
-    study = Study.open("study")
-    study.refresh()
-    assert [row.values for row in study.rows()] == [{"lr": lr} for lr in np.logspace(-3, -1, 3)]
-
-
-def test_a_state_that_changes_while_it_is_read_is_read_again(here, monkeypatch):
-    ours, theirs = (Study.create(GRID, "study") for _ in range(2))
-    ours.refresh()
-    theirs.ask()
-    reload = ours.oracle.reload
-
-    def slow():
-        reload()
-        theirs.ask()
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ours.oracle, "reload", slow)
-        ours.refresh()
-    ours.refresh()
-    assert list(ours.oracle.trials) == ["0000", "0001"] and ours.ask().id == "0002"
+    assert [row.values for row in Study.open("study").records()] == [{"lr": lr} for lr in np.logspace(-3, -1, 3)]
 
 
 def test_what_looks_like_markup_is_shown_as_it_is(here, capsys):
     """rich takes [/data] for the end of a style, and ends the program."""
     study = Study.create(GRID, "my [runs]")
-    assert study.again == "kerasdl tune --resume 'my [runs]'"
+    assert study.resume == "kerasdl tune --resume 'my [runs]'"
     shown = table.Table(study, 1)
-    shown.rows = [table.Row("0000", "failed", {}, None, Path(), why="none of [/data/a, /data/b] exists")]
+    shown.records = [TrialRecord("0000", "failed", {}, why="none of [/data/a, /data/b] exists")]
     shown.console.width = 100
     shown.console.print(shown.draw([]))
     assert "none of [/data/a, /data/b] exists" in capsys.readouterr().err
 
 
 def test_scores_in_small_units_keep_their_digits(here, capsys):
-    study = Study.create(replace(GRID, objective="val/loss"), "study")
+    study = Study.create(replace(GRID, objective="val/loss", goal="min"), "study")
     shown = table.Table(study, 1)
-    shown.rows = [table.Row("0000", "completed", {}, score, Path(), epochs=1) for score in (3.217e-5, 0.98765)]
+    shown.records = [TrialRecord("0000", "completed", {}, score, epochs=1) for score in (3.217e-5, 0.98765)]
     shown.console.print(shown.draw([]))
     told = capsys.readouterr().err
     assert "3.217e-05" in told and "0.9877" in told
@@ -250,27 +239,27 @@ def test_scores_in_small_units_keep_their_digits(here, capsys):
 def test_asked_to_stop_it_leaves_what_runs_to_the_next_time(quick, monkeypatch, capfd, number, end):
     began = table.Table.began
 
-    def stop(self, given):
-        began(self, given)
-        if given.id == "0003":
+    def stop(self, lease):
+        began(self, lease)
+        if lease.id == "0003":
             os.kill(os.getpid(), number)
 
     with monkeypatch.context() as patch:
         patch.setattr(table.Table, "began", stop)
         with pytest.raises(end):
             quick(workers=1, faults={"0003": "hang"})
-    assert "Stopped. To go on: kerasdl tune --resume study" in capfd.readouterr().err
+    assert "Stopped. To continue: kerasdl tune --resume study" in capfd.readouterr().err
     study = quick(workers=1)
-    assert set(statuses(study).values()) == {"completed"} and {row.attempts for row in study.rows()} == {1}
+    assert set(statuses(study).values()) == {"completed"} and {row.attempts for row in study.records()} == {1}
     assert [name for name in starts() if name != "0003"] == ["0000", "0001", "0002", "0004", "0005"]
 
 
 def test_under_hyperband_a_trial_of_a_higher_rung_is_better():
     """Also where it ended before its rung, by the patience of its recipe."""
-    rows = [table.Row(name, "completed", {}, score, Path(), epochs=epochs, budget=budget)
+    rows = [TrialRecord(name, "completed", {}, score, Rung(budget), epochs=epochs)
             for name, score, epochs, budget in (("0000", 0.9, 1, 1), ("0001", 0.8, 2, 9), ("0002", 0.7, 9, 9))]
     assert [row.id for row in table.ranked(rows, GRID)] == ["0001", "0002", "0000"]
-    assert table.ranked([replace(row, budget=0) for row in rows], GRID)[0].id == "0000"
+    assert table.ranked([replace(row, rung=None) for row in rows], GRID)[0].id == "0000"
 
 
 def test_a_folder_that_cannot_be_written(here):
@@ -279,7 +268,7 @@ def test_a_folder_that_cannot_be_written(here):
         tune(GRID, "file/study")
 
 
-def test_going_on_with_another_space_is_refused_and_with_more_trials_is_not(quick):
+def test_another_space_is_refused_and_more_trials_are_not(quick):
     search = Search(recipe="mlp_digits", space={"lr": log(1e-4, 1e-1)}, trials=2)
     quick(search)
     with pytest.raises(UserError, match=r"lr: log\(0.0001, 0.1\) -> log\(0.0001, 0.2\)"):
@@ -290,48 +279,83 @@ def test_going_on_with_another_space_is_refused_and_with_more_trials_is_not(quic
 
 def test_several_processes_share_a_folder_and_a_dead_one_leaves_its_trial_to_the_others(here):
     ours, theirs = (Study.create(GRID, "study") for _ in range(2))
-    given = [ours.ask(), theirs.ask(), ours.ask()]
-    assert [each.id for each in given] == ["0000", "0001", "0002"]
-    theirs.tell(given[1], DONE)
-    ours.refresh()
+    leases = [ours.lease(), theirs.lease(), ours.lease()]
+    assert [each.id for each in leases] == ["0000", "0001", "0002"]
+    end(leases[1])
     assert statuses(ours) == {"0000": "running", "0001": "completed", "0002": "running"}
-    os.close(given[2].lock)  # as when its process is killed
-    again = theirs.ask()
+    leases[2].release()  # as when its process is killed
+    again = theirs.lease()
     assert again.id == "0002" and again.attempt == 1 and is_locked(again.folder / "lock")
-    assert ours.ask().id == "0003"
+    assert ours.lease().id == "0003"
 
 
-def test_a_trial_that_ended_before_its_parent_could_tell_is_not_run_again(here):
-    study = Study.create(GRID, "study")
-    given = study.ask()
-    (given.folder / "outcome.json").write_text(json.dumps(DONE))
-    os.close(given.lock)
+def test_a_trial_that_ended_after_its_parent_was_killed_is_not_run_again(here):
+    end(Study.create(GRID, "study").lease())
     after = Study.create(GRID, "study")
-    assert after.ask().id == "0001" and after.rows()[0].score == 0.5
+    assert after.lease().id == "0001" and after.records()[0].score == 0.5
+
+
+def test_a_parent_killed_while_it_prepares_the_second_attempt_counts_it_once(here, monkeypatch):
+    study = Study.create(GRID, "study")
+    end(study.lease(), {"status": "failed", "why": "it broke", "traceback": "", "again": True, "attempt": 1})
+    assert statuses(study) == {"0000": "waiting"}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("os.replace", lambda source, target, replace=os.replace: replace(source, target)
+                      if "partial" in str(source) else (_ for _ in ()).throw(KeyboardInterrupt))
+        study.lease()
+    lease = study.lease()
+    assert (lease.id, lease.attempt) == ("0000", 2) and (lease.folder / "outcome-1.json").exists()
+    end(lease, {"status": "failed", "why": "it broke", "traceback": "", "again": True, "attempt": 2})
+    assert statuses(study) == {"0000": "failed"}
+
+
+def test_the_values_of_a_trial_are_read_as_they_were_written(here):
+    search = Search(recipe="mlp_digits", oracle="grid", space={
+        "augment": choice((), (("translate", 1), "flip")), "jit": choice(None, True)})
+    study = Study.create(search, "study")
+    for _ in range(4):
+        end(study.lease())
+    assert [record.values for record in Study.open("study").records()] == list(search.combinations())
+
+
+def test_a_finished_search_of_kerasdl_0_1_is_read_and_not_continued(here):
+    """Its tasks had no values, and `epochs` and `parent` in place of the rung."""
+    study = Study.create(GRID, "study")
+    end(study.lease())
+    file = Path("study/trials/0000/task.json")
+    task = json.loads(file.read_text())
+    del task["values"], task["rung"]
+    file.write_text(json.dumps(task | {"epochs": 3, "parent": "0009", "bar": []}))
+    Path("study/oracle.json").write_text("{}")
+    won = best(Study.open("study"))
+    assert won.values == {"lr": 1e-3, "model_args.drop": 0.0} and (won.rung.epochs, won.rung.parent) == (3, "0009")
+    with pytest.raises(UserError, match="of kerasdl 0.1, which can be read but not continued"):
+        Study.create(GRID, "study")
 
 
 def test_the_machine_is_divided(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3, 4}, raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
-    assert [slot.cores for slot in processes.slots(2)] == [(0, 2, 4), (1, 3)]
-    assert [slot.gpu for slot in processes.slots(4)] == ["2", "3", "2", "3"]
-    assert processes.slots(1) == [processes.Slot()]
+    assert [worker.cores for worker in pool.workers(2)] == [(0, 2, 4), (1, 3)]
+    assert [worker.gpu for worker in pool.workers(4)] == ["2", "3", "2", "3"]
+    assert pool.workers(1) == [pool.Worker()]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert [slot.cores for slot in processes.slots(6)] == [(0,), (1,), (2,), (3,), (4,), (0,)]
+    assert [worker.cores for worker in pool.workers(6)] == [(0,), (1,), (2,), (3,), (4,), (0,)]
 
 
 def test_the_median_rule():
     """Golovin et al. 2017: the best so far against the median of the others' averages up to the same epoch."""
-    rows = [table.Row("", "completed", {}, curve[-1], Path(), curve=curve)
-            for curve in ([0.2, 0.4], [0.4, 0.8], [0.6, 0.8], [0.1, 0.3], [0.9, 0.9])]
-    assert early.bar(GRID, rows) == pytest.approx([0.4, 0.6])
-    assert early.bar(GRID, rows[:4]) == [] and early.bar(GRID, [replace(row, status="stopped") for row in rows]) == []
-    bar = early.bar(GRID, rows)
-    assert early.below([0.39], bar, "max", epochs=5) and not early.below([0.4], bar, "max", epochs=5)
-    assert early.below([0.5, 0.1, 0.2], bar, "max", epochs=5)  # beyond the others' last epoch
-    assert not early.below([0.3], bar, "max", epochs=10), "it has a fifth of its epochs to warm up"
-    assert not early.below([0.3] * 5, bar, "max", epochs=5), "a trial at its end is not stopped"
-    assert early.below([0.5], bar, "min", epochs=5) and not early.below([0.3], bar, "min", epochs=5)
+    records = [TrialRecord("", "completed", {}, curve[-1], curve=curve)
+               for curve in ([0.2, 0.4], [0.4, 0.8], [0.6, 0.8], [0.1, 0.3], [0.9, 0.9])]
+    thresholds, should_stop = median_stopping.thresholds(records), median_stopping.should_stop
+    assert thresholds == pytest.approx([0.4, 0.6])
+    assert median_stopping.thresholds(records[:4]) == []
+    assert median_stopping.thresholds([replace(record, status="stopped") for record in records]) == []
+    assert should_stop([0.39], thresholds, "max", epochs=5) and not should_stop([0.4], thresholds, "max", epochs=5)
+    assert should_stop([0.5, 0.1, 0.2], thresholds, "max", epochs=5)  # beyond the others' last epoch
+    assert not should_stop([0.3], thresholds, "max", epochs=10), "it has a fifth of its epochs to warm up"
+    assert not should_stop([0.3] * 5, thresholds, "max", epochs=5), "a trial at its end is not stopped"
+    assert should_stop([0.5], thresholds, "min", epochs=5) and not should_stop([0.3], thresholds, "min", epochs=5)
 
 
 def test_mistakes_in_what_was_typed(refused, here):
@@ -349,26 +373,48 @@ def test_the_winners_recipe_is_a_recipe(here):
     search = Search(recipe="vit_digits", name="mine", trials=1, space={
         "lr": log(1e-4, 1e-1), "model_args.drop_path": uniform(0, 0.5), "augment": choice((), ("mixup",))})
     study = Study.create(search, "study")
-    given = study.ask()
-    with pytest.raises(UserError, match="No trial of study has ended well. To go on"):
+    lease = study.lease()
+    with pytest.raises(UserError, match="No trial of study has ended well. To continue"):
         best(study)
-    study.tell(given, DONE)
+    end(lease)
     Path("won.py").write_text(source(study, best(study)))
     won = load("won.py")
     assert won.model_copy(update={"name": "", "claim": None}) == search.trial(
-        study.oracle.trials["0000"].hyperparameters).model_copy(update={"name": "", "claim": None})
+        study.records()[0].values).model_copy(update={"name": "", "claim": None})
 
 
 def test_the_winner_is_trained_again_with_the_backend_of_the_search(here):
     study = Study.create(GRID, "study")
-    given = study.ask()
-    study.tell(given, DONE)
-    (given.folder / "result.json").write_text('{"environment": {"backend": "jax"}}')
+    lease = study.lease()
+    end(lease)
+    (lease.folder / "result.json").write_text('{"environment": {"backend": "jax"}}')
     with pytest.raises(UserError, match="trained with jax, and Keras computes with tensorflow. Give --backend jax"):
         measure(study, best(study), seeds=1)
 
 
-def test_a_search_that_the_docs_tell_of(quick):
+def test_the_winner_is_trained_with_each_seed_once_and_a_failed_one_again(quick):
+    """By the loop that runs trials, so a killed retraining is resumed like a trial."""
+    study = quick()
+    won = best(study)
+    final = measure(study, won, seeds=2, workers=2)
+    assert final["seeds"] == [1, 2] and final["val"] == final["test"] == [won.score] * 2
+    home = Path("study/final") / won.id
+    failed = {"status": "failed", "why": "it broke", "traceback": "", "again": False, "attempt": 1}
+    (home / "seed-2" / "outcome.json").write_text(json.dumps(failed))
+    assert measure(study, won, seeds=3)["seeds"] == [1, 2, 3]
+    ledger = Path("study/final/ledger").read_text().split()
+    assert sorted(ledger[:2]) == ["seed-1", "seed-2"] and ledger[2:] == ["seed-2", "seed-3"]
+
+
+def test_a_retraining_that_fails_says_where_its_log_is(quick, here):
+    study = quick()
+    Path("study/final").mkdir()
+    Path("study/final/faults.json").write_text(json.dumps({"seed-2": "mistake"}))
+    with pytest.raises(UserError, match=r"winner with seed 2 failed: batch=7 does .* final/\d+/seed-2/log.txt"):
+        measure(study, best(study), seeds=2)
+
+
+def test_a_search_in_the_docs(quick):
     """Best first, with what each trial changed; one that has no score is not told."""
     entry = searches_page.noted(quick().folder)
     scores = [trial["score"] for trial in entry["trials"]]
@@ -384,5 +430,5 @@ def test_a_search_that_the_docs_tell_of(quick):
 
 def test_a_file_of_the_user_s_is_not_taken_for_python_s_own(here):
     (here / "random.py").write_text("raise SystemExit(77)")
-    done = subprocess.run([*processes.COMMAND, "nowhere"], capture_output=True, text=True)
+    done = subprocess.run([*pool.COMMAND, "nowhere"], capture_output=True, text=True)
     assert done.returncode != 77 and "nowhere" in done.stderr

@@ -1,5 +1,6 @@
-"""What the process of a trial trains: rungs that go on exactly, poor trials, build(hp); and a whole search."""
+"""What the process of a trial trains: rungs that resume exactly, poor trials, build(hp); and a whole search."""
 
+import errno
 import json
 import os
 import subprocess
@@ -11,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerasdl.errors import UserError
+from kerasdl.errors import DataError, UserError
 from kerasdl.recipe import Recipe
-from kerasdl.tuning import Search, choice, early, trial
+from kerasdl.tuning import Search, choice, median_stopping, pool, trial
 from kerasdl.tuning.best import best
-from kerasdl.tuning.search import tune
+from kerasdl.tuning.engine import tune
 from kerasdl.tuning.study import Study
 
 HERE = Path(__file__).parent
@@ -26,27 +27,31 @@ SMALL = Search(recipe=LINEAR, space={"lr": choice(1e-3, 1e-2)}, oracle="grid", o
 def task(folder, recipe=LINEAR, **changes):
     """The task of a trial, in its folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    told = {"id": folder.name, "attempt": 1, "recipe": json.loads(recipe.model_dump_json()), "bar": [], "epochs": None,
-            "objective": "val/accuracy", "direction": "max", "parent": None, "options": {}}
-    return told | changes
+    made = {"id": folder.name, "attempt": 1, "recipe": json.loads(recipe.model_dump_json()), "thresholds": [],
+            "rung": None, "objective": "val/accuracy", "direction": "max", "options": {}}
+    return made | changes
+
+
+def rung(epochs, parent=None):
+    return {"epochs": epochs, "parent": parent, "bracket": 0, "round": 0}
 
 
 def test_a_poor_trial_stops_early_and_says_why(here):
-    outcome = trial.run(task(here / "0000", bar=[0.1, 0.9999]), here / "0000")
+    outcome = trial.run(task(here / "0000", thresholds=[0.1, 0.9999]), here / "0000")
     assert outcome["status"] == "stopped" and outcome["epochs"] == 2 and 0 < outcome["scores"]["val/accuracy"] < 1
     assert outcome["why"].startswith("stopped after epoch 2") and "0.9999, the median" in outcome["why"]
     assert not (here / "0000" / "checkpoint").exists()
 
 
-def test_a_rung_goes_on_exactly_where_the_one_before_stopped_and_no_trial_reads_the_test_split(here):
+def test_a_rung_continues_exactly_where_the_one_before_stopped_and_no_trial_reads_the_test_split(here):
     whole = trial.run(task(here / "whole"), here / "whole")
-    first = trial.run(task(here / "0000", epochs=2), here / "0000")
-    second = trial.run(task(here / "0001", epochs=3, parent="0000"), here / "0001")
-    last = trial.run(task(here / "0002", epochs=4, parent="0001"), here / "0002")
-    curve = early.curve(here / "whole", "val/accuracy")
+    first = trial.run(task(here / "0000", rung=rung(2)), here / "0000")
+    second = trial.run(task(here / "0001", rung=rung(3, "0000")), here / "0001")
+    last = trial.run(task(here / "0002", rung=rung(4, "0001")), here / "0002")
+    curve = median_stopping.curve(here / "whole", "val/accuracy")
     assert [part["epochs"] for part in (first, second, last)] == [2, 3, 4]
     assert first["scores"]["val/accuracy"] == max(curve[:2]) and second["scores"]["val/accuracy"] == max(curve[:3])
-    assert last["scores"] == whole["scores"] and early.curve(here / "0002", "val/accuracy") == curve
+    assert last["scores"] == whole["scores"] and median_stopping.curve(here / "0002", "val/accuracy") == curve
     assert not any(name.startswith("test") for name in whole["scores"])
     assert "test" not in json.loads((here / "whole" / "result.json").read_text())
 
@@ -71,25 +76,25 @@ def test_a_build_function_is_a_trial_too(here):
     base = Recipe(name="build", model="linear", data="digits", batch=128, epochs=2)
     given = task(here / "0000", base, build=f"{here / 'net.py'}:build", hp=hp.get_config())
     outcome = trial.run(given, here / "0000")
-    curve = early.curve(here / "0000", "val/accuracy")
+    curve = median_stopping.curve(here / "0000", "val/accuracy")
     assert outcome["status"] == "completed" and outcome["epochs"] == 2 and (here / "0000" / "model.keras").exists()
     assert outcome["scores"]["val/accuracy"] == max(curve)
     given = task(here / "0001", base, build=given["build"], hp=given["hp"], objective="val/acuracy")
     with pytest.raises(UserError, match="val/acuracy, which was never logged. Did you mean 'val/accuracy'"):
         trial.run(given, here / "0001")
-    assert len(early.history(here / "0001")) == 1, "it is told after the first epoch"
+    assert len(median_stopping.history(here / "0001")) == 1, "it is refused after the first epoch"
 
 
 def test_a_metric_that_is_several_numbers_is_no_number(tmp_path):
     (tmp_path / "metrics.csv").write_text('epoch,val_accuracy,val_f1\n0,0.5,"[0.1, 0.2]"\n1,0.6,"[0.2, 0.3]"\n')
-    assert early.history(tmp_path) == [{"epoch": 0, "val/accuracy": 0.5}, {"epoch": 1, "val/accuracy": 0.6}]
+    assert median_stopping.history(tmp_path) == [{"epoch": 0, "val/accuracy": 0.5}, {"epoch": 1, "val/accuracy": 0.6}]
 
 
-def test_a_build_trial_that_is_killed_while_it_saves_goes_on_and_keeps_the_best(here, monkeypatch):
+def test_a_build_trial_that_is_killed_while_it_saves_resumes_and_keeps_the_best(here, monkeypatch):
     """From the state before, where the last one is torn; and model.keras is no later epoch that is worse."""
     from keras_tuner import HyperParameters
 
-    from kerasdl.tuning import built
+    from kerasdl.tuning import hypermodel
 
     Path("net.py").write_text(BUILD)
     hp = HyperParameters()
@@ -97,7 +102,7 @@ def test_a_build_trial_that_is_killed_while_it_saves_goes_on_and_keeps_the_best(
     base = Recipe(name="build", model="linear", data="digits", batch=128, epochs=3)
     folder = here / "0000"
     given = task(folder, base, build=f"{here / 'net.py'}:build", hp=hp.get_config())
-    original = built.Best.on_epoch_end
+    original = hypermodel.BestModel.on_epoch_end
 
     def broken(self, epoch, logs=None):
         if epoch == 2:
@@ -105,7 +110,7 @@ def test_a_build_trial_that_is_killed_while_it_saves_goes_on_and_keeps_the_best(
         original(self, epoch, logs)
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
-        patch.setattr(built.Best, "on_epoch_end", broken)
+        patch.setattr(hypermodel.BestModel, "on_epoch_end", broken)
         trial.run(given, folder)
     torn = folder / "backup" / "latest.weights.h5"
     torn.write_bytes(torn.read_bytes()[:1000])
@@ -121,16 +126,36 @@ def test_a_build_trial_that_is_killed_while_it_saves_goes_on_and_keeps_the_best(
     assert (folder / "model.keras").read_bytes() == saved
 
 
-def test_data_that_is_not_there_is_no_failure_of_a_trial(here):
-    def of_the_data(recipe, **changes):
-        given = task(here / "0000", recipe, **changes)
-        with pytest.raises(UserError) as caught:
-            trial.run(given, here / "0000")
-        return trial.of_the_data(caught.value, given)
+def ended(folder, recipe, **changes):
+    """How the process of a trial ends: its exit code, and its outcome."""
+    (folder / "task.json").write_text(json.dumps(task(folder, recipe, **changes)))
+    code = subprocess.run([*pool.COMMAND, folder], stdin=subprocess.DEVNULL, capture_output=True).returncode
+    return code, json.loads((folder / "outcome.json").read_text())
 
+
+def test_data_that_is_not_there_is_no_failure_of_a_trial(here):
     table = LINEAR.override("data=csv:none.csv", "data_args.label=kind")
-    assert of_the_data(table) and not of_the_data(table, varies_data=True)
-    assert not of_the_data(LINEAR.override(batch=5000)) and not of_the_data(LINEAR.override("model_args.ptach=2"))
+    code, outcome = ended(here / "0000", table)
+    assert code == trial.BLOCKED and outcome["status"] == "blocked" and "none.csv" in outcome["why"]
+    code, outcome = ended(here / "0000", table, varies_data=True)
+    assert code == 0 and outcome["status"] == "failed" and not outcome["again"]
+
+
+def test_a_mistake_in_the_recipe_is_a_failure_of_the_trial(here):
+    given = task(here / "0000")
+    for error, blocked, again in ((UserError("batch=7"), False, False), (DataError("none.csv"), True, False),
+                                  (MemoryError(), False, True), (RuntimeError("odd"), False, True),
+                                  (OSError(errno.ENOSPC, "No space left"), True, True)):
+        assert (trial.blocked(error, given, resumed=False) is not None) == blocked
+        assert trial.failure(error)["again"] == again
+    assert trial.blocked(UserError("batch=7"), given, resumed=True) == "batch=7"
+
+
+def test_tensorflow_s_own_error_means_out_of_memory():
+    import tensorflow as tf
+
+    error = tf.errors.ResourceExhaustedError(None, None, "failed to allocate")
+    assert trial.failure(error)["why"] == trial.failure(MemoryError())["why"] == "out of memory"
 
 
 def test_values_reach_the_model_as_they_were_written(here):
@@ -152,7 +177,7 @@ def test_a_whole_search_by_command(command, refused):
     study = Study.open("study")
     winner = best(study)
     assert winner.values == {"lr": 1e-2} and winner.epochs == 2
-    for row in study.rows():
+    for row in study.records():
         result = json.loads((row.folder / "result.json").read_text())
         assert result["environment"]["precision"] == "mixed_bfloat16" and "test" not in result
         assert row.score == result["val"]["accuracy"]
@@ -176,7 +201,7 @@ def assert_hparams(study):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams import metadata
 
-    for row in study.rows():
+    for row in study.records():
         events = EventAccumulator(os.fspath(row.folder / "tensorboard")).Reload()
         content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
         start = metadata.parse_session_start_info_plugin_data(content)
@@ -184,7 +209,7 @@ def assert_hparams(study):
 
 
 def scores(study):
-    return {row.id: (row.values, pytest.approx(row.score, abs=1e-6)) for row in study.rows()}
+    return {row.id: (row.values, pytest.approx(row.score, abs=1e-6)) for row in study.records()}
 
 
 @pytest.mark.soak
@@ -196,7 +221,7 @@ def test_replicas_give_the_scores_of_one_device(here):
 
 
 @pytest.mark.soak
-def test_a_search_that_is_killed_while_it_trains_goes_on_within_its_trials(here):
+def test_a_search_that_is_killed_while_it_trains_resumes_its_trials(here):
     """The parent is killed once both trials have saved a state; they end with the scores of an unbroken search."""
     long = replace(SMALL, overrides={"epochs": 400})
     code = f"from test_tuning_trials import *; tune(replace(SMALL, overrides={long.overrides}), 'killed', 2, " \
@@ -210,15 +235,16 @@ def test_a_search_that_is_killed_while_it_trains_goes_on_within_its_trials(here)
     parent.wait()
     study = tune(long, "killed", 2, verbose=False)
     assert scores(study) == scores(tune(long, "unbroken", 2, verbose=False))
-    logs = [(row.folder / "log.txt").read_text() for row in study.rows()]
+    logs = [(row.folder / "log.txt").read_text() for row in study.records()]
     assert all("going on after step" in log for log in logs)
 
 
 @pytest.mark.soak
 def test_a_network_that_is_larger_than_its_memory_fails_alone(here):
-    """TensorFlow itself runs into the limit."""
+    """TensorFlow itself meets the limit: it raises, or its allocator ends the process."""
     search = Search(recipe="vit_digits", space={"model_args.size": choice("B", "mu")}, oracle="grid",
                     overrides={"epochs": 1, "jit": None})
-    rows = tune(search, "study", verbose=False, memory=2000).rows()
+    rows = tune(search, "study", verbose=False, memory=2000).records()
     assert [row.status for row in rows] == ["failed", "completed"]
-    assert rows[0].why == "out of memory" and rows[0].attempts == 2 and rows[0].traceback
+    assert "out of memory" in rows[0].why or "ended with signal" in rows[0].why
+    assert rows[0].attempts == 2 and rows[0].traceback

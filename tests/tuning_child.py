@@ -1,7 +1,7 @@
 """A trial in no time: what kerasdl.tuning.trial does, without TensorFlow, for tests of the search's loop.
 
-Each start of a trial is a line of `ledger` beside the folder of trials. Its score follows from its recipe. What a trial
-is to do wrong stands in `faults.json` there, {id: fault}; see `spoil`.
+Each start of a trial adds a line to `ledger`, next to the folder of trials. Its score follows from its recipe.
+`faults.json` there says which trials misbehave and how, {id: fault}; see `spoil`.
 """
 
 import errno
@@ -16,7 +16,7 @@ from pathlib import Path
 from kerasdl.errors import UserError
 from kerasdl.tuning import trial
 
-FIELDS = ("model_args", "lr", "optimizer", "momentum", "weight_decay")
+FIELDS = ("model_args", "lr", "optimizer", "optimizer_args", "weight_decay")
 
 
 def run(task, folder):
@@ -27,7 +27,8 @@ def run(task, folder):
     score = zlib.crc32(json.dumps([task["recipe"][key] for key in FIELDS], sort_keys=True).encode()) / 2**32
     if faults.exists():
         score = spoil(json.loads(faults.read_text()).get(task["id"]), task, score)
-    return {"status": "completed", "scores": {"val/accuracy": score, "val/loss": 1.0}, "epochs": 1}
+    scores = {"val/accuracy": score, "val/loss": 1.0} | ({"test/accuracy": score} if task.get("test") else {})
+    return {"status": "completed", "scores": scores, "epochs": 1}
 
 
 def spoil(fault, task, score):

@@ -15,8 +15,8 @@ import sys
 import threading
 from pathlib import Path
 
-from kerasdl.tuning import Search, choice, processes, uniform
-from kerasdl.tuning.search import tune
+from kerasdl.tuning import Search, choice, pool, uniform
+from kerasdl.tuning.engine import tune
 from kerasdl.tuning.study import Study
 
 CHILD = Path(__file__).with_name("tuning_child.py")
@@ -27,7 +27,7 @@ TRIALS = 12
 def search(oracle: str) -> Search:
     """12 trials; the grid has a condition."""
     space = {"optimizer": choice("adamw", "sgd"), "lr": choice(1e-3, 1e-2, 1e-1),
-             "momentum": choice(0.0, 0.5, 0.9).when(optimizer="sgd")}
+             "optimizer_args.momentum": choice(0.0, 0.5, 0.9).when(optimizer="sgd")}
     if oracle != "grid":
         space |= {"weight_decay": uniform(0, 0.1)}
     return Search(recipe="mlp_digits", space=space, oracle=oracle, trials=None if oracle == "grid" else TRIALS,
@@ -59,17 +59,17 @@ def life(folder: Path, oracle: str, workers: int, call: int | None, shots: rando
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
-        original, shot = processes.start, [0]
+        original, shot = pool.start, [0]
 
         def start(*arguments):
             process = original(*arguments)
-            if process.given.attempt == 1 and shot[0] < left and shots.random() < 0.5:
+            if process.lease.attempt == 1 and shot[0] < left and shots.random() < 0.5:
                 shot[0] += 1
                 os.write(writing, b"x")
                 threading.Timer(shots.uniform(0, 0.5), process.popen.kill).start()
             return process
 
-        processes.start = start
+        pool.start = start
         if call:
             die_at(call)
         try:
@@ -86,7 +86,7 @@ def life(folder: Path, oracle: str, workers: int, call: int | None, shots: rando
 
 
 def main(folder: Path, oracle: str, workers: int, kills: int, seed: int) -> dict:
-    processes.COMMAND = (sys.executable, os.fspath(CHILD))
+    pool.COMMAND = (sys.executable, os.fspath(CHILD))
     dice, parents, children = random.Random(seed), 0, 0
     while True:
         call = dice.randint(1, 90) if parents < kills else None
@@ -98,9 +98,8 @@ def main(folder: Path, oracle: str, workers: int, kills: int, seed: int) -> dict
         assert code == -signal.SIGKILL, code
         parents += 1
     study = Study.open(folder / "search")
-    study.refresh()
-    trials = [(row.id, row.status, row.values, row.score) for row in study.rows()]
-    return {"parents": parents, "children": children, "trials": trials, "ended": study.oracle.end_order,
+    trials = [(record.id, record.status, record.values, record.score) for record in study.records()]
+    return {"parents": parents, "children": children, "trials": trials,
             "ledger": (folder / "search" / "ledger").read_text().split()}
 
 

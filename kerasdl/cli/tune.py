@@ -33,18 +33,18 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH", he
                trials: Annotated[int | None, typer.Option(help="how many", min=1)] = None,
                workers: Workers = 1,
                resume: Annotated[str | None, typer.Option(metavar="DIR", callback=named,
-                                                          help="go on with, or help, a search")] = None,
+                                                          help="continue a search, or help one that runs")] = None,
                workdir: Annotated[str | None, typer.Option(callback=named, help="the search's folder")] = None,
                seed: Annotated[int | None, typer.Option(help="of the oracle")] = None,
                timeout: Annotated[str | None, typer.Option(metavar="TIME", help="the longest a trial may take")] = None,
                memory: Annotated[int | None,
-                                 typer.Option(metavar="MB", help="the most a trial may have", min=1)] = None,
+                                 typer.Option(metavar="MB", help="memory limit of a trial", min=1)] = None,
                backend: Backend = None,
                strategy: Annotated[str, typer.Option(help="of each trial, as for train")] = "auto",
                logical_cpus: Annotated[int | None, typer.Option(metavar="N", help="of each trial", min=1)] = None,
                checkpoint_every: CheckpointEvery = "1 min",
                report: Annotated[bool, typer.Option(help="write report.html at the end")] = True) -> None:
-    """Run a search, a process for each trial; `run` may be left out. It may be killed at any time, and goes on."""
+    """Run a search with a process for each trial; `run` may be left out. A killed search can be resumed."""
     from kerasdl.installation.backend import choose
 
     asked = {"oracle": oracle, "trials": trials, "seed": seed, "timeout": timeout}
@@ -53,8 +53,8 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH", he
     with quiet():
         from kerasdl.text import figure, typed
         from kerasdl.tuning.best import best
+        from kerasdl.tuning.engine import tune
         from kerasdl.tuning.report import report as write_report
-        from kerasdl.tuning.search import tune
         from kerasdl.tuning.table import describe
     study = tune(found, workdir, workers, memory=memory, strategy=strategy, logical_cpus=logical_cpus,
                  checkpoint_every=checkpoint_every)
@@ -62,17 +62,16 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH", he
         console.print(f"report  {write_report(study)}", soft_wrap=True)
     if found.build is None:
         won = best(study)
-        told = f"best    {found.objective} {figure(won.score)}  {describe(won.values)}"
-        console.print(told, soft_wrap=True)
+        console.print(f"best    {found.objective} {figure(won.score)}  {describe(won.values)}", soft_wrap=True)
         console.print(f"next    kerasdl tune best {typed(study.folder)} > my_recipe.py", soft_wrap=True)
 
 
 def what_to_search(search: str | None, overrides: list[str], workdir: str | None, resume: str | None,
                    asked: dict[str, object]):
-    """The search with the changes asked for, and its folder; a typing mistake is told before TensorFlow is imported."""
+    """Return the search with the changes asked for, and its folder. Mistakes show before TensorFlow is imported."""
     from dataclasses import replace
 
-    from kerasdl.tuning.space import load, names
+    from kerasdl.tuning.search import load, names
 
     if search is not None and "=" in search:
         search, overrides = None, [search, *overrides]
@@ -99,13 +98,13 @@ def what_to_search(search: str | None, overrides: list[str], workdir: str | None
         found = replace(found, **({"recipe": None} if found.build else {}), **changes)
     folder = None if workdir is None else Path(workdir)
     if folder and (folder / "search.json").is_file():
-        found.go_on_from(load(folder / "search.json"), folder)
+        found.check_continues(load(folder / "search.json"), folder)
     return found, folder
 
 
 @tuning.command("report")
 def report_search(folder: SearchFolder) -> None:
-    """Write a search's report.html, and what TensorBoard's HParams shows."""
+    """Write a search's report.html, and its files for TensorBoard's HParams."""
     with quiet():
         from kerasdl.tuning.report import report as write_report
         from kerasdl.tuning.study import Study
@@ -114,9 +113,9 @@ def report_search(folder: SearchFolder) -> None:
 
 @tuning.command("best")
 def best_of_search(folder: SearchFolder,
-                   seeds: Annotated[int, typer.Option(help="retrain with so many; 0: only the recipe", min=0)] = 3,
+                   seeds: Annotated[int, typer.Option(help="how many retrainings; 0: only the recipe", min=0)] = 3,
                    workers: Workers = 1, backend: Backend = None) -> None:
-    """Write the winning recipe to stdout, and tell on stderr what it is worth: retrained, on the test split, once."""
+    """Write the winning recipe to stdout; retrain it with other seeds, and print its test score to stderr."""
     from kerasdl.installation.backend import choose
 
     choose(backend)  # the processes that train have this one's environment
@@ -127,5 +126,5 @@ def best_of_search(folder: SearchFolder,
     won = best.best(study)
     print(best.source(study, won), end="", flush=True)
     if seeds:
-        print(f"trial {won.id} is trained again with other seeds, {seeds} in all (--seeds 0: do not)", file=sys.stderr)
-        print(best.told(best.measure(study, won, seeds, workers)), file=sys.stderr)
+        print(f"trial {won.id} is trained again with {seeds} other seeds (--seeds 0: do not)", file=sys.stderr)
+        print(best.summary(best.measure(study, won, seeds, workers)), file=sys.stderr)

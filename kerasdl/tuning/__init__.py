@@ -1,16 +1,16 @@
-"""Search over the fields of any recipe: keras-tuner's spaces and oracles, a process for each trial.
+"""Search over the fields of any recipe, with a process for each trial.
 
     from kerasdl.tuning import Search, choice, log, uniform
     search = Search(recipe="mlp_digits", space={"lr": log(1e-4, 1e-1), "model_args.drop": uniform(0, 0.5)})
 
-Importing it is light: keras-tuner, which brings TensorFlow, arrives with the first oracle.
+Importing this is light: Keras and keras-tuner are imported when a search starts.
 """
 
 import importlib
 
 _HOMES = {name: "kerasdl.tuning.dimensions" for name in ("choice", "uniform", "log", "integer")} \
-    | {name: "kerasdl.tuning.space" for name in ("Search", "load", "names")} \
-    | {"tune": "kerasdl.tuning.search"}
+    | {name: "kerasdl.tuning.search" for name in ("Search", "load", "names")} \
+    | {"tune": "kerasdl.tuning.engine"}
 
 __all__ = [*_HOMES]
 

@@ -2,25 +2,25 @@
 
 import json
 import statistics
-import sys
-import time
+from collections.abc import Sequence
 from typing import Any
 
 from kerasdl.errors import UserError
-from kerasdl.files import try_lock, write_json
+from kerasdl.files import write_json
 from kerasdl.installation import backend
 from kerasdl.recipe import Recipe
 from kerasdl.text import figure, typed
-from kerasdl.tuning import processes
-from kerasdl.tuning.search import POLL
-from kerasdl.tuning.study import OUTCOME, TASK, Given, Row, Study, read
+from kerasdl.tuning import engine, pool
+from kerasdl.tuning.records import Answer, TrialRecord
+from kerasdl.tuning.study import Study
 from kerasdl.tuning.table import ranked
+from kerasdl.tuning.trials import OUTCOME, TASK, Trials, base_task, read
 
 FINAL = "final.json"
 
 
-def best(study: Study) -> Row:
-    """The trial with the best score among those that trained to their end.
+def best(study: Study) -> TrialRecord:
+    """Return the trial with the best score among those that trained to their end.
 
     Raises:
         UserError: if there is none yet, or the search is of build(hp), which has no recipe.
@@ -28,32 +28,31 @@ def best(study: Study) -> Row:
     if study.search.build:
         raise UserError(f"{study.folder} searched a function build(hp), and no recipe. Its best values are in the "
                         f"report: kerasdl tune report {typed(study.folder)}")
-    study.refresh()
-    rows = [row for row in ranked(study.rows(), study.search) if row.status == "completed"]
-    if not rows:
-        then = f"Why: kerasdl tune report {typed(study.folder)}" if study.over else f"To go on: {study.again}"
+    completed = [record for record in ranked(study.records(), study.search) if record.status == "completed"]
+    if not completed:
+        then = f"Why: kerasdl tune report {typed(study.folder)}" if study.over else f"To continue: {study.resume}"
         raise UserError(f"No trial of {study.folder} has ended well. {then}")
-    return rows[0]
+    return completed[0]
 
 
-def recipe_of(study: Study, row: Row) -> Recipe:
-    """What the trial trained, or under Hyperband would train in full."""
+def recipe_of(study: Study, record: TrialRecord) -> Recipe:
+    """Return what the trial trained, or under Hyperband would train in full."""
     name = f"{study.search.base.name or study.search.base.model}_tuned"
-    return study.search.base.override(**row.values).model_copy(update={"name": name, "claim": None})
+    return study.search.base.override(**record.values).model_copy(update={"name": name, "claim": None})
 
 
-def source(study: Study, row: Row) -> str:
-    """The recipe as a file of Python, which `kerasdl train` takes."""
-    recipe = recipe_of(study, row)
+def source(study: Study, record: TrialRecord) -> str:
+    """Return the recipe as a Python file, which `kerasdl train` takes."""
+    recipe = recipe_of(study, record)
     fields = {key: getattr(recipe, key) for key in recipe.diff() if key != "name"}
     lines = [f"    {key}={value!r}," for key, value in fields.items()]
     base, search = study.search.base, study.search.name or "a search"
-    headline = f"{base.name or base.model}, tuned: trial {row.id} of {search}."
+    headline = f"{base.name or base.model}, tuned: trial {record.id} of {search}."
     return "\n".join([f'"""{headline}"""', "",
                       "from kerasdl.recipe import Recipe", "", "recipe = Recipe(", *lines, ")", ""])
 
 
-def measure(study: Study, row: Row, seeds: int, workers: int = 1, verbose: bool = True) -> dict[str, Any]:
+def measure(study: Study, record: TrialRecord, seeds: int, workers: int = 1, verbose: bool = True) -> dict[str, Any]:
     """Train the winner again with other seeds, and measure each on the test split. What was trained before stays.
 
     Returns:
@@ -63,18 +62,18 @@ def measure(study: Study, row: Row, seeds: int, workers: int = 1, verbose: bool 
         UserError: if one of them fails, or the search trained with another backend.
     """
     final = read(study.folder / FINAL)
-    if final and final["trial"] == row.id and len(final["seeds"]) >= seeds:
+    if final and final["trial"] == record.id and len(final["seeds"]) >= seeds:
         return final
-    searched = (read(row.folder / "result.json") or {"environment": {}})["environment"].get("backend")
+    searched = (read(record.folder / "result.json") or {"environment": {}})["environment"].get("backend")
     if searched not in (None, backend.current()):
         raise UserError(f"The search trained with {searched}, and Keras computes with {backend.current()}. "
                         f"Give --backend {searched}.")
-    recipe = recipe_of(study, row)
-    chosen = [recipe.override(seed=recipe.seed + 1 + index) for index in range(seeds)]
-    outcomes = Retraining(study, row, chosen, workers, verbose).run()
+    again = FinalTrials(study, record, seeds)
+    engine.run(again, pool.workers(min(workers, seeds)), verbose)
+    outcomes = again.outcomes()
     objective = study.search.objective
     metric = objective.rpartition("/")[2]
-    final = {"trial": row.id, "objective": objective, "chosen_by": row.score, "seeds": [each.seed for each in chosen],
+    final = {"trial": record.id, "objective": objective, "chosen_by": record.score, "seeds": again.seeds,
              "val": [outcome["scores"][objective] for outcome in outcomes],
              "test": [outcome["scores"][f"test/{metric}"] for outcome in outcomes]}
     with study.writing():
@@ -82,69 +81,54 @@ def measure(study: Study, row: Row, seeds: int, workers: int = 1, verbose: bool 
     return final
 
 
-class Retraining:
-    """The winner with each of some seeds, as many at a time as there are workers."""
+class FinalTrials(Trials):
+    """The winner with each of some seeds, in final/<trial>/seed-<n>. What failed before is tried again.
 
-    def __init__(self, study: Study, row: Row, recipes: list[Recipe], workers: int, verbose: bool):
-        self.study, self.row, self.recipes, self.verbose = study, row, recipes, verbose
-        self.free = processes.slots(min(workers, len(recipes)))
+    Attributes:
+        seeds: of the recipe, all different from the one of the search.
+    """
 
-    def run(self) -> list[dict[str, Any]]:
-        waiting, running, outcomes = list(self.recipes), [], {}
-        try:
-            while waiting or running:
-                while waiting and self.free:
-                    given = self._given(waiting.pop(0))
-                    before = read(given.folder / OUTCOME)
-                    if before and before["status"] == "completed":
-                        self.study.give_back(given)
-                        outcomes[given.id] = before
-                        continue
-                    (given.folder / OUTCOME).unlink(missing_ok=True)
-                    running.append(processes.start(given, self.free.pop()))
-                for process in [process for process in running if process.ended]:
-                    running.remove(process)
-                    self.free.append(process.slot)
-                    outcomes[process.given.id] = self._outcome(process)
-                time.sleep(POLL)
-        finally:
-            for process in running:
-                process.kill()
-        return [outcomes[str(recipe.seed)] for recipe in self.recipes]
-
-    def _given(self, recipe: Recipe) -> Given:
-        folder = self.study.folder / "final" / self.row.id / f"seed-{recipe.seed}"
-        with self.study.writing():
+    def __init__(self, study: Study, record: TrialRecord, seeds: int):
+        folder = study.folder / "final" / record.id
+        super().__init__(study.search, folder, folder, f"kerasdl tune best {typed(study.folder)} --seeds {seeds}")
+        self.recipe, self.options = recipe_of(study, record), (read(record.folder / TASK) or {}).get("options", {})
+        self.seeds = [self.recipe.seed + 1 + index for index in range(seeds)]
+        with self.writing():
             folder.mkdir(parents=True, exist_ok=True)
-            lock = try_lock(folder / "lock")
-            if lock is None:
-                raise UserError(f"{folder} is being trained by another process. Wait for it.")
-            task = {"id": str(recipe.seed), "attempt": 1, "recipe": json.loads(recipe.model_dump_json()), "bar": [],
-                    "objective": self.study.search.objective, "direction": self.study.search.direction, "epochs": None,
-                    "parent": None, "test": True, "options": self._options()}
-            write_json(folder / TASK, task)
-        return Given(str(recipe.seed), folder, 1, lock, task)
+            for failed in (each for each in self.records() if each.status == "failed"):
+                (failed.folder / OUTCOME).unlink()
+        self._ended.clear()
 
-    def _options(self) -> dict[str, Any]:
-        """As the trial itself was trained."""
-        return (read(self.row.folder / TASK) or {}).get("options", {})
+    @property
+    def total(self) -> int:
+        return len(self.seeds)
 
-    def _outcome(self, process: processes.Process) -> dict[str, Any]:
-        self.study.give_back(process.given)
-        with self.study.writing():
-            outcome = None if process.refusal else process.outcome(None)
-        if outcome is None or outcome["status"] != "completed":
-            why = outcome["why"] if outcome else process.refusal or "it was asked to stop"
-            raise UserError(f"Training the winner with seed {process.given.id} failed: {why}. Its log is "
-                            f"{process.given.folder / 'log.txt'}")
-        if self.verbose:
-            scores = "  ".join(f"{name} {figure(value)}" for name, value in outcome["scores"].items())
-            print(f"seed {process.given.id}  {scores}", file=sys.stderr)
-        return outcome
+    def plan(self, records: Sequence[TrialRecord]) -> TrialRecord | Answer:
+        taken = {record.id for record in records}
+        seed = next((seed for seed in self.seeds if f"seed-{seed}" not in taken), None)
+        if seed is None:
+            return Answer.DONE
+        return TrialRecord(f"seed-{seed}", "running", {"seed": seed}, folder=self.home / f"seed-{seed}")
+
+    def task(self, record: TrialRecord, records: Sequence[TrialRecord]) -> dict[str, Any]:
+        recipe = self.recipe.override(**record.values)
+        return base_task(self.search, recipe=json.loads(recipe.model_dump_json()), options=self.options, test=True)
+
+    def outcomes(self) -> list[dict[str, Any]]:
+        """Return the outcome of each seed.
+
+        Raises:
+            UserError: if one failed.
+        """
+        for record in self.records():
+            if record.status != "completed":
+                raise UserError(f"Training the winner with {record.id.replace('-', ' ')} failed: "
+                                f"{record.why.rstrip('.')}. Its log is {record.folder / 'log.txt'}")
+        return [read(self.home / f"seed-{seed}" / OUTCOME) for seed in self.seeds]
 
 
-def told(final: dict[str, Any]) -> str:
-    """The final score beside the one that chose it, in a line."""
+def summary(final: dict[str, Any]) -> str:
+    """Return the final scores and the one that chose the winner, in a line."""
     metric = final["objective"].rpartition("/")[2]
     seeds = "1 seed" if len(final["test"]) == 1 else f"{len(final['test'])} seeds"
     return (f"test {metric} {spread(final['test'])} over {seeds}; val {metric} "
@@ -152,6 +136,6 @@ def told(final: dict[str, Any]) -> str:
 
 
 def spread(values: list[float]) -> str:
-    """Mean and sample deviation."""
+    """Return mean and sample standard deviation as text."""
     mean = statistics.fmean(values)
     return figure(mean) + (f" ± {figure(statistics.stdev(values), like=mean)}" if len(values) > 1 else "")

@@ -1,26 +1,17 @@
-"""What cannot be in a search, told in one line before anything heavy is imported."""
+"""Refuse a malformed search in one line. This needs no Keras, so a mistake shows before anything heavy is imported.
 
-import ast
-from pathlib import Path
+What only the code of models and objectives knows is checked when the study starts: see kerasdl.tuning.preflight.
+"""
 
 from kerasdl.errors import UserError, nearest
-from kerasdl.recipe import OPTIMIZERS, Recipe
-from kerasdl.tuning.dimensions import Choice, Dimension
+from kerasdl.recipe import Recipe
+from kerasdl.tuning.dimensions import Choice, Dimension, same
 
-ZOO = Path(__file__).parents[1] / "zoo"
 ORACLES = ("grid", "random", "bayesian", "hyperband")
-GOALS = {"accuracy": "max", "r2": "max", "loss": "min", "mae": "min", "frechet": "min", "kid": "min", "density": "max",
-         "coverage": "max"}
-METRICS = {"classify": ("accuracy", "loss"), "regress": ("loss", "mae", "r2")}  # all that an objective logs
-
-
-def goal(metric: str) -> str | None:
-    """Whether "max" or "min" is best of a metric, which may have its referee's name behind: kid_digits."""
-    return GOALS.get(metric) or GOALS.get(metric.partition("_")[0])
 
 
 def check(search) -> None:
-    """Raise a UserError at the first thing of a Search that cannot be."""
+    """Raise a UserError for the first mistake in a Search."""
     if search.oracle not in ORACLES:
         raise UserError(f"Unknown oracle {search.oracle!r}. {nearest(search.oracle, ORACLES)}")
     if search.goal not in (None, "max", "min"):
@@ -32,8 +23,11 @@ def check(search) -> None:
     if not isinstance(search.objective, str):
         raise UserError(f"An objective is a metric on validation data, such as val/accuracy. "
                         f"Received: {search.objective!r}.")
+    split, _, metric = search.objective.partition("/")
+    if split != "val" or not metric:
+        raise UserError(f"An objective is a metric on validation data, such as val/accuracy. "
+                        f"Received: {search.objective!r}.")
     base = search.base
-    _objective(search, base)
     if search.build:
         return
     if not search.space:
@@ -47,11 +41,10 @@ def check(search) -> None:
                                 f"Received: {dimension!r}.")
             _conditions(search, key, dimension)
             _field(search, base, key, dimension)
-        _alternatives(search, key, part)
-    _of_optimizers(search, base)
-    for name, (_, dimension) in search.named.items():
+        _alternatives(key, part)
+    for key, dimension in search.dimensions:
         if search.oracle == "grid" and dimension.options() is None:
-            raise UserError(f"A grid needs values that can be counted. {name} is {dimension}: "
+            raise UserError(f"A grid needs values that can be counted. {key} is {dimension}: "
                             "write choice(...), or uniform with a step.")
     for key in search.space:
         if _fixed(search, key):
@@ -60,21 +53,8 @@ def check(search) -> None:
         raise UserError("hyperband gives out the epochs itself. Take epochs out of the space.")
 
 
-def _objective(search, base: Recipe) -> None:
-    split, _, metric = search.objective.partition("/")
-    if split != "val" or not metric:
-        raise UserError(f"An objective is a metric on validation data, such as val/accuracy. "
-                        f"Received: {search.objective!r}.")
-    logged = METRICS.get(base.objective)
-    if not search.build and logged and metric not in logged:
-        raise UserError(f"{search.objective} is never logged by objective={base.objective}. "
-                        f"{nearest(search.objective, [f'val/{name}' for name in logged])}")
-    if search.goal is None and goal(metric) is None:
-        raise UserError(f"Is a high {search.objective} best or a low one? Write goal=\"max\" or \"min\".")
-
-
 def _fixed(search, key: str) -> bool:
-    """Whether an override changes a field that is searched."""
+    """Return whether an override changes a field that is searched."""
     if key in search.overrides:
         return True
     field, _, part = key.partition(".")
@@ -83,6 +63,7 @@ def _fixed(search, key: str) -> bool:
 
 
 def _conditions(search, key: str, dimension: Dimension) -> None:
+    """Refuse a condition on what does not vary, cannot be counted, or never has the value."""
     for parent, values in dimension.conditions:
         if parent not in search.space:
             raise UserError(f"{key} depends on {parent!r}, which does not vary. {nearest(parent, search.space)}")
@@ -90,28 +71,13 @@ def _conditions(search, key: str, dimension: Dimension) -> None:
         if len(search.space[parent]) > 1 or options is None:
             raise UserError(f"{key} depends on {parent}, and a condition needs a choice or an integer.")
         for value in values:
-            if not any(value == option and type(value) is type(option) for option in options):
+            if not any(same(value, option) for option in options):
                 raise UserError(f"{key} depends on {parent}={value!r}, which {parent} never is. "
                                 f"{nearest(value, options)}")
 
 
-def _of_optimizers(search, base: Recipe) -> None:
-    """That a setting of some optimizers does not come to another, whose trials would all fail."""
-    every = {name for part in search.space.get("optimizer", ()) for name in part.options()} or {base.optimizer}
-    for key, those in OPTIMIZERS.items():
-        for dimension in search.space.get(key, ()):
-            conditions = dict(dimension.conditions)
-            met = set(conditions.get("optimizer", () if conditions else every))
-            if others := sorted(met - set(those)):
-                raise UserError(f"{key} is for {' and '.join(those)}, and is searched with optimizer={others[0]}. "
-                                f"Add .when(optimizer={those[0]!r}).")
-        default = Recipe.model_fields[key].default
-        if key not in search.space and getattr(base, key) != default and (others := sorted(every - set(those))):
-            raise UserError(f"{key}={getattr(base, key)} is for {' and '.join(those)}, and {others[0]} is searched, "
-                            f"too. Add overrides={{{key!r}: {default}}}.")
-
-
-def _alternatives(search, key: str, part: tuple[Dimension, ...]) -> None:
+def _alternatives(key: str, part: tuple[Dimension, ...]) -> None:
+    """Refuse two dimensions of a field that could be active at once."""
     for index, one in enumerate(part):
         for other in part[:index]:
             mine, theirs = dict(one.conditions), dict(other.conditions)
@@ -121,27 +87,19 @@ def _alternatives(search, key: str, part: tuple[Dimension, ...]) -> None:
 
 
 def _field(search, base: Recipe, key: str, dimension: Dimension) -> None:
-    """By trying it: the recipe knows its fields and their types, and the model its arguments."""
+    """Try the values: the recipe knows its fields and their types, and the settings of each optimizer."""
+    owner = key.partition("_args.")[0] if "_args." in key else ""
+    owners = owners_of(search, base, owner, dimension) if owner else [None]
     for value in dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high):
-        try:
-            base.override(**{key: value})
-        except UserError as error:
-            raise UserError(f"{key}: {error}" if not str(error).startswith(key) else str(error)) from None
-    if not key.startswith("model_args."):
-        return
-    models = search.space["model"][0].options() if "model" in search.space else (base.model,)
-    for model in dict(dimension.conditions).get("model", models):
-        known = arguments(model)
-        argument = key.partition(".")[2]
-        if known and argument not in known:
-            hint = " Add .when(model=...) for the models that have it." if len(models) > 1 else ""
-            raise UserError(f"{model} has no argument {argument!r}. {nearest(argument, known)}{hint}")
+        for name in owners:
+            try:
+                base.override(**({owner: name} if owner else {}), **{key: value})
+            except UserError as error:
+                hint = f" Add .when({owner}=...) for those that have it." if len(owners) > 1 else ""
+                raise UserError((f"{key}: {error}" if not str(error).startswith(key) else str(error)) + hint) from None
 
 
-def arguments(model: str) -> list[str]:
-    """What a model's `build` takes by name, read from its source: importing it would import Keras."""
-    file = ZOO / f"{model}.py"
-    if not file.is_file():
-        return []
-    functions = (node for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef))
-    return [argument.arg for node in functions if node.name == "build" for argument in node.args.kwonlyargs]
+def owners_of(search, base: Recipe, owner: str, dimension: Dimension) -> list[str]:
+    """Return the models, optimizers and so on (`owner`) whose settings a dimension may be."""
+    varying = search.space[owner][0].options() if owner in search.space else [getattr(base, owner)]
+    return list(dict(dimension.conditions).get(owner, varying))

@@ -1,12 +1,11 @@
-"""What may vary in a search: a dimension is a choice or a range, perhaps only under a condition. It is data, and light.
+"""The dimensions of a search space: a choice or a range, active always or under conditions. Importing this is light.
 
-A dimension knows the values that the user wrote, and the keras-tuner hyperparameter that stands for it. keras-tuner
-counts a range with a step wrongly (hp.Float(0, 1, step=.2) never gives 1), makes numbers of booleans, and takes neither
-tuples nor mixed types, so what is not a plain number or word is there a choice of labels.
+A dimension lists its values, where they can be counted, and maps the unit interval to values and back. The first is
+what samplers draw from, the second what models of the scores see.
 """
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -17,12 +16,12 @@ Conditions = tuple[tuple[str, tuple[Any, ...]], ...]  # (key of the space, value
 
 
 def choice(*values: Any) -> "Choice":
-    """One of these values: words, numbers, booleans, None or tuples, mixed as you like.
+    """Return a choice among values: words, numbers, booleans, None or tuples, mixed as you like.
 
-    The Bayesian oracle takes numbers of one type in the order of their size, and anything else as categories.
+    The Bayesian oracle orders numbers of one type by their size, and treats anything else as categories.
 
     Raises:
-        UserError: without a value, with one twice, or with what cannot be compared, such as a dictionary.
+        UserError: without a value, with a value twice, or with one that is not hashable, such as a dictionary.
     """
     values = tuple(frozen(value) for value in values)
     if wrong := [value for value in values if not isinstance(value, Hashable)]:
@@ -37,10 +36,10 @@ def choice(*values: Any) -> "Choice":
 
 
 def uniform(low: float, high: float, step: float | None = None) -> "Uniform":
-    """A float from low to high, both included; with a step only low, low + step, ..., high.
+    """Return a range of floats from low to high, both included; with a step: low, low + step, ..., high.
 
     Raises:
-        UserError: if low is above high, or the steps do not arrive at high.
+        UserError: if low is above high, or no step ends at high.
     """
     low, high = _ends("uniform", low, high)
     if step is not None:
@@ -54,7 +53,7 @@ def uniform(low: float, high: float, step: float | None = None) -> "Uniform":
 
 
 def log(low: float, high: float) -> "Log":
-    """A float from low to high, both included, of which every factor is as likely: for learning rates.
+    """Return a range of floats on a logarithmic scale, both ends included: for learning rates and decays.
 
     Raises:
         UserError: if low is above high, or not above 0.
@@ -66,10 +65,10 @@ def log(low: float, high: float) -> "Log":
 
 
 def integer(low: int, high: int, step: int = 1, log: bool = False) -> "Integer":
-    """A whole number from low to high, both included; with `log` every factor is as likely.
+    """Return a range of whole numbers, both ends included; `log` puts them on a logarithmic scale.
 
     Raises:
-        UserError: for what is not a whole number, low above high, log at or below 0, or steps that miss high.
+        UserError: for a number that is not whole, low above high, log at or below 0, or steps that miss high.
     """
     for value in (low, high, step):
         if type(value) is not int:
@@ -85,17 +84,17 @@ def integer(low: int, high: int, step: int = 1, log: bool = False) -> "Integer":
 
 @dataclass(frozen=True)
 class Dimension:
-    """What all have: conditions. Made by choice, uniform, log and integer, which check."""
+    """What all dimensions have: conditions. Make one with choice, uniform, log or integer, which check."""
 
     conditions: Conditions = ()
 
     def when(self, conditions: dict[str, Any] | None = None, /, **more: Any) -> "Dimension":
-        """The same dimension, active only while the other fields have these values: `.when(optimizer="sgd")`.
+        """Return the dimension, active only while other fields have these values: `.when(optimizer="sgd")`.
 
         A value is one, or a list of several. A key with a dot needs a dictionary: `.when({"model_args.size": "S"})`.
 
         Raises:
-            UserError: for an empty list, or a field that has a condition already.
+            UserError: for an empty list, or a field that already has a condition.
         """
         given = {**(conditions or {}), **more}
         for key, values in given.items():
@@ -107,25 +106,39 @@ class Dimension:
                       for key, values in given.items())
         return replace(self, conditions=self.conditions + added)
 
-    def options(self) -> tuple[Any, ...] | None:
-        """All its values in order; None if they are without number."""
+    def active(self, values: Mapping[str, Any]) -> bool:
+        """Return whether the conditions hold for a trial's values."""
+        return all(parent in values and any(same(values[parent], value) for value in allowed)
+                   for parent, allowed in self.conditions)
+
+    def options(self) -> Sequence[Any] | None:
+        """Return all values in the order they were written; None for a continuous range."""
         raise NotImplementedError
 
-    def hyperparameter(self, name: str, conditions: list) -> Any:
-        """The keras-tuner hyperparameter."""
-        raise NotImplementedError
+    @property
+    def ordered(self) -> bool:
+        """Whether the values are numbers whose order means something, and not categories."""
+        return True
 
-    def label(self, value: Any) -> Any:
-        """What stands in keras-tuner for a value."""
-        return value
+    @property
+    def even(self) -> bool:
+        """Whether counted values are equally far apart to a sampler; not those on a logarithmic scale."""
+        return True
 
-    def value(self, label: Any) -> Any:
-        """What the user wrote, from what stands in keras-tuner."""
-        return label
+    def from_unit(self, u: float) -> Any:
+        """Return the value at u in 0..1."""
+        options = self.options()
+        return options[unit_index(u, len(options))]
+
+    def to_unit(self, value: Any) -> float:
+        """Return where in 0..1 a value is: in the middle of its share."""
+        options = self.options()
+        return (index_of(value, options) + 0.5) / len(options)
 
     def describe(self) -> dict[str, Any]:
-        """As JSON: its kind, and what is not at the default."""
-        fields = {key: value for key, value in vars(self).items() if key != "conditions"}
+        """Return the dimension as JSON: its kind, and its settings."""
+        fields = {key: value for key, value in vars(self).items()
+                  if key != "conditions" and value is not None and value is not False}
         when = {key: list(values) for key, values in self.conditions}
         return {"kind": type(self).__name__.lower(), **fields, **({"when": when} if when else {})}
 
@@ -143,26 +156,18 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Choice(Dimension):
+    """One of some values. `categorical`: treat numbers as categories, too."""
+
     values: tuple[Any, ...] = ()
+    categorical: bool = False
 
     @property
-    def plain(self) -> bool:
-        """Whether keras-tuner takes the values as they are: one of its types."""
-        return len({type(value) for value in self.values}) == 1 and type(self.values[0]) in (int, float, str)
+    def ordered(self):
+        kinds = {type(value) for value in self.values}
+        return not self.categorical and len(kinds) == 1 and kinds <= {int, float}
 
     def options(self):
         return self.values
-
-    def hyperparameter(self, name, conditions):
-        from keras_tuner.engine import hyperparameters
-
-        return hyperparameters.Choice(name, [self.label(value) for value in self.values], conditions=conditions)
-
-    def label(self, value):
-        return value if self.plain else repr(value)
-
-    def value(self, label):
-        return next(value for value in self.values if self.label(value) == label)
 
 
 @dataclass(frozen=True)
@@ -177,16 +182,15 @@ class Uniform(Dimension):
         low, high, step = (Decimal(repr(number)) for number in (self.low, self.high, self.step))
         return tuple(float(low + index * step) for index in range(int((high - low) / step) + 1))
 
-    def hyperparameter(self, name, conditions):
-        from keras_tuner.engine import hyperparameters
+    def from_unit(self, u):
+        if self.options():
+            return super().from_unit(u)
+        return clip(u * (self.high - self.low) + self.low, self.low, self.high)
 
-        options = self.options()
-        if options:
-            return hyperparameters.Choice(name, list(options), ordered=True, conditions=conditions)
-        return hyperparameters.Float(name, self.low, self.high, conditions=conditions)
-
-    def value(self, label):
-        return min(max(float(label), self.low), self.high)
+    def to_unit(self, value):
+        if self.options():
+            return super().to_unit(value)
+        return (value - self.low) / (self.high - self.low)
 
 
 @dataclass(frozen=True)
@@ -197,13 +201,11 @@ class Log(Dimension):
     def options(self):
         return (self.low,) if self.low == self.high else None
 
-    def hyperparameter(self, name, conditions):
-        from keras_tuner.engine import hyperparameters
+    def from_unit(self, u):
+        return clip(self.low * math.pow(self.high / self.low, u), self.low, self.high)  # the power may round upwards
 
-        return hyperparameters.Float(name, self.low, self.high, sampling="log", conditions=conditions)
-
-    def value(self, label):
-        return min(max(float(label), self.low), self.high)  # low * (high / low) ** 1 may round above high
+    def to_unit(self, value):
+        return math.log(value / self.low) / math.log(self.high / self.low) if self.low < self.high else 0.5
 
 
 @dataclass(frozen=True)
@@ -213,25 +215,29 @@ class Integer(Dimension):
     step: int = 1
     log: bool = False
 
+    @property
+    def even(self):
+        return not self.log
+
     def options(self):
-        return tuple(range(self.low, self.high + 1, self.step))
+        return range(self.low, self.high + 1, self.step)
 
-    def hyperparameter(self, name, conditions):
-        from keras_tuner.engine import hyperparameters
+    def from_unit(self, u):
+        if not self.log:
+            return super().from_unit(u)
+        return clip(int(self.low * math.pow((self.high + 1) / self.low, u)), self.low, self.high)
 
-        if self.log:
-            return hyperparameters.Int(name, self.low, self.high, sampling="log", conditions=conditions)
-        return hyperparameters.Int(name, self.low, self.high, step=self.step, conditions=conditions)
-
-    def value(self, label):
-        return min(max(int(label), self.low), self.high)
+    def to_unit(self, value):
+        if not self.log:
+            return super().to_unit(value)
+        return math.log((value + 0.5) / self.low) / math.log((self.high + 1) / self.low)
 
 
 KINDS = {kind.__name__.lower(): kind for kind in (Choice, Uniform, Log, Integer)}
 
 
 def from_json(fields: dict[str, Any]) -> Dimension:
-    """The dimension that `describe` described."""
+    """Return the dimension that `describe` described."""
     fields = dict(fields)
     kind, when = KINDS[fields.pop("kind")], fields.pop("when", {})
     conditions = tuple((key, tuple(map(frozen, values))) for key, values in when.items())
@@ -251,7 +257,26 @@ def _number(value: Any) -> bool:
 
 
 def frozen(value: Any) -> Hashable:
-    """Lists as tuples, at every depth, and NumPy's numbers as Python's: JSON knows no others."""
+    """Return lists as tuples, at every depth, and NumPy's numbers as Python's, so that JSON can hold them."""
     if isinstance(value, (list, tuple)):
         return tuple(frozen(part) for part in value)
     return value.item() if getattr(value, "shape", None) == () else value
+
+
+def same(one: Any, other: Any) -> bool:
+    """Return whether two values are the same, at every depth: True is not 1, and 1 is not 1.0."""
+    return repr(one) == repr(other)
+
+
+def index_of(value: Any, options: Sequence[Any]) -> int:
+    """Return the place of a value among options, which may hold both True and 1."""
+    return next(index for index, option in enumerate(options) if same(option, value))
+
+
+def unit_index(u: float, count: int) -> int:
+    """Return which of `count` equal parts of 0..1 holds u."""
+    return min(math.floor(u / (1 / count)), count - 1)
+
+
+def clip(value: Any, low: Any, high: Any) -> Any:
+    return min(max(value, low), high)

@@ -1,4 +1,4 @@
-"""What TensorBoard's HParams shows of a search: `tensorboard --logdir DIR/trials`."""
+"""The event files of a search for TensorBoard's HParams: `tensorboard --logdir DIR/trials`."""
 
 import os
 from pathlib import Path
@@ -15,16 +15,16 @@ FILE = "events.out.tfevents.0.hparams"
 
 
 def write(study: Study) -> None:
-    """One file for the search, and one in each ended trial's TensorBoard folder, where its curves are."""
+    """Write a file for the search, and one in each ended trial's TensorBoard folder, next to its curves."""
     metric = study.search.objective.rpartition("/")[2]
-    rows = [row for row in study.rows() if row.score is not None]
-    keys = dict.fromkeys(key for row in rows for key in row.values)
+    records = [record for record in study.records() if record.score is not None]
+    keys = dict.fromkeys(key for record in records for key in record.values)
     shown = api.Metric(f"epoch_{metric}", group="validation", display_name=study.search.objective)
     with study.writing():
         _write(study.folder / "trials", hparams_config_pb([api.HParam(key) for key in keys], [shown], 0))
-        for row in rows:
-            values = {key: _plain(value) for key, value in row.values.items()}
-            _write(row.folder / "tensorboard", hparams_pb(values, trial_id=row.id, start_time_secs=0))
+        for record in records:
+            values = {key: _plain(value) for key, value in record.values.items()}
+            _write(record.folder / "tensorboard", hparams_pb(values, trial_id=record.id, start_time_secs=0))
 
 
 def _write(folder: Path, summary: Any) -> None:

@@ -1,183 +1,286 @@
-"""The loop of a search: ask the oracle, start a process for each trial, tell how it ended.
+"""A search as data: which fields of a recipe vary, what is best, how many trials. Light; JSON in and out."""
 
-Everything that matters is on disk when a step is over (see kerasdl.tuning.study), so this process may be killed at any
-moment, and so may its children. Several of these processes, on one host or on many, may work in one folder.
-"""
-
-import signal
-import sys
-import time
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from kerasdl.checkpoints.callback import StopSignal
-from kerasdl.checkpoints.files import seconds
-from kerasdl.devices import strategy as strategies
-from kerasdl.errors import UserError
-from kerasdl.run import folder_for
-from kerasdl.text import typed
-from kerasdl.tuning import processes
-from kerasdl.tuning.processes import Process
-from kerasdl.tuning.space import Search
-from kerasdl.tuning.space import load as load_search
-from kerasdl.tuning.study import LOCK, Study, is_locked
-from kerasdl.tuning.table import Table
+from kerasdl import recipe as recipes
+from kerasdl import user_code
+from kerasdl.errors import UserError, nearest
+from kerasdl.recipe import Recipe
+from kerasdl.tuning import preflight
+from kerasdl.tuning.checks import check
+from kerasdl.tuning.dimensions import Choice, Dimension, from_json, frozen
+from kerasdl.tuning.samplers.grid import combinations
 
-POLL = 0.1  # seconds between two looks at the children
-ASK_AGAIN = 2.0  # seconds until the oracle that had nothing is asked again: another host's trial may have failed
-HOPELESS = 10  # so many failures without a success end a search that is not a grid
-LEAVE = 90  # seconds in which the children of a parent that was killed must have saved and gone
+SEARCHES = Path(__file__).parent / "searches"
+FREE = ("trials", "timeout", "stop_early")  # may differ when a search is continued
+FROM_FILES = ("model", "objective")  # recipe fields that may name a user's file, "my.py:build"
+TRIALS = 30
 
 
-def tune(search: Search | str | Path, workdir: str | Path | None = None, workers: int = 1, *, verbose: bool = True,
-         memory: float | None = None, strategy: str = "auto", logical_cpus: int | None = None,
-         checkpoint_every: str | float = "1 min") -> Study:
-    """Run a search, or go on with one that was interrupted, and return its study.
+@dataclass
+class Search:
+    """What to vary, and how to choose.
 
-    Args:
-        search: a Search, the name of one, or a path to a .py file or to a folder's search.json.
-        workdir: the search's folder; by default `runs/<search>/<time>-<id>/`. Where it holds the same search, that goes
-            on; where another process works on it, this one helps.
-        workers: how many trials at a time; the cores and GPUs of this machine are divided among them.
-        memory: the most megabytes of data that a trial may have; one that wants more fails, alone.
-        strategy: of each trial, as for kerasdl.train.
-        logical_cpus: of each trial.
-        checkpoint_every: of each trial.
+    Attributes:
+        recipe: a Recipe, the name of one, or a path to one. None with `build`.
+        space: field of the recipe -> dimension, or several dimensions of which the conditions leave one. Fields of
+            dictionaries have dots: "model_args.drop".
+        objective: a metric on validation data, "val/accuracy".
+        goal: "max" or "min"; None: that of the metric.
+        trials: how many; None: 30, and for grid and hyperband all that there are.
+        oracle: "grid", "random", "bayesian" or "hyperband".
+        seed: of the oracle; each trial trains with the recipe's own.
+        timeout: the longest that a trial may take, seconds or "10 min".
+        stop_early: whether a trial that is worse than half of the others at the same epoch stops; None: except in grids
+            and hyperband.
+        overrides: fixed changes of the recipe, as Recipe.override takes them.
+        build: in place of recipe and space, a function build(hp) in the manner of keras-tuner that returns a compiled
+            model: itself, from a file of Python, or "FILE.py:NAME". `data`, and `epochs` and `batch` among the
+            `overrides`, say what it is fitted to.
+        data: of `build`.
+        name: set from the file's name.
+        source: of `build`, a checksum of its file when the search began.
 
     Raises:
-        UserError: for what cannot be in the search or its folder; when nothing can be written; when all trials fail.
-        KeyboardInterrupt, SystemExit: after Ctrl-C and SIGTERM, when the trials that ran have saved their states.
-    """
-    seconds(checkpoint_every)  # what would let every trial fail is refused before there is one
-    strategies.check_name(strategy)
-    search = load_search(search)
-    limit = None if search.timeout is None else seconds(search.timeout, "timeout")
-    options = {"strategy": strategy, "logical_cpus": logical_cpus, "checkpoint_every": checkpoint_every}
-    if memory is not None and not 0 < memory < 2**40:
-        raise UserError(f"memory is megabytes, above 0. Received: {memory}.")
-    slots = processes.slots(workers)
-    study = Study.create(search, workdir or folder_for(search.name or "search"), options)
-    study.again += flags(workers=(workers, 1), memory=(memory, None), strategy=(strategy, "auto"),
-                         logical_cpus=(logical_cpus, None), checkpoint_every=(checkpoint_every, "1 min"))
-    loop = Loop(study, slots, limit, memory and int(memory * 2**20))
-    with StopSignal() as stop, Table(study, workers, verbose) as table:
-        loop.run(stop, table)
-    if stop.number:
-        if verbose:
-            print(f"Stopped. To go on: {study.again}", file=sys.stderr)
-        raise KeyboardInterrupt if stop.number == signal.SIGINT else SystemExit(128 + stop.number)
-    return study
-
-
-def flags(**options: tuple[Any, Any]) -> str:
-    """Options (value, default) that are not the default, as one types them behind a command."""
-    return "".join(f" --{name.replace('_', '-')} {typed(str(value))}" for name, (value, default) in options.items()
-                   if value != default)
-
-
-class Loop:
-    """The trials that this process runs.
-
-    Args:
-        slots: the shares of this machine.
-        limit: seconds that a trial may take.
-        memory: bytes of data that a trial may have.
+        UserError: for an unknown field, a wrong value, or a condition that can never hold.
     """
 
-    def __init__(self, study: Study, slots: list[processes.Slot], limit: float | None, memory: int | None):
-        self.study, self.free, self.limit, self.memory = study, list(slots), limit, memory
-        self.running: list[Process] = []
+    recipe: Recipe | str | Path | None = None
+    space: Mapping[str, Any] = field(default_factory=dict)
+    objective: str = "val/accuracy"
+    goal: str | None = None
+    trials: int | None = None
+    oracle: str = "random"
+    seed: int = 0
+    timeout: float | str | None = None
+    stop_early: bool | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    build: Callable | str | None = None
+    data: str | None = None
+    name: str = ""
+    source: str = ""
 
-    def run(self, stop: StopSignal, table: Table) -> None:
-        """Until all trials have ended, here and elsewhere, or somebody asks to stop."""
-        wait_for_orphans(self.study)
-        ask_at = 0.0
-        try:
-            while not stop.number:
-                if self._reap(table):
-                    ask_at = 0.0
-                if self.free and time.monotonic() >= ask_at and not self._start(table):
-                    ask_at = time.monotonic() + ASK_AGAIN
-                    if self.study.over and not self.running:
-                        return
-                self._watch_time()
-                table.show(self.running)
-                time.sleep(POLL)
-        except BaseException:
-            self._stop()
-            raise
-        self._stop()
+    def __post_init__(self):
+        for key in ("space", "overrides"):
+            if not isinstance(getattr(self, key), Mapping):
+                raise UserError(f"{key} is a dictionary, {{field: ...}}. Received: {getattr(self, key)!r}.")
+        if self.build is None:
+            if self.recipe is None:
+                raise UserError("A search needs a recipe: Search(recipe=\"vit_digits\", space={...}).")
+            base = recipes.load(self.recipe)
+            self.recipe = base.model_copy(update={key: absolute(getattr(base, key)) for key in FROM_FILES})
+        else:
+            if self.recipe is not None or self.space or not self.data:
+                raise UserError("A search by build(hp) has `data`, and neither `recipe` nor `space`: build says itself "
+                                "what varies.")
+            self.build = _source(self.build)
+            self.source = self.source or _checksum(self.build)
+            self.recipe = Recipe(name="build", model="linear", data=self.data)  # data, batch, epochs, seed, precision
+        self.overrides = {key: _override(key, value) for key, value in self.overrides.items()}
+        space = {key: part if isinstance(part, (list, tuple)) else (part,) for key, part in self.space.items()}
+        self.space = {key: tuple(_from_files(key, dimension) for dimension in part) for key, part in space.items()}
+        check(self)
 
-    def _start(self, table: Table) -> bool:
-        """Fill one place; whether there was a trial for it."""
-        given = self.study.ask()
-        if isinstance(given, str):
-            return False
-        try:
-            self.running.append(processes.start(given, self.free[-1], self.memory))
-        except OSError as error:
-            self.study.give_back(given)
-            raise UserError(f"The process of trial {given.id} cannot be started: {error}. To go on: "
-                            f"{self.study.again}") from error
-        self.free.pop()
-        table.began(given)
-        return True
+    @property
+    def base(self) -> Recipe:
+        """The recipe with its fixed changes."""
+        return self.recipe.override(**self.overrides)
 
-    def _reap(self, table: Table) -> bool:
-        """Tell of the processes that have ended; whether there was one."""
-        ended = [process for process in self.running if process.ended]
-        for process in ended:
-            if process.refusal is not None:
-                raise UserError(f"Trial {process.given.id} cannot be trained: {process.refusal} It is left as it was. "
-                                f"To go on: {self.study.again}")
-            with self.study.writing():
-                outcome = process.outcome(self.limit)
-            if outcome is None:
-                self.study.give_back(process.given)
+    @property
+    def direction(self) -> str:
+        """Whether "max" or "min" is best. Unless `goal` says so, this imports Keras.
+
+        Raises:
+            UserError: if neither `goal` nor the recipe's objective knows.
+        """
+        return preflight.goal(self)
+
+    @property
+    def limit(self) -> int | None:
+        """How many trials at most; None: what the oracle has."""
+        return self.trials or (None if self.oracle in ("grid", "hyperband") else TRIALS)
+
+    @property
+    def stops_early(self) -> bool:
+        return self.oracle not in ("grid", "hyperband") if self.stop_early is None else self.stop_early
+
+    @property
+    def dimensions(self) -> list[tuple[str, Dimension]]:
+        """(field, dimension) in the order of the space, but each after the fields that its conditions name.
+
+        Raises:
+            UserError: if conditions depend on one another in a circle.
+        """
+        left = [(key, dimension) for key, part in self.space.items() for dimension in part]
+        done: list[tuple[str, Dimension]] = []
+        while left:
+            known = {key for key, _ in done}
+            ready = next((entry for entry in left if known.issuperset(dict(entry[1].conditions))), None)
+            if ready is None:
+                raise UserError(f"Conditions that wait for one another: {', '.join(key for key, _ in left)}.")
+            left.remove(ready)
+            done.append(ready)
+        return done
+
+    def trial(self, values: Mapping[str, Any]) -> Recipe:
+        """Return the recipe that a trial with these values trains: field -> value."""
+        return self.base.override(**values)
+
+    def combinations(self) -> Iterator[dict[str, Any]]:
+        """Yield every combination of active values once, the last field fastest."""
+        return combinations(self.dimensions)
+
+    def to_json(self) -> str:
+        """Return exactly what runs, as search.json holds it."""
+        plain = {each.name: getattr(self, each.name) for each in fields(self)}
+        plain["recipe"] = None if self.build else json.loads(self.recipe.model_dump_json())
+        plain["space"] = {key: [dimension.describe() for dimension in part] for key, part in self.space.items()}
+        plain["timeout"] = self.timeout
+        return json.dumps(plain, indent=2, allow_nan=False) + "\n"
+
+    def differences(self, other: "Search") -> list[str]:
+        """Return in words what differs in `other`, except how many trials it has and how long they may take."""
+        changed = []
+        for each in fields(self):
+            mine, theirs = getattr(self, each.name), getattr(other, each.name)
+            if each.name in (*FREE, "name", "source") or mine == theirs:
+                continue
+            if each.name in ("space", "overrides"):
+                keys = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
+                changed += [f"{key}: {_text(mine.get(key))} -> {_text(theirs.get(key))}" for key in keys]
+            elif each.name == "recipe":
+                mine, theirs = mine.model_dump(mode="json"), theirs.model_dump(mode="json")
+                changed += [f"recipe.{key}: {mine[key]!r} -> {theirs[key]!r}" for key in mine
+                            if mine[key] != theirs[key] and key not in ("name", "claim")]
             else:
-                self.study.tell(process.given, outcome)
-            self.running.remove(process)
-            self.free.append(process.slot)
-            table.ended(process.given, outcome)
-            self._count(outcome)
-        return bool(ended)
+                changed.append(f"{each.name}: {mine!r} -> {theirs!r}")
+        return changed
 
-    def _count(self, outcome: dict[str, Any] | None) -> None:
-        if outcome is None:
-            return
-        statuses = [trial.status for trial in self.study.oracle.trials.values()]
-        failed = statuses.count("FAILED")
-        hopeless = outcome["status"] == "failed" and failed >= HOPELESS and "COMPLETED" not in statuses
-        if hopeless and self.study.search.oracle != "grid":
-            raise UserError(f"{failed} trials failed and none succeeded, the last because: {outcome['why']}. Their "
-                            f"logs are in {self.study.folder}/trials. To try on: {self.study.again}")
+    def check_continues(self, before: "Search", folder: str | Path) -> None:
+        """Refuse to continue another search, whose trials say nothing about this one.
 
-    def _watch_time(self) -> None:
-        for process in self.running:
-            if self.limit is not None and process.seconds > self.limit:
-                process.late = True
-                process.ask_to_stop()
+        Raises:
+            UserError: with the differences.
+        """
+        changed = before.differences(self)
+        if self.build and before.source != _checksum(self.build):
+            changed.append(f"{self.build.rpartition(':')[0]} was edited")
+        if changed:
+            raise UserError(f"{folder} holds another search: {'; '.join(changed)}. Choose another folder, or resume "
+                            "it as it was.")
 
-    def _stop(self) -> None:
-        """Let the trials save and end. They go on when the search does."""
+    def __str__(self) -> str:
+        lines = {"build": self.build} if self.build else {"recipe": self.recipe.name}
+        lines |= {"objective": self.objective + (f" ({self.goal})" if self.goal else ""),
+                  "oracle": f"{self.oracle}, {self.limit or 'all'} trials, seed {self.seed}"}
+        lines |= {key: repr(value) for key, value in self.overrides.items()}
+        lines |= {key: _text(part) for key, part in self.space.items()}
+        wide = max(map(len, lines)) + 2
+        return "\n".join(f"{key:{wide}}{value}" for key, value in lines.items())
+
+
+def names() -> list[str]:
+    """Return the searches that come with the package, in alphabetical order."""
+    return sorted(path.stem for path in SEARCHES.glob("*.py") if path.stem != "__init__")
+
+
+def load(search: "Search | str | Path") -> Search:
+    """Return a search by its name, a path to a Python file that sets `search`, or a folder's search.json.
+
+    Raises:
+        UserError: if there is no such search, or the file does not hold one.
+    """
+    if isinstance(search, Search):
+        return search
+    path = Path(search)
+    if path.suffix not in (".py", ".json"):
+        if str(search) not in names():
+            raise UserError(f"Unknown search {str(search)!r}. {nearest(str(search), names())}")
+        path = SEARCHES / f"{search}.py"
+    if not path.is_file():
+        raise UserError(f"There is no search file {path}.")
+    try:
+        found = _from_json(path.read_text()) if path.suffix == ".json" else recipes.run_file(path).get("search")
+    except UserError:
+        raise
+    except Exception as error:  # whatever the user's own lines raise
+        raise UserError(f"{path} is not a search that can be read: {type(error).__name__}: "
+                        f"{' '.join(str(error).split())}.") from None
+    if not isinstance(found, Search):
+        raise UserError(f"{path} must set `search = Search(...)`. Received: {type(found).__name__}.")
+    found.name = found.name or path.stem
+    return found
+
+
+def _from_json(text: str) -> Search:
+    plain = json.loads(text)
+    if plain.get("recipe"):
+        plain["recipe"] = Recipe.model_validate_json(json.dumps(plain["recipe"]))
+    for part in (each for parts in plain["space"].values() for each in parts if "when" in each):
+        part["when"] = {_moved(key): values for key, values in part["when"].items()}
+    plain["space"] = {_moved(key): tuple(map(from_json, part)) for key, part in plain["space"].items()}
+    plain["overrides"] = {_moved(key): value for key, value in plain["overrides"].items()}
+    return Search(**plain)
+
+
+def _moved(key: str) -> str:
+    """Return the field that was called `key` before 0.2."""
+    return f"{recipes.MOVED[key]}.{key}" if key in recipes.MOVED else key
+
+
+def absolute(name: str) -> str:
+    """Return "FILE.py:NAME" with the file's absolute path, so that a trial in another folder finds it."""
+    if not user_code.is_reference(name):
+        return name
+    file, attribute = user_code.split(name)
+    return f"{file.resolve()}:{attribute}"
+
+
+def _override(key: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {part: frozen(inner) for part, inner in value.items()}
+    return absolute(value) if key in FROM_FILES and isinstance(value, str) else frozen(value)
+
+
+def _from_files(key: str, dimension: Any) -> Any:
+    """Return a dimension with absolute paths, in its values and its conditions."""
+    if not isinstance(dimension, Dimension):
+        return dimension
+    conditions = tuple((parent, tuple(map(absolute, allowed)) if parent in FROM_FILES else allowed)
+                       for parent, allowed in dimension.conditions)
+    if key in FROM_FILES and isinstance(dimension, Choice):
+        dimension = replace(dimension, values=tuple(absolute(str(value)) for value in dimension.values))
+    return replace(dimension, conditions=conditions)
+
+
+def _source(build: Callable | str) -> str:
+    """Return "FILE.py:NAME" of a function, for the process of a trial to import."""
+    if callable(build):
+        name = getattr(build, "__qualname__", repr(build))
         try:
-            while any(not process.ended for process in self.running):
-                for process in self.running:
-                    if not process.ended:
-                        process.ask_to_stop()
-                time.sleep(POLL)
-        finally:  # a second Ctrl-C
-            for process in self.running:
-                process.kill()
-                self.study.give_back(process.given)
+            file = inspect.getsourcefile(build)
+        except TypeError:  # a callable object
+            file = None
+        if not file or not Path(file).is_file() or not name.isidentifier():
+            raise UserError(f"Each trial is a process that imports build(hp) from a file. {name} is not at the top of "
+                            "one: move it there.")
+        return f"{Path(file).resolve()}:{name}"
+    if not user_code.is_reference(str(build)):
+        raise UserError(f"build is a function, or FILE.py:NAME. Received: {build!r}.")
+    user_code.check(str(build))
+    return absolute(str(build))
 
 
-def wait_for_orphans(study: Study) -> None:
-    """Let the children of a parent on this host that was killed save and go, so that the search goes on as it was."""
-    study.refresh()
-    deadline = time.monotonic() + LEAVE
-    for name, trial in study.oracle.trials.items():
-        folder = study.folder / "trials" / name
-        while trial.status == "RUNNING" and time.monotonic() < deadline and study.orphaned(name) \
-                and is_locked(folder / LOCK):
-            time.sleep(POLL)
+def _checksum(build: str) -> str:
+    return user_code.digest(user_code.split(build)[0])
+
+
+def _text(part: Any) -> str:
+    if part is None:
+        return "not in it"
+    return "; ".join(map(str, part)) if isinstance(part, tuple) else repr(part)

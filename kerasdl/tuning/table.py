@@ -1,6 +1,5 @@
 """What a search shows while it runs: a live table on a terminal, a line for each trial in a log."""
 
-import itertools
 import sys
 import time
 from typing import Any
@@ -11,24 +10,24 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from kerasdl.text import figure
-from kerasdl.tuning import early
-from kerasdl.tuning.processes import Process
-from kerasdl.tuning.space import Search
-from kerasdl.tuning.study import Given, Row, Study
+from kerasdl.tuning import median_stopping
+from kerasdl.tuning.pool import TrialProcess
+from kerasdl.tuning.records import TrialRecord
+from kerasdl.tuning.search import Search
+from kerasdl.tuning.trials import ATTEMPTS, Lease, Trials
 
 EVERY = 0.5  # seconds between two drawings
-MANY = 100_000  # cells of a grid are counted so far
-BEST = 5  # trials that are shown of those that ended
+BEST = 5  # ended trials that are shown
 
 
 class Table:
     """Best so far, running, failed and the time that is left; a context manager."""
 
-    def __init__(self, study: Study, workers: int, verbose: bool = True):
-        self.study, self.workers, self.verbose = study, workers, verbose
+    def __init__(self, trials: Trials, workers: int, verbose: bool = True):
+        self.trials, self.workers, self.verbose = trials, workers, verbose
         self.console = Console(file=sys.stderr, quiet=not verbose, markup=False, emoji=False)
         self.live = Live(console=self.console, auto_refresh=False, transient=True) if self.console.is_terminal else None
-        self.total, self.drawn, self.rows = None, 0.0, []
+        self.total, self.drawn, self.records = None, 0.0, []
 
     def __enter__(self) -> "Table":
         if self.live and self.verbose:
@@ -39,84 +38,76 @@ class Table:
         if self.live and self.verbose:
             self.live.stop()
 
-    def began(self, given: Given) -> None:
-        attempt = f", attempt {given.attempt}" if given.attempt > 1 else ""
-        self._say(given.id, f"began{attempt}")
+    def began(self, lease: Lease) -> None:
+        attempt = f", attempt {lease.attempt}" if lease.attempt > 1 else ""
+        self._print(lease.id, f"began{attempt}")
 
-    def ended(self, given: Given, outcome: dict[str, Any] | None) -> None:
+    def ended(self, lease: Lease, outcome: dict[str, Any] | None) -> None:
         if outcome is None:
-            self._say(given.id, "was interrupted, and goes on")
+            self._print(lease.id, "was interrupted, and will be resumed")
         elif outcome["status"] == "failed":
-            again = " (one more attempt)" if outcome["again"] and given.attempt == 1 else ""
-            self._say(given.id, f"failed{again}: {outcome['why']}")
+            again = " (one more attempt)" if outcome["again"] and lease.attempt < ATTEMPTS else ""
+            self._print(lease.id, f"failed{again}: {outcome['why']}")
         else:
-            score = outcome["scores"][self.study.search.objective]
-            values = describe(self.study.values(self.study.oracle.trials[given.id]))
+            score = outcome["scores"][self.trials.search.objective]
             why = f"  {outcome['why']}" if outcome.get("why") else ""
-            self._say(given.id, f"{figure(score)}  {values}  {outcome['seconds']:.1f} s{why}")
-        self.rows = []
+            self._print(lease.id, f"{figure(score)}  {describe(self.trials.values(lease.task))}  "
+                                  f"{outcome['seconds']:.1f} s{why}")
+        self.records = []
 
-    def show(self, running: list[Process]) -> None:
-        """Draw, if it is time to."""
+    def show(self, running: list[TrialProcess]) -> None:
+        """Draw the table, if it is time to."""
         if not self.live or not self.verbose or time.monotonic() - self.drawn < EVERY:
             return
-        self.rows = self.rows or self.study.rows()
-        self.total = self.total or total(self.study)
+        self.records = self.records or self.trials.records()
+        self.total = self.total or self.trials.total
         self.live.update(self.draw(running), refresh=True)
         self.drawn = time.monotonic()
 
-    def draw(self, running: list[Process]) -> Group:
-        """The picture of this moment."""
-        search = self.study.search
-        objective = search.objective
-        ended = ranked(self.rows, search)
-        failed = [row for row in self.rows if row.status == "failed"]
+    def draw(self, running: list[TrialProcess]) -> Group:
+        """Return the table of this moment."""
+        objective = self.trials.search.objective
+        failed = [record for record in self.records if record.status == "failed"]
         grid = Grid("trial", "", "epochs", objective, "values", box=None, header_style="bold")
         for process in running:
-            curve = early.curve(process.given.folder, objective)
-            of = process.given.task["epochs"] or process.given.task["recipe"]["epochs"]
-            row = next((row for row in self.rows if row.id == process.given.id), None)
-            grid.add_row(process.given.id, "running", f"{len(curve)}/{of}", figure(curve[-1]) if curve else "",
-                         describe(row.values) if row else "")
-        for row in ended[:BEST]:
-            grid.add_row(row.id, row.status, str(row.epochs), figure(row.score), describe(row.values))
-        for row in failed[-BEST:]:
-            grid.add_row(row.id, "failed", "", "", row.why)
+            lease = process.lease
+            curve, rung = median_stopping.curve(lease.folder, objective), lease.task["rung"]
+            epochs = rung["epochs"] if rung else lease.task["recipe"]["epochs"]
+            grid.add_row(lease.id, "running", f"{len(curve)}/{epochs}", figure(curve[-1]) if curve else "",
+                         describe(self.trials.values(lease.task)))
+        for record in ranked(self.records, self.trials.search)[:BEST]:
+            grid.add_row(record.id, record.status, str(record.epochs), figure(record.score), describe(record.values))
+        for record in failed[-BEST:]:
+            grid.add_row(record.id, "failed", "", "", record.why)
         return Group(Text(self.summary(len(running))), grid)
 
     def summary(self, running: int) -> str:
-        """One line: how far the search is."""
-        done = [row for row in self.rows if row.status in ("completed", "stopped", "failed")]
-        failed = sum(row.status == "failed" for row in done)
+        """Return in one line how far the search is."""
+        done = [record for record in self.records if not record.pending]
+        failed = sum(record.status == "failed" for record in done)
         parts = [f"{len(done)} of {self.total or '?'} trials done", f"{running} running here", f"{failed} failed"]
-        spent = [row.seconds for row in done if row.seconds]
+        spent = [record.seconds for record in done if record.seconds]
         if spent and self.total:
             left = (self.total - len(done)) * sum(spent) / len(spent) / self.workers
             parts.append(f"about {duration(left)} left")
-        return f"{self.study.search.name or 'search'}: {', '.join(parts)}"
+        return f"{self.trials.search.name or 'search'}: {', '.join(parts)}"
 
-    def _say(self, name: str, text: str) -> None:
+    def _print(self, name: str, text: str) -> None:
         self.console.print(f"trial {name}  {text}", highlight=False, soft_wrap=True)
 
 
-def ranked(rows: list[Row], search: Search) -> list[Row]:
-    """The trials with a score, best first: those that were stopped early, or by Hyperband at a lower rung, after those
-    that were not; of equal ones the earlier first."""
+def ranked(records: list[TrialRecord], search: Search) -> list[TrialRecord]:
+    """Return the trials with a score, best first, and of equal ones the earlier first.
+
+    Trials that stopped early come after the others, and under Hyperband lower rungs after higher ones.
+    """
     sign = -1 if search.direction == "max" else 1
-    return sorted((row for row in rows if row.score is not None),
-                  key=lambda row: (row.status == "stopped", -row.budget, sign * row.score, row.id))
-
-
-def total(study: Study) -> int | None:
-    """How many trials there will be, where that is known."""
-    search = study.search
-    if search.limit is not None or search.oracle != "grid" or search.build:
-        return search.limit
-    return sum(1 for _ in itertools.islice(search.cells(), MANY))
+    return sorted((record for record in records if record.score is not None),
+                  key=lambda record: (record.status == "stopped", -record.budget, sign * record.score, record.id))
 
 
 def describe(values: dict[str, Any]) -> str:
-    """Values as one writes overrides, in as few digits as tell them apart."""
+    """Return values as one writes overrides, numbers with four digits."""
     return " ".join(f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
                     for key, value in values.items())
 

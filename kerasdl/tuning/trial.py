@@ -1,10 +1,9 @@
-"""What the process of a trial does: it trains a recipe into the trial's folder, and says there how that ended.
+"""The process of a trial: train a recipe into the trial's folder, and write there how that ended.
 
     python -m kerasdl.tuning.trial FOLDER
 
-FOLDER holds task.json. The process writes outcome.json, except when it is killed or asked to stop: then its run goes
-on by its own resume when the process is started again. Its standard input is a pipe from its parent, whose end tells
-it that the parent is gone.
+FOLDER holds task.json. The process writes outcome.json, unless it is killed or asked to stop: then its run resumes when
+the process is started again. Its standard input is a pipe from its parent, which ends when the parent is gone.
 """
 
 import errno
@@ -21,68 +20,58 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from kerasdl.errors import UserError
+from kerasdl.errors import DataError, UserError
 from kerasdl.files import write_json
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
-from kerasdl.tuning import early
+from kerasdl.tuning import median_stopping
 
-NO_ROOM = 74  # EX_IOERR: nothing can be written, which is not the trial's fault
-NOT_NOW = 75  # EX_TEMPFAIL: something else that is not; the last line of the log says what
-UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
-ASKED = 128 + signal.SIGTERM
-SOURCES = Path(__file__).parents[1] / "data" / "sources" / "sources.py"  # whatever it raises is about the data
+BLOCKED = 75  # exit code (EX_TEMPFAIL): the trial cannot be trained, through no fault of its own
+INTERRUPTED = (-signal.SIGTERM, 128 + signal.SIGTERM, 128 + signal.SIGINT)  # exit codes after it was asked to stop
+UNWRITABLE = "its files cannot be written."
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
 COPIED = ("data.json", "choice.json", "metrics.csv", "tensorboard", "checkpoint", "recipe.json")  # the last makes a run
 
 
 def main(folder: Path) -> int:
-    """Run the trial of a folder; the exit code. 0: outcome.json says how it ended.
-
-    A mistake of the user's in a trial that has trained already, or in the data of the whole search, is none of the
-    trial's: the backend is another one, or a file was moved.
-    """
+    """Run the trial of a folder and return the exit code. 0: outcome.json says how it ended."""
     threading.Thread(target=stop_without_parent, daemon=True).start()
     task = json.loads((folder / "task.json").read_text())
-    began, interrupted = time.monotonic(), any(folder.glob("checkpoint/**/step-*.npz"))
+    began, resumed = time.monotonic(), any(folder.glob("checkpoint/**/step-*.npz"))
     try:
         outcome = checked(run(task, folder), task["objective"])
     except Exception as error:
         traceback.print_exc()
-        if full(error):
-            return NO_ROOM
-        ended = (folder / "result.json").exists()  # as of a run that diverged
-        if isinstance(error, UserError) and not ended and (interrupted or of_the_data(error, task)):
-            print(error, flush=True)
-            return NOT_NOW
-        outcome = failure(error)
+        why = blocked(error, task, resumed and not (folder / "result.json").exists())
+        outcome = failure(error) if why is None else {"status": "blocked", "why": why}
     facts = {"attempt": task["attempt"], "seconds": round(time.monotonic() - began, 2)}
     try:
         write_json(folder / "outcome.json", outcome | facts)
     except OSError as error:
         print(error, file=sys.stderr)
-        return NO_ROOM
-    return 0
+        return BLOCKED
+    return BLOCKED if outcome["status"] == "blocked" else 0
 
 
 def run(task: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Train as the task says; the outcome of a trial that did not fail."""
-    from kerasdl.tuning.ending import Ended, Ending
+    """Train as the task says; return the outcome of a trial that did not fail."""
+    from kerasdl.tuning.stopping import StopTrial, TrialPruned
 
     recipe = as_written(Recipe.model_validate_json(json.dumps(task["recipe"])))
-    ending = Ending(folder, task, recipe.epochs)
+    stopping = StopTrial(folder, task, recipe.epochs)
     try:
         if "build" in task:
-            from kerasdl.tuning import built
+            from kerasdl.tuning import hypermodel
 
-            return built.train(task, recipe, folder, ending)
-        return train(task, recipe, folder, ending)
-    except Ended as ended:
+            return hypermodel.train(task, recipe, folder, stopping)
+        return train(task, recipe, folder, stopping)
+    except TrialPruned as pruned:
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
-        return reached("stopped", folder, recipe, ended.epoch) | {"why": str(ended)}
+        return reached("stopped", folder, recipe, pruned.epoch) | {"why": str(pruned)}
 
 
 def checked(outcome: dict[str, Any], objective: str) -> dict[str, Any]:
-    """The outcome with the scores that are numbers; the failure that it is if the objective is none.
+    """Return the outcome without scores that are not finite; a failure if the objective is none.
 
     Raises:
         UserError: if the objective was never logged.
@@ -91,27 +80,25 @@ def checked(outcome: dict[str, Any], objective: str) -> dict[str, Any]:
         return outcome
     scores = outcome["scores"]
     if objective not in scores:
-        raise early.never_logged(objective, scores)
+        raise median_stopping.never_logged(objective, scores)
     if not math.isfinite(scores[objective]):
         return failed(f"{objective} is {scores[objective]}", again=False)
     return outcome | {"scores": {name: value for name, value in scores.items() if math.isfinite(value)}}
 
 
-def train(task: dict[str, Any], recipe: Recipe, folder: Path, ending: Any) -> dict[str, Any]:
-    """Train the recipe into the folder: from the beginning, from the trial it goes on from, or from its checkpoint."""
+def train(task: dict[str, Any], recipe: Recipe, folder: Path, stopping: Any) -> dict[str, Any]:
+    """Train the recipe into the folder: from the beginning, from the trial it continues, or from its checkpoint."""
     from kerasdl.train.fit import train as fit
 
-    if task["parent"]:
-        inherit(folder.parent / task["parent"], folder)
-    run = Run(folder)
+    rung = task["rung"] or {"epochs": None, "parent": None}
+    if rung["parent"]:
+        inherit(folder.parent / rung["parent"], folder)
     if not (folder / "result.json").exists():
-        try:
-            fit(recipe, workdir=folder, callbacks=[ending], test=bool(task.get("test")), **task["options"])
-        except SystemExit:
-            if not ending.reached:
-                raise
-            return reached("completed", folder, recipe, task["epochs"])
-    result = run.result
+        fit(recipe, workdir=folder, callbacks=[stopping], test=bool(task.get("test")), stop_after=rung["epochs"],
+            **task["options"])
+    if not (folder / "result.json").exists():
+        return reached("completed", folder, recipe, rung["epochs"])
+    result = Run(folder).result
     if result["status"] != "completed":
         return failed(result["message"], again=False)
     scores = {f"{split}/{name}": value for split in ("val", "test") for name, value in result.get(split, {}).items()}
@@ -120,8 +107,7 @@ def train(task: dict[str, Any], recipe: Recipe, folder: Path, ending: Any) -> di
 
 
 def inherit(parent: Path, folder: Path) -> None:
-    """Begin as a copy of another trial's run, unless that has happened. Without its folder the run begins anew, and
-    arrives at the same numbers."""
+    """Copy another trial's run, unless that was done already. Without it the run starts anew, with equal results."""
     if (folder / "recipe.json").exists() or not (parent / "checkpoint").is_dir():
         return
     for name in COPIED:
@@ -134,13 +120,12 @@ def inherit(parent: Path, folder: Path) -> None:
 
 
 def reached(status: str, folder: Path, recipe: Recipe, epochs: int) -> dict[str, Any]:
-    """The outcome of a run that is not finished: the scores of the epoch that it would keep so far."""
+    """Return the outcome of an unfinished run: the scores of the epoch that it would keep so far."""
     from kerasdl import objectives
 
-    rows = early.history(folder)[:epochs]
-    objective = objectives.get(recipe.objective)
-    sign = 1 if objective.GOAL == "max" else -1
-    metric = next((key for key in rows[-1] if key.startswith(f"val/{objective.METRIC}")), None)
+    rows, objective = median_stopping.history(folder)[:epochs], objectives.get(recipe.objective)
+    sign = 1 if objective.scores[objective.monitor] == "max" else -1
+    metric = next((key for key in rows[-1] if key.startswith(f"val/{objective.monitor}")), None)
     best = len(rows) - 1
     if recipe.keep == "best" and metric:
         best = max(range(len(rows)), key=lambda at: (sign * rows[at][metric], -rows[at].get("val/loss", 0.0), -at))
@@ -149,37 +134,44 @@ def reached(status: str, folder: Path, recipe: Recipe, epochs: int) -> dict[str,
 
 
 def failed(why: str, again: bool, trace: str = "") -> dict[str, Any]:
-    """The outcome of a trial that failed. `again`: whether another attempt may end otherwise."""
+    """Return the outcome of a trial that failed. `again`: whether another attempt may end differently."""
     return {"status": "failed", "why": " ".join(why.split()), "traceback": trace, "again": again}
 
 
 def failure(error: Exception) -> dict[str, Any]:
-    """What raised, and whether it is worth another attempt: a mistake in a recipe stays one, and so does NaN."""
+    """Return the outcome of a trial that raised. A mistake in a recipe fails every attempt, and so does NaN."""
     trace = "".join(traceback.format_exception(error))
     if isinstance(error, UserError):
         return failed(str(error), again=False, trace=trace)
-    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+    if isinstance(error, out_of_memory()):
         return failed("out of memory", again=True, trace=trace)
     return failed(f"{type(error).__name__}: {error}", again=True, trace=trace)
 
 
-def full(error: BaseException | None) -> bool:
-    """Whether a file could not be written: the disk is full, or the folder is read-only."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in UNWRITABLE:
-            return True
-        error = error.__cause__
-    return False
+def out_of_memory() -> tuple[type[Exception], ...]:
+    """Return the errors that mean it. TensorFlow raises its own only where it was imported."""
+    tensorflow = sys.modules.get("tensorflow")
+    return (MemoryError, tensorflow.errors.ResourceExhaustedError) if tensorflow else (MemoryError,)
 
 
-def of_the_data(error: UserError, task: dict[str, Any]) -> bool:
-    """Whether it is the search's data that cannot be read, of which all trials would fail."""
-    passed = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
-    return not task.get("varies_data") and SOURCES in passed
+def blocked(error: Exception, task: dict[str, Any], resumed: bool) -> str | None:
+    """Return why the trial cannot be trained through no fault of its own; None if it is the trial's.
+
+    The disk may be full, or the data of the whole search unreadable. And a run that has trained already is no mistake:
+    the backend or an option is another one now.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in DISK_ERRORS:
+            return f"{UNWRITABLE[:-1]}: {cause.strerror}."
+        cause = cause.__cause__
+    if isinstance(error, DataError) and not task.get("varies_data") or isinstance(error, UserError) and resumed:
+        return str(error)
+    return None
 
 
 def as_written(recipe: Recipe) -> Recipe:
-    """Lists, which are all that JSON has, as the tuples that a recipe had."""
+    """Return the recipe with the tuples that JSON turned into lists."""
     def frozen(value):
         return tuple(map(frozen, value)) if isinstance(value, list) else value
 
@@ -189,7 +181,7 @@ def as_written(recipe: Recipe) -> Recipe:
 
 
 def stop_without_parent() -> None:
-    """Wait for the end of the pipe from the parent; then save and stop, as after SIGTERM."""
+    """Wait for the end of the pipe from the parent. Then do as if the parent had asked to stop: save, and exit."""
     if stat.S_ISFIFO(os.fstat(0).st_mode):
         os.read(0, 1)
         os.kill(os.getpid(), signal.SIGTERM)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from kerasdl.data.sources import folders, named, subset, tables
 from kerasdl.data.split import Split, Target, divide
-from kerasdl.errors import UserError, nearest
+from kerasdl.errors import DataError, UserError, nearest
 
 
 def load(name: str, split: str = "train", *, target: Target = "class", **args: Any) -> Split:
@@ -38,7 +38,10 @@ def load_splits(name: str, splits: Mapping[str, str], *, target: Target = "class
                 classes: Sequence[str] | str | None = None, per_class: int | None = None, **args: Any
                 ) -> dict[str, Split]:
     """Several splits at once: `splits` maps the names you want to split expressions. See load."""
-    found = _whole(name, splits, target, args)
+    try:
+        found = _whole(name, splits, target, args)
+    except UserError as error:
+        raise DataError(str(error)) from error
     if classes is not None:
         found = {want: subset.of_classes(split, classes) for want, split in found.items()}
     if per_class is not None and "train" in found:

@@ -1,0 +1,62 @@
+"""Checks that need the code of models and objectives, and with it Keras. They run once, before the first trial."""
+
+import inspect
+
+from kerasdl import objectives, user_code, zoo
+from kerasdl.errors import UserError, nearest
+from kerasdl.tuning.checks import owners_of
+from kerasdl.tuning.dimensions import Choice, Dimension
+
+
+def check(search) -> None:
+    """Raise a UserError for an objective that is never logged, or an argument that does not exist."""
+    if not search.build:
+        _score(search)
+        for key, dimension in search.dimensions:
+            if key.startswith("model_args."):
+                _argument(search, key, dimension)
+            elif key.startswith("objective_args."):
+                for value in dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high):
+                    objectives.of(search.base.override(**{key: value}))
+    goal(search)
+
+
+def goal(search) -> str:
+    """Return whether "max" or "min" is best.
+
+    Raises:
+        UserError: if the metric is unknown, as one of a function build(hp) may be, and the search does not say.
+    """
+    if search.goal:
+        return search.goal
+    names = objectives.names() if search.build else [search.base.objective]
+    known = {name: best for each in names for name, best in objectives.get(each).scores.items()}
+    metric = search.objective.partition("/")[2]
+    found = known.get(metric) or known.get(metric.partition("_")[0])  # kid_digits: kid, measured by a network of digits
+    if found is None:
+        raise UserError(f"Is a high {search.objective} best or a low one? Write goal=\"max\" or \"min\".")
+    return found
+
+
+def _score(search) -> None:
+    metric = search.objective.partition("/")[2]
+    logged = objectives.get(search.base.objective).scores
+    if metric not in logged and metric.partition("_")[0] not in logged:
+        raise UserError(f"{search.objective} is never logged by objective={search.base.objective}. "
+                        f"{nearest(search.objective, [f'val/{name}' for name in logged])}")
+
+
+def _argument(search, key: str, dimension: Dimension) -> None:
+    """Refuse an argument that one of the models does not take."""
+    models, argument = owners_of(search, search.base, "model", dimension), key.partition(".")[2]
+    for model in models:
+        if argument not in (known := arguments(model)):
+            hint = " Add .when(model=...) for the models that have it." if len(models) > 1 else ""
+            raise UserError(f"{model} has no argument {argument!r}. {nearest(argument, known)}{hint}")
+
+
+def arguments(model: str) -> list[str]:
+    """Return the keyword arguments of a model's `build`."""
+    build = user_code.load(model) if user_code.is_reference(model) else zoo.module(model).build
+    parameters = inspect.signature(build).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]

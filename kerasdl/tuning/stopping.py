@@ -1,0 +1,45 @@
+"""End a trial early when the median rule says so, or at once when its objective is never logged."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kerasdl.tuning import median_stopping
+
+
+class TrialPruned(Exception):
+    """The trial is worse than the median of the others at this epoch.
+
+    Attributes:
+        epoch: how many epochs it has trained.
+    """
+
+    def __init__(self, message: str, epoch: int):
+        super().__init__(message)
+        self.epoch = epoch
+
+
+class StopTrial(keras.callbacks.Callback):
+    """Compares the trial with its thresholds after each epoch. It comes after the callback that writes metrics.csv.
+
+    Args:
+        folder, task: of the trial.
+        epochs: of its recipe.
+    """
+
+    def __init__(self, folder: Path, task: dict[str, Any], epochs: int):
+        super().__init__()
+        self.folder, self.task, self.epochs = folder, task, epochs
+
+    def on_epoch_end(self, epoch, logs=None):
+        objective, direction, thresholds = (self.task[key] for key in ("objective", "direction", "thresholds"))
+        rows = median_stopping.history(self.folder)
+        if rows and objective not in rows[-1]:
+            raise median_stopping.never_logged(objective, [key for key in rows[-1] if key.startswith("val/")])
+        curve = median_stopping.curve(self.folder, objective)
+        if median_stopping.should_stop(curve, thresholds, direction, self.epochs):
+            best = (max if direction == "max" else min)(curve)
+            limit = median_stopping.threshold(curve, thresholds, self.epochs)
+            raise TrialPruned(f"stopped after epoch {epoch + 1}: its best {objective} {best:.4g} is worse than "
+                              f"{limit:.4g}, the median of the others", epoch + 1)
