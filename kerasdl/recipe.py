@@ -16,6 +16,7 @@ from kerasdl.errors import UserError, nearest
 from kerasdl.settings import Settings, complaint, parse
 
 RECIPES = Path(__file__).parent / "recipes"
+OWNED = {"data": "splits", "model": "model_args", "objective": "objective_args", "optimizer": "optimizer_args"}
 NAMES = ("init", "model_args.size")  # text even if it looks like a number: a folder 1, a ResNet of size 20
 MOVED = {"momentum": "optimizer_args", "betas": "optimizer_args", "kernel_rms": "optimizer_args",
          "ns_steps": "optimizer_args", "label_smoothing": "objective_args"}  # fields of version 0.1
@@ -139,19 +140,20 @@ class Recipe(BaseModel):
     def override(self, *pairs: str, **values: Any) -> "Recipe":
         """A new recipe with some fields changed: `recipe.override("lr=3e-4", "model_args.size=S", epochs=3)`.
 
-        Keyword values that are dictionaries are merged into the recipe's. New `data` without new `splits` gets its own
-        default splits: slices of one set mean nothing in another.
+        Keyword values that are dictionaries are merged into the recipe's. What belongs to one word means nothing for
+        another, so a new `data` starts without `splits`, a new `model` without `model_args`, and so do `objective` and
+        `optimizer`, unless the same call gives some.
 
         Raises:
             UserError: for a key that does not exist or a value of the wrong type.
         """
         changed = {key: getattr(self, key) for key in Recipe.model_fields}
-        for key, value, text in sorted(_assignments(pairs, values), key=lambda item: item[0] != "data"):
+        for key, value, text in sorted(_assignments(pairs, values), key=lambda item: item[0] not in OWNED):
             if text and type(value) in (int, float) and (isinstance(_leaf(changed, key), str) or key in NAMES):
                 value = text
             _assign(changed, key, value)
-            if key == "data" and value != self.data:
-                changed["splits"] = {}
+            if key in OWNED and value != getattr(self, key):
+                changed[OWNED[key]] = {}
         return validate(changed)
 
     @property

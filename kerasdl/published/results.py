@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kerasdl.recipe import Recipe
+from kerasdl.recipe import Recipe, validate
 from kerasdl.zoo import GENERATIVE, MODELS
 
 HERE = Path(__file__).parents[1]
@@ -58,6 +58,7 @@ METRICS = {
     "regress": Metric("mae", "test MAE"),
     "adversarial": Metric("frechet_", "Fréchet distance", digits=3),
 }
+LOSS = Metric("loss", "test loss", digits=3)  # of every other objective
 
 
 def folder() -> Path:
@@ -104,7 +105,7 @@ def unfit(file: str, result: Mapping[str, Any], known: Mapping[str, Recipe]) -> 
         return f"{file}: {name} is not a recipe with data of its own"
     if result["status"] != "completed":
         return f"{file}: expected a completed run, received {result['status']!r}"
-    if changed := differing(result["settings"], known[name].diff()):
+    if changed := differing(validate(result["settings"]).diff(), known[name].diff()):
         return f"{file}: {name} has changed since that run: {', '.join(changed)}"
     return ""
 
@@ -121,16 +122,21 @@ def template(recipe: Recipe) -> bool:
 
 
 def metric(recipe: Recipe) -> Metric:
-    """What the recipe is told by."""
-    return METRICS[recipe.objective]
+    """Return the metric that the recipe is reported by."""
+    return METRICS.get(recipe.objective, LOSS)
 
 
 def ordered(recipes: Iterable[Recipe]) -> list[Recipe]:
     """Those with data of their own: data sets in the order of DATA, then the others; the simplest model first."""
     kinds, models = list(METRICS), (*MODELS, *GENERATIVE)
     return sorted((recipe for recipe in recipes if not template(recipe)),
-                  key=lambda recipe: (place(recipe.data), recipe.data, kinds.index(recipe.objective),
-                                      models.index(recipe.model), recipe.name))
+                  key=lambda recipe: (place(recipe.data), recipe.data, position(kinds, recipe.objective),
+                                      position(models, recipe.model), recipe.name))
+
+
+def position(names: Sequence[str], name: str) -> int:
+    """Return the place of a name, after all others if it is none of them."""
+    return names.index(name) if name in names else len(names)
 
 
 def place(data: str) -> int:
