@@ -62,7 +62,7 @@ class Reproduction:
         """Of generators: how far noise is from real images, then and now. Another distance is another referee's."""
         first = [next((result for result in side if "references" in result), None)
                  for side in (self.published, self.here)]
-        if self.recipe.objective != "adversarial" or None in first:
+        if None in first:
             return None
         then, now = (next(value for key, value in result["references"]["noise"].items()
                           if key.startswith("frechet_")) for result in first)
