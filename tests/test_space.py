@@ -210,6 +210,8 @@ def test_a_search_of_kerasdl_0_1_is_read_with_its_old_fields(tmp_path):
     plain = json.loads(search(CONDITIONS).to_json().replace("optimizer_args.momentum", "momentum"))
     (tmp_path / "search.json").write_text(json.dumps(plain))
     assert load(tmp_path / "search.json").space == search(CONDITIONS).space
+    old = search({"optimizer": choice("sgd", "lion"), "momentum": uniform(0, 0.9).when(optimizer="sgd")})
+    assert [key for key, _ in old.dimensions] == ["optimizer", "optimizer_args.momentum"]
 
 
 def test_another_search_is_refused_with_the_difference(tmp_path):
@@ -227,8 +229,9 @@ def test_another_search_is_refused_with_the_difference(tmp_path):
 
 
 @pytest.mark.parametrize("made, words", [
-    (search({"model_args.dorp": uniform(0, 1)}), ["mlp has no argument 'dorp'", "'drop'"]),
-    (search({"model": choice("mlp", "vit"), "model_args.patch": choice(2, 4)}), ["mlp has no", ".when(model"]),
+    (search({"model_args.dorp": uniform(0, 1)}), ["argument of mlp 'dorp'", "'drop'"]),
+    (search({"model": choice("mlp", "vit"), "model_args.patch": choice(2, 4)}, recipe=MLP.model_copy(
+        update={"model_args": {}})), ["argument of mlp 'patch'", ".when(model"]),
     (search(objective="val/acuracy"), ["val/acuracy is never logged", "'val/accuracy'"]),
     (search(recipe="linear_csv", objective="val/r2", space={"lr": log(0.1, 1)}), ["val/r2 is never logged"]),
     (search({"objective_args.smoothing": uniform(0, 1)}), ["no setting objective_args.smoothing", "label_smoothing"]),
@@ -242,7 +245,19 @@ def test_mistakes_that_only_the_code_knows_are_one_line_before_the_first_trial(m
 
 
 def test_a_condition_on_the_model_leaves_the_others_alone():
-    preflight.check(search({"model": choice("mlp", "vit"), "model_args.patch": choice(2, 4).when(model="vit")}))
+    plain = MLP.model_copy(update={"model_args": {}})
+    space = {"model": choice("mlp", "vit"), "model_args.patch": choice(2, 4).when(model="vit")}
+    preflight.check(search(space, recipe=plain))
+    with pytest.raises(UserError, match="argument of vit 'dorp'"):
+        preflight.check(search({**space, "model_args.dorp": uniform(0, 1).when(model="vit")}, recipe=plain))
+
+
+def test_a_model_of_the_user_s_is_checked_like_the_zoo_s(here):
+    here.joinpath("mine.py").write_text("def build(shape, outputs, *, width): ...")
+    plain = MLP.override(model="mine.py:build").model_copy(update={"model_args": {}})
+    preflight.check(search({"model_args.width": integer(8, 64)}, recipe=plain))
+    with pytest.raises(UserError, match="argument of .*mine.py:build 'wdith'. Did you mean 'width'"):
+        preflight.check(search({"model_args.wdith": integer(8, 64)}, recipe=plain))
 
 
 def test_the_best_direction_is_the_metric_s(here):

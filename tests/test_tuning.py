@@ -347,15 +347,15 @@ def test_the_median_rule():
     """Golovin et al. 2017: the best so far against the median of the others' averages up to the same epoch."""
     records = [TrialRecord("", "completed", {}, curve[-1], curve=curve)
                for curve in ([0.2, 0.4], [0.4, 0.8], [0.6, 0.8], [0.1, 0.3], [0.9, 0.9])]
-    thresholds, should_stop = median_stopping.thresholds(records), median_stopping.should_stop
+    thresholds, missed = median_stopping.thresholds(records), median_stopping.missed
     assert thresholds == pytest.approx([0.4, 0.6])
     assert median_stopping.thresholds(records[:4]) == []
     assert median_stopping.thresholds([replace(record, status="stopped") for record in records]) == []
-    assert should_stop([0.39], thresholds, "max", epochs=5) and not should_stop([0.4], thresholds, "max", epochs=5)
-    assert should_stop([0.5, 0.1, 0.2], thresholds, "max", epochs=5)  # beyond the others' last epoch
-    assert not should_stop([0.3], thresholds, "max", epochs=10), "it has a fifth of its epochs to warm up"
-    assert not should_stop([0.3] * 5, thresholds, "max", epochs=5), "a trial at its end is not stopped"
-    assert should_stop([0.5], thresholds, "min", epochs=5) and not should_stop([0.3], thresholds, "min", epochs=5)
+    assert missed([0.39], thresholds, "max", epochs=5) == 0.4 and missed([0.4], thresholds, "max", epochs=5) is None
+    assert missed([0.5, 0.1, 0.2], thresholds, "max", epochs=5)  # beyond the others' last epoch
+    assert not missed([0.3], thresholds, "max", epochs=10), "it has a fifth of its epochs to warm up"
+    assert not missed([0.3] * 5, thresholds, "max", epochs=5), "a trial at its end is not stopped"
+    assert missed([0.5], thresholds, "min", epochs=5) and not missed([0.3], thresholds, "min", epochs=5)
 
 
 def test_mistakes_in_what_was_typed(refused, here):
@@ -410,7 +410,7 @@ def test_a_retraining_that_fails_says_where_its_log_is(quick, here):
     study = quick()
     Path("study/final").mkdir()
     Path("study/final/faults.json").write_text(json.dumps({"seed-2": "mistake"}))
-    with pytest.raises(UserError, match=r"winner with seed 2 failed: batch=7 does .* final/\d+/seed-2/log.txt"):
+    with pytest.raises(UserError, match=r"winner with seed 2 failed: batch=7 does .* study/final/\d+/seed-2/log.txt"):
         measure(study, best(study), seeds=2)
 
 

@@ -51,9 +51,16 @@ def test_a_rung_continues_exactly_where_the_one_before_stopped_and_no_trial_read
     curve = median_stopping.curve(here / "whole", "val/accuracy")
     assert [part["epochs"] for part in (first, second, last)] == [2, 3, 4]
     assert first["scores"]["val/accuracy"] == max(curve[:2]) and second["scores"]["val/accuracy"] == max(curve[:3])
+    assert (here / "0002" / "model.keras").exists(), "the last rung is the whole recipe"
     assert last["scores"] == whole["scores"] and median_stopping.curve(here / "0002", "val/accuracy") == curve
     assert not any(name.startswith("test") for name in whole["scores"])
     assert "test" not in json.loads((here / "whole" / "result.json").read_text())
+
+
+def test_a_rung_that_was_killed_after_it_had_saved_its_state_trains_no_further(here):
+    first = trial.run(task(here / "0000", rung=rung(2)), here / "0000")
+    assert trial.run(task(here / "0000", rung=rung(2)), here / "0000") == first
+    assert len(median_stopping.curve(here / "0000", "val/accuracy")) == 2
 
 
 BUILD = """import keras

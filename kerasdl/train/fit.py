@@ -159,6 +159,8 @@ def fit(setup: Setup, run: Run, model: keras.Model, callbacks: list[keras.callba
         start = saver.restore()
         if setup.is_chief:
             trim(run.path, start // steps)
+    if saver.stop_after and start >= saver.stop_after * steps:
+        raise Stopped(None, start, True)
     epoch, done = divmod(start, steps)
     parts = [(epoch, epoch + 1, done), (epoch + 1, epochs, 0)] if done else [(epoch, epochs, 0)]
     with (run.writing(), collective_errors(setup.devices), saver.stop,

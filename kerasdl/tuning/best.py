@@ -14,7 +14,7 @@ from kerasdl.tuning import engine, pool
 from kerasdl.tuning.records import Answer, TrialRecord
 from kerasdl.tuning.study import Study
 from kerasdl.tuning.table import ranked
-from kerasdl.tuning.trials import OUTCOME, TASK, Trials, base_task, read
+from kerasdl.tuning.trials import OUTCOME, TASK, Trials, read
 
 FINAL = "final.json"
 
@@ -112,7 +112,7 @@ class FinalTrials(Trials):
 
     def task(self, record: TrialRecord, records: Sequence[TrialRecord]) -> dict[str, Any]:
         recipe = self.recipe.override(**record.values)
-        return base_task(self.search, recipe=json.loads(recipe.model_dump_json()), options=self.options, test=True)
+        return {"recipe": json.loads(recipe.model_dump_json()), "options": self.options, "test": True}
 
     def outcomes(self) -> list[dict[str, Any]]:
         """Return the outcome of each seed.

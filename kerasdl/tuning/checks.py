@@ -12,21 +12,7 @@ ORACLES = ("grid", "random", "bayesian", "hyperband")
 
 def check(search) -> None:
     """Raise a UserError for the first mistake in a Search."""
-    if search.oracle not in ORACLES:
-        raise UserError(f"Unknown oracle {search.oracle!r}. {nearest(search.oracle, ORACLES)}")
-    if search.goal not in (None, "max", "min"):
-        raise UserError(f"goal is \"max\" or \"min\". Received: {search.goal!r}.")
-    for key in ("trials", "seed"):
-        value = getattr(search, key)
-        if not (key == "trials" and value is None) and (type(value) is not int or value < (key == "trials")):
-            raise UserError(f"{key} is a whole number from {int(key == 'trials')} on. Received: {value!r}.")
-    if not isinstance(search.objective, str):
-        raise UserError(f"An objective is a metric on validation data, such as val/accuracy. "
-                        f"Received: {search.objective!r}.")
-    split, _, metric = search.objective.partition("/")
-    if split != "val" or not metric:
-        raise UserError(f"An objective is a metric on validation data, such as val/accuracy. "
-                        f"Received: {search.objective!r}.")
+    _settings(search)
     base = search.base
     if search.build:
         return
@@ -42,15 +28,30 @@ def check(search) -> None:
             _conditions(search, key, dimension)
             _field(search, base, key, dimension)
         _alternatives(key, part)
+        if _fixed(search, key):
+            raise UserError(f"{key} is fixed by the overrides, and searched, too. Take it out of one of the two.")
     for key, dimension in search.dimensions:
         if search.oracle == "grid" and dimension.options() is None:
             raise UserError(f"A grid needs values that can be counted. {key} is {dimension}: "
                             "write choice(...), or uniform with a step.")
-    for key in search.space:
-        if _fixed(search, key):
-            raise UserError(f"{key} is fixed by the overrides, and searched, too. Take it out of one of the two.")
     if search.oracle == "hyperband" and "epochs" in search.space:
-        raise UserError("hyperband gives out the epochs itself. Take epochs out of the space.")
+        raise UserError("hyperband chooses the epochs itself. Take epochs out of the space.")
+
+
+def _settings(search) -> None:
+    """Refuse an oracle, a goal, a number or an objective of the wrong form."""
+    if search.oracle not in ORACLES:
+        raise UserError(f"Unknown oracle {search.oracle!r}. {nearest(search.oracle, ORACLES)}")
+    if search.goal not in (None, "max", "min"):
+        raise UserError(f"goal is \"max\" or \"min\". Received: {search.goal!r}.")
+    for key, least in (("trials", 1), ("seed", 0)):
+        value = getattr(search, key)
+        if not (key == "trials" and value is None) and (type(value) is not int or value < least):
+            raise UserError(f"{key} is a whole number from {least} on. Received: {value!r}.")
+    split, _, metric = search.objective.partition("/") if isinstance(search.objective, str) else ("", "", "")
+    if split != "val" or not metric:
+        raise UserError(f"An objective is a metric on validation data, such as val/accuracy. "
+                        f"Received: {search.objective!r}.")
 
 
 def _fixed(search, key: str) -> bool:

@@ -35,8 +35,8 @@ def running_average(curve: list[float]) -> list[float]:
     return [statistics.fmean(curve[:end]) for end in range(1, len(curve) + 1)]
 
 
-def threshold(curve: list[float], thresholds: list[float], epochs: int) -> float | None:
-    """Return what the best score of a trial with this curve is compared with now; None: it cannot stop now.
+def missed(curve: list[float], thresholds: list[float], direction: str, epochs: int) -> float | None:
+    """Return the threshold that the best score of a trial so far is worse than; None if it may continue.
 
     Args:
         epochs: that the trial has in all.
@@ -44,15 +44,9 @@ def threshold(curve: list[float], thresholds: list[float], epochs: int) -> float
     done = len(curve)
     if not thresholds or done >= epochs or done < max(1, WARM_UP * epochs):
         return None
-    return thresholds[min(done, len(thresholds)) - 1]
-
-
-def should_stop(curve: list[float], thresholds: list[float], direction: str, epochs: int) -> bool:
-    """Return whether the best score of a trial so far is worse than the threshold."""
-    limit = threshold(curve, thresholds, epochs)
-    if limit is None:
-        return False
-    return max(curve) < limit if direction == "max" else min(curve) > limit
+    threshold = thresholds[min(done, len(thresholds)) - 1]
+    worse = max(curve) < threshold if direction == "max" else min(curve) > threshold
+    return threshold if worse else None
 
 
 def curve(folder: Path, objective: str) -> list[float]:

@@ -1,21 +1,18 @@
 """Checks that need the code of models and objectives, and with it Keras. They run once, before the first trial."""
 
-import inspect
-
 from kerasdl import objectives, user_code, zoo
 from kerasdl.errors import UserError, nearest
 from kerasdl.tuning.checks import owners_of
-from kerasdl.tuning.dimensions import Choice, Dimension
+from kerasdl.tuning.dimensions import Choice
 
 
 def check(search) -> None:
     """Raise a UserError for an objective that is never logged, or an argument that does not exist."""
     if not search.build:
         _score(search)
+        _model_args(search)
         for key, dimension in search.dimensions:
-            if key.startswith("model_args."):
-                _argument(search, key, dimension)
-            elif key.startswith("objective_args."):
+            if key.startswith("objective_args."):
                 for value in dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high):
                     objectives.of(search.base.override(**{key: value}))
     goal(search)
@@ -46,17 +43,16 @@ def _score(search) -> None:
                         f"{nearest(search.objective, [f'val/{name}' for name in logged])}")
 
 
-def _argument(search, key: str, dimension: Dimension) -> None:
-    """Refuse an argument that one of the models does not take."""
-    models, argument = owners_of(search, search.base, "model", dimension), key.partition(".")[2]
+def _model_args(search) -> None:
+    """Refuse arguments that one of the models does not take."""
+    searched = [(key.partition(".")[2], dimension, owners_of(search, search.base, "model", dimension))
+                for key, dimension in search.dimensions if key.startswith("model_args.")]
+    models = search.space["model"][0].options() if "model" in search.space else [search.base.model]
     for model in models:
-        if argument not in (known := arguments(model)):
-            hint = " Add .when(model=...) for the models that have it." if len(models) > 1 else ""
-            raise UserError(f"{model} has no argument {argument!r}. {nearest(argument, known)}{hint}")
-
-
-def arguments(model: str) -> list[str]:
-    """Return the keyword arguments of a model's `build`."""
-    build = user_code.load(model) if user_code.is_reference(model) else zoo.module(model).build
-    parameters = inspect.signature(build).parameters.values()
-    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+        build = user_code.load(model) if user_code.is_reference(model) else zoo.module(model).build
+        args = {name: dimension.from_unit(0.0) for name, dimension, owners in searched if model in owners}
+        try:
+            zoo.check_args(build, {**search.base.model_args, **args}, model)
+        except ValueError as error:
+            hint = " Add .when(model=...) to what only some of the models have." if len(models) > 1 else ""
+            raise UserError(f"{error}{hint}") from None

@@ -81,9 +81,9 @@ class Search:
             self.build = _source(self.build)
             self.source = self.source or _checksum(self.build)
             self.recipe = Recipe(name="build", model="linear", data=self.data)  # data, batch, epochs, seed, precision
-        self.overrides = {key: _override(key, value) for key, value in self.overrides.items()}
-        space = {key: part if isinstance(part, (list, tuple)) else (part,) for key, part in self.space.items()}
-        self.space = {key: tuple(_from_files(key, dimension) for dimension in part) for key, part in space.items()}
+        self.overrides = {moved(key): _override(key, value) for key, value in self.overrides.items()}
+        space = {moved(key): part if isinstance(part, (list, tuple)) else (part,) for key, part in self.space.items()}
+        self.space = {key: tuple(_normal(key, dimension) for dimension in part) for key, part in space.items()}
         check(self)
 
     @property
@@ -221,14 +221,11 @@ def _from_json(text: str) -> Search:
     plain = json.loads(text)
     if plain.get("recipe"):
         plain["recipe"] = Recipe.model_validate_json(json.dumps(plain["recipe"]))
-    for part in (each for parts in plain["space"].values() for each in parts if "when" in each):
-        part["when"] = {_moved(key): values for key, values in part["when"].items()}
-    plain["space"] = {_moved(key): tuple(map(from_json, part)) for key, part in plain["space"].items()}
-    plain["overrides"] = {_moved(key): value for key, value in plain["overrides"].items()}
+    plain["space"] = {key: tuple(map(from_json, part)) for key, part in plain["space"].items()}
     return Search(**plain)
 
 
-def _moved(key: str) -> str:
+def moved(key: str) -> str:
     """Return the field that was called `key` before 0.2."""
     return f"{recipes.MOVED[key]}.{key}" if key in recipes.MOVED else key
 
@@ -247,11 +244,11 @@ def _override(key: str, value: Any) -> Any:
     return absolute(value) if key in FROM_FILES and isinstance(value, str) else frozen(value)
 
 
-def _from_files(key: str, dimension: Any) -> Any:
-    """Return a dimension with absolute paths, in its values and its conditions."""
+def _normal(key: str, dimension: Any) -> Any:
+    """Return a dimension with absolute paths and the fields' present names, in its values and its conditions."""
     if not isinstance(dimension, Dimension):
         return dimension
-    conditions = tuple((parent, tuple(map(absolute, allowed)) if parent in FROM_FILES else allowed)
+    conditions = tuple((moved(parent), tuple(map(absolute, allowed)) if parent in FROM_FILES else allowed)
                        for parent, allowed in dimension.conditions)
     if key in FROM_FILES and isinstance(dimension, Choice):
         dimension = replace(dimension, values=tuple(absolute(str(value)) for value in dimension.values))

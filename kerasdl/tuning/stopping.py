@@ -38,8 +38,8 @@ class StopTrial(keras.callbacks.Callback):
         if rows and objective not in rows[-1]:
             raise median_stopping.never_logged(objective, [key for key in rows[-1] if key.startswith("val/")])
         curve = median_stopping.curve(self.folder, objective)
-        if median_stopping.should_stop(curve, thresholds, direction, self.epochs):
+        threshold = median_stopping.missed(curve, thresholds, direction, self.epochs)
+        if threshold is not None:
             best = (max if direction == "max" else min)(curve)
-            limit = median_stopping.threshold(curve, thresholds, self.epochs)
             raise TrialPruned(f"stopped after epoch {epoch + 1}: its best {objective} {best:.4g} is worse than "
-                              f"{limit:.4g}, the median of the others", epoch + 1)
+                              f"{threshold:.4g}, the median of the others", epoch + 1)

@@ -17,7 +17,7 @@ from kerasdl.tuning.records import Answer, Space, TrialRecord
 from kerasdl.tuning.samplers import grid
 from kerasdl.tuning.search import Search
 from kerasdl.tuning.search import load as load_search
-from kerasdl.tuning.trials import LOCK, Trials, base_task, flock
+from kerasdl.tuning.trials import LOCK, Trials, flock
 
 SEARCH = "search.json"
 OLD_STATE = "oracle.json"  # of searches before 0.2, whose trials do not say all that a sampler must know
@@ -106,8 +106,8 @@ class Study(Trials):
     def task(self, record: TrialRecord, records: Sequence[TrialRecord]) -> dict[str, Any]:
         search = self.search
         recipe = search.base if search.build else search.trial(record.values)
-        task = base_task(search, recipe=json.loads(recipe.model_dump_json()), options=self.options,
-                         varies_data=bool({key.partition(".")[0] for key in search.space} & DATA_FIELDS))
+        task = {"recipe": json.loads(recipe.model_dump_json()), "options": self.options,
+                "varies_data": bool({key.partition(".")[0] for key in search.space} & DATA_FIELDS)}
         if search.stops_early:
             task["thresholds"] = median_stopping.thresholds(records)
         if search.build:

@@ -90,11 +90,12 @@ def train(task: dict[str, Any], recipe: Recipe, folder: Path, stopping: Any) -> 
     """Train the recipe into the folder: from the beginning, from the trial it continues, or from its checkpoint."""
     from kerasdl.train.fit import train as fit
 
-    rung = task["rung"] or {"epochs": None, "parent": None}
+    rung = task["rung"] or {"epochs": recipe.epochs, "parent": None}
     if rung["parent"]:
         inherit(folder.parent / rung["parent"], folder)
+    stop_after = rung["epochs"] if rung["epochs"] < recipe.epochs else None
     if not (folder / "result.json").exists():
-        fit(recipe, workdir=folder, callbacks=[stopping], test=bool(task.get("test")), stop_after=rung["epochs"],
+        fit(recipe, workdir=folder, callbacks=[stopping], test=bool(task.get("test")), stop_after=stop_after,
             **task["options"])
     if not (folder / "result.json").exists():
         return reached("completed", folder, recipe, rung["epochs"])

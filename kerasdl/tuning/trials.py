@@ -74,7 +74,7 @@ class Trials:
         raise NotImplementedError
 
     def task(self, record: TrialRecord, records: Sequence[TrialRecord]) -> dict[str, Any]:
-        """Return what the process of a trial is to do; see `base_task`."""
+        """Return the part of a trial's task that differs between searches and retrainings."""
         raise NotImplementedError
 
     def records(self) -> list[TrialRecord]:
@@ -114,7 +114,8 @@ class Trials:
         attempt = record.attempts + (record.status == "waiting")
         try:
             task = {"id": record.id, "attempt": attempt, "values": record.values,
-                    "rung": record.rung and asdict(record.rung), **self.task(record, records)}
+                    "rung": record.rung and asdict(record.rung), "objective": self.search.objective,
+                    "direction": self.search.direction, "thresholds": [], **self.task(record, records)}
             write_json(folder / TASK, task)
             if before and before["status"] == "blocked":
                 (folder / OUTCOME).unlink()
@@ -159,11 +160,6 @@ class Trials:
     def writing(self, then: str | None = None):
         """Return a context in which a file that cannot be written ends the search in one line."""
         return writing(self.folder, then or f"What was there is kept. Once it can be: {self.resume}")
-
-
-def base_task(search: Search, **more: Any) -> dict[str, Any]:
-    """Return what every task has: what is measured, and until which epochs a poor trial must have improved."""
-    return {"objective": search.objective, "direction": search.direction, "thresholds": [], **more}
 
 
 def rung(task: dict[str, Any]) -> Rung | None:

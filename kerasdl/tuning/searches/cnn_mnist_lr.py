@@ -1,4 +1,4 @@
-"""How fast a small convolutional network may learn MNIST: the learning rate and what regularises beside it."""
+"""How fast a small convolutional network can learn MNIST: its learning rate and its regularization."""
 
 from kerasdl.tuning import Search, choice, log, uniform
 
