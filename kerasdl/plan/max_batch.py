@@ -23,7 +23,6 @@ def max_batch(ask: Callable[[int], Mapping[str, Any]], batch: int, flops: float,
     sizes, ask = [batch], cache(ask)
     while (size := following(sizes[-1])) <= most:
         sizes.append(size)
-
     fits = bisect_left(sizes, True, 1, key=lambda size: "error" in ask(size)) - 1
     plain = bisect_left(sizes, True, 1, fits + 1, key=lambda size: ask(size)["flops"] > RECOMPUTED * flops * size) - 1
     enough = fits + 1 == len(sizes)
