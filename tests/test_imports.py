@@ -82,7 +82,7 @@ def test_zoo_imports_keras_and_numpy_only(module):
 
 @pytest.mark.parametrize("module", ["kerasdl", "kerasdl.errors", "kerasdl.recipe", "kerasdl.published.results",
                                     "kerasdl.installation.tpu", *(
-    f"kerasdl.plan.{name}" for name in ("chips", "estimate", "host", "largest", "make", "report", "talk"))])
+    f"kerasdl.plan.{name}" for name in ("chips", "estimate", "max_batch", "planner", "report"))])
 def test_the_light_modules_import_nothing_heavy(module):
     assert not {name.partition(".")[0] for name in imported(module, everywhere=True)} & HEAVY
 

@@ -160,7 +160,7 @@ def test_every_recipe_has_a_step_that_lowers(name):
     """Without the data on disk."""
     from kerasdl.plan.step import Step
 
-    step = Step(small(name), tpu=True)
+    step = Step(small(name))
     assert step.size and step.weights
     assert "stablehlo" in lowered(step)
 
@@ -169,27 +169,14 @@ def test_the_step_of_a_conditional_gan_has_static_shapes_at_its_real_size():
     """Slices of a class's weights left the lazy penalty's branches without a known number of classes: not at "mu"."""
     from kerasdl.plan.step import Step
 
-    assert lowered(Step(load("cgan_cifar10").override(batch=16), tpu=True))
-
-
-def test_a_tpu_gets_the_layers_of_keras():
-    """Those that are faster on a processor hide from its compiler what belongs together."""
-    from kerasdl.train.fused import FORMS
-
-    from kerasdl.plan.step import Step
-
-    def fast(step):
-        return sum(type(layer) in FORMS.values() for layer in step.model._flatten_layers())
-
-    for name in ("vit_digits", "gan_digits"):
-        assert fast(Step(small(name), tpu=False)) > fast(Step(small(name), tpu=True)) == 0
+    assert lowered(Step(load("cgan_cifar10").override(batch=16)))
 
 
 def test_a_table_of_ones_own_is_read_for_its_columns(table):
     from kerasdl.plan.step import Step
 
-    step = Step(load("linear_csv").override(f"data=csv:{table}", "data_args.label=kind"), tpu=True)
-    assert step.batch == (((5,), "float32"), ((2,), "float32"))
+    step = Step(load("linear_csv").override(f"data=csv:{table}", "data_args.label=kind"))
+    assert [(spec.shape, spec.dtype) for spec in step.specs(16)] == [((16, 5), "float32"), ((16, 2), "float32")]
     assert lowered(step)
 
 
@@ -284,7 +271,7 @@ def test_every_model_of_the_zoo_compiles_for_a_tpu(tmp_path):
         import json, sys
         from kerasdl.plan import compiler_worker
         for recipe in json.load(sys.stdin):
-            step = compiler_worker.Step(compiler_worker.Recipe.model_validate_json(json.dumps(recipe)), tpu=True)
+            step = compiler_worker.Step(compiler_worker.Recipe.model_validate_json(json.dumps(recipe)))
             print("found", json.dumps(compiler_worker.compiled(step, compiler_worker.CHIPS["v5e"], 16, 1)))
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,

@@ -12,14 +12,14 @@ def plan_recipe(recipe: RecipeName, overrides: Overrides = None,
                               ] = "v5e-1",
                 batch: Annotated[int | None, typer.Option(help="examples per step, over all chips", min=1)] = None,
                 backend: Annotated[str | None, typer.Option(
-                    help="tensorflow or jax; by default the first that compiles")] = None,
+                    help="whose step: tensorflow (default) or jax")] = None,
                 price: Annotated[float | None, typer.Option(metavar="MONEY", help="price of one chip-hour")] = None,
                 largest: Annotated[bool, typer.Option(
                     help="also search for the largest batch, which takes several compilations")] = True,
                 as_json: AsJson = False) -> None:
     """Estimate memory and time of a recipe's training step on a TPU by compiling it; no TPU is needed."""
     from kerasdl.plan import report
-    from kerasdl.plan.make import plan
+    from kerasdl.plan.planner import plan
     from kerasdl.recipe import load
 
     made = plan(load(recipe).override(*overrides or []), on, batch=batch, backend=backend, price=price, search=largest)

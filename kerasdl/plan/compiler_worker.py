@@ -27,14 +27,10 @@ UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
 
 
 def answer(recipe: dict[str, Any], chip: str, chips: int, search: bool) -> dict[str, Any]:
-    """Compile a recipe's step for a slice, or for "cpu", and return what the planner needs.
-
-    Returns:
-        "size", "weights", "versions"; "facts" of one chip among up to four, "several" of one among four, and with
-        `search` "largest", see `max_batch`; or an "error". For "cpu" what `cpu_check.measured` gives.
-    """
+    """Return "size", "weights" and "versions" of a recipe's step, "facts" of one chip among up to four, "several" of
+    one among four, and with `search` "largest", see `max_batch`; or an "error". For "cpu" see `cpu_check.measured`."""
     settings = Recipe.model_validate_json(json.dumps(recipe))
-    step = Step(settings, tpu=chip != "cpu")
+    step = Step(settings)
     found = {"size": step.size, "weights": step.weights, "versions": VERSIONS}
     if chip == "cpu":
         return found | cpu_check.measured(step, settings.batch)

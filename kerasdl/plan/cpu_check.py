@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -18,9 +19,9 @@ LENGTH = 2**25  # of vectors that fit into no cache
 def measured(step: Step, batch: int) -> dict[str, Any]:
     """Return XLA's count of the step's operations and bytes, this CPU's rates, what follows, and the fastest step."""
     cost = step.lower(batch, jax.devices("cpu")[:1]).compile().cost_analysis()
-    examples, targets = step.specs(batch)
-    x = tf.constant(np.random.default_rng(0).integers(0, 256, examples.shape).astype(examples.dtype.name))
-    y, function = tf.zeros(targets.shape, targets.dtype), step.function()
+    examples, *others = keras.tree.flatten(step.specs(batch))
+    x = tf.constant(np.random.default_rng(0).integers(0, 256, examples.shape).astype(examples.dtype))
+    others, function = [tf.zeros(spec.shape, spec.dtype) for spec in others], step.function()
     a, b, c = np.ones((3, LENGTH), "float32")
 
     def triad():
@@ -32,7 +33,7 @@ def measured(step: Step, batch: int) -> dict[str, Any]:
     return {"label": "compiled, and run on this processor", "flops": cost["flops"], "bytes": cost["bytes accessed"],
             "rate": rate, "bandwidth": bandwidth, "bounds": {"operations": compute, "bytes": memory,
             "the larger": max(compute, memory), "both": compute + memory},
-            "measured_seconds": fastest(lambda: function(x, y)["loss"].numpy())}
+            "measured_seconds": fastest(lambda: function(x, *others)["loss"].numpy())}
 
 
 def fastest(call: Callable[[], object]) -> float:

@@ -1,5 +1,6 @@
 """The largest batch that fits on a chip, by bisection among round numbers."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -22,17 +23,8 @@ def max_batch(ask: Callable[[int], Mapping[str, Any]], batch: int, flops: float,
     sizes, ask = [batch], cache(ask)
     while (size := following(sizes[-1])) <= most:
         sizes.append(size)
-
-    def last(good: Callable[[int], bool], end: int) -> int:
-        """Bisect for the last index below `end` of a good size; all before it are good too."""
-        start = 0
-        while end - start > 1:
-            middle = (start + end) // 2
-            start, end = (middle, end) if good(sizes[middle]) else (start, middle)
-        return start
-
-    fits = last(lambda size: "error" not in ask(size), len(sizes))
-    plain = last(lambda size: ask(size)["flops"] <= RECOMPUTED * flops * size, fits + 1)
+    fits = bisect_left(sizes, True, 1, key=lambda size: "error" in ask(size)) - 1
+    plain = bisect_left(sizes, True, 1, fits + 1, key=lambda size: ask(size)["flops"] > RECOMPUTED * flops * size) - 1
     enough = fits + 1 == len(sizes)
     return {"fits": sizes[fits], "without_recomputation": sizes[plain], "fails": None if enough else sizes[fits + 1],
             "enough": enough}

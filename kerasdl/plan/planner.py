@@ -29,8 +29,7 @@ def plan(recipe: Recipe, on: str, *, batch: int | None = None, backend: str | No
         price: of a chip for an hour.
         search: whether to look for the largest batch as well, which takes several compilations.
 
-    Raises:
-        UserError: libtpu is missing, a chip or slice that does not exist, a step that does not fit or compile.
+    A missing libtpu, an unknown slice, or a step that does not fit or compile is a UserError.
     """
     recipe, backend = recipe if batch is None else recipe.override(batch=batch), backend or BACKENDS[0]
     if backend not in BACKENDS:
