@@ -19,7 +19,7 @@ def plan_recipe(recipe: RecipeName, overrides: Overrides = None,
                 as_json: AsJson = False) -> None:
     """Estimate memory and time of a recipe's training step on a TPU by compiling it; no TPU is needed."""
     from kerasdl.plan import report
-    from kerasdl.plan.make import plan
+    from kerasdl.plan.planner import plan
     from kerasdl.recipe import load
 
     made = plan(load(recipe).override(*overrides or []), on, batch=batch, backend=backend, price=price, search=largest)
