@@ -13,6 +13,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
