@@ -103,7 +103,9 @@ def scores(model: keras.Model, split: Split, batch: int) -> dict[str, float]:
     batches = split.dataset(batch)
     with naming({split.name: split}):
         logs = log_softmax(model.predict(batches.map(lambda x, _: x), verbose=0).astype("float64"), axis=1)
-    truth = np.concatenate([labels for _, labels in batches.as_numpy_iterator()]) if split.streamed else split.y
+    truth: Any = split.y
+    if split.streamed:
+        truth = np.concatenate([labels for _, labels in batches.as_numpy_iterator()])
     right = logs.argmax(1) == truth
     return {"accuracy": float(right.mean()), "loss": float(-logs[np.arange(len(truth)), truth].mean()),
             "calibration_error": calibration_error(np.exp(logs.max(1)), right)}

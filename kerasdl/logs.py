@@ -20,7 +20,7 @@ class LogConsole(Console):
     def on_broken_pipe(self):
         self.quiet = True
 
-    def line(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Print a line of any length."""
         try:
             self.print(text, soft_wrap=True)
@@ -37,7 +37,7 @@ class LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        self.console.line(f"warning: {text}" if record.levelno >= logging.WARNING else text)
+        self.console.print_line(f"warning: {text}" if record.levelno >= logging.WARNING else text)
 
 
 @contextmanager

@@ -67,6 +67,7 @@ def import_file(file: Path) -> ModuleType:
         return LOADED[key]
     name = file.stem if file.stem not in sys.modules else f"kerasdl_{file.stem}_{key[:8]}"
     spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None  # as for every path that ends in .py
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # saved layers name their module
     sys.path.insert(0, str(file.parent.resolve()))

@@ -2,10 +2,12 @@
 
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -44,7 +46,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.stop_after = stop_after
         self.steps, self.every, self.devices = steps, every, devices
         self.ask_every = ASK_EVERY if describe(devices) == "multiworker" else 1
-        self.stop, self.step, self.saved_at, self.restored = StopSignal(), 0, time.monotonic(), None
+        self.stop, self.step, self.saved_at = StopSignal(), 0, time.monotonic()
+        self.restored: Mapping[str, np.ndarray] | None = None
         self.epoch_began, self.asked = 0, 0
 
     def restore(self) -> int:

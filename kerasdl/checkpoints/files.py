@@ -114,7 +114,7 @@ class Checkpoints:
         if shutil.disk_usage(self.folder).free < sum(array.nbytes for array in arrays.values()) + RESERVE:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with whole(self._path(step)) as partial:
-            np.savez(partial, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
+            np.savez(partial, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
         for old in self.steps()[KEEP:]:
             self._path(old).unlink()
 

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -24,10 +25,10 @@ from kerasdl.cli.tune import tuning
 from kerasdl.errors import UserError
 from kerasdl.logs import on_stderr
 
-VERBS = {"list": list_recipes, "show": show_recipe, "train": train_recipe, "eval": evaluate_run,
-         "predict": predict_files, "sample": sample_images, "report": report_run, "ensemble": average_runs,
-         "results": show_results, "reproduce": reproduce_recipe, "launch": launch_workers, "plan": plan_recipe,
-         "doctor": check_installation}
+VERBS: dict[str, Callable[..., None]] = {
+    "list": list_recipes, "show": show_recipe, "train": train_recipe, "eval": evaluate_run, "predict": predict_files,
+    "sample": sample_images, "report": report_run, "ensemble": average_runs, "results": show_results,
+    "reproduce": reproduce_recipe, "launch": launch_workers, "plan": plan_recipe, "doctor": check_installation}
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Train, evaluate and reproduce the models of kerasdl. Add --debug to see tracebacks.")

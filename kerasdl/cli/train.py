@@ -88,7 +88,7 @@ def what_to_train(recipe: str | None, overrides: list[str], workdir: str | None,
     if workdir is not None and Path(workdir) != Path(resume):
         raise UserError("--resume names the run's folder, and --workdir another one. Give one of the two.")
     if recipe is not None and "=" in recipe:
-        recipe, overrides = None, [recipe, *overrides]
+        overrides, recipe = [recipe, *overrides], None
     base = Run.open(resume).recipe if recipe is None else load(recipe)
     changed = base.override(*overrides)
     Run.unfinished(resume, changed)

@@ -1,8 +1,9 @@
 """The verbs of `kerasdl tune`: run a search, report on it, take its best."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -62,19 +63,19 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH", he
         console.print(f"report  {write_report(study)}", soft_wrap=True)
     if found.build is None:
         won = best(study)
-        console.print(f"best    {found.objective} {figure(won.score)}  {describe(won.values)}", soft_wrap=True)
+        console.print(f"best    {found.objective} {figure(won.score or 0.0)}  {describe(won.values)}", soft_wrap=True)
         console.print(f"next    kerasdl tune best {typed(study.folder)} > my_recipe.py", soft_wrap=True)
 
 
 def what_to_search(search: str | None, overrides: list[str], workdir: str | None, resume: str | None,
-                   asked: dict[str, object]):
+                   asked: Mapping[str, object]):
     """Return the search with the changes asked for, and its folder. Mistakes show before TensorFlow is imported."""
     from dataclasses import replace
 
     from kerasdl.tuning.search import load, names
 
     if search is not None and "=" in search:
-        search, overrides = None, [search, *overrides]
+        overrides, search = [search, *overrides], None
     if resume is not None:
         if not (Path(resume) / "search.json").is_file():
             raise UserError(f"{resume} is not a search: it has no search.json. Start one with: kerasdl tune SEARCH")
@@ -85,7 +86,7 @@ def what_to_search(search: str | None, overrides: list[str], workdir: str | None
         raise UserError(f"Which search? Give a .py file that sets `search`, or one of: {', '.join(names())}.")
     else:
         found = load(search)
-    changes = {key: value for key, value in asked.items() if value is not None}
+    changes: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
     for key in (pair.partition("=")[0].strip() for pair in overrides):
         if key in found.space:
             raise UserError(f"{key} is searched, and an override would fix it. Take it out, or give the search another "
@@ -95,7 +96,7 @@ def what_to_search(search: str | None, overrides: list[str], workdir: str | None
         new = {key: value for key, value in after if value != getattr(before, key)}
         changes["overrides"] = {**found.overrides, **new}
     if changes:
-        found = replace(found, **({"recipe": None} if found.build else {}), **changes)
+        found = replace(found, **(changes | {"recipe": None} if found.build else changes))
     folder = None if workdir is None else Path(workdir)
     if folder and (folder / "search.json").is_file():
         found.check_continues(load(folder / "search.json"), folder)

@@ -13,6 +13,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -175,7 +176,7 @@ def compose(specs: Sequence, image_shape: tuple[int, ...]) -> Callable[..., Batc
     return augment
 
 
-def _step(spec: str | Sequence, image_shape: tuple[int, ...]) -> Callable[..., Batch]:
+def _step(spec: str | Sequence, image_shape: tuple[int, ...]) -> partial[Batch]:
     """The function a spec names, with its arguments checked and bound."""
     name, *values = spec if isinstance(spec, (list, tuple)) and spec else (spec,)
     if not isinstance(name, str) or name not in AUGMENTS:
@@ -195,7 +196,7 @@ def _step(spec: str | Sequence, image_shape: tuple[int, ...]) -> Callable[..., B
 
 
 def _check(name: str, arguments: dict, side: int) -> None:
-    limits = {
+    limits: dict[str, tuple[Any, float, float]] = {
         "pad": (Integral, 0, side - 1),
         "pixels": (Integral, 0, side - 1),
         "size": (Integral, 0, side),

@@ -22,9 +22,11 @@ def naming(splits: Mapping[str, Split]) -> Iterator[None]:
         yield
     except tf.errors.InvalidArgumentError:
         for split in splits.values():
-            for file in split.x if split.decode else ():
+            if (decode := split.decode) is None:
+                continue
+            for file in split.x:
                 try:
-                    split.decode(tf.constant(file))
+                    decode(tf.constant(file))
                 except (ValueError, tf.errors.InvalidArgumentError):
                     load_image(Path(os.fsdecode(file)), split.shape, None)  # says what is wrong with it
         raise

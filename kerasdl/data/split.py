@@ -35,7 +35,7 @@ class Split:
     name: str
     x: Any
     y: np.ndarray | None
-    shape: tuple[int, ...] | int
+    shape: Any
     size: int
     classes: tuple[str, ...] = ()
     columns: Mapping[str, list[str] | None] = field(default_factory=dict)
@@ -86,7 +86,7 @@ class Split:
         if isinstance(self.x, tf.data.Dataset):
             return np.array([image for image, _ in self.x.take(count).as_numpy_iterator()])
         count = min(count, len(self))
-        by_class = self.classes and (np.diff(self.y) >= 0).all()
+        by_class = self.classes and self.y is not None and bool((np.diff(self.y) >= 0).all())
         return self.take(np.arange(count) * len(self) // count if by_class else np.arange(count))[0]
 
     def fingerprint(self) -> str:
@@ -97,9 +97,9 @@ class Split:
         """
         if self.streamed or self.y is None:
             return str(len(self))
-        checksum = zlib.crc32(np.ascontiguousarray(self.y), self.checksum)
+        checksum = zlib.crc32(np.ascontiguousarray(self.y).data, self.checksum)
         if isinstance(self.shape, int):
-            checksum = zlib.crc32(np.ascontiguousarray(self.x), checksum)
+            checksum = zlib.crc32(np.ascontiguousarray(self.x).data, checksum)
         return f"{len(self)}-{checksum:08x}"
 
     def dataset(self, batch: int = 128):
@@ -178,7 +178,7 @@ def divide(y: np.ndarray, classes: Sequence[str] | None, test: bool = True) -> d
     if test:
         rest, parts["test"] = carve(y, TEST, stratify)
     inner, val = carve(y[rest], VAL / (1 - TEST) if test else VAL, stratify)
-    if stratify and (lost := np.setdiff1d(y, y[rest[inner]])).size:
+    if classes is not None and (lost := np.setdiff1d(y, y[rest[inner]])).size:
         count = int((y == lost[0]).sum())
         raise UserError(f"The class {classes[lost[0]]!r} has {count} of {len(y)} examples, and none came into the "
                         "training part. Take it out, or give it more.")

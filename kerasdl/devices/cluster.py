@@ -40,13 +40,20 @@ def worker() -> tuple[int, list[str]] | None:
     return index, workers
 
 
+def this_worker() -> tuple[int, list[str]]:
+    """Return what `worker` returns, where TF_CONFIG is known to be set."""
+    found = worker()
+    assert found is not None, "there is no TF_CONFIG"
+    return found
+
+
 def check_port() -> None:
     """Refuse a port in use before TensorFlow hangs on it.
 
     Raises:
         UserError: if this worker's own address cannot be bound.
     """
-    index, addresses = worker()
+    index, addresses = this_worker()
     address = addresses[index]
     port = address.rpartition(":")[2]
     with socket.socket() as trial:
@@ -60,7 +67,7 @@ def check_port() -> None:
 
 def worker_id(strategy: tf.distribute.Strategy) -> str:
     """What sets this worker's files apart: "worker-1", or "" where there is one process."""
-    return f"worker-{worker()[0]}" if describe(strategy) == "multiworker" else ""
+    return f"worker-{this_worker()[0]}" if describe(strategy) == "multiworker" else ""
 
 
 @contextmanager
@@ -81,7 +88,7 @@ def collective_errors(strategy: tf.distribute.Strategy) -> Iterator[None]:
         own = isinstance(error, (tf.errors.ResourceExhaustedError, tf.errors.InvalidArgumentError))
         if own or describe(strategy) != "multiworker":
             raise
-        raise WorkerLost(f"Worker {worker()[0]} stops: another worker is gone or cannot be reached. Start the job "
+        raise WorkerLost(f"Worker {this_worker()[0]} stops: another worker is gone or cannot be reached. Start the job "
                          "again on every worker: it goes on from the last checkpoint.") from error
 
 
@@ -105,7 +112,7 @@ def all_gather_ints(strategy: tf.distribute.Strategy, mine: list[int]) -> list[l
         return [mine]
     held = strategy.experimental_distribute_values_from_function(lambda _: tf.constant([mine], tf.int64))
     gathered = strategy.gather(held, axis=0).numpy().tolist()
-    return gathered[::len(gathered) // len(worker()[1])]
+    return gathered[::len(gathered) // len(this_worker()[1])]
 
 
 def describe(strategy: tf.distribute.Strategy) -> str:

@@ -32,7 +32,8 @@ def launch(name: str, recipe: Recipe, words: list[str], workers: int, workdir: P
     addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
     command = [sys.executable, "-P", "-c", "from kerasdl.cli import main; main()", "train", name, *words,
                "--strategy", "multiworker", "--workdir", os.fspath(run.path)]
-    processes, relays = [], []
+    processes: list[subprocess.Popen] = []
+    relays: list[threading.Thread] = []
 
     def forward(number, frame):
         for process in processes:
@@ -66,7 +67,7 @@ def start(command: list[str], addresses: list[str], index: int) -> subprocess.Po
 
 def relay(process: subprocess.Popen, index: int) -> None:
     """Print a worker's lines as they come, with its number in front."""
-    for line in process.stdout:  # read on when nobody reads us any more: a full pipe would stop the worker
+    for line in process.stdout or ():  # read on when nobody reads us any more: a full pipe would stop the worker
         with suppress(OSError):
             print(f"[{index}] {line}", end="", flush=True)
 

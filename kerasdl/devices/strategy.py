@@ -9,11 +9,12 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from kerasdl.devices.cluster import check_port, describe, replicated, worker
+from kerasdl.devices.cluster import check_port, describe, replicated, this_worker, worker
 from kerasdl.errors import UserError, nearest
 from kerasdl.installation import backend, tpu
 from kerasdl.recipe import Recipe
@@ -108,7 +109,7 @@ def check(strategy: tf.distribute.Strategy, recipe: Recipe, workdir: str | Path 
         raise UserError("Several workers need one name for the run's folder. Give them all the same --workdir.")
 
 
-def jit(strategy: tf.distribute.Strategy, wanted: bool | None) -> bool | None:
+def jit(strategy: tf.distribute.Strategy, wanted: Any) -> bool | None:
     """Whether to compile the step with XLA: as the recipe wants, but not under replicas, where TensorFlow cannot.
 
     Its replicas meet in a merge_call in the middle of the step, which XLA does not compile (InvalidArgumentError in
@@ -147,7 +148,7 @@ def is_chief(strategy: tf.distribute.Strategy | str) -> bool:
     if backend.jax():
         return True
     name = strategy if isinstance(strategy, str) else describe(strategy)
-    return (_automatic() if name == "auto" else name) != "multiworker" or worker()[0] == 0
+    return (_automatic() if name == "auto" else name) != "multiworker" or this_worker()[0] == 0
 
 
 def _automatic(split: bool = False) -> str:

@@ -3,7 +3,7 @@
 The report, ensembles and audits read this file, and do not run the model again.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -25,7 +25,7 @@ class Predictions(NamedTuple):
         outputs: (N, outputs) float32: logits, or numbers.
     """
 
-    index: np.ndarray
+    index: np.ndarray  # type: ignore[assignment]  # a tuple has a method of that name
     truth: np.ndarray
     outputs: np.ndarray
 
@@ -34,7 +34,7 @@ def collect(objective: Objective, kept: keras.Model, split: Split, batch: int) -
     """Return what the kept model answers for a split."""
     batches = pipeline.in_order(split, objective.targets(split), batch)
     outputs = kept.predict(batches.map(lambda x, *_: x), verbose=0)
-    truth = split.y
+    truth: Any = split.y
     if split.streamed:
         truth = np.concatenate([labels for _, labels in split.dataset(batch).as_numpy_iterator()])
     return Predictions(np.arange(len(outputs)), truth, outputs.astype("float32"))

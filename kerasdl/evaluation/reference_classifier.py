@@ -94,11 +94,12 @@ class Found:
 
     def extractor(self) -> FeatureExtractor:
         """Load it."""
-        network = self.network or (load_model(self.file) if self.file else Run.open(self.folder).model())
+        network = self.network or (load_model(self.file) if self.file else Run.open(self.folder or "").model())
         return FeatureExtractor(self.name, network, self.recipe)
 
     def keep(self, trained: Path) -> None:
         """Move a finished training of its recipe to its place in the cache."""
+        assert self.folder is not None, "only a classifier that is trained here has a place in the cache"
         try:
             os.replace(trained, self.folder)
         except OSError:  # another process was faster
@@ -166,7 +167,7 @@ def home(recipe: Recipe, splits: Mapping[str, Split]) -> Path:
     """Return where the run of a classifier is kept: by its recipe, the versions, and data that has no name."""
     seen = hashlib.sha256()
     for name in sorted(splits) if recipe.data == "arrays" else ():
-        seen.update(splits[name].x.tobytes() + splits[name].y.tobytes())
+        seen.update(splits[name].x.tobytes() + np.asarray(splits[name].y).tobytes())
     if recipe.data.startswith("folder:"):
         root = Path(recipe.data.removeprefix("folder:")).resolve()
         for file in sorted(path for path in root.rglob("*") if path.is_file()):

@@ -1,7 +1,6 @@
 """A GAN: images like those of the data, measured through a reference classifier."""
 
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Real
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,7 +72,7 @@ class Adversarial(Objective):
                       in ("mixup", "cutmix")]:
             raise UserError(f"augment has {mixing[0]}, which mixes images. A GAN would learn to make mixtures.")
 
-    def targets(self, split: Split) -> np.ndarray:
+    def targets(self, split: Split) -> np.ndarray | None:
         """Return labels (N,) int32; of a streamed split all of them, by label."""
         return np.arange(len(split.classes), dtype="int32") if split.streamed else split.y
 
@@ -85,8 +84,8 @@ class Adversarial(Objective):
         return generator, discriminator
 
     def assemble(self, networks: tuple[keras.Model, ...], steps: int) -> tuple[keras.Model, keras.Model, None]:
-        settings = self.settings
-        model = GAN(*networks, settings.loss, r1=decaying("r1", settings.r1, steps),
+        (generator, discriminator), settings = networks, self.settings
+        model = GAN(generator, discriminator, settings.loss, r1=decaying("r1", settings.r1, steps),
                     r2=decaying("r2", settings.r2, steps), lazy=settings.lazy, ema=self.recipe.ema,
                     seed=self.recipe.seed)
         return model, model.average, None
@@ -134,9 +133,9 @@ class Adversarial(Objective):
 
 def decaying(key: str, weight: Weight, steps: int) -> float | Callable:
     """Return a penalty's weight: a number, or for two the geometric schedule from the first to the last step."""
-    if isinstance(weight, Real) and weight >= 0:
+    if isinstance(weight, (int, float)) and weight >= 0:
         return weight
-    if isinstance(weight, Real) or min(weight) <= 0:
+    if isinstance(weight, (int, float)) or min(weight) <= 0:
         raise UserError(f"objective_args.{key} is a number from 0 on, or two above 0: at first and at last. "
                         f"Received: {weight!r}.")
     first, last = weight

@@ -55,7 +55,8 @@ class Objective:
 
     def __init__(self, recipe: Recipe, run: Path | None = None):
         self.recipe, self.run = recipe, run
-        self.settings = parse(self.Settings, recipe.objective_args, "objective_args", f"objective={recipe.objective}")
+        self.settings: Any = parse(self.Settings, recipe.objective_args, "objective_args",
+                                   f"objective={recipe.objective}")
 
     # What it needs of data and recipe
 

@@ -28,6 +28,7 @@ class Regress(Objective):
         So the weights learn numbers near one whatever the unit, and the saved model answers in that unit.
         """
         inner = super().network(split)
+        assert split.y is not None
         mean, variance = (of(0, dtype="float64") for of in (split.y.mean, split.y.var))  # float32 adds up row by row
         unscale = keras.layers.Normalization(mean=mean, variance=np.where(variance > 0, variance, 1.0),
                                              invert=True, dtype="float32", name="unscale")

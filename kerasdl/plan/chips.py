@@ -6,6 +6,7 @@ program use. The clock is inferred from the peak and the number of multipliers (
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from kerasdl.errors import UserError, nearest
 
@@ -32,7 +33,7 @@ class Chip:
 
     def topology(self, chips: int) -> tuple[str, dict]:
         """Return libtpu's name of a slice, and the options that it needs."""
-        options = {"chip_config_name": self.config} if self.config else {}
+        options: dict[str, Any] = {"chip_config_name": self.config} if self.config else {}
         if chips == 1:  # by default a host has four chips or more
             options["chips_per_host_bounds"] = [1, 1, 1]
         return f"{self.name}:{self.shapes[COUNTS.index(chips)]}", options

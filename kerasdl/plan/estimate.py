@@ -22,7 +22,7 @@ def compute(facts: Mapping[str, Any], chip: Chip) -> tuple[float, float]:
 
 def network(collectives: Mapping[str, Mapping[str, int]], chip: Chip, chips: int) -> tuple[float, float]:
     """Return the seconds of collectives: to reduce b bytes among N, each chip sends 2 b (N - 1) / N, else half that."""
-    sent = sum((2 if kind == "all-reduce" else 1) * found["bytes"] for kind, found in collectives.items())
+    sent: float = sum((2 if kind == "all-reduce" else 1) * found["bytes"] for kind, found in collectives.items())
     sent *= (chips - 1) / chips
     return sent / chip.links, sent / (chip.links / chip.ports)
 

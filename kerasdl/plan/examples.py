@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 from kerasdl.data import Split, load_splits
 from kerasdl.data.sources.digits import Digits
 from kerasdl.data.sources.named import canonical, data_dirs
-from kerasdl.data.split import height_width
+from kerasdl.data.split import Target, height_width
 from kerasdl.errors import UserError, nearest
 from kerasdl.recipe import Recipe
 
@@ -18,7 +18,7 @@ SIZES = {  # sets whose sizes tfds does not know before they are prepared; from 
     "imagenet2012": {"train": 1_281_167, "validation": 50_000}, "mnist": {"train": 60_000, "test": 10_000}}
 
 
-def stand_in(recipe: Recipe, target: str) -> Split:
+def stand_in(recipe: Recipe, target: Target) -> Split:
     """Return the training split of a recipe with no examples in it; for a table or folder the split itself.
 
     Its size is 0 where it is unknown: a set of tfds that is not prepared here and not in SIZES. An unknown data set, or
@@ -62,7 +62,7 @@ def count(info: tfds.core.DatasetInfo, name: str, asked: str) -> int:
         return 0
     splits = {key: tfds.core.SplitInfo(name=key, shard_lengths=[size], num_bytes=0) for key, size in counts.items()}
     try:
-        parts = tfds.core.ReadInstruction.from_spec(canonical(counts).get(asked, asked)).to_absolute(splits)
+        parts = tfds.core.ReadInstruction.from_spec(canonical(list(counts)).get(asked, asked)).to_absolute(splits)
     except (ValueError, KeyError, AssertionError):
         raise UserError(f"{name} has no split {asked!r}.") from None
     return sum((counts[part.splitname] if part.to is None else part.to) - (part.from_ or 0) for part in parts)

@@ -46,5 +46,5 @@ def function(module: bytes) -> tuple[Callable[..., list], list[jax.ShapeDtypeStr
 def array_type(value: ir.Type) -> jax.ShapeDtypeStruct:
     """Return the shape and dtype of an MLIR tensor type such as tensor<8x32xbf16>."""
     tensor = ir.RankedTensorType(value)
-    kind, bits = re.fullmatch(r"([a-z]+)(\d+)", str(tensor.element_type)).groups()
+    kind, bits = re.findall(r"([a-z]+)(\d+)", str(tensor.element_type))[0]
     return jax.ShapeDtypeStruct(tuple(tensor.shape), "bool" if (kind, bits) == ("i", "1") else f"{KINDS[kind]}{bits}")

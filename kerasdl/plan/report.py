@@ -12,7 +12,7 @@ def show(console: Console, made: dict[str, Any]) -> None:
     if made["on"] == "cpu":
         console.print(f"{made['recipe']} on this CPU, batch {made['batch']}: {made['label']}", soft_wrap=True)
         head = ["what", "milliseconds", "measured / this"]
-        rows = [(name, f"{1000 * seconds:.3g}", f"{made['measured_seconds'] / seconds:.2f}")
+        rows: list[tuple[str, ...]] = [(name, f"{1000 * seconds:.3g}", f"{made['measured_seconds'] / seconds:.2f}")
                 for name, seconds in (made["bounds"] | {"measured": made["measured_seconds"]}).items()]
     else:
         for name, value in facts(made):

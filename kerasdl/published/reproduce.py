@@ -62,10 +62,11 @@ class Reproduction:
         """Of generators: how far noise is from real images, then and now. Another distance is another referee's."""
         first = [next((result for result in side if "references" in result), None)
                  for side in (self.published, self.here)]
-        if None in first:
+        known = [result for result in first if result is not None]
+        if len(known) < 2:
             return None
         then, now = (next(value for key, value in result["references"]["noise"].items()
-                          if key.startswith("frechet_")) for result in first)
+                          if key.startswith("frechet_")) for result in known)
         return then, now
 
     @property

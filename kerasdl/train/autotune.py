@@ -69,12 +69,12 @@ def apply(recipe: Recipe, choice: dict[str, Any]) -> Recipe:
 def measure(recipe: Recipe, fields: list[str], devices: tf.distribute.Strategy,
             start: Callable[[Recipe], Callable[[], int]]) -> dict[str, Any]:
     """{field: the value of the fastest candidate, "images_per_second": {candidate: speed}}."""
-    speeds = {}
+    speeds: dict[tuple[Any, ...], float] = {}
     for values in itertools.product(*(CANDIDATES[key] for key in fields)):
-        candidate = dict(zip(fields, values, strict=True))
+        candidate: dict[str, Any] = dict(zip(fields, values, strict=True))
         if "jit" not in candidate or strategies.jit(devices, candidate["jit"]) == candidate["jit"]:
             speeds[values] = speed(start(recipe.override(**candidate)), max(speeds.values(), default=0.0))
-    best = max(speeds, key=speeds.get)
+    best = max(speeds, key=speeds.__getitem__)
     return dict(zip(fields, best, strict=True)) | {"images_per_second": {
         " ".join(f"{key}={value}".lower() for key, value in zip(fields, values, strict=True)): round(rate, 1)
         for values, rate in speeds.items()}}
@@ -86,7 +86,7 @@ def speed(call: Callable[[], int], best: float = 0.0) -> float:
     One call is enough to see that it does not come near the `best` so far: XLA's convolutions can take minutes.
     """
     call()
-    rates = []
+    rates: list[float] = []
     while len(rates) < CALLS and (not rates or rates[-1] > best / 2):
         began = time.perf_counter()
         rates.append(call() / (time.perf_counter() - began))

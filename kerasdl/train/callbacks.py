@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 
 import keras
+import numpy as np
 from keras import ops
 
 from kerasdl.checkpoints.callback import steps_done
@@ -21,8 +22,10 @@ class Timing(keras.callbacks.Callback):
 
     def __init__(self, batch: int):
         super().__init__()
-        self.batch, self.compile_seconds, self.rates = batch, None, []
-        self.before, self.began = 0.0, None
+        self.batch, self.before = batch, 0.0
+        self.compile_seconds: float | None = None
+        self.began: float | None = None
+        self.rates: list[float] = []
         self.called = self.compiled = False  # whether this process has made a call; whether this epoch made the first
 
     def resume(self, seconds: float, compile_seconds: float | None, rates: list[float]) -> None:
@@ -60,9 +63,9 @@ class Timing(keras.callbacks.Callback):
 
     def summary(self) -> dict[str, float | None]:
         """Seconds of the fit with validation in it, of its first step, and the median epoch's images a second."""
+        first = None if self.compile_seconds is None else round(self.compile_seconds, 2)
         rate = round(statistics.median(self.rates), 1) if self.rates else None
-        return {"seconds": round(self.before, 2), "compile_seconds": round(self.compile_seconds, 2),
-                "images_per_second": rate}
+        return {"seconds": round(self.before, 2), "compile_seconds": first, "images_per_second": rate}
 
 
 class BestWeights(keras.callbacks.Callback):
@@ -85,13 +88,16 @@ class BestWeights(keras.callbacks.Callback):
         super().__init__()
         self.kept, self.validate, self.monitor, self.sign = kept, validate, monitor, 1 if goal == "max" else -1
         self.patience, self.keep = patience, keep
-        self.rank, self.best_epoch, self.weights, self.epochs = None, None, None, 0
+        self.rank: tuple[float, float] | None = None
+        self.best_epoch: int | None = None
+        self.weights: list[np.ndarray] | None = None
+        self.epochs = 0
         self.scores: dict[str, float] | None = None
 
     @property
     def enough(self) -> bool:
         """Whether patience has run out."""
-        return bool(self.patience and self.epochs and self.epochs - self.best_epoch >= self.patience)
+        return bool(self.patience and self.best_epoch and self.epochs - self.best_epoch >= self.patience)
 
     def on_epoch_end(self, epoch, logs=None):
         self.epochs = epoch + 1

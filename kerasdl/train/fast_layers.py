@@ -8,6 +8,7 @@ while it is worth 1.1x of a step or of the first step on a row of benchmarks/fas
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -236,7 +237,7 @@ class MultiHeadAttention(layers.MultiHeadAttention):
         return tf.transpose(split, (0, 2, 1, 3))
 
 
-FORMS: dict[type, type] = {form.__base__: form for form in (
+FORMS: dict[type, Any] = {form.__base__: form for form in (
     BatchNormalization, LayerNormalization, Dense, Dropout, MultiHeadAttention)}
 
 

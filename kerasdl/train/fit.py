@@ -122,10 +122,11 @@ def set_up(recipe: Recipe, data: Mapping[str, Split] | str | None, before: Run |
     strategies.check(devices, recipe, workdir)
     with seeded(recipe.seed):  # loading makes initializers, too
         initial = pretrained.read(recipe, before)
-    setup = Setup.of(recipe, data, devices, feed, initial, before and before.path)
+    setup = Setup.of(recipe, data, devices, feed, initial, before.path if before else None)
+    noted = before.choice if before else None
     with naming(setup.splits), collective_errors(devices):
-        choice = autotune.autotune(recipe, before and before.choice, setup.splits["train"].shape, device(), devices,
-                                   setup.resident, lambda candidate: setup.with_recipe(candidate).first_calls())
+        choice = autotune.autotune(recipe, noted, setup.splits["train"].shape, device(), devices, setup.resident,
+                                   lambda candidate: setup.with_recipe(candidate).first_calls())
     return setup.with_recipe(autotune.apply(recipe, choice)), choice
 
 
@@ -207,7 +208,7 @@ def reference_classifier(objective: Objective, splits: Mapping[str, Split]) -> F
     if wanted is None:
         return None
     found = find(objective.recipe, wanted, splits)
-    if not found.ready:
+    if found.recipe and not found.ready:
         logger.info("training %s, through which the images are measured; once, then it is in %s", found.recipe.name,
                     found.folder)
         with found.scratch() as folder:

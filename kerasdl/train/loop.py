@@ -122,13 +122,14 @@ def accumulated_step(model: keras.Model, x: Any, y: Any = None, *, parts: int) -
     part. Batch normalisation sees the parts, not the whole.
     """
     pieces = [tree.map_structure(lambda value, i=i: tf.split(value, parts)[i], (x, y)) for i in range(parts)]
-    weights, total = model.trainable_weights, None
+    weights = model.trainable_weights
+    total: list[tf.Tensor] = []
     for part_x, part_y in pieces:
         with tf.GradientTape() as tape:
             y_pred = model(part_x, training=True)
             loss = model.compute_loss(part_x, part_y, y_pred, training=True)
         grads = tape.gradient(loss, weights)
-        total = grads if total is None else [a + b for a, b in zip(total, grads, strict=True)]
+        total = grads if not total else [a + b for a, b in zip(total, grads, strict=True)]
         size = tf.shape(tree.flatten(part_x)[0])[0]
         model.metrics[0].update_state(loss * model.distribute_strategy.num_replicas_in_sync, sample_weight=size)
         model.compute_metrics(part_x, part_y, y_pred)

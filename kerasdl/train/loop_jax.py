@@ -32,12 +32,13 @@ def accumulated_step(model: keras.Model, state: tuple, batch: tuple, parts: int)
     """
     trainable, others, slots, metrics = state
     x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
-    gradient, total = jax.value_and_grad(model.compute_loss_and_updates, has_aux=True), None
+    gradient = jax.value_and_grad(model.compute_loss_and_updates, has_aux=True)
+    total: list[jax.Array] = []
     for i in range(parts):
         part_x, part_y = keras.tree.map_structure(lambda value, i=i: jax.numpy.split(value, parts)[i], (x, y))
         (_, (loss, y_pred, others, metrics)), grads = gradient(
             trainable, others, metrics, part_x, part_y, None, training=True, optimizer_variables=slots)
-        total = grads if total is None else [a + b for a, b in zip(total, grads, strict=True)]
+        total = grads if not total else [a + b for a, b in zip(total, grads, strict=True)]
         logs, metrics = model._update_metrics_variables(metrics, loss, part_x, part_y, y_pred, None)
     trainable, slots = model.optimizer.stateless_apply(slots, [grad / parts for grad in total], trainable)
     return logs, (trainable, others, slots, metrics)

@@ -124,7 +124,7 @@ class FinalTrials(Trials):
             if record.status != "completed":
                 raise UserError(f"Training the winner with {record.id.replace('-', ' ')} failed: "
                                 f"{record.why.rstrip('.')}. Its log is {record.folder / 'log.txt'}")
-        return [read(self.home / f"seed-{seed}" / OUTCOME) for seed in self.seeds]
+        return [read(self.home / f"seed-{seed}" / OUTCOME) or {} for seed in self.seeds]
 
 
 def summary(final: dict[str, Any]) -> str:

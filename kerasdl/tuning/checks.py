@@ -91,7 +91,8 @@ def _field(search, base: Recipe, key: str, dimension: Dimension) -> None:
     """Try the values: the recipe knows its fields and their types, and the settings of each optimizer."""
     owner = key.partition("_args.")[0] if "_args." in key else ""
     owners = owners_of(search, base, owner, dimension) if owner else [None]
-    for value in dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high):
+    tried = dimension.values if isinstance(dimension, Choice) else [vars(dimension)[end] for end in ("low", "high")]
+    for value in tried:
         for name in owners:
             try:
                 base.override(**({owner: name} if owner else {}), **{key: value})

@@ -5,7 +5,7 @@ what samplers draw from, the second what models of the scores see.
 """
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -127,12 +127,12 @@ class Dimension:
 
     def from_unit(self, u: float) -> Any:
         """Return the value at u in 0..1."""
-        options = self.options()
+        options = self.options() or ()
         return options[unit_index(u, len(options))]
 
     def to_unit(self, value: Any) -> float:
         """Return where in 0..1 a value is: in the middle of its share."""
-        options = self.options()
+        options = self.options() or ()
         return (index_of(value, options) + 0.5) / len(options)
 
     def describe(self) -> dict[str, Any]:
@@ -233,7 +233,7 @@ class Integer(Dimension):
         return math.log((value + 0.5) / self.low) / math.log((self.high + 1) / self.low)
 
 
-KINDS = {kind.__name__.lower(): kind for kind in (Choice, Uniform, Log, Integer)}
+KINDS: dict[str, Callable[..., Dimension]] = {kind.__name__.lower(): kind for kind in (Choice, Uniform, Log, Integer)}
 
 
 def from_json(fields: dict[str, Any]) -> Dimension:

@@ -62,7 +62,7 @@ def tune(search: Search | str | Path, workdir: str | Path | None = None, workers
     study = Study.create(search, workdir or folder_for(search.name or "search"), options)
     study.resume += flags(workers=(workers, 1), memory=(memory, None), strategy=(strategy, "auto"),
                           logical_cpus=(logical_cpus, None), checkpoint_every=(checkpoint_every, "1 min"))
-    run(study, shares, verbose, limit, memory and int(memory * 2**20))
+    run(study, shares, verbose, limit, None if memory is None else int(memory * 2**20))
     return study
 
 

@@ -93,9 +93,9 @@ def train(task: dict[str, Any], recipe: Recipe, folder: Path, stopping: keras.ca
     rows = median_stopping.history(folder)
     scored = [row for row in rows if math.isfinite(row.get(task["objective"], math.nan))]
     scored = scored or rows[-1:]  # never logged, or never a number: the caller says so
-    best = (max if task["direction"] == "max" else min)(scored, key=lambda row: row.get(task["objective"], 0.0))
-    return {"status": "completed", "epochs": len(rows), "best": rows.index(best) + 1,
-            "scores": {key: value for key, value in best.items() if key.startswith("val/")}}
+    row = (max if task["direction"] == "max" else min)(scored, key=lambda row: row.get(task["objective"], 0.0))
+    return {"status": "completed", "epochs": len(rows), "best": rows.index(row) + 1,
+            "scores": {key: value for key, value in row.items() if key.startswith("val/")}}
 
 
 class BestModel(keras.callbacks.Callback):

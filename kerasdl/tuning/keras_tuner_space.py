@@ -21,7 +21,8 @@ def dimensions(hps: HyperParameters) -> Space:
     for hp in hps.space:
         conditions = []
         for condition in hp.conditions:
-            options = space[condition.name].options() if condition.name in space else condition.values
+            parent = space.get(condition.name)
+            options = (parent.options() if parent else None) or condition.values
             conditions.append((condition.name, tuple(value for value in options if value in condition.values)))
         space[hp.name] = replace(dimension(hp), conditions=tuple(conditions))
     return list(space.items())

@@ -78,6 +78,6 @@ def never_logged(objective: str, logged: Iterable[str]) -> UserError:
 def _number(cell: str | None) -> float | None:
     """Return a cell as a number; None if it is empty or holds several, such as an F1 score for each class."""
     try:
-        return float(cell)
-    except (TypeError, ValueError):
+        return float(cell or "")
+    except ValueError:
         return None

@@ -35,7 +35,8 @@ class Oracle(keras_tuner.Oracle):
     def __init__(self, objective: Any = None, max_trials: int | None = None, seed: int | None = None,
                  space: Space | None = None, **options: Any):
         super().__init__(objective=objective, max_trials=max_trials, seed=seed, **options)
-        self.seed = self.seed if seed is None else seed  # keras-tuner replaces the seed 0
+        if seed is not None:
+            self.seed = seed  # keras-tuner replaces the seed 0
         self.dimensions = space
 
     def propose(self, trials: Sequence[TrialRecord]) -> Proposal | Answer:

@@ -49,7 +49,7 @@ def draw(search: Search, records: Sequence[TrialRecord]) -> dict[str, Any]:
     lines = []
     for number, record in enumerate(records):
         points = " ".join(f"{axis.x:.1f},{column[number]:.1f}" for axis, column in zip(axes, heights, strict=True))
-        title = f"{record.id}: {figure(record.score)}  {describe(record.values)}"
+        title = f"{record.id}: {figure(record.score or 0.0)}  {describe(record.values)}"
         lines.append(Line(points, 1 - number / max(1, len(records) - 1), title, f"trials/{record.id}"))
     return {"axes": axes, "lines": lines[::-1], "width": WIDTH, "height": HEIGHT + TOP + BELOW, "top": TOP,
             "bottom": TOP + HEIGHT}

@@ -50,7 +50,7 @@ class Search:
         UserError: for an unknown field, a wrong value, or a condition that can never hold.
     """
 
-    recipe: Recipe | str | Path | None = None
+    recipe: Any = None
     space: Mapping[str, Any] = field(default_factory=dict)
     objective: str = "val/accuracy"
     goal: str | None = None
@@ -60,7 +60,7 @@ class Search:
     timeout: float | str | None = None
     stop_early: bool | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
-    build: Callable | str | None = None
+    build: Any = None
     data: str | None = None
     name: str = ""
     source: str = ""

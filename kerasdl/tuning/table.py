@@ -27,7 +27,9 @@ class Table:
         self.trials, self.workers, self.verbose = trials, workers, verbose
         self.console = Console(file=sys.stderr, quiet=not verbose, markup=False, emoji=False)
         self.live = Live(console=self.console, auto_refresh=False, transient=True) if self.console.is_terminal else None
-        self.total, self.drawn, self.records = None, 0.0, []
+        self.total: int | None = None
+        self.records: list[TrialRecord] = []
+        self.drawn = 0.0
 
     def __enter__(self) -> "Table":
         if self.live and self.verbose:
@@ -76,7 +78,8 @@ class Table:
             grid.add_row(lease.id, "running", f"{len(curve)}/{epochs}", figure(curve[-1]) if curve else "",
                          describe(self.trials.values(lease.task)))
         for record in ranked(self.records, self.trials.search)[:BEST]:
-            grid.add_row(record.id, record.status, str(record.epochs), figure(record.score), describe(record.values))
+            grid.add_row(record.id, record.status, str(record.epochs), figure(record.score or 0.0),
+                         describe(record.values))
         for record in failed[-BEST:]:
             grid.add_row(record.id, "failed", "", "", record.why)
         return Group(Text(self.summary(len(running))), grid)
@@ -102,8 +105,11 @@ def ranked(records: list[TrialRecord], search: Search) -> list[TrialRecord]:
     Trials that stopped early come after the others, and under Hyperband lower rungs after higher ones.
     """
     sign = -1 if search.direction == "max" else 1
-    return sorted((record for record in records if record.score is not None),
-                  key=lambda record: (record.status == "stopped", -record.budget, sign * record.score, record.id))
+
+    def place(record: TrialRecord) -> tuple[bool, int, float, str]:
+        return record.status == "stopped", -record.budget, sign * (record.score or 0.0), record.id
+
+    return sorted((record for record in records if record.score is not None), key=place)
 
 
 def describe(values: dict[str, Any]) -> str:

@@ -102,12 +102,12 @@ class Trials:
                         return self._lease(record, records, lock)
                     os.close(lock)
             records = self.records()
-            record = self.plan(records)
-            if isinstance(record, Answer):
-                return record
-            record.folder.mkdir(parents=True, exist_ok=True)
-            lock = try_lock(record.folder / LOCK)
-            return Answer.WAIT if lock is None else self._lease(record, records, lock)
+            planned = self.plan(records)
+            if isinstance(planned, Answer):
+                return planned
+            planned.folder.mkdir(parents=True, exist_ok=True)
+            lock = try_lock(planned.folder / LOCK)
+            return Answer.WAIT if lock is None else self._lease(planned, records, lock)
 
     def _lease(self, record: TrialRecord, records: Sequence[TrialRecord], lock: int) -> Lease:
         folder, before = record.folder, read(record.folder / OUTCOME)
@@ -130,7 +130,8 @@ class Trials:
 
     def _read(self, name: str) -> TrialRecord:
         folder = self.home / name
-        task, outcome = read(folder / TASK), read(folder / OUTCOME)
+        task: Any = read(folder / TASK)
+        outcome = read(folder / OUTCOME)
         if not outcome or outcome["status"] == "blocked" or outcome["attempt"] != task["attempt"]:
             outcome = {"status": "running"}
         status = outcome["status"]

@@ -67,7 +67,7 @@ def read_for(model: Mapping[str, Any], path: str, *, image_size: Sequence[int] |
     return Split("all", images, np.array(labels, "int32"), shape, len(files), tuple(known), decode=decode)
 
 
-def _images(files: Sequence[Path], shape: tuple[int, int, int], image_size: Sequence[int] | None
+def _images(files: Sequence[Path], shape: tuple[int, ...], image_size: Sequence[int] | None
             ) -> tuple[np.ndarray, Callable | None]:
     """The files' images and None, or of too many for MEMORY their names and what reads one."""
     def decode(name):
@@ -113,14 +113,16 @@ def _find(root: Path) -> tuple[list[Path], np.ndarray, dict[str, np.ndarray], tu
         if differing := sorted(set(found) ^ set(classes)):
             where, other = (roots[part], "train") if differing[0] in found else (roots["train"], part)
             raise UserError(f"The class {differing[0]!r} is in {where} but not in {other}.")
-    files, labels, place = [], [], []
+    files: list[Path] = []
+    indices: list[int] = []
+    places: list[str] = []
     for part, found in listed.items():
         for index, name in enumerate(classes):
             files += found[name]
-            labels += [index] * len(found[name])
-            place += [part] * len(found[name])
-    labels, place = np.array(labels, "int32"), np.array(place)
-    return files, labels, _parts(labels, place, classes), classes
+            indices += [index] * len(found[name])
+            places += [part] * len(found[name])
+    labels = np.array(indices, "int32")
+    return files, labels, _parts(labels, np.array(places), classes), classes
 
 
 def _root(path: str) -> Path:
@@ -200,7 +202,7 @@ def _raw(path: Path) -> np.ndarray:
         raise UserError(f"{path} cannot be read: {error.message.rpartition('; ')[2]}.") from None
 
 
-def load_image(path: Path, shape: tuple[int, int, int], image_size: Sequence[int] | None) -> np.ndarray:
+def load_image(path: Path, shape: tuple[int, ...], image_size: Sequence[int] | None) -> np.ndarray:
     image = _raw(path)
     if image_size is None and image.shape[:2] != shape[:2]:
         raise UserError(f"{path} is {image.shape[0]}x{image.shape[1]}, where {shape[0]}x{shape[1]} was expected. "
@@ -208,11 +210,11 @@ def load_image(path: Path, shape: tuple[int, int, int], image_size: Sequence[int
     return _conform(tf.constant(image), shape, image_size is not None).numpy()
 
 
-def _decode(data: tf.Tensor, shape: tuple[int, int, int], resize: bool) -> tf.Tensor:
+def _decode(data: tf.Tensor, shape: tuple[int, ...], resize: bool) -> tf.Tensor:
     return _conform(tf.io.decode_image(data, expand_animations=False), shape, resize)
 
 
-def _conform(image: tf.Tensor, shape: tuple[int, int, int], resize: bool) -> tf.Tensor:
+def _conform(image: tf.Tensor, shape: tuple[int, ...], resize: bool) -> tf.Tensor:
     """To the number of channels (alpha dropped, grey repeated, colour made grey) and the size of `shape`."""
     size, channels = tf.shape(image)[:2], tf.shape(image)[2]  # unknown until the file is read
     colour = tf.broadcast_to(image[..., : tf.where(channels <= 2, 1, 3)], tf.concat([size, [3]], 0))

@@ -166,7 +166,7 @@ def _writable(folder: Path) -> bool:
 
 def _check(builder, name: str, asked: Mapping[str, str], plan: Mapping[str, str]) -> None:
     """Every expression exists, holds something, and none shares an example with another."""
-    taken: dict[str, set] = {}
+    taken: dict[str, list] = {}
     for want, expression in asked.items():
         try:
             parts = tfds.core.ReadInstruction.from_spec(expression).to_absolute(builder.info.splits)

@@ -2,7 +2,7 @@
 
 import inspect
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,8 @@ def load_splits(name: str, splits: Mapping[str, str], *, target: Target = "class
 def _whole(name: str, splits: Mapping[str, str], target: Target, args: dict[str, Any]) -> dict[str, Split]:
     """All examples of the splits."""
     prefix, colon, path = name.partition(":")
-    local = {"csv": tables.read, "folder": folders.read}.get(prefix) if colon else None
+    readers: dict[str, Callable[..., dict[str, Split]]] = {"csv": tables.read, "folder": folders.read}
+    local = readers.get(prefix) if colon else None
     reader = local or named.read
     accepted = [key for key, parameter in inspect.signature(reader).parameters.items()
                 if parameter.kind is parameter.KEYWORD_ONLY and key != "target"]
@@ -94,11 +95,12 @@ def from_arrays(x: np.ndarray, y: np.ndarray, *, classes: Sequence[str] | None =
     if test is not None:
         if not isinstance(test, (tuple, list)) or len(test) != 2:
             raise UserError(f"test is (x, y). Received: {type(test).__name__}.")
-        test_x, test_y = _pair(*test)
+        test_x, test_y = _pair(test[0], test[1])
         if test_x.shape[1:] != x.shape[1:] or test_y.shape[1:] != y.shape[1:]:
             raise UserError(f"test must be shaped as x and y, {x.shape} and {y.shape}. "
                             f"Received {test_x.shape} and {test_y.shape}.")
-        new = np.setdiff1d(test_y.astype(str), y.astype(str)) if target == "class" and classes is None else ()
+        new = np.setdiff1d(test_y.astype(str), y.astype(str)) if target == "class" and classes is None \
+            else np.array([])
         if len(new):
             raise UserError(f"test has a class {str(new[0])!r} that y has not.")
         both_x, both_y = np.concatenate([x, test_x]), np.concatenate([y, test_y])

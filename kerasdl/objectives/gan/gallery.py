@@ -1,5 +1,6 @@
 """What a run that makes images has to show: samples, the film of its epochs, the way between two, and the nearest."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,12 @@ def film(folder: Path) -> list[tuple[int, str]]:
     return [(epoch + 1, figures.address(frames[epoch])) for epoch in shown]
 
 
-def labels_of(model, classes: list[str], count: int) -> np.ndarray | None:
+def labels_of(model, classes: Sequence[str], count: int) -> np.ndarray | None:
     """For a conditional model all classes in turn."""
     return np.arange(count) % len(classes) if len(model.inputs) == 2 else None
 
 
-def ways(model, classes: list[str]) -> np.ndarray:
+def ways(model, classes: Sequence[str]) -> np.ndarray:
     """WAYS rows of BETWEEN images from one noise to another, each of one class or cluster where the model has them."""
     ends = latents(2 * WAYS, model.inputs[0].shape[-1], seed=3)
     noise = np.concatenate([between(a, b) for a, b in zip(ends[::2], ends[1::2], strict=True)])
@@ -95,7 +96,7 @@ def pairs(one: np.ndarray, other: np.ndarray) -> str:
     return figures.png_of(grid(enlarged(np.concatenate([one, other])), len(one)))
 
 
-def scores(result: dict[str, Any]) -> tuple[list[str], list[tuple[str, list[str]]]]:
+def scores(result: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """Names of the scores, and (what was measured, its scores) of each row that result.json has."""
     rows = {"test": result.get("test"), **result.get("references", {})}
     names = list(result.get("test", {}))

@@ -14,6 +14,8 @@ of replicas once. All noise is a pure function of (seed, step) and is drawn for 
 resumed at any step and N replicas draw what one device draws.
 """
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -52,8 +54,8 @@ class GAN(FitsReplicas):
     """
 
     def __init__(self, generator: keras.Model, discriminator: keras.Model, loss: str = "relativistic", *,
-                 r1: float = 0.0, r2: float = 0.0, lazy: int = 1, ema: float = 0.999, seed: int = 0,
-                 name: str = "gan"):
+                 r1: float | Callable = 0.0, r2: float | Callable = 0.0, lazy: int = 1, ema: float = 0.999,
+                 seed: int = 0, name: str = "gan"):
         super().__init__(name=name)
         if loss not in LOSSES:
             raise UserError(f"Unknown GAN loss {loss!r}. {nearest(loss, LOSSES)}")

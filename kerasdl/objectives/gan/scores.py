@@ -41,7 +41,8 @@ class GeneratorScores:
         self.generator, self.sample, self.reference = generator, sample, reference
         self.conditional = len(generator.inputs) == 2
         self.untrained = [np.array(weight) for weight in generator.get_weights()]
-        self.monitor, self.seen = f"frechet_{reference.name}", {}
+        self.monitor = f"frechet_{reference.name}"
+        self.seen: dict = {}
 
     def __call__(self, split) -> dict[str, float]:
         """{metric: value}: Fréchet distance and KID, density and coverage and, if conditional, "accuracy": how many of

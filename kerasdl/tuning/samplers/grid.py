@@ -35,7 +35,8 @@ def combinations(space: Space) -> Iterator[dict[str, Any]]:
 def is_few(space: Space) -> bool:
     """Return whether all combinations can be listed."""
     options = [dimension.options() for _, dimension in space]
-    return None not in options and math.prod(map(len, options)) <= FEW
+    counts = [len(values) for values in options if values is not None]
+    return len(counts) == len(options) and math.prod(counts) <= FEW
 
 
 def key(values: Mapping[str, Any]) -> str:

@@ -53,7 +53,7 @@ class Bracket:
     @classmethod
     def of(cls, trials: Sequence[TrialRecord], number: int, max_epochs: int, factor: int, direction: str) -> "Bracket":
         mine = [trial for trial in trials if trial.rung and trial.rung.bracket == number]
-        rounds = [[trial for trial in mine if trial.rung.round == index] for index in range(number + 1)]
+        rounds = [[trial for trial in mine if trial.rung and trial.rung.round == index] for index in range(number + 1)]
         return cls(number, max_epochs, factor, direction, rounds)
 
     def size(self, index: int) -> int:
@@ -74,13 +74,13 @@ class Bracket:
         for index in range(1, self.number + 1):
             ready, left_out = self.ready(index - 1), self.size(index - 1) - self.size(index)
             if not self.full(index) and ready and len(ready) + self.lost(index - 1) > left_out:
-                best = (max if self.direction == "max" else min)(ready, key=lambda trial: trial.score)
+                best = (max if self.direction == "max" else min)(ready, key=lambda trial: trial.score or 0.0)
                 return Proposal(dict(best.values), Rung(self.epochs(index), best.id, self.number, index))
         return None
 
     def ready(self, index: int) -> list[TrialRecord]:
         """Return the trials of a round that have a score and were not promoted."""
-        promoted = {trial.rung.parent for trial in self.rounds[index + 1]}
+        promoted = {trial.rung.parent for trial in self.rounds[index + 1] if trial.rung}
         return [trial for trial in self.rounds[index] if trial.score is not None and trial.id not in promoted]
 
     def lost(self, index: int) -> int:

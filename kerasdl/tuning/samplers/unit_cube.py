@@ -19,13 +19,13 @@ class UnitCube:
 
     def __init__(self, space: Space):
         self.space = space
-        self.coordinate = {}  # index in the space -> index in the cube
+        self.coordinate: dict[int, int] = {}  # index in the space -> index in the cube
         for index, (_, dimension) in enumerate(space):
             if len(dimension.options() or "ab") > 1:
                 self.coordinate[index] = len(self.coordinate)
         self.varying = [space[index] for index in self.coordinate]
-        self.options = [sorted(dimension.options()) if self._ordered(dimension) else dimension.options()
-                        for _, dimension in self.varying]
+        self.options: list[Any] = [sorted(dimension.options() or ()) if self._ordered(dimension)
+                                   else dimension.options() for _, dimension in self.varying]
 
     def values(self, point: np.ndarray) -> dict[str, Any]:
         """Return the active values at a point (D,)."""
