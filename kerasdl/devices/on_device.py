@@ -25,7 +25,7 @@ def replica_slice(values: tf.Tensor) -> tf.Tensor:
     """Return this replica's part of a batch. Call it inside a replica."""
     context = tf.distribute.get_replica_context()
     replicas = context.num_replicas_in_sync
-    if replicas == 1:
+    if replicas == 1 or values is None:  # no labels
         return values
     return tf.reshape(values, (replicas, -1, *values.shape[1:]))[context.replica_id_in_sync_group]
 

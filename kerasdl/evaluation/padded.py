@@ -128,6 +128,8 @@ def padded(batches: tf.data.Dataset, batch: int) -> tf.data.Dataset:
         real = tf.cast(tf.range(batch) < rows, tf.float32)
 
         def fill(value):
+            if value is None:  # no labels
+                return None
             filled = tf.pad(value, [[0, batch - rows]] + [[0, 0]] * (value.shape.rank - 1))
             return tf.ensure_shape(filled, (batch, *value.shape[1:]))
         return (*tree.map_structure(fill, (x, y)), real)

@@ -121,7 +121,8 @@ def accumulated_step(model: keras.Model, x: Any, y: Any = None, *, parts: int) -
     Keras' `gradient_accumulation_steps` raises a RuntimeError under replicas (keras#20582), and counts a step for each
     part. Batch normalisation sees the parts, not the whole.
     """
-    pieces = [tree.map_structure(lambda value, i=i: tf.split(value, parts)[i], (x, y)) for i in range(parts)]
+    pieces = [tree.map_structure(lambda value, i=i: None if value is None else tf.split(value, parts)[i], (x, y))
+              for i in range(parts)]
     weights = model.trainable_weights
     total: list[tf.Tensor] = []
     for part_x, part_y in pieces:

@@ -35,7 +35,8 @@ def accumulated_step(model: keras.Model, state: tuple, batch: tuple, parts: int)
     gradient = jax.value_and_grad(model.compute_loss_and_updates, has_aux=True)
     total: list[jax.Array] = []
     for i in range(parts):
-        part_x, part_y = keras.tree.map_structure(lambda value, i=i: jax.numpy.split(value, parts)[i], (x, y))
+        part_x, part_y = keras.tree.map_structure(
+            lambda value, i=i: None if value is None else jax.numpy.split(value, parts)[i], (x, y))
         (_, (loss, y_pred, others, metrics)), grads = gradient(
             trainable, others, metrics, part_x, part_y, None, training=True, optimizer_variables=slots)
         total = grads if not total else [a + b for a, b in zip(total, grads, strict=True)]
