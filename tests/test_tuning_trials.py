@@ -243,7 +243,7 @@ def test_a_search_that_is_killed_while_it_trains_resumes_its_trials(here):
     study = tune(long, "killed", 2, verbose=False)
     assert scores(study) == scores(tune(long, "unbroken", 2, verbose=False))
     logs = [(row.folder / "log.txt").read_text() for row in study.records()]
-    assert all("going on after step" in log for log in logs)
+    assert all("resuming after step" in log for log in logs)
 
 
 @pytest.mark.soak

@@ -52,7 +52,7 @@ def _model_args(search) -> None:
         build = user_code.load(model) if user_code.is_reference(model) else zoo.module(model).build
         args = {name: dimension.from_unit(0.0) for name, dimension, owners in searched if model in owners}
         try:
-            zoo.check_args(build, {**search.base.model_args, **args}, model)
+            zoo.check_args(build, {**search.base.override(model=model).model_args, **args}, model)
         except ValueError as error:
             hint = " Add .when(model=...) to what only some of the models have." if len(models) > 1 else ""
             raise UserError(f"{error}{hint}") from None
