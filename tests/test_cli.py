@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 import tensorflow as tf
 
 from kerasdl import recipe
+from kerasdl.cli import terminal
 from kerasdl.data import load
 from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate
@@ -34,12 +36,90 @@ def answers(line):
     return name, {label: float(value) for label, value in (text.rsplit(" ", 1) for text in shown)}
 
 
+def printed(command, *arguments, code=0):
+    """The JSON document on stdout, which holds nothing else; NaN and infinity are refused, as other languages do."""
+    def refuse(word):
+        raise AssertionError(word)
+
+    done = command(*arguments, "--json")
+    assert done.code == code
+    return json.loads(done.out, parse_constant=refuse)
+
+
+def documented(verb):
+    """The keys that AGENTS.md names in the row of a verb."""
+    text = (Path(__file__).parents[1] / "AGENTS.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith(f"| `kerasdl {verb}"))
+    return set(re.findall(r"\w+", row))
+
+
 def test_help_names_every_verb(command):
     done = command("--help")
     assert done.code == 0
     for verb in ("list", "show", "train", "eval", "predict", "report", "doctor"):
         assert verb in done.out and command(verb, "--help").code == 0
     assert "Usage" in command().out + command().err
+
+
+def test_light_verbs_answer_at_once(here):
+    """In half a second of CPU time; the best of three, because the machine may be busy."""
+    for verb in ("--help", "list", "show vit_digits"):
+        code = "import runpy, sys, time; sys.argv[0] = 'kerasdl'\n" \
+               "try: runpy.run_module('kerasdl', run_name='__main__')\n" \
+               "except SystemExit: print(time.process_time(), file=sys.stderr)"
+        took = [float(subprocess.run([sys.executable, "-c", code, *verb.split()], capture_output=True, text=True,
+                                     check=True).stderr) for _ in range(3)]
+        assert min(took) < 0.5, (verb, took)
+
+
+def test_json_of_what_the_package_has(command):
+    listed = printed(command, "list")
+    assert [entry["name"] for entry in listed] == recipe.names()
+    assert listed[0].keys() == {"name", "model", "data", "objective", "summary"} <= documented("list")
+    shown, changed = printed(command, "show", "vit_digits", "epochs=3"), recipe.load("vit_digits").override(epochs=3)
+    assert shown["changed"] == json.loads(json.dumps(changed.diff())) and shown.keys() <= documented("show")
+    assert recipe.Recipe.model_validate_json(json.dumps(shown["recipe"])) == changed
+    results = printed(command, "results")
+    assert results.keys() <= documented("results")
+    for entry in results["recipes"]:
+        assert entry.keys() <= documented("results") and len(entry["scores"]) == len(entry["seeds"])
+        assert (entry["mean"] is None) == (not entry["scores"])
+    best = next(entry for entry in results["recipes"] if entry["recipe"] == "vit_digits")
+    assert best["metric"] == "accuracy" and best["better"] == "max" and 0.9 < best["mean"] <= 1
+
+
+def test_json_of_a_run(command, hard_run, csv_run, table):
+    scores = printed(command, "eval", hard_run.path)
+    assert scores.keys() <= documented("eval") and scores["run"] == str(hard_run.path) and scores["split"] == "test"
+    assert scores["scores"]["accuracy"] == pytest.approx(hard_run.result["test"]["accuracy"], abs=1e-6)
+    rows = printed(command, "predict", csv_run.path, table, "--top", 2)
+    assert len(rows) == 200 and rows[0]["example"] == f"{table}:2" and rows[0].keys() <= documented("predict")
+    for row in rows:
+        assert {answer["class"] for answer in row["answers"]} == {"big", "small"}
+        assert sum(answer["value"] for answer in row["answers"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_json_of_a_training(command, here):
+    found = printed(command, "train", "linear_digits", "epochs=1", "--workdir", "run", "--no-report")
+    assert found == {"run": "run", "report": None, "result": Run.open("run").result}
+    assert found.keys() <= documented("train")
+
+
+def test_json_of_doctor(command, here, monkeypatch):
+    load("digits")
+    found = printed(command, "doctor")
+    assert found["problems"] == [] and "keras" in found["facts"] and found.keys() <= documented("doctor")
+    monkeypatch.setenv("TFDS_DATA_DIR", str(here / "nowhere"))
+    assert "TFDS_DATA_DIR" in printed(command, "doctor", code=1)["problems"][0]
+
+
+def test_a_mistake_prints_no_json(refused):
+    refused("show", "vit_digit", "--json", words=["'vit_digits'"])
+
+
+def test_numbers_that_json_lacks_are_null(capsys):
+    terminal.print_json({"loss": float("nan"), "best": float("-inf"), "shape": (1, 2.5), "path": Path("a")})
+    assert json.loads(capsys.readouterr().out) == {"loss": None, "best": None, "shape": [1, 2.5], "path": "a"}
 
 
 def test_onednn_is_on_unless_the_user_says_otherwise(command, monkeypatch):
@@ -69,8 +149,8 @@ def test_show_is_the_recipe_with_its_changes(command):
 
 def test_what_show_prints_can_be_pasted(command):
     words = ["cnn_mnist", "augment=(('translate', 2),)", "data=folder:my pictures"]
-    told = command("show", *words).out.strip().splitlines()[-1]
-    assert shlex.split(told.removeprefix("Train it: ")) == ["kerasdl", "train", *words]
+    last = command("show", *words).out.strip().splitlines()[-1]
+    assert shlex.split(last.removeprefix("Train it: ")) == ["kerasdl", "train", *words]
 
 
 def test_train_writes_a_run_and_says_where(command, here):
@@ -103,7 +183,7 @@ def test_eval_agrees_with_result_json(command, hard_run):
     assert re.search(rf"^val +.*accuracy {hard_run.result['val']['accuracy']:.4f}", val.out)
 
 
-def test_predict_pictures(command, hard_run, here):
+def test_predict_images(command, hard_run, here):
     test = load("digits", "test")
     files = [f"{index}.png" for index in range(5)]
     for file, image in zip(files, test.x, strict=False):
@@ -171,7 +251,7 @@ def test_what_the_system_refuses_is_a_line(refused):
         refused(*words, words=["rrr", ": File name too long"])
 
 
-def test_a_training_goes_on_when_nobody_reads_it(here, monkeypatch):
+def test_a_training_continues_when_nobody_reads_its_log(here, monkeypatch):
     """A log on a full disk, a terminal that was closed, a reader that has stopped."""
     class Gone(io.StringIO):
         def __init__(self, error):

@@ -198,7 +198,9 @@ def test_a_whole_search_by_command(command, refused):
     assert final["chosen_by"] == winner.score and f"test accuracy {final['test'][0]:.4f} over 1 seed;" in written.err
     shown = command("show", "mine.py")
     assert shown.code == 0 and "lr              0.01" in shown.out and "mixed_bfloat16" in shown.out
-    command("tune", "report", "study")
+    found = json.loads(command("tune", "report", "study", "--json").out)
+    assert found["ranked"][0] == winner.id and found["objective"] == "val/accuracy" and found["better"] == "max"
+    assert {trial["id"]: trial["score"] for trial in found["trials"]}[winner.id] == winner.score
     assert f'<data id="final">{final["test"][0]:.4f}' in Path("study/report.html").read_text()
     refused("tune", "small.py", "epochs=3", "--workdir", "study", words=["epochs", "Choose another folder"])
 

@@ -1,4 +1,4 @@
-"""The sdist holds what the wheel is built from, and the wheel what an installed package needs. `make wheel` tries it."""
+"""The sdist holds what the wheel is built from; the wheel holds what an installed package needs. See `make wheel`."""
 
 import subprocess
 import sys

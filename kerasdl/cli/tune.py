@@ -1,6 +1,5 @@
-"""The verbs of `kerasdl tune`: run a search, report on it, take its best."""
+"""`kerasdl tune` and the verbs below it: run a search, write its report, take its best recipe."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,11 +7,22 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from kerasdl.cli.terminal import Backend, CheckpointEvery, Overrides, console, named, quiet
+from kerasdl.cli.terminal import (
+    AsJson,
+    Backend,
+    CheckpointEvery,
+    Overrides,
+    WriteReport,
+    named,
+    print_field,
+    print_json,
+    quiet,
+)
 from kerasdl.errors import UserError
+from kerasdl.logs import LOGGER
 
-SearchFolder = Annotated[Path, typer.Argument(metavar="DIR", help="a search's folder")]
-Workers = Annotated[int, typer.Option(help="how many trials at a time", min=1)]
+SearchFolder = Annotated[Path, typer.Argument(metavar="DIR", help="folder of a search")]
+Workers = Annotated[int, typer.Option(help="number of trials that run at the same time", min=1)]
 
 
 class SearchOrVerb(TyperGroup):
@@ -24,27 +34,29 @@ class SearchOrVerb(TyperGroup):
 
 
 tuning = typer.Typer(cls=SearchOrVerb, no_args_is_help=True,
-                     help="Search for better values of a recipe's fields: kerasdl tune SEARCH, or one of these verbs.")
+                     help="Search for better hyperparameters of a recipe: kerasdl tune SEARCH, or one of these verbs.")
 
 
 @tuning.command("run")
-def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH", help="a name or a .py file")] = None,
+def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH",
+                                                            help="name of a search, or a .py file")] = None,
                overrides: Overrides = None,
                oracle: Annotated[str | None, typer.Option(help="grid, random, bayesian or hyperband")] = None,
-               trials: Annotated[int | None, typer.Option(help="how many", min=1)] = None,
+               trials: Annotated[int | None, typer.Option(help="number of trials", min=1)] = None,
                workers: Workers = 1,
                resume: Annotated[str | None, typer.Option(metavar="DIR", callback=named,
                                                           help="continue a search, or help one that runs")] = None,
-               workdir: Annotated[str | None, typer.Option(callback=named, help="the search's folder")] = None,
-               seed: Annotated[int | None, typer.Option(help="of the oracle")] = None,
-               timeout: Annotated[str | None, typer.Option(metavar="TIME", help="the longest a trial may take")] = None,
+               workdir: Annotated[str | None, typer.Option(callback=named, help="folder of the search")] = None,
+               seed: Annotated[int | None, typer.Option(help="seed of the oracle")] = None,
+               timeout: Annotated[str | None, typer.Option(metavar="TIME", help="time limit of a trial")] = None,
                memory: Annotated[int | None,
                                  typer.Option(metavar="MB", help="memory limit of a trial", min=1)] = None,
                backend: Backend = None,
-               strategy: Annotated[str, typer.Option(help="of each trial, as for train")] = "auto",
-               logical_cpus: Annotated[int | None, typer.Option(metavar="N", help="of each trial", min=1)] = None,
+               strategy: Annotated[str, typer.Option(help="strategy of each trial, as for train")] = "auto",
+               logical_cpus: Annotated[int | None, typer.Option(
+                   metavar="N", help="CPU devices of each trial, as for train", min=1)] = None,
                checkpoint_every: CheckpointEvery = "1 min",
-               report: Annotated[bool, typer.Option(help="write report.html at the end")] = True) -> None:
+               report: WriteReport = True) -> None:
     """Run a search with a process for each trial; `run` may be left out. A killed search can be resumed."""
     from kerasdl.installation.backend import choose
 
@@ -60,11 +72,11 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH", he
     study = tune(found, workdir, workers, memory=memory, strategy=strategy, logical_cpus=logical_cpus,
                  checkpoint_every=checkpoint_every)
     if report:
-        console.print(f"report  {write_report(study)}", soft_wrap=True)
+        print_field("report", write_report(study))
     if found.build is None:
         won = best(study)
-        console.print(f"best    {found.objective} {figure(won.score or 0.0)}  {describe(won.values)}", soft_wrap=True)
-        console.print(f"next    kerasdl tune best {typed(study.folder)} > my_recipe.py", soft_wrap=True)
+        print_field("best", f"{found.objective} {figure(won.score or 0.0)}  {describe(won.values)}")
+        print_field("next", f"kerasdl tune best {typed(study.folder)} > my_recipe.py")
 
 
 def what_to_search(search: str | None, overrides: list[str], workdir: str | None, resume: str | None,
@@ -104,17 +116,27 @@ def what_to_search(search: str | None, overrides: list[str], workdir: str | None
 
 
 @tuning.command("report")
-def report_search(folder: SearchFolder) -> None:
+def report_search(folder: SearchFolder, as_json: AsJson = False) -> None:
     """Write a search's report.html, and its files for TensorBoard's HParams."""
     with quiet():
         from kerasdl.tuning.report import report as write_report
         from kerasdl.tuning.study import Study
-    console.print(f"report  {write_report(Study.open(folder))}", soft_wrap=True)
+        from kerasdl.tuning.table import ranked
+    study = Study.open(folder)
+    page, records = write_report(study), study.records()
+    if not as_json:
+        print_field("report", page)
+        return
+    keys = ("id", "status", "values", "score", "epochs", "seconds", "why")
+    print_json({"search": folder, "report": page, "objective": study.search.objective,
+                "better": study.search.direction, "ranked": [record.id for record in ranked(records, study.search)],
+                "trials": [{key: getattr(record, key) for key in keys} for record in records]})
 
 
 @tuning.command("best")
 def best_of_search(folder: SearchFolder,
-                   seeds: Annotated[int, typer.Option(help="how many retrainings; 0: only the recipe", min=0)] = 3,
+                   seeds: Annotated[int, typer.Option(
+                       help="number of retrainings; 0: write the recipe only", min=0)] = 3,
                    workers: Workers = 1, backend: Backend = None) -> None:
     """Write the winning recipe to stdout; retrain it with other seeds, and print its test score to stderr."""
     from kerasdl.installation.backend import choose
@@ -127,5 +149,5 @@ def best_of_search(folder: SearchFolder,
     won = best.best(study)
     print(best.source(study, won), end="", flush=True)
     if seeds:
-        print(f"trial {won.id} is trained again with {seeds} other seeds (--seeds 0: do not)", file=sys.stderr)
-        print(best.summary(best.measure(study, won, seeds, workers)), file=sys.stderr)
+        LOGGER.info("trial %s is trained again with %d other seeds (--seeds 0: do not)", won.id, seeds)
+        LOGGER.info(best.summary(best.measure(study, won, seeds, workers)))
