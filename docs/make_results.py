@@ -43,7 +43,7 @@ from kerasdl.published.results import (
     template,
     told,
 )
-from kerasdl.recipe import OPTIMIZERS, Recipe, shipped
+from kerasdl.recipe import OPTIMIZERS, Recipe, shipped, validate
 
 ROOT = Path(__file__).parents[1]
 NOTES = {  # what a reader of a data set's numbers should know
@@ -106,7 +106,8 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
     return {
         root / "docs" / "results.md": results_page(recipes, found),
         root / "README.md": filled(root / "README.md", results=short_table(recipes, found)),
-        root / "docs" / "recipes.md": filled(root / "docs" / "recipes.md", fields=field_table(), settings=settings_table()),
+        root / "docs" / "recipes.md": filled(root / "docs" / "recipes.md", fields=field_table(),
+                                             settings=settings_table()),
         root / "docs" / "benchmarks.md": filled(root / "docs" / "benchmarks.md",
                                                 bench=page.body(root / "docs" / "results")),
         root / "docs" / "tpu.md": filled(root / "docs" / "tpu.md",
@@ -272,7 +273,7 @@ def plans_table(recipes: list[Recipe], folder: Path) -> str:
     now = {recipe.name: recipe.diff() for recipe in recipes}
     rows = []
     for row in made:
-        if changed := differing(row["settings"], now[row["recipe"]]):
+        if changed := differing(validate(row["settings"]).diff(), now[row["recipe"]]):
             raise ValueError(f"{path.name}: {row['recipe']} has changed since that plan: {', '.join(changed)}")
         facts = dict(plans.facts(row))
         rows.append((f"`{row['recipe']}`", row["on"], {"tensorflow": "TensorFlow", "jax": "JAX"}[row["backend"]],
