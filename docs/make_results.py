@@ -50,11 +50,11 @@ NOTES = {  # what a reader of a data set's numbers should know
     "digits": "1,797 handwritten digits of 8x8 pixels, embedded in the package. The test split has 360 images, so one\n"
               "image is 0.28 points.",
     "mnist": "The standard test split of 10,000 images. Validation is the last 5,000 images of the training part.",
-    "cifar10": "These images went through JPEG once and differ slightly from the originals, so compare the results with\n"
-               "published ones with care. Validation is the last 5,000 images of the training part, or the last 1,000\n"
-               "in recipes that say so (`splits`).",
-    "imagenet2012": "Not run: these recipes need a TPU; [TPU](tpu.md) says what they need there. Validation is the last\n"
-                    "hundredth of the training part, and the test split is the standard validation part of 50,000\n"
+    "cifar10": "These images went through JPEG once and differ slightly from the originals, so compare the results\n"
+               "with published ones with care. Validation is the last 5,000 images of the training part, or the last\n"
+               "1,000 in recipes that say so (`splits`).",
+    "imagenet2012": "Not run: these recipes need a TPU; [TPU](tpu.md) says what they need there. Validation is the\n"
+                    "last hundredth of the training part, and the test split is the standard validation part of 50,000\n"
                     "images.",
 }
 RESULTS = """\
