@@ -74,8 +74,8 @@ def front(points: Sequence[Point]) -> list[Point]:
 def told(made: Mapping[str, list[Point]]) -> str:
     """What stands below the picture: on what, and where the anchors are from."""
     sources = "; ".join(SOURCES[data] for data in made if data in SOURCES)
-    return ("Dots are recipes of this package on one or two CPU cores: mean and standard deviation over seeds, and the\n"
-            "median of their minutes. The line joins the recipes that no other beats in both. Crosses are published\n"
+    return ("Dots are recipes of this package on one or two CPU cores: mean and standard deviation over seeds, and\n"
+            "the median of their minutes. The line joins the recipes that no other beats in both. Crosses are published\n"
             "results on the hardware named next to them; since that is other hardware, compare their accuracy only.\n\n"
             f"Sources: {sources}.\n")
 

@@ -200,12 +200,13 @@ def gans(rows: list[dict]) -> str:
 def searches(rows: list[dict]) -> str:
     head = ("search", "trials", "kerasdl, two workers, s", "keras-tuner's own, s", "times faster",
             "best val accuracy, ours / theirs")
-    memory = [f"Over {row['trials']} tiny trials, the memory of the searching process changed by {row['spread_mb']} MB.\n"
+    memory = [f"Over {row['trials']} tiny trials, the memory of the searching process changed by "
+              f"{row['spread_mb']} MB.\n"
               for row in rows if row["what"] == "memory"]
     rows = [row for row in rows if row["what"] == "speed"]
-    notes = ("One run each, with the same number of epochs. kerasdl averages the weights, as the recipe says, and runs two\n"
-             "trials at a time on the two cores; keras-tuner does neither. The trials differ after the first few. One of\n"
-             "the 180 validation images is 0.0056.\n")
+    notes = ("One run each, with the same number of epochs. kerasdl averages the weights, as the recipe says, and runs\n"
+             "two trials at a time on the two cores; keras-tuner does neither. The trials differ after the first few. One\n"
+             "of the 180 validation images is 0.0056.\n")
     return table(head, [(f"`{row['search']}`", row["ours"]["trials"], number(row["ours"]["wall_seconds"]),
                          number(row["theirs"]["wall_seconds"]), f"{row['times_faster']:.2f}",
                          f"{row['ours']['best']:.4f} / {row['theirs']['best']:.4f}") for row in rows]) + \
@@ -253,8 +254,8 @@ def peaks(rows: list[dict]) -> str:
             sizes = {peak["library"]: sorted({each["n"] for each in found if each["library"] == peak["library"]})
                      for peak in found}
             how = " and ".join(f"{library} at n = {' or '.join(map(str, n))}" for library, n in sizes.items())
-            said += f"Best matrix product in {name}: {' to '.join(ends)} GFLOP/s, by {how}; the share in a row is of the " \
-                    "one measured around it.\n"
+            said += f"Best matrix product in {name}: {' to '.join(ends)} GFLOP/s, by {how}; the share in a row is of " \
+                    "the one measured around it.\n"
     return said
 
 

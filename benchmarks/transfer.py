@@ -1,4 +1,4 @@
-"""The value of starting from another run's features: docs/results/transfer.json, and its tables in docs/lab/transfer.md.
+"""What another run's features are worth: docs/results/transfer.json, and its tables in docs/lab/transfer.md.
 
     python -m benchmarks.transfer             both cases, three seeds; a training that is finished is not run again
     python -m benchmarks.transfer digits      one of them

@@ -43,18 +43,18 @@ from kerasdl.published.results import (
     template,
     told,
 )
-from kerasdl.recipe import OPTIMIZERS, Recipe, shipped
+from kerasdl.recipe import OPTIMIZERS, Recipe, shipped, validate
 
 ROOT = Path(__file__).parents[1]
 NOTES = {  # what a reader of a data set's numbers should know
     "digits": "1,797 handwritten digits of 8x8 pixels, embedded in the package. The test split has 360 images, so one\n"
               "image is 0.28 points.",
     "mnist": "The standard test split of 10,000 images. Validation is the last 5,000 images of the training part.",
-    "cifar10": "These images went through JPEG once and differ slightly from the originals, so compare the results with\n"
-               "published ones with care. Validation is the last 5,000 images of the training part, or the last 1,000\n"
-               "in recipes that say so (`splits`).",
-    "imagenet2012": "Not run: these recipes need a TPU; [TPU](tpu.md) says what they need there. Validation is the last\n"
-                    "hundredth of the training part, and the test split is the standard validation part of 50,000\n"
+    "cifar10": "These images went through JPEG once and differ slightly from the originals, so compare the results\n"
+               "with published ones with care. Validation is the last 5,000 images of the training part, or the last\n"
+               "1,000 in recipes that say so (`splits`).",
+    "imagenet2012": "Not run: these recipes need a TPU; [TPU](tpu.md) says what they need there. Validation is the\n"
+                    "last hundredth of the training part, and the test split is the standard validation part of 50,000\n"
                     "images.",
 }
 RESULTS = """\
@@ -106,7 +106,8 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
     return {
         root / "docs" / "results.md": results_page(recipes, found),
         root / "README.md": filled(root / "README.md", results=short_table(recipes, found)),
-        root / "docs" / "recipes.md": filled(root / "docs" / "recipes.md", fields=field_table(), settings=settings_table()),
+        root / "docs" / "recipes.md": filled(root / "docs" / "recipes.md", fields=field_table(),
+                                             settings=settings_table()),
         root / "docs" / "benchmarks.md": filled(root / "docs" / "benchmarks.md",
                                                 bench=page.body(root / "docs" / "results")),
         root / "docs" / "tpu.md": filled(root / "docs" / "tpu.md",
@@ -272,7 +273,7 @@ def plans_table(recipes: list[Recipe], folder: Path) -> str:
     now = {recipe.name: recipe.diff() for recipe in recipes}
     rows = []
     for row in made:
-        if changed := differing(row["settings"], now[row["recipe"]]):
+        if changed := differing(validate(row["settings"]).diff(), now[row["recipe"]]):
             raise ValueError(f"{path.name}: {row['recipe']} has changed since that plan: {', '.join(changed)}")
         facts = dict(plans.facts(row))
         rows.append((f"`{row['recipe']}`", row["on"], {"tensorflow": "TensorFlow", "jax": "JAX"}[row["backend"]],
