@@ -12,7 +12,6 @@ from pathlib import Path
 
 from kerasdl.devices import distribute_fixes
 from kerasdl.installation import backend
-from kerasdl.train import fast_layers
 
 if __name__ == "__main__":
     backend.choose("jax")
@@ -25,10 +24,14 @@ from kerasdl import objectives, recipe, zoo
 from kerasdl.data import from_arrays, load_splits
 from kerasdl.devices import jax
 from kerasdl.devices import strategy as strategies
-from kerasdl.objectives import classify
+from kerasdl.devices.cluster import collective_errors
+from kerasdl.evaluation.padded import PaddedEvaluator
+from kerasdl.objectives.classify import Classify
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
+from kerasdl.train import fast_layers
 from kerasdl.train.fit import train
+from kerasdl.train.setup import Setup
 
 STEPS = 20
 SMALL = {"cnn_digits": {"model_args": {"size": "mu"}},
@@ -57,28 +60,32 @@ def still(name: str, **changes) -> Recipe:
     return found.override(model_args={key: 0.0 for key in drops})
 
 
-def job_of(found: Recipe, splits, devices) -> Job:
-    return Job(found, objectives.get(found.objective), splits, devices)
+def setup_of(found: Recipe, splits, devices) -> Setup:
+    return Setup(found, objectives.of(found), splits, devices)
 
 
-def start(found: Recipe, devices=None) -> tuple[Job, keras.Model, keras.Model]:
-    """The job with its data, its model and the network that is kept."""
+def scores_of(setup: Setup, kept) -> dict[str, float]:
+    """Loss and metrics on the training split."""
+    return PaddedEvaluator(setup.objective, kept, setup.recipe.micro_batch, setup.devices)(setup.splits["train"])
+
+
+def start(found: Recipe, devices=None) -> tuple[Setup, keras.Model, keras.Model]:
+    """The setup with its data, its model and the network that is kept."""
     splits = load_splits(found.data, {"train": found.splits.get("train", "train")})
-    job = job_of(found, splits, devices or strategies.choose("one"))
-    return job, *job.networks()
+    setup = setup_of(found, splits, devices or strategies.choose("one"))
+    return setup, *setup.networks()
 
 
 def losses(found: Recipe, weights: list[np.ndarray], file: Path | None = None, judged: bool = True) -> np.ndarray:
     """The loss of each of the first STEPS steps from these weights, and last the loss of what is kept, in `file`."""
-    job, model, kept = start(found)
+    setup, model, kept = start(found)
     for network in (model, kept):
         network.set_weights(weights)
-    batches = job.batches(model).as_numpy_iterator()
+    batches = setup.batches(model).as_numpy_iterator()
     seen = [model.train_on_batch(*next(batches), return_dict=True)["loss"] for _ in range(STEPS)]
-    seen += [job.judge(kept, None)(job.splits["train"])["loss"]] if judged else []
+    seen += [scores_of(setup, kept)["loss"]] if judged else []
     if file:
         distribute_fixes.synchronize_norms(kept, False)
-        fast_layers.unfuse(kept)
         kept.save(file)
     return np.array(seen)
 
@@ -86,10 +93,11 @@ def losses(found: Recipe, weights: list[np.ndarray], file: Path | None = None, j
 @contextmanager
 def float64():
     """Networks, losses and optimizers made inside compute with 53 bits, and are Keras' own: no rounding to speak of."""
-    made = classify.networks
+    made = Classify.network
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fused, "fuse", lambda network: None)
-        patch.setattr(classify, "networks", lambda *given: tuple(map(wider, made(*given))))
+        patch.setattr(fast_layers, "FORMS", {})
+        patch.setattr(fast_layers, "AdamW", keras.optimizers.AdamW)
+        patch.setattr(Classify, "network", lambda self, split: wider(made(self, split)))
         keras.config.set_floatx("float64")
         try:
             yield
@@ -116,11 +124,11 @@ def divided(case: str, count: int) -> list[np.ndarray]:
     splits = from_arrays(x, y, classes=["a", "b", "c"])
     names = keras.distribution.list_devices()[:count]
     devices = jax.Devices(keras.distribution.DataParallel(devices=names)) if count > 1 else strategies.choose("one")
-    job = job_of(BASE.override(**DIVIDED[case]), splits, devices)
-    with strategies.together(devices):
-        model, kept = job.networks()
-        model.fit(job.batches(model), steps_per_epoch=5, verbose=0, shuffle=False)
-        scores = job.judge(kept, None)(splits["train"])
+    setup = setup_of(BASE.override(**DIVIDED[case]), splits, devices)
+    with collective_errors(devices):
+        model, kept = setup.networks()
+        model.fit(setup.batches(model), steps_per_epoch=5, verbose=0, shuffle=False)
+        scores = scores_of(setup, kept)
     return [*kept.get_weights(), np.array([scores["loss"], scores["accuracy"]])]
 
 

@@ -12,8 +12,10 @@ import tensorflow as tf
 from kerasdl.data import from_arrays
 from kerasdl.devices import distribute_fixes
 from kerasdl.devices.strategy import mirrored
-from kerasdl.objectives import classify
+from kerasdl.evaluation.padded import PaddedEvaluator
+from kerasdl.objectives.classify import Classify
 from kerasdl.recipe import Recipe
+from kerasdl.train.setup import Setup
 
 BASE = Recipe(model="mlp", model_args={"size": "mu"}, data="arrays", batch=16, epochs=1, lr=0.05, schedule="constant")
 NORM = {"model": "resnet", "model_args": {"size": "mu"}}
@@ -52,10 +54,10 @@ def devices(count: int) -> tf.distribute.Strategy:
 def trained(recipe: Recipe, count: int, stay: bool = True):
     """(model, kept, scores) after STEPS steps on `count` replicas. One device has its examples streamed."""
     strategy, stay = devices(count), stay and count > 1
-    job = Job(recipe, classify, {"train": split()}, strategy, stay)
-    model, kept = job.networks()
-    scores = job.judge(kept, None)
-    model.fit(job.batches(model), steps_per_epoch=STEPS, verbose=0, shuffle=False)
+    setup = Setup(recipe, Classify(recipe), {"train": split()}, strategy, stay)
+    model, kept = setup.networks()
+    scores = PaddedEvaluator(setup.objective, kept, recipe.micro_batch, strategy)
+    model.fit(setup.batches(model), steps_per_epoch=STEPS, verbose=0, shuffle=False)
     return model, kept, scores
 
 
@@ -77,10 +79,10 @@ def streamed(cases: list[tuple[str, int]]) -> dict[str, np.ndarray]:
 
 def stock(case: str, fix: str) -> dict[str, np.ndarray]:
     """The case without the fix, on two replicas and on one device."""
-    mended = getattr(replicas, fix)
-    setattr(replicas, fix, lambda thing: thing)
+    mended = getattr(distribute_fixes, fix)
+    setattr(distribute_fixes, fix, lambda thing: thing)
     found = compare([(case, 2)])
-    setattr(replicas, fix, mended)
+    setattr(distribute_fixes, fix, mended)
     return {f"stock_{key}": value for key, value in found.items()}
 
 
@@ -149,15 +151,17 @@ def keras_on_workers() -> dict[str, np.ndarray]:
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     second = plain(strategy, Builds)
     with strategy.scope():
-        replicas.build(second)
+        x = np.ones((1, 4), "float32")
+        second._symbolic_build(data_batch=(x, x[:, :2]))
     return {"still/workers": fails(plain(strategy), ValueError, "PerReplica"),
             "still/workers_logs": fails(second, ValueError, "Invalid reduction dimension 0")}
 
 
 def bfloat16() -> dict[str, np.ndarray]:
     """Weights of mixed precision, with what its network and optimizer are on two replicas."""
-    model = Job(BASE.override(**CASES["bfloat16"]), classify, {"train": split()}, devices(2)).networks()[0]
-    return {"bfloat16/logits": np.array(model.outputs[0].dtype),
+    recipe = BASE.override(**CASES["bfloat16"])
+    model = Setup(recipe, Classify(recipe), {"train": split()}, devices(2)).networks()[0]
+    return {"bfloat16/logits": np.array(model.network.outputs[0].dtype),
             "bfloat16/optimizer": np.array(type(model.optimizer).__name__), **compare([("bfloat16", 2)])}
 
 

@@ -11,6 +11,7 @@ from data_harness import PARTS, RNG, gather, refused
 from kerasdl import Recipe
 from kerasdl.data import load, load_splits
 from kerasdl.data.sources import folders
+from kerasdl.train import setup
 
 
 def picture(path, shape=(8, 8, 3), encode=tf.io.encode_png):
@@ -242,5 +243,5 @@ def test_a_file_that_is_wrong_and_only_decoded_when_its_turn_comes_is_named(tmp_
                 "augment": (), "verbose": False}
     refused(lambda: train("linear_digits", **settings, workdir=tmp_path / "run"), *words)
     whitened = Recipe(model="cnn", model_args={"size": "M", "whitened": True}, data="digits")  # looks at pictures
-    monkeypatch.setattr(job, "ADAPT", 10**9)
+    monkeypatch.setattr(setup, "ADAPT", 10**9)
     refused(lambda: train(whitened, **settings, workdir=tmp_path / "white"), *words)

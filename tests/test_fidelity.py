@@ -9,7 +9,7 @@ from scipy.linalg import sqrtm
 
 from kerasdl.data import from_arrays
 from kerasdl.objectives.gan.metrics import density_coverage, frechet, kid
-from kerasdl.objectives.gan.scores import DRAWS, Judge
+from kerasdl.objectives.gan.scores import DRAWS, GeneratorScores
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_the_score_of_a_generator_is_the_mean_of_several_draws_and_on_val_of_one
     splits = from_arrays(np.random.default_rng(0).integers(0, 256, (200, 2, 2, 1), "uint8"), np.arange(200) % 2)
     noise = keras.Input((3,))
     referee = SimpleNamespace(name="pixels", features=features, classifies=False)
-    judge = Judge(keras.Model(noise, keras.layers.Dense(4)(noise)), made, referee)
+    judge = GeneratorScores(keras.Model(noise, keras.layers.Dense(4)(noise)), made, referee)
     for name, count in (("test", DRAWS), ("val", 1)):
         drawn = []
         scores = judge(splits[name])

@@ -23,7 +23,6 @@ from kerasdl.objectives.images import enlarged, grid
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
 from kerasdl.run import Run
-from kerasdl.train.callbacks import done
 from kerasdl.train.fit import train
 
 STEPS = 4  # of an epoch
@@ -37,7 +36,7 @@ def home(tmp_path_factory):
     (folder / "tiny.py").write_text(f"from kerasdl import Recipe\nrecipe = Recipe(**{REFEREE.model_dump()!r})\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERASDL_CACHE", str(folder / "cache"))
-        patch.setattr(resident, "STEPS", STEPS // 2)
+        patch.setattr(on_device, "STEPS", STEPS // 2)
         yield folder
 
 
@@ -69,7 +68,7 @@ def interrupted(here, monkeypatch, recipe):
         original = callback.CheckpointCallback.on_train_batch_end
 
         def stop_at(self, batch, logs=None):
-            if self.fitted.name == "gan" and self.step < step <= self.epoch_began + done(self, batch):
+            if self.fitted.name == "gan" and self.step < step <= self.epoch_began + callback.steps_done(self, batch):
                 os.kill(os.getpid(), signal.SIGTERM)
             original(self, batch, logs)
 

@@ -10,15 +10,15 @@ import pytest
 from kerasdl import zoo
 from kerasdl.data import load_splits
 from kerasdl.evaluation import reference_classifier
-from kerasdl.objectives.gan import scores as generative
+from kerasdl.objectives.gan.scores import GeneratorScores
 from kerasdl.published import results
-from kerasdl.recipe import load
+from kerasdl.recipe import load, validate
 
 
 @pytest.mark.parametrize("name", ["cnn_digits", "cnn_mnist"])
 def test_a_referee_that_comes_with_the_package_is_its_recipe_s(name):
     told = json.loads((reference_classifier.SHIPPED / f"{name}.json").read_text())
-    assert not results.differing(told["settings"], load(name).diff()), "train it again, and the GANs' results"
+    assert not results.differing(validate(told["settings"]).diff(), load(name).diff()), "train it again, and the GANs' results"
     assert keras.saving.load_model(reference_classifier.SHIPPED / f"{name}.keras").count_params() == told["parameters"]
 
 
@@ -26,11 +26,11 @@ def test_published_distances_are_through_the_referee_that_comes_with_the_package
     """Noise is as far from real images as when the results were made; nothing is trained for it."""
     published = json.loads((results.folder() / "gan_digits-0.json").read_text())["references"]["noise"]
     splits = load_splits("digits", {"train": "train", "test": "test"})
-    judge = generative.Judge(zoo.build("gan", (8, 8, 1), 10)[0], None,
-                             referee.referee(load("gan_digits"), splits, learn=None))
+    seen = reference_classifier.find(load("gan_digits"), "", splits).extractor()
+    scores = GeneratorScores(zoo.build("gan", (8, 8, 1), 10)[0], None, seen)
     test = splits["test"].x
     noise = np.random.default_rng(0).integers(0, 256, test.shape, "uint8")
-    found = judge.compared(*(judge.referee.features(images) for images in (test, noise)))
+    found = scores.compared(*(seen.features(images) for images in (test, noise)))
     for score in ("frechet_cnn_digits", "kid_cnn_digits", "coverage"):
         assert found[score] == pytest.approx(published[score], rel=1e-3)
 

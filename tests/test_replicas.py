@@ -1,4 +1,4 @@
-"""N replicas give the weights of one device, and every fault that train/replicas.py mends is still Keras'."""
+"""N replicas give the weights of one device, and every fault that devices/distribute_fixes.py corrects is still Keras'."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import replicas_harness as harness
 import tensorflow as tf
 
 from kerasdl import zoo
+from kerasdl.devices import cluster
 from kerasdl.devices import strategy as strategies
 from kerasdl.devices.launch import free_ports
 from kerasdl.errors import UserError
@@ -92,7 +93,7 @@ def test_accumulated_parts_are_the_whole_batch_on_one_device(trained):
 
 @pytest.mark.parametrize("fault", ["clipnorm", "norm"])
 def test_keras_still_needs_the_mend(trained, fault):
-    """When this fails Keras has mended it, and ours in train/replicas.py can go."""
+    """When this fails Keras has mended it, and ours in devices/distribute_fixes.py can go."""
     assert apart(trained, f"stock_{fault}", 2) > 1e-4
 
 
@@ -104,7 +105,7 @@ def test_keras_still_gives_replicas_one_noise(trained):
 @pytest.mark.parametrize("fault", ["accumulation", "odd_batch", "padding", "late_variables", "ema_overwrite",
                                    "ema_statistics"])
 def test_keras_still_has_the_fault(trained, fault):
-    """When this fails Keras has mended it: MicroBatches, FitsReplicas, Judge, build or average.Averager can go."""
+    """When this fails Keras has mended it: accumulated_step, FitsReplicas, padded_step or average.Averager can go."""
     assert trained[f"still/{fault}"]
 
 
@@ -171,11 +172,11 @@ def test_no_logical_cpu_is_refused():
 
 def test_only_an_error_between_workers_says_that_one_is_gone(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}')
-    monkeypatch.setattr(strategies, "describe", lambda devices: "multiworker")
-    for raised, seen in [(tf.errors.UnavailableError, strategies.WorkerLost),
+    monkeypatch.setattr(cluster, "describe", lambda devices: "multiworker")
+    for raised, seen in [(tf.errors.UnavailableError, cluster.WorkerLost),
                          (tf.errors.ResourceExhaustedError, tf.errors.ResourceExhaustedError),
                          (tf.errors.InvalidArgumentError, tf.errors.InvalidArgumentError)]:
-        with pytest.raises(seen), strategies.together(None):
+        with pytest.raises(seen), cluster.collective_errors(None):
             raise raised(None, None, "of the system")
 
 

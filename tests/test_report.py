@@ -16,6 +16,7 @@ from sklearn.metrics import classification_report
 
 from kerasdl import Recipe, UserError
 from kerasdl.data import Split, from_arrays, load
+from kerasdl.evaluation import padded
 from kerasdl.evaluation.evaluate import calibration, calibration_error, evaluate, load_split, mistakes, predict, report
 from kerasdl.run import Run
 from kerasdl.train.fit import train
@@ -263,13 +264,13 @@ def test_evaluate_gives_result_json_again(digits, numbers, split):
 
 def test_what_is_learned_in_parts_is_measured_in_parts(monkeypatch, tmp_path):
     """A batch that needs `accumulate` would not fit into memory here either."""
-    sizes, original = [], judge.evaluate
+    sizes, original = [], padded.PaddedEvaluator.__init__
 
-    def noting(network, objective, split, batch, *rest):
+    def noting(self, objective, network, batch, *rest):
         sizes.append(batch)
-        return original(network, objective, split, batch, *rest)
+        original(self, objective, network, batch, *rest)
 
-    monkeypatch.setattr(judge, "evaluate", noting)
+    monkeypatch.setattr(padded.PaddedEvaluator, "__init__", noting)
     evaluate(train("linear_digits", batch=64, accumulate=4, epochs=1, verbose=False, workdir=tmp_path / "run"))
     assert set(sizes) == {16}
 

@@ -17,6 +17,7 @@ from rich.console import Console
 import kerasdl
 from kerasdl import recipe
 from kerasdl.checkpoints import callback
+from kerasdl.devices import on_device
 from kerasdl.errors import UserError
 from kerasdl.published import reproduce, results
 from kerasdl.run import Run

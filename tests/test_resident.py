@@ -17,7 +17,7 @@ from kerasdl.devices import on_device
 from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
 from kerasdl.train import autotune as probe
-from kerasdl.train import profile, resident
+from kerasdl.train import profile
 from kerasdl.train.fit import train
 
 
@@ -111,15 +111,18 @@ def test_a_container_has_no_more_memory_than_it_may_take(tmp_path, monkeypatch):
 @pytest.mark.parametrize("size", [7, 64, 130])
 def test_evaluation_in_one_call_counts_every_example_once(split, size, monkeypatch):
     """The same as by batches from the pipeline, and as Keras' own evaluate."""
-    from kerasdl.objectives import classify
+    from kerasdl.evaluation.padded import PaddedEvaluator
+    from kerasdl.objectives.classify import Classify
+    from kerasdl.recipe import Recipe
 
-    network = zoo.build("mlp", (8, 8, 1), 3, size="mu")
-    in_one = judge.evaluate(judge.make(network, classify), classify, split, size)
+    network, objective = zoo.build("mlp", (8, 8, 1), 3, size="mu"), Classify(Recipe(model="mlp", data="arrays"))
+    in_one = PaddedEvaluator(objective, network, size)(split)
     with monkeypatch.context() as patch:
-        patch.setattr(resident, "memory", lambda: 0)
-        in_batches = judge.evaluate(judge.make(network, classify), classify, split, size)
-    classify.compile(network, "sgd")
-    by_keras = network.evaluate(split.x, classify.targets(split), verbose=0, return_dict=True)
+        patch.setattr(on_device, "memory", lambda: 0)
+        in_batches = PaddedEvaluator(objective, network, size)(split)
+    network.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True),
+                    metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")])
+    by_keras = network.evaluate(split.x, objective.targets(split), verbose=0, return_dict=True)
     assert in_one == pytest.approx(in_batches, rel=1e-5)
     assert in_one == pytest.approx(by_keras, rel=1e-5)
 

@@ -20,11 +20,12 @@ import kerasdl.run
 from kerasdl.checkpoints import callback
 from kerasdl.checkpoints.files import Checkpoints, seconds
 from kerasdl.data import from_arrays
+from kerasdl.devices import on_device
 from kerasdl.errors import UserError
 from kerasdl.files import try_lock
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
-from kerasdl.train.callbacks import Timing, done
+from kerasdl.train.callbacks import Timing
 from kerasdl.train.fit import train
 
 RECIPE = Recipe(model="mlp", model_args={"size": "mu", "drop": 0.2}, data="digits", batch=256, epochs=4, ema=0.9,
@@ -50,7 +51,7 @@ def interrupted(here, monkeypatch):
         original = callback.CheckpointCallback.on_train_batch_end
 
         def stop_at(self, batch, logs=None):
-            if self.step < step <= self.epoch_began + done(self, batch):
+            if self.step < step <= self.epoch_began + callback.steps_done(self, batch):
                 os.kill(os.getpid(), number)
             original(self, batch, logs)
 

@@ -22,7 +22,7 @@ from kerasdl.files import whole, write_json
 from kerasdl.objectives import average
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
-from kerasdl.train import fit
+from kerasdl.train import fit, loop
 from kerasdl.train.callbacks import Diverged
 from kerasdl.train.fit import train
 
@@ -129,18 +129,19 @@ def test_rows_of_a_table_have_no_mirror_image(refused, table):
 
 def test_the_average_is_what_numpy_computes_batch_norm_statistics_included():
     network = zoo.build("cnn", (8, 8, 1), 10, size="mu")
-    average = average.copy(network)
-    model = replicas.compose([ema.Averaging], network, averager=average.Averager(network, average, 0.4))
+    slow_network = average.copy(network)
+    model = keras.Model(network.inputs, network.outputs)
     model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    loop.install(model, after=[average.Averager(network, slow_network, 0.4).update])
     digits = load("digits", "val")
     expected = network.get_weights()
     for step in range(1, 6):
-        model.train_on_batch(digits.x[step * 32:][:32], digits.y[step * 32:][:32])
+        model.fit(digits.x[step * 32:][:32], digits.y[step * 32:][:32], batch_size=32, verbose=0)
         share = 1 - min(0.4, (1 + step) / (10 + step))
         expected = [slow + share * (fast - slow) for slow, fast in zip(expected, network.get_weights(), strict=True)]
-    names = [variable.path for variable in average.weights]
+    names = [variable.path for variable in slow_network.weights]
     assert any("moving_variance" in name for name in names)
-    for name, slow, mine, fast in zip(names, average.get_weights(), expected, network.get_weights(), strict=True):
+    for name, slow, mine, fast in zip(names, slow_network.get_weights(), expected, network.get_weights(), strict=True):
         np.testing.assert_allclose(slow, mine, rtol=1e-4, atol=1e-6, err_msg=name)
         assert np.abs(slow - fast).max() > 1e-5, name
 

@@ -14,14 +14,16 @@ import pytest
 from kerasdl import zoo
 from kerasdl.checkpoints import callback
 from kerasdl.data import from_arrays, load
+from kerasdl.devices import on_device
 from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate, report
-from kerasdl.objectives import classify
+from kerasdl.objectives.classify import Classify
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 from kerasdl.train import pretrained
 from kerasdl.train.fit import train
+from kerasdl.train.setup import Setup
 from kerasdl.zoo import vit
 
 CLI = [sys.executable, "-c", "from kerasdl.cli import main; main()"]
@@ -171,9 +173,9 @@ def test_frozen_weights_do_not_change_elsewhere(hard_recipe, hard_run, here, wor
 
 def test_frozen_weights_have_no_slots(hard_recipe):
     """Nor are they among what the average moves."""
-    job = Job(hard_recipe.override(freeze="features"), classify, {"train": load("digits")}, strategies.choose("one"))
-    model, kept = job.networks()
-    head = [weight.path for weight in model.get_layer("logits").weights]
+    recipe = hard_recipe.override(freeze="features")
+    model, kept = Setup(recipe, Classify(recipe), {"train": load("digits")}, strategies.choose("one")).networks()
+    head = [weight.path for weight in model.network.get_layer("logits").weights]
     assert [weight.path for weight in model.optimizer._trainable_variables] == head
     assert len(model.averager.pairs) == len(head)
 
