@@ -287,8 +287,9 @@ def draw(folder: Path, path: Path) -> None:
 
     rows = [row for row in load(folder, "bench") if row["ratio"]]
     groups = list(dict.fromkeys((row["row"], row["precision"]) for row in rows))
+    several = len({precision for _, precision in groups}) > 1
     with plt.rc_context({"svg.hashsalt": "kerasdl", "font.size": 9}):
-        figure, axes = plt.subplots(figsize=(8, 0.8 + 0.42 * len(groups)), layout="constrained")
+        figure, axes = plt.subplots(figsize=(6, 1.2 + 0.42 * len(groups)), layout="constrained")
         for i, (name, label) in enumerate(OPPONENTS.items()):
             mine = [row for row in rows if row["opponent"] == name]
             if not mine:
@@ -303,11 +304,11 @@ def draw(folder: Path, path: Path) -> None:
         ticks = [tick for tick in (0.2, 0.5, 1, 2, 5, 10, 20, 50) if ends[0] <= tick <= ends[1]]
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
-        axes.set_yticks(range(len(groups)), [f"{ROWS[row]}, {PRECISIONS[precision]}" for row, precision in groups])
+        axes.set_yticks(range(len(groups)), [ROWS[row] + f"\n{PRECISIONS[precision]}" * several for row, precision in groups])
         axes.invert_yaxis()
         axes.set_xlabel("our images per second divided by theirs; left of 1 we lose")
         axes.grid(axis="x", alpha=0.3)
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+        figure.legend(loc="outside lower center", ncols=3, frameon=False)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={"Date": None})
         plt.close(figure)
