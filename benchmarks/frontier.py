@@ -75,8 +75,9 @@ def told(made: Mapping[str, list[Point]]) -> str:
     """What stands below the picture: on what, and where the anchors are from."""
     sources = "; ".join(SOURCES[data] for data in made if data in SOURCES)
     return ("Dots are recipes of this package on one or two CPU cores: mean and standard deviation over seeds, and\n"
-            "the median of their minutes. The line joins the recipes that no other beats in both. Crosses are published\n"
-            "results on the hardware named next to them; since that is other hardware, compare their accuracy only.\n\n"
+            "the median of their minutes. The line joins the recipes that no other beats in both. Crosses are\n"
+            "published results on the hardware named next to them; since that is other hardware, compare their\n"
+            "accuracy only.\n\n"
             f"Sources: {sources}.\n")
 
 

@@ -204,9 +204,9 @@ def searches(rows: list[dict]) -> str:
               f"{row['spread_mb']} MB.\n"
               for row in rows if row["what"] == "memory"]
     rows = [row for row in rows if row["what"] == "speed"]
-    notes = ("One run each, with the same number of epochs. kerasdl averages the weights, as the recipe says, and runs\n"
-             "two trials at a time on the two cores; keras-tuner does neither. The trials differ after the first few. One\n"
-             "of the 180 validation images is 0.0056.\n")
+    notes = ("One run each, with the same number of epochs. kerasdl averages the weights, as the recipe says, and\n"
+             "runs two trials at a time on the two cores; keras-tuner does neither. The trials differ after the first\n"
+             "few. One of the 180 validation images is 0.0056.\n")
     return table(head, [(f"`{row['search']}`", row["ours"]["trials"], number(row["ours"]["wall_seconds"]),
                          number(row["theirs"]["wall_seconds"]), f"{row['times_faster']:.2f}",
                          f"{row['ours']['best']:.4f} / {row['theirs']['best']:.4f}") for row in rows]) + \
@@ -287,8 +287,9 @@ def draw(folder: Path, path: Path) -> None:
 
     rows = [row for row in load(folder, "bench") if row["ratio"]]
     groups = list(dict.fromkeys((row["row"], row["precision"]) for row in rows))
+    several = len({precision for _, precision in groups}) > 1
     with plt.rc_context({"svg.hashsalt": "kerasdl", "font.size": 9}):
-        figure, axes = plt.subplots(figsize=(8, 0.8 + 0.42 * len(groups)), layout="constrained")
+        figure, axes = plt.subplots(figsize=(6, 1.2 + 0.42 * len(groups)), layout="constrained")
         for i, (name, label) in enumerate(OPPONENTS.items()):
             mine = [row for row in rows if row["opponent"] == name]
             if not mine:
@@ -303,11 +304,12 @@ def draw(folder: Path, path: Path) -> None:
         ticks = [tick for tick in (0.2, 0.5, 1, 2, 5, 10, 20, 50) if ends[0] <= tick <= ends[1]]
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
-        axes.set_yticks(range(len(groups)), [f"{ROWS[row]}, {PRECISIONS[precision]}" for row, precision in groups])
+        axes.set_yticks(range(len(groups)), [ROWS[row] + f"\n{PRECISIONS[precision]}" * several
+                                             for row, precision in groups])
         axes.invert_yaxis()
         axes.set_xlabel("our images per second divided by theirs; left of 1 we lose")
         axes.grid(axis="x", alpha=0.3)
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+        figure.legend(loc="outside lower center", ncols=3, frameon=False)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={"Date": None})
         plt.close(figure)

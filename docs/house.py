@@ -50,7 +50,8 @@ def boxes(rooms: tuple[str, ...], y: int, colour: str) -> list[str]:
     shapes = []
     for i, room in enumerate(rooms):
         x = EDGE + i * (width + GAP)
-        words = f'<tspan font-weight="600">{room}</tspan>'
+        size = ' font-size="13"' if len(rooms) > COLUMNS else ""
+        words = f'<tspan font-weight="600"{size}>{room}</tspan>'
         if len(rooms) == 1 and room in WORDS:
             words += f'<tspan dx="8">{WORDS[room]}</tspan>'
         shapes.append(f'<rect x="{x:g}" y="{y}" width="{width:g}" height="{HEIGHT}" rx="8" fill="{colour}" '

@@ -54,8 +54,8 @@ NOTES = {  # what a reader of a data set's numbers should know
                "with published ones with care. Validation is the last 5,000 images of the training part, or the last\n"
                "1,000 in recipes that say so (`splits`).",
     "imagenet2012": "Not run: these recipes need a TPU; [TPU](tpu.md) says what they need there. Validation is the\n"
-                    "last hundredth of the training part, and the test split is the standard validation part of 50,000\n"
-                    "images.",
+                    "last hundredth of the training part, and the test split is the standard validation part of\n"
+                    "50,000 images.",
 }
 RESULTS = """\
 <!-- Made by docs/make_results.py. Do not edit. -->
