@@ -15,6 +15,7 @@ import tensorflow as tf
 from kerasdl.checkpoints import callback
 from kerasdl.checkpoints.files import Checkpoints
 from kerasdl.data import from_arrays, load_splits
+from kerasdl.devices import on_device
 from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate, predict, report
 from kerasdl.objectives.gan import gallery

@@ -1,4 +1,4 @@
-"""N replicas give the weights of one device, and every fault that devices/distribute_fixes.py corrects is still Keras'."""
+"""N replicas give one device's weights, and every fault that distribute_fixes.py corrects is still Keras'."""
 
 import json
 import os

@@ -22,12 +22,12 @@ from kerasdl.files import whole, write_json
 from kerasdl.objectives import average
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
-from kerasdl.train import fit, loop
+from kerasdl.train import loop, record
 from kerasdl.train.callbacks import Diverged
 from kerasdl.train.fit import train
 
 LINEAR = Recipe(name="linear", model="linear", data="digits", batch=128, epochs=2, lr=2e-2)
-FILES = {"recipe.json", "data.json", "result.json", "metrics.csv", "tensorboard", "model.keras"}
+FILES = {"recipe.json", "data.json", "result.json", "metrics.csv", "tensorboard", "model.keras", "predictions.npz"}
 
 
 @pytest.fixture
@@ -210,9 +210,9 @@ def test_result_json(hard_run, hard_recipe):
 
 
 def test_a_long_run_tells_how_fast_its_machine_multiplies(here, monkeypatch):
-    monkeypatch.setattr(fit, "LONG", math.inf)
+    monkeypatch.setattr(record, "LONG", math.inf)
     short = train("linear_digits", epochs=1, verbose=False)
-    monkeypatch.setattr(fit, "LONG", 0)
+    monkeypatch.setattr(record, "LONG", 0)
     long = train("linear_digits", epochs=1, verbose=False)
     assert "gemm_gflops" not in short.result["environment"] and long.result["environment"]["gemm_gflops"] > 0
 

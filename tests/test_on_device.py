@@ -16,8 +16,7 @@ from kerasdl.data import from_arrays, pipeline
 from kerasdl.devices import on_device
 from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
-from kerasdl.train import autotune as probe
-from kerasdl.train import profile
+from kerasdl.train import autotune, profile
 from kerasdl.train.fit import train
 
 
@@ -135,7 +134,7 @@ def cache(tmp_path, monkeypatch):
 
 def test_the_fastest_candidate_is_taken_told_noted_and_remembered(here, cache, hard_recipe, monkeypatch, capsys):
     rates = iter([10.0, 30.0, 20.0, 5.0])
-    monkeypatch.setattr(probe, "speed", lambda call, best: next(rates))
+    monkeypatch.setattr(autotune, "speed", lambda call, best: next(rates))
     run = train(hard_recipe, workdir="run", epochs=1, jit="auto", precision="auto")
     assert "auto: jit=false precision=mixed_bfloat16 (jit=false precision=float32 10" in capsys.readouterr().err
     assert run.result["choice"]["precision"] == run.result["environment"]["precision"] == "mixed_bfloat16"
@@ -151,9 +150,9 @@ def test_a_run_that_goes_on_keeps_its_choice(hard_recipe, cache):
 
     noted = {"jit": True, "images_per_second": {}}
     recipe = hard_recipe.override(jit="auto")
-    assert probe.settle(recipe, noted, (8, 8, 1), "CPU", tf.distribute.get_strategy(), True, never) == noted
-    assert probe.settled(recipe, noted).jit is True
-    assert probe.settle(hard_recipe, None, (8, 8, 1), "CPU", tf.distribute.get_strategy(), True, never) == {}
+    assert autotune.autotune(recipe, noted, (8, 8, 1), "CPU", tf.distribute.get_strategy(), True, never) == noted
+    assert autotune.apply(recipe, noted).jit is True
+    assert autotune.autotune(hard_recipe, None, (8, 8, 1), "CPU", tf.distribute.get_strategy(), True, never) == {}
 
 
 def test_a_candidate_that_is_far_behind_is_called_once_only():
@@ -163,31 +162,31 @@ def test_a_candidate_that_is_far_behind_is_called_once_only():
         calls.append(None)
         return 1
 
-    assert 0 < probe.speed(call, best=1e12) and len(calls) == 2  # one that compiles, and one that is timed
-    assert 0 < probe.speed(call) and len(calls) == 2 + 1 + probe.CALLS
+    assert 0 < autotune.speed(call, best=1e12) and len(calls) == 2  # one that compiles, and one that is timed
+    assert 0 < autotune.speed(call) and len(calls) == 2 + 1 + autotune.CALLS
 
 
 def test_what_is_remembered_is_for_this_network_batch_and_machine(hard_recipe, monkeypatch):
     devices = tf.distribute.get_strategy()
 
     def file(recipe=hard_recipe, shape=(8, 8, 1), device="CPU", stay=True):
-        return probe.remembered(recipe, shape, device, devices, stay)
+        return autotune.remembered(recipe, shape, device, devices, stay)
 
     assert file() == file(hard_recipe.override(lr=0.5, seed=9, epochs=2))
     others = [file(), file(hard_recipe.override(batch=64)), file(hard_recipe.override("model_args.drop=0.1")),
               file(shape=(9, 8, 1)), file(device="GPU"), file(stay=False)]
-    monkeypatch.setattr(probe, "environment", lambda: {"keras": "9"})
+    monkeypatch.setattr(autotune, "environment", lambda: {"keras": "9"})
     assert len({file(), *others}) == len(others) + 1
 
 
 def test_several_workers_measure_nothing(hard_recipe, monkeypatch):
     monkeypatch.setattr(strategies, "describe", lambda devices: "multiworker")
-    choice = probe.settle(hard_recipe.override(jit="auto", precision="auto"), None, (8, 8, 1), "CPU", None, True, None)
+    choice = autotune.autotune(hard_recipe.override(jit="auto", precision="auto"), None, (8, 8, 1), "CPU", None, True, None)
     assert choice == {"jit": False, "precision": "float32"}
 
 
 def test_a_damaged_or_unwritable_cache_is_measured_again(here, cache, hard_recipe, monkeypatch):
-    monkeypatch.setattr(probe, "speed", lambda call, best: 1.0)
+    monkeypatch.setattr(autotune, "speed", lambda call, best: 1.0)
     train(hard_recipe, workdir="a", epochs=1, jit="auto", verbose=False)
     file = next(cache.rglob("*.json"))
     file.write_text("{")
@@ -201,7 +200,7 @@ def test_a_damaged_or_unwritable_cache_is_measured_again(here, cache, hard_recip
 def test_replicas_measure_what_is_left_without_xla(hard_recipe, monkeypatch):
     monkeypatch.setattr(strategies, "describe", lambda devices: "mirrored")
     for fields in (["precision"], ["jit", "precision"]):
-        choice = probe.measure(hard_recipe, fields, None, lambda recipe: lambda: 1)
+        choice = autotune.measure(hard_recipe, fields, None, lambda recipe: lambda: 1)
         assert choice["precision"] in ("float32", "mixed_bfloat16") and not choice.get("jit")
         assert len(choice["images_per_second"]) == 2
 
