@@ -28,7 +28,6 @@ NAMES = {
     "_use_gate": "whether attention is gated, which the fast form is not",
     "_sliding_window": "whether attention is local, which the fast form is not",
     "_keras_mask": "whether a tensor carries a mask, which the fast form does not read",
-    "_kernel": "the trained kernel of a Dense or Conv2D layer, without LoRA",
 }
 
 

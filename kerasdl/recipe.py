@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticSerializationError
 
-from kerasdl import objectives
+from kerasdl import registry
 from kerasdl.errors import UserError, nearest
 from kerasdl.settings import Settings, complaint, parse
 
@@ -174,7 +174,7 @@ def validate(fields: dict[str, Any]) -> Recipe:
     """A Recipe from plain fields, with pydantic's complaint told in one line."""
     try:
         made = Recipe.model_validate(fields)
-        objectives.check(made.objective)
+        registry.check(made.objective)
         made.model_dump_json()
         if not _finite(made.model_dump()):
             raise UserError("A recipe holds finite numbers. Received one that is infinite, or no number.")

@@ -2,36 +2,43 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 
 import kerasdl
+from kerasdl import keras_private
 
 ROOT = Path(kerasdl.__file__).parent
 MODULES = {".".join(("kerasdl", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path
            for path in sorted(ROOT.rglob("*.py"))}
 
-# Room -> what of kerasdl it may import, at the top or inside a function. What is not here may import all but cli.
-ARROWS = {
-    "kerasdl.errors": (),
-    "kerasdl.installation.tpu": (),
-    "kerasdl.installation.backend": ("errors", "tpu"),
-    "kerasdl.recipe": ("errors",),
-    "kerasdl.run": ("errors", "recipe", "tpu", "zoo"),
-    "kerasdl.published.results": ("recipe", "zoo"),
-    "kerasdl.published.reproduce": ("backend", "errors", "recipe", "run", "train", "evaluate", "results"),
-    "kerasdl.ensemble": ("backend", "errors", "recipe", "run", "data", "objectives", "train", "zoo", "evaluate"),
-    "kerasdl.zoo": ("zoo",),
-    "kerasdl.data": ("errors", "data"),
-    "kerasdl.objectives": ("errors", "zoo", "objectives"),
-    "kerasdl.train": ("errors", "tpu", "backend", "recipe", "run", "zoo", "data", "objectives", "train"),
-    "kerasdl.tuning": ("backend", "errors", "recipe", "run", "data", "objectives", "train", "figures", "tuning"),
-    "kerasdl.plan": ("backend", "errors", "recipe", "run", "tpu", "data", "objectives", "train", "plan"),
-    "kerasdl.recipes": ("recipe",),
-}
+# Room -> the rooms that it may import, at the top or inside a function; the further down, the fewer know of it.
+# `cli` may import everything, and nobody but __main__ imports `cli`.
+ROOT_FILES = "environment errors files recipe run text"
+ARROWS = {room: set(names.split()) for room, names in {
+    "errors": "", "settings": "errors", "files": "errors", "user_code": "errors files", "registry": "errors user_code",
+    "text": "", "logs": "", "keras_private": "", "zoo": "", "data": "errors",
+    "recipe": "errors registry settings", "recipes": "recipe", "figures": "data",
+    "environment": "installation", "run": "errors files recipe text user_code zoo",
+    "installation": "errors environment data devices",  # doctor looks at folders and devices
+    "objectives": "data errors figures keras_private recipe registry settings text user_code zoo",
+    "devices": "data errors installation keras_private recipe run zoo",
+    "checkpoints": "devices errors files installation",
+    "evaluation": f"{ROOT_FILES} data devices installation objectives zoo",
+    "train": f"{ROOT_FILES} checkpoints data devices evaluation installation keras_private logs objectives user_code "
+             "zoo",
+    "reports": "data errors evaluation figures files objectives run text",
+    "ensemble": "environment errors files recipe run data devices evaluation installation objectives train zoo",
+    "published": "environment errors evaluation installation recipe run train zoo",
+    "plan": "data devices environment errors files installation objectives recipe train",
+    "tuning": "checkpoints data devices errors figures files installation objectives recipe run text train user_code zoo",
+    "__main__": "cli",
+}.items()}
 HEAVY = {"keras", "keras_tuner", "tensorflow", "tensorflow_datasets", "jax", "pandas", "sklearn", "scipy", "matplotlib"}
 
 
@@ -59,22 +66,27 @@ def inside(names):
 
 
 def room(module):
-    return next((name for name in ARROWS if module == name or module.startswith(name + ".")), None)
+    """Return the package or file below kerasdl that a module is in; "" for kerasdl itself."""
+    return module.partition(".")[2].partition(".")[0]
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_arrows(module):
-    names = inside(imported(module, everywhere=True))
-    if module != "kerasdl.__main__" and not (module + ".").startswith("kerasdl.cli."):
-        assert not any((name + ".").startswith("kerasdl.cli.") for name in names)
-    if room(module) is None:
+    if room(module) in ("", "cli"):
         return
-    allowed = [f"kerasdl.{name}" for name in ARROWS[room(module)]]
-    for name in names:
-        assert any(name == home or name.startswith(home + ".") for home in allowed), f"{module} imports {name}"
+    for name in inside(imported(module, everywhere=True)) - {"kerasdl"}:
+        assert room(name) in {room(module), *ARROWS[room(module)]}, f"{module} imports {name}"
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if room(module) == "kerasdl.zoo"])
+def test_every_arrow_is_used():
+    used = {name: set() for name in ARROWS}
+    for module in MODULES:
+        if room(module) in used:
+            used[room(module)] |= {room(name) for name in inside(imported(module, everywhere=True))}
+    assert not {name: arrows - used[name] for name, arrows in ARROWS.items() if arrows - used[name]}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room(module) == "zoo"])
 def test_zoo_imports_keras_and_numpy_only(module):
     outside = {name.partition(".")[0] for name in imported(module, everywhere=True)} - set(sys.stdlib_module_names)
     assert outside <= {"keras", "numpy", "kerasdl"}
@@ -87,25 +99,39 @@ def test_the_light_modules_import_nothing_heavy(module):
     assert not {name.partition(".")[0] for name in imported(module, everywhere=True)} & HEAVY
 
 
-def test_no_cycles():
-    """Among what is imported while modules are imported; a package counts with its __init__."""
-    graph = {}
-    for module in MODULES:
-        names = inside(imported(module, everywhere=False))
-        parents = {name.rpartition(".")[0] for name in names} - {"kerasdl"}
-        graph[module] = {name for name in names | parents if name != module and not module.startswith(name + ".")}
+def test_no_cycle_not_even_of_two_files():
+    """Imports inside functions count."""
+    graph = {module: inside(imported(module, everywhere=True)) - {module} for module in MODULES}
     done, path = set(), []
 
     def visit(module):
         assert module not in path, f"import cycle: {' -> '.join([*path[path.index(module):], module])}"
         if module not in done:
             path.append(module)
-            for name in sorted(graph.get(module, ())):
+            for name in sorted(graph[module]):
                 visit(name)
             done.add(path.pop())
 
     for module in MODULES:
         visit(module)
+
+
+KERAS_NAMES = {name for kind in (keras.Model, keras.layers.Layer, keras.layers.MultiHeadAttention, keras.layers.Dense,
+                                 keras.optimizers.AdamW, keras.optimizers.Muon, keras.layers.BatchNormalization)
+               for name in dir(kind) if re.match("_[a-z]", name)} | set(keras_private.NAMES)
+
+
+def test_private_names_of_keras_stand_in_one_file_each_with_its_reason():
+    used = set()
+    for path in MODULES.values():
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = getattr(node, "attr", None) if isinstance(node, ast.Attribute) else \
+                node.name if isinstance(node, ast.FunctionDef) else \
+                node.args[1].value if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "getattr" \
+                and isinstance(node.args[1], ast.Constant) else None
+            if name in KERAS_NAMES and path.parent.name not in ("tuning", "samplers"):
+                used.add(name)
+    assert used == set(keras_private.NAMES)
 
 
 def test_list_and_show_import_neither_tensorflow_nor_keras():

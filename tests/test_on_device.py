@@ -181,7 +181,8 @@ def test_what_is_remembered_is_for_this_network_batch_and_machine(hard_recipe, m
 
 def test_several_workers_measure_nothing(hard_recipe, monkeypatch):
     monkeypatch.setattr(strategies, "describe", lambda devices: "multiworker")
-    choice = autotune.autotune(hard_recipe.override(jit="auto", precision="auto"), None, (8, 8, 1), "CPU", None, True, None)
+    recipe = hard_recipe.override(jit="auto", precision="auto")
+    choice = autotune.autotune(recipe, None, (8, 8, 1), "CPU", None, True, None)
     assert choice == {"jit": False, "precision": "float32"}
 
 

@@ -2,21 +2,23 @@
 
 There is no shuffle buffer and no iterator state. An epoch's order is a stateless permutation of the indices, so a run
 can begin at any step, and two machines with the same seed see the same examples.
+
+A `split` here is a kerasdl.data.Split, whose file imports this one.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.data.split import Split
 from kerasdl.errors import UserError
 
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor | None], tuple[tf.Tensor, tf.Tensor]]
 BUFFER = 16384  # examples of a streamed set that are shuffled together; tfds stores sets in shuffled order already
 
 
-def steps_per_epoch(split: Split, batch: int) -> int:
+def steps_per_epoch(split: Any, batch: int) -> int:
     """Full batches in the split; what is left over waits for another epoch's order.
 
     Raises:
@@ -28,7 +30,7 @@ def steps_per_epoch(split: Split, batch: int) -> int:
     return len(split) // batch
 
 
-def shuffled(split: Split, targets: np.ndarray | None, batch: int, *, epochs: int, seed: int,
+def shuffled(split: Any, targets: np.ndarray | None, batch: int, *, epochs: int, seed: int,
              augment: Augment | None = None, alternates: bool = False, prepare: Callable | None = None,
              start: int = 0) -> tf.data.Dataset:
     """Training batches (examples, targets) of every epoch in turn, from step `start` on.
@@ -89,7 +91,7 @@ def without_none(x, y):
     return (x,) if y is None else (x, y)
 
 
-def blocks(split: Split, batch: int, size: int, *, epochs: int, seed: int, start: int = 0) -> tf.data.Dataset:
+def blocks(split: Any, batch: int, size: int, *, epochs: int, seed: int, start: int = 0) -> tf.data.Dataset:
     """The same training batches as index blocks (first step, steps, (size, batch) indices), for data on the device.
 
     A block never reaches into the next epoch, and only an epoch's last one has fewer steps than `size`, of which the
@@ -109,7 +111,7 @@ def blocks(split: Split, batch: int, size: int, *, epochs: int, seed: int, start
     return _untuned(uncounted.prefetch(2))
 
 
-def in_order(split: Split, targets: np.ndarray | None, batch: int, prepare: Callable | None = None) -> tf.data.Dataset:
+def in_order(split: Any, targets: np.ndarray | None, batch: int, prepare: Callable | None = None) -> tf.data.Dataset:
     """Evaluation batches (examples, targets): every example once, in the split's order, the last batch short.
 
     Targets are as in `shuffled`; of a streamed split None leaves the labels as they are.
@@ -180,5 +182,5 @@ def _untuned(batches: tf.data.Dataset) -> tf.data.Dataset:
     return batches.with_options(options)
 
 
-def _shape(split: Split) -> tuple[int, ...]:
+def _shape(split: Any) -> tuple[int, ...]:
     return (split.shape,) if isinstance(split.shape, int) else tuple(split.shape)

@@ -4,29 +4,13 @@ Importing this package is light: Keras arrives with the first objective.
 """
 
 import importlib
-import re
-from functools import cache
 from pathlib import Path
 
 from kerasdl import user_code
-from kerasdl.errors import UserError, nearest
+from kerasdl.errors import UserError
+from kerasdl.registry import check, names
 
-HERE = Path(__file__).parent
-
-
-@cache
-def names() -> list[str]:
-    """Return the objectives of the package, in alphabetical order: the files that define a subclass of Objective."""
-    found = (file for file in HERE.glob("*.py") if re.search(r"^class \w+\(Objective\)", file.read_text(), re.M))
-    return sorted(file.stem for file in found)
-
-
-def check(name: str) -> None:
-    """Raise a UserError if no file of the package, and no FILE.py:CLASS, is called that."""
-    if user_code.is_reference(name):
-        user_code.check(name)
-    elif name not in names():
-        raise UserError(f"Unknown objective {name!r}. {nearest(name, names())} Your own: FILE.py:CLASS.")
+__all__ = ["check", "get", "names", "of"]
 
 
 def get(name: str, run: Path | None = None):
