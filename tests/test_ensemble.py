@@ -13,7 +13,9 @@ from kerasdl import zoo
 from kerasdl.data import from_arrays, load
 from kerasdl.ensemble import ensemble, opened, scores, table
 from kerasdl.errors import UserError
-from kerasdl.evaluation.evaluate import evaluate, predict, report
+from kerasdl.evaluation.evaluate import evaluate
+from kerasdl.evaluation.predict import predict
+from kerasdl.reports.page import report
 from kerasdl.run import Run
 from kerasdl.train.fit import train
 from kerasdl.zoo import ensemble as networks

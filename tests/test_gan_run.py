@@ -17,12 +17,14 @@ from kerasdl.checkpoints.files import Checkpoints
 from kerasdl.data import from_arrays, load_splits
 from kerasdl.devices import on_device
 from kerasdl.errors import UserError
-from kerasdl.evaluation.evaluate import evaluate, predict, report
+from kerasdl.evaluation.evaluate import evaluate
+from kerasdl.evaluation.predict import predict
 from kerasdl.objectives.gan import gallery
 from kerasdl.objectives.gan.gan import clusters
 from kerasdl.objectives.images import enlarged, grid
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
+from kerasdl.reports.page import report
 from kerasdl.run import Run
 from kerasdl.train.fit import train
 

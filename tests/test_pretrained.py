@@ -17,9 +17,10 @@ from kerasdl.data import from_arrays, load
 from kerasdl.devices import on_device
 from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
-from kerasdl.evaluation.evaluate import evaluate, report
+from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.objectives.classify import Classify
 from kerasdl.recipe import Recipe
+from kerasdl.reports.page import report
 from kerasdl.run import Run
 from kerasdl.train import pretrained
 from kerasdl.train.fit import train

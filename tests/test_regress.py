@@ -6,9 +6,10 @@ import pytest
 
 from kerasdl.data import Split, from_arrays, load
 from kerasdl.errors import UserError
-from kerasdl.evaluation.evaluate import evaluate, report
-from kerasdl.objectives import regress
+from kerasdl.evaluation.evaluate import evaluate
+from kerasdl.objectives.regress import Regress
 from kerasdl.recipe import Recipe
+from kerasdl.reports.page import report
 from kerasdl.train.fit import train
 from kerasdl.zoo import linear
 
@@ -65,7 +66,9 @@ def test_numbers_of_two_units_are_learned_alike(here):
 def test_the_mean_of_a_million_numbers_far_from_zero():
     """NumPy adds up the rows of a matrix in float32, one after the other."""
     y = np.random.default_rng(0).normal((2000.0, 1e6), (10.0, 1e3), (1_000_000, 2)).astype("float32")
-    unscale = regress.networks("linear", Split("train", np.zeros((2, 3)), y, 3, 2), {})[0].get_layer("unscale")
+    objective = Regress(Recipe(model="linear", objective="regress", data="arrays"))
+    network = objective.network(Split("train", np.zeros((2, 3)), y, 3, 2, kind="row"))
+    unscale = network.get_layer("unscale")
     np.testing.assert_allclose(np.ravel(unscale.input_mean), y.astype("float64").mean(0), rtol=1e-6)
     np.testing.assert_allclose(np.ravel(unscale.input_variance), y.astype("float64").var(0), rtol=1e-5)
 
@@ -95,6 +98,6 @@ def test_test_time_augmentation_is_of_classes(here):
     with pytest.raises(UserError, match="tta is for images that have classes"):
         train("linear_digits", **settings, tta="flip")
     run = train("linear_digits", **settings)
-    with pytest.raises(UserError, match="predicts numbers"):
+    with pytest.raises(UserError, match="tta is for images that have classes"):
         evaluate(run, data=splits, tta="flip")
     assert run.model().input.shape == (None, 8, 8, 1)

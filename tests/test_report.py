@@ -17,7 +17,12 @@ from sklearn.metrics import classification_report
 from kerasdl import Recipe, UserError
 from kerasdl.data import Split, from_arrays, load
 from kerasdl.evaluation import padded
-from kerasdl.evaluation.evaluate import calibration, calibration_error, evaluate, load_split, mistakes, predict, report
+from kerasdl.evaluation.evaluate import evaluate
+from kerasdl.evaluation.predict import predict
+from kerasdl.evaluation.splits import load_split
+from kerasdl.objectives.calibration import calibration, calibration_error
+from kerasdl.objectives.classify import mistakes
+from kerasdl.reports.page import report
 from kerasdl.run import Run
 from kerasdl.train.fit import train
 

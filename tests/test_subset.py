@@ -5,7 +5,7 @@ import pytest
 
 from kerasdl.data import load, load_splits
 from kerasdl.errors import UserError
-from kerasdl.evaluation.evaluate import load_split
+from kerasdl.evaluation.splits import load_split
 from kerasdl.train.fit import train
 
 
