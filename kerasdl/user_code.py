@@ -83,7 +83,20 @@ def import_file(file: Path) -> ModuleType:
     finally:
         sys.path.remove(str(file.parent.resolve()))
     LOADED[key] = module
+    register_layers(module)
     return module
+
+
+def register_layers(module: ModuleType) -> None:
+    """Make the layers that a file defines known to Keras, which refuses to load others from a saved model."""
+    if "keras" not in sys.modules:
+        return
+    import keras
+
+    for value in list(vars(module).values()):
+        if isinstance(value, type) and issubclass(value, keras.layers.Layer) and value.__module__ == module.__name__ \
+                and keras.saving.get_registered_object(keras.saving.get_registered_name(value)) is None:
+            keras.saving.register_keras_serializable(package=module.__name__)(value)
 
 
 def digest(file: Path) -> str:

@@ -17,7 +17,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (N, 6, 6, 1)).astype("uint8")
 IMAGES[:, 0, 0, 0] = np.arange(N)  # each example's number stands in its first pixel
 LABELS = np.resize([0, 1, 2], N).astype("int32")
 HELD = Split("train", IMAGES, LABELS, (6, 6, 1), N, CLASSES)
-STREAMED = replace(HELD, x=tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)), y=None)
+STREAMED = replace(HELD, x=tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)), y=None, streamed=True)
 DECODED = replace(HELD, x=np.arange(N), decode=lambda index: tf.gather(tf.constant(IMAGES), index))
 KINDS = pytest.mark.parametrize("split", [HELD, STREAMED, DECODED], ids=["held", "streamed", "decoded"])
 AUGMENT = compose((("translate", 2),), (6, 6, 1))

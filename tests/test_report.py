@@ -208,7 +208,7 @@ def test_names_from_data_are_harmless(table):
 
 def test_sets_that_do_not_fit_in_memory_give_the_same_page(digits, page, tmp_path):
     split, expected = load("digits", "test"), page.replace("test split of digits", "test split of arrays")
-    streamed = replace(split, x=tf.data.Dataset.from_tensor_slices((split.x, split.y)), y=None)
+    streamed = replace(split, x=tf.data.Dataset.from_tensor_slices((split.x, split.y)), y=None, streamed=True)
     assert report(digits, data={"test": streamed}).read_text(encoding="utf-8") == expected
     names = np.array([str(tmp_path / f"{index}.png") for index in range(len(split))])
     for name, image in zip(names, split.x, strict=True):

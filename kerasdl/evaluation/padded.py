@@ -71,7 +71,7 @@ class PaddedEvaluator:
             scores = self._swept(learner, split)
         else:
             batches = strategies.shared(self.devices, lambda: self._padded(split), distribute_fixes.share)
-            step = tf.function(lambda *batch: self.devices.run(learner.padded_step, args=batch))
+            step = tf.function(lambda *batch: self.devices.run(learner.padded_step, args=batch), autograph=False)
             for batch in batches:
                 step(*batch)
             scores = learner.get_metrics_result()
@@ -108,7 +108,7 @@ class PaddedEvaluator:
             tf.while_loop(lambda number: number * batch < size, body, (0,))
             return learner.get_metrics_result()
 
-        return tf.function(sweep)
+        return tf.function(sweep, autograph=False)
 
     def _padded(self, split: Split) -> tf.data.Dataset:
         return padded(pipeline.in_order(split, self.objective.targets(split), self.batch,

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kerasdl.errors import UserError
 from kerasdl.keras_private import FitsReplicas
 
 
@@ -32,7 +33,7 @@ class Learner(FitsReplicas):
         """Return the mean of the examples' losses, plus what layers add, such as regularizers."""
         losses = self.objective.compute_loss(x, y, y_pred)
         if len(losses.shape) != 1:
-            raise ValueError(f"Expected compute_loss of {type(self.objective).__name__} to return one number for each "
+            raise UserError(f"Expected compute_loss of {type(self.objective).__name__} to return one number for each "
                              f"example, (B,). Received shape {tuple(losses.shape)}.")
         total = self.mean(losses, losses, sample_weight)
         return ops.sum([total, *map(self._aggregate_additional_loss, self.losses)]) if self.losses else total

@@ -6,6 +6,7 @@ shuffled indices, and one call takes all steps of the block. `fit` uses a train_
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -72,9 +73,10 @@ def install(model: keras.Model, data: DeviceDataset | None = None, parts: int = 
 def batch_function(model: keras.Model, step: Callable) -> Callable:
     """Return a function of an iterator that takes one step."""
     strategy = model.distribute_strategy
-    compiled = tf.function(lambda *batch: strategy.run(step, args=batch), jit_compile=model.jit_compile)
+    compiled = tf.function(lambda *batch: strategy.run(step, args=batch), jit_compile=model.jit_compile,
+                           autograph=False)
 
-    @tf.function
+    @partial(tf.function, autograph=False)
     def take(iterator):
         compiled(*next(iterator))
         return model.get_metrics_result()
@@ -105,9 +107,9 @@ def block_function(model: keras.Model, step: Callable, data: DeviceDataset) -> C
         tf.while_loop(lambda i, finite: (i < count) & finite, body, (zero, tf.constant(True)))
         return model.get_metrics_result()
 
-    compiled = tf.function(steps, jit_compile=model.jit_compile)
+    compiled = tf.function(steps, jit_compile=model.jit_compile, autograph=False)
 
-    @tf.function
+    @partial(tf.function, autograph=False)
     def block(iterator):
         first, count, index = (strategy.experimental_local_results(value)[0] for value in next(iterator))
         return compiled(first, count, *data.block(first, index))

@@ -1,0 +1,128 @@
+"""A user's own model and objective from a file get what those of the package have."""
+
+import json
+
+import numpy as np
+import pytest
+
+from kerasdl.errors import UserError
+from kerasdl.evaluation.evaluate import evaluate
+from kerasdl.evaluation.predictions import read
+from kerasdl.recipe import Recipe
+from kerasdl.reports.page import report
+from kerasdl.run import Run
+from kerasdl.train.fit import train
+
+MODEL = '''
+import keras
+from keras import layers
+
+
+class Twice(layers.Layer):
+    """Not registered with Keras."""
+
+    def __init__(self, factor=2.0, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def call(self, x):
+        return self.factor * x
+
+    def get_config(self):
+        return super().get_config() | {"factor": self.factor}
+
+
+def build(image_shape, classes, *, width=8, bold=False):
+    inputs = keras.Input(image_shape)
+    x = Twice(name="twice")(layers.Rescaling(1 / 255)(inputs))
+    x = layers.Dense(width, activation="relu", name="features")(layers.Flatten()(x))
+    return keras.Model(inputs, layers.Dense(classes, name="logits")(x))
+
+
+def wrong(image_shape, classes):
+    return None
+'''
+OBJECTIVE = '''
+from keras import ops
+
+from kerasdl.objectives.classify import Classify
+
+
+class Focal(Classify):
+    def compute_loss(self, x, y, y_pred):
+        log = ops.log_softmax(y_pred)
+        return -ops.sum(y * log, axis=-1) * (1 - ops.sum(y * ops.exp(log), axis=-1)) ** 2
+
+
+class Scalar(Classify):
+    def compute_loss(self, x, y, y_pred):
+        return ops.mean(y_pred)
+
+
+class Nothing:
+    pass
+'''
+SMALL = {"batch": 128, "epochs": 2, "verbose": False}
+
+
+@pytest.fixture
+def files(here):
+    (here / "my_model.py").write_text(MODEL)
+    (here / "my_objective.py").write_text(OBJECTIVE)
+    return here
+
+
+def recipe(**changes):
+    return Recipe(**{"model": "my_model.py:build", "objective": "my_objective.py:Focal", "data": "digits"} | changes)
+
+
+def test_trained_resumed_measured_and_reported(files):
+    whole = train(recipe(), workdir="whole", **SMALL)
+    half = train(recipe(), workdir="half", stop_after=1, **SMALL)
+    assert not (half.path / "result.json").exists() and list(half.path.glob("checkpoint/step-*.npz"))
+    (files / "my_model.py").unlink()  # the run has a copy
+    (files / "my_objective.py").unlink()
+    resumed = train(half.recipe, workdir="half", verbose=False)
+    for one, other in zip(whole.model().get_weights(), resumed.model().get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert resumed.result["test"] == whole.result["test"]
+    assert evaluate(Run.open("whole"), "test") == pytest.approx(whole.result["test"], rel=1e-6)
+    assert 'id="confusion"' in report("whole").read_text()
+
+
+def test_a_changed_file_is_refused(files):
+    train(recipe(), workdir="run", stop_after=1, **SMALL)
+    (files / "my_objective.py").write_text(OBJECTIVE.replace("** 2", "** 3"))
+    with pytest.raises(UserError, match="my_objective.py has changed since"):
+        train(recipe(), workdir="run", **SMALL)
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"model": "none.py:build"}, "There is no file none.py"),
+    ({"model": "my_model.py:bild"}, "does not define 'bild'. It defines: .*build"),
+    ({"model": "my_model.py:wrong"}, "must return a keras.Model. Received: NoneType"),
+    ({"model": "my_model.py:3"}, "Write your own code as FILE.py:NAME"),
+    ({"model_args": {"widht": 3}}, "Did you mean 'width'"),
+    ({"model_args": {"bold": "no"}}, "Expected bold to be true or false"),
+    ({"objective": "my_objective.py:Nothing"}, "not an objective"),
+    ({"objective": "my_objective.py:Scalar"}, "one number for each example"),
+    ({"objective_args": {"gamma": 3}}, "no setting objective_args.gamma"),
+    ({"objective": "focal"}, "Unknown objective 'focal'"),
+])
+def test_mistakes_are_one_line(files, change, message):
+    with pytest.raises(ValueError, match=message) as told:
+        words = {"model": recipe().model, "objective": recipe().objective} | change
+        train("linear_digits", workdir="run", **SMALL, **words)
+    assert "\n" not in str(told.value)
+
+
+def test_predictions_are_what_the_model_answers(here):
+    run = train("linear_digits", workdir="run", **SMALL)
+    from kerasdl.data import load
+
+    split, found = load("digits", "test"), read(run)
+    np.testing.assert_array_equal(found.index, np.arange(len(split)))
+    np.testing.assert_array_equal(found.truth, split.y)
+    np.testing.assert_allclose(found.outputs, run.model().predict(split.x, verbose=0), atol=1e-5)
+    accuracy = (found.outputs.argmax(1) == found.truth).mean()
+    assert accuracy == pytest.approx(json.loads((run.path / "result.json").read_text())["test"]["accuracy"])
