@@ -131,7 +131,7 @@ def examples(split: Split, indices: np.ndarray) -> dict[str, Any]:
 
 
 def _row(values: np.ndarray, columns: Mapping[str, list[str] | None]) -> list[str]:
-    """The cells of the file from which kerasdl.data.sources.tables.encode made these values."""
+    """The cells of the file from which kerasdl.data.columns.encode made these values."""
     cells, start = [], 0
     for categories in columns.values():
         width = len(categories) if categories else 1

@@ -164,7 +164,8 @@ class Run:
     @property
     def data(self) -> dict[str, Any]:
         """What the model expects: {"shape", "classes"} and, for CSV rows, "columns"."""
-        return json.loads(self._need("data.json").read_text())
+        facts = json.loads(self._need("data.json").read_text())
+        return {"kind": "row" if isinstance(facts["shape"], int) else "image", **facts}  # 0.1 wrote no kind
 
     @property
     def choice(self) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ import pytest
 from data_harness import RNG, gather, refused
 
 from kerasdl.data import from_arrays, load
-from kerasdl.data.split import divide
+from kerasdl.data.divide import divide
 from kerasdl.errors import UserError
 from kerasdl.train.fit import train
 

@@ -81,7 +81,7 @@ def test_folder_mistakes_at_the_command(refused, here):
 
 
 def test_no_data_and_no_network(refused, here, monkeypatch):
-    from kerasdl.data.sources import named
+    from kerasdl.data.sources import tfds as named
 
     monkeypatch.setenv("TFDS_DATA_DIR", str(here / "data"))
     monkeypatch.setenv("HOME", str(here))

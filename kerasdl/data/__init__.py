@@ -1,5 +1,7 @@
 """Data that carries its names and shapes: `load`, `from_arrays`, and the pipeline that feeds a model."""
 
-from kerasdl.data.sources.sources import Split, from_arrays, load, load_splits
+from kerasdl.data.sources import load, load_splits
+from kerasdl.data.sources.arrays import from_arrays
+from kerasdl.data.split import Split
 
 __all__ = ["Split", "from_arrays", "load", "load_splits"]

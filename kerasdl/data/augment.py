@@ -1,9 +1,10 @@
 """Augmentation: names to pure functions `(images, labels, seed) -> (images, labels)` of a whole batch.
 
 - images: (B, H, W, C), uint8 or floats, 0..255. The dtype that came in goes out, but `mixup` gives float32.
-- labels: (B, classes) floats, one-hot or any targets. Only `mixup` and `cutmix` change them.
+- labels: (B, classes) floats, one-hot or any targets, or None. Only `mixup` and `cutmix` need and change them.
 - seed: integers of shape (2,). The same seed gives the same batch, so a run can resume exactly.
-- turn: (B,) integers, 0 or 1 by example, the other one in the next epoch. Only `alternating_flip` reads it.
+- flip_parity: (B,) integers, 0 or 1 for each example, the other one in the next epoch. Only `alternating_flip` reads
+  it.
 
 All of it compiles with XLA, to run on the device inside the train step. Keras' layers (3.15) draw from a seed
 generator of their own, and RandomRotation, MixUp, CutMix, RandAugment and others do not compile: hence these.
@@ -32,18 +33,19 @@ def flip(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> Batch:
     return tf.where(mirrored, tf.reverse(images, axis=[2]), images), labels
 
 
-def alternating_flip(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, *, turn: tf.Tensor) -> Batch:
+def alternating_flip(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, *, flip_parity: tf.Tensor) -> Batch:
     """Mirrors each image left to right in every other epoch, half of them in the first (Jordan 2024, arXiv:2404.00498).
 
     With `flip` a quarter of the images looks the same in three epochs running, and a network learns less from it.
 
     Raises:
-        UserError: if `turn` is not given.
+        UserError: if `flip_parity` is not given.
     """
-    if turn is None:
-        raise UserError("alternating_flip has to know each image's turn: augment(images, labels, seed, turn), where "
-                        "turn (B,) is 0 or 1 by image and the other one in the next epoch. Or take flip.")
-    return tf.where(tf.reshape(turn, (-1, 1, 1, 1)) == 1, tf.reverse(images, axis=[2]), images), labels
+    if flip_parity is None:
+        raise UserError("alternating_flip needs to know which images to mirror: augment(images, labels, seed, "
+                        "flip_parity), where flip_parity (B,) is 0 or 1 for each image and the other one in the next "
+                        "epoch. Or take flip.")
+    return tf.where(tf.reshape(flip_parity, (-1, 1, 1, 1)) == 1, tf.reverse(images, axis=[2]), images), labels
 
 
 def pad_crop(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, pad: int = 4) -> Batch:
@@ -144,16 +146,18 @@ AUGMENTS: dict[str, Callable[..., Batch]] = {
     "randaugment": randaugment,
 }
 FILLS = ("mean", "black")  # of cutout
-ALTERNATING = {"alternating_flip": alternating_flip}  # of these, those that read `turn`
+ALTERNATING = {"alternating_flip": alternating_flip}  # of these, those that read `flip_parity`
 
 
 def alternates(specs: Sequence) -> bool:
-    """Whether one of these transforms reads `turn`."""
+    """Whether one of these transforms reads `flip_parity`."""
     return any((spec if isinstance(spec, str) else spec[0]) in ALTERNATING for spec in specs)
 
 
 def compose(specs: Sequence, image_shape: tuple[int, ...]) -> Callable[..., Batch]:
-    """One function of `(images, labels, seed, turn=None)` that applies transforms in order, each by a seed of its own.
+    """Return a function `(images, labels, seed, flip_parity=None)` that applies transforms in order.
+
+    Each draws from a seed of its own.
 
     Args:
         specs: names of `AUGMENTS`, or `(name, *arguments)`: `(("pad_crop", 4), "flip", ("mixup", 0.2))`.
@@ -167,9 +171,9 @@ def compose(specs: Sequence, image_shape: tuple[int, ...]) -> Callable[..., Batc
         raise UserError(f"augment is a list of transforms, not {specs!r}; write ('flip', ('cutout', 8)).")
     steps = [_step(spec, image_shape) for spec in specs]
 
-    def augment(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, turn: tf.Tensor | None = None) -> Batch:
+    def augment(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, flip_parity: tf.Tensor | None = None) -> Batch:
         for position, step in enumerate(steps):
-            more = {"turn": turn} if step.func in ALTERNATING.values() else {}
+            more = {"flip_parity": flip_parity} if step.func in ALTERNATING.values() else {}
             images, labels = step(images, labels, tf.random.fold_in(seed, position, alg="philox"), **more)
         return images, labels
 
@@ -241,6 +245,8 @@ def _blend(own: tf.Tensor, other: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
 
 
 def _blend_labels(name: str, labels: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+    if labels is None:
+        raise UserError(f"{name} blends labels, and this objective has none. Leave it out of augment.")
     if labels.shape.rank != 2 or not labels.dtype.is_floating:
         got = f"{labels.dtype.name} {labels.shape}"
         raise UserError(f"{name} needs labels as floats of shape (batch, classes), not {got}; one-hot them.")

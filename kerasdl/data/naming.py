@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from kerasdl.data.sources.folders import load_image
+from kerasdl.data.images import load_image
 from kerasdl.data.split import Split
 
 

@@ -19,7 +19,7 @@ BUFFER = 16384  # examples of a streamed set that are shuffled together; tfds st
 
 
 def steps_per_epoch(split: Any, batch: int) -> int:
-    """Full batches in the split; what is left over waits for another epoch's order.
+    """Return the full batches in the split; what is left over waits for another epoch's order.
 
     Raises:
         UserError: if the split is smaller than a batch.
@@ -33,16 +33,21 @@ def steps_per_epoch(split: Any, batch: int) -> int:
 def shuffled(split: Any, targets: np.ndarray | None, batch: int, *, epochs: int, seed: int,
              augment: Augment | None = None, alternates: bool = False, prepare: Callable | None = None,
              start: int = 0) -> tf.data.Dataset:
-    """Training batches (examples, targets) of every epoch in turn, from step `start` on.
+    """Return the training batches (examples, targets) of every epoch in turn, from step `start` on.
+
+    Without targets a batch is (examples,).
 
     Args:
         split: what to draw from.
-        targets: (N, outputs) float32, in the order of the split; for a streamed split (classes, outputs), by label.
+        targets: (N, ...) in the order of the split; for a streamed split (classes, ...), by label; None without.
         batch: examples a step. An epoch has len(split) // batch steps.
         epochs: how many epochs follow one another.
         seed: of order and augmentation.
-        augment: a pure function (examples, targets, seed of shape (2,), turns) -> (examples, targets).
-        alternates: whether `augment` reads the turns.
+        augment: a pure function (examples, targets, seed, parity) -> (examples, targets) that compiles with XLA, where
+            seed is int64 (2,), the run's and the step, and parity is what `flip_parity` gives.
+        alternates: whether `augment` reads the parity; otherwise it is None.
+        prepare: a pure function (examples, targets, seed) -> (examples, targets) of any structure, applied to the
+            augmented batch with the same seed. Targets may be None, before and after.
         start: the first step, counted from the beginning of the run.
     """
     steps = steps_per_epoch(split, batch)
@@ -58,7 +63,7 @@ def shuffled(split: Any, targets: np.ndarray | None, batch: int, *, epochs: int,
         return without_none(*change(examples, answers, tf.stack([tf.constant(seed, tf.int64), step]), parity))
 
     if change is None:
-        batches = batches.map(lambda step, index, *batch: batch)
+        batches = batches.map(lambda step, index, *data: data)
     else:
         batches = batches.map(changed, num_parallel_calls=tf.data.AUTOTUNE)
     return _untuned(batches.prefetch(2))
@@ -92,7 +97,7 @@ def without_none(x, y):
 
 
 def blocks(split: Any, batch: int, size: int, *, epochs: int, seed: int, start: int = 0) -> tf.data.Dataset:
-    """The same training batches as index blocks (first step, steps, (size, batch) indices), for data on the device.
+    """Return the same batches as index blocks (first step, steps, (size, batch) indices), for data on the device.
 
     A block never reaches into the next epoch, and only an epoch's last one has fewer steps than `size`, of which the
     last rows mean nothing: Keras counts on it, also in an epoch of which a part was done with batches from a stream.
@@ -112,14 +117,12 @@ def blocks(split: Any, batch: int, size: int, *, epochs: int, seed: int, start: 
 
 
 def in_order(split: Any, targets: np.ndarray | None, batch: int, prepare: Callable | None = None) -> tf.data.Dataset:
-    """Evaluation batches (examples, targets): every example once, in the split's order, the last batch short.
+    """Return evaluation batches (examples, targets): every example once, in the split's order, the last batch short.
 
-    Targets are as in `shuffled`; of a streamed split None leaves the labels as they are.
+    Targets and `prepare` are as in `shuffled`, but that the seed is evaluation_seed(number of the batch).
     """
     if split.streamed:
-        examples = split.x
-        if targets is not None:
-            examples = examples.map(lambda image, label: (image, tf.gather(targets, label)))
+        examples = split.x.map(_with(targets))
     else:
         examples = tf.data.Dataset.from_tensor_slices((split.x,) if targets is None else (split.x, targets))
         if split.decode is not None:
@@ -127,19 +130,19 @@ def in_order(split: Any, targets: np.ndarray | None, batch: int, prepare: Callab
     batches = examples.batch(batch)
     if prepare:
         batches = batches.enumerate().map(
-            lambda number, data: without_none(*prepare(*(data if isinstance(data, tuple) else (data, None)),
+            lambda number, data: without_none(*prepare(data[0], data[1] if data[1:] else None,
                                                        evaluation_seed(number))))
     return _untuned(batches.prefetch(2))
 
 
 def order(seed: int, epoch: tf.Tensor, positions: tf.Tensor, size: int) -> tf.Tensor:
-    """Which example stands at each position of an epoch: a pure function of (seed, epoch)."""
+    """Return which example stands at each position of an epoch: a pure function of (seed, epoch)."""
     key = tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
     return tf.random.experimental.index_shuffle(positions, seed=key, max_index=tf.constant(size - 1, tf.int64))
 
 
 def flip_parity(seed: int, epoch: tf.Tensor, index: tf.Tensor, size: int) -> tf.Tensor:
-    """0 or 1 for each example, in its next epoch the other one; half of all are 1 in the first (one more or less)."""
+    """Return 0 or 1 for each example, the other one in the next epoch; half of all (or one more) are 1 in the first."""
     own = order(seed, tf.constant(-1), tf.reshape(index, [-1]), size)  # -1: an order that no epoch has
     return tf.reshape(own + tf.cast(epoch, tf.int64), tf.shape(index)) % 2
 
@@ -154,7 +157,7 @@ def _indexed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Datas
         examples = tf.gather(x, index)
         if split.decode is not None:
             examples = tf.map_fn(split.decode, examples, fn_output_signature=tf.uint8)
-        shaped = tf.ensure_shape(examples, (batch, *_shape(split)))
+        shaped = tf.ensure_shape(examples, (batch, *split.example_shape))
         return (step, index, shaped) if y is None else (step, index, shaped, tf.gather(y, index))
 
     return tf.data.Dataset.range(start, epochs * steps).map(load, num_parallel_calls=tf.data.AUTOTUNE)
@@ -168,8 +171,21 @@ def _streamed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Data
         return examples.batch(batch, drop_remainder=True)
 
     batches = tf.data.Dataset.range(start // steps, epochs).flat_map(epoch_of).skip(start % steps)
-    return batches.enumerate(start).map(
-        lambda step, batch: (step, batch[0], batch[1][0], tf.gather(targets, batch[1][1])))
+    answered = _with(targets)
+
+    def numbered(step, indexed):
+        index, data = indexed
+        return step, index, *answered(*(data if isinstance(data, tuple) else (data,)))
+
+    return batches.enumerate(start).map(numbered)
+
+
+def _with(targets: np.ndarray | None) -> Callable:
+    """Return a function from an element or a batch of a streamed split to (example, targets), or to (example,)."""
+    def element(example, label=None):
+        return (example,) if targets is None else (example, tf.gather(targets, label))
+
+    return element
 
 
 def _untuned(batches: tf.data.Dataset) -> tf.data.Dataset:
@@ -180,7 +196,3 @@ def _untuned(batches: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.autotune.enabled = False
     return batches.with_options(options)
-
-
-def _shape(split: Any) -> tuple[int, ...]:
-    return (split.shape,) if isinstance(split.shape, int) else tuple(split.shape)

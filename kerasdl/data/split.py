@@ -1,17 +1,17 @@
-"""A split: examples and targets that carry their names and shapes. And how splits are carved where a set has none."""
+"""A split: examples, with or without labels, that carry their names and shapes."""
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from kerasdl.data.spec import AXES, Feature, Target, check_kind, recorded_kind
 from kerasdl.errors import UserError
 
-Target = Literal["class", "number"]
-VAL, TEST = 0.1, 0.2  # shares that are carved where a set has no such part
+DTYPES = {"image": "uint8", "row": "float32", "sequence": "float32", "tokens": "int32", "text": "string"}
 
 
 @dataclass(frozen=True)
@@ -20,16 +20,22 @@ class Split:
 
     Attributes:
         name: "train", "val", "test", or the tfds expression that was asked for.
-        x: uint8 images (N, H, W, C), float32 rows (N, F), file names (N,) that `decode` reads or, for a set larger than
-            memory, a tf.data.Dataset of (image, label) in a fixed order.
-        y: class indices (N,) int32, or targets (N, outputs) float32; None where `x` is a Dataset.
-        shape: of one example as the model sees it: (H, W, C), or the number of columns of a row.
+        x: an array of examples (N, ...); file names (N,) that `decode` reads; or, where `streamed`, a tf.data.Dataset
+            of (example, class index), or of examples alone without labels, in a fixed order.
+        y: class indices (N,) int32, or targets (N, outputs) float32. None without labels, and where `streamed`.
+        shape: of one example as the model sees it: (H, W, C) of an image, the number of columns of a row, (T, F) of a
+            sequence, (T,) of tokens.
         size: the number of examples.
-        classes: the classes' names by index; empty where the target is a number.
+        classes: the classes' names by index; empty where the target is a number, and without labels.
         columns: of a CSV: {column: None for a number, or the list of its categories}.
-        medians: of a CSV whose missing numbers are filled: {column: what with}.
-        decode: a TensorFlow function from a file name to an image (H, W, C) uint8.
-        checksum: of images from files one of the files' names and sizes, of arrays one of the numbers.
+        medians: of a CSV whose missing numbers are filled: {column: the value that fills them}.
+        decode: a TensorFlow function from a file name to an example.
+        checksum: of the names and sizes of files, or of the numbers in an array.
+        kind: what an example is: a key of kerasdl.data.spec.AXES.
+        streamed: whether the set is too large for memory, so that `x` is a Dataset.
+
+    Raises:
+        UserError: an unknown kind, a shape that does not fit it, or `streamed` without a Dataset.
     """
 
     name: str
@@ -45,84 +51,116 @@ class Split:
     kind: str = "image"
     streamed: bool = False
 
+    def __post_init__(self):
+        check_kind(self.kind)
+        if len(self.example_shape) != AXES[self.kind] or isinstance(self.shape, int) != (self.kind == "row"):
+            wanted = "the number of its columns" if self.kind == "row" else f"{AXES[self.kind]} numbers"
+            raise UserError(f"The shape of an example with kind={self.kind!r} is {wanted}. Received: {self.shape!r}.")
+        if self.streamed != hasattr(self.x, "element_spec"):
+            raise UserError("streamed=True is for a split whose x is a tf.data.Dataset, and for no other. "
+                            f"Received: streamed={self.streamed}, x of type {type(self.x).__name__}.")
+
     def __len__(self) -> int:
         return self.size
 
     @property
-    def target(self) -> str | None:
-        """What is known of each example: its "class", a "number" or several, or nothing."""
+    def example_shape(self) -> tuple[int, ...]:
+        """The shape of one example as a tuple: (F,) of a row."""
+        return (self.shape,) if isinstance(self.shape, int) else tuple(self.shape)
+
+    @property
+    def target(self) -> Target | None:
+        """What is known of each example: its "class", one "number" or several, or nothing."""
         return "class" if self.classes else "number" if self.y is not None else None
 
     @property
     def outputs(self) -> int:
-        """How many numbers a model gives per example: one for each class or target column; 0 without labels."""
+        """How many numbers a model gives for an example: one for each class or target column; 0 without labels."""
         return len(self.classes) or (0 if self.y is None else self.y.shape[1])
 
+    @property
+    def spec(self) -> dict[str, Feature]:
+        """What one example holds, by name: {"image": ..., "label": ...}, {"row": ..., "number": ...}, {"image": ...}.
+
+        The names of a row's feature are the columns of the table; a column of text fills as many places of `x` as it
+        has categories.
+        """
+        found = {self.kind: Feature(self.kind, self.example_shape, DTYPES[self.kind], tuple(self.columns))}
+        if self.target == "class":
+            found["label"] = Feature("label", (), "int32", self.classes)
+        elif self.target == "number":
+            found["number"] = Feature("number", (self.outputs,), "float32")
+        return found
+
     def describe(self) -> dict[str, Any]:
-        """What predict needs to know later, as plain JSON."""
+        """Return what evaluation and prediction need to know later, as plain JSON."""
         filled = {"medians": dict(self.medians)} if self.medians else {}
-        return {"shape": self.shape, "classes": list(self.classes), "columns": dict(self.columns), **filled}
+        return {"kind": self.kind, "shape": self.shape, "classes": list(self.classes), "columns": dict(self.columns),
+                **filled}
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """The images or rows at these indices and, of classes or numbers, their targets; decoded, in that order."""
+        """Return the examples at these indices, decoded, and their targets, None without labels; in that order."""
         import tensorflow as tf
 
-        if isinstance(self.x, tf.data.Dataset):
-            listed = tf.constant(indices, "int64")
-            some = self.x.enumerate().filter(lambda at, _: tf.reduce_any(at == listed))
-            found = {int(at): (image.numpy(), int(label)) for at, (image, label) in some}
-            images, labels = zip(*(found[int(index)] for index in indices), strict=True)
-            return np.stack(images), np.array(labels, "int32")
+        if self.streamed:
+            wanted = tf.constant(indices, "int64")
+            some = self.x.enumerate().filter(lambda at, _: tf.reduce_any(at == wanted))
+            found = {int(at): data if isinstance(data, tuple) else (data, None) for at, data in some}
+            chosen, labels = zip(*(found[int(index)] for index in indices), strict=True)
+            return np.stack(chosen), np.array(labels, "int32") if self.classes else None
         examples = np.stack([self.decode(file).numpy() for file in self.x[indices]]) if self.decode else self.x[indices]
         return examples, None if self.y is None else self.y[indices]
 
     def sample(self, count: int) -> np.ndarray:
-        """Images or rows, at most so many, without a pass over all; none of a split that stands for one.
+        """Return at most `count` examples without a pass over all; none of a split that stands for one.
 
-        They are the first ones or, of a split that lies sorted by class as a folder does, some of every class.
+        They are the first ones. If the split is sorted by class, as a folder is, they come from every class.
         """
-        import tensorflow as tf
-
-        if isinstance(self.x, tf.data.Dataset):
-            return np.array([image for image, _ in self.x.take(count).as_numpy_iterator()])
+        if self.streamed:
+            examples = self.x.map(lambda example, *_: example)
+            return np.array(list(examples.take(count).as_numpy_iterator()))
         count = min(count, len(self))
-        by_class = self.classes and self.y is not None and bool((np.diff(self.y) >= 0).all())
+        by_class = self.classes and self.y is not None and (np.diff(self.y) >= 0).all()
         return self.take(np.arange(count) * len(self) // count if by_class else np.arange(count))[0]
 
     def fingerprint(self) -> str:
-        """Another one for another number of examples, other targets, another order of these, other rows and arrays.
+        """Return a text that changes with the number, the targets and the order of the examples, and with rows, arrays,
+        and the names and sizes of files.
 
-        Of images from files their names and sizes count, and of those of tensorflow-datasets the targets alone, for
-        another version of a decoder may round a pixel otherwise. Of what is streamed only the number counts.
+        Pixels from tensorflow-datasets do not count: another version of a decoder may round one otherwise. A streamed
+        split has its number of examples only.
         """
-        if self.streamed or self.y is None:
+        if self.streamed:
             return str(len(self))
-        checksum = zlib.crc32(np.ascontiguousarray(self.y).data, self.checksum)
-        if isinstance(self.shape, int):
+        checksum = self.checksum
+        if self.y is not None:
+            checksum = zlib.crc32(np.ascontiguousarray(self.y).data, checksum)
+        if self.kind == "row":
             checksum = zlib.crc32(np.ascontiguousarray(self.x).data, checksum)
         return f"{len(self)}-{checksum:08x}"
 
     def dataset(self, batch: int = 128):
-        """(examples, targets) in order, every example once, as a tf.data.Dataset for plain Keras."""
+        """Return a tf.data.Dataset of (examples, targets), (examples,) without labels, for plain Keras: in order, every
+        example once."""
         from kerasdl.data.pipeline import in_order
 
-        return in_order(self, self.y, batch)
+        targets = np.arange(len(self.classes), dtype="int32") if self.streamed and self.classes else self.y
+        return in_order(self, targets, batch)
 
 
 def check_same(found: Split, expected: Mapping[str, Any], name: str) -> None:
-    """Refuse a split that differs from another in what a model learns: shape, columns or classes, told as of `name`.
+    """Raise a UserError that names the first difference between a split and another: kind, shape, columns or classes.
 
     Args:
         found: the split.
-        expected: what the other one says of itself, `Split.describe`.
+        expected: `Split.describe` of the other one, or a run's data.json.
         name: what to call the split.
-
-    Raises:
-        UserError: naming the first difference.
     """
     theirs = found.describe()
     if np.ravel(theirs["shape"]).tolist() != np.ravel(expected["shape"]).tolist():
         raise UserError(f"The model takes examples of shape {expected['shape']}, and {name} has {theirs['shape']}.")
+    if found.kind != (kind := recorded_kind(expected)):
+        raise UserError(f"The model takes {kind} examples, and {name} has {found.kind} examples.")
     check_columns(theirs["columns"], expected["columns"], name)
     for index, (came, known) in enumerate(zip_longest(theirs["classes"], expected["classes"], fillvalue="nothing")):
         if came != known:
@@ -131,7 +169,7 @@ def check_same(found: Split, expected: Mapping[str, Any], name: str) -> None:
 
 
 def check_columns(found: Mapping[str, Any], expected: Mapping[str, Any], name: str) -> None:
-    """Refuse columns, as a split has them, of other names or categories or in another order."""
+    """Raise a UserError for columns of other names or categories, or in another order."""
     for came, known in zip_longest(found.items(), expected.items(), fillvalue=("nothing", None)):
         if came != known:
             raise UserError(f"The columns of {name} differ: {_column(*came)}, where the model learns "
@@ -140,46 +178,3 @@ def check_columns(found: Mapping[str, Any], expected: Mapping[str, Any], name: s
 
 def _column(name: str, categories: list[str] | None) -> str:
     return f"{name} ({'number' if categories is None else ', '.join(categories)})"
-
-
-def height_width(image_size: Sequence[int] | int) -> tuple[int, int]:
-    """The image_size of a recipe, (height, width) or one number for both, checked."""
-    size = tuple(image_size) if isinstance(image_size, (list, tuple)) else (image_size,) * 2
-    if len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
-        raise UserError(f"image_size must be (height, width). Received: {image_size!r}.")
-    return size
-
-
-def carve(y: np.ndarray, share: float, stratify: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of (the rest, a share) of examples, by class where classes are large enough; the same every time."""
-    from sklearn.model_selection import train_test_split
-
-    order = np.arange(len(y))
-    enough = stratify and np.bincount(y)[np.unique(y)].min() * share >= 1
-    rest, part = train_test_split(order, test_size=share, random_state=0, stratify=y if enough else None)
-    return np.sort(rest), np.sort(part)
-
-
-def divide(y: np.ndarray, classes: Sequence[str] | None, test: bool = True) -> dict[str, np.ndarray]:
-    """Indices of train, val and (if `test`) test in one set that has no parts of its own.
-
-    Args:
-        y: (N,) indices of classes, or numbers.
-        classes: the classes' names; None for numbers.
-        test: whether to carve a test part.
-
-    Raises:
-        UserError: for less than 10 examples, or a class of which none would come into the training part.
-    """
-    stratify = classes is not None
-    if len(y) < 10:
-        raise UserError(f"{len(y)} examples are too few to split. Expected at least 10.")
-    rest, parts = np.arange(len(y)), {}
-    if test:
-        rest, parts["test"] = carve(y, TEST, stratify)
-    inner, val = carve(y[rest], VAL / (1 - TEST) if test else VAL, stratify)
-    if classes is not None and (lost := np.setdiff1d(y, y[rest[inner]])).size:
-        count = int((y == lost[0]).sum())
-        raise UserError(f"The class {classes[lost[0]]!r} has {count} of {len(y)} examples, and none came into the "
-                        "training part. Take it out, or give it more.")
-    return {"train": rest[inner], "val": rest[val], **parts}

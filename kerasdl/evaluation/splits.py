@@ -6,9 +6,9 @@ import keras
 
 from kerasdl import objectives
 from kerasdl.data import Split, load_splits
-from kerasdl.data.sources import folders
-from kerasdl.data.sources.tables import read_for
-from kerasdl.data.split import Target, check_same
+from kerasdl.data.sources import load_for
+from kerasdl.data.spec import Target
+from kerasdl.data.split import check_same
 from kerasdl.errors import UserError, nearest
 from kerasdl.run import Run
 from kerasdl.text import typed
@@ -67,19 +67,6 @@ def check_outputs(split: Split, model: keras.Model) -> None:
                         f"{split.outputs} to predict.")
 
 
-def _other(run: Run, split: str, data: str, target: Target) -> Split:
+def _other(run: Run, split: str, data: str, target: Target | None) -> Split:
     args = {key: value for key, value in run.recipe.data_args.items() if key != "per_class"}  # that is for training
-    rows = isinstance(run.data["shape"], int)
-    if rows != data.startswith("csv:"):
-        wanted = "rows, as csv:PATH" if rows else "images"
-        raise UserError(f"The model of {run.path} takes {wanted}. Received: {data}.")
-    if rows:
-        if not run.data["columns"]:
-            raise UserError(f"{run.path} was trained on arrays, whose columns have no names. Give others from Python: "
-                            "data=kerasdl.data.from_arrays(x, y).")
-        return read_for(run.data, data.removeprefix("csv:"), split, label=args["label"], target=target,
-                        classes=args.get("classes"))
-    if split == "all" and data.startswith("folder:"):
-        sizes = {"image_size": args["image_size"]} if "image_size" in args else {}
-        return folders.read_for(run.data, data.removeprefix("folder:"), classes=args.get("classes"), **sizes)
-    return load_splits(data, {split: split}, target=target, **args)[split]
+    return load_for(run.data, data, split, target=target, **args)

@@ -149,7 +149,7 @@ def cpu_flags() -> set[str]:
 
 def examine_folders() -> tuple[dict[str, str], list[str]]:
     """Where tfds data is looked for and what is there, and whether runs can be written here."""
-    from kerasdl.data.sources.named import data_dirs
+    from kerasdl.data.sources.tfds import data_dirs
 
     asked, problems = os.environ.get("TFDS_DATA_DIR"), []
     try:

@@ -7,9 +7,10 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from kerasdl.data import Split, load_splits
+from kerasdl.data.images import height_width
 from kerasdl.data.sources.digits import Digits
-from kerasdl.data.sources.named import canonical, data_dirs
-from kerasdl.data.split import Target, height_width
+from kerasdl.data.sources.tfds import canonical, data_dirs
+from kerasdl.data.spec import Target
 from kerasdl.errors import UserError, nearest
 from kerasdl.recipe import Recipe
 

@@ -10,7 +10,7 @@ from data_harness import PARTS, RNG, gather, refused
 
 from kerasdl import Recipe
 from kerasdl.data import load, load_splits
-from kerasdl.data.sources import folders
+from kerasdl.data.sources import folder as folders
 from kerasdl.train import setup
 
 

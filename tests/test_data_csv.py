@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from data_harness import PARTS, refused
 
+from kerasdl.data import columns as tables
 from kerasdl.data import load, load_splits
-from kerasdl.data.sources import tables
-from kerasdl.data.sources.tables import read_for, read_rows
+from kerasdl.data.sources.csv import read_for, read_rows
 
 
 @pytest.fixture

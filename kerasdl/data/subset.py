@@ -6,21 +6,21 @@ from dataclasses import replace
 import numpy as np
 
 from kerasdl.data.split import Split
-from kerasdl.errors import UserError, listed, nearest
+from kerasdl.errors import DataError, listed, nearest
 
 
 def of_classes(split: Split, classes: Sequence[str] | str) -> Split:
     """The examples of these classes, which are numbered anew, in the order given.
 
     Raises:
-        UserError: unknown or repeated classes, less than two, or a set that is not in memory.
+        DataError: unknown or repeated classes, less than two, or a set that is not in memory.
     """
     names = listed(classes, split.classes)
     for name in names:
         if name not in split.classes:
-            raise UserError(f"classes: there is no class {name!r}. {nearest(name, split.classes)}")
+            raise DataError(f"classes: there is no class {name!r}. {nearest(name, split.classes)}")
     if len(names) < 2 or len(set(names)) < len(names):
-        raise UserError(f"classes are two different ones or more. Received: {', '.join(names)}.")
+        raise DataError(f"classes are two different ones or more. Received: {', '.join(names)}.")
     labels = _labels(split, "classes")
     new = np.full(len(split.classes), -1, "int32")
     new[[split.classes.index(name) for name in names]] = np.arange(len(names))
@@ -32,22 +32,23 @@ def per_class(split: Split, count: int) -> Split:
     """The first `count` examples of each class, in the order of the split.
 
     Raises:
-        UserError: not a number of examples, more than a class has, or a set that is not in memory.
+        DataError: not a number of examples, more than a class has, or a set that is not in memory.
     """
     if type(count) is not int or count < 1:
-        raise UserError(f"per_class is a number of examples, 1 or more. Received: {count!r}.")
+        raise DataError(f"per_class is a number of examples, 1 or more. Received: {count!r}.")
     labels = _labels(split, "per_class")
     places = [np.flatnonzero(labels == label)[:count] for label in range(len(split.classes))]
     for name, place in zip(split.classes, places, strict=True):
         if len(place) < count:
-            raise UserError(f"per_class={count}: the class {name!r} has {len(place)} examples in {split.name}.")
+            raise DataError(f"per_class={count}: the class {name!r} has {len(place)} examples in {split.name}.")
     index = np.sort(np.concatenate(places))
     return replace(split, x=split.x[index], y=labels[index], size=len(index))
 
 
 def _labels(split: Split, what: str) -> np.ndarray:
-    if not split.classes:
-        raise UserError(f"{what} is for data with classes, and the target here is a number.")
-    if split.y is None:
-        raise UserError(f"{what} is for a set that fits in memory; this one is streamed.")
-    return split.y
+    if split.target != "class":
+        has = "the target here is a number" if split.target == "number" else "this set has no labels"
+        raise DataError(f"{what} is for data with classes, and {has}.")
+    if split.streamed:
+        raise DataError(f"{what} is for a set that fits in memory; this one is streamed.")
+    return np.asarray(split.y)

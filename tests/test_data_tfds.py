@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from data_harness import PARTS, refused, rows
 
 from kerasdl.data import load, load_splits
-from kerasdl.data.sources import named
+from kerasdl.data.sources import tfds as named
 from kerasdl.data.sources.digits import Digits
 
 

@@ -1,0 +1,192 @@
+"""Arrays of a program as splits."""
+
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kerasdl.data.divide import divide
+from kerasdl.data.spec import Target
+from kerasdl.data.split import Split
+from kerasdl.errors import DataError, nearest
+
+AXES = {"image": ("(N, H, W, C) or (N, H, W)", (4, 3)), "row": ("(N, F)", (2,)), "sequence": ("(N, T, F)", (3,)),
+        "tokens": ("(N, T)", (2,))}  # kind -> the shape of x, in words and as numbers of axes
+FLOAT32, INT32 = np.finfo("float32").max, np.iinfo("int32").max
+
+
+def from_arrays(x: np.ndarray, y: np.ndarray | None = None, *, kind: str | None = None,
+                classes: Sequence[str] | None = None, test: Any = None, target: Target = "class") -> dict[str, Split]:
+    """Return the splits "train", "val" and "test" of arrays in memory, for `kerasdl.train(recipe, data=...)`.
+
+    Without `kind`, axes and dtype of `x` say what an example is; its values never do:
+
+    - 4 axes (N, H, W, C): images;
+    - 3 axes (N, H, W) of uint8: grey images;
+    - 3 axes (N, T, F) of any other dtype: sequences, kept as float32;
+    - 2 axes (N, F): rows, kept as float32.
+
+    Args:
+        x: numbers. Images lie in 0..255, and floats among them are rounded to uint8.
+        y: class indices or names (N,); numbers (N,) or (N, outputs) where target="number"; None without labels.
+        kind: "image", "row", "sequence" or "tokens", where the rule above does not say it: "image" for grey images of
+            floats, "tokens" for whole numbers (N, T) >= 0, the indices of a vocabulary, kept as int32.
+        classes: the classes' names by index; by default the values of `y`.
+        test: (x, y) of a test set, x alone without labels; by default a fifth of the examples. Val is always carved
+            from the rest.
+        target: "class" or "number": what `y` is.
+
+    Raises:
+        DataError: for lengths that differ, missing values, images in 0..1, one class only, an `x` that is not of its
+            kind.
+    """
+    if target not in ("class", "number"):
+        raise DataError(f"target is 'class' or 'number'. Received: {target!r}.")
+    if y is None and classes is not None:
+        raise DataError("classes are the names of the labels in y, and there is no y. Give y, or leave out classes.")
+    x, y = _pair(x, y)
+    both_x, both_y = x, y
+    if test is not None:
+        test_x, test_y = _test(test, x, y)
+        if y is not None and target == "class" and classes is None:
+            new = np.setdiff1d(test_y.astype(str), y.astype(str))
+            if len(new):
+                raise DataError(f"test has a class {str(new[0])!r} that y has not.")
+        both_x = np.concatenate([x, test_x])
+        both_y = None if y is None else np.concatenate([y, test_y])
+    kind = _kind(both_x, x.dtype, kind)
+    examples = _examples(both_x, kind)
+    targets, names = (None, ()) if both_y is None else _targets(both_y, classes, target)
+    given = np.arange(len(x)) if targets is None else targets[: len(x)]
+    parts = divide(given if names or targets is None else given[:, 0], names or None, test is None)
+    if test is not None:
+        parts["test"] = np.arange(len(x), len(both_x))
+    shape = examples.shape[1] if kind == "row" else examples.shape[1:]
+    return {name: Split(name, examples[index], None if targets is None else targets[index], shape, len(index), names,
+                        checksum=zlib.crc32(examples[index]), kind=kind)
+            for name, index in parts.items()}
+
+
+def _pair(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    try:
+        x, y = np.asarray(x), None if y is None else np.asarray(y)
+    except ValueError:
+        raise DataError("x and y must be arrays. Received lists whose parts differ in shape.") from None
+    if y is None:
+        if not x.ndim or not len(x):
+            raise DataError(f"x is an array of examples, and not empty. Received shape {x.shape}.")
+        return x, None
+    if not (x.ndim and y.ndim):
+        raise DataError(f"x and y are arrays of examples. Received shapes {x.shape} and {y.shape}.")
+    if len(x) != len(y) or not len(x):
+        raise DataError(f"x and y must have the same length, and not be empty. Received {len(x)} and {len(y)}.")
+    return x, y
+
+
+def _test(test: Any, x: np.ndarray, y: np.ndarray | None) -> tuple[np.ndarray, Any]:
+    """Return x and y of the test set, shaped as those of the training set."""
+    if y is None:
+        if isinstance(test, tuple):
+            raise DataError("test is an array x alone, because there is no y. Received: tuple.")
+        test_x, _ = _pair(test, None)
+        if test_x.shape[1:] != x.shape[1:]:
+            raise DataError(f"test must be shaped as x, {x.shape}. Received {test_x.shape}.")
+        return test_x, None
+    if not isinstance(test, (tuple, list)) or len(test) != 2:
+        raise DataError(f"test is (x, y). Received: {type(test).__name__}.")
+    if test[1] is None:
+        raise DataError("test is (x, y), because there is a y. Received: (x, None).")
+    test_x, test_y = _pair(test[0], test[1])
+    came = "nothing" if test_y is None else test_y.shape
+    if test_x.shape[1:] != x.shape[1:] or test_y is None or test_y.shape[1:] != y.shape[1:]:
+        raise DataError(f"test must be shaped as x and y, {x.shape} and {y.shape}. Received {test_x.shape} and {came}.")
+    return test_x, test_y
+
+
+def _kind(x: np.ndarray, dtype: np.dtype, asked: str | None) -> str:
+    """Return the kind that was asked for, if axes and dtype of `x` allow it, or else the one that they say.
+
+    `dtype` is that of the training examples; in `x` the test set, of another one, may be among them.
+    """
+    if x.dtype.kind not in "uifb":
+        raise DataError(f"x must hold numbers. Received: {x.dtype}.")
+    if wrong := int((~np.isfinite(x)).reshape(len(x), -1).any(1).sum()):
+        raise DataError(f"x has missing values (NaN) or infinite ones in {wrong} of {len(x)} examples.")
+    if asked is None:
+        if not 2 <= x.ndim <= 4:
+            raise DataError("x must be images (N, H, W, C), sequences (N, T, F) or rows (N, F). Received shape "
+                            f"{x.shape}.")
+        return {4: "image", 3: "image" if dtype == np.uint8 else "sequence", 2: "row"}[x.ndim]
+    if asked not in AXES:
+        raise DataError(f"Arrays are of no kind {asked!r}. {nearest(asked, AXES)}")
+    words, axes = AXES[asked]
+    if x.ndim not in axes:
+        raise DataError(f"kind={asked!r} is for x of shape {words}. Received shape {x.shape}.")
+    return asked
+
+
+def _examples(x: np.ndarray, kind: str) -> np.ndarray:
+    if 0 in x.shape:
+        raise DataError(f"x has an axis of length 0. Received shape {x.shape}.")
+    if kind == "tokens":
+        if x.dtype.kind == "b" or (x % 1).any() or x.min() < 0 or x.max() > INT32:
+            raise DataError(f"Tokens are whole numbers >= 0. Received {x.min()}..{x.max()} ({x.dtype}).")
+        return x.astype("int32")
+    if kind != "image":
+        if x.dtype.kind == "f" and np.abs(x).max() > FLOAT32:
+            raise DataError("x has a value that is too large for a float32.")
+        return x.astype("float32")
+    if x.ndim == 3:
+        x = x[..., None]
+    if x.shape[1] in (1, 3) and x.shape[2] == x.shape[3] > 4:
+        raise DataError(f"x must be images (N, H, W, C). Received shape {x.shape}, whose channels seem to come first: "
+                        "np.moveaxis(x, 1, -1) moves them.")
+    if x.min() < 0 or x.max() > 255:
+        raise DataError(f"Images are expected in 0..255. Received {x.min()}..{x.max()}.")
+    if 0 < (most := x.max()) <= 1 or (x.dtype.kind == "f" and 1 < most < 2):  # 1.0000001 is a 1 that was resized
+        raise DataError("Images are expected in 0..255, and these lie in 0..1: multiply them by 255.")
+    return np.rint(x).astype("uint8")
+
+
+def _targets(y: np.ndarray, classes: Sequence[str] | None, target: Target) -> tuple[np.ndarray, tuple[str, ...]]:
+    missing = ~np.isfinite(y) if y.dtype.kind == "f" else pd.isna(y)
+    if wrong := int(missing.reshape(len(y), -1).any(1).sum()):
+        raise DataError(f"y has missing values (NaN) or infinite ones in {wrong} of {len(y)} examples.")
+    if target == "number":
+        if y.dtype.kind not in "uifb":
+            raise DataError(f"y must hold numbers. Received: {y.dtype}.")
+        numbers = y.astype("float32").reshape(len(y), -1)
+        if (constant := numbers.max(0) == numbers.min(0)).any():
+            raise DataError(f"y is {numbers[0, constant.argmax()]:g} in every example: there is nothing to learn.")
+        return numbers, ()
+    if y.shape[1:] == (1,):
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise DataError(f"y must be one class an example, (N,). Received shape {y.shape}. Of one-hot rows y.argmax(1) "
+                        "gives it.")
+    if classes is not None:
+        if len(classes) < 2:
+            raise DataError(f"classes has {len(classes)} names. Expected at least two.")
+        if y.dtype.kind not in "ui" or y.min() < 0 or y.max() >= len(classes):
+            came = f"{y.min()}..{y.max()}" if y.dtype.kind in "uif" else repr(y[0])
+            raise DataError(f"y must be indices 0..{len(classes) - 1} of the {len(classes)} classes. "
+                            f"Received {came} ({y.dtype}).")
+        if len(set(map(str, classes))) < len(classes):
+            raise DataError(f"classes are different names. Received: {', '.join(map(str, classes))}.")
+        return y.astype("int32"), tuple(str(name) for name in classes)
+    if y.dtype.kind == "S":
+        y = np.char.decode(y, "utf-8", "replace")
+    if y.dtype.kind == "f":
+        if (y % 1).any():
+            raise DataError("y has numbers that are not whole, and not classes. To predict a number, give "
+                            "target='number' and set objective=regress.")
+        y = y.astype("int64")
+    try:
+        values, indices = np.unique(y, return_inverse=True)
+    except TypeError:
+        raise DataError("y holds values of several types, such as texts and numbers. Make them one.") from None
+    if len(values) < 2:
+        raise DataError(f"y has one class only, {str(values[0])!r}. Expected at least two.")
+    return indices.astype("int32"), tuple(str(value) for value in values)

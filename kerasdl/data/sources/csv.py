@@ -1,0 +1,224 @@
+"""Rows from a CSV file: numbers as they are, text as one-hot categories, nothing guessed in silence."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from kerasdl.data.columns import CATEGORIES, MISSING, Columns, categories_of, encode, in_words, medians_of, numbers_of
+from kerasdl.data.divide import divide
+from kerasdl.data.spec import Target, recorded_kind
+from kerasdl.data.split import Split
+from kerasdl.data.table_file import is_numeric, lines, read_table
+from kerasdl.errors import DataError, listed, nearest
+
+KIND, EXTENSIONS, NOUNS = "row", (".csv",), ("CSV rows", "a CSV file", "CSV files")
+
+
+def read(path: str, *, target: Target | None = "class", label: str | None = None, fill: Literal["median"] | None = None,
+         drop: Sequence[str] | str = (), test: str | None = None) -> dict[str, Split]:
+    """Return the splits train, val and test of a CSV file with a header line.
+
+    Args:
+        path: the file.
+        target: "class", "number" for regression, or None for rows without labels.
+        label: the column to learn. With target=None it need not be named, and is left out if it is.
+        fill: "median" fills missing numbers with the train split's median and missing text with a category of its own;
+            None refuses missing values.
+        drop: columns to leave out.
+        test: a second file that is the test split; by default a fifth of the rows is.
+
+    Raises:
+        DataError: naming the column, the row or the class that is wrong.
+    """
+    frame = read_table(path)
+    label = None if label is None and target is None else _label(frame, label, path)
+    drop = [] if drop is None else listed(drop, frame.columns)
+    if label in drop:
+        raise DataError(f"The label column {label!r} cannot be dropped. Take it out of data_args.drop.")
+    if label is not None and target is None:
+        drop, label = [*drop, label], None
+    for column in drop:
+        if column not in frame:
+            raise DataError(f"{path} has no column {column!r} to drop. {nearest(column, frame.columns)}")
+    if fill not in (None, "median"):
+        raise DataError(f"fill must be 'median' or nothing. Received: {fill!r}.")
+    _check_columns(frame.drop(columns=drop if label is None else [label, *drop]), path)
+    rows = len(frame)
+    if test is not None:
+        extra = read_table(test)
+        worded = [name for name in frame if name in extra and not is_numeric(frame[name]) & is_numeric(extra[name])]
+        if worded:
+            frame, extra = read_table(path, worded), read_table(test, worded)
+        if missing := sorted(set(frame.columns) - set(drop) - set(extra.columns)):
+            raise DataError(f"{test} has no column {missing[0]!r}, which {path} has.")
+        if target == "class":
+            _same_classes(frame[label], extra[label], path, test)
+        frame = pd.concat([frame, extra[frame.columns.difference(drop, sort=False)]])
+    frame = frame.drop(columns=drop)
+    y, classes = (None, ()) if label is None else _labels(frame.pop(label), label, target or "class")
+    if not len(frame.columns):
+        left = "is left after drop" if label is None else f"but the label {label!r}"
+        raise DataError(f"{path} has no column {left}: nothing to learn from.")
+    parts = _divided(y, classes, rows, test is None)
+    if test is not None:
+        parts["test"] = np.arange(rows, len(frame))
+    columns = {name: categories_of(frame[name], name) for name in frame.columns}
+    medians = medians_of(frame, columns, parts["train"]) if fill else {}
+    if fill:  # missing text is a category of its own where there is some
+        columns |= {name: [*categories, MISSING] for name, categories in columns.items()
+                    if categories is not None and frame[name].isna().any()}
+    x = encode(frame, columns, medians)
+    return {name: _split(name, x, y, index, classes, columns, medians) for name, index in parts.items()}
+
+
+def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target | None = "class",
+             label: str | None = None, classes: Sequence[str] | None = None) -> Split:
+    """Return a part of a file that a model was not trained on, with the columns and classes of the model.
+
+    Columns may come in another order and with others between them, and neither every category nor every class need be
+    there. Missing values are filled as in training.
+
+    Args:
+        facts: of the run, its data.json.
+        path: the file.
+        split: "train", "val" or "test", divided as `read` does, or "all" rows.
+        target: "class", "number", or None for rows without labels.
+        label: the column that the model learned.
+        classes: those that the model was trained on, if it was trained on some only. Rows of others are left out.
+
+    Raises:
+        DataError: as `read` and `encode` do, and for another split or a class that the model does not know.
+    """
+    if split not in (known := ("train", "val", "test", "all")):
+        raise DataError(f"{path} has the splits {', '.join(known)}. Received: {split!r}.")
+    columns = _columns(facts, "Give others from Python: data=kerasdl.data.from_arrays(x, y).")
+    medians, y = facts.get("medians", {}), None
+    names = () if target is None else tuple(facts["classes"])
+    words = columns if label is None or target is None else {**columns, label: list(names)}
+    frame = read_table(path, in_words(words))
+    if target is not None:
+        label = _label(frame, label, path)
+        if classes is not None:
+            frame = frame[frame[label].isna() | _whole(frame[label]).astype(str).isin(names)]
+        values = frame.pop(label)
+        y = _known(values, label, names, path) if target == "class" else _labels(values, label, target)[0]
+    x = encode(frame, columns, medians)
+    index = np.arange(len(x)) if split == "all" else _divided(y, names, len(x), True)[split]
+    return _split(split, x, y, index, names, columns, medians)
+
+
+def read_files(files: Sequence[Path], facts: Mapping[str, Any], resize: bool = False) -> tuple[list[str], np.ndarray]:
+    """Return FILE:LINE and the rows of CSV files as a model takes them, (N, F); a label column is left out.
+
+    Raises:
+        DataError: as `encode` does, and for a model that was trained on arrays.
+    """
+    columns = _columns(facts, "Use run.model().predict(x).")
+    parts = [read_rows(str(file), columns, facts.get("medians", {})) for file in files]
+    names = [f"{file}:{line}" for file, part in zip(files, parts, strict=True) for line in lines(file, len(part))]
+    return names, np.concatenate(parts)
+
+
+def _columns(facts: Mapping[str, Any], remedy: str) -> Columns:
+    """Return the columns that a model of rows was trained with; without them, an error ends with the remedy."""
+    if recorded_kind(facts) != "row":
+        raise DataError(f"The model takes {recorded_kind(facts)} data. Received rows of a CSV file.")
+    if not facts["columns"]:
+        raise DataError(f"The model was trained on arrays, whose columns have no names. {remedy}")
+    return facts["columns"]
+
+
+def _divided(y: np.ndarray | None, classes: Sequence[str], rows: int, test: bool) -> dict[str, np.ndarray]:
+    """Return the indices of the parts of the first rows; see `divide`."""
+    values = np.arange(rows) if y is None else y[:rows] if classes else y[:rows, 0]
+    return divide(values, classes or None, test)
+
+
+def _split(name: str, x: np.ndarray, y: np.ndarray | None, index: np.ndarray, classes: tuple[str, ...],
+           columns: Columns, medians: Mapping[str, float]) -> Split:
+    return Split(name, x[index], None if y is None else y[index], x.shape[1], len(index), classes, columns, medians,
+                 kind="row")
+
+
+def read_rows(path: str, columns: Columns, medians: Mapping[str, float]) -> np.ndarray:
+    """The rows of a CSV as a trained model takes them, as `encode` has it; a label column, if there, is left out."""
+    return encode(read_table(path, in_words(columns)), columns, medians)
+
+
+def _label(frame: pd.DataFrame, label: str | None, path: str) -> str:
+    """The name of the column to learn, which is there."""
+    if label is None:
+        raise DataError(f"Say which column of {path} to learn: data_args.label=COLUMN. "
+                        f"It has: {', '.join(frame.columns)}.")
+    label = str(label)  # 2019, from a command line, is a number
+    if label not in frame:
+        raise DataError(f"{path} has no column {label!r} to learn. Say which: data_args.label=COLUMN. "
+                        f"{nearest(label, frame.columns)}")
+    return label
+
+
+def _known(values: pd.Series, label: str, classes: Sequence[str], path: str) -> np.ndarray:
+    """The index of each label among the classes of a model, int32."""
+    _all_there(values, label)
+    names = _whole(values).astype(str)
+    indices = pd.Categorical(names, classes).codes.astype("int32")
+    if (unknown := names[indices < 0]).size:
+        raise DataError(f"{path} has a class {unknown.iloc[0]!r}, which the model does not know. "
+                        f"{nearest(unknown.iloc[0], classes)}")
+    return indices
+
+
+def _all_there(values: pd.Series, label: str) -> None:
+    if missing := int(values.isna().sum()):
+        line = values.index[values.isna()][0][1]
+        raise DataError(f"The label column {label!r} is missing in {missing} of {len(values)} rows, first in row "
+                        f"{line}: the field is empty, or has a word such as NA, None or null. Remove those rows, or "
+                        "write another word.")
+
+
+def _whole(values: pd.Series) -> pd.Series:
+    """Whole numbers as such: pandas makes 0.0 of a 0 where it has seen a hole in the column."""
+    numbers = values.dropna()
+    if values.dtype.kind == "f" and (numbers % 1 == 0).all() and numbers.abs().max() < 2**53:
+        return values.astype("Int64")
+    return values
+
+
+def _labels(values: pd.Series, label: str, target: Target) -> tuple[np.ndarray, tuple[str, ...]]:
+    _all_there(values, label)
+    if target == "number":
+        numbers = numbers_of(values, label).astype("float32")
+        if (numbers == numbers[0]).all():
+            raise DataError(f"The label column {label!r} is {numbers[0]:g} in every row: there is nothing to learn.")
+        return numbers[:, None], ()
+    values = _whole(values)
+    found, indices = np.unique(values.to_numpy() if values.dtype.kind in "iub" else values.astype(str).to_numpy(),
+                               return_inverse=True)
+    if len(found) < 2:
+        raise DataError(f"The label column {label!r} has one class only, {str(found[0])!r}. Expected at least two.")
+    if values.dtype.kind == "f" or len(found) > max(CATEGORIES, len(values) // 2):
+        raise DataError(f"The label column {label!r} has {len(found)} different values in {len(values)} rows, which "
+                        "is a number rather than a class. To predict a number, set objective=regress.")
+    return indices.astype("int32"), tuple(str(name) for name in found)
+
+
+def _same_classes(train: pd.Series, test: pd.Series, path: str, test_path: str) -> None:
+    known, found = (set(_whole(values).dropna().astype(str)) for values in (train, test))
+    if (new := sorted(found - known)):
+        raise DataError(f"{test_path} has a class {new[0]!r} that {path} has not.")
+
+
+def _check_columns(frame: pd.DataFrame, path: str) -> None:
+    """Refuse what pandas or a data base writes to number the rows, which tells the answer where they are sorted."""
+    for name in frame:
+        if re.fullmatch(r"Unnamed: \d+", name):
+            raise DataError(f"A column of {path} has no name. Give it one or, if it only numbers the rows, leave it "
+                            f"out with data_args.drop={name!r}.")
+        first = frame[name].iloc[0]
+        if len(frame) > 10 and first in (0, 1) and np.array_equal(frame[name], np.arange(len(frame)) + first):
+            raise DataError(f"The column {name!r} only numbers the rows, which tells the answer where they are sorted. "
+                            f"Leave it out with data_args.drop={name!r}.")

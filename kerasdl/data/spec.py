@@ -1,0 +1,57 @@
+"""What one example holds: features with a kind, a shape and a dtype. Imports nothing heavy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kerasdl.errors import UserError, nearest
+
+Target = Literal["class", "number"]
+
+KINDS = {  # kind -> what one feature of it is
+    "image": "pixels (H, W, C), uint8, 0..255",
+    "row": "the columns of a table (F,), float32",
+    "sequence": "T steps of F numbers (T, F), float32",
+    "tokens": "T whole numbers >= 0, the indices of a vocabulary (T,), int32",
+    "text": "a string ()",
+    "mask": "a class for each pixel (H, W), int32",
+    "boxes": "rectangles with their classes (N, 5), float32",
+    "label": "the index of a class (), int32",
+    "number": "numbers to predict (outputs,), float32",
+}
+AXES = {"image": 3, "row": 1, "sequence": 2, "tokens": 1, "text": 0}  # of one example of what a model takes
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One named part of an example.
+
+    Attributes:
+        kind: a key of KINDS.
+        shape: of one example, without the batch.
+        dtype: as NumPy names it.
+        names: the classes of a label by index, or the columns of a row; empty where they have no names.
+
+    Raises:
+        UserError: an unknown kind.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    dtype: str
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        check_kind(self.kind, KINDS)
+
+
+def check_kind(kind: str, known: Mapping[str, Any] = AXES) -> None:
+    """Raise a UserError for a kind that is not among those known."""
+    if kind not in known:
+        raise UserError(f"There is no kind of data {kind!r}. {nearest(kind, known)}")
+
+
+def recorded_kind(facts: Mapping[str, Any]) -> str:
+    """Return the kind of example in a run's data.json. Runs of version 0.1 did not write it: those had images and,
+    with a whole number as shape, rows."""
+    return facts.get("kind") or ("row" if isinstance(facts["shape"], int) else "image")
