@@ -125,6 +125,9 @@ class Recipe(BaseModel):
         for key, home in MOVED.items():
             if key in fields and fields[key] != OLD_DEFAULTS[key]:
                 moved[home] = {**moved.get(home, {}), key: fields[key]}
+        for key in ("optimizer_args", "objective_args"):  # lists, which are all that JSON has, as tuples
+            if isinstance(moved.get(key), dict):
+                moved[key] = {name: _frozen(value) for name, value in moved[key].items()}
         return moved
 
     @model_validator(mode="after")

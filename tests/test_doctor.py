@@ -191,7 +191,7 @@ def test_a_backend_that_the_environment_mistypes(tmp_path, words):
 
 
 def test_devices_that_JAX_does_not_have():
-    code = "from kerasdl.train import jax\ntry: jax.leave_out_tpu()\nexcept ValueError as error: print(error)"
+    code = "from kerasdl.devices import jax\ntry: jax.leave_out_tpu()\nexcept ValueError as error: print(error)"
     done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True,
                           env=os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cuda"})
     assert done.returncode == 0 and done.stdout.startswith("JAX finds no device of JAX_PLATFORMS=cuda"), done.stderr

@@ -147,7 +147,7 @@ def test_a_damaged_model_is_told_in_a_line(refused, hard_run, here, damage):
 
 
 def test_debug_shows_the_traceback(command, monkeypatch):
-    from kerasdl import cli
+    from kerasdl.cli import command as cli
 
     monkeypatch.setattr(cli, "DEBUG", True)
     with pytest.raises(UserError, match="zzzzz"):

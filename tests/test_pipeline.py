@@ -10,7 +10,8 @@ from kerasdl.data import Split
 from kerasdl.data.augment import compose
 from kerasdl.data.pipeline import in_order, shuffled, steps_per_epoch
 from kerasdl.errors import UserError
-from kerasdl.objectives import classify
+from kerasdl.objectives.classify import Classify
+from kerasdl.recipe import Recipe
 
 N, CLASSES = 23, ("a", "b", "c")
 IMAGES = np.random.default_rng(0).integers(0, 256, (N, 6, 6, 1)).astype("uint8")
@@ -23,8 +24,12 @@ KINDS = pytest.mark.parametrize("split", [HELD, STREAMED, DECODED], ids=["held",
 AUGMENT = compose((("translate", 2),), (6, 6, 1))
 
 
+def objective(smoothing=0.0):
+    return Classify(Recipe(model="mlp", data="arrays", objective_args={"label_smoothing": smoothing}))
+
+
 def batches(split, batch=5, *, epochs=3, seed=0, smoothing=0.0, **args):
-    made = shuffled(split, classify.targets(split, smoothing), batch, epochs=epochs, seed=seed, **args)
+    made = shuffled(split, objective(smoothing).training_targets(split), batch, epochs=epochs, seed=seed, **args)
     return list(made.as_numpy_iterator())
 
 
@@ -114,7 +119,7 @@ def test_held_and_decoded_examples_come_in_one_order():
 
 @KINDS
 def test_in_order_gives_every_example_once(split):
-    found = list(in_order(split, classify.targets(split), 10).as_numpy_iterator())
+    found = list(in_order(split, objective().targets(split), 10).as_numpy_iterator())
     assert [len(images) for images, _ in found] == [10, 10, 3]
     np.testing.assert_array_equal(np.concatenate([images for images, _ in found]), IMAGES)
     np.testing.assert_array_equal(np.concatenate([answers for _, answers in found]), np.eye(3)[LABELS])

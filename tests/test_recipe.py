@@ -89,7 +89,7 @@ def test_override_as_values_merges_dictionaries_and_leaves_the_first_as_it_was()
     ("lr=true", ["lr", "number", "True"]),
     ("lr=-1", ["lr", "greater than 0"]),
     ("lr=1e999", ["lr", "finite"]),
-    ("momentum=1.0", ["momentum", "less than 1"]),
+    ("optimizer_args.momentum=1.0", ["optimizer_args.momentum", "adamw", "betas"]),
     ("betas=(1.0, 0.999)", ["betas", "less than 1"]),
     ("model=3", ["model", "string", "3"]),
     ("optimizer=adam", ["optimizer", "'adamw'", "'adam'"]),
@@ -158,8 +158,9 @@ def test_shipped_recipes(name):
     parameters = inspect.signature(zoo.module(found.model).build).parameters
     assert set(found.model_args) <= {key for key, part in parameters.items() if part.kind is part.KEYWORD_ONLY}
     if "size" in found.model_args:
-        table = found.model_args["net"].upper() if found.model in zoo.GENERATIVE else "SIZES"
-        assert found.model_args["size"] in getattr(zoo.module(found.model), table)
+        module = zoo.module(found.model)
+        assert found.model_args["size"] in (module.NETS[found.model_args["net"]] if hasattr(module, "NETS")
+                                            else module).SIZES
     if found.augment:
         compose(found.augment, SHAPES[found.data])
 

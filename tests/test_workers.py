@@ -103,7 +103,7 @@ def test_a_worker_with_a_folder_of_its_own_goes_on(here):
 def test_SIGTERM_ends_a_worker_before_its_training_begins():
     """TensorFlow's strategy swallows it; while the training goes on it is StopSignal's."""
     cluster = {"cluster": {"worker": [f"127.0.0.1:{free_ports(1)[0]}"]}, "task": {"type": "worker", "index": 0}}
-    program = ("import os, signal, time; from kerasdl.train import strategy; strategy.choose('multiworker'); "
+    program = ("import os, signal, time; from kerasdl.devices import strategy; strategy.choose('multiworker'); "
                "os.kill(os.getpid(), signal.SIGTERM); time.sleep(3)")
     done = subprocess.run([sys.executable, "-c", program], env=os.environ | {"TF_CONFIG": json.dumps(cluster)})
     assert done.returncode == -signal.SIGTERM

@@ -59,6 +59,10 @@ class PaddedEvaluator:
         """Return {score: value} on a split."""
         return self._measure(self.learner, split)
 
+    @staticmethod
+    def check(split: Split) -> None:
+        """Accept any split: loss and metrics need one example."""
+
     def facts(self, splits: Mapping[str, Split]) -> dict[str, Any]:
         """Return what else result.json holds: the scores under test-time augmentation, if there is one."""
         return {"tta": self._measure(self.views, splits["test"])} if self.views else {}

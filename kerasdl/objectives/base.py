@@ -152,8 +152,8 @@ class Objective:
     def evaluator(self, kept: keras.Model, reference: Any) -> Any:
         """Return what scores the kept network on a split; None for loss and metrics of its answers.
 
-        It has `monitor`, the name of the score that decides, `__call__(split) -> scores`, and `facts(splits)`, what
-        result.json holds besides.
+        It has `monitor`, the name of the score that decides, `__call__(split) -> scores`, `check(split)`, which refuses
+        a split that it cannot measure on, and `facts(splits)`, what result.json holds besides.
         """
         return None
 

@@ -135,7 +135,10 @@ def build(setup: Setup) -> tuple[keras.Model, keras.Model, Any]:
     with collective_errors(setup.devices):
         model, kept = setup.networks()
         reference = reference_classifier(setup.objective, setup.splits)
-        return model, kept, evaluator(setup.objective, kept, setup.recipe.micro_batch, setup.devices, reference)
+        scores = evaluator(setup.objective, kept, setup.recipe.micro_batch, setup.devices, reference)
+    for name in ("val", "test"):
+        scores.check(setup.splits[name])
+    return model, kept, scores
 
 
 def announce(setup: Setup, choice: dict[str, Any], kept: keras.Model) -> None:
@@ -196,7 +199,9 @@ def conclude(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model, 
     if setup.is_chief:
         record.save(run, kept)
         if test and setup.objective.predicts:
-            predictions.write(run, predictions.collect(setup.objective, kept, splits["test"], setup.recipe.micro_batch))
+            answering = run.model() if setup.replicated else kept  # one process cannot predict for several workers
+            found = predictions.collect(setup.objective, answering, splits["test"], setup.recipe.micro_batch)
+            predictions.write(run, found)
         record.finish(run, setup, choice, status="completed", best_epoch=best.best_epoch,
                       parameters=kept.count_params(), **record.finite(measured), **record.finite(extra),
                       train={**timing.summary(), "epochs": best.epochs, "steps": best.epochs * setup.steps})
