@@ -101,8 +101,11 @@ def frames(run: Run) -> dict[int, bytes]:
 def assert_same(broken: Run, unbroken: Run) -> None:
     for key in ("test", "val", "references", "samples", "taught", "best_epoch", "parameters"):
         assert broken.result[key] == unbroken.result[key], key
-    drop = ["images_per_second"]
-    assert broken.metrics.drop(columns=drop).equals(unbroken.metrics.drop(columns=drop))
+    one, other = (run.metrics.drop(columns="images_per_second") for run in (broken, unbroken))
+    exact = [name for name in one if name.startswith("val_")]
+    assert one[exact].equals(other[exact])
+    # TensorFlow rewrites a streamed step and one of a block otherwise: the last bit of a loss may differ, no weight does
+    np.testing.assert_allclose(one, other, rtol=1e-6)
     for a, b in zip(broken.model().get_weights(), unbroken.model().get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert frames(broken) == frames(unbroken)
