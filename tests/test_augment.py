@@ -12,13 +12,13 @@ B, H, W, C = SHAPE = (64, 12, 16, 3)
 SEED, OTHER = tf.constant([7, 1]), tf.constant([7, 2])
 IMAGES = np.random.default_rng(0).integers(1, 256, SHAPE).astype(np.uint8)  # no 0: what is filled shows
 LABELS = np.eye(B, dtype=np.float32)  # a class an image: a mixed label tells which two, and how much
-TURN = tf.constant(np.arange(B) % 3 == 0, tf.int64)
+PARITY = tf.constant(np.arange(B) % 3 == 0, tf.int64)
 MIXING = ("mixup", "cutmix")
 
 
 def run(name, *arguments, images=IMAGES, labels=LABELS, seed=SEED):
     shape = images.shape[1:]
-    out = compose(((name, *arguments),), shape)(tf.constant(images), tf.constant(labels), seed, TURN)
+    out = compose(((name, *arguments),), shape)(tf.constant(images), tf.constant(labels), seed, PARITY)
     return out[0].numpy(), out[1].numpy()
 
 
@@ -35,13 +35,13 @@ def test_eager_graph_and_xla_agree(name):
     """Pixels bit for bit, blends to rounding; the seed alone decides."""
     transform = compose((name,), SHAPE[1:])
     given = tf.constant(IMAGES), tf.constant(LABELS)
-    images, labels = transform(*given, SEED, TURN)
+    images, labels = transform(*given, SEED, PARITY)
     for function in (transform, tf.function(transform), tf.function(transform, jit_compile=True)):
-        again, again_labels = function(*given, SEED, TURN)
+        again, again_labels = function(*given, SEED, PARITY)
         assert again.dtype == images.dtype
         np.testing.assert_allclose(again, images, atol=1e-3 if name == "mixup" else 0)
         np.testing.assert_allclose(again_labels, labels, atol=1e-6)
-    others = (SEED, 1 - TURN) if name in ALTERNATING else (OTHER, TURN)
+    others = (SEED, 1 - PARITY) if name in ALTERNATING else (OTHER, PARITY)
     assert not np.array_equal(function(*given, *others)[0], images)
 
 
@@ -52,7 +52,7 @@ def test_floats_behave_as_uint8_and_a_dataset_can_map(name):
     assert images.dtype == (np.float32 if name == "mixup" else np.uint8)
     transform = compose((name,), SHAPE[1:])
     dataset = tf.data.Dataset.from_tensor_slices((IMAGES.astype(np.float32), LABELS)).batch(B)
-    mapped, mapped_labels = next(iter(dataset.map(lambda x, y: transform(x, y, SEED, TURN))))
+    mapped, mapped_labels = next(iter(dataset.map(lambda x, y: transform(x, y, SEED, PARITY))))
     assert mapped.dtype == tf.float32
     np.testing.assert_allclose(mapped, images, atol=1e-4)
     np.testing.assert_allclose(mapped_labels, labels, atol=1e-6)
@@ -71,13 +71,13 @@ def test_flip_mirrors_about_half():
     assert B / 4 < sum(mirrored) < 3 * B / 4
 
 
-def test_alternating_flip_mirrors_those_whose_turn_it_is():
+def test_alternating_flip_mirrors_by_parity():
     flipped, _ = run("alternating_flip")
-    turn = TURN.numpy() == 1
-    np.testing.assert_array_equal(flipped[turn], IMAGES[turn][:, :, ::-1])
-    np.testing.assert_array_equal(flipped[~turn], IMAGES[~turn])
+    parity = PARITY.numpy() == 1
+    np.testing.assert_array_equal(flipped[parity], IMAGES[parity][:, :, ::-1])
+    np.testing.assert_array_equal(flipped[~parity], IMAGES[~parity])
     assert alternates(["cutout", ["alternating_flip"]]) and not alternates((("cutout", 4), "flip"))
-    with pytest.raises(UserError, match="turn"):
+    with pytest.raises(UserError, match="flip_parity"):
         compose(("alternating_flip",), SHAPE[1:])(IMAGES, LABELS, SEED)
 
 

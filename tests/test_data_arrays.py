@@ -23,7 +23,7 @@ def test_arrays():
     named_classes = from_arrays(IMAGES, LABELS, classes=["a", "b", "c"])["test"]
     assert named_classes.classes == ("a", "b", "c")
     np.testing.assert_array_equal(named_classes.y, parts["test"].y)
-    words = from_arrays(IMAGES.astype("float64"), np.array(["x", "y", "z"])[LABELS])["val"]
+    words = from_arrays(IMAGES.astype("float64"), np.array(["x", "y", "z"])[LABELS], kind="image")["val"]
     assert words.classes == ("x", "y", "z") and words.x.dtype == np.uint8
     np.testing.assert_array_equal(words.x, parts["val"].x)
 
@@ -53,11 +53,11 @@ def test_arrays_of_rows_and_numbers():
 
 
 @pytest.mark.parametrize("x, y, args, words", [
-    (IMAGES / 255, LABELS, {}, ["0..1", "multiply them by 255"]),
-    (IMAGES / 255 * 1.0000001, LABELS, {}, ["0..1", "multiply them by 255"]),  # as a resized picture has it
+    (IMAGES / 255, LABELS, {"kind": "image"}, ["0..1", "multiply them by 255"]),
+    (IMAGES / 255 * 1.0000001, LABELS, {"kind": "image"}, ["0..1", "multiply them by 255"]),  # as a resized picture has it
     (IMAGES // 128, LABELS, {}, ["0..1", "multiply them by 255"]),
-    (IMAGES > 127, LABELS, {}, ["0..1", "multiply them by 255"]),
-    (IMAGES.astype(int) - 300, LABELS, {}, ["0..255"]),
+    (IMAGES > 127, LABELS, {"kind": "image"}, ["0..1", "multiply them by 255"]),
+    (IMAGES.astype(int) - 300, LABELS, {"kind": "image"}, ["0..255"]),
     (IMAGES, LABELS[:59], {}, ["60", "59", "length"]),
     (IMAGES[:0], LABELS[:0], {}, ["empty"]),
     (IMAGES[:9], LABELS[:9], {}, ["9 examples", "10"]),

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from data_harness import PARTS, refused
 
-from kerasdl.data import columns as tables
 from kerasdl.data import load, load_splits
 from kerasdl.data.sources.csv import read_for, read_rows
 
@@ -143,7 +142,7 @@ def test_whole_classes_are_the_same_where_pandas_wrote_a_point(csv, frame):
     for kind in (frame["kind"].astype(float), frame["kind"].where(frame.index > 3)):
         path = csv(frame.assign(kind=kind).dropna(), "floats.csv").removeprefix("csv:")
         assert load(f"csv:{path}", label="kind").classes == train.classes == ("2", "10")
-        read = tables.read_for(told, path, "all", label="kind", classes=["2", "10"])
+        read = read_for(told, path, "all", label="kind", classes=["2", "10"])
         np.testing.assert_array_equal(read.y, kind.dropna() == 10)
         assert len(load_splits(csv(frame), PARTS, label="kind", test=path)["test"]) == len(read)
 
@@ -187,7 +186,7 @@ def test_rows_to_predict(csv, frame):
     columns = {"size": None, "colour": ["blue", "green", "red"]}
 
     def read(new):
-        return tables.read_rows(csv(new).removeprefix("csv:"), columns, {})
+        return read_rows(csv(new).removeprefix("csv:"), columns, {})
 
     np.testing.assert_array_equal(read(frame.iloc[:2, ::-1]), [[0, 0, 0, 1], [0.5, 0, 1, 0]])
     refused(lambda: read(frame.drop(columns="size")), "'size' is missing", "size, colour")
@@ -202,11 +201,11 @@ def test_rows_to_predict_are_filled_as_the_training_rows_were(csv, frame):
     train = load(csv(frame), label="kind", fill="median")
     told = json.loads(json.dumps(train.describe()))
     new = frame.iloc[:3].assign(size=[np.nan, 1.0, 2.0], colour=["red", None, "red"])
-    rows = tables.read_rows(csv(new, "new.csv").removeprefix("csv:"), told["columns"], told["medians"])
+    rows = read_rows(csv(new, "new.csv").removeprefix("csv:"), told["columns"], told["medians"])
     assert rows[0, 0] == told["medians"]["size"] == np.median(train.x[:, 0]) and rows[1, 0] == 1
     np.testing.assert_array_equal(rows[:, 1:5], [[0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 1, 0]])
     train = load(csv(frame.dropna(), "whole.csv"), label="kind", fill="median")
-    refused(lambda: tables.read_rows(csv(new, "new.csv").removeprefix("csv:"), train.columns, train.medians),
+    refused(lambda: read_rows(csv(new, "new.csv").removeprefix("csv:"), train.columns, train.medians),
             "'colour'", "none was missing there in training")
 
 
@@ -221,7 +220,7 @@ def test_another_file_is_read_as_the_training_rows_were(csv, frame):
     new = frame.query("colour != 'blue'").assign(kind="good", extra=1.0)
     new.loc[new.index[:30], "size"] = np.nan
     path = csv(new[["extra", "kind", "colour", "ripe", "size"]], "new.csv").removeprefix("csv:")
-    parts = {name: tables.read_for(told, path, name, label="colour") for name in (*PARTS, "all")}
+    parts = {name: read_for(told, path, name, label="colour") for name in (*PARTS, "all")}
     assert {name: len(part) for name, part in parts.items()} == {"train": 93, "val": 14, "test": 27, "all": 134}
     assert all(part.describe() == told for part in parts.values())
     x, y = parts["all"].x, parts["all"].y
@@ -233,7 +232,7 @@ def test_another_file_is_read_as_the_training_rows_were(csv, frame):
         np.sort(np.concatenate([parts[name].x[:, 0] for name in PARTS])), np.sort(x[:, 0]))
 
     def read(split="all", model=told, label="colour", **args):
-        return tables.read_for(model, path, split, label=label, **args)
+        return read_for(model, path, split, label=label, **args)
 
     two = told | {"classes": ["red", "blue"]}
     some = read(model=two, classes=["red", "blue"])
