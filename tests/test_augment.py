@@ -63,6 +63,18 @@ def test_labels_stay(name):
     np.testing.assert_array_equal(run(name)[1], LABELS)
 
 
+@pytest.mark.parametrize("name", AUGMENTS)
+def test_images_without_labels(name):
+    if name in MIXING:
+        with pytest.raises(UserError, match=f"{name} blends labels"):
+            compose(("flip", name), SHAPE[1:], labels=False)
+        return
+    transform = tf.function(compose((name,), SHAPE[1:], labels=False), jit_compile=True)
+    images, labels = transform(tf.constant(IMAGES), None, SEED, PARITY)
+    assert labels is None
+    np.testing.assert_array_equal(images, run(name)[0])
+
+
 def test_flip_mirrors_about_half():
     flipped, _ = run("flip")
     mirrored = [np.array_equal(new, old[:, ::-1]) for new, old in zip(flipped, IMAGES, strict=True)]

@@ -4,10 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from data_harness import RNG, gather, refused
 
 from kerasdl.data import from_arrays, load
 from kerasdl.data.divide import divide
+from kerasdl.data.spec import Feature, recorded_kind
+from kerasdl.data.split import check_same
 from kerasdl.errors import UserError
 from kerasdl.train.fit import train
 
@@ -26,6 +29,87 @@ def test_arrays():
     words = from_arrays(IMAGES.astype("float64"), np.array(["x", "y", "z"])[LABELS], kind="image")["val"]
     assert words.classes == ("x", "y", "z") and words.x.dtype == np.uint8
     np.testing.assert_array_equal(words.x, parts["val"].x)
+
+
+NUMBERS = RNG.normal(100, 30, (60, 5, 4)).clip(2, 255)  # that could be grey images, and are not
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "uint16"])
+def test_three_axes_are_a_sequence_and_keep_their_numbers(dtype):
+    x = NUMBERS.astype(dtype)
+    parts = from_arrays(x, LABELS)
+    train = parts["train"]
+    assert train.kind == "sequence" and train.shape == (5, 4) and train.x.dtype == np.float32
+    np.testing.assert_array_equal(np.sort(np.concatenate([part.x for part in parts.values()]), 0),
+                                  np.sort(x.astype("float32"), 0))
+
+
+def test_three_axes_of_bytes_are_grey_images_and_kind_says_otherwise():
+    assert from_arrays(IMAGES, LABELS)["train"].kind == "image"
+    assert from_arrays(IMAGES, LABELS, kind="sequence")["train"].kind == "sequence"
+    grey = from_arrays(NUMBERS, LABELS, kind="image")["train"]
+    assert grey.kind == "image" and grey.shape == (5, 4, 1) and grey.x.dtype == np.uint8
+    late = from_arrays(IMAGES[:40], LABELS[:40], test=(NUMBERS[40:], LABELS[40:]))["test"]
+    assert late.kind == "image" and late.x.dtype == np.uint8
+
+
+def test_tokens_are_whole_numbers():
+    words = RNG.integers(0, 5000, (60, 7))
+    for x in (words, words.astype("float64")):
+        train = from_arrays(x, LABELS, kind="tokens")["train"]
+        assert train.kind == "tokens" and train.shape == (7,) and train.x.dtype == np.int32
+    assert from_arrays(words, LABELS)["train"].kind == "row"
+
+
+def test_arrays_without_labels():
+    parts, labelled = from_arrays(IMAGES), from_arrays(IMAGES, LABELS)
+    assert {name: len(part) for name, part in parts.items()} == {"train": 42, "val": 6, "test": 12}
+    assert all(part.y is None and part.target is None and part.outputs == 0 for part in parts.values())
+    assert not any(part.streamed for part in parts.values())
+    seen = np.concatenate([part.x for part in parts.values()])
+    assert sorted(map(bytes, seen)) == sorted(map(bytes, IMAGES))
+    assert parts["train"].fingerprint() != from_arrays(255 - IMAGES)["train"].fingerprint()
+    assert parts["train"].fingerprint() != labelled["train"].fingerprint()
+    own = from_arrays(IMAGES[:40], test=IMAGES[40:])
+    assert {name: len(part) for name, part in own.items()} == {"train": 36, "val": 4, "test": 20}
+    assert [len(batch) for batch in own["test"].dataset(8).as_numpy_iterator()] == [1, 1, 1]
+    examples, answers = own["test"].take(np.array([3, 1]))
+    np.testing.assert_array_equal(examples[..., 0], IMAGES[[43, 41]])
+    assert answers is None
+
+
+def test_what_one_example_holds():
+    spec = from_arrays(IMAGES, LABELS, classes=["a", "b", "c"])["train"].spec
+    assert spec == {"image": Feature("image", (5, 4, 1), "uint8"), "label": Feature("label", (), "int32", tuple("abc"))}
+    assert from_arrays(IMAGES)["train"].spec == {"image": Feature("image", (5, 4, 1), "uint8")}
+    spec = from_arrays(NUMBERS, NUMBERS[:, 0, :2], target="number")["train"].spec
+    assert spec == {"sequence": Feature("sequence", (5, 4), "float32"), "number": Feature("number", (2,), "float32")}
+    assert from_arrays(NUMBERS[:, 0])["train"].spec == {"row": Feature("row", (4,), "float32")}
+    with pytest.raises(UserError, match="no kind of data 'picture'"):
+        Feature("picture", (), "uint8")
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"kind": "row"}, "the number of its columns. Received: .5, 4, 1"),
+    ({"shape": 20}, "kind='image' is 3 numbers. Received: 20"),
+    ({"kind": "imgae"}, "'imgae'. Did you mean 'image'"),
+    ({"streamed": True}, "streamed=True, x of type ndarray"),
+    ({"x": tf.data.Dataset.range(3)}, "streamed=False"),
+])
+def test_a_split_says_what_it_is(change, words):
+    with pytest.raises(UserError, match=words):
+        dataclasses.replace(from_arrays(IMAGES, LABELS)["train"], **change)
+
+
+def test_an_old_run_wrote_no_kind():
+    for x in (IMAGES, NUMBERS[:, 0]):
+        train = from_arrays(x, LABELS)["train"]
+        old = {key: value for key, value in train.describe().items() if key != "kind"}
+        check_same(train, old, "it")
+        assert recorded_kind(old) == train.kind
+    tokens = from_arrays(IMAGES[:, 0], kind="tokens")["train"]
+    with pytest.raises(UserError, match="takes sequence examples, and it has tokens"):
+        check_same(tokens, tokens.describe() | {"kind": "sequence"}, "it")
 
 
 def test_arrays_with_a_test_set():
@@ -54,7 +138,7 @@ def test_arrays_of_rows_and_numbers():
 
 @pytest.mark.parametrize("x, y, args, words", [
     (IMAGES / 255, LABELS, {"kind": "image"}, ["0..1", "multiply them by 255"]),
-    (IMAGES / 255 * 1.0000001, LABELS, {"kind": "image"}, ["0..1", "multiply them by 255"]),  # as a resized picture has it
+    (IMAGES / 255 * 1.0000001, LABELS, {"kind": "image"}, ["0..1", "multiply them by 255"]),  # as after resizing
     (IMAGES // 128, LABELS, {}, ["0..1", "multiply them by 255"]),
     (IMAGES > 127, LABELS, {"kind": "image"}, ["0..1", "multiply them by 255"]),
     (IMAGES.astype(int) - 300, LABELS, {"kind": "image"}, ["0..255"]),
@@ -86,6 +170,18 @@ def test_arrays_of_rows_and_numbers():
     (IMAGES, LABELS, {"classes": ["a", "b", "a"]}, ["different names", "a, b, a"]),
     (IMAGES, LABELS + 0.5, {}, ["not whole", "target='number'"]),
     (IMAGES, 3, {}, ["arrays of examples", "()"]),
+    (IMAGES, None, {"classes": ["a", "b"]}, ["classes", "no y"]),
+    (IMAGES[:0], None, {}, ["not empty", "(0, 5, 4)"]),
+    (IMAGES, None, {"test": (IMAGES[:20], LABELS[:20])}, ["x alone", "no y"]),
+    (IMAGES, None, {"test": IMAGES[:20, :2]}, ["test", "(20, 2, 4)"]),
+    (IMAGES, LABELS, {"test": (IMAGES[:20], None)}, ["test is (x, y)", "(x, None)"]),
+    (IMAGES, LABELS, {"kind": "imgae"}, ["'imgae'", "'image'"]),
+    (IMAGES, LABELS, {"kind": "row"}, ["kind='row'", "(N, F)", "(60, 5, 4)"]),
+    (IMAGES[..., None], LABELS, {"kind": "sequence"}, ["kind='sequence'", "(N, T, F)", "(60, 5, 4, 1)"]),
+    (IMAGES[:, 0] - 0.5, LABELS, {"kind": "tokens"}, ["whole numbers >= 0", "float64"]),
+    (IMAGES[:, 0].astype(int) - 9, LABELS, {"kind": "tokens"}, ["whole numbers >= 0", "-9"]),
+    (np.full((60, 5, 2), 1e300), LABELS, {}, ["too large for a float32"]),
+    (IMAGES[:, :0], LABELS, {}, ["length 0"]),
 ])
 def test_arrays_that_are_refused(x, y, args, words):
     refused(lambda: from_arrays(x, y, **args), *words)

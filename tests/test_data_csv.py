@@ -9,6 +9,7 @@ from data_harness import PARTS, refused
 
 from kerasdl.data import load, load_splits
 from kerasdl.data.sources.csv import read_for, read_rows
+from kerasdl.errors import DataError
 
 
 @pytest.fixture
@@ -279,3 +280,24 @@ def test_blanks_around_a_text_are_none_of_it(csv):
     found = load_splits(csv("colour,kind\n" + "red,pos\nred ,pos \nblue,neg\n blue,neg \n" * 6), {"train": "train"},
                         label="kind")["train"]
     assert found.classes == ("neg", "pos") and found.columns == {"colour": ["blue", "red"]}
+
+
+def test_rows_without_labels(csv, frame):
+    frame = frame.drop(columns=["id", "price"])
+    labelled = load_splits(csv(frame), PARTS, label="kind")
+    parts = load_splits(csv(frame), PARTS, target=None)
+    assert {name: len(part) for name, part in parts.items()} == {"train": 140, "val": 20, "test": 40}
+    assert list(parts["train"].columns) == list(frame.columns) and parts["train"].kind == "row"
+    assert all(part.y is None and part.target is None for part in parts.values())
+    assert parts["train"].spec["row"].names == tuple(frame.columns)
+    without = load_splits(csv(frame), PARTS, target=None, label="kind")["train"]  # the answer is no part of a row
+    assert without.columns == labelled["train"].columns and without.y is None
+    facts = json.loads(json.dumps(without.describe()))
+    path = csv(frame.assign(kind=None), "new.csv").removeprefix("csv:")
+    other = read_for(facts, path, "all", target=None, label="kind")
+    assert other.y is None and len(other) == len(frame)
+    np.testing.assert_array_equal(read_for(facts, path, "test", target=None).x, other.x[np.isin(
+        other.x[:, 0], read_for(facts, path, "test", target=None).x[:, 0])])
+    refused(lambda: load(csv(frame), target=None, drop=list(frame.columns)), "no column is left after drop")
+    with pytest.raises(DataError):
+        load(csv(frame), target=None, label="knid")

@@ -11,6 +11,8 @@ from data_harness import PARTS, RNG, gather, refused
 from kerasdl import Recipe
 from kerasdl.data import load, load_splits
 from kerasdl.data.sources import folder as folders
+from kerasdl.data.sources import load_for
+from kerasdl.errors import DataError, UserError
 from kerasdl.train import setup
 
 
@@ -111,6 +113,45 @@ def test_what_a_layer_adapts_to_is_of_every_class(pets, tmp_path):
     assert cats == 4
     mixed = dataclasses.replace(train, y=train.y[::-1])
     np.testing.assert_array_equal(mixed.sample(8), train.x[:8])
+
+
+@pytest.mark.parametrize("memory", [0, folders.MEMORY])
+def test_images_without_labels(tmp_path, monkeypatch, memory):
+    """Where no labels are needed: a heap of images, and folders for the parts."""
+    monkeypatch.setattr(folders, "MEMORY", memory)
+    made = [picture(tmp_path / "heap" / ("deep" if index > 15 else "") / f"{index:02}.png") for index in range(20)]
+    source = f"folder:{tmp_path}/heap"
+    parts = load_splits(source, PARTS, target=None)
+    assert {name: len(part) for name, part in parts.items()} == {"train": 14, "val": 2, "test": 4}
+    assert all(part.y is None and part.target is None and part.classes == () for part in parts.values())
+    seen = np.concatenate([part.sample(len(part)) for part in parts.values()])
+    assert sorted(map(bytes, seen)) == sorted(map(bytes, made))
+    refused(lambda: load(source), "1 class folder", "an objective that needs no labels".capitalize())
+    (tmp_path / "heap").rename(tmp_path / "train")
+    for name in ("val", "test"):
+        picture(tmp_path / name / "0.png")
+    three = load_splits(f"folder:{tmp_path}", PARTS, target=None)
+    assert {name: len(part) for name, part in three.items()} == {"train": 20, "val": 1, "test": 1}
+    before = three["train"].fingerprint()
+    (tmp_path / "train/00.png").write_bytes((tmp_path / "train/01.png").read_bytes() + b"more")
+    assert load(f"folder:{tmp_path}", target=None).fingerprint() != before
+    other = load_for(three["train"].describe(), f"folder:{tmp_path}/train", "all", target=None)
+    assert len(other) == 20 and other.y is None
+
+
+def test_labels_that_are_not_needed_are_kept(pets, tmp_path):
+    one, other = (load(f"folder:{tmp_path}/pets", target=target) for target in ("class", None))
+    np.testing.assert_array_equal(one.y, other.y)
+    assert one.fingerprint() == other.fingerprint() and other.target == "class"
+    refused(lambda: load(f"folder:{tmp_path}/pets", target="number"), "csv:PATH")
+
+
+def test_errors_of_reading_are_of_one_type(tmp_path):
+    for name in (f"folder:{tmp_path}/none", f"csv:{tmp_path}/none.csv", "digtis"):
+        with pytest.raises(DataError):
+            load(name)
+    assert issubclass(DataError, UserError) and DataError.code == 2
+    refused(lambda: load(f"floder:{tmp_path}"), "'floder'", "'folder'")
 
 
 def test_a_split_is_known_again(pets, tmp_path):

@@ -131,6 +131,7 @@ def test_a_set_larger_than_memory_is_streamed_with_the_same_examples_in_the_same
     monkeypatch.setattr(named, "MEMORY", 100)
     streamed = load_splits("sizes", PARTS, image_size=(6, 6))
     for name in PARTS:
+        assert streamed[name].streamed and not held[name].streamed and streamed[name].target == "class"
         assert streamed[name].y is None and len(streamed[name]) == len(held[name])
         for _ in range(2):
             images, labels = zip(*streamed[name].x.as_numpy_iterator(), strict=True)
@@ -161,6 +162,38 @@ def test_a_test_part_without_labels_is_none(tmp_path, monkeypatch, memory):
             "splits.test")
     for name, part in parts.items():
         assert len(load("contest", name, image_size=6)) == len(part)
+
+
+class Unlabelled(Sizes):
+    """Images and nothing else to learn."""
+
+    NAME = "unlabelled"
+
+    def _info(self):
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(
+            {"image": tfds.features.Image(shape=(None, None, 3)), "source": tfds.features.Text()}))
+
+    def _generate_examples(self, count):
+        for index, example in super()._generate_examples(count):
+            yield index, {"image": example["image"], "source": "camera"}
+
+
+def test_a_set_without_labels(tmp_path, monkeypatch):
+    builder = Unlabelled(data_dir=tmp_path)
+    builder.download_and_prepare()
+    monkeypatch.setattr(named, "_prepared", lambda name: builder)
+    refused(lambda: load("unlabelled", image_size=6), "not an image-classification set")
+    held = load_splits("unlabelled", PARTS, image_size=6, target=None)
+    assert {name: (len(part), part.y, part.target) for name, part in held.items()} == {
+        "train": (81, None, None), "val": (9, None, None), "test": (20, None, None)}
+    monkeypatch.setattr(named, "MEMORY", 100)
+    streamed = load_splits("unlabelled", PARTS, image_size=6, target=None)
+    for name, part in streamed.items():
+        assert part.streamed and not held[name].streamed and part.describe() == held[name].describe()
+        np.testing.assert_array_equal(part.sample(100), held[name].x)
+        examples, labels = part.take(np.array([5, 2]))
+        np.testing.assert_array_equal(examples, held[name].x[[5, 2]])
+        assert labels is None
 
 
 def test_sets_that_are_not_of_classified_images(monkeypatch, sizes):

@@ -136,3 +136,74 @@ def test_a_dataset_for_plain_keras_has_the_labels(split):
 def test_a_batch_that_is_larger_than_the_split(split):
     with pytest.raises(UserError, match=r"batch=24 .* train split of 23 examples.* batch <= 23"):
         batches(split, 24)
+
+
+UNLABELLED = replace(HELD, y=None, classes=())
+BARE = replace(UNLABELLED, x=tf.data.Dataset.from_tensor_slices(IMAGES), streamed=True)
+
+
+@pytest.mark.parametrize("split", [HELD, STREAMED, DECODED, UNLABELLED, BARE])
+def test_without_targets_a_batch_is_examples_alone_in_the_same_order(split):
+    """Also where labels are there and nobody needs them."""
+    labelled = STREAMED if split.streamed else HELD
+    found = list(shuffled(split, None, 5, epochs=2, seed=0, augment=AUGMENT, start=3).as_numpy_iterator())
+    expected = batches(labelled, epochs=2, augment=AUGMENT, start=3)
+    for batch, (images, _) in zip(found, expected, strict=True):
+        assert len(batch) == 1
+        np.testing.assert_array_equal(batch[0], images)
+    whole = list(in_order(split, None, 10).as_numpy_iterator())
+    assert [len(batch) for batch in whole] == [1, 1, 1]
+    np.testing.assert_array_equal(np.concatenate([images for images, in whole]), IMAGES)
+
+
+@pytest.mark.parametrize("split", [UNLABELLED, BARE])
+def test_a_dataset_for_plain_keras_has_no_labels_where_there_are_none(split):
+    np.testing.assert_array_equal(np.concatenate([images for images, in split.dataset(10)]), IMAGES)
+    examples, labels = split.take(np.array([7, 2]))
+    np.testing.assert_array_equal(examples, IMAGES[[7, 2]])
+    assert labels is None
+
+
+def noise(x, y, seed):
+    """Give noise that depends on the seed alone, the examples' numbers, and whether there were labels."""
+    drawn = tf.random.stateless_uniform(tf.shape(x)[:1], seed)
+    return {"noise": drawn, "number": x[:, 0, 0, 0]}, {"seed": seed, "labelled": tf.constant(y is not None)}
+
+
+@KINDS
+@pytest.mark.parametrize("labelled", [True, False])
+def test_prepare_is_a_function_of_the_seed_and_the_step(split, labelled):
+    answers = targets(split) if labelled else None
+
+    def prepared(**args):
+        return list(shuffled(split, answers, 5, epochs=3, prepare=noise, **args).as_numpy_iterator())
+
+    found = prepared(seed=4)
+    for step, ((x, y), (images, _)) in enumerate(zip(found, batches(split, seed=4), strict=True)):
+        assert y["seed"].tolist() == [4, step] and y["seed"].dtype == np.int64 and y["labelled"] == labelled
+        np.testing.assert_array_equal(x["number"], images[:, 0, 0, 0])
+        np.testing.assert_array_equal(x["noise"], tf.random.stateless_uniform((5,), [4, step]))
+    for (x, _), (later, _) in zip(found[7:], prepared(seed=4, start=7), strict=True):
+        np.testing.assert_array_equal(x["noise"], later["noise"])
+        np.testing.assert_array_equal(x["number"], later["number"])
+    assert (found[0][0]["noise"] != prepared(seed=5)[0][0]["noise"]).all()
+
+
+def test_prepare_sees_the_augmented_batch():
+    found = shuffled(HELD, targets(HELD), 5, epochs=1, seed=0, augment=AUGMENT, prepare=lambda x, y, seed: (x, y))
+    same(list(found.as_numpy_iterator()), batches(HELD, epochs=1, augment=AUGMENT))
+
+
+@KINDS
+def test_evaluation_prepares_every_batch_the_same_each_time(split):
+    for _ in range(2):
+        found = list(in_order(split, None, 10, prepare=noise).as_numpy_iterator())
+        np.testing.assert_array_equal(np.concatenate([x["number"] for x, _ in found]), np.arange(N))
+        for number, (x, y) in enumerate(found):
+            assert y["seed"].tolist() == [0, number] and not y["labelled"]
+            np.testing.assert_array_equal(x["noise"], tf.random.stateless_uniform((len(x["noise"]),), [0, number]))
+
+
+def test_a_batch_that_prepare_gives_no_targets_is_examples_alone():
+    batch, = in_order(HELD, targets(HELD), 23, prepare=lambda x, y, seed: (x, None)).as_numpy_iterator()
+    assert len(batch) == 1

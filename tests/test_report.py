@@ -292,7 +292,7 @@ def test_evaluate_refuses_data_of_another_kind(digits, table, tmp_path):
         evaluate(digits, data={"tset": split})
     with pytest.raises(UserError, match="is tuple, and not a split"):
         evaluate(digits, data={"test": (split.x, split.y)})
-    with pytest.raises(UserError, match="images. Received: csv:"):
+    with pytest.raises(UserError, match="takes image data, such as folder:PATH. Received: csv:"):
         evaluate(digits, data="csv:rows.csv")
     with pytest.raises(UserError, match="digits has no split 'nope'"):
         evaluate(digits, "nope")

@@ -58,3 +58,8 @@ def test_what_cannot_be(args, words):
 def test_numbers_have_no_classes(table):
     with pytest.raises(UserError, match="the target here is a number"):
         load(f"csv:{table}", label="size", target="number", per_class=3)
+
+
+def test_examples_without_labels_have_no_classes(table):
+    with pytest.raises(UserError, match="this set has no labels"):
+        load(f"csv:{table}", target=None, per_class=3)

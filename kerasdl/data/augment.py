@@ -145,6 +145,7 @@ AUGMENTS: dict[str, Callable[..., Batch]] = {
     "cutmix": cutmix,
     "randaugment": randaugment,
 }
+BLENDING = {"mixup": mixup, "cutmix": cutmix}  # of these, those that need labels
 FILLS = ("mean", "black")  # of cutout
 ALTERNATING = {"alternating_flip": alternating_flip}  # of these, those that read `flip_parity`
 
@@ -154,7 +155,7 @@ def alternates(specs: Sequence) -> bool:
     return any((spec if isinstance(spec, str) else spec[0]) in ALTERNATING for spec in specs)
 
 
-def compose(specs: Sequence, image_shape: tuple[int, ...]) -> Callable[..., Batch]:
+def compose(specs: Sequence, image_shape: tuple[int, ...], labels: bool = True) -> Callable[..., Batch]:
     """Return a function `(images, labels, seed, flip_parity=None)` that applies transforms in order.
 
     Each draws from a seed of its own.
@@ -163,13 +164,17 @@ def compose(specs: Sequence, image_shape: tuple[int, ...]) -> Callable[..., Batc
         specs: names of `AUGMENTS`, or `(name, *arguments)`: `(("pad_crop", 4), "flip", ("mixup", 0.2))`.
             Empty: nothing is done.
         image_shape: (H, W, C), to check the arguments against.
+        labels: whether there are labels, which `mixup` and `cutmix` need.
 
     Raises:
-        UserError: an unknown name, arguments that do not fit, or data that are not images.
+        UserError: an unknown name, arguments that do not fit, data that are not images, or that have no labels.
     """
     if not isinstance(specs, (list, tuple)):
         raise UserError(f"augment is a list of transforms, not {specs!r}; write ('flip', ('cutout', 8)).")
     steps = [_step(spec, image_shape) for spec in specs]
+    for name, function in BLENDING.items():
+        if not labels and any(step.func is function for step in steps):
+            raise UserError(f"{name} blends labels, and there are none. Leave it out of augment.")
 
     def augment(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, flip_parity: tf.Tensor | None = None) -> Batch:
         for position, step in enumerate(steps):
@@ -245,8 +250,6 @@ def _blend(own: tf.Tensor, other: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
 
 
 def _blend_labels(name: str, labels: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
-    if labels is None:
-        raise UserError(f"{name} blends labels, and this objective has none. Leave it out of augment.")
     if labels.shape.rank != 2 or not labels.dtype.is_floating:
         got = f"{labels.dtype.name} {labels.shape}"
         raise UserError(f"{name} needs labels as floats of shape (batch, classes), not {got}; one-hot them.")

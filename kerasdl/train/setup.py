@@ -167,8 +167,9 @@ class Setup:
     def _targets_and_augment(self):
         """Return targets and augmentation of the training split, and whether that alternates."""
         recipe, split = self.recipe, self.splits["train"]
-        augment = compose(recipe.augment, split.shape) if recipe.augment else None
-        return self.objective.training_targets(split), augment, alternates(recipe.augment)
+        targets = self.objective.training_targets(split)
+        augment = compose(recipe.augment, split.shape, labels=targets is not None) if recipe.augment else None
+        return targets, augment, alternates(recipe.augment)
 
     def _on_device(self) -> loop.DeviceDataset:
         targets, augment, parity = self._targets_and_augment()

@@ -39,6 +39,10 @@ def prefixes() -> list[str]:
     return [module.name for module in pkgutil.iter_modules(__path__) if module.name not in WITHOUT_PATH]
 
 
+def _all() -> dict[str, ModuleType]:
+    return {prefix: import_module(f"{__name__}.{prefix}") for prefix in prefixes()}
+
+
 def find(name: str) -> tuple[ModuleType, str]:
     """Return the module that reads a data set, and what it reads: a path, or a name of tensorflow-datasets.
 
@@ -106,7 +110,9 @@ def load_for(facts: Mapping[str, Any], name: str, split: str, *, target: Target 
     source, path = find(name)
     kind = recorded_kind(facts)
     if getattr(source, "KIND", kind) != kind:
-        raise DataError(f"The model takes {kind} data. Received: {name}, which is {source.KIND} data.")
+        known = [f"{prefix}:PATH" for prefix, other in _all().items() if getattr(other, "KIND", None) == kind]
+        such = f", such as {' or '.join(known)}" if known else ""
+        raise DataError(f"The model takes {kind} data{such}. Received: {name}.")
     if not hasattr(source, "read_for"):
         return load_splits(name, {split: split}, target=target, **args)[split]
     known = _keywords(source.read_for)
@@ -128,8 +134,7 @@ def read_files(files: Sequence[Path], facts: Mapping[str, Any], resize: bool = F
         DataError: no files, one that is missing, broken or of another kind than the model takes.
     """
     kind = recorded_kind(facts)
-    sources = [import_module(f"{__name__}.{prefix}") for prefix in prefixes()]
-    reading = [source for source in sources if hasattr(source, "read_files")]
+    reading = [source for source in _all().values() if hasattr(source, "read_files")]
     own = next((source for source in reading if source.KIND == kind), None)
     if own is None:
         raise DataError(f"No files are read for a model of {kind} data. Use run.model().predict(x).")
