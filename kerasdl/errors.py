@@ -14,7 +14,7 @@ class UserError(ValueError):
 
 
 class DataError(UserError):
-    """Data that cannot be read."""
+    """Data that cannot be read: missing, broken, ambiguous or of the wrong form. Reading it again would not help."""
 
 
 def listed(names: object, known: Iterable[str]) -> list[str]:

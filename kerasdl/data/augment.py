@@ -28,13 +28,13 @@ Batch = tuple[tf.Tensor, tf.Tensor]
 
 
 def flip(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> Batch:
-    """Mirrors each image left to right with probability 1/2."""
+    """Mirror each image left to right with probability 1/2."""
     mirrored = _integers(seed, (_batch(images), 1, 1, 1), 0, 2) == 1
     return tf.where(mirrored, tf.reverse(images, axis=[2]), images), labels
 
 
 def alternating_flip(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, *, flip_parity: tf.Tensor) -> Batch:
-    """Mirrors each image left to right in every other epoch, half of them in the first (Jordan 2024, arXiv:2404.00498).
+    """Mirror each image left to right in every other epoch, half of them in the first (Jordan 2024, arXiv:2404.00498).
 
     With `flip` a quarter of the images looks the same in three epochs running, and a network learns less from it.
 
@@ -49,7 +49,7 @@ def alternating_flip(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, *, f
 
 
 def pad_crop(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, pad: int = 4) -> Batch:
-    """Pads by reflection and cuts a window of the old size at a random place (after He et al., 2015).
+    """Pad by reflection and cut a window of the old size at a random place (after He et al., 2015).
 
     Args:
         pad: pixels on each side, 0 to the shorter side - 1.
@@ -59,7 +59,7 @@ def pad_crop(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, pad: int = 4
 
 
 def translate(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, pixels: int = 2) -> Batch:
-    """Shifts each image by up to `pixels` whole pixels, up or down and left or right; what comes in is 0.
+    """Shift each image by up to `pixels` whole pixels, up or down and left or right; what comes in is 0.
 
     Args:
         pixels: 0 to the shorter side - 1.
@@ -72,7 +72,7 @@ def translate(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, pixels: int
 
 
 def cutout(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, size: int = 8, fill: str = "mean") -> Batch:
-    """Fills a square of each image (DeVries and Taylor, 2017).
+    """Fill a square of each image (DeVries and Taylor, 2017).
 
     Its centre is any pixel, so the border may cut it.
 
@@ -88,7 +88,7 @@ def cutout(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, size: int = 8,
 
 
 def mixup(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, alpha: float = 0.2) -> Batch:
-    """Blends images, and labels alike: share * own + (1 - share) * neighbour's (Zhang et al., 2017).
+    """Blend images and labels: share * own + (1 - share) * neighbour's (Zhang et al., 2017).
 
     The share is drawn per image. The neighbour is the image before it: batches are shuffled already.
 
@@ -102,7 +102,7 @@ def mixup(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, alpha: float = 
 
 
 def cutmix(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, alpha: float = 1.0) -> Batch:
-    """Pastes a box of its neighbour into each image, and blends the labels by area (Yun et al., 2019).
+    """Paste a box of its neighbour into each image, and blend the labels by area (Yun et al., 2019).
 
     Args:
         alpha: an image keeps a share ~ Beta(alpha, alpha) of its area, more where the border cuts the box;
@@ -119,7 +119,7 @@ def cutmix(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, alpha: float =
 def randaugment(
     images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, layers: int = 2, magnitude: float = 9
 ) -> Batch:
-    """Applies to each image `layers` operations drawn from `randaugment.OPERATIONS` (Cubuk et al., 2020).
+    """Apply to each image `layers` operations drawn from `randaugment.OPERATIONS` (Cubuk et al., 2020).
 
     Departures: the moves of all layers become one, after the tones, by nearest pixel, and grey 128 around it;
     solarize grows with the magnitude, as the others do. Floats are rounded to whole numbers.
@@ -151,7 +151,7 @@ ALTERNATING = {"alternating_flip": alternating_flip}  # of these, those that rea
 
 
 def alternates(specs: Sequence) -> bool:
-    """Whether one of these transforms reads `flip_parity`."""
+    """Return whether one of these transforms reads `flip_parity`."""
     return any((spec if isinstance(spec, str) else spec[0]) in ALTERNATING for spec in specs)
 
 
@@ -186,7 +186,7 @@ def compose(specs: Sequence, image_shape: tuple[int, ...], labels: bool = True) 
 
 
 def _step(spec: str | Sequence, image_shape: tuple[int, ...]) -> partial[Batch]:
-    """The function a spec names, with its arguments checked and bound."""
+    """Return the function that a spec names, with its arguments checked and bound."""
     name, *values = spec if isinstance(spec, (list, tuple)) and spec else (spec,)
     if not isinstance(name, str) or name not in AUGMENTS:
         raise UserError(f"There is no augmentation {name!r}. {nearest(name, AUGMENTS)}")
@@ -229,7 +229,7 @@ def _batch(images: tf.Tensor) -> tf.Tensor | int:
 
 
 def _integers(seed: tf.Tensor, shape: tuple, low: int, high: int) -> tf.Tensor:
-    """In low..high - 1. With and without XLA, TensorFlow draws the same integers, but different floats."""
+    """Draw from low..high - 1. With and without XLA, TensorFlow draws the same integers, but different floats."""
     return tf.random.stateless_uniform(shape, seed, low, high, tf.int32, alg="philox")
 
 
@@ -238,7 +238,7 @@ def _split(seed: tf.Tensor) -> tf.Tensor:
 
 
 def _beta(seed: tf.Tensor, batch: tf.Tensor | int, alpha: float) -> tf.Tensor:
-    """(B,) draws of Beta(alpha, alpha), by quantiles: TensorFlow's gamma draws do not compile with XLA."""
+    """Return (B,) draws of Beta(alpha, alpha), by quantiles: TensorFlow's gamma draws do not compile with XLA."""
     quantiles = tf.constant(betaincinv(alpha, alpha, np.linspace(0, 1, 4097)), tf.float32)
     draw = _integers(seed, (batch,), 0, 2**24)
     cell, within = draw // 4096, tf.cast(draw % 4096, tf.float32) / 4096
@@ -249,9 +249,9 @@ def _blend(own: tf.Tensor, other: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
     return share * own + (1 - share) * other
 
 
-def _blend_labels(name: str, labels: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
-    if labels.shape.rank != 2 or not labels.dtype.is_floating:
-        got = f"{labels.dtype.name} {labels.shape}"
+def _blend_labels(name: str, labels: tf.Tensor | None, share: tf.Tensor) -> tf.Tensor:
+    if labels is None or labels.shape.rank != 2 or not labels.dtype.is_floating:
+        got = "none" if labels is None else f"{labels.dtype.name} {labels.shape}"
         raise UserError(f"{name} needs labels as floats of shape (batch, classes), not {got}; one-hot them.")
     return _blend(labels, _neighbour(labels), tf.cast(share, labels.dtype)[:, None])
 
@@ -265,13 +265,13 @@ def _within(index: tf.Tensor, start: tf.Tensor | int, stop: tf.Tensor | int) -> 
 
 
 def _moved(images: tf.Tensor, reach: int, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Rows (B, H) and columns (B, W) of windows that are off by up to `reach`."""
+    """Return rows (B, H) and columns (B, W) of windows that are shifted by up to `reach`."""
     down, right = tf.unstack(_integers(seed, (2, _batch(images), 1), -reach, reach + 1))
     return down + tf.range(images.shape[1]), right + tf.range(images.shape[2])
 
 
 def _reflect(index: tf.Tensor, length: int) -> tf.Tensor:
-    """-1 becomes 1, length becomes length - 2."""
+    """Return indices inside an axis: -1 becomes 1, length becomes length - 2."""
     return (length - 1) - tf.abs((length - 1) - tf.abs(index))
 
 
@@ -280,7 +280,7 @@ def _gather(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor
 
 
 def _box(images: tf.Tensor, height: tf.Tensor | int, width: tf.Tensor | int, seed: tf.Tensor) -> tf.Tensor:
-    """(B, H, W, 1) booleans: a box whose centre is any pixel; height and width are one for all or (B, 1)."""
+    """Return (B, H, W, 1) booleans: a box whose centre is any pixel; height and width are one for all or (B, 1)."""
     for_row, for_column = tf.unstack(_split(seed))
     top = _integers(for_row, (_batch(images), 1), 0, images.shape[1]) - height // 2
     left = _integers(for_column, (_batch(images), 1), 0, images.shape[2]) - width // 2

@@ -50,8 +50,7 @@ def encode(frame: pd.DataFrame, columns: Columns, medians: Mapping[str, float]) 
 
 
 def in_words(columns: Columns) -> list[str]:
-    """Return the columns whose categories are words: how pandas reads a text, such as TRUE or 007, depends on the other
-    rows."""
+    """Return the columns whose categories are words: how pandas reads TRUE or 007 depends on the other rows."""
     return [name for name, words in columns.items()
             if words and not set(words) <= {"False", "True", MISSING} and not all(map(_is_number, words))]
 

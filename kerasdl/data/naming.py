@@ -1,4 +1,4 @@
-"""The name of the file behind an error of the input pipeline."""
+"""Find the file behind an error of the input pipeline."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -9,11 +9,12 @@ import tensorflow as tf
 
 from kerasdl.data.images import load_image
 from kerasdl.data.split import Split
+from kerasdl.errors import DataError
 
 
 @contextmanager
 def naming(splits: Mapping[str, Split]) -> Iterator[None]:
-    """End the block in one line that names the file, if a file cannot be decoded when its turn comes.
+    """Raise a DataError that names the file, if one cannot be decoded inside the block.
 
     Files that are kept in memory were all read before; looking at each of the others first would take as long as an
     epoch's decoding.
@@ -28,5 +29,8 @@ def naming(splits: Mapping[str, Split]) -> Iterator[None]:
                 try:
                     decode(tf.constant(file))
                 except (ValueError, tf.errors.InvalidArgumentError):
-                    load_image(Path(os.fsdecode(file)), split.shape, None)  # says what is wrong with it
+                    path = Path(os.fsdecode(file))
+                    if split.kind == "image":
+                        load_image(path, split.shape, None)  # raises an error that says what is wrong with it
+                    raise DataError(f"{path} cannot be decoded. Mend or remove it.") from None
         raise

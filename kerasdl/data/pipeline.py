@@ -189,7 +189,7 @@ def _with(targets: np.ndarray | None) -> Callable:
 
 
 def _untuned(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Without autotuning: its thread can sleep through the iterator's end, which then waits for it up to a minute.
+    """Turn autotuning off: its thread can sleep through the iterator's end, which then waits for it up to a minute.
 
     Seen in TensorFlow 2.21.
     """

@@ -13,7 +13,7 @@ GREY = 128.0
 
 
 def apply(images: tf.Tensor, operations: tf.Tensor, signs: tf.Tensor, level: float) -> tf.Tensor:
-    """Each image through the operations it drew.
+    """Return each image after the operations that it drew.
 
     Args:
         images: (B, H, W, C), 0..255, any dtype.
@@ -35,13 +35,13 @@ def _whole(images: tf.Tensor) -> tf.Tensor:
 
 
 def _enhance(images: tf.Tensor, base: tf.Tensor | float, level: float, sign: tf.Tensor) -> tf.Tensor:
-    """Moves away from `base`, or towards it, by up to 90 %: in whole 256ths, whose sums are exact."""
+    """Move away from `base`, or towards it, by up to 90 %: in whole 256ths, whose sums are exact."""
     factor = 256 + sign * round(256 * 0.9 * level)
     return _whole((256 * base + factor * (images - base)) / 256)
 
 
 def _grey(images: tf.Tensor) -> tf.Tensor:
-    """(B, H, W, 1) luma; an image of one channel is its own."""
+    """Return the luma (B, H, W, 1); an image of one channel is its own."""
     if images.shape[-1] == 1:
         return images
     return tf.floor((tf.reduce_sum(images * [299.0, 587.0, 114.0], axis=-1, keepdims=True) + 500.5) / 1000)
@@ -63,7 +63,7 @@ def _contrast(images: tf.Tensor, level: float, sign: tf.Tensor) -> tf.Tensor:
 
 
 def _sharpness(images: tf.Tensor, level: float, sign: tf.Tensor) -> tf.Tensor:
-    """Against PIL's smooth filter: the 3x3 mean with the centre counted five times, the border as it was."""
+    """Blend with PIL's smooth filter: the 3x3 mean with the centre counted five times, the border as it was."""
     centre = images[:, 1:-1, 1:-1]
     rows = images[:, :-2] + images[:, 1:-1] + images[:, 2:]
     block = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
@@ -72,14 +72,14 @@ def _sharpness(images: tf.Tensor, level: float, sign: tf.Tensor) -> tf.Tensor:
 
 
 def _autocontrast(images: tf.Tensor, level: float, sign: tf.Tensor) -> tf.Tensor:
-    """Stretches each channel to 0..255."""
+    """Stretch each channel to 0..255."""
     low = tf.reduce_min(images, axis=(1, 2), keepdims=True)
     high = tf.reduce_max(images, axis=(1, 2), keepdims=True)
     return tf.where(high > low, tf.floor((255 * (images - low) + 0.5) / tf.maximum(high - low, 1)), images)
 
 
 def _equalize(images: tf.Tensor, level: float, sign: tf.Tensor) -> tf.Tensor:
-    """Makes each channel's histogram flat, as PIL does; an image under 256 pixels stays as it was."""
+    """Make each channel's histogram flat, as PIL does; an image under 256 pixels stays as it was."""
     height, width, channels = images.shape[1:]
     batch = tf.shape(images)[0]
     cell = tf.cast(images, tf.int32) + 256 * tf.reshape(tf.range(batch * channels), (batch, 1, 1, channels))
@@ -94,13 +94,13 @@ def _equalize(images: tf.Tensor, level: float, sign: tf.Tensor) -> tf.Tensor:
 
 
 def _posterize(images: tf.Tensor, level: float, sign: tf.Tensor) -> tf.Tensor:
-    """Drops up to 4 of 8 bits."""
+    """Drop up to 4 of 8 bits."""
     step = 2 ** round(4 * level)
     return tf.floor(images / step) * step
 
 
 def _solarize(images: tf.Tensor, level: float, sign: tf.Tensor) -> tf.Tensor:
-    """Inverts what is brighter than a threshold, which falls from 256 to 0."""
+    """Invert what is brighter than a threshold, which falls from 256 to 0."""
     return tf.where(images >= round(256 * (1 - level)), 255 - images, images)
 
 
@@ -119,7 +119,7 @@ OPERATIONS = ("identity", *TONES, *MOVES)
 
 
 def _tone(images: tf.Tensor, operation: tf.Tensor, sign: tf.Tensor, level: float) -> tf.Tensor:
-    """Each image through the tone it drew: operation and sign are (B,). All are computed, one is kept."""
+    """Return each image after the tone that it drew: operation and sign are (B,). All are computed, one is kept."""
     result, sign = images, tf.cast(sign, tf.float32)[:, None, None, None]
     for name, tone in TONES.items():
         chosen = (operation == OPERATIONS.index(name))[:, None, None, None]
@@ -128,7 +128,7 @@ def _tone(images: tf.Tensor, operation: tf.Tensor, sign: tf.Tensor, level: float
 
 
 def _move(images: tf.Tensor, operations: tf.Tensor, signs: tf.Tensor, level: float) -> tf.Tensor:
-    """Each image through the moves it drew, by one gather: operations and signs are (layers, B)."""
+    """Return each image after the moves that it drew, by one gather: operations and signs are (layers, B)."""
     _, height, width, channels = images.shape
     batch = tf.shape(images)[0]
     matrices = tf.gather(_matrices(level, height, width), 2 * operations + (signs + 1) // 2)
@@ -147,7 +147,7 @@ def _move(images: tf.Tensor, operations: tf.Tensor, signs: tf.Tensor, level: flo
 
 
 def _matrices(level: float, height: int, width: int) -> np.ndarray:
-    """(2 * operations, 2, 3): from (y, x, 1) in the result to (y, x) in the image, both from the centre.
+    """Return matrices (2 * operations, 2, 3): from (y, x, 1) in the result to (y, x) in the image, both from the centre.
 
     Entry 2 * operation is for the sign -1, the next for 1. Tones have the identity.
     """

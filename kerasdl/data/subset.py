@@ -10,7 +10,7 @@ from kerasdl.errors import DataError, listed, nearest
 
 
 def of_classes(split: Split, classes: Sequence[str] | str) -> Split:
-    """The examples of these classes, which are numbered anew, in the order given.
+    """Return the examples of these classes, which get new indices in the order given.
 
     Raises:
         DataError: unknown or repeated classes, less than two, or a set that is not in memory.
@@ -29,7 +29,7 @@ def of_classes(split: Split, classes: Sequence[str] | str) -> Split:
 
 
 def per_class(split: Split, count: int) -> Split:
-    """The first `count` examples of each class, in the order of the split.
+    """Return the first `count` examples of each class, in the order of the split.
 
     Raises:
         DataError: not a number of examples, more than a class has, or a set that is not in memory.

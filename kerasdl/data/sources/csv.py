@@ -1,4 +1,4 @@
-"""Rows from a CSV file: numbers as they are, text as one-hot categories, nothing guessed in silence."""
+"""Rows from a CSV file. See kerasdl.data.columns for how columns become numbers."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -145,12 +145,12 @@ def _split(name: str, x: np.ndarray, y: np.ndarray | None, index: np.ndarray, cl
 
 
 def read_rows(path: str, columns: Columns, medians: Mapping[str, float]) -> np.ndarray:
-    """The rows of a CSV as a trained model takes them, as `encode` has it; a label column, if there, is left out."""
+    """Return the rows of a CSV file as a trained model takes them, see `encode`; a label column is left out."""
     return encode(read_table(path, in_words(columns)), columns, medians)
 
 
 def _label(frame: pd.DataFrame, label: str | None, path: str) -> str:
-    """The name of the column to learn, which is there."""
+    """Return the name of the column to learn, after checking that it exists."""
     if label is None:
         raise DataError(f"Say which column of {path} to learn: data_args.label=COLUMN. "
                         f"It has: {', '.join(frame.columns)}.")
@@ -162,7 +162,7 @@ def _label(frame: pd.DataFrame, label: str | None, path: str) -> str:
 
 
 def _known(values: pd.Series, label: str, classes: Sequence[str], path: str) -> np.ndarray:
-    """The index of each label among the classes of a model, int32."""
+    """Return the index of each label among the classes of a model, int32."""
     _all_there(values, label)
     names = _whole(values).astype(str)
     indices = pd.Categorical(names, classes).codes.astype("int32")
@@ -181,7 +181,7 @@ def _all_there(values: pd.Series, label: str) -> None:
 
 
 def _whole(values: pd.Series) -> pd.Series:
-    """Whole numbers as such: pandas makes 0.0 of a 0 where it has seen a hole in the column."""
+    """Return whole numbers as integers: pandas reads a 0 as 0.0 where a value of the column is missing."""
     numbers = values.dropna()
     if values.dtype.kind == "f" and (numbers % 1 == 0).all() and numbers.abs().max() < 2**53:
         return values.astype("Int64")
@@ -213,12 +213,12 @@ def _same_classes(train: pd.Series, test: pd.Series, path: str, test_path: str) 
 
 
 def _check_columns(frame: pd.DataFrame, path: str) -> None:
-    """Refuse what pandas or a data base writes to number the rows, which tells the answer where they are sorted."""
+    """Refuse a column that only numbers the rows, as pandas writes one: it gives the answer away if they are sorted."""
     for name in frame:
         if re.fullmatch(r"Unnamed: \d+", name):
             raise DataError(f"A column of {path} has no name. Give it one or, if it only numbers the rows, leave it "
                             f"out with data_args.drop={name!r}.")
         first = frame[name].iloc[0]
         if len(frame) > 10 and first in (0, 1) and np.array_equal(frame[name], np.arange(len(frame)) + first):
-            raise DataError(f"The column {name!r} only numbers the rows, which tells the answer where they are sorted. "
+            raise DataError(f"The column {name!r} only numbers the rows, which gives the answer away where they are sorted. "
                             f"Leave it out with data_args.drop={name!r}.")

@@ -138,7 +138,7 @@ def _source(builder, name: str, target: Target | None, image_size: Sequence[int]
 
 
 def canonical(available: Sequence[str]) -> dict[str, str]:
-    """Which tfds expression "train", "val" and "test" stand for, given the set's own splits; they never overlap."""
+    """Return the tfds expressions that "train", "val" and "test" stand for, given the set's own splits; they never overlap."""
     val = "validation" if "validation" in available else None
     if "test" in available:
         test = "test"
@@ -151,7 +151,7 @@ def canonical(available: Sequence[str]) -> dict[str, str]:
 
 
 def data_dirs() -> list[Path]:
-    """Where tfds data is looked for, in order.
+    """Return the folders where tfds data is looked for, in order.
 
     Raises:
         DataError: if TFDS_DATA_DIR is not a folder of this machine, or there is neither that nor a home folder.
@@ -188,7 +188,7 @@ def _prepared(name: str) -> tfds.core.DatasetBuilder:
 
 
 def _online() -> bool:
-    """Asked first because tfds tries each file ten times, which takes minutes, before it gives up."""
+    """Return whether there is a network: without one, tfds tries each file ten times, which takes minutes."""
     for site in ("https://storage.googleapis.com", "https://www.tensorflow.org"):
         try:
             requests.head(site, timeout=5)
@@ -227,7 +227,7 @@ def _digits() -> tfds.core.DatasetBuilder:
 
 @contextmanager
 def _quietly():
-    """tfds announces a download; ours takes a second and downloads nothing."""
+    """Silence tfds, which announces a download: ours takes a second and downloads nothing."""
     tfds.disable_progress_bar()
     try:
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
@@ -243,7 +243,7 @@ def _writable(folder: Path) -> bool:
 
 
 def _check(builder, name: str, asked: Mapping[str, str], plan: Mapping[str, str]) -> None:
-    """Every expression exists, holds something, and none shares an example with another."""
+    """Check that every expression exists and holds something, and that no two share an example."""
     taken: dict[str, list] = {}
     for want, expression in asked.items():
         try:
