@@ -173,7 +173,7 @@ def noise(x, y, seed):
 @KINDS
 @pytest.mark.parametrize("labelled", [True, False])
 def test_prepare_is_a_function_of_the_seed_and_the_step(split, labelled):
-    answers = targets(split) if labelled else None
+    answers = objective().targets(split) if labelled else None
 
     def prepared(**args):
         return list(shuffled(split, answers, 5, epochs=3, prepare=noise, **args).as_numpy_iterator())
@@ -190,7 +190,8 @@ def test_prepare_is_a_function_of_the_seed_and_the_step(split, labelled):
 
 
 def test_prepare_sees_the_augmented_batch():
-    found = shuffled(HELD, targets(HELD), 5, epochs=1, seed=0, augment=AUGMENT, prepare=lambda x, y, seed: (x, y))
+    found = shuffled(HELD, objective().targets(HELD), 5, epochs=1, seed=0, augment=AUGMENT,
+                     prepare=lambda x, y, seed: (x, y))
     same(list(found.as_numpy_iterator()), batches(HELD, epochs=1, augment=AUGMENT))
 
 
@@ -205,5 +206,5 @@ def test_evaluation_prepares_every_batch_the_same_each_time(split):
 
 
 def test_a_batch_that_prepare_gives_no_targets_is_examples_alone():
-    batch, = in_order(HELD, targets(HELD), 23, prepare=lambda x, y, seed: (x, None)).as_numpy_iterator()
+    batch, = in_order(HELD, objective().targets(HELD), 23, prepare=lambda x, y, seed: (x, None)).as_numpy_iterator()
     assert len(batch) == 1

@@ -147,7 +147,7 @@ def _move(images: tf.Tensor, operations: tf.Tensor, signs: tf.Tensor, level: flo
 
 
 def _matrices(level: float, height: int, width: int) -> np.ndarray:
-    """Return matrices (2 * operations, 2, 3): from (y, x, 1) in the result to (y, x) in the image, both from the centre.
+    """Return matrices (2 * operations, 2, 3) from (y, x, 1) in the result to (y, x) in the image, about the centre.
 
     Entry 2 * operation is for the sign -1, the next for 1. Tones have the identity.
     """

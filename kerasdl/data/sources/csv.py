@@ -220,5 +220,5 @@ def _check_columns(frame: pd.DataFrame, path: str) -> None:
                             f"out with data_args.drop={name!r}.")
         first = frame[name].iloc[0]
         if len(frame) > 10 and first in (0, 1) and np.array_equal(frame[name], np.arange(len(frame)) + first):
-            raise DataError(f"The column {name!r} only numbers the rows, which gives the answer away where they are sorted. "
-                            f"Leave it out with data_args.drop={name!r}.")
+            raise DataError(f"The column {name!r} only numbers the rows, which gives the answer away if they are "
+                            f"sorted. Leave it out with data_args.drop={name!r}.")

@@ -138,7 +138,7 @@ def _source(builder, name: str, target: Target | None, image_size: Sequence[int]
 
 
 def canonical(available: Sequence[str]) -> dict[str, str]:
-    """Return the tfds expressions that "train", "val" and "test" stand for, given the set's own splits; they never overlap."""
+    """Return the tfds expressions of "train", "val" and "test", given the set's own splits; they never overlap."""
     val = "validation" if "validation" in available else None
     if "test" in available:
         test = "test"
