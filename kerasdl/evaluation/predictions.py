@@ -21,7 +21,7 @@ class Predictions(NamedTuple):
 
     Attributes:
         index: (N,) the place of each example in the split.
-        truth: (N,) class indices, or (N, outputs) numbers.
+        truth: (N,) class indices, (N, outputs) numbers, or (N, 0) for an objective that reads no labels.
         outputs: (N, outputs) float32: logits, or numbers.
     """
 
@@ -32,10 +32,12 @@ class Predictions(NamedTuple):
 
 def collect(objective: Objective, kept: keras.Model, split: Split, batch: int) -> Predictions:
     """Return what the kept model answers for a split."""
-    batches = pipeline.in_order(split, objective.targets(split), batch)
+    batches = pipeline.in_order(split, objective.targets(split), batch, prepare=objective.prepare)
     outputs = kept.predict(batches.map(lambda x, *_: x), verbose=0)
     truth: Any = split.y
-    if split.streamed:
+    if objective.target is None:
+        truth = np.zeros((len(outputs), 0), "float32")
+    elif split.streamed:
         truth = np.concatenate([labels for _, labels in split.dataset(batch).as_numpy_iterator()])
     return Predictions(np.arange(len(outputs)), truth, outputs.astype("float32"))
 
