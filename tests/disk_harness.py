@@ -15,7 +15,7 @@ from pathlib import Path
 from kerasdl import cli
 from kerasdl.checkpoints import callback
 from kerasdl.devices import on_device
-from kerasdl.train import fit
+from kerasdl.train import record
 
 SIZE = 2**20
 CASES = {"rows": (2, 1), "tensorboard": (9, 0), "result": ("finish", 0), "unwritable": (9, None)}
@@ -52,7 +52,7 @@ def mend(disk: Path, run: Path, pages: int | None) -> None:
 @contextlib.contextmanager
 def at(moment: int | str, act):
     """Within it `act` is called once, before that step or before the end."""
-    owner, name = (fit, "finish") if moment == "finish" else (callback.CheckpointCallback, "on_train_batch_begin")
+    owner, name = (record, "finish") if moment == "finish" else (callback.CheckpointCallback, "on_train_batch_begin")
     original = getattr(owner, name)
 
     def acting(*arguments, **keywords):
