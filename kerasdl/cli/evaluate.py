@@ -9,9 +9,9 @@ from kerasdl.cli.terminal import AsJson, RunFolder, print_json, print_scores, qu
 
 def evaluate_run(run: RunFolder,
                  split: Annotated[str, typer.Option(
-                     help="train, val or test; with a file or folder in --data also all")] = "test",
+                     help="train, val or test; also all, if --data is a file or folder")] = "test",
                  data: Annotated[str | None, typer.Option(
-                     help="evaluate on other data: a data set's name, csv:PATH or folder:PATH")] = None,
+                     help="evaluate on other data: the name of a dataset, csv:PATH or folder:PATH")] = None,
                  tta: Annotated[str | None, typer.Option(
                      help="test-time augmentation: average over the image and its mirror image (flip), "
                           "and also over shifted images (flip_shift)")] = None,

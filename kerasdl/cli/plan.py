@@ -8,11 +8,11 @@ from kerasdl.cli.terminal import AsJson, Overrides, RecipeName, print_json, wide
 
 
 def plan_recipe(recipe: RecipeName, overrides: Overrides = None,
-                on: Annotated[str, typer.Option(metavar="SLICE", help="v5e-1, v5e-8, v6e-4 and so on, or cpu")
+                on: Annotated[str, typer.Option(metavar="SLICE", help="such as v5e-1, v5e-8, v6e-4; or cpu")
                               ] = "v5e-1",
                 batch: Annotated[int | None, typer.Option(help="examples per step, over all chips", min=1)] = None,
                 backend: Annotated[str | None, typer.Option(
-                    help="whose step: tensorflow (default) or jax")] = None,
+                    help="backend of the step: tensorflow (default) or jax")] = None,
                 price: Annotated[float | None, typer.Option(metavar="MONEY", help="price of one chip-hour")] = None,
                 largest: Annotated[bool, typer.Option(
                     help="also search for the largest batch, which takes several compilations")] = True,

@@ -30,7 +30,7 @@ def show_results(as_json: AsJson = False) -> None:
         print_line(f"On {line}: {', '.join(names)}.")
     for complaint in wrong:
         print_line(f"Left out: {complaint}.")
-    print_line("Run one again: kerasdl reproduce NAME")
+    print_line("Rerun one: kerasdl reproduce NAME")
 
 
 def summary(recipe: Any, runs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", 
                  backend: Backend = None,
                  strategy: Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or tpu")] = "auto",
                  logical_cpus: Annotated[int | None, typer.Option(
-                     metavar="N", min=1, help="split the CPU into N devices, to try mirrored")] = None,
+                     metavar="N", min=1, help="split the CPU into N devices, to try --strategy mirrored")] = None,
                  checkpoint_every: CheckpointEvery = "5 min",
                  feed: Annotated[str, typer.Option(
                      help="auto, resident (keep the examples on the device) or streamed")] = "auto",

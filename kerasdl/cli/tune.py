@@ -34,7 +34,7 @@ class SearchOrVerb(TyperGroup):
 
 
 tuning = typer.Typer(cls=SearchOrVerb, no_args_is_help=True,
-                     help="Search for better hyperparameters of a recipe: kerasdl tune SEARCH, or one of these verbs.")
+                     help="Search for better hyperparameters of a recipe: kerasdl tune SEARCH, or one of these commands.")
 
 
 @tuning.command("run")
@@ -45,7 +45,7 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH",
                trials: Annotated[int | None, typer.Option(help="number of trials", min=1)] = None,
                workers: Workers = 1,
                resume: Annotated[str | None, typer.Option(metavar="DIR", callback=named,
-                                                          help="continue a search, or help one that runs")] = None,
+                                                          help="resume a search, or join a running one")] = None,
                workdir: Annotated[str | None, typer.Option(callback=named, help="folder of the search")] = None,
                seed: Annotated[int | None, typer.Option(help="seed of the oracle")] = None,
                timeout: Annotated[str | None, typer.Option(metavar="TIME", help="time limit of a trial")] = None,
@@ -57,7 +57,7 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH",
                    metavar="N", help="CPU devices of each trial, as for train", min=1)] = None,
                checkpoint_every: CheckpointEvery = "1 min",
                report: WriteReport = True) -> None:
-    """Run a search with a process for each trial; `run` may be left out. A killed search can be resumed."""
+    """Run a search with one process per trial. The word `run` is optional. A killed search can be resumed."""
     from kerasdl.installation.backend import choose
 
     asked = {"oracle": oracle, "trials": trials, "seed": seed, "timeout": timeout}
@@ -149,5 +149,5 @@ def best_of_search(folder: SearchFolder,
     won = best.best(study)
     print(best.source(study, won), end="", flush=True)
     if seeds:
-        LOGGER.info("trial %s is trained again with %d other seeds (--seeds 0: do not)", won.id, seeds)
+        LOGGER.info("retraining trial %s with %d other seeds (--seeds 0 skips this)", won.id, seeds)
         LOGGER.info(best.summary(best.measure(study, won, seeds, workers)))
