@@ -34,7 +34,7 @@ class SearchOrVerb(TyperGroup):
 
 
 tuning = typer.Typer(cls=SearchOrVerb, no_args_is_help=True,
-                     help="Search for better hyperparameters of a recipe: kerasdl tune SEARCH, or one of these commands.")
+                     help="Search for better hyperparameters of a recipe: kerasdl tune SEARCH, or one of these.")
 
 
 @tuning.command("run")
