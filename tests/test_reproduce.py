@@ -116,7 +116,7 @@ def test_what_is_finished_is_not_run_again_and_what_was_killed_goes_on(package, 
     first = (folder / "seed-1" / "result.json").read_bytes()
     assert (folder / "seed-3" / "checkpoint").exists()
     done = command("reproduce", "tiny_digits", "--seeds", "2")
-    assert done.code == 0 and "going on after step 3" in done.err and "2 (1, 3)" in done.out
+    assert done.code == 0 and "resuming after step 3" in done.err and "2 (1, 3)" in done.out
     assert (folder / "seed-1" / "result.json").read_bytes() == first
     assert command("reproduce", "tiny_digits", "--seeds", "2").err == "", "nothing was trained"
 

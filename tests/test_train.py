@@ -225,7 +225,7 @@ def test_files(hard_run, hard_recipe):
     examples = hard_run.data.pop("examples")
     assert {name: int(mark.partition("-")[0]) for name, mark in examples.items()} == \
         {"train": 1257, "val": 180, "test": 360}
-    assert hard_run.data == {"shape": [8, 8, 1], "classes": list("0123456789"), "columns": {}, "examples": examples}
+    assert hard_run.data == {"kind": "image", "shape": [8, 8, 1], "classes": list("0123456789"), "columns": {}, "examples": examples}
     assert kerasdl.load(hard_run.path) == Run.open(str(hard_run.path)) == hard_run
 
 
@@ -320,7 +320,7 @@ def test_arrays(run):
     rng = np.random.default_rng(0)
     labels = np.resize(["dark", "light"], 100)
     images = rng.integers(0, 128, (100, 4, 4)) + 127 * (labels == "light")[:, None, None]
-    made = run(LINEAR, epochs=20, batch=35, lr=0.1, data=from_arrays(images, labels))
+    made = run(LINEAR, epochs=20, batch=35, lr=0.1, data=from_arrays(images, labels, kind="image"))
     assert made.recipe.data == "arrays" and made.data["classes"] == ["dark", "light"]
     assert made.result["test"]["accuracy"] == 1.0
 
