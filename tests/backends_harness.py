@@ -10,7 +10,6 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from kerasdl.devices import distribute_fixes
 from kerasdl.installation import backend
 
 if __name__ == "__main__":
@@ -22,7 +21,7 @@ import pytest
 
 from kerasdl import objectives, recipe, zoo
 from kerasdl.data import from_arrays, load_splits
-from kerasdl.devices import jax
+from kerasdl.devices import distribute_fixes, jax
 from kerasdl.devices import strategy as strategies
 from kerasdl.devices.cluster import collective_errors
 from kerasdl.evaluation.padded import PaddedEvaluator
