@@ -45,5 +45,7 @@ def complaint(error: ValidationError) -> str:
     if first["type"] == "value_error":  # one of ours, which pydantic has wrapped
         return str(first["ctx"]["error"])
     key = ".".join(str(part) for part in first["loc"][:1])
+    if first["type"] == "missing":
+        return f"{key} needs a value."
     text = f"{first['msg'][:1].lower()}{first['msg'][1:]}".removeprefix("value error, ")
     return f"{key}: {text}. Received: {first['input']!r} ({type(first['input']).__name__})."

@@ -20,13 +20,13 @@ LOADED: dict[str, ModuleType] = {}  # by the hash of the file, so that a class i
 
 
 def is_reference(name: str) -> bool:
-    """Return whether a recipe's word names a file: `my_model.py:build`."""
-    return ".py:" in name
+    """Return whether a recipe's word names a file, `my_model.py:build`; `check` says if `:build` is missing."""
+    return ".py:" in name or name.endswith(".py")
 
 
 def split(reference: str) -> tuple[Path, str]:
     """Return the file and the name in it."""
-    file, _, name = reference.rpartition(":")
+    file, _, name = reference.rpartition(":") if ".py:" in reference else (reference, "", "")
     return Path(file), name
 
 
@@ -38,7 +38,8 @@ def check(reference: str, run: Path | None = None) -> Path:
     """
     file, name = split(reference)
     if not name.isidentifier():
-        raise UserError(f"Write your own code as FILE.py:NAME. Received: {reference!r}.")
+        raise UserError(f"Your own code is written FILE.py:NAME, where NAME is a function or class in the file. "
+                        f"Received: {reference!r}.")
     if run is not None and (run / CODE / file.name).is_file():
         return run / CODE / file.name
     if not file.is_file():

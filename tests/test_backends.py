@@ -140,7 +140,7 @@ def test_an_interrupted_run_on_jax_ends_as_if_nothing_had_happened(found, folder
 
 
 def test_the_other_backend_does_not_go_on_with_a_run(found, folder):
-    with pytest.raises(UserError, match="began with jax, and Keras computes with tensorflow. Go on with --backend jax"):
+    with pytest.raises(UserError, match="began with jax, and Keras computes with tensorflow. Resume with --back"):
         train(harness.NOISY, workdir=folder / "stopped", verbose=False)
 
 

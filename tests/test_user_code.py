@@ -39,13 +39,28 @@ def build(image_shape, classes, *, width=8, bold=False):
     return keras.Model(inputs, layers.Dense(classes, name="logits")(x))
 
 
+def seven(image_shape, classes):
+    return build(image_shape, 7)
+
+
+def flat(image_shape, classes):
+    return build((64,), classes)
+
+
+def two(image_shape, classes):
+    first, second = keras.Input(image_shape), keras.Input(image_shape)
+    return keras.Model([first, second], layers.Dense(classes)(layers.Flatten()(first + second)))
+
+
 def wrong(image_shape, classes):
     return None
 '''
 OBJECTIVE = '''
 from keras import ops
 
+from kerasdl.objectives.base import Objective
 from kerasdl.objectives.classify import Classify
+from kerasdl.settings import Settings
 
 
 class Focal(Classify):
@@ -57,6 +72,56 @@ class Focal(Classify):
 class Scalar(Classify):
     def compute_loss(self, x, y, y_pred):
         return ops.mean(y_pred)
+
+
+class Lossless(Objective):
+    pass
+
+
+class Swapped(Classify):
+    def compute_loss(self, y, y_pred):
+        return ops.mean(y_pred, axis=-1)
+
+
+class Loose(Classify):
+    class Settings(Settings):
+        gamma: float = 2.0
+
+
+class Demanding(Classify):
+    class Settings(Classify.Settings):
+        gamma: float
+
+
+class Misspelt(Classify):
+    monitor = "acuracy"
+
+
+class Unlogged(Classify):
+    scores = {"accuracy": "max", "loss": "min", "f1": "max"}
+
+
+class Highest(Classify):
+    scores = {"accuracy": "highest", "loss": "min"}
+
+
+class Flowers(Classify):
+    inputs = ("flower",)
+
+
+class Unseeded(Classify):
+    def prepare(self, x, y):
+        return x, y
+
+
+class Halved(Classify):
+    def prepare(self, x, y, seed):
+        return x
+
+
+class Unshown(Classify):
+    def sections(self, findings):
+        return [1 / 0]
 
 
 class Nothing:
@@ -101,7 +166,23 @@ def test_a_changed_file_is_refused(files):
     ({"model": "none.py:build"}, "There is no file none.py"),
     ({"model": "my_model.py:bild"}, "does not define 'bild'. It defines: .*build"),
     ({"model": "my_model.py:wrong"}, "must return a keras.Model. Received: NoneType"),
-    ({"model": "my_model.py:3"}, "Write your own code as FILE.py:NAME"),
+    ({"model": "my_model.py:3"}, "written FILE.py:NAME"),
+    ({"model": "my_model.py"}, "written FILE.py:NAME"),
+    ({"objective": "my_objective.py"}, "written FILE.py:NAME"),
+    ({"model": "my_model.py:seven"}, r"answers with \(B, 10\) for this data. my_model.py:seven answers with \(B, 7\)"),
+    ({"model": "my_model.py:flat"}, r"examples are \(B, 8, 8, 1\), and my_model.py:flat takes \(B, 64\)"),
+    ({"model": "my_model.py:two"}, "a model of one input. Received one of 2"),
+    ({"objective": "my_objective.py:Lossless"}, r"needs a method compute_loss\(self, x, y, y_pred\)"),
+    ({"objective": "my_objective.py:Swapped"}, r"compute_loss is called as compute_loss\(x, y, y_pred\)"),
+    ({"objective": "my_objective.py:Loose"}, "Settings must be a subclass of .*ClassifySettings"),
+    ({"objective": "my_objective.py:Demanding"}, "objective_args.gamma needs a value"),
+    ({"objective": "my_objective.py:Misspelt"}, "monitor='acuracy' is not among its scores: accuracy, loss"),
+    ({"objective": "my_objective.py:Unlogged"}, "has a score 'f1', and no metric of that name"),
+    ({"objective": "my_objective.py:Highest"}, "'max' or 'min' is better"),
+    ({"objective": "my_objective.py:Flowers"}, "inputs is a tuple of 'image'"),
+    ({"objective": "my_objective.py:Unseeded"}, r"prepare is called as prepare\(x, y, seed\)"),
+    ({"objective": "my_objective.py:Halved"}, r"prepare\(x, y, seed\) must return \(x, y\). Received: Symbolic"),
+    ({"objective": "my_objective.py:Halved", "feed": "streamed"}, r"prepare\(x, y, seed\) must return \(x, y\)"),
     ({"model_args": {"widht": 3}}, "Did you mean 'width'"),
     ({"model_args": {"bold": "no"}}, "Expected bold to be true or false"),
     ({"objective": "my_objective.py:Nothing"}, "not an objective"),
@@ -114,6 +195,13 @@ def test_mistakes_are_one_line(files, change, message):
         words = {"model": recipe().model, "objective": recipe().objective} | change
         train("linear_digits", workdir="run", **SMALL, **words)
     assert "\n" not in str(told.value)
+
+
+def test_sections_that_fail_leave_the_rest_of_the_report(files, caplog):
+    run = train(recipe(objective="my_objective.py:Unshown"), workdir="run", epochs=1, verbose=False)
+    page = report(run).read_text()
+    assert "ZeroDivisionError" in page and "test accuracy" in page.lower()
+    assert "my_objective.py:Unshown failed: ZeroDivisionError" in caplog.text
 
 
 def test_predictions_are_what_the_model_answers(here):

@@ -35,7 +35,7 @@ def seconds(duration: str | float, name: str = "checkpoint_every") -> float:
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|min|m|h)?\s*", str(duration))
     if not found:
-        raise UserError(f"{name} is written '5 min', '30 s' or '1 h'. Received: {duration!r}.")
+        raise UserError(f"{name} is written '5 min', '30 s' or '1 h', or as seconds. Received: {duration!r}.")
     return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[(found[2] or "s")[0]]
 
 

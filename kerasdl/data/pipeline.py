@@ -58,6 +58,7 @@ def shuffled(split: Any, targets: np.ndarray | None, batch: int, *, epochs: int,
 
     change = transform(augment, prepare)
 
+    @tf.autograph.experimental.do_not_convert  # as on the device; and an error stays what it is
     def changed(step, index, examples, answers=None):
         parity = flip_parity(seed, step // steps, index, len(split)) if alternates else None
         return without_none(*change(examples, answers, tf.stack([tf.constant(seed, tf.int64), step]), parity))
@@ -81,9 +82,22 @@ def transform(augment: Augment | None, prepare: Callable | None) -> Callable | N
     def both(x, y, seed, parity):
         if compiled:
             x, y = compiled(x, y, seed, parity)
-        return prepare(x, y, seed) if prepare else (x, y)
+        return prepared(prepare, x, y, seed) if prepare else (x, y)
 
     return both
+
+
+def prepared(prepare: Callable, x: Any, y: Any, seed: tf.Tensor) -> tuple[Any, Any]:
+    """Return what an objective's `prepare` makes of a batch.
+
+    Raises:
+        UserError: it returns something other than a pair.
+    """
+    pair = prepare(x, y, seed)
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise UserError(f"prepare(x, y, seed) must return (x, y). Received: {type(pair).__name__}"
+                        f"{f' of {len(pair)}' if isinstance(pair, tuple) else ''}.")
+    return pair
 
 
 def evaluation_seed(number: tf.Tensor) -> tf.Tensor:
@@ -129,9 +143,9 @@ def in_order(split: Any, targets: np.ndarray | None, batch: int, prepare: Callab
             examples = examples.map(lambda name, *rest: (split.decode(name), *rest), tf.data.AUTOTUNE)
     batches = examples.batch(batch)
     if prepare:
-        batches = batches.enumerate().map(
-            lambda number, data: without_none(*prepare(data[0], data[1] if data[1:] else None,
-                                                       evaluation_seed(number))))
+        batches = batches.enumerate().map(tf.autograph.experimental.do_not_convert(
+            lambda number, data: without_none(*prepared(prepare, data[0], data[1] if data[1:] else None,
+                                                        evaluation_seed(number)))))
     return _untuned(batches.prefetch(2))
 
 

@@ -10,6 +10,7 @@ from keras import tree
 from kerasdl.data import Split, pipeline
 from kerasdl.devices import distribute_fixes, on_device
 from kerasdl.devices import strategy as strategies
+from kerasdl.errors import UserError
 from kerasdl.evaluation.tta import augmented
 from kerasdl.installation import backend
 from kerasdl.objectives.base import Objective
@@ -49,6 +50,7 @@ class PaddedEvaluator:
         self.batch, self.devices = batch * ROWS, devices or tf.distribute.get_strategy()
         with self.devices.scope():
             self.learner = Learner(objective, network)
+            check_scores(objective, self.learner)
             self.learner.compile(jit_compile=False)
             self.views = Learner(objective, augmented(network, tta)) if tta else None
             if self.views:
@@ -105,7 +107,8 @@ class PaddedEvaluator:
                 real = tf.ensure_shape(tf.cast(rows < size, tf.float32), (batch,))
                 examples, answers = tf.gather(x, index), None if y is None else tf.gather(y, index)
                 if prepare:
-                    examples, answers = prepare(examples, answers, pipeline.evaluation_seed(number))
+                    examples, answers = pipeline.prepared(prepare, examples, answers,
+                                                          pipeline.evaluation_seed(number))
                 self.devices.run(step, args=(examples, answers, real))
                 return (number + 1,)
 
@@ -123,6 +126,15 @@ class PaddedEvaluator:
         batches = self._padded(split)
         scores = learner.evaluate(batches, return_dict=True, verbose=0)
         return scores | {"loss": scores["loss"] * (-(-len(split) // self.batch) * self.batch / len(split))}
+
+
+def check_scores(objective: Objective, learner: Learner) -> None:
+    """Raise a UserError if the objective names a score that neither its loss nor its metrics give."""
+    logged = {"loss", *(metric.name for metric in learner.measures)}
+    for score in objective.scores:
+        if score not in logged:
+            raise UserError(f"{type(objective).__name__} has a score {score!r}, and no metric of that name. Its "
+                            f"scores are {', '.join(sorted(logged))}: name the metric {score!r}.")
 
 
 def padded(batches: tf.data.Dataset, batch: int) -> tf.data.Dataset:

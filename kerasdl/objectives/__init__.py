@@ -21,14 +21,16 @@ def get(name: str, run: Path | None = None):
         run: the folder of a run, whose copy of FILE.py is used if it has one.
 
     Raises:
-        UserError: there is no such objective, or the file's class is none.
+        UserError: there is no such objective, or the file's class is none or does not keep the contract.
     """
     from kerasdl.objectives.base import Objective
+    from kerasdl.objectives.contract import check_class
 
     if user_code.is_reference(name):
         found = user_code.load(name, run)
         if not (isinstance(found, type) and issubclass(found, Objective)):
             raise UserError(f"{name} is not an objective. Expected a subclass of kerasdl.objectives.base.Objective.")
+        check_class(found, name)
         return found
     check(name)
     module = importlib.import_module(f"{__name__}.{name}")

@@ -88,8 +88,13 @@ class Objective:
 
         Raises:
             ValueError: the model cannot be built so; see its `build`.
+            UserError: the model does not take the data's examples, or does not answer with one number for each output.
         """
-        return build_model(self.recipe, split, run=self.run)
+        network = build_model(self.recipe, split, run=self.run)
+        if self.target and network.output_shape != (None, split.outputs):
+            raise UserError(f"objective={self.recipe.objective} needs a network that answers with (B, {split.outputs}) "
+                            f"for this data. {self.recipe.model} answers with {shown(network.output_shape)}.")
+        return network
 
     def networks(self, split: Split) -> tuple[keras.Model, ...]:
         """Build all networks that train; the first one is kept."""
@@ -205,4 +210,19 @@ def build_model(recipe: Recipe, split: Split, outputs: int | None = None, run: P
     model = function(split.shape, outputs, **recipe.model_args)
     if not isinstance(model, keras.Model):
         raise UserError(f"{recipe.model} must return a keras.Model. Received: {type(model).__name__}.")
+    if not isinstance(model.input_shape, tuple):
+        raise UserError(f"{recipe.model} must return a model of one input. Received one of {len(model.inputs)}.")
+    expected, given = (None, *split.example_shape), model.input_shape
+    if len(given) != len(expected) or any(b not in (None, a) for a, b in zip(expected, given, strict=True)):
+        raise UserError(f"The data's examples are {shown(expected)}, and {recipe.model} takes {shown(given)}. Its "
+                        "first argument is the shape of an example.")
     return model
+
+
+def shown(shape: Any) -> str:
+    """Return a shape as it is written in messages, (B, 10); of several outputs, each."""
+    if isinstance(shape, dict):
+        return ", ".join(f"{key}: {shown(value)}" for key, value in shape.items())
+    if shape and not isinstance(shape[0], (int, type(None))):
+        return " and ".join(map(shown, shape))
+    return f"({', '.join(map(str, ('B', *shape[1:])))}{',' if len(shape) == 1 else ''})"

@@ -27,7 +27,7 @@ class Learner(FitsReplicas):
         self.built = True
 
     def call(self, x, training=False):
-        return self.network(x)  # which inherits `training` from this call
+        return self.network(x, training=training)  # by name: Keras' stateless_call, on JAX, leaves nothing to inherit
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Return the mean of the examples' losses, plus what layers add, such as regularizers."""

@@ -1,5 +1,6 @@
 """report.html of a run: the numbers of result.json, the curves of its training, and what its objective shows."""
 
+import logging
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from kerasdl.run import Run
 from kerasdl.text import typed
 
 HERE = Path(__file__).parent
+logger = logging.getLogger(__name__)
 
 
 def report(run: Run | str | Path, data: Data = None) -> Path:
@@ -61,11 +63,19 @@ def _sections(run: Run, data: Data, result: dict[str, Any]) -> tuple[list[Sectio
                     "data=splits).")
     name = data if isinstance(data, str) else recipe.data if data is None else "arrays"
     try:
-        return objectives.of(recipe, run.path).sections(findings(run, data, name, result)), ""
+        objective, found = objectives.of(recipe, run.path), findings(run, data, name, result)
     except UserError as error:
         if data is not None:
             raise
         return [], str(error)  # what else there is needs no data
+    try:
+        return objective.sections(found), ""
+    except Exception as error:  # whatever the user's own lines raise
+        if type(objective).__module__.startswith("kerasdl."):
+            raise
+        text = f"The sections of {recipe.objective} failed: {type(error).__name__}: {' '.join(str(error).split())}"
+        logger.warning(text)
+        return [], text
 
 
 def findings(run: Run, data: Data, name: str, result: dict[str, Any]) -> Findings:

@@ -168,7 +168,7 @@ def fit(setup: Setup, run: Run, model: keras.Model, callbacks: list[keras.callba
     epoch, done = divmod(start, steps)
     parts = [(epoch, epoch + 1, done), (epoch + 1, epochs, 0)] if done else [(epoch, epochs, 0)]
     with (run.writing(), collective_errors(setup.devices), saver.stop,
-          ProgressBar(epochs, steps, start, console, verbose) as progress):
+          ProgressBar(epochs, steps, start, console, verbose, setup.is_chief) as progress):
         try:
             for first, last, done in parts:
                 if first < last and not saver.best.enough:

@@ -71,10 +71,21 @@ def install(model: keras.Model, data: DeviceDataset | None = None, parts: int = 
 
 
 def batch_function(model: keras.Model, step: Callable) -> Callable:
-    """Return a function of an iterator that takes one step."""
+    """Return a function of an iterator that takes one step.
+
+    The step is the body of a loop of one turn, as it is in a block: TensorFlow then rewrites both in the same way, and
+    the weights are equal to the bit.
+    """
     strategy = model.distribute_strategy
-    compiled = tf.function(lambda *batch: strategy.run(step, args=batch), jit_compile=model.jit_compile,
-                           autograph=False)
+
+    def once(*batch):
+        def body(done):
+            strategy.run(step, args=batch)
+            return (done + 1,)
+
+        tf.while_loop(lambda done: done < 1, body, (0,))
+
+    compiled = tf.function(once, jit_compile=model.jit_compile, autograph=False)
 
     @partial(tf.function, autograph=False)
     def take(iterator):

@@ -19,19 +19,21 @@ class ProgressBar(keras.callbacks.Callback):
         epochs, steps: of the run, and of an epoch.
         start: the step at which this process began.
         console: where the bar stands; lines that are logged to it appear above the bar.
+        bar: whether to show the bar.
+        log: whether to log, which one worker of several does.
     """
 
-    def __init__(self, epochs: int, steps: int, start: int, console: LogConsole, verbose: bool):
+    def __init__(self, epochs: int, steps: int, start: int, console: LogConsole, bar: bool, log: bool):
         super().__init__()
-        self.epochs, self.start, self.total = epochs, start, epochs * steps
+        self.epochs, self.start, self.total, self.log = epochs, start, epochs * steps, log
         self.bar = Progress(TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("steps,"),
                             TimeRemainingColumn(), TextColumn("left"), console=console, transient=True,
-                            disable=not (verbose and console.is_terminal))
+                            disable=not (bar and log and console.is_terminal))
         self.task = self.bar.add_task("training", completed=start, total=epochs * steps)
 
     def __enter__(self):
         self.bar.start()
-        if self.start:
+        if self.start and self.log:
             logger.info("resuming after step %d of %d", self.start, self.total)
         return self
 
@@ -46,5 +48,6 @@ class ProgressBar(keras.callbacks.Callback):
         self.before = self.bar.tasks[self.task].completed
 
     def on_epoch_end(self, epoch, logs=None):
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in logs.items())
-        logger.info("epoch %d/%d  %s", epoch + 1, self.epochs, shown)
+        if self.log:
+            shown = "  ".join(f"{name} {value:.4g}" for name, value in logs.items())
+            logger.info("epoch %d/%d  %s", epoch + 1, self.epochs, shown)

@@ -1,0 +1,58 @@
+"""What can be told of an objective's class before it trains: whether it keeps the contract of its base."""
+
+import inspect
+from collections.abc import Iterator
+
+from kerasdl import settings
+from kerasdl.data import spec
+from kerasdl.errors import UserError
+from kerasdl.objectives.base import Objective
+
+CALLS = {"compute_loss": ("x", "y", "y_pred"), "prepare": ("x", "y", "seed"), "sections": ("findings",),
+         "targets": ("split",), "network": ("split",), "metrics": (), "answers": ("outputs", "classes", "top")}
+
+
+def check_class(kind: type[Objective], name: str) -> None:
+    """Check an objective's class.
+
+    Args:
+        kind: the class.
+        name: what the recipe calls it, for the message.
+
+    Raises:
+        UserError: with the first thing that is wrong.
+    """
+    for complaint in complaints(kind):
+        raise UserError(f"{name}: {complaint}")
+
+
+def complaints(kind: type[Objective]) -> Iterator[str]:
+    """Yield what is wrong with an objective's class, a sentence each."""
+    if kind.compute_loss is Objective.compute_loss and kind.assemble is Objective.assemble:
+        yield "an objective needs a method compute_loss(self, x, y, y_pred), which returns (B,)."
+    for name, arguments in CALLS.items():
+        function = getattr(kind, name)
+        static = isinstance(inspect.getattr_static(kind, name), staticmethod)
+        given = arguments if static else ("self", *arguments)
+        try:
+            if function is not None:
+                inspect.signature(function).bind(*given)
+        except TypeError as error:
+            yield f"{name} is called as {name}({', '.join(arguments)}), and cannot be: {error}."
+    if not (isinstance(kind.Settings, type) and issubclass(kind.Settings, settings.Settings)):
+        yield "Settings must be a subclass of kerasdl.settings.Settings."
+    else:
+        for parent in kind.__mro__[1:]:
+            wanted = vars(parent).get("Settings")
+            if wanted and not issubclass(kind.Settings, wanted):
+                yield (f"Settings must be a subclass of {wanted.__module__}.{wanted.__name__}, because "
+                       f"{parent.__name__} reads those.")
+    for score, better in kind.scores.items():
+        if better not in ("max", "min"):
+            yield f"scores says whether 'max' or 'min' is better. Received: {{{score!r}: {better!r}}}."
+    if kind.monitor not in kind.scores:
+        yield f"monitor={kind.monitor!r} is not among its scores: {', '.join(kind.scores)}."
+    if kind.target not in (None, "class", "number"):
+        yield f"target is 'class', 'number' or None. Received: {kind.target!r}."
+    if isinstance(kind.inputs, str) or not set(kind.inputs) <= set(spec.KINDS):
+        yield f"inputs is a tuple of {', '.join(map(repr, spec.KINDS))}. Received: {kind.inputs!r}."
