@@ -24,7 +24,7 @@ SIZE = (4.4, 3.1)  # inches: as wide as a phone shows it, so that 10 points look
 PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.4g}%")
 POINTS = 2000  # more points than this in a scatter make a page heavy and no clearer
 COLUMNS = 30  # a table of rows shows no more columns than this
-THUMBNAIL = 224  # pixels: larger pictures are shrunk
+THUMBNAIL = 224  # pixels: larger images are shrunk
 
 
 def curves(history: pd.DataFrame, best: int | None) -> list[tuple[str, Any]]:
@@ -122,12 +122,12 @@ def histogram(values: np.ndarray, xlabel: str) -> Markup:
 
 
 def examples(split: Split, indices: np.ndarray) -> dict[str, Any]:
-    """What these examples look like: {"pictures": [address, ...]} or, of rows, {"columns", "rows", "more"}."""
+    """What these examples look like: {"images": [address, ...]} or, of rows, {"columns", "rows", "more"}."""
     if split.kind == "row":
         columns = split.columns or {f"x{i}": None for i in range(split.shape)}
         rows = [_row(values, columns)[:COLUMNS] for values in split.x[indices]]
         return {"columns": list(columns)[:COLUMNS], "rows": rows, "more": max(0, len(columns) - COLUMNS)}
-    return {"pictures": [png(image) for image in split.take(indices)[0]]} if len(indices) else {"pictures": []}
+    return {"images": [png(image) for image in split.take(indices)[0]]} if len(indices) else {"images": []}
 
 
 def _row(values: np.ndarray, columns: Mapping[str, list[str] | None]) -> list[str]:

@@ -248,7 +248,7 @@ def test_asked_to_stop_it_leaves_what_runs_to_the_next_time(quick, monkeypatch, 
         patch.setattr(table.Table, "began", stop)
         with pytest.raises(end):
             quick(workers=1, faults={"0003": "hang"})
-    assert "Stopped. To continue: kerasdl tune --resume study" in capfd.readouterr().err
+    assert "Stopped. To resume: kerasdl tune --resume study" in capfd.readouterr().err
     study = quick(workers=1)
     assert set(statuses(study).values()) == {"completed"} and {row.attempts for row in study.records()} == {1}
     assert [name for name in starts() if name != "0003"] == ["0000", "0001", "0002", "0004", "0005"]
@@ -374,7 +374,7 @@ def test_the_winners_recipe_is_a_recipe(here):
         "lr": log(1e-4, 1e-1), "model_args.drop_path": uniform(0, 0.5), "augment": choice((), ("mixup",))})
     study = Study.create(search, "study")
     lease = study.lease()
-    with pytest.raises(UserError, match="No trial of study has ended well. To continue"):
+    with pytest.raises(UserError, match="No trial of study has ended well. To resume"):
         best(study)
     end(lease)
     Path("won.py").write_text(source(study, best(study)))

@@ -41,6 +41,6 @@ def write(images: np.ndarray, file: Path) -> None:
     """
     if file.suffix.lower() != ".png":
         raise UserError(f"The images are written as a PNG. Received: {file}.")
-    picture = tf.io.encode_png(grid(enlarged(images), int(np.ceil(len(images) ** 0.5)))).numpy()
+    encoded = tf.io.encode_png(grid(enlarged(images), int(np.ceil(len(images) ** 0.5)))).numpy()
     with writing(file, "Choose another --out."), whole(file) as partial:
-        partial.write_bytes(picture)
+        partial.write_bytes(encoded)

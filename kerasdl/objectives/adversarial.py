@@ -28,14 +28,14 @@ Weight = float | Annotated[tuple[float, float], Field(strict=False)]
 
 
 class AdversarialSettings(Settings):
-    """Settings of a GAN; those it shares with kerasdl.objectives.gan.GAN are described there."""
+    """Settings of a GAN; kerasdl.objectives.gan.GAN has a longer text on those that it takes."""
 
-    loss: str = Field("relativistic", description="a key of kerasdl.objectives.gan.losses.LOSSES")
-    r1: Weight = Field(0.0, description="gradient penalty at real images; two: first and last")
-    r2: Weight = Field(0.0, description="gradient penalty at generated images; likewise")
-    lazy: int = Field(1, ge=1, description="take the penalties each so many steps, weighted as much more")
+    loss: str = Field("relativistic", description="the two losses, by their name in kerasdl.objectives.gan.losses")
+    r1: Weight = Field(0.0, description="weight of the gradient penalty on real images; a pair: first and last value")
+    r2: Weight = Field(0.0, description="weight of the gradient penalty on generated images; a pair as in r1")
+    lazy: int = Field(1, ge=1, description="take the penalties every so many steps, with that many times their weight")
     discriminator_lr: float | None = Field(None, gt=0, description="learning rate of the discriminator; None: lr")
-    reference: str = Field("", description="the classifier that scores look through: a recipe or a .keras file")
+    reference: str = Field("", description="classifier whose features the scores compare: a recipe or a .keras file")
 
 
 class Adversarial(Objective):

@@ -18,7 +18,7 @@ def grid(images: np.ndarray, columns: int, gap: int = 4) -> np.ndarray:
 
 def enlarged(images: np.ndarray) -> np.ndarray:
     """Small images (N, H, W, C) with every pixel repeated, so that one can see them; of five channels or more the first
-    three, for no picture has so many."""
+    three, because a PNG has at most four."""
     if images.shape[3] > 4:
         images = images[..., :3]
     times = max(1, SIDE // max(images.shape[1:3]))

@@ -1,4 +1,4 @@
-"""Two normalised hidden layers of 1024 on CIFAR-10, with pictures that move."""
+"""Two normalised hidden layers of 1024 on CIFAR-10, with images that are shifted."""
 
 from kerasdl.recipe import Recipe
 

@@ -9,6 +9,6 @@ recipe = Recipe(
     lr=0.04, weight_decay=0.5,  # the decay is the head's
     schedule="onecycle", warmup="5%", objective_args={"label_smoothing": 0.2},
     augment=("alternating_flip", ("pad_crop", 2)),
-    tta="flip_shift", keep="last",  # a thousand pictures are too few to choose by
+    tta="flip_shift", keep="last",  # a thousand images are too few to choose by
     precision="mixed_bfloat16",
 )

@@ -123,7 +123,7 @@ def adapt_shape(layer: keras.layers.Layer, theirs: Sequence[np.ndarray], old: tu
     """Their weights in the layer's shapes, and how; None where that cannot be.
 
     Position embeddings are resized on the grid of patches (Dosovitskiy et al. 2020, section 3.2). A convolution of
-    pictures of 1 or 3 channels on pictures of 3 or 1 answers to grey ones as before: their channels are equal, so that
+    images of 1 or 3 channels on images of 3 or 1 answers to grey ones as before: their channels are equal, so that
     the sum of its kernel over the channels is what counts.
     """
     own = layer.get_weights()

@@ -30,7 +30,7 @@ def best(study: Study) -> TrialRecord:
                         f"report: kerasdl tune report {typed(study.folder)}")
     completed = [record for record in ranked(study.records(), study.search) if record.status == "completed"]
     if not completed:
-        then = f"Why: kerasdl tune report {typed(study.folder)}" if study.over else f"To continue: {study.resume}"
+        then = f"Why: kerasdl tune report {typed(study.folder)}" if study.over else f"To resume: {study.resume}"
         raise UserError(f"No trial of {study.folder} has ended well. {then}")
     return completed[0]
 

@@ -4,12 +4,13 @@ Whatever matters is on disk after each step (see kerasdl.tuning.trials), so this
 and so may its children. Several of these processes, on one host or on many, may work in one folder.
 """
 
+import logging
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from kerasdl import logs
 from kerasdl.checkpoints.files import seconds
 from kerasdl.checkpoints.signals import StopSignal
 from kerasdl.devices import strategy as strategies
@@ -24,6 +25,8 @@ from kerasdl.tuning.search import load as load_search
 from kerasdl.tuning.study import Study
 from kerasdl.tuning.table import Table
 from kerasdl.tuning.trials import LOCK, Trials, is_locked
+
+logger = logging.getLogger(__name__)
 
 POLL = 0.1  # seconds between two looks at the children
 ASK_AGAIN = 2.0  # seconds until the next question after there was no trial: another host's trial may have failed
@@ -87,8 +90,8 @@ def run(trials: Trials, workers: list[Worker], verbose: bool = True, limit: floa
     with StopSignal() as stop, Table(trials, len(workers), verbose) as table:
         Loop(trials, workers, limit, memory).run(stop, table)
     if stop.number:
-        if verbose:
-            print(f"Stopped. To continue: {trials.resume}", file=sys.stderr)
+        with logs.on_stderr(verbose):
+            logger.info("Stopped. To resume: %s", trials.resume)
         raise KeyboardInterrupt if stop.number == signal.SIGINT else SystemExit(128 + stop.number)
 
 
@@ -127,7 +130,7 @@ class Loop:
             self.running.append(pool.start(lease, self.free[-1], self.memory))
         except OSError as error:
             lease.release()
-            raise UserError(f"The process of trial {lease.id} cannot be started: {error}. To continue: "
+            raise UserError(f"The process of trial {lease.id} cannot be started: {error}. To resume: "
                             f"{self.trials.resume}") from error
         self.free.pop()
         table.began(lease)
@@ -139,7 +142,7 @@ class Loop:
         for process in ended:
             if process.blocked is not None:
                 raise UserError(f"Trial {process.lease.id} cannot be trained: {process.blocked} It is left as it was. "
-                                f"To continue: {self.trials.resume}")
+                                f"To resume: {self.trials.resume}")
             with self.trials.writing():
                 outcome = process.outcome(self.limit)
             process.lease.release()

@@ -118,13 +118,13 @@ def _source(builder, name: str, target: Target | None, image_size: Sequence[int]
     features, keys = builder.info.features, builder.info.supervised_keys
     supervised = keys and isinstance(features[keys[0]], tfds.features.Image) \
         and isinstance(features[keys[1]], tfds.features.ClassLabel)
-    pictures = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
+    images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
     if supervised:
         image, label = keys[:2]
-    elif target is None and len(pictures) == 1:
-        image, label = pictures[0], None
+    elif target is None and len(images) == 1:
+        image, label = images[0], None
     elif target is None:
-        raise DataError(f"{name} has {len(pictures)} images in an example. Expected one.")
+        raise DataError(f"{name} has {len(images)} images in an example. Expected one.")
     else:
         raise DataError(f"{name} is not an image-classification set: expected an image and a class label, "
                         f"received {keys or 'no supervised keys'}.")
