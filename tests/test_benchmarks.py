@@ -220,6 +220,7 @@ def test_trainings_that_the_docs_tell_of(hard_recipe, hard_run, tmp_path):
     assert variants.body([], [hard_recipe]) == "None has been noted yet.\n"
 
 
+@pytest.mark.soak
 def test_ensembles_that_the_docs_tell_of(hard_recipe, tmp_path):
     """The average of all seeds beside their mean, with views where the recipe states them."""
     recipe = hard_recipe.override(epochs=1, tta="flip")

@@ -23,6 +23,7 @@ from kerasdl import recipe, tuning
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+ALWAYS = ("README.md", "docs/extend.md", "docs/data.md")  # the other pages' examples run in the soak
 PAGES = sorted([ROOT / "README.md", *DOCS.glob("*.md"), *DOCS.glob("lab/*.md")])
 
 
@@ -73,8 +74,9 @@ def samples(here):
     return here
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if {b.language for b in blocks(page)} & {"python", "sh"}],
-                         ids=page_id)
+@pytest.mark.parametrize("page", [
+    pytest.param(page, id=page_id(page), marks=() if page_id(page) in ALWAYS else pytest.mark.soak)
+    for page in PAGES if {b.language for b in blocks(page)} & {"python", "sh"}])
 def test_examples_run(page, samples, command):
     """Python in order in one namespace, and shell lines; `kerasdl` in this process, to import TensorFlow once."""
     namespace = {"__name__": "__main__"}

@@ -179,6 +179,7 @@ def test_eval_gives_the_numbers_of_the_result(unbroken, command):
     assert evaluate(unbroken, data=given) == unbroken.result["test"]
 
 
+@pytest.mark.soak
 def test_eval_sees_through_the_referee_of_the_training(simple, here, home):
     """Whatever the size of the split: a referee of few images has smaller batches. And its name tells of which."""
     run = train(simple.override(objective_args={"referee": ""}, data_args={"classes": ["0", "1"]}, epochs=1, batch=32),

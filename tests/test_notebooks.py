@@ -57,7 +57,8 @@ def test_the_wheel_that_is_installed(script, on_drive, uploaded, installed, monk
     assert shlex.split(requirement.format(**namespace)) == [installed + extra]
 
 
-@pytest.mark.parametrize("name", ["colab_tpu", pytest.param("colab_gpu", marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("name", ["colab_tpu", "colab_gpu"])
 def test_the_notebook_runs(name, tmp_path, monkeypatch):
     """Except for the cells of Colab: Drive and the installation."""
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", 4)

@@ -262,6 +262,7 @@ def test_the_command_plans_for_a_tpu_that_is_not_there(command, monkeypatch, tmp
     assert len(list((tmp_path / "plans").glob("*.json"))) == 1
 
 
+@pytest.mark.soak
 def test_every_model_of_the_zoo_compiles_for_a_tpu(tmp_path):
     """Its training step, for one v5e chip; in one process, to import TensorFlow once."""
     recipes = [load("gan_digits").override(batch=16, model_args=GAN) if model in zoo.GENERATIVE else
@@ -286,6 +287,7 @@ def test_every_model_of_the_zoo_compiles_for_a_tpu(tmp_path):
         assert not facts["collectives"]
 
 
+@pytest.mark.soak
 def test_libtpu_knows_every_slice_and_the_memory_of_every_chip():
     """In a process of its own, as everything that loads libtpu; it names a chip's memory when asked for too much."""
     code = """if True:

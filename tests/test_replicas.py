@@ -39,6 +39,11 @@ def trained_all(tmp_path_factory):
     return run_harness(tmp_path_factory.mktemp("replicas") / "all.npz", "all")
 
 
+@pytest.fixture(scope="module")
+def keras_alone(tmp_path_factory):
+    return run_harness(tmp_path_factory.mktemp("replicas") / "keras.npz", "keras")
+
+
 def apart(found: dict[str, np.ndarray], case: str, count: int) -> float:
     """The largest difference between a weight on one device and on `count` replicas."""
     keys = [key for key in found if key.startswith(f"{case}/1/") and not key.endswith("scores")]
@@ -69,10 +74,14 @@ def test_every_case_on_two_and_four(trained_all, case, count, feed):
     assert apart(trained_all, feed + case, count) < harness.APART.get(case, 1e-6)
 
 
-def test_bfloat16_on_two(trained, command):
+@pytest.mark.soak
+def test_bfloat16_on_two(trained_all):
     """Near what one device gives; logits are float32 and no loss is scaled, for which float16 would ask."""
-    assert 0 < apart(trained, "bfloat16", 2) < harness.APART["bfloat16"]
-    assert trained["bfloat16/logits"] == "float32" and trained["bfloat16/optimizer"] == "SGD"
+    assert 0 < apart(trained_all, "bfloat16", 2) < harness.APART["bfloat16"]
+    assert trained_all["bfloat16/logits"] == "float32" and trained_all["bfloat16/optimizer"] == "SGD"
+
+
+def test_float16_is_refused(command):
     told = command("train", "linear_digits", "precision=float16")
     assert told.code == 2 and "'mixed_bfloat16'" in told.err
 
@@ -91,10 +100,11 @@ def test_accumulated_parts_are_the_whole_batch_on_one_device(trained):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("fault", ["clipnorm", "norm"])
-def test_keras_still_needs_the_mend(trained, fault):
+def test_keras_still_needs_the_mend(keras_alone, fault):
     """When this fails Keras has mended it, and ours in devices/distribute_fixes.py can go."""
-    assert apart(trained, f"stock_{fault}", 2) > 1e-4
+    assert apart(keras_alone, f"stock_{fault}", 2) > 1e-4
 
 
 def test_keras_still_gives_replicas_one_noise(trained):
@@ -102,11 +112,12 @@ def test_keras_still_gives_replicas_one_noise(trained):
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("fault", ["accumulation", "odd_batch", "padding", "late_variables", "ema_overwrite",
                                    "ema_statistics"])
-def test_keras_still_has_the_fault(trained, fault):
+def test_keras_still_has_the_fault(keras_alone, fault):
     """When this fails Keras has mended it: accumulated_step, FitsReplicas, padded_step or average.Averager can go."""
-    assert trained[f"still/{fault}"]
+    assert keras_alone[f"still/{fault}"]
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +137,7 @@ def workers_alone(tmp_path_factory):
     return np.load(path / "0.npz")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("fault", ["workers", "workers_logs"])
 def test_keras_still_cannot_fit_on_several_workers(workers_alone, fault):
     """When this fails Keras has mended that half of FitsReplicas."""

@@ -140,6 +140,7 @@ def ended(folder, recipe, **changes):
     return code, json.loads((folder / "outcome.json").read_text())
 
 
+@pytest.mark.soak
 def test_data_that_is_not_there_is_no_failure_of_a_trial(here):
     table = LINEAR.override("data=csv:none.csv", "data_args.label=kind")
     code, outcome = ended(here / "0000", table)
