@@ -9,7 +9,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-COLLECTIVE = re.compile(r"= (.+?) (all-reduce|all-gather|reduce-scatter|collective-permute|all-to-all)(?:-start)?\(")
+COLLECTIVE = re.compile(
+    r"= (.+?) (all-reduce|all-gather|reduce-scatter|collective-permute|all-to-all)(-start)?\((.*)")
+GROUPS = re.compile(r"replica_groups=(?:\{\{([\d,]+)\}|\[\d+,(\d+)\])")  # {{0,1,2,3}}, or [1,4]<=[4]
 TYPE = re.compile(r"([a-z]+)(\d+)\w*\[([\d,]*)\]")
 
 
@@ -40,11 +42,21 @@ def compile(lowered: jax.stages.Lowered) -> dict[str, Any]:
 
 
 def collectives(text: str) -> dict[str, dict[str, int]]:
-    """Return {kind: {"operations", "bytes"}} of an optimised module's text."""
+    """Return {kind: {"operations", "bytes"}} of an optimised module's text.
+
+    Bytes are those of what is reduced, gathered or sent: of the result, but of a reduce-scatter its operand, which is
+    as many times as large as there are chips in a group.
+    """
     found: dict[str, dict[str, int]] = {}
-    for shape, kind in COLLECTIVE.findall(text):
+    for shape, kind, start, rest in COLLECTIVE.findall(text):
+        sizes = [max(int(bits), 8) // 8 * math.prod(int(axis) for axis in axes.split(",") if axis)
+                 for _, bits, axes in TYPE.findall(shape)
+                 if axes or not start]  # the start of an asynchronous one has scalars of its own
+        if start and kind in ("all-gather", "collective-permute"):  # its operands stand before its results
+            sizes = sizes[len(sizes) // 2:]
+        if kind == "reduce-scatter" and (groups := GROUPS.search(rest)):
+            sizes = [size * (int(groups[2]) if groups[2] else groups[1].count(",") + 1) for size in sizes]
         entry = found.setdefault(kind, {"operations": 0, "bytes": 0})
         entry["operations"] += 1
-        entry["bytes"] += sum(max(int(bits), 8) // 8 * math.prod(int(axis) for axis in axes.split(",") if axis)
-                              for _, bits, axes in TYPE.findall(shape))
+        entry["bytes"] += sum(sizes)
     return found

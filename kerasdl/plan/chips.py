@@ -1,7 +1,9 @@
 """The chips that a plan can be made for: what their maker says of them, and libtpu's names of their slices.
 
 Peak, bandwidth and links are from cloud.google.com/tpu/docs/v5e and its sister pages; memory is what libtpu lets a
-program use. The clock is inferred from the peak and the number of multipliers (four of 128 x 128 on a v5e).
+program use. The clock is inferred from the peak and the number of multipliers (four of 128 x 128 on a v5e). The page of
+the v6e has two of 256 x 256, which its peak does not fit at any clock that is known; it is given that of a v5p, so that
+the upper bounds from cycles are less certain there.
 """
 
 import re
@@ -43,7 +45,7 @@ CHIPS = {chip.name: chip for chip in (
     Chip("v4", 275e12, 30.75 * GIB, 1228e9, 300e9, 1.05e9, 6, DEEP, cores=2, config="megacore"),
     Chip("v5e", 197e12, 15.75 * GIB, 819e9, 200e9, 1.5e9),
     Chip("v5p", 459e12, 95.73 * GIB, 2765e9, 600e9, 1.75e9, 6, DEEP, cores=2),
-    Chip("v6e", 918e12, 31.24 * GIB, 1640e9, 448e9, 1.75e9),
+    Chip("v6e", 918e12, 31.24 * GIB, 1638e9, 400e9, 1.75e9),
 )}
 
 
