@@ -1,7 +1,7 @@
 """A split: examples, with or without labels, that carry their names and shapes."""
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kerasdl.data.spec import AXES, Feature, Target, check_kind, recorded_kind
-from kerasdl.errors import UserError
+from kerasdl.errors import DataError, UserError
 
 DTYPES = {"image": "uint8", "row": "float32", "sequence": "float32", "tokens": "int32", "text": "string"}
 
@@ -166,6 +166,21 @@ def check_same(found: Split, expected: Mapping[str, Any], name: str) -> None:
         if came != known:
             raise UserError(f"The classes of {name} differ: class {index} is {came!r}, where the model learns "
                             f"{known!r}.")
+
+
+def check_spread(spread: np.ndarray, names: Sequence[str], limit: float) -> None:
+    """Raise a DataError for numbers in units so small or large that float32 loses what is computed from them.
+
+    Args:
+        spread: (F,), the deviation of each column or target; 0 where all are equal.
+        names: (F,), what each is called.
+        limit: deviations of 1 / limit to limit are accepted.
+    """
+    for name, value in zip(names, np.ravel(spread).tolist(), strict=True):
+        if value and not 1 / limit <= value <= limit:
+            power = -int(np.floor(np.log10(value))) if np.isfinite(value) else -30
+            raise DataError(f"{name} has a standard deviation of {value:.3g}, which is out of the range of float32 in "
+                            f"what is computed from it. Change its unit: multiply it by 1e{power}.")
 
 
 def check_columns(found: Mapping[str, Any], expected: Mapping[str, Any], name: str) -> None:

@@ -8,10 +8,12 @@ import numpy as np
 from keras import ops
 
 from kerasdl import figures
-from kerasdl.data.split import Split
+from kerasdl.data.split import Split, check_spread
 from kerasdl.objectives.base import Objective
 from kerasdl.objectives.sections import Findings, Section, template
+from kerasdl.zoo.blocks import Standardize
 
+LIMIT = 1e16  # of a target's deviation: its square, summed over a batch, is a number of float32
 WORST = 20  # how many errors a report shows
 
 
@@ -30,8 +32,10 @@ class Regress(Objective):
         inner = super().network(split)
         assert split.y is not None
         mean, variance = (of(0, dtype="float64") for of in (split.y.mean, split.y.var))  # float32 adds up row by row
-        unscale = keras.layers.Normalization(mean=mean, variance=np.where(variance > 0, variance, 1.0),
-                                             invert=True, dtype="float32", name="unscale")
+        check_spread(np.sqrt(variance), ["The target"] if variance.size == 1 else
+                     [f"Target {number}" for number in range(variance.size)], LIMIT)
+        unscale = Standardize(mean=mean, variance=np.where(variance > 0, variance, 1.0),
+                              invert=True, dtype="float32", name="unscale")
         return keras.Model(inner.inputs[0], unscale(inner.output), name=inner.name)
 
     def bind(self, network: keras.Model) -> None:

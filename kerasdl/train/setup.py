@@ -15,7 +15,7 @@ from keras import tree
 from kerasdl import objectives
 from kerasdl.data import Split, load_splits, pipeline
 from kerasdl.data.augment import alternates, compose
-from kerasdl.data.split import check_columns
+from kerasdl.data.split import check_columns, check_spread
 from kerasdl.devices import distribute_fixes, on_device
 from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
@@ -24,6 +24,7 @@ from kerasdl.objectives.base import Objective
 from kerasdl.recipe import Recipe
 from kerasdl.train import loop, optim, pretrained
 
+LIMIT = 1e18  # of a column's deviation, whose square is a number of float32
 ADAPT = 2048  # images of 32x32 pixels or less that a layer adapts to
 SPLITS = {"train": "train", "val": "val", "test": "test"}
 
@@ -189,6 +190,9 @@ def adapt(network: keras.Model, split: Split) -> None:
             layer.adapt(seen)
             if isinstance(layer, keras.layers.Normalization) and split.kind == "row":
                 leave_constant(layer, seen)
+                names = list(split.columns) if len(split.columns) == seen.shape[1] else \
+                    [f"Column {number}" for number in range(seen.shape[1])]
+                check_spread(np.sqrt(keras.ops.convert_to_numpy(layer.adapt_variance)), names, LIMIT)
 
 
 def enough(height: int, width: int) -> int:

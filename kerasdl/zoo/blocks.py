@@ -19,7 +19,7 @@ def entrance(shape, low=0.0, *, rows=False):
     Returns:
         inputs: "image" (B, H, W, C) or "row" (B, columns).
         scaled: the output of the layer "scale", float32 under any precision policy, because bfloat16 would round
-            the raw numbers. On rows it is a Normalization that changes nothing until
+            the raw numbers. On rows it is a Standardize that changes nothing until
             `model.get_layer("scale").adapt(x)` has seen the training rows. Call that before the first step.
 
     Raises:
@@ -27,7 +27,7 @@ def entrance(shape, low=0.0, *, rows=False):
     """
     if isinstance(shape, numbers.Integral) and rows and shape > 0:
         inputs = keras.Input((int(shape),), name="row")
-        return inputs, layers.Normalization(name="scale", dtype="float32")(inputs)
+        return inputs, Standardize(name="scale", dtype="float32")(inputs)
     sides = tuple(shape) if hasattr(shape, "__iter__") else ()
     if len(sides) != 3 or not all(isinstance(n, numbers.Integral) and n > 0 for n in sides):
         hint = " or a number of columns." if rows else ". For rows of numbers use linear or mlp."
@@ -62,6 +62,18 @@ def lookup(sizes, size):
     if size not in sizes:
         raise ValueError(unknown("size", size, sizes))
     return sizes[size]
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+class Standardize(layers.Normalization):
+    """Keras' Normalization, which takes no deviation to be less than 1e-7: columns in farads or in light years are.
+
+    In float32 a deviation is 1e-18 to 1e18.
+    """
+
+    def call(self, inputs):
+        inputs, spread = ops.cast(inputs, self.compute_dtype), ops.sqrt(self.variance)
+        return inputs * spread + self.mean if self.invert else (inputs - self.mean) / spread
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
