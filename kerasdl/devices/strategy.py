@@ -137,6 +137,9 @@ def remarks(strategy: tf.distribute.Strategy, recipe: Recipe, network: keras.Mod
     if recipe.accumulate > 1 and any(isinstance(layer, keras.layers.BatchNormalization) for layer in network.layers):
         told.append(f"batch normalisation sees parts of {recipe.batch // recipe.accumulate} examples, because "
                     f"accumulate={recipe.accumulate}, and not the batch of {recipe.batch}")
+    if tf.config.list_physical_devices("GPU") and tf.config.experimental.tensor_float_32_execution_enabled():
+        told.append("TensorFlow may compute float32 products in TF32 on this GPU, with 10 bits of 23; for all of them: "
+                    "tf.config.experimental.enable_tensor_float_32_execution(False)")
     return told
 
 
