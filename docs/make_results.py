@@ -20,7 +20,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from benchmarks import ensembles, frontier, page, searches, transfer, variants
+from benchmarks import ensembles, frontier, orders, page, searches, transfer, variants
 from benchmarks.plans import ROWS as PLANS
 from kerasdl import objectives
 from kerasdl.installation import versions
@@ -33,6 +33,7 @@ from kerasdl.published.results import (
     machine,
     machines,
     mean_sd,
+    metric,
     minutes,
     ordered,
     place,
@@ -43,6 +44,7 @@ from kerasdl.published.results import (
     template,
     told,
 )
+from kerasdl.published.results import orders as orders_of
 from kerasdl.recipe import OPTIMIZERS, Recipe, shipped, validate
 
 ROOT = Path(__file__).parents[1]
@@ -73,6 +75,8 @@ LEGEND = """\
   different machines both are ranges.
 - **GEMM**: the speed of a float32 matrix product on the same cores right after the run, because processors of one name
   differ.
+- **†**: runs of kerasdl 0.1, whose seeds [shared their batches](lab/orders.md), so that a deviation is not one of
+  independent draws. They are being made again.
 - **published**: by the network and training of its authors; sources are below each table.
 
 On the same machine and versions, a CPU gives the same numbers again.
@@ -114,6 +118,9 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
                                          plans=plans_table(recipes, root / "docs" / "results")),
         root / "docs" / "lab" / "tpu.md": filled(root / "docs" / "lab" / "tpu.md", broken=broken_table(),
                                                  bounds=bounds_table(root / "docs" / "results")),
+        root / "docs" / "lab" / "orders.md": filled(
+            root / "docs" / "lab" / "orders.md", shared=orders.body(page.load(root / "docs" / "results", orders.NAME)),
+            again=again_table(recipes, found, root / "docs" / "results")),
         root / "docs" / "lab" / "transfer.md": filled(
             root / "docs" / "lab" / "transfer.md",
             transfer=transfer.body(page.load(root / "docs" / "results", "transfer"))),
@@ -327,6 +334,27 @@ def field_rows(model: type[BaseModel]) -> list[tuple[str, ...]]:
     return [(f"`{name}`", kind(field.annotation) + limits(field.metadata),
              "" if field.is_required() else f"`{json.dumps(field.get_default())}`", field.description or "")
             for name, field in model.model_fields.items()]
+
+
+def again_table(recipes: list[Recipe], found: dict[str, list[dict]], folder: Path) -> str:
+    """Of each recipe that was made again, its number with the old orders and with the new ones."""
+    before, rows = json.loads((folder / "orders_of_0_1.json").read_text()), []
+    for recipe in ordered(recipes):
+        runs = found.get(recipe.name, [])
+        if recipe.name not in before or not runs or orders_of(runs[0]) == 1:
+            continue
+        chosen = metric(recipe)
+        old = [chosen.scale * value for value in before[recipe.name]["scores"].values()]
+        new = [chosen.scale * chosen.of(run) for run in runs]
+        spread = f"{statistics.stdev(new) / statistics.stdev(old):.2f}" if min(len(old), len(new)) > 1 \
+            and statistics.stdev(old) else ""
+        rows.append((f"`{recipe.name}`", chosen.titled(runs[0]), f"{mean_sd(old, chosen.digits)} ({len(old)})",
+                     f"{mean_sd(new, chosen.digits)} ({len(new)})",
+                     f"{statistics.mean(new) - statistics.mean(old):+.{chosen.digits}f}", spread))
+    if not rows:
+        return "None is made again yet.\n"
+    return table(("recipe", "what is measured", "old orders (runs)", "new orders (runs)", "difference of means",
+                  "ratio of deviations"), rows)
 
 
 def broken_table() -> str:

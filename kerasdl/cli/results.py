@@ -30,6 +30,8 @@ def show_results(as_json: AsJson = False) -> None:
         print_line(f"On {line}: {', '.join(names)}.")
     for complaint in wrong:
         print_line(f"Left out: {complaint}.")
+    if any(results.orders(runs[0]) == 1 for runs in measured.values()):
+        print_line("† of kerasdl 0.1, whose seeds shared their batches: docs/lab/orders.md.")
     print_line("Rerun one: kerasdl reproduce NAME")
 
 
@@ -41,6 +43,7 @@ def summary(recipe: Any, runs: list[dict[str, Any]]) -> dict[str, Any]:
     scores = [metric.of(run) for run in runs]
     return {"recipe": recipe.name, "model": recipe.model, "data": recipe.data, "objective": recipe.objective,
             "metric": metric.key(runs[0]) if runs else None, "better": metric.goal,
+            "orders": results.orders(runs[0]) if runs else None,
             "seeds": [run["seed"] for run in runs], "scores": scores,
             "mean": statistics.mean(scores) if scores else None,
             "deviation": statistics.stdev(scores) if len(scores) > 1 else None,

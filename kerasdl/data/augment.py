@@ -179,7 +179,8 @@ def compose(specs: Sequence, image_shape: tuple[int, ...], labels: bool = True) 
     def augment(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, flip_parity: tf.Tensor | None = None) -> Batch:
         for position, step in enumerate(steps):
             more = {"flip_parity": flip_parity} if step.func in ALTERNATING.values() else {}
-            images, labels = step(images, labels, tf.random.fold_in(seed, position, alg="philox"), **more)
+            own = tf.random.fold_in(seed, tf.constant(position, tf.int64), alg="philox")
+            images, labels = step(images, labels, own, **more)
         return images, labels
 
     return augment

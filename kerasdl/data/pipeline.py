@@ -1,7 +1,8 @@
 """From splits to batches. Step `n` of a run is a pure function of (seed, n): order, augmentation and all.
 
 There is no shuffle buffer and no iterator state. An epoch's order is a stateless permutation of the indices, so a run
-can begin at any step, and two machines with the same seed see the same examples.
+can begin at any step, and two machines with the same seed see the same examples. Whatever is drawn here has a stream
+of its own (`key`), so that no draw says anything about another.
 
 A `split` here is a kerasdl.data.Split, whose file imports this one.
 """
@@ -15,6 +16,8 @@ import tensorflow as tf
 from kerasdl.errors import UserError
 
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor | None], tuple[tf.Tensor, tf.Tensor]]
+ORDERS, PARITIES, BUFFERS, PREPARED, EVALUATED = range(1000, 1005)  # streams of `key`; augmentations have 0, 1, ...
+ROUNDS = 8  # of the cipher behind an order; of TensorFlow's four, batches of different seeds share their examples
 BUFFER = 16384  # examples of a streamed set that are shuffled together; tfds stores sets in shuffled order already
 
 
@@ -82,7 +85,7 @@ def transform(augment: Augment | None, prepare: Callable | None) -> Callable | N
     def both(x, y, seed, parity):
         if compiled:
             x, y = compiled(x, y, seed, parity)
-        return prepared(prepare, x, y, seed) if prepare else (x, y)
+        return prepared(prepare, x, y, key(*tf.unstack(seed), PREPARED)) if prepare else (x, y)
 
     return both
 
@@ -102,7 +105,13 @@ def prepared(prepare: Callable, x: Any, y: Any, seed: tf.Tensor) -> tuple[Any, A
 
 def evaluation_seed(number: tf.Tensor) -> tf.Tensor:
     """Return the seed (2,) of `prepare` for an evaluation batch of this number: always the same, whatever the run's."""
-    return tf.stack([tf.constant(0, tf.int64), tf.cast(number, tf.int64)])
+    return key(0, number, EVALUATED)
+
+
+def key(seed: int | tf.Tensor, number: tf.Tensor, stream: int | tf.Tensor) -> tf.Tensor:
+    """Return a key, int64 (2,), for tf.random.stateless_*: another one for another seed, number or stream."""
+    both = tf.stack([tf.cast(seed, tf.int64), tf.cast(number, tf.int64)])
+    return tf.random.fold_in(both, tf.cast(stream, tf.int64), alg="philox")  # its dtype is that of the hash: 64 bits
 
 
 def without_none(x, y):
@@ -149,15 +158,28 @@ def in_order(split: Any, targets: np.ndarray | None, batch: int, prepare: Callab
     return _untuned(batches.prefetch(2))
 
 
-def order(seed: int, epoch: tf.Tensor, positions: tf.Tensor, size: int) -> tf.Tensor:
-    """Return which example stands at each position of an epoch: a pure function of (seed, epoch)."""
-    key = tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
-    return tf.random.experimental.index_shuffle(positions, seed=key, max_index=tf.constant(size - 1, tf.int64))
+def order(seed: int, epoch: tf.Tensor, positions: tf.Tensor, size: int, stream: int = ORDERS) -> tf.Tensor:
+    """Return which example stands at each position of an epoch: a pure function of (seed, epoch).
+
+    The permutation is TensorFlow's RandomIndexShuffle, a Simon cipher (Beaulieu et al. 2013) on as many bits as `size`
+    needs. The cipher keeps only the low bits of its three words, so that they are hashed from the key; and as these few
+    bits give 2^24 permutations of up to 65,536 examples, the positions are rotated by a fourth word first.
+    """
+    words = tf.random.stateless_uniform((4,), key(seed, epoch, stream), None, None, tf.int32, alg="philox")
+    turned = (tf.cast(positions, tf.int64) + tf.cast(words[3], tf.int64)) % size
+    domain = size + (size > 1 and (size - 1) & (size - 2) == 0)  # of 2^16 + 1 TensorFlow permutes 2^16 (2.21)
+
+    def shuffled(index):
+        return tf.raw_ops.RandomIndexShuffle(index=index, seed=tf.bitcast(words[:3], tf.uint32), rounds=ROUNDS,
+                                             max_index=tf.constant(domain - 1, tf.int64))
+
+    found = shuffled(turned)
+    return found if domain == size else tf.where(found == size, shuffled(found), found)
 
 
 def flip_parity(seed: int, epoch: tf.Tensor, index: tf.Tensor, size: int) -> tf.Tensor:
-    """Return 0 or 1 for each example, the other one in the next epoch; half of all (or one more) are 1 in the first."""
-    own = order(seed, tf.constant(-1), tf.reshape(index, [-1]), size)  # -1: an order that no epoch has
+    """Return 0 or 1 for each example, the other one in the next epoch; half of all (or one more) are 0 in the first."""
+    own = order(seed, tf.constant(0), tf.reshape(index, [-1]), size, PARITIES)
     return tf.reshape(own + tf.cast(epoch, tf.int64), tf.shape(index)) % 2
 
 
@@ -180,8 +202,8 @@ def _indexed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Datas
 def _streamed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Dataset:
     def epoch_of(epoch):
         tf.random.set_seed(1)  # of this function's graph alone, or shuffle would also follow the caller's
-        key = tf.random.stateless_uniform((), [seed, tf.cast(epoch, tf.int32)], 0, 2**31 - 1, tf.int32)
-        examples = split.x.enumerate().shuffle(BUFFER, seed=tf.cast(key, tf.int64), reshuffle_each_iteration=False)
+        drawn = tf.random.stateless_uniform((), key(seed, epoch, BUFFERS), None, None, tf.int64, alg="philox")
+        examples = split.x.enumerate().shuffle(BUFFER, seed=drawn, reshuffle_each_iteration=False)
         return examples.batch(batch, drop_remainder=True)
 
     batches = tf.data.Dataset.range(start // steps, epochs).flat_map(epoch_of).skip(start % steps)

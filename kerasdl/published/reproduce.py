@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from kerasdl.data import spec
 from kerasdl.environment import environment
 from kerasdl.errors import UserError
 from kerasdl.installation import backend
@@ -93,6 +94,10 @@ def published(name: str) -> tuple[Recipe, list[dict[str, Any]]]:
                 raise UserError(f"{complaint}. There is nothing to compare with.")
         raise UserError(f"{name} has no committed result to compare with: it was not run. "
                         f"Train it with: kerasdl train {name}")
+    if results.orders(found[0]) != spec.ORDERS:
+        raise UserError(f"The committed runs of {name} are of the orders of kerasdl 0.1, whose seeds shared their "
+                        f"batches, and are not made again yet (docs/lab/orders.md). Train it with: kerasdl train "
+                        f"{name}")
     if len(found) == 1:
         raise UserError(f"{name} has one committed run, and one number has no spread to judge by. "
                         f"Train it with: kerasdl train {name}")
@@ -139,6 +144,8 @@ def once(recipe: Recipe, folder: Path, verbose: bool) -> Run:
         if other := [key for key in MAKERS if then.get(key) != now.get(key)]:
             raise UserError(f"{folder} holds a run by {other[0]} {then.get(other[0])}, and this is "
                             f"{now.get(other[0])}. Choose another --workdir.")
+        if results.orders(run.result) != spec.ORDERS:
+            raise UserError(f"{folder} holds a run of the orders of kerasdl 0.1. Choose another --workdir.")
         changed = results.differing(run.result["settings"], recipe.diff())
         if changed := changed or ["seed"] * (run.recipe.seed != recipe.seed):
             raise UserError(f"{folder} holds a run of another recipe: {', '.join(changed)} differ. "

@@ -93,7 +93,14 @@ def read(recipes: Iterable[Recipe], where: Path | None = None, wrong: Callable[[
         results.sort(key=lambda result: result["seed"])
         if len({result["parameters"] for result in results}) > 1:
             raise ValueError(f"the runs of {name} differ in their number of parameters")
+        if len({orders(result) for result in results}) > 1:
+            raise ValueError(f"some runs of {name} have the orders of kerasdl 0.1, and some others")
     return found
+
+
+def orders(result: Mapping[str, Any]) -> int:
+    """Return the version of the orders of a run's epochs; see kerasdl.data.spec.ORDERS."""
+    return result.get("orders", 1)
 
 
 def unfit(file: str, result: Mapping[str, Any], known: Mapping[str, Recipe]) -> str:
@@ -186,8 +193,9 @@ def minutes(seconds: float) -> str:
 
 
 def runs(results: Sequence[Mapping[str, Any]]) -> str:
-    """How many runs, and their seeds: "5 (0-4)"."""
-    return f"{len(results)} ({seeds([result['seed'] for result in results])})"
+    """How many runs, and their seeds: "5 (0-4)". Those of kerasdl 0.1, whose seeds shared batches, are marked."""
+    mark = " †" if orders(results[0]) == 1 else ""
+    return f"{len(results)} ({seeds([result['seed'] for result in results])}){mark}"
 
 
 def seeds(numbers: Sequence[int]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from kerasdl import user_code
+from kerasdl.data import spec
 from kerasdl.devices import distribute_fixes
 from kerasdl.devices import strategy as strategies
 from kerasdl.devices.device import device
@@ -33,6 +34,7 @@ def begin(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model) -> 
         UserError: a run that resumes began with other data or other files.
     """
     file, facts = run.path / "data.json", json.loads(json.dumps(setup.splits["train"].describe()))
+    facts["orders"] = spec.ORDERS
     facts["examples"] = {name: split.fingerprint() for name, split in setup.splits.items()}
     if setup.is_chief:
         with run.writing():
@@ -44,6 +46,9 @@ def begin(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model) -> 
             if choice:
                 write_json(run.path / "choice.json", choice)
             write_json(file, facts)
+    elif file.exists() and run.data.get("orders", 1) != spec.ORDERS:
+        raise UserError(f"{run.path} began with the orders of kerasdl 0.1, which are no more (docs/lab/orders.md), and "
+                        "cannot be resumed. Start a new run.")
     elif file.exists() and run.data != {key: facts[key] for key in facts if key in run.data or key != "examples"}:
         raise UserError(f"The data is not what {run.path} began with (see its data.json). Start a new run.")
 
@@ -73,7 +78,8 @@ def finish(run: Run, setup: Setup, choice: dict[str, Any], **measured: Any) -> N
         facts["gemm_gflops"] = gemm_peak()
     with run.writing():
         write_json(run.path / "result.json", {
-            "recipe": asked.name or asked.model, "seed": asked.seed, "settings": asked.diff(), **measured,
+            "recipe": asked.name or asked.model, "seed": asked.seed, "orders": spec.ORDERS,
+            "settings": asked.diff(), **measured,
             **({"choice": choice} if choice else {}), **({"init": run.origin} if asked.init else {}),
             "peak_rss_mb": round(peak_rss_mb(), 1), "environment": facts})
     shutil.rmtree(run.path / "checkpoint", ignore_errors=True)

@@ -1,0 +1,107 @@
+"""Whether the orders of different seeds and epochs are independent: python -m benchmarks.orders; a few minutes.
+
+For two orders it counts the pairs of examples that share a batch in both, as a multiple of what chance gives, and pools
+that over pairs of seeds and of neighbouring epochs. Writes docs/results/bench_orders.json.
+"""
+
+import itertools
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kerasdl.data import pipeline
+from kerasdl.environment import environment
+from kerasdl.files import write_json
+
+NAME = "bench_orders"
+FILE = Path(__file__).parents[1] / "docs" / "results" / f"{NAME}.json"
+SIZES = (1_437, 8_000, 45_000, 50_000, 60_000, 250_000, 1_281_167)
+BATCHES = (32, 128, 1_000)
+SEEDS = (0, 1, 2, 3, 4, 5, 42, 256, 2**20)
+EPOCHS = (0, 1, 2, 3, 255, 256, 257)  # of seed 0
+
+Draw = tuple[int, int]  # seed, epoch
+
+
+def order(draw: Draw, size: int) -> np.ndarray:
+    """Return the examples (size,) in the order of a seed and an epoch."""
+    seed, epoch = draw
+    return pipeline.order(seed, tf.constant(epoch, tf.int64), tf.range(size, dtype=tf.int64), size).numpy()
+
+
+def old_order(draw: Draw, size: int) -> np.ndarray:
+    """Return the order of kerasdl 0.1: four rounds, and the seed and the epoch as they are for a key."""
+    return tf.random.experimental.index_shuffle(tf.range(size, dtype=tf.int64), seed=tf.constant(draw, tf.int64),
+                                                max_index=tf.constant(size - 1, tf.int64)).numpy()
+
+
+def places(order: np.ndarray, batch: int) -> np.ndarray:
+    """Return the batch of each example, (size,); -1 for those after the last full one."""
+    found = np.full(len(order), -1)
+    full = len(order) // batch * batch
+    found[order[:full]] = np.arange(full) // batch
+    return found
+
+
+def shared(one: np.ndarray, other: np.ndarray, batch: int) -> tuple[int, float]:
+    """Return how many pairs of examples share a batch in both orders, and how many chance would give."""
+    a, b = places(one, batch), places(other, batch)
+    both = (a >= 0) & (b >= 0)
+    _, counts = np.unique(a[both] * len(one) + b[both], return_counts=True)
+    batches, size = len(one) // batch, len(one)
+    pairs = batches * math.comb(batch, 2)
+    return int((counts * (counts - 1) // 2).sum()), pairs**2 / math.comb(size, 2)
+
+
+def pooled(size: int, batch: int, pairs: Iterable[tuple[Draw, Draw]], of=order) -> dict[str, float]:
+    """Return the pairs shared as a multiple of chance over all pairs of draws: "mean", and the farthest of one pair
+    from chance in standard errors, "most"."""
+    pairs = list(pairs)
+    orders = {draw: of(draw, size) for pair in pairs for draw in pair}
+    counts = [shared(orders[one], orders[other], batch) for one, other in pairs]
+    seen, expected = (np.array(column, float) for column in zip(*counts, strict=True))
+    return {"mean": seen.sum() / expected.sum(), "most": float(np.abs((seen - expected) / np.sqrt(expected)).max())}
+
+
+def seed_pairs() -> list[tuple[Draw, Draw]]:
+    """Every two of SEEDS, in their first epochs."""
+    return list(itertools.combinations([(seed, 0) for seed in SEEDS], 2))
+
+
+def epoch_pairs() -> list[tuple[Draw, Draw]]:
+    """Every two of EPOCHS."""
+    return list(itertools.combinations([(0, epoch) for epoch in EPOCHS], 2))
+
+
+def body(measured: dict[str, Any]) -> str:
+    """Return the table of docs/lab/orders.md."""
+    lines = ["| examples | batch | pairs shared by seeds, × chance | by epochs | by seeds of kerasdl 0.1 |",
+             "| ---: | ---: | ---: | ---: | ---: |"]
+    for row in measured["rows"] if measured else []:
+        old = f"{row['seeds of 0.1']['mean']:.3g}" if "seeds of 0.1" in row else ""
+        lines.append(f"| {row['examples']:,} | {row['batch']:,} | {row['seeds']['mean']:.3f} | "
+                     f"{row['epochs']['mean']:.3f} | {old} |")
+    most = max((row[kind]["most"] for row in measured["rows"] for kind in ("seeds", "epochs")), default=0) \
+        if measured else 0
+    return "\n".join(lines) + f"\n\nThe farthest of one pair of draws from chance is {most:.1f} standard errors.\n"
+
+
+def main() -> None:
+    rows = []
+    for size, batch in itertools.product(SIZES, BATCHES):
+        row = {"examples": size, "batch": batch, "seeds": pooled(size, batch, seed_pairs()),
+               "epochs": pooled(size, batch, epoch_pairs())}
+        if size <= 60_000:
+            row["seeds of 0.1"] = pooled(size, batch, seed_pairs(), old_order)
+        print(json.dumps(row), flush=True)
+        rows.append(row)
+    write_json(FILE, {"environment": environment(), "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
