@@ -46,6 +46,6 @@ def complaint(error: ValidationError) -> str:
         return str(first["ctx"]["error"])
     key = ".".join(str(part) for part in first["loc"][:1])
     if first["type"] == "missing":
-        return f"{key} needs a value."
+        return f"{key} is required."
     text = f"{first['msg'][:1].lower()}{first['msg'][1:]}".removeprefix("value error, ")
     return f"{key}: {text}. Received: {first['input']!r} ({type(first['input']).__name__})."

@@ -1,6 +1,6 @@
 """Trains on a small tmpfs that fills up, or turns read-only, at a chosen moment; then mends that and resumes.
 
-Run as a program, where it may mount: a folder, and the recipe's file. It leaves the runs in `<folder>/out/<case>` and
+Run as a program, where it may mount: a folder, the recipe's file, and the cases; by default all. It leaves the runs in `<folder>/out/<case>` and
 in `<folder>/told.json` what the command said: {case: [[exit code, stderr], ...]}, when it failed and when it resumed.
 """
 
@@ -68,11 +68,12 @@ def at(moment: int | str, act):
     setattr(owner, name, original)
 
 
-def main(folder: str, recipe: str) -> None:
+def main(folder: str, recipe: str, *cases: str) -> None:
     on_device.STEPS = 1  # so that every step can be the moment
     disk, told = Path(folder) / "disk", {}
     disk.mkdir()
-    for case, (moment, pages) in CASES.items():
+    for case in cases or CASES:
+        moment, pages = CASES[case]
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", disk], check=True)
         run = disk / case
         with at(moment, lambda run=run, pages=pages: spoil(disk, run, pages)):

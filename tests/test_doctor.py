@@ -190,6 +190,7 @@ def test_a_backend_that_the_environment_mistypes(tmp_path, words):
         assert done.returncode == 2 and done.stderr == f"kerasdl: {told}\n"
 
 
+@pytest.mark.soak
 def test_devices_that_JAX_does_not_have():
     code = "from kerasdl.devices import jax\ntry: jax.leave_out_tpu()\nexcept ValueError as error: print(error)"
     done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True,

@@ -264,6 +264,7 @@ def test_the_referee_is_trained_once_and_named(unbroken, home, recipe):
     assert not list((home / "cache" / "referees").glob(".*")), "nothing that was half made"
 
 
+@pytest.mark.soak
 def test_arrays_have_a_referee_of_their_own(here, simple, home):
     random = np.random.default_rng(0)
     y = np.arange(200) % 2

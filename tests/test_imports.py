@@ -36,7 +36,7 @@ ARROWS = {room: set(names.split()) for room, names in {
     "ensemble": "environment errors files recipe run data devices evaluation installation objectives train zoo",
     "published": "environment errors evaluation installation recipe run train zoo",
     "plan": "data devices environment errors files installation objectives recipe train",
-    "tuning": "checkpoints data devices errors figures files installation objectives recipe run text train user_code "
+    "tuning": "checkpoints data devices errors figures files installation logs objectives recipe run text train user_code "
               "zoo",
     "__main__": "cli",
 }.items()}

@@ -102,6 +102,7 @@ def test_resumed_is_unbroken(run, tmp_path):
     assert again.result["test"] == run.result["test"]
 
 
+@pytest.mark.soak
 def test_two_replicas_are_one_device(tmp_path):
     subprocess.run([sys.executable, "-c", REPLICAS, str(tmp_path)], check=True)
     one, two = (np.load(tmp_path / f"{name}.npz") for name in ("one", "mirrored"))

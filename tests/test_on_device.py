@@ -186,6 +186,7 @@ def test_several_workers_measure_nothing(hard_recipe, monkeypatch):
     assert choice == {"jit": False, "precision": "float32"}
 
 
+@pytest.mark.soak
 def test_a_damaged_or_unwritable_cache_is_measured_again(here, cache, hard_recipe, monkeypatch):
     monkeypatch.setattr(autotune, "speed", lambda call, best: 1.0)
     train(hard_recipe, workdir="a", epochs=1, jit="auto", verbose=False)
@@ -218,7 +219,7 @@ def test_a_short_training_is_profiled_too(here):
     assert run.result["status"] == "completed"
 
 
-@pytest.mark.parametrize("feed", ["resident", "streamed"])
+@pytest.mark.parametrize("feed", ["resident", pytest.param("streamed", marks=pytest.mark.soak)])
 def test_the_profile_is_told_and_left_for_tensorboard(command, here, feed):
     done = command("train", "linear_digits", "epochs=101", "warmup=101 epochs", "jit=false", "--profile", "--feed",
                    feed, "--no-report", "--workdir", "run")

@@ -246,8 +246,9 @@ def test_a_name_under_two_conditions_is_refused():
 
 
 @pytest.mark.parametrize("text, words", [
-    ("import no_such_module", "no_such_module"), ("def other(): pass", "does not define 'build'"),
-    ("def build(hp): raise KeyError('lr')", "KeyError: 'lr'")])
+    ("def build(hp): raise KeyError('lr')", "KeyError: 'lr'"),
+    pytest.param("import no_such_module", "no_such_module", marks=pytest.mark.soak),
+    pytest.param("def other(): pass", "does not define 'build'", marks=pytest.mark.soak)])
 def test_a_build_that_fails_is_refused(text, words, tmp_path):
     (tmp_path / "plain.py").write_text(text)
     with pytest.raises(UserError, match=words):

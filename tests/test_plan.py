@@ -123,6 +123,26 @@ def test_collectives_and_their_bytes():
                                      "collective-permute": {"operations": 1, "bytes": 32}}
 
 
+def test_collectives_count_what_is_reduced_and_what_has_moved():
+    """Of a reduce-scatter the operand, which is the result of all chips; of a start that names operands, the results.
+    """
+    from kerasdl.plan import aot
+
+    text = """
+      %a = f32[256000]{0} reduce-scatter(%x), replica_groups={{0,1,2,3}}, dimensions={0}
+      %b = f32[256000]{0} reduce-scatter(%x), replica_groups=[1,4]<=[4], dimensions={0}
+      %c = (f32[256]{0}, f32[1024]{0}) all-gather-start(%y), replica_groups={{0,1,2,3}}, dimensions={0}
+      %d = ((f32[8], f32[4]), (f32[32], f32[16])) all-gather-start(%y, %z), replica_groups=[2,4]<=[8], dimensions={0}
+      %e = (f32[100]{0}, f32[100]{0}, u32[], u32[]) collective-permute-start(%f), source_target_pairs={{0,1}}
+    """
+    assert aot.collectives(text) == {"reduce-scatter": {"operations": 2, "bytes": 2 * 4 * 1_024_000},
+                                     "all-gather": {"operations": 2, "bytes": 4 * 1024 + 4 * 48},
+                                     "collective-permute": {"operations": 1, "bytes": 400}}
+    four, eight = (estimate.network({"reduce-scatter": {"operations": 1, "bytes": 4_096_000}}, V5E, chips)
+                   for chips in (4, 8))
+    assert four[0] * V5E.links == 3_072_000 and eight[0] * V5E.links == 3_584_000
+
+
 def test_a_step_that_does_not_fit_is_refused_with_both_sizes():
     from kerasdl.plan.compiler_worker import describe
 
@@ -347,6 +367,7 @@ def test_mistakes_are_refused_before_anything_is_compiled(refused, arguments, wo
     refused("plan", *arguments, words=words)
 
 
+@pytest.mark.soak
 def test_gans_have_no_step_of_jax(refused):
     refused("plan", "gan_digits", "--backend", "jax", words=["adversarial", "tensorflow", "--backend jax"])
 

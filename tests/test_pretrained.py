@@ -239,6 +239,7 @@ def test_resumed_it_ends_the_same_and_needs_the_old_run_no_more(hard_recipe, har
     assert report(broken).exists()
 
 
+@pytest.mark.soak
 def test_killed_before_its_first_checkpoint_it_begins_with_the_copy(hard_recipe, hard_run, here):
     shutil.copytree(hard_run.path, here / "old")
     recipe = hard_recipe.override(init="old", epochs=1)
@@ -253,6 +254,7 @@ def test_killed_before_its_first_checkpoint_it_begins_with_the_copy(hard_recipe,
     assert arrays_of(train(recipe, workdir=begun, verbose=False).model()) == arrays_of(whole.model())
 
 
+@pytest.mark.soak
 def test_without_the_copy_it_is_told_anew_what_it_begins_with(hard_recipe, hard_run, here):
     recipe = hard_recipe.override(init=str(hard_run.path), epochs=1)
     whole = train(recipe, workdir=here / "whole", verbose=False)

@@ -53,6 +53,32 @@ def test_numbers_are_learned_and_told_in_any_unit(here, mean, unit):
     assert other.result["test"]["loss"] == pytest.approx(unit**2 * plain.result["test"]["loss"], rel=2e-2)
 
 
+@pytest.mark.parametrize("model, args", [("linear", {}), ("mlp", {"size": "mu"})])
+@pytest.mark.parametrize("columns, target", [(1e-15, 1e-15), (1e15, 1e15), (1e-9, 1e9), (1e8, 1e-8)])
+def test_a_unit_changes_no_score(here, model, args, columns, target):
+    """Farads, parsecs: of columns and of the target. Keras' Normalization takes no deviation to be below 1e-7."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 3)).astype("float32")
+    y = x @ [1.0, -2.0, 0.5] + 0.5 * rng.normal(size=200)
+    recipe = Recipe(model=model, model_args=args, objective="regress", data="arrays", batch=20, epochs=5, lr=0.05)
+    r2 = [train(recipe, data=from_arrays(x * scale, y * unit, target="number"), workdir=name, verbose=False,
+                clipnorm=1.0).result["test"]["r2"]
+          for name, scale, unit in (("plain", 1.0, 1.0), ("other", columns, target))]
+    assert r2[0] > 0.5 and r2[1] == pytest.approx(r2[0], abs=1e-3)
+
+
+@pytest.mark.parametrize("columns, target, words", [
+    (1e-21, 1.0, "Column 0 has a standard deviation of .*e-2.*multiply it by 1e2"),
+    (1.0, 1e-18, "The target has a standard deviation of .*multiply it by 1e1"),
+    (1.0, 1e18, "The target has a standard deviation of .*multiply it by 1e-1")])
+def test_a_unit_that_float32_has_no_room_for_is_refused(here, columns, target, words):
+    rng = np.random.default_rng(0)
+    x, y = columns * rng.normal(size=(60, 3)), target * rng.normal(size=60)
+    with pytest.raises(UserError, match=words):
+        train("linear_csv", data=from_arrays(x, y, target="number"), objective="regress", data_args={}, batch=8,
+              epochs=1, verbose=False)
+
+
 def test_numbers_of_two_units_are_learned_alike(here):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 3)).astype("float32")

@@ -92,7 +92,8 @@ def test_it_reproduces_what_it_can(package, command):
     assert len(list((Path("runs") / "reproduce-tiny_digits").iterdir())) == 2
 
 
-@pytest.mark.parametrize("accuracy, word", [(0.999, "below"), (0.1, "above")])
+@pytest.mark.parametrize("accuracy, word", [
+    (0.999, "below"), pytest.param(0.1, "above", marks=pytest.mark.soak)])
 def test_a_number_that_does_not_come_out_again_is_exit_code_1(package, command, accuracy, word):
     package(0, 1, 2, accuracy=accuracy)
     done = command("reproduce", "tiny_digits", "--seeds", "1")
@@ -151,6 +152,22 @@ def test_runs_of_another_recipe_are_not_taken_for_its_own(package, refused):
     refused("reproduce", "tiny_digits", words=["a run by backend jax", "this is tensorflow", "--workdir"])
     with pytest.raises(UserError, match="seeds is 1 or more"):
         reproduce.reproduce("tiny_digits", seeds=0)
+
+
+def test_runs_of_the_old_orders_are_marked_and_not_compared(package, refused, command, here):
+    """Those of kerasdl 0.1 do not name their orders, and are not mixed with others."""
+    package(0, 1, 2)
+    for seed in (0, 1, 2):
+        file = here / "measured" / f"tiny_digits-{seed}.json"
+        result = json.loads(file.read_text())
+        assert result.pop("orders") == 2
+        file.write_text(json.dumps(result))
+    assert "3 (0-2) †" in command("results").out and "seeds shared their batches" in command("results").out
+    assert json.loads(command("results", "--json").out)["recipes"][0]["orders"] == 1
+    refused("reproduce", "tiny_digits", words=["orders of kerasdl 0.1", "kerasdl train tiny_digits"])
+    package(3)
+    with pytest.raises(ValueError, match="some runs of tiny_digits have the orders of kerasdl 0.1, and some others"):
+        results.read([recipe.load("tiny_digits")])
 
 
 def test_a_seed_that_diverges_is_not_a_reproduction(package, command, monkeypatch):

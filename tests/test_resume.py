@@ -97,8 +97,9 @@ def assert_same(broken: Run, unbroken: Run) -> None:
     assert ours == theirs
 
 
-@pytest.mark.parametrize("feed, step", [("streamed", 1), ("streamed", 7), ("streamed", 16), ("resident", 1),
-                                        ("resident", 4), ("resident", 9), ("resident", 15)])
+@pytest.mark.parametrize("feed, step", [
+    ("streamed", 7), ("resident", 9), *(pytest.param(feed, step, marks=pytest.mark.soak) for feed, step in (
+        ("streamed", 1), ("streamed", 16), ("resident", 1), ("resident", 4), ("resident", 15)))])
 def test_interrupted_at_any_step_it_ends_as_if_nothing_had_happened(interrupted, unbroken, feed, step):
     """In the first epoch, at the end of one, within one, at the beginning of one, and in the last."""
     folder = interrupted(step, feed=feed)
@@ -146,7 +147,8 @@ def test_resume_of_nothing(command):
     assert told.code == 2 and "no run folder" in told.err
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
+@pytest.mark.parametrize("damage", [
+    "flip", pytest.param("cut", marks=pytest.mark.soak), pytest.param("empty", marks=pytest.mark.soak)])
 def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(here, interrupted, unbroken, capsys, damage):
     interrupted(7, checkpoint_every=0)
     older, newer = sorted((here / "broken" / "checkpoint").glob("step-*.npz"))
@@ -160,24 +162,25 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(here, interrupt
 
 
 @pytest.fixture(scope="module")
-def spoiled(tmp_path_factory):
+def spoiled(request, tmp_path_factory):
     """Runs on a small tmpfs that was full, or not to be written, for a while: see disk_harness."""
+    cases = [] if request.config.getoption("--soak") else ["result"]
     folder = tmp_path_factory.mktemp("spoiled")
     alone = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
     if not shutil.which("unshare") or subprocess.run([*alone, "mount", "-t", "tmpfs", "tmpfs", folder]).returncode:
         pytest.skip("this process may not mount a tmpfs, neither as it is nor by unshare -rm")
     write_recipe(folder / "recipe.py")
-    command = [*alone, sys.executable, Path(__file__).with_name("disk_harness.py"), folder, folder / "recipe.py"]
+    command = [*alone, sys.executable, Path(__file__).with_name("disk_harness.py"), folder, folder / "recipe.py", *cases]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
 
 @pytest.mark.parametrize("case, reason, kept", [
-    ("rows", "No space left on device", r"No checkpoint was written yet|The checkpoint of step 1 is kept"),
-    ("tensorboard", "No space left on device", r"The checkpoint of step [78] is kept"),
+    pytest.param("rows", "No space left on device", r"No checkpoint was written yet|The checkpoint of step 1 is kept", marks=pytest.mark.soak),
+    pytest.param("tensorboard", "No space left on device", r"The checkpoint of step [78] is kept", marks=pytest.mark.soak),
     ("result", "No space left on device", r"The checkpoint of step 16 is kept"),
-    ("unwritable", "Read-only file system", r"The checkpoint of step [78] is kept")])
+    pytest.param("unwritable", "Read-only file system", r"The checkpoint of step [78] is kept", marks=pytest.mark.soak)])
 def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_once_there_is_room(spoiled, unbroken, case, reason, kept):
     (failed, said), (resumed, _) = json.loads((spoiled / "told.json").read_text())[case]
     lines = [line for line in said.splitlines() if not line.startswith(("epoch", "warning: a checkpoint"))]
@@ -188,6 +191,7 @@ def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_once_there_is_room(spo
     assert_same(Run.open(spoiled / "out" / case), unbroken)
 
 
+@pytest.mark.soak
 def test_a_report_that_does_not_fit_on_the_disk_can_be_written_again(spoiled):
     failed, said = json.loads((spoiled / "told.json").read_text())["report"][0]
     assert failed == 2 and "No space left on device. Once it can be: kerasdl report" in said.splitlines()[-1]
@@ -239,6 +243,7 @@ def test_compilation_is_left_out_of_the_speed_of_a_run_that_goes_on():
     assert len(timing.rates) == 2
 
 
+@pytest.mark.soak
 def test_a_disk_that_does_not_answer_costs_no_checkpoint(here, interrupted, unbroken, monkeypatch):
     folder = interrupted(7, checkpoint_every=0)
     before = sorted(folder.rglob("*"))
@@ -280,6 +285,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(interrupted, unbroken):
     assert_same(train(RECIPE, workdir=folder, verbose=False), unbroken)
 
 
+@pytest.mark.soak
 def test_a_file_system_without_locks_trains_all_the_same(interrupted, unbroken, monkeypatch):
     def none(file):
         raise OSError(errno.ENOLCK, "No locks available")
@@ -321,6 +327,15 @@ def test_other_data_than_the_run_began_with_is_refused(here, interrupted):
         (folder / "data.json").write_text(json.dumps(facts | other))
         with pytest.raises(UserError, match="not what .* began with"):
             train(RECIPE, workdir=folder, verbose=False)
+
+
+def test_a_run_that_began_with_the_orders_of_0_1_is_refused(here, interrupted):
+    folder = interrupted(2)
+    facts = json.loads((folder / "data.json").read_text())
+    assert facts.pop("orders") == 2
+    (folder / "data.json").write_text(json.dumps(facts))
+    with pytest.raises(UserError, match="began with the orders of kerasdl 0.1, .* Start a new run"):
+        train(RECIPE, workdir=folder, verbose=False)
 
 
 def test_checkpoints_of_another_number_of_workers_are_not_passed_over(interrupted):

@@ -71,6 +71,7 @@ def test_a_run_repeats_bit_for_bit_and_leaves_the_caller_alone(run, hard_recipe,
     same_numbers(hard_run, again)
 
 
+@pytest.mark.soak
 def test_a_transformer_repeats_bit_for_bit(run):
     recipe = Recipe(model="vit", model_args={"size": "mu", "patch": 4, "drop": 0.1, "drop_path": 0.1}, data="digits",
                     batch=128, epochs=1, optimizer="sgd", lr=1e-2, label_smoothing=0.1)
@@ -307,7 +308,8 @@ def test_mixed_precision(run):
     assert made.result["environment"]["precision"] == "mixed_bfloat16" and made.result["test"]["accuracy"] > 0.2
 
 
-@pytest.mark.parametrize("model, args", [("vit", {"size": "mu", "patch": 2}), ("resnet", {"size": "mu"})])
+@pytest.mark.parametrize("model, args", [
+    pytest.param("vit", {"size": "mu", "patch": 2}, marks=pytest.mark.soak), ("resnet", {"size": "mu"})])
 def test_in_bfloat16_too_the_saved_model_has_the_scores_of_result_json(run, model, args):
     """A fused layer does not round where Keras' own does, and a saved model has Keras' own."""
     made = run(LINEAR.override(model=model, epochs=1).model_copy(update={"model_args": args}),

@@ -175,7 +175,7 @@ def test_a_changed_file_is_refused(files):
     ({"objective": "my_objective.py:Lossless"}, r"needs a method compute_loss\(self, x, y, y_pred\)"),
     ({"objective": "my_objective.py:Swapped"}, r"compute_loss is called as compute_loss\(x, y, y_pred\)"),
     ({"objective": "my_objective.py:Loose"}, "Settings must be a subclass of .*ClassifySettings"),
-    ({"objective": "my_objective.py:Demanding"}, "objective_args.gamma needs a value"),
+    ({"objective": "my_objective.py:Demanding"}, "objective_args.gamma is required"),
     ({"objective": "my_objective.py:Misspelt"}, "monitor='acuracy' is not among its scores: accuracy, loss"),
     ({"objective": "my_objective.py:Unlogged"}, "has a score 'f1', and no metric of that name"),
     ({"objective": "my_objective.py:Highest"}, "'max' or 'min' is better"),

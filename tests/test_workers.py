@@ -63,6 +63,7 @@ def test_strategy_one_writes_its_run_whatever_TF_CONFIG_names(command, monkeypat
     assert not strategies.is_chief("auto") and not strategies.is_chief("multiworker")
 
 
+@pytest.mark.soak
 def test_the_workers_of_launch_are_told_to_debug(here):
     words = ["launch", "linear_digits", "batch=129", "accumulate=2", "--workers", "1", "--workdir", "job", "--debug"]
     told = subprocess.run([*KERASDL, *words], capture_output=True, text=True)
