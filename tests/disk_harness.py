@@ -1,7 +1,8 @@
 """Trains on a small tmpfs that fills up, or turns read-only, at a chosen moment; then mends that and resumes.
 
-Run as a program, where it may mount: a folder, the recipe's file, and the cases; by default all. It leaves the runs in `<folder>/out/<case>` and
-in `<folder>/told.json` what the command said: {case: [[exit code, stderr], ...]}, when it failed and when it resumed.
+Run as a program, where it may mount: a folder, the recipe's file, and the cases; by default all. It leaves the runs in
+`<folder>/out/<case>` and in `<folder>/told.json` what the command said: {case: [[exit code, stderr], ...]}, when it
+failed and when it resumed.
 """
 
 import contextlib

@@ -34,10 +34,10 @@ ARROWS = {room: set(names.split()) for room, names in {
              "zoo",
     "reports": "data errors evaluation figures files objectives run text",
     "ensemble": "environment errors files recipe run data devices evaluation installation objectives train zoo",
-    "published": "environment errors evaluation installation recipe run train zoo",
+    "published": "data environment errors evaluation installation recipe run train zoo",
     "plan": "data devices environment errors files installation objectives recipe train",
-    "tuning": "checkpoints data devices errors figures files installation logs objectives recipe run text train user_code "
-              "zoo",
+    "tuning": "checkpoints data devices errors figures files installation logs objectives recipe run text train "
+              "user_code zoo",
     "__main__": "cli",
 }.items()}
 HEAVY = {"keras", "keras_tuner", "tensorflow", "tensorflow_datasets", "jax", "pandas", "sklearn", "scipy", "matplotlib"}

@@ -170,17 +170,19 @@ def spoiled(request, tmp_path_factory):
     if not shutil.which("unshare") or subprocess.run([*alone, "mount", "-t", "tmpfs", "tmpfs", folder]).returncode:
         pytest.skip("this process may not mount a tmpfs, neither as it is nor by unshare -rm")
     write_recipe(folder / "recipe.py")
-    command = [*alone, sys.executable, Path(__file__).with_name("disk_harness.py"), folder, folder / "recipe.py", *cases]
+    harness = Path(__file__).with_name("disk_harness.py")
+    command = [*alone, sys.executable, harness, folder, folder / "recipe.py", *cases]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
 
 @pytest.mark.parametrize("case, reason, kept", [
-    pytest.param("rows", "No space left on device", r"No checkpoint was written yet|The checkpoint of step 1 is kept", marks=pytest.mark.soak),
-    pytest.param("tensorboard", "No space left on device", r"The checkpoint of step [78] is kept", marks=pytest.mark.soak),
     ("result", "No space left on device", r"The checkpoint of step 16 is kept"),
-    pytest.param("unwritable", "Read-only file system", r"The checkpoint of step [78] is kept", marks=pytest.mark.soak)])
+    *(pytest.param(*case, marks=pytest.mark.soak) for case in (
+        ("rows", "No space left on device", r"No checkpoint was written yet|The checkpoint of step 1 is kept"),
+        ("tensorboard", "No space left on device", r"The checkpoint of step [78] is kept"),
+        ("unwritable", "Read-only file system", r"The checkpoint of step [78] is kept")))])
 def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_once_there_is_room(spoiled, unbroken, case, reason, kept):
     (failed, said), (resumed, _) = json.loads((spoiled / "told.json").read_text())[case]
     lines = [line for line in said.splitlines() if not line.startswith(("epoch", "warning: a checkpoint"))]
