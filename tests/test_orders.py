@@ -75,18 +75,12 @@ def test_streams_seeds_and_steps_have_keys_of_their_own():
     assert len(np.unique(keys(tf.constant(given)).numpy(), axis=0)) == len(given)
 
 
-def test_a_batch_is_drawn_by_its_position_alone():
-    """A part of an order, from any step on, is that of the whole."""
-    whole = order((3, 4), 1_437)
-    part = pipeline.order(3, tf.constant(4, tf.int64), tf.range(128, 256, dtype=tf.int64), 1_437).numpy()
-    np.testing.assert_array_equal(part, whole[128:256])
-
-
 def test_parities_say_nothing_of_orders():
     """Half of the examples are turned in an epoch, the others in the next; and halves of seeds are independent."""
     index = tf.range(10_000, dtype=tf.int64)
-    first, second, other = (pipeline.flip_parity(seed, tf.constant(epoch, tf.int64), index, 10_000).numpy()
-                            for seed, epoch in ((0, 0), (0, 1), (1, 0)))
+    first, second, other = (
+        pipeline.flip_parity(pipeline.parities(seed, 10_000), tf.constant(epoch, tf.int64), index).numpy()
+        for seed, epoch in ((0, 0), (0, 1), (1, 0)))
     assert first.sum() == 5_000 and (first + second == 1).all()
     assert abs((first == other).mean() - 0.5) < 0.02
     early = np.isin(np.arange(10_000), order((0, 0), 10_000)[:5_000])

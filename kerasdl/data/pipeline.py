@@ -17,7 +17,6 @@ from kerasdl.errors import UserError
 
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor | None], tuple[tf.Tensor, tf.Tensor]]
 ORDERS, PARITIES, BUFFERS, PREPARED, EVALUATED = range(1000, 1005)  # streams of `key`; augmentations have 0, 1, ...
-ROUNDS = 8  # of the cipher behind an order; of TensorFlow's four, batches of different seeds share their examples
 BUFFER = 16384  # examples of a streamed set that are shuffled together; tfds stores sets in shuffled order already
 
 
@@ -60,10 +59,11 @@ def shuffled(split: Any, targets: np.ndarray | None, batch: int, *, epochs: int,
         batches = _indexed(split, targets, batch, steps, epochs, seed, start)
 
     change = transform(augment, prepare)
+    parity_of = parities(seed, len(split)) if alternates else None
 
     @tf.autograph.experimental.do_not_convert  # as on the device; and an error stays what it is
     def changed(step, index, examples, answers=None):
-        parity = flip_parity(seed, step // steps, index, len(split)) if alternates else None
+        parity = flip_parity(parity_of, step // steps, index) if alternates else None
         return without_none(*change(examples, answers, tf.stack([tf.constant(seed, tf.int64), step]), parity))
 
     if change is None:
@@ -126,17 +126,18 @@ def blocks(split: Any, batch: int, size: int, *, epochs: int, seed: int, start: 
     last rows mean nothing: Keras counts on it, also in an epoch of which a part was done with batches from a stream.
     """
     steps = steps_per_epoch(split, batch)
-    end = min((start // steps + 1) * steps, epochs * steps)
-    begins = (np.arange(epochs)[:, None] * steps + np.arange(0, steps, size)).ravel()
-    edges = np.concatenate([np.arange(start, end, size), begins[begins >= end], [epochs * steps]])
 
-    def block(first, count):
-        positions = tf.minimum(first % steps * batch + tf.range(size * batch, dtype=tf.int64), len(split) - 1)
-        return first, count, tf.reshape(order(seed, first // steps, positions, len(split)), (size, batch))
+    def epoch_of(epoch):
+        examples, end = order(seed, epoch, len(split)), (epoch + 1) * steps
+        firsts = tf.range(tf.maximum(epoch * steps, start), end, size)
 
-    made = tf.data.Dataset.from_tensor_slices((edges[:-1], np.diff(edges))).map(block)
-    uncounted = made.filter(lambda *_: True)  # Keras would take the number of blocks for that of steps
-    return _untuned(uncounted.prefetch(2))
+        def block(first):
+            places = tf.minimum(first % steps * batch + tf.range(size * batch, dtype=tf.int64), len(split) - 1)
+            return first, tf.minimum(end - first, size), tf.reshape(tf.gather(examples, places), (size, batch))
+
+        return tf.data.Dataset.from_tensor_slices(firsts).map(block)
+
+    return _untuned(tf.data.Dataset.range(start // steps, epochs).flat_map(epoch_of).prefetch(2))
 
 
 def in_order(split: Any, targets: np.ndarray | None, batch: int, prepare: Callable | None = None) -> tf.data.Dataset:
@@ -158,45 +159,44 @@ def in_order(split: Any, targets: np.ndarray | None, batch: int, prepare: Callab
     return _untuned(batches.prefetch(2))
 
 
-def order(seed: int, epoch: tf.Tensor, positions: tf.Tensor, size: int, stream: int = ORDERS) -> tf.Tensor:
-    """Return which example stands at each position of an epoch: a pure function of (seed, epoch).
+def order(seed: int, epoch: tf.Tensor, size: int, stream: int = ORDERS) -> tf.Tensor:
+    """Return the examples in the order of an epoch, int64 (size,): a pure function of (seed, epoch).
 
-    The permutation is TensorFlow's RandomIndexShuffle, a Simon cipher (Beaulieu et al. 2013) on as many bits as `size`
-    needs. The cipher keeps only the low bits of its three words, so that they are hashed from the key; and as these few
-    bits give 2^24 permutations of up to 65,536 examples, the positions are rotated by a fourth word first.
+    They are sorted by random numbers of 64 bits, so that every order is as likely as every other one.
+    TensorFlow's index_shuffle is not used: it keeps few bits of its key, so that seeds share their batches, and of
+    2^16 + 1 examples it makes no permutation (2.21).
     """
-    words = tf.random.stateless_uniform((4,), key(seed, epoch, stream), None, None, tf.int32, alg="philox")
-    turned = (tf.cast(positions, tf.int64) + tf.cast(words[3], tf.int64)) % size
-    domain = size + (size > 1 and (size - 1) & (size - 2) == 0)  # of 2^16 + 1 TensorFlow permutes 2^16 (2.21)
-
-    def shuffled(index):
-        return tf.raw_ops.RandomIndexShuffle(index=index, seed=tf.bitcast(words[:3], tf.uint32), rounds=ROUNDS,
-                                             max_index=tf.constant(domain - 1, tf.int64))
-
-    found = shuffled(turned)
-    return found if domain == size else tf.where(found == size, shuffled(found), found)
+    draws = tf.random.stateless_uniform((size,), key(seed, epoch, stream), None, None, tf.int64, alg="philox")
+    return tf.cast(tf.argsort(draws), tf.int64)
 
 
-def flip_parity(seed: int, epoch: tf.Tensor, index: tf.Tensor, size: int) -> tf.Tensor:
-    """Return 0 or 1 for each example, the other one in the next epoch; half of all (or one more) are 0 in the first."""
-    own = order(seed, tf.constant(0), tf.reshape(index, [-1]), size, PARITIES)
-    return tf.reshape(own + tf.cast(epoch, tf.int64), tf.shape(index)) % 2
+def parities(seed: int, size: int) -> tf.Tensor:
+    """Return 0 or 1 for each example, int64 (size,), as many of the one as of the other or one less."""
+    return order(seed, tf.constant(0), size, PARITIES) % 2
+
+
+def flip_parity(parity: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    """Return what `parities` says of the examples `index`, and the other one in every other epoch."""
+    return (tf.gather(parity, index) + epoch) % 2
 
 
 def _indexed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Dataset:
     with tf.device("CPU"):
         x, y = tf.constant(split.x), None if targets is None else tf.constant(targets)
 
-    def load(step):
-        positions = step % steps * batch + tf.range(batch, dtype=tf.int64)
-        index = order(seed, step // steps, positions, len(split))
+    def epoch_of(epoch):
+        return tf.data.Dataset.from_tensor_slices(
+            tf.reshape(order(seed, epoch, len(split))[:steps * batch], (steps, batch)))
+
+    def load(step, index):
         examples = tf.gather(x, index)
         if split.decode is not None:
             examples = tf.map_fn(split.decode, examples, fn_output_signature=tf.uint8)
         shaped = tf.ensure_shape(examples, (batch, *split.example_shape))
         return (step, index, shaped) if y is None else (step, index, shaped, tf.gather(y, index))
 
-    return tf.data.Dataset.range(start, epochs * steps).map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    indices = tf.data.Dataset.range(start // steps, epochs).flat_map(epoch_of).skip(start % steps)
+    return indices.enumerate(start).map(load, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _streamed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Dataset:

@@ -36,13 +36,14 @@ class DeviceDataset:
     def __init__(self, split: Split, targets: np.ndarray | None, transform: Callable | None, alternates: bool,
                  seed: int, steps: int):
         self.x, self.y = tf.constant(split.x), None if targets is None else tf.constant(targets)
-        self.seed, self.steps, self.alternates, self.transform = seed, steps, alternates, transform
+        self.seed, self.steps, self.transform = seed, steps, transform
+        self.parities = pipeline.parities(seed, len(split)) if alternates else None
 
     def block(self, first: tf.Tensor, index: tf.Tensor) -> tuple[Any, Any, tf.Tensor]:
         """Return examples, targets and parities of a block (steps, batch, ...) that begins with the step `first`."""
         y = None if self.y is None else tf.gather(self.y, index)
-        parity = pipeline.flip_parity(self.seed, first // self.steps, index, len(self.x)) if self.alternates \
-            else tf.zeros_like(index)
+        parity = tf.zeros_like(index) if self.parities is None \
+            else pipeline.flip_parity(self.parities, first // self.steps, index)
         return tf.gather(self.x, index), y, parity
 
     def batch(self, x: Any, y: Any, parity: tf.Tensor, step: tf.Tensor) -> tuple[Any, Any]:
