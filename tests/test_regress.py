@@ -27,7 +27,7 @@ def test_a_straight_line_is_found_in_the_data_s_own_unit(here):
     kernel, bias = linear.least_squares(splits["train"].x, splits["train"].y)
     for split in splits.values():
         exact = split.x @ kernel + bias
-        np.testing.assert_allclose(made.model().predict(split.x, verbose=0), exact, atol=500)  # of a deviation of 60,000
+        np.testing.assert_allclose(made.model().predict(split.x, verbose=0), exact, atol=500)  # the spread is 60,000
     error = splits["test"].x @ kernel + bias - splits["test"].y
     assert made.result["test"]["mae"] == pytest.approx(np.abs(error).mean(), rel=1e-2)
     assert made.result["test"]["loss"] == pytest.approx((error ** 2).mean(), rel=1e-2)

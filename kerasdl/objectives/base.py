@@ -48,9 +48,9 @@ class Objective:
     augments_views: ClassVar[bool] = False
     Settings: ClassVar[type[NoSettings]] = NoSettings
 
-    # A pure function (x, y, seed) -> (x, y) of a whole batch, applied after augmentation; seed is int64 (2,), a
-    # hash of the recipe's seed and the step. All randomness of an objective belongs here: then replicas and a resumed run see the
-    # same numbers as one device without interruption.
+    # A pure function (x, y, seed) -> (x, y) of a whole batch, applied after augmentation; seed is int64 (2,), a hash of
+    # the recipe's seed and the step. All randomness of an objective belongs here: then replicas and a resumed run see
+    # the same numbers as one device without interruption.
     prepare: Callable | None = None
 
     def __init__(self, recipe: Recipe, run: Path | None = None):
