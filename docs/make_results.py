@@ -249,6 +249,9 @@ def short_table(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
     waiting = ", ".join(f"`{recipe.name}`" for recipe in own if recipe.name not in measured)
     head = ("recipe", "data", "test accuracy, %", "runs (seeds)", "minutes", "parameters")
     parts = [table(head, rows)] if rows else []
+    if any(orders_of(runs[0]) == 1 for runs in measured.values()):
+        parts.append("† Runs of kerasdl 0.1, whose seeds [shared their batches](docs/lab/orders.md); they are being made "
+                     "again.\n")
     parts += [f"Not run: {waiting}.\n"] if waiting else []
     parts += [folded("Measured on", measured_on(measured))] if rows else []
     return "\n".join(parts)
