@@ -250,8 +250,8 @@ def short_table(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
     head = ("recipe", "data", "test accuracy, %", "runs (seeds)", "minutes", "parameters")
     parts = [table(head, rows)] if rows else []
     if any(orders_of(runs[0]) == 1 for runs in measured.values()):
-        parts.append("† Runs of kerasdl 0.1, whose seeds [shared their batches](docs/lab/orders.md); they are being made "
-                     "again.\n")
+        parts.append("† Runs of kerasdl 0.1, whose seeds [shared their batches](docs/lab/orders.md); they are being "
+                     "made again.\n")
     parts += [f"Not run: {waiting}.\n"] if waiting else []
     parts += [folded("Measured on", measured_on(measured))] if rows else []
     return "\n".join(parts)
@@ -341,7 +341,7 @@ def field_rows(model: type[BaseModel]) -> list[tuple[str, ...]]:
 
 def again_table(recipes: list[Recipe], found: dict[str, list[dict]], folder: Path) -> str:
     """Of each recipe that was made again, its number with the old orders and with the new ones."""
-    before, rows = json.loads((folder / "orders_of_0_1.json").read_text()), []
+    before, rows = page.load(folder, "orders_of_0_1") or {}, []
     for recipe in ordered(recipes):
         runs = found.get(recipe.name, [])
         if recipe.name not in before or not runs or orders_of(runs[0]) == 1:

@@ -35,6 +35,26 @@ def data_folder(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def digits_once():
+    """Reading digits takes half a second, and hundreds of tests train on them: a process reads a split once."""
+    from kerasdl.data.sources import tfds
+
+    read, kept = tfds.read, {}
+
+    def reading(name, **how):
+        key = (os.environ["TFDS_DATA_DIR"], repr(sorted(how.items())))
+        if name != "digits":
+            return read(name, **how)
+        if key not in kept:
+            kept[key] = read(name, **how)
+        return dict(kept[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tfds, "read", reading)
+        yield
+
+
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """An empty folder as the working directory, so that nothing is written into the repository."""

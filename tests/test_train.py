@@ -193,8 +193,8 @@ def test_patience_stops_after_so_many_epochs_without_a_better_one(run):
 
 def test_result_json(hard_run, hard_recipe):
     result = hard_run.result
-    assert list(result) == ["recipe", "seed", "settings", "status", "best_epoch", "parameters", "test", "val", "train",
-                            "peak_rss_mb", "environment"]
+    assert list(result) == ["recipe", "seed", "orders", "settings", "status", "best_epoch", "parameters", "test", "val",
+                            "train", "peak_rss_mb", "environment"]
     assert result["settings"] == hard_recipe.diff()
     assert (result["recipe"], result["seed"], result["status"]) == ("hard", 0, "completed")
     assert set(result["test"]) == set(result["val"]) == {"accuracy", "loss"}
@@ -227,7 +227,7 @@ def test_files(hard_run, hard_recipe):
     assert {name: int(mark.partition("-")[0]) for name, mark in examples.items()} == \
         {"train": 1257, "val": 180, "test": 360}
     assert hard_run.data == {"kind": "image", "shape": [8, 8, 1], "classes": list("0123456789"), "columns": {},
-                             "examples": examples}
+                             "orders": 2, "examples": examples}
     assert kerasdl.load(hard_run.path) == Run.open(str(hard_run.path)) == hard_run
 
 
