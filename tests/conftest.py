@@ -1,5 +1,6 @@
 """What several test files share: the folder of data, the command run in this process, and a few tiny runs."""
 
+import functools
 import os
 from types import SimpleNamespace
 
@@ -42,6 +43,7 @@ def digits_once():
 
     read, kept = tfds.read, {}
 
+    @functools.wraps(read)
     def reading(name, **how):
         key = (os.environ["TFDS_DATA_DIR"], repr(sorted(how.items())))
         if name != "digits":
