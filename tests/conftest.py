@@ -9,6 +9,9 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the command has it, whose runs are compared with those here
 
+for threads in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):  # of each worker of pytest, and of what it starts
+    os.environ.setdefault(threads, "1")
+
 
 def pytest_addoption(parser):
     parser.addoption("--soak", action="store_true", help="also run the tests marked soak, which take many minutes")

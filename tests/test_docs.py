@@ -218,16 +218,16 @@ def test_table_has_mean_and_sample_deviation(make_results, project):
         root = project(seed, accuracy, seconds, gemm=gemm)
     made = make_results.pages(root)
     long = row(made[root / "docs" / "results.md"], "linear_digits")
-    assert long[2:8] == ["96.00 ± 1.00", "3 (0, 1, 10)", "1,650", "90", "12,300", "161"]
+    assert long[2:8] == ["96.00 ± 1.00", "3 (0, 1, 10) †", "1,650", "90", "12,300", "161"]
     short = row(made[root / "README.md"], "`linear_digits`")
-    assert short[2:] == ["96.00 ± 1.00", "3 (0, 1, 10)", "1.5", "1,650"]
+    assert short[2:] == ["96.00 ± 1.00", "3 (0, 1, 10) †", "1.5", "1,650"]
     assert "Some CPU" in made[root / "README.md"] and not any("secret" in text for text in made.values())
 
 
 def test_one_run_has_no_deviation(make_results, project):
     root = project(3, 0.95)
     made = make_results.pages(root)
-    assert row(made[root / "README.md"], "`linear_digits`")[2:4] == ["95.00", "1 (3)"]
+    assert row(made[root / "README.md"], "`linear_digits`")[2:4] == ["95.00", "1 (3) †"]
     assert row(made[root / "docs" / "results.md"], "linear_digits")[7] == "", "of a run that did not measure it"
 
 
@@ -254,7 +254,7 @@ def test_generators_have_a_table_of_their_own(make_results, project):
     cells = row(made[root / "docs" / "results.md"], "gan_digits")
     assert cells[2:10] == ["1.500 ± 0.707", "0.400 ± 0.000", "50.00 ± 0.00", "2.00 ± 0.00", "0.90 ± 0.00",
                            "0.80 ± 0.00", "", ""]
-    assert cells[10:] == ["5 × 360, cnn_digits", "2 (0-1)", "1.0"]
+    assert cells[10:] == ["5 × 360, cnn_digits", "2 (0-1) †", "1.0"]
     assert "| `gan_digits` |" not in made[root / "README.md"]
     assert "Measured on" not in made[root / "README.md"], "of a machine that ran nothing of the table"
 

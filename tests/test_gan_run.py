@@ -190,6 +190,7 @@ def test_eval_sees_through_the_referee_of_the_training(simple, here, home):
     assert re.fullmatch("frechet_cnn_digits_[0-9a-f]{8}", next(iter(run.result["test"])))
 
 
+@pytest.mark.soak
 def test_the_same_seed_gives_the_same_images_in_another_process(unbroken, command, here):
     assert command("sample", unbroken.path, "--n", 5, "--class", 7, "--seed", 1, "--out", "here.png").code == 0
     code = f"import sys; from kerasdl.cli import main; sys.argv = ['kerasdl', 'sample', {str(unbroken.path)!r}, "

@@ -214,6 +214,7 @@ def two_classes():
     return from_arrays(digits.x, digits.y % 2, classes=["even", "odd"])
 
 
+@pytest.mark.soak
 def test_resumed_it_ends_the_same_and_needs_the_old_run_no_more(hard_recipe, hard_run, here, monkeypatch):
     """Stopped before the first checkpoint would be due, within an epoch; the old run is gone by then."""
     monkeypatch.setattr(on_device, "STEPS", 2)

@@ -355,6 +355,7 @@ def saving_always(recipe: str) -> list[str]:
             "--no-report", "--checkpoint-every", "0"]
 
 
+@pytest.mark.soak
 def test_killed_by_the_system_while_it_writes(here, unbroken):
     write_recipe(here / "recipe.py")
     process = subprocess.Popen(saving_always("recipe.py"), stderr=subprocess.DEVNULL)
