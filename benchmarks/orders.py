@@ -62,7 +62,7 @@ def pooled(size: int, batch: int, pairs: Iterable[tuple[Draw, Draw]], of=order) 
     """Return the pairs shared as a multiple of chance over all pairs of draws: "mean", and the farthest of one pair
     from chance in standard errors, "most"."""
     pairs = list(pairs)
-    orders = {draw: of(draw, size) for pair in pairs for draw in pair}
+    orders = {draw: of(draw, size) for draw in set(itertools.chain(*pairs))}
     counts = [shared(orders[one], orders[other], batch) for one, other in pairs]
     seen, expected = (np.array(column, float) for column in zip(*counts, strict=True))
     return {"mean": seen.sum() / expected.sum(), "most": float(np.abs((seen - expected) / np.sqrt(expected)).max())}
@@ -80,14 +80,15 @@ def epoch_pairs() -> list[tuple[Draw, Draw]]:
 
 def body(measured: dict[str, Any]) -> str:
     """Return the table of docs/lab/orders.md."""
+    if not measured:
+        return "Not measured yet.\n"
     lines = ["| examples | batch | pairs shared by seeds, × chance | by epochs | by seeds of kerasdl 0.1 |",
              "| ---: | ---: | ---: | ---: | ---: |"]
-    for row in measured["rows"] if measured else []:
+    for row in measured["rows"]:
         old = f"{row['seeds of 0.1']['mean']:.3g}" if "seeds of 0.1" in row else ""
         lines.append(f"| {row['examples']:,} | {row['batch']:,} | {row['seeds']['mean']:.3f} | "
                      f"{row['epochs']['mean']:.3f} | {old} |")
-    most = max((row[kind]["most"] for row in measured["rows"] for kind in ("seeds", "epochs")), default=0) \
-        if measured else 0
+    most = max(row[kind]["most"] for row in measured["rows"] for kind in ("seeds", "epochs"))
     return "\n".join(lines) + f"\n\nThe farthest of one pair of draws from chance is {most:.1f} standard errors.\n"
 
 
