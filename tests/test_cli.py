@@ -269,6 +269,7 @@ def test_a_training_continues_when_nobody_reads_its_log(here, monkeypatch):
         monkeypatch.chdir(here)
 
 
+@pytest.mark.soak
 def test_a_report_is_written_when_nobody_reads_the_scores(here):
     code = "from kerasdl.cli import main; main()"
     with subprocess.Popen([sys.executable, "-c", code, "train", "linear_digits", "epochs=1", "--workdir", "run"],

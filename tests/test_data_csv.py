@@ -160,6 +160,7 @@ def test_a_count_of_rows_is_seen_beside_a_file_for_test(csv, frame):
     refused(lambda: load(csv(frame), label="kind", test=test), "'id'", "numbers the rows")
 
 
+@pytest.mark.soak
 def test_a_large_file_has_the_categories_of_its_texts(csv):
     """pandas reads a large one in pieces, and takes 007 for 7 in those that hold nothing but numbers."""
     texts = [f"{i % 60:03}" for i in range(300_000)] + [f"n{i % 60}" for i in range(300_000)]

@@ -171,6 +171,7 @@ def test_killed_at_random_steps_until_it_is_done(recipe, unbroken, here):
 # What there is to see
 
 
+@pytest.mark.soak
 def test_eval_gives_the_numbers_of_the_result(unbroken, command):
     assert evaluate(unbroken) == unbroken.result["test"] and evaluate(unbroken, "val") == unbroken.result["val"]
     told = command("eval", unbroken.path)

@@ -93,6 +93,7 @@ def test_it_needs_no_labels_and_scores_are_the_same_in_another_process_s_evaluat
     assert evaluate(run, "test") == pytest.approx(run.result["test"], rel=1e-6)
 
 
+@pytest.mark.soak
 def test_resumed_is_unbroken(run, tmp_path):
     first = train("mae_digits", workdir=tmp_path / "run", stop_after=1, **SMALL)
     assert not (first.path / "result.json").exists()

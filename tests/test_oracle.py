@@ -206,6 +206,7 @@ def build(hp):
 """
 
 
+@pytest.mark.soak
 def test_a_function_in_the_manner_of_keras_tuner(tmp_path):
     """All scopes are found before the first trial, its numbers are exact, and its grid is the product."""
     (tmp_path / "plain.py").write_text(PLAIN)

@@ -112,6 +112,7 @@ def test_streamed_to_a_step_within_a_block_and_resident_from_there(interrupted, 
     assert_same(train(RECIPE, workdir=interrupted(5, feed="streamed"), feed="resident", verbose=False), unbroken)
 
 
+@pytest.mark.soak
 def test_interrupted_twice_and_the_time_of_all_parts_counts(interrupted, unbroken):
     interrupted(3)
     checkpoints = Checkpoints(interrupted(6) / "checkpoint")

@@ -91,6 +91,7 @@ def test_the_saved_recipe_runs_again_to_the_same_numbers(run):
     same_numbers(first, again)
 
 
+@pytest.mark.soak
 def test_whitened_patches_are_those_of_the_training_images(run):
     recipe = Recipe(model="cnn", model_args={"size": "M", "whitened": True}, data="digits", batch=256, epochs=1)
     first, again = run(recipe), run(recipe)
