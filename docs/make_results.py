@@ -76,7 +76,7 @@ LEGEND = """\
 - **GEMM**: the speed of a float32 matrix product on the same cores right after the run, because processors of one name
   differ.
 - **†**: runs of kerasdl 0.1, whose seeds [shared their batches](lab/orders.md), so that a deviation is not one of
-  independent draws. They are being made again.
+  independent draws. Not run again yet.
 - **published**: by the network and training of its authors; sources are below each table.
 
 On the same machine and versions, a CPU gives the same numbers again.
@@ -250,8 +250,8 @@ def short_table(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
     head = ("recipe", "data", "test accuracy, %", "runs (seeds)", "minutes", "parameters")
     parts = [table(head, rows)] if rows else []
     if any(orders_of(runs[0]) == 1 for runs in measured.values()):
-        parts.append("† Runs of kerasdl 0.1, whose seeds [shared their batches](docs/lab/orders.md); they are being "
-                     "made again.\n")
+        parts.append("† Runs of kerasdl 0.1, whose seeds [shared their batches](docs/lab/orders.md). Not run again "
+                     "yet.\n")
     parts += [f"Not run: {waiting}.\n"] if waiting else []
     parts += [folded("Measured on", measured_on(measured))] if rows else []
     return "\n".join(parts)

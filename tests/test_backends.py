@@ -125,7 +125,7 @@ def test_a_run_on_jax_is_a_run(found, folder):
     told = [run.result["environment"] for run in (ours, theirs)]
     assert [facts["backend"] for facts in told] == ["tensorflow", "jax"]
     assert [facts["strategy"] for facts in told] == ["one", "dataparallel"] and told[1]["replicas"] == 4
-    assert theirs.result["test"]["accuracy"] > 0.2
+    assert theirs.result["test"]["accuracy"] > 0.3
 
 
 def test_an_interrupted_run_on_jax_ends_as_if_nothing_had_happened(found, folder):

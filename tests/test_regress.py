@@ -22,12 +22,12 @@ def test_a_straight_line_is_found_in_the_data_s_own_unit(here):
     homes["price"] = 100_000 + 2500 * homes.area - 1000 * homes.age + 2e7 * homes.far + rng.normal(0, 20_000, 100)
     homes.to_csv("homes.csv", index=False)
     made = train(Recipe(model="linear", objective="regress", data="csv:homes.csv", data_args={"label": "price"},
-                        batch=10, epochs=40, lr=0.1, keep="last"), verbose=False)
+                        batch=10, epochs=80, lr=0.1, keep="last"), verbose=False)
     splits = {part: load("csv:homes.csv", part, label="price", target="number") for part in ("train", "val", "test")}
     kernel, bias = linear.least_squares(splits["train"].x, splits["train"].y)
     for split in splits.values():
         exact = split.x @ kernel + bias
-        np.testing.assert_allclose(made.model().predict(split.x, verbose=0), exact, atol=500)  # the spread is 60,000
+        np.testing.assert_allclose(made.model().predict(split.x, verbose=0), exact, atol=250)
     error = splits["test"].x @ kernel + bias - splits["test"].y
     assert made.result["test"]["mae"] == pytest.approx(np.abs(error).mean(), rel=1e-2)
     assert made.result["test"]["loss"] == pytest.approx((error ** 2).mean(), rel=1e-2)

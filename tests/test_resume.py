@@ -337,7 +337,7 @@ def test_a_run_that_began_with_the_orders_of_0_1_is_refused(here, interrupted):
     facts = json.loads((folder / "data.json").read_text())
     assert facts.pop("orders") == 2
     (folder / "data.json").write_text(json.dumps(facts))
-    with pytest.raises(UserError, match="began with the orders of kerasdl 0.1, .* Start a new run"):
+    with pytest.raises(UserError, match="began with the orders of kerasdl 0.1 .* Start a new run"):
         train(RECIPE, workdir=folder, verbose=False)
 
 

@@ -19,7 +19,7 @@ KINDS = {  # kind -> what one feature of it is
     "label": "the index of a class (), int32",
     "number": "numbers to predict (outputs,), float32",
 }
-ORDERS = 2  # version of the orders of examples, which every result names; docs/lab/orders.md tells of the first
+ORDERS = 2  # version of the orders of examples, which every result names; docs/lab/orders.md describes the first
 AXES = {"image": 3, "row": 1, "sequence": 2, "tokens": 1, "text": 0}  # of one example of what a model takes
 
 

@@ -138,8 +138,8 @@ def remarks(strategy: tf.distribute.Strategy, recipe: Recipe, network: keras.Mod
         told.append(f"batch normalisation sees parts of {recipe.batch // recipe.accumulate} examples, because "
                     f"accumulate={recipe.accumulate}, and not the batch of {recipe.batch}")
     if tf.config.list_physical_devices("GPU") and tf.config.experimental.tensor_float_32_execution_enabled():
-        told.append("TensorFlow may compute float32 products in TF32 on this GPU, with 10 bits of 23; for all of them: "
-                    "tf.config.experimental.enable_tensor_float_32_execution(False)")
+        told.append("TensorFlow may compute float32 matrix products in TF32 on this GPU, which rounds to 10 bits. To "
+                    "switch that off: tf.config.experimental.enable_tensor_float_32_execution(False)")
     return told
 
 

@@ -33,7 +33,7 @@ class AdversarialSettings(Settings):
     loss: str = Field("relativistic", description="the two losses, by their name in kerasdl.objectives.gan.losses")
     r1: Weight = Field(0.0, description="weight of the gradient penalty on real images; a pair: first and last value")
     r2: Weight = Field(0.0, description="weight of the gradient penalty on generated images; a pair as in r1")
-    lazy: int = Field(1, ge=1, description="take the penalties every so many steps, with that many times their weight")
+    lazy: int = Field(1, ge=1, description="compute the penalties only every `lazy` steps, `lazy` times as heavy")
     discriminator_lr: float | None = Field(None, gt=0, description="learning rate of the discriminator; None: lr")
     reference: str = Field("", description="classifier whose features the scores compare: a recipe or a .keras file")
 

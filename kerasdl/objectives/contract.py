@@ -1,4 +1,4 @@
-"""What can be told of an objective's class before it trains: whether it keeps the contract of its base."""
+"""Checks of an objective's class before training: whether it keeps the contract of its base class."""
 
 import inspect
 from collections.abc import Iterator

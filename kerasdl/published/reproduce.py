@@ -95,8 +95,8 @@ def published(name: str) -> tuple[Recipe, list[dict[str, Any]]]:
         raise UserError(f"{name} has no committed result to compare with: it was not run. "
                         f"Train it with: kerasdl train {name}")
     if results.orders(found[0]) != spec.ORDERS:
-        raise UserError(f"The committed runs of {name} are of the orders of kerasdl 0.1, whose seeds shared their "
-                        f"batches, and are not made again yet (docs/lab/orders.md). Train it with: kerasdl train "
+        raise UserError(f"The committed runs of {name} have the orders of kerasdl 0.1, whose seeds shared their "
+                        f"batches (docs/lab/orders.md). There is nothing to compare with. Train it with: kerasdl train "
                         f"{name}")
     if len(found) == 1:
         raise UserError(f"{name} has one committed run, and one number has no spread to judge by. "
@@ -145,7 +145,7 @@ def once(recipe: Recipe, folder: Path, verbose: bool) -> Run:
             raise UserError(f"{folder} holds a run by {other[0]} {then.get(other[0])}, and this is "
                             f"{now.get(other[0])}. Choose another --workdir.")
         if results.orders(run.result) != spec.ORDERS:
-            raise UserError(f"{folder} holds a run of the orders of kerasdl 0.1. Choose another --workdir.")
+            raise UserError(f"{folder} holds a run with the orders of kerasdl 0.1. Choose another --workdir.")
         changed = results.differing(run.result["settings"], recipe.diff())
         if changed := changed or ["seed"] * (run.recipe.seed != recipe.seed):
             raise UserError(f"{folder} holds a run of another recipe: {', '.join(changed)} differ. "

@@ -189,7 +189,7 @@ def told(results: Sequence[Mapping[str, Any]], key: str, write: Callable[[float]
 
 
 def minutes(seconds: float) -> str:
-    return f"{seconds / 60:.1f}"
+    return f"{seconds / 60:.1f}" if seconds >= 3 else "<0.1"
 
 
 def runs(results: Sequence[Mapping[str, Any]]) -> str:

@@ -47,8 +47,8 @@ def begin(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model) -> 
                 write_json(run.path / "choice.json", choice)
             write_json(file, facts)
     elif file.exists() and run.data.get("orders", 1) != spec.ORDERS:
-        raise UserError(f"{run.path} began with the orders of kerasdl 0.1, which are no more (docs/lab/orders.md), and "
-                        "cannot be resumed. Start a new run.")
+        raise UserError(f"{run.path} began with the orders of kerasdl 0.1 (docs/lab/orders.md), which later versions "
+                        "do not have. Start a new run.")
     elif file.exists() and run.data != {key: facts[key] for key in facts if key in run.data or key != "examples"}:
         raise UserError(f"The data is not what {run.path} began with (see its data.json). Start a new run.")
 
