@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from kerasdl import objectives
 from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.evaluation.predictions import read
+from kerasdl.objectives.contract import check_class
 from kerasdl.recipe import Recipe
 from kerasdl.reports.page import report
 from kerasdl.run import Run
@@ -114,6 +116,11 @@ class Unseeded(Classify):
         return x, y
 
 
+class Replicaless(Classify):
+    def check(self, split):
+        pass
+
+
 class Halved(Classify):
     def prepare(self, x, y, seed):
         return x
@@ -181,6 +188,7 @@ def test_a_changed_file_is_refused(files):
     ({"objective": "my_objective.py:Highest"}, "'max' or 'min' is better"),
     ({"objective": "my_objective.py:Flowers"}, "inputs is a tuple of 'image'"),
     ({"objective": "my_objective.py:Unseeded"}, r"prepare is called as prepare\(x, y, seed\)"),
+    ({"objective": "my_objective.py:Replicaless"}, r"check is called as check\(split, replicas\)"),
     ({"objective": "my_objective.py:Halved"}, r"prepare\(x, y, seed\) must return \(x, y\). Received: Symbolic"),
     ({"objective": "my_objective.py:Halved", "feed": "streamed"}, r"prepare\(x, y, seed\) must return \(x, y\)"),
     ({"model_args": {"widht": 3}}, "Did you mean 'width'"),
@@ -195,6 +203,11 @@ def test_mistakes_are_one_line(files, change, message):
         words = {"model": recipe().model, "objective": recipe().objective} | change
         train("linear_digits", workdir="run", **SMALL, **words)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", objectives.names())
+def test_those_of_the_package_keep_the_contract(name):
+    check_class(objectives.get(name), name)
 
 
 def test_sections_that_fail_leave_the_rest_of_the_report(files, caplog):

@@ -8,8 +8,7 @@ from kerasdl.data import spec
 from kerasdl.errors import UserError
 from kerasdl.objectives.base import Objective
 
-CALLS = {"compute_loss": ("x", "y", "y_pred"), "prepare": ("x", "y", "seed"), "sections": ("findings",),
-         "targets": ("split",), "network": ("split",), "metrics": (), "answers": ("outputs", "classes", "top")}
+PREPARE = ("self", "x", "y", "seed")  # of the one member that the base class has not as a method
 
 
 def check_class(kind: type[Objective], name: str) -> None:
@@ -30,15 +29,14 @@ def complaints(kind: type[Objective]) -> Iterator[str]:
     """Yield what is wrong with an objective's class, a sentence each."""
     if kind.compute_loss is Objective.compute_loss and kind.assemble is Objective.assemble:
         yield "an objective needs a method compute_loss(self, x, y, y_pred), which returns (B,)."
-    for name, arguments in CALLS.items():
+    for name, arguments, options in calls():
         function = getattr(kind, name)
         static = isinstance(inspect.getattr_static(kind, name), staticmethod)
-        given = arguments if static else ("self", *arguments)
         try:
             if function is not None:
-                inspect.signature(function).bind(*given)
+                inspect.signature(function).bind(*arguments[static:], **options)
         except TypeError as error:
-            yield f"{name} is called as {name}({', '.join(arguments)}), and cannot be: {error}."
+            yield f"{name} is called as {name}({', '.join([*arguments[1:], *options])}), and cannot be: {error}."
     if not (isinstance(kind.Settings, type) and issubclass(kind.Settings, settings.Settings)):
         yield "Settings must be a subclass of kerasdl.settings.Settings."
     else:
@@ -56,3 +54,13 @@ def complaints(kind: type[Objective]) -> Iterator[str]:
         yield f"target is 'class', 'number' or None. Received: {kind.target!r}."
     if isinstance(kind.inputs, str) or not set(kind.inputs) <= set(spec.KINDS):
         yield f"inputs is a tuple of {', '.join(map(repr, spec.KINDS))}. Received: {kind.inputs!r}."
+
+
+def calls() -> Iterator[tuple[str, tuple[str, ...], dict[str, None]]]:
+    """Yield the members that are called, with the names of positional arguments and those of the others."""
+    yield "prepare", PREPARE, {}
+    for name, function in vars(Objective).items():
+        if inspect.isfunction(function) and name != "__init__":
+            parameters = inspect.signature(function).parameters.values()
+            yield (name, tuple(each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD),
+                   {each.name: None for each in parameters if each.kind is each.KEYWORD_ONLY})
