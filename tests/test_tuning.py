@@ -150,8 +150,8 @@ def test_a_trial_has_a_time_limit(quick, monkeypatch):
 
 def test_a_search_of_which_everything_fails_ends_unless_it_is_a_grid(quick):
     search = Search(recipe="mlp_digits", space={"lr": log(1e-4, 1e-1)}, trials=30)
-    with pytest.raises(UserError, match="10 trials failed and none succeeded, the last because: batch=7"):
-        quick(search, {f"{number:04}": "mistake" for number in range(30)})
+    with pytest.raises(UserError, match="1[01] trials failed and none succeeded, the last because: batch=7"):
+        quick(search, {f"{number:04}": "mistake" for number in range(30)})  # the other worker's may have ended by then
     assert len(starts()) <= 11
 
 
