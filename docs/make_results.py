@@ -12,8 +12,6 @@ import json
 import re
 import statistics
 import sys
-import types
-import typing
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
@@ -46,6 +44,7 @@ from kerasdl.published.results import (
 )
 from kerasdl.published.results import orders as orders_of
 from kerasdl.recipe import OPTIMIZERS, Recipe, shipped, validate
+from kerasdl.settings import describe
 
 ROOT = Path(__file__).parents[1]
 NOTES = {  # what a reader of a data set's numbers should know
@@ -178,7 +177,7 @@ def long_row(recipe: Recipe, results: list[dict]) -> tuple[str, ...]:
     if results:
         measured = (score(recipe, results) + augmented(results), runs(results), f"{results[0]['parameters']:,}",
                     told(results, "seconds", seconds),
-                    told(results, "images_per_second", lambda speed: f"{significant(speed):,}"),
+                    told(results, "examples_per_second", lambda speed: f"{significant(speed):,}"),
                     gemm(results))
     return recipe.name, model, *measured, claim
 
@@ -333,10 +332,9 @@ def settings_table() -> str:
 
 
 def field_rows(model: type[BaseModel]) -> list[tuple[str, ...]]:
-    """Name, type, default and description of each field of a pydantic class."""
-    return [(f"`{name}`", kind(field.annotation) + limits(field.metadata),
-             "" if field.is_required() else f"`{json.dumps(field.get_default())}`", field.description or "")
-            for name, field in model.model_fields.items()]
+    """Name, type, default and description of each field of a pydantic class, with what one types as code."""
+    return [(f"`{name}`", re.sub(r'("[^"]*")', r"`\1`", takes), f"`{default}`" * bool(default), meaning)
+            for name, takes, default, meaning in describe(model)]
 
 
 def again_table(recipes: list[Recipe], found: dict[str, list[dict]], folder: Path) -> str:
@@ -369,26 +367,6 @@ def broken_table() -> str:
     return table(("versions", "what happens", "seen", "what to do"),
                  ((pair(row.packages), row.why, row.seen, f"`{row.do}`" if row.do.startswith("pip") else row.do)
                   for row in versions.TABLE))
-
-
-def kind(annotation) -> str:
-    """A type in words: `int or none`, `"sgd" or "adamw"`."""
-    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is typing.Annotated:
-        return kind(inner[0])
-    if origin is typing.Literal:
-        return " or ".join(f'`"{value}"`' for value in inner)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(map(kind, inner))
-    words = {type(None): "none", dict: "key: value", tuple: "list"}
-    return words.get(origin or annotation, annotation.__name__)
-
-
-def limits(metadata: list) -> str:
-    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-    found = [f"{sign} {getattr(limit, key)}" for limit in metadata for key, sign in signs.items()
-             if hasattr(limit, key)]
-    return f", {' and '.join(found)}" if found else ""
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -20,6 +20,8 @@ from kerasdl.data import Split
 # Matplotlib wants real colours; each of these is replaced by the page's own once the SVG is written.
 INK, GRID, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404"
 PAGE = {INK: "currentColor", GRID: "var(--line)", FIRST: "var(--first)", SECOND: "var(--second)"}
+SERIES = ("#2563eb", "#e8710a", "#14804a", "#9b51b8", "#c0342b", "#0e8a94", "#8a6d1f", "#6b7280")  # on both grounds
+SINGLE = ("epoch", "learning_rate", "examples_per_second", "images_per_second")  # columns that are no scores
 SIZE = (4.4, 3.1)  # inches: as wide as a phone shows it, so that 10 points look like 10 points
 PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.4g}%")
 POINTS = 2000  # more points than this in a scatter make a page heavy and no clearer
@@ -29,8 +31,7 @@ THUMBNAIL = 224  # pixels: larger images are shrunk
 
 def curves(history: pd.DataFrame, best: int | None) -> list[tuple[str, Any]]:
     """(title, drawing) of the loss, of each metric, and of the learning rate."""
-    single = ("epoch", "learning_rate", "images_per_second")
-    metrics = list(dict.fromkeys(name.removeprefix("val_") for name in history if name not in single))
+    metrics = list(dict.fromkeys(name.removeprefix("val_") for name in history if name not in SINGLE))
     metrics.sort(key=lambda name: name != "loss")
     found = []
     for name in metrics:
@@ -51,6 +52,25 @@ def curve(train: Sequence[float] | None, val: Sequence[float] | None = None, bes
             axes.plot(epochs, values, color=colour, linewidth=2, marker="o" if len(epochs) < 15 else None, markersize=4)
     if best:
         axes.axvline(best, color=INK, linewidth=1, linestyle=(0, (2, 3)), zorder=1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
+    if percent:
+        axes.yaxis.set_major_formatter(PERCENT)
+    return _svg(figure)
+
+
+def overlay(groups: Sequence[Sequence[Sequence[float]]], percent: bool = False) -> Markup:
+    """A quantity by epoch for several groups of runs: thin lines for runs, a thick one for the mean of a group."""
+    figure, axes = _canvas("epoch")
+    for number, runs in enumerate(groups):
+        colour = SERIES[number % len(SERIES)]
+        for values in runs:
+            thin = {"linewidth": 1, "alpha": 0.45} if len(runs) > 1 else {"linewidth": 2}
+            axes.plot(np.arange(1, len(values) + 1), values, color=colour, **thin,
+                      marker="o" if len(values) == 1 else None, markersize=4)
+        if len(runs) > 1:
+            common = min(map(len, runs))  # beyond it the mean would be of fewer runs
+            mean = np.mean([np.asarray(values)[:common] for values in runs], axis=0)
+            axes.plot(np.arange(1, common + 1), mean, color=colour, linewidth=2)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
     if percent:
         axes.yaxis.set_major_formatter(PERCENT)

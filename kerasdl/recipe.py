@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticSerializationError
 
-from kerasdl import registry
+from kerasdl import registry, words
 from kerasdl.errors import UserError, nearest
 from kerasdl.settings import Settings, complaint, parse
 
@@ -33,6 +33,11 @@ class Claim(BaseModel):
     source: str = ""
 
 
+EXAMPLES = {  # what follows a complaint about the value of a field
+    "augment": " Write augment=flip, or augment=\"('flip', ('cutout', 8))\" for several of which some have arguments.",
+    "freeze": " Write freeze=features, or freeze=\"('stem_*', 'stage1_*')\".",
+    "optimizer": " Adam is adamw with weight_decay=0, which is the default.",
+}
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -121,7 +126,7 @@ class Recipe(BaseModel):
             return fields
         moved = {key: value for key, value in fields.items() if key not in MOVED}
         if "augment" in moved:
-            moved["augment"] = _frozen(moved["augment"])
+            moved["augment"] = _transforms(moved["augment"])
         for key, home in MOVED.items():
             if key in fields and fields[key] != OLD_DEFAULTS[key]:
                 moved[home] = {**moved.get(home, {}), key: fields[key]}
@@ -189,10 +194,10 @@ def validate(fields: dict[str, Any]) -> Recipe:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"][:1]) or "recipe"
         if first["type"] == "extra_forbidden":
-            raise UserError(f"Unknown recipe key {key!r}. {nearest(key, Recipe.model_fields)}") from None
+            raise UserError(f"Unknown recipe key {key!r}. {words.hint(key, Recipe.model_fields)}") from None
         if first["type"] == "missing":
             raise UserError(f"A recipe needs the key {key!r}.") from None
-        raise UserError(complaint(error)) from None
+        raise UserError(complaint(error) + EXAMPLES.get(key, "")) from None
 
 
 def _finite(value: Any) -> bool:
@@ -216,7 +221,7 @@ def shipped() -> Iterator[tuple[Recipe, str]]:
 
 
 def load(recipe: "Recipe | str | Path") -> Recipe:
-    """A recipe by name, by path to a Python file that sets `recipe`, or by a run's recipe.json.
+    """A recipe by name, by path to a Python file that sets `recipe`, or by the folder or recipe.json of a run.
 
     Raises:
         UserError: if there is no such recipe, or the file does not hold one.
@@ -226,10 +231,11 @@ def load(recipe: "Recipe | str | Path") -> Recipe:
     path = Path(recipe)
     if path.suffix not in (".py", ".json"):
         if str(recipe) not in names():
-            hint = f"It is the folder of a run, whose recipe is {path / 'recipe.json'}." \
-                if (path / "recipe.json").is_file() else nearest(str(recipe), names())
-            raise UserError(f"Unknown recipe {str(recipe)!r}. {hint}")
-        path = RECIPES / f"{recipe}.py"
+            if not (path / "recipe.json").is_file():
+                raise UserError(f"Unknown recipe {str(recipe)!r}. {nearest(str(recipe), names())}")
+            path = path / "recipe.json"  # the folder of a run
+        else:
+            path = RECIPES / f"{recipe}.py"
     if not path.is_file():
         raise UserError(f"There is no recipe file {path}.")
     if path.suffix == ".json":
@@ -303,6 +309,13 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(part) for part in value) if isinstance(value, (list, tuple)) else value
 
 
+def _transforms(value: Any) -> Any:
+    """Augmentations as a tuple: one name, or several with commas and perhaps brackets, is a list of names."""
+    if not isinstance(value, str):
+        return _frozen(value)
+    return tuple(name for part in value.strip("[]() ").split(",") if (name := part.strip(" '\"")))
+
+
 def _leaf(fields: dict[str, Any], key: str) -> Any:
     head, _, leaf = key.partition(".")
     return fields[head].get(leaf) if isinstance(fields.get(head), dict) else None
@@ -312,7 +325,7 @@ def _assign(fields: dict[str, Any], key: str, value: Any) -> None:
     key = f"{MOVED[key]}.{key}" if key in MOVED else key
     head, dot, leaf = key.partition(".")
     if head not in Recipe.model_fields:
-        raise UserError(f"Unknown recipe key {head!r}. {nearest(head, Recipe.model_fields)}")
+        raise UserError(f"Unknown recipe key {head!r}. {words.hint(head, Recipe.model_fields)}")
     if not dot:
         fields[head] = _frozen(value)
         return

@@ -1,6 +1,9 @@
 """Typed settings with one-line errors, for whoever owns some: an optimizer, an objective."""
 
-from typing import Any, TypeVar
+import json
+import types
+import typing
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -47,5 +50,43 @@ def complaint(error: ValidationError) -> str:
     key = ".".join(str(part) for part in first["loc"][:1])
     if first["type"] == "missing":
         return f"{key} is required."
+    if first["type"] == "tuple_type":
+        return f"{key}: expected a list. Received: {first['input']!r}."
     text = f"{first['msg'][:1].lower()}{first['msg'][1:]}".removeprefix("value error, ")
     return f"{key}: {text}. Received: {first['input']!r} ({type(first['input']).__name__})."
+
+
+class Description(NamedTuple):
+    """What a person needs to know to set a field: its name, what it takes, its default, and what it means."""
+
+    name: str
+    takes: str
+    default: str
+    meaning: str
+
+
+def describe(model: type[BaseModel]) -> list[Description]:
+    """Return a description of each field of a class of settings, or of Recipe. A required field has no default."""
+    return [Description(name, _kind(field.annotation) + _limits(field.metadata),
+                        "" if field.is_required() else json.dumps(field.get_default()), field.description or "")
+            for name, field in model.model_fields.items()]
+
+
+def _kind(annotation: Any) -> str:
+    """A type in words: int or none, "sgd" or "adamw"."""
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _kind(inner[0])
+    if origin is typing.Literal:
+        return " or ".join(json.dumps(value) for value in inner)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(map(_kind, inner))
+    words = {type(None): "none", dict: "key: value", tuple: "list"}
+    return words.get(origin or annotation, annotation.__name__)
+
+
+def _limits(metadata: list) -> str:
+    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+    found = [f"{sign} {getattr(limit, key)}" for limit in metadata for key, sign in signs.items()
+             if hasattr(limit, key)]
+    return f", {' and '.join(found)}" if found else ""

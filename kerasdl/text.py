@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import time
 from pathlib import Path
 
 
@@ -14,6 +15,27 @@ def figure(value: float, like: float | None = None) -> str:
     """
     small = 0 < abs(value if like is None else like) < 1e-3
     return f"{value:.4g}" if small else f"{value:.4f}"
+
+
+def thousands(number: float) -> str:
+    """Return a positive number with three digits and a unit prefix: "406 k", "2.79 M", "41.2"."""
+    for factor, prefix in ((1e9, " G"), (1e6, " M"), (1e3, " k"), (1.0, "")):
+        if number >= 0.9995 * factor or factor == 1.0:
+            break
+    number /= factor
+    decimals = 0 if number >= 99.95 else 1 if number >= 9.995 else 2
+    return f"{number:.{decimals}f}{prefix}"
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time as people say it: "41.2 s", "12 min", "3.4 h"."""
+    minutes, hours = seconds / 60, seconds / 3600
+    return f"{seconds:.1f} s" if minutes < 2 else f"{minutes:.0f} min" if hours < 2 else f"{hours:.1f} h"
+
+
+def moment(seconds: float | None = None) -> str:
+    """Return a point of time, by default now, in UTC: "2026-11-28T13:59:03Z"."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def typed(path: str | Path) -> str:

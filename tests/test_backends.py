@@ -130,7 +130,7 @@ def test_a_run_on_jax_is_a_run(found, folder):
 
 def test_an_interrupted_run_on_jax_ends_as_if_nothing_had_happened(found, folder):
     whole, interrupted = (Run.open(folder / name) for name in ("whole", "interrupted"))
-    timed = ["images_per_second"]
+    timed = ["examples_per_second"]
     pd.testing.assert_frame_equal(whole.metrics.drop(columns=timed), interrupted.metrics.drop(columns=timed),
                                   check_exact=True)
     for key in ("test", "val", "best_epoch"):

@@ -101,7 +101,7 @@ def frames(run: Run) -> dict[int, bytes]:
 def assert_same(broken: Run, unbroken: Run) -> None:
     for key in ("test", "val", "references", "samples", "taught", "best_epoch", "parameters"):
         assert broken.result[key] == unbroken.result[key], key
-    drop = ["images_per_second"]
+    drop = ["examples_per_second"]
     assert broken.metrics.drop(columns=drop).equals(unbroken.metrics.drop(columns=drop))
     for a, b in zip(broken.model().get_weights(), unbroken.model().get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)

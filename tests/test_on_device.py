@@ -138,7 +138,7 @@ def test_the_fastest_candidate_is_taken_told_noted_and_remembered(here, cache, h
     run = train(hard_recipe, workdir="run", epochs=1, jit="auto", precision="auto")
     assert "auto: jit=false precision=mixed_bfloat16 (jit=false precision=float32 10" in capsys.readouterr().err
     assert run.result["choice"]["precision"] == run.result["environment"]["precision"] == "mixed_bfloat16"
-    assert run.recipe.precision == "auto" and run.choice["images_per_second"]["jit=true precision=float32"] == 20
+    assert run.recipe.precision == "auto" and run.choice["examples_per_second"]["jit=true precision=float32"] == 20
     again = train(hard_recipe, workdir="again", epochs=1, jit="auto", precision="auto", verbose=False)
     assert again.result["choice"] == run.result["choice"] and next(rates, None) is None
     assert len(list(cache.rglob("*.json"))) == 1
@@ -148,7 +148,7 @@ def test_a_run_that_goes_on_keeps_its_choice(hard_recipe, cache):
     def never(recipe):
         raise AssertionError("measured again")
 
-    noted = {"jit": True, "images_per_second": {}}
+    noted = {"jit": True, "examples_per_second": {}}
     recipe = hard_recipe.override(jit="auto")
     assert autotune.autotune(recipe, noted, (8, 8, 1), "CPU", tf.distribute.get_strategy(), True, never) == noted
     assert autotune.apply(recipe, noted).jit is True
@@ -204,7 +204,7 @@ def test_replicas_measure_what_is_left_without_xla(hard_recipe, monkeypatch):
     for fields in (["precision"], ["jit", "precision"]):
         choice = autotune.measure(hard_recipe, fields, None, lambda recipe: lambda: 1)
         assert choice["precision"] in ("float32", "mixed_bfloat16") and not choice.get("jit")
-        assert len(choice["images_per_second"]) == 2
+        assert len(choice["examples_per_second"]) == 2
 
 
 @pytest.mark.parametrize("step, fed, small, word", [(1.0, 0.9, 0.1, "input"), (1.0, 0.1, 0.8, "overhead"),

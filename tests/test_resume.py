@@ -87,11 +87,11 @@ def assert_same(broken: Run, unbroken: Run) -> None:
     for key in ("test", "val", "best_epoch", "status", "parameters"):
         assert broken.result[key] == unbroken.result[key], key
     assert broken.result["train"]["steps"] == unbroken.result["train"]["steps"]
-    drop = ["images_per_second"]
+    drop = ["examples_per_second"]
     assert broken.metrics.drop(columns=drop).equals(unbroken.metrics.drop(columns=drop))
     for a, b in zip(broken.model().get_weights(), unbroken.model().get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    speed = "epoch_images_per_second"
+    speed = "epoch_examples_per_second"
     ours, theirs = ({key: value for key, value in scalars(run).items() if key[1] != speed}
                     for run in (broken, unbroken))
     assert ours == theirs
@@ -230,7 +230,7 @@ def test_a_duration_that_cannot_be_read(command):
 
 
 def test_compilation_is_left_out_of_the_speed_of_a_run_that_goes_on():
-    timing = Timing(10)
+    timing = Timing(10, lambda: np.linspace(1, 0, 30), 10)
     timing.set_params({"steps": 10})
     timing.set_model(keras.Sequential([keras.Input((1,))]))
     timing.model.compile("sgd")
@@ -238,12 +238,13 @@ def test_compilation_is_left_out_of_the_speed_of_a_run_that_goes_on():
     timing.on_train_begin()
     timing.on_epoch_begin(1)
     timing.on_train_batch_end(9)  # the epoch's only call, in which this process compiles
-    timing.on_epoch_end(1, {})
-    assert timing.rates == [100.0] and timing.compile_seconds == 1.0
+    logs: dict[str, float] = {}
+    timing.on_epoch_end(1, logs)
+    assert timing.speeds == [100.0] and timing.compile_seconds == 1.0 and np.isnan(logs["examples_per_second"])
     timing.on_epoch_begin(2)
     timing.on_train_batch_end(9)
     timing.on_epoch_end(2, {})
-    assert len(timing.rates) == 2
+    assert len(timing.speeds) == 2
 
 
 @pytest.mark.soak

@@ -48,7 +48,7 @@ def same_numbers(one, other):
     """All that is measured and is not time, bit for bit."""
     for key in ("test", "val", "best_epoch", "parameters"):
         assert one.result[key] == other.result[key]
-    timed = ["images_per_second"]
+    timed = ["examples_per_second"]
     pd.testing.assert_frame_equal(one.metrics.drop(columns=timed), other.metrics.drop(columns=timed), check_exact=True)
     for a, b in zip(weights(one), weights(other), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -194,16 +194,18 @@ def test_patience_stops_after_so_many_epochs_without_a_better_one(run):
 
 def test_result_json(hard_run, hard_recipe):
     result = hard_run.result
-    assert list(result) == ["recipe", "seed", "orders", "settings", "status", "best_epoch", "parameters", "test", "val",
-                            "train", "peak_rss_mb", "environment"]
+    assert list(result) == ["recipe", "seed", "orders", "settings", "status", "monitor", "best_epoch", "parameters",
+                            "test", "val", "train", "better", "finished", "peak_rss_mb", "environment"]
+    assert (result["monitor"], result["better"]) == ("accuracy", {"accuracy": "max", "loss": "min"})
+    assert result["finished"].endswith("Z") and result["finished"][:2] == "20"
     assert result["settings"] == hard_recipe.diff()
     assert (result["recipe"], result["seed"], result["status"]) == ("hard", 0, "completed")
     assert set(result["test"]) == set(result["val"]) == {"accuracy", "loss"}
     assert all(0 <= result[part]["accuracy"] <= 1 and result[part]["loss"] > 0 for part in ("test", "val"))
     assert result["parameters"] == hard_run.model().count_params()
-    assert set(result["train"]) == {"seconds", "compile_seconds", "images_per_second", "epochs", "steps"}
+    assert set(result["train"]) == {"seconds", "compile_seconds", "examples_per_second", "epochs", "steps"}
     assert 0 < result["train"]["compile_seconds"] <= result["train"]["seconds"]
-    assert result["train"]["images_per_second"] > 0
+    assert result["train"]["examples_per_second"] > 0
     assert (result["train"]["epochs"], result["train"]["steps"]) == (3, 3 * (1257 // 128))
     assert result["peak_rss_mb"] > 100
     environment = result["environment"]
@@ -234,7 +236,7 @@ def test_files(hard_run, hard_recipe):
 
 def test_metrics_csv_has_a_row_an_epoch(hard_run):
     metrics = hard_run.metrics
-    assert set(metrics.columns) == {"epoch", "accuracy", "loss", "learning_rate", "images_per_second", "val_accuracy",
+    assert set(metrics.columns) == {"epoch", "accuracy", "loss", "learning_rate", "examples_per_second", "val_accuracy",
                                     "val_loss"}
     assert len(metrics) == 3 and np.isfinite(metrics.to_numpy()).all()
     assert metrics["learning_rate"].iloc[-1] < 1e-3 < metrics["learning_rate"].iloc[0] < 1e-2

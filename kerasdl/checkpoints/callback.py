@@ -116,7 +116,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         return arrays, {"best": self.best.rank, "best_epoch": self.best.best_epoch, "best_arrays": len(best),
                         "best_scores": self.best.scores,
                         "seconds": self.timing.so_far(), "compile_seconds": self.timing.compile_seconds,
-                        "rates": self.timing.rates, "backend": backend.current(),
+                        "rates": self.timing.speeds, "backend": backend.current(),
                         "versions": {name: installed(name) for name in ("kerasdl", "keras")},
                         "variables": forms(self._variables())}
 

@@ -1,15 +1,20 @@
 """The verbs of the command in the order of `kerasdl --help`, and its entry point."""
 
+import inspect
 import io
 import os
 import sys
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
+from kerasdl import words
+from kerasdl.cli.compare import compare_runs
 from kerasdl.cli.doctor import check_installation
 from kerasdl.cli.ensemble import average_runs
 from kerasdl.cli.evaluate import evaluate_run
+from kerasdl.cli.fields import show_fields
 from kerasdl.cli.launch import launch_workers
 from kerasdl.cli.list import list_recipes
 from kerasdl.cli.plan import plan_recipe
@@ -17,24 +22,43 @@ from kerasdl.cli.predict import predict_files
 from kerasdl.cli.report import report_run
 from kerasdl.cli.reproduce import reproduce_recipe
 from kerasdl.cli.results import show_results
+from kerasdl.cli.runs import best_run, list_runs
 from kerasdl.cli.sample import sample_images
 from kerasdl.cli.show import show_recipe
-from kerasdl.cli.terminal import DEBUG
+from kerasdl.cli.terminal import DEBUG, QUIET, print_line
 from kerasdl.cli.train import train_recipe
-from kerasdl.cli.tune import tuning
+from kerasdl.cli.tune import run_search, tuning
 from kerasdl.errors import UserError
 from kerasdl.logs import on_stderr
+from kerasdl.text import typed
 
 VERBS: dict[str, Callable[..., None]] = {
-    "list": list_recipes, "show": show_recipe, "train": train_recipe, "eval": evaluate_run, "predict": predict_files,
-    "sample": sample_images, "report": report_run, "ensemble": average_runs, "results": show_results,
-    "reproduce": reproduce_recipe, "launch": launch_workers, "plan": plan_recipe, "doctor": check_installation}
+    "list": list_recipes, "show": show_recipe, "fields": show_fields, "train": train_recipe, "eval": evaluate_run,
+    "predict": predict_files, "sample": sample_images, "report": report_run, "runs": list_runs, "best": best_run,
+    "compare": compare_runs, "ensemble": average_runs, "results": show_results, "reproduce": reproduce_recipe,
+    "launch": launch_workers, "plan": plan_recipe, "doctor": check_installation}
+ELSEWHERE = {  # verbs of other tools: what to write instead
+    "resume": "kerasdl train --resume RUN", "continue": "kerasdl train --resume RUN", "fit": "kerasdl train RECIPE",
+    "run": "kerasdl train RECIPE", "evaluate": "kerasdl eval RUN", "test": "kerasdl eval RUN", "val": "kerasdl eval RUN "
+    "--split val", "infer": "kerasdl predict RUN FILE...", "search": "kerasdl tune SEARCH", "sweep": "kerasdl tune "
+    "SEARCH", "recipes": "kerasdl list", "models": "kerasdl fields MODEL, or kerasdl list for the recipes",
+    "diff": "kerasdl compare RUN RUN...", "version": "kerasdl --version", "help": "kerasdl --help",
+    "config": "kerasdl fields", "settings": "kerasdl fields", "check": "kerasdl doctor", "info": "kerasdl doctor"}
+FLAGS = {"--debug", "--quiet", "-q"}  # may stand anywhere; kerasdl.cli.terminal reads them
+SETTABLE = ("train", "show", "plan", "launch", "tune")  # verbs that take KEY=VALUE
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="Train, evaluate and reproduce the models of kerasdl. Add --debug to see tracebacks.")
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 for verb, function in VERBS.items():
     app.command(verb)(function)
 app.add_typer(tuning, name="tune")
+
+
+@app.callback()
+def kerasdl(version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
+            quiet: Annotated[bool, typer.Option("--quiet", "-q", help="log warnings only; works after any verb")] = False,
+            debug: Annotated[bool, typer.Option("--debug", help="show tracebacks; works after any verb")] = False
+            ) -> None:
+    """Train, evaluate and reproduce Keras models."""
 
 
 def main() -> None:
@@ -44,9 +68,15 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # the name of a file or folder need not be valid text
+    arguments = [argument for argument in sys.argv[1:] if argument not in FLAGS]
     try:
-        with on_stderr():
-            app([argument for argument in sys.argv[1:] if argument != "--debug"])
+        if arguments[:1] == ["--version"]:
+            from kerasdl import __version__
+
+            return print_line(f"kerasdl {__version__}")
+        check_words(arguments)
+        with on_stderr(not QUIET):
+            app(arguments)
     except UserError as error:
         if DEBUG:
             raise
@@ -55,6 +85,34 @@ def main() -> None:
         if DEBUG or not error.filename:
             raise
         fail(f"{error.filename}: {error.strerror}")
+
+
+def check_words(arguments: list[str]) -> None:
+    """Raise a UserError for a verb or an option that other tools have, with what to write here."""
+    first, rest = (arguments or [""])[0], arguments[1:]
+    if first in ELSEWHERE:
+        instead = ELSEWHERE[first]
+        if rest and not rest[0].startswith("-"):
+            instead = instead.replace("RUN", typed(rest[0]), 1).replace("RECIPE", rest[0], 1)
+        raise UserError(f"There is no verb {first!r}. Write: {instead}")
+    if first not in SETTABLE:
+        return
+    known = options(VERBS.get(first, run_search))
+    for argument, after in zip(rest, [*rest[1:], ""], strict=True):
+        name, equals, value = argument.partition("=")
+        if argument.startswith("--") and name not in known and (key := words.key(name)):
+            value = value if equals else after if after and not after.startswith("-") else "VALUE"
+            raise UserError(f"{name} is no option: a setting of the recipe is written KEY=VALUE. Write {key}={value}")
+
+
+def options(function: Callable) -> set[str]:
+    """Return the long options of a verb: those its parameters declare, and those that they are called."""
+    found = {"--help"}
+    for name, parameter in inspect.signature(function).parameters.items():
+        declared = [text for extra in getattr(parameter.annotation, "__metadata__", ())
+                    for text in getattr(extra, "param_decls", None) or ()]
+        found |= {part for text in declared or [f"--{name.replace('_', '-')}"] for part in text.split("/")}
+    return found
 
 
 def fail(message: str) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from kerasdl.cli.terminal import named, print_field, print_table, quiet
+from kerasdl.cli.terminal import AsJson, named, print_field, print_json, print_table, quiet
 from kerasdl.errors import UserError
 
 
@@ -15,7 +15,8 @@ def average_runs(runs: Annotated[list[str], typer.Argument(metavar="RUN...", hel
                                                     )] = "test",
                  workdir: Annotated[str | None, typer.Option(callback=named, help="folder of the ensemble")] = None,
                  out: Annotated[Path | None, typer.Option(
-                     metavar="FILE.keras", help="also export the model to this file")] = None) -> None:
+                     metavar="FILE.keras", help="also export the model to this file")] = None,
+                 as_json: AsJson = False) -> None:
     """Average the probabilities of several runs into one model, and compare it with its members."""
     if out is not None and out.suffix != ".keras":
         raise UserError(f"--out is a .keras file. Received: {out}.")
@@ -26,6 +27,11 @@ def average_runs(runs: Annotated[list[str], typer.Argument(metavar="RUN...", hel
         from kerasdl import ensemble
         from kerasdl.text import typed
     made = ensemble.ensemble(opened, split, workdir)
+    if as_json:
+        if out is not None:
+            ensemble.export(made, out)
+        print_json({"run": made.path, "model": out, "split": split, "result": made.result})
+        return
     table = Table(split, *(name.replace("_", " ") for name in ensemble.SCORES), box=None, header_style="bold")
     for name, row in ensemble.table(made.result, split).iterrows():
         table.add_row(str(name), *(f"{value:.4f}" for value in row))

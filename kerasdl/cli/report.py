@@ -1,13 +1,17 @@
 """`kerasdl report`: the page of a run."""
 
-from kerasdl.cli.terminal import RunFolder, print_field, quiet
+from kerasdl.cli.terminal import AsJson, RunFolder, print_field, print_json, quiet
 
 
-def report_run(run: RunFolder) -> None:
+def report_run(run: RunFolder, as_json: AsJson = False) -> None:
     """Write a run's report.html again."""
     from kerasdl.run import Run
 
     opened = Run.open(run)
     with quiet():
         from kerasdl.reports.page import report
-    print_field("report", report(opened))
+    page = report(opened)
+    if as_json:
+        print_json({"run": run, "report": page})
+    else:
+        print_field("report", page)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kerasdl.cli.terminal import Backend, console, named, quiet
+from kerasdl.cli.terminal import QUIET, AsJson, Backend, console, named, print_json, quiet
 from kerasdl.errors import UserError
 
 
@@ -14,7 +14,7 @@ def reproduce_recipe(recipe: Annotated[str, typer.Argument(metavar="NAME", help=
                      seeds: Annotated[int, typer.Option(help="how many new seeds to train", min=1)] = 3,
                      workdir: Annotated[str | None, typer.Option(
                          callback=named, help="folder of the runs; by default runs/reproduce-NAME")] = None,
-                     backend: Backend = None) -> None:
+                     backend: Backend = None, as_json: AsJson = False) -> None:
     """Rerun a recipe with new seeds and test whether its published result is reproduced; exit code 1 if not."""
     from kerasdl.installation.backend import choose
     from kerasdl.published import reproduce
@@ -26,7 +26,10 @@ def reproduce_recipe(recipe: Annotated[str, typer.Argument(metavar="NAME", help=
     choose(backend)
     with quiet():
         import kerasdl.train.fit  # noqa: F401
-    found = reproduce.reproduce(recipe, seeds, workdir)
-    reproduce.show(console, found)
+    found = reproduce.reproduce(recipe, seeds, workdir, verbose=not QUIET)
+    if as_json:
+        print_json(reproduce.document(found))
+    else:
+        reproduce.show(console, found)
     if not found.succeeded:
         raise typer.Exit(1)

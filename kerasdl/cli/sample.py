@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kerasdl.cli.terminal import RunFolder, print_field, quiet
+from kerasdl.cli.terminal import AsJson, RunFolder, print_field, print_json, quiet
 
 
 def sample_images(run: RunFolder,
@@ -14,7 +14,8 @@ def sample_images(run: RunFolder,
                       "--class", help="class to generate, if the generator is conditional")] = None,
                   seed: Annotated[int, typer.Option(help="seed of the noise; a seed gives the same images each time",
                                                     min=0)] = 0,
-                  out: Annotated[Path, typer.Option(help="PNG file to write")] = Path("samples.png")) -> None:
+                  out: Annotated[Path, typer.Option(help="PNG file to write")] = Path("samples.png"),
+                  as_json: AsJson = False) -> None:
     """Generate images with a run's model, as one PNG."""
     from kerasdl.run import Run
 
@@ -22,4 +23,7 @@ def sample_images(run: RunFolder,
     with quiet():
         from kerasdl.evaluation import samples
     samples.write(samples.sample(opened, n, label, seed), out)
-    print_field("samples", out)
+    if as_json:
+        print_json({"run": run, "samples": out, "n": n, "class": label, "seed": seed})
+    else:
+        print_field("samples", out)

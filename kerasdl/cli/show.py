@@ -1,17 +1,59 @@
 """`kerasdl show`: one recipe."""
 
 import shlex
+from typing import Annotated
 
-from kerasdl.cli.terminal import AsJson, Overrides, RecipeName, print_json, print_line
+import typer
+
+from kerasdl.cli.terminal import AsJson, Overrides, RecipeName, print_json, print_line, quiet
+from kerasdl.errors import UserError
 
 
-def show_recipe(recipe: RecipeName, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Show a recipe: the settings that differ from the defaults."""
-    from kerasdl.recipe import load
+def show_recipe(recipe: RecipeName, overrides: Overrides = None,
+                everything: Annotated[bool, typer.Option("--all", help="show the defaults, too")] = False,
+                python: Annotated[bool, typer.Option("--python", help="print a Python file that sets the recipe")] = False,
+                as_json: AsJson = False) -> None:
+    """Show a recipe: the settings that differ from the defaults. It is checked as `train` checks it before reading data.
+    """
+    from kerasdl import recipe_text
+    from kerasdl.recipe import load, names
 
     found = load(recipe).override(*overrides or [])
+    if overrides or recipe not in names():
+        check(found, load(recipe) if recipe in names() else None)
     if as_json:
         print_json({"name": found.name, "changed": found.diff(), "recipe": found.model_dump(mode="json")})
+    elif python:
+        changed = f", with {shlex.join(overrides)}" if overrides else ""
+        print(recipe_text.python(found, f"{found.name or found.model}{changed}."), end="")
+    else:
+        fields = found.model_dump(mode="json") if everything else found.diff()
+        print_line("\n".join(f"{key:16}{value}" for key, value in fields.items()))
+        print_line(f"\nTrain it: kerasdl train {shlex.join([recipe, *(overrides or [])])}")
+
+
+def check(found, base) -> None:
+    """Raise a UserError for a model or an objective that does not exist, or has no such argument.
+
+    Args:
+        found: the recipe.
+        base: one that is known to be right; what is as there is not checked, because that would import Keras.
+    """
+    from kerasdl import user_code, zoo
+
+    own = user_code.is_reference(found.model)
+    if not own and found.model not in (*zoo.MODELS, *zoo.GENERATIVE):
+        raise UserError(zoo.unknown("model", found.model, (*zoo.MODELS, *zoo.GENERATIVE)))
+    parts = ("model", "model_args", "objective", "objective_args")
+    if base and all(getattr(found, key) == getattr(base, key) for key in parts):
         return
-    print_line(str(found))
-    print_line(f"\nTrain it: kerasdl train {shlex.join([recipe, *(overrides or [])])}")
+    with quiet():
+        from kerasdl import objectives
+        objectives.of(found)
+        try:
+            if own:
+                zoo.check_args(user_code.load(found.model), found.model_args, found.model)
+            else:
+                zoo.check(found.model, found.model_args)
+        except ValueError as error:
+            raise UserError(str(error)) from None

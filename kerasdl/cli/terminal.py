@@ -11,9 +11,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from kerasdl.cli import completion
 from kerasdl.errors import UserError
 
 DEBUG = "--debug" in sys.argv
+QUIET = bool({"-q", "--quiet"} & set(sys.argv))
 
 
 def named(param: typer.CallbackParam, path: str | None) -> str | None:
@@ -23,11 +25,12 @@ def named(param: typer.CallbackParam, path: str | None) -> str | None:
     return path
 
 
-RECIPE_HELP = "name of a recipe, a .py file or a run's recipe.json"
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help=RECIPE_HELP)]
+RECIPE_HELP = "name of a recipe, a .py file, or the folder of a run"
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help=RECIPE_HELP, autocompletion=completion.recipes)]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE",
-                                                       help="changes, such as epochs=3 model_args.size=mu")]
-RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="folder of a run")]
+                                                       help="changes, such as epochs=3 model_args.size=mu; see "
+                                                            "kerasdl fields", autocompletion=completion.fields)]
+RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="folder of a run", autocompletion=completion.runs)]
 Workdir = Annotated[str | None, typer.Option(
     callback=named, help="folder of the run; an interrupted run in it is resumed")]
 Backend = Annotated[str | None, typer.Option(

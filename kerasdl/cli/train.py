@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kerasdl.cli import completion
 from kerasdl.cli.terminal import (
+    QUIET,
     RECIPE_HELP,
     AsJson,
     Backend,
@@ -25,14 +27,16 @@ if TYPE_CHECKING:
     from kerasdl.recipe import Recipe
 
 
-def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RECIPE_HELP)] = None,
+def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RECIPE_HELP,
+                                                                 autocompletion=completion.recipes)] = None,
                  overrides: Overrides = None,
                  workdir: Workdir = None,
                  init: Annotated[str | None, typer.Option(
-                     metavar="RUN", callback=named, help="start from the weights of this run where layers match")
+                     metavar="RUN", callback=named, autocompletion=completion.runs,
+                     help="start from the weights of this run where layers match")
                  ] = None,
                  resume: Annotated[str | None, typer.Option(
-                     metavar="RUN", callback=named, help="resume this interrupted run")] = None,
+                     metavar="RUN", callback=named, autocompletion=completion.runs, help="resume this interrupted run")] = None,
                  backend: Backend = None,
                  strategy: Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or tpu")] = "auto",
                  logical_cpus: Annotated[int | None, typer.Option(
@@ -56,7 +60,7 @@ def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", 
         if report:
             from kerasdl.reports.page import report as write_report
     run = fit(changed, workdir=workdir, strategy=strategy, logical_cpus=logical_cpus, checkpoint_every=checkpoint_every,
-              feed=feed, profile=profile)
+              feed=feed, profile=profile, verbose=not QUIET)
     if not is_chief(strategy):
         return
     if not as_json:

@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 from typer.core import TyperGroup
 
+from kerasdl.cli import completion
 from kerasdl.cli.terminal import (
+    QUIET,
     AsJson,
     Backend,
     CheckpointEvery,
@@ -16,17 +19,20 @@ from kerasdl.cli.terminal import (
     named,
     print_field,
     print_json,
+    print_line,
+    print_table,
     quiet,
 )
 from kerasdl.errors import UserError
 from kerasdl.logs import LOGGER
 
-SearchFolder = Annotated[Path, typer.Argument(metavar="DIR", help="folder of a search")]
+SearchFolder = Annotated[Path, typer.Argument(metavar="DIR", help="folder of a search",
+                                              autocompletion=completion.studies)]
 Workers = Annotated[int, typer.Option(help="number of trials that run at the same time", min=1)]
 
 
 class SearchOrVerb(TyperGroup):
-    """`kerasdl tune NAME` runs a search; `report` and `best` are verbs below it."""
+    """`kerasdl tune NAME` runs a search; `list`, `report` and `best` are verbs below it."""
 
     def parse_args(self, ctx, args):
         named = args and args[0] not in self.commands and args[0] != "--help"
@@ -39,7 +45,8 @@ tuning = typer.Typer(cls=SearchOrVerb, no_args_is_help=True,
 
 @tuning.command("run")
 def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH",
-                                                            help="name of a search, or a .py file")] = None,
+                                                            help="name of a search, or a .py file",
+                                                            autocompletion=completion.searches)] = None,
                overrides: Overrides = None,
                oracle: Annotated[str | None, typer.Option(help="grid, random, bayesian or hyperband")] = None,
                trials: Annotated[int | None, typer.Option(help="number of trials", min=1)] = None,
@@ -56,7 +63,7 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH",
                logical_cpus: Annotated[int | None, typer.Option(
                    metavar="N", help="CPU devices of each trial, as for train", min=1)] = None,
                checkpoint_every: CheckpointEvery = "1 min",
-               report: WriteReport = True) -> None:
+               report: WriteReport = True, as_json: AsJson = False) -> None:
     """Run a search with one process per trial. The word `run` is optional. A killed search can be resumed."""
     from kerasdl.installation.backend import choose
 
@@ -70,9 +77,13 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH",
         from kerasdl.tuning.report import report as write_report
         from kerasdl.tuning.table import describe
     study = tune(found, workdir, workers, memory=memory, strategy=strategy, logical_cpus=logical_cpus,
-                 checkpoint_every=checkpoint_every)
-    if report:
-        print_field("report", write_report(study))
+                 checkpoint_every=checkpoint_every, verbose=not QUIET)
+    page = write_report(study) if report else None
+    if as_json:
+        print_json(document(study, page))
+        return
+    if page:
+        print_field("report", page)
     if found.build is None:
         won = best(study)
         print_field("best", f"{found.objective} {figure(won.score or 0.0)}  {describe(won.values)}")
@@ -115,29 +126,54 @@ def what_to_search(search: str | None, overrides: list[str], workdir: str | None
     return found, folder
 
 
+@tuning.command("list")
+def list_searches(as_json: AsJson = False) -> None:
+    """List the searches of the package."""
+    from kerasdl.tuning.search import load, names
+
+    found = [load(name) for name in names()]
+    if as_json:
+        print_json([{"name": name, "oracle": search.oracle, "trials": search.trials, "recipe": search.base.name,
+                     "space": {key: str(dimension) for key, dimension in search.space.items()}}
+                    for name, search in zip(names(), found, strict=True)])
+        return
+    table = Table("search", "oracle", "trials", "searches", box=None, header_style="bold")
+    for name, search in zip(names(), found, strict=True):
+        table.add_row(name, search.oracle, str(search.trials or "all"), ", ".join(search.space))
+    print_table(table)
+    print_line("\nRun one: kerasdl tune NAME")
+
+
 @tuning.command("report")
 def report_search(folder: SearchFolder, as_json: AsJson = False) -> None:
     """Write a search's report.html, and its files for TensorBoard's HParams."""
     with quiet():
         from kerasdl.tuning.report import report as write_report
         from kerasdl.tuning.study import Study
-        from kerasdl.tuning.table import ranked
     study = Study.open(folder)
-    page, records = write_report(study), study.records()
+    page = write_report(study)
     if not as_json:
         print_field("report", page)
         return
+    print_json(document(study, page))
+
+
+def document(study: Any, page: Path | None) -> dict[str, Any]:
+    """Return what a search is as JSON: its trials, and their order from the best on."""
+    from kerasdl.tuning.table import ranked
+
+    records = study.records()
     keys = ("id", "status", "values", "score", "epochs", "seconds", "why")
-    print_json({"search": folder, "report": page, "objective": study.search.objective,
-                "better": study.search.direction, "ranked": [record.id for record in ranked(records, study.search)],
-                "trials": [{key: getattr(record, key) for key in keys} for record in records]})
+    return {"search": study.folder, "report": page, "objective": study.search.objective,
+            "better": study.search.direction, "ranked": [record.id for record in ranked(records, study.search)],
+            "trials": [{key: getattr(record, key) for key in keys} for record in records]}
 
 
 @tuning.command("best")
 def best_of_search(folder: SearchFolder,
                    seeds: Annotated[int, typer.Option(
                        help="number of retrainings; 0: write the recipe only", min=0)] = 3,
-                   workers: Workers = 1, backend: Backend = None) -> None:
+                   workers: Workers = 1, backend: Backend = None, as_json: AsJson = False) -> None:
     """Write the winning recipe to stdout; retrain it with other seeds, and print its test score to stderr."""
     from kerasdl.installation.backend import choose
 
@@ -147,7 +183,14 @@ def best_of_search(folder: SearchFolder,
         from kerasdl.tuning.study import Study
     study = Study.open(folder)
     won = best.best(study)
-    print(best.source(study, won), end="", flush=True)
+    if not as_json:
+        print(best.source(study, won), end="", flush=True)
+    final = None
     if seeds:
         LOGGER.info("retraining trial %s with %d other seeds (--seeds 0 skips this)", won.id, seeds)
-        LOGGER.info(best.summary(best.measure(study, won, seeds, workers)))
+        final = best.measure(study, won, seeds, workers, verbose=not QUIET)
+        LOGGER.info(best.summary(final))
+    if as_json:
+        print_json({"search": folder, "trial": won.id, "objective": study.search.objective, "score": won.score,
+                    "values": won.values, "recipe": best.recipe_of(study, won).model_dump(mode="json"),
+                    "retrained": final})

@@ -193,6 +193,17 @@ def interval(published: Sequence[float], new: int, grain: float = 0.0) -> tuple[
     return float(centre - reach), float(centre + reach)
 
 
+def document(found: Reproduction) -> dict[str, Any]:
+    """Return both sides, the interval and the verdict as JSON has them."""
+    told = results.metric(found.recipe)
+    sides = {"published": found.published,
+             "here": [result for result in found.here if result["status"] == "completed"]}
+    return {"recipe": found.recipe.name, "metric": told.key(found.published[0]), "reproduced": found.succeeded,
+            "verdict": found.verdict, "interval": [end / told.scale for end in found.interval],
+            **{name: {"seeds": [result["seed"] for result in side], "scores": [told.of(result) for result in side]}
+               for name, side in sides.items()}}
+
+
 def show(console: Console, found: Reproduction) -> None:
     """Print both sides, the interval and the verdict."""
     told = results.metric(found.recipe)

@@ -4,6 +4,7 @@ import logging
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 import pandas as pd
@@ -16,8 +17,10 @@ from kerasdl.evaluation import predictions
 from kerasdl.evaluation.splits import Data, check_outputs, load_split
 from kerasdl.files import whole, writing
 from kerasdl.objectives.sections import Findings, Section
+from kerasdl.recipe_text import command
 from kerasdl.run import Run
-from kerasdl.text import typed
+from kerasdl.runs.find import siblings
+from kerasdl.text import duration, typed
 
 HERE = Path(__file__).parent
 logger = logging.getLogger(__name__)
@@ -40,12 +43,13 @@ def report(run: Run | str | Path, data: Data = None) -> Path:
     if not result and history.empty:
         raise UserError(f"{run.path} has nothing to report: no epoch was finished. Train it again.")
     sections, missing = _sections(run, data, result)
-    page = _template().render(
+    page = template("report.html.j2").render(
         name=recipe.name or recipe.model, recipe=recipe, result=result, history=history, missing=missing,
         sections=sections, tiles=_tiles(result), curves=figures.curves(history, result.get("best_epoch")),
         settings={key: _plain(value) for key, value in recipe.diff().items()},
         environment={key: _plain(value) for key, value in result.get("environment", {}).items()},
-        folder=run.path.name, version=kerasdl.__version__)
+        folder=run.path.name, version=kerasdl.__version__, finished=result.get("finished"),
+        command=command(recipe, typed(run.path)), neighbours=neighbours(run.path))
     file = run.path / "report.html"
     with writing(file, f"Once it can be: kerasdl report {typed(run.path)}"), whole(file) as partial:
         partial.write_text(page, encoding="utf-8", errors="backslashreplace")  # a folder's name need not be UTF-8
@@ -93,6 +97,19 @@ def findings(run: Run, data: Data, name: str, result: dict[str, Any]) -> Finding
     return Findings(model, splits, result, name, run.path, found)
 
 
+def neighbours(folder: Path) -> dict[str, str]:
+    """Return the addresses of the reports next to this one in time: {"previous": "../<name>/report.html", "next": ...}.
+
+    They are of the folders next to the run's.
+    """
+    rows, here = siblings(folder), folder.resolve()
+    place = next((number for number, row in enumerate(rows) if row.path == here), None)
+    if place is None:
+        return {}
+    found = {"previous": rows[place - 1] if place else None, "next": rows[place + 1] if rows[place + 1:] else None}
+    return {word: f"../{quote(row.path.name)}/report.html" for word, row in found.items() if row}
+
+
 def _history(run: Run) -> pd.DataFrame:
     try:
         return run.metrics
@@ -109,15 +126,10 @@ def _tiles(result: dict[str, Any]) -> list[tuple[str, Any, str]]:
             text = f"{value:.2%}" if name == "accuracy" else f"{value:.4g}"
             found.append((f"{part} {figures.label(name)}", value, text))
     facts = (("parameters", result.get("parameters"), "{:,}".format),
-             ("training time", train.get("seconds"), _duration),
-             ("examples/s", train.get("images_per_second"), "{:,.0f}".format),
+             ("training time", train.get("seconds"), duration),
+             ("examples/s", train.get("examples_per_second", train.get("images_per_second")), "{:,.0f}".format),
              ("best epoch", result.get("best_epoch"), str))
     return found + [(label, value, write(value)) for label, value, write in facts if value is not None]
-
-
-def _duration(seconds: float) -> str:
-    minutes, hours = seconds / 60, seconds / 3600
-    return f"{seconds:.1f} s" if minutes < 2 else f"{minutes:.0f} min" if hours < 2 else f"{hours:.1f} h"
 
 
 def _plain(value: Any) -> str:
@@ -128,7 +140,8 @@ def _plain(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """Return a template of this folder."""
     pages = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True,
                                lstrip_blocks=True)
-    return pages.get_template("report.html.j2")
+    return pages.get_template(name)

@@ -41,7 +41,7 @@ def autotune(recipe: Recipe, noted: dict[str, Any] | None, shape: Any, device: s
         start: recipe -> a function that trains one call and returns the number of its examples.
 
     Returns:
-        {field: value} and, where something was measured, "images_per_second": {candidate: speed}. {} without an "auto".
+        {field: value} and, where something was measured, "examples_per_second": {candidate: speed}. {} without an "auto".
     """
     fields = [key for key in CANDIDATES if getattr(recipe, key) == "auto"]
     if not fields or noted:
@@ -68,14 +68,14 @@ def apply(recipe: Recipe, choice: dict[str, Any]) -> Recipe:
 
 def measure(recipe: Recipe, fields: list[str], devices: tf.distribute.Strategy,
             start: Callable[[Recipe], Callable[[], int]]) -> dict[str, Any]:
-    """{field: the value of the fastest candidate, "images_per_second": {candidate: speed}}."""
+    """{field: the value of the fastest candidate, "examples_per_second": {candidate: speed}}."""
     speeds: dict[tuple[Any, ...], float] = {}
     for values in itertools.product(*(CANDIDATES[key] for key in fields)):
         candidate: dict[str, Any] = dict(zip(fields, values, strict=True))
         if "jit" not in candidate or strategies.jit(devices, candidate["jit"]) == candidate["jit"]:
             speeds[values] = speed(start(recipe.override(**candidate)), max(speeds.values(), default=0.0))
     best = max(speeds, key=speeds.__getitem__)
-    return dict(zip(fields, best, strict=True)) | {"images_per_second": {
+    return dict(zip(fields, best, strict=True)) | {"examples_per_second": {
         " ".join(f"{key}={value}".lower() for key, value in zip(fields, values, strict=True)): round(rate, 1)
         for values, rate in speeds.items()}}
 
@@ -95,9 +95,9 @@ def speed(call: Callable[[], int], best: float = 0.0) -> float:
 
 def summary(choice: dict[str, Any]) -> str:
     """Return the choice as one line for the log."""
-    chosen = " ".join(f"{key}={value}".lower() for key, value in choice.items() if key != "images_per_second")
-    speeds = ", ".join(f"{name} {rate:,.0f}" for name, rate in choice.get("images_per_second", {}).items())
-    return f"auto: {chosen}" + f" ({speeds} images/s)" * bool(speeds)
+    chosen = " ".join(f"{key}={choice[key]}".lower() for key in CANDIDATES if key in choice)
+    speeds = ", ".join(f"{name} {rate:,.0f}" for name, rate in choice.get("examples_per_second", {}).items())
+    return f"auto: {chosen}" + f" ({speeds} examples/s)" * bool(speeds)
 
 
 def remembered(recipe: Recipe, shape: Any, device: str, devices: tf.distribute.Strategy, resident: bool) -> Path:

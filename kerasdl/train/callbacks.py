@@ -4,6 +4,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 
 import keras
 import numpy as np
@@ -14,23 +15,29 @@ from kerasdl.errors import UserError
 
 
 class Timing(keras.callbacks.Callback):
-    """Add learning_rate and images_per_second to each epoch's logs.
+    """Add learning_rate and examples_per_second to each epoch's logs.
 
-    Speed counts training steps only: neither validation nor an epoch's first call, in which compilation or the filling
-    of the pipeline would be measured. Where an epoch is one call, it is the speed of that call, but for the first.
+    The rate is the mean of the epoch's steps. Speed counts training steps only: neither validation nor an epoch's first
+    call, in which compilation or the filling of the pipeline would be measured. Where an epoch is one call, it is the
+    speed of that call; NaN if this process made its first call then, and so compiled.
+
+    Args:
+        batch: examples of a step.
+        rates: () -> the learning rate of each step of the run.
+        steps: of an epoch.
     """
 
-    def __init__(self, batch: int):
+    def __init__(self, batch: int, rates: Callable[[], np.ndarray], steps: int):
         super().__init__()
-        self.batch, self.before = batch, 0.0
+        self.batch, self.rates_of_steps, self.steps, self.before = batch, cache(rates), steps, 0.0
         self.compile_seconds: float | None = None
         self.began: float | None = None
-        self.rates: list[float] = []
+        self.speeds: list[float] = []
         self.called = self.compiled = False  # whether this process has made a call; whether this epoch made the first
 
-    def resume(self, seconds: float, compile_seconds: float | None, rates: list[float]) -> None:
+    def resume(self, seconds: float, compile_seconds: float | None, speeds: list[float]) -> None:
         """Continue counting from what an interrupted run had."""
-        self.before, self.compile_seconds, self.rates = seconds, compile_seconds, list(rates)
+        self.before, self.compile_seconds, self.speeds = seconds, compile_seconds, list(speeds)
 
     def so_far(self) -> float:
         """Seconds of training until now."""
@@ -52,20 +59,22 @@ class Timing(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         now, steps = self.calls[-1]
         then, before = self.calls[0] if len(self.calls) > 1 else (self.epoch_began, 0)
-        logs["images_per_second"] = self.batch * (steps - before) / (now - then)
-        if len(self.calls) > 1 or not self.compiled:
-            self.rates.append(logs["images_per_second"])
+        measured = len(self.calls) > 1 or not self.compiled
+        speed = self.batch * (steps - before) / (now - then) if measured else math.nan
+        if measured:
+            self.speeds.append(speed)
         self.compiled = False
-        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        rates = self.rates_of_steps()[epoch * self.steps:(epoch + 1) * self.steps]
+        logs.update(examples_per_second=speed, learning_rate=float(np.mean(rates)))
 
     def on_train_end(self, logs=None):
         self.before, self.began = self.so_far(), None
 
     def summary(self) -> dict[str, float | None]:
-        """Seconds of the fit with validation in it, of its first step, and the median epoch's images a second."""
+        """Seconds of the fit with validation in it, of its first step, and the median epoch's examples a second."""
         first = None if self.compile_seconds is None else round(self.compile_seconds, 2)
-        rate = round(statistics.median(self.rates), 1) if self.rates else None
-        return {"seconds": round(self.before, 2), "compile_seconds": first, "images_per_second": rate}
+        rate = round(statistics.median(self.speeds), 1) if self.speeds else None
+        return {"seconds": round(self.before, 2), "compile_seconds": first, "examples_per_second": rate}
 
 
 class BestWeights(keras.callbacks.Callback):

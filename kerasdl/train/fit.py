@@ -28,7 +28,7 @@ from kerasdl.objectives.base import Objective
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
 from kerasdl.run import Run
-from kerasdl.train import autotune, pretrained, record
+from kerasdl.train import autotune, optim, pretrained, record
 from kerasdl.train import profile as profiles
 from kerasdl.train.callbacks import BestWeights, Diverged, StopOnNaN, Timing
 from kerasdl.train.progress import ProgressBar
@@ -87,7 +87,7 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
                         logger.info(profiles.profile(setup, run.path / "tensorboard"))
                 best = BestWeights(kept, lambda: scores(setup.splits["val"]), scores.monitor,
                                    goal(setup.objective, scores.monitor), recipe.patience, recipe.keep)
-                timing = Timing(recipe.batch)
+                timing = Timing(recipe.batch, lambda: optim.rates(recipe, setup.steps), setup.steps)
                 saver = CheckpointCallback(run.path, model, kept, best, timing, setup.steps, every, setup.devices,
                                            stop_after)
                 own = [StopOnNaN(setup.steps, setup.objective.losses), timing, best, *setup.objective.callbacks(),
@@ -168,7 +168,8 @@ def fit(setup: Setup, run: Run, model: keras.Model, callbacks: list[keras.callba
     epoch, done = divmod(start, steps)
     parts = [(epoch, epoch + 1, done), (epoch + 1, epochs, 0)] if done else [(epoch, epochs, 0)]
     with (run.writing(), collective_errors(setup.devices), saver.stop,
-          ProgressBar(epochs, steps, start, console, verbose, setup.is_chief) as progress):
+          ProgressBar(epochs, steps, start, console, verbose, setup.is_chief,
+                      f"{setup.splits['train'].kind}s") as progress):
         try:
             for first, last, done in parts:
                 if first < last and not saver.best.enough:
@@ -202,7 +203,7 @@ def conclude(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model, 
             answering = run.model() if setup.replicated else kept  # one process cannot predict for several workers
             found = predictions.collect(setup.objective, answering, splits["test"], setup.recipe.micro_batch)
             predictions.write(run, found)
-        record.finish(run, setup, choice, status="completed", best_epoch=best.best_epoch,
+        record.finish(run, setup, choice, status="completed", monitor=scores.monitor, best_epoch=best.best_epoch,
                       parameters=kept.count_params(), **record.finite(measured), **record.finite(extra),
                       train={**timing.summary(), "epochs": best.epochs, "steps": best.epochs * setup.steps})
 

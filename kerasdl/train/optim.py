@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 
 import keras
+import numpy as np
 from keras import ops
 from keras.optimizers import schedules
 
@@ -52,6 +53,11 @@ def schedule(recipe: Recipe, steps: int) -> schedules.LearningRateSchedule:
     floor = 1.0 if recipe.schedule == "constant" else 0.0
     rise = {"warmup_target": recipe.lr, "warmup_steps": warmup} if warmup else {}
     return schedules.CosineDecay(start if warmup else recipe.lr, max(total - warmup, 1), alpha=floor, **rise)
+
+
+def rates(recipe: Recipe, steps: int) -> np.ndarray:
+    """Return the learning rate of each step of the run (steps * epochs,)."""
+    return ops.convert_to_numpy(ops.vectorized_map(schedule(recipe, steps), ops.arange(steps * recipe.epochs)))
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")

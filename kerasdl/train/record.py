@@ -19,6 +19,7 @@ from kerasdl.errors import UserError
 from kerasdl.files import whole, write_json
 from kerasdl.installation import backend
 from kerasdl.run import Run
+from kerasdl.text import moment
 from kerasdl.train import pretrained
 from kerasdl.train.callbacks import BestWeights, Diverged
 from kerasdl.train.setup import Setup
@@ -79,7 +80,7 @@ def finish(run: Run, setup: Setup, choice: dict[str, Any], **measured: Any) -> N
     with run.writing():
         write_json(run.path / "result.json", {
             "recipe": asked.name or asked.model, "seed": asked.seed, "orders": spec.ORDERS,
-            "settings": asked.diff(), **measured,
+            "settings": asked.diff(), **measured, "better": setup.objective.scores, "finished": moment(),
             **({"choice": choice} if choice else {}), **({"init": run.origin} if asked.init else {}),
             "peak_rss_mb": round(peak_rss_mb(), 1), "environment": facts})
     shutil.rmtree(run.path / "checkpoint", ignore_errors=True)

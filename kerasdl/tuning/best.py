@@ -9,6 +9,7 @@ from kerasdl.errors import UserError
 from kerasdl.files import write_json
 from kerasdl.installation import backend
 from kerasdl.recipe import Recipe
+from kerasdl.recipe_text import python
 from kerasdl.text import figure, typed
 from kerasdl.tuning import engine, pool
 from kerasdl.tuning.records import Answer, TrialRecord
@@ -43,13 +44,8 @@ def recipe_of(study: Study, record: TrialRecord) -> Recipe:
 
 def source(study: Study, record: TrialRecord) -> str:
     """Return the recipe as a Python file, which `kerasdl train` takes."""
-    recipe = recipe_of(study, record)
-    fields = {key: getattr(recipe, key) for key in recipe.diff() if key != "name"}
-    lines = [f"    {key}={value!r}," for key, value in fields.items()]
     base, search = study.search.base, study.search.name or "a search"
-    headline = f"{base.name or base.model}, tuned: trial {record.id} of {search}."
-    return "\n".join([f'"""{headline}"""', "",
-                      "from kerasdl.recipe import Recipe", "", "recipe = Recipe(", *lines, ")", ""])
+    return python(recipe_of(study, record), f"{base.name or base.model}, tuned: trial {record.id} of {search}.")
 
 
 def measure(study: Study, record: TrialRecord, seeds: int, workers: int = 1, verbose: bool = True) -> dict[str, Any]:

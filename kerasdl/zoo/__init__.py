@@ -116,6 +116,18 @@ def check_args(function, args, owner: str = "") -> None:
             raise ValueError(f"Expected a value for argument {key!r} of {owner}, which has no default.")
 
 
+def check(model: str, args) -> None:
+    """Check what can be known of a model's arguments before its input is: the names, and the size.
+
+    Raises:
+        ValueError: an unknown model, an argument that it does not have, or a size that is not in its table.
+    """
+    found = module(model)
+    check_args(found.build, args, model)
+    if "size" in args and args["size"] not in (sizes := getattr(found, "SIZES", {args["size"]})):
+        raise ValueError(unknown("size", args["size"], sizes))
+
+
 def features(model):
     """Return the network, sharing its weights, up to its representation (B, D).
 

@@ -57,6 +57,12 @@ def dropout(x, drop, name):
     return layers.Dropout(drop, name=name)(x) if drop else x
 
 
+def positive(name, value):
+    """Raise ValueError for what is neither None nor a whole number from 1 on."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1):
+        raise ValueError(f"Expected {name} to be a whole number, 1 or more. Received: {value!r}")
+
+
 def lookup(sizes, size):
     """Return the entry of a table of sizes, or raise ValueError with the nearest key that exists."""
     if size not in sizes:

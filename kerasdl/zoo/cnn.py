@@ -21,7 +21,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from kerasdl.zoo.blocks import entrance, head, lookup
+from kerasdl.zoo.blocks import entrance, head, lookup, positive
 
 SIZES = {  # filters: the stem's, then each stage's
     "mu": (8, 16),
@@ -63,12 +63,12 @@ def conv(x, width, name, suffix="", pool=None):
     return layers.ReLU(name=f"{name}_relu{suffix}")(x)
 
 
-def stages(x, widths):
-    """The stem at full resolution, then two convolutions a stage; each stage halves the resolution."""
+def stages(x, widths, depth):
+    """The stem at full resolution, then `depth` convolutions a stage; each stage halves the resolution at its end."""
     x = conv(x, widths[0], "stem", pool="same")
     for i, width in enumerate(widths[1:], 1):
-        x = conv(x, width, f"stage{i}", 1)
-        x = conv(x, width, f"stage{i}", 2, pool="same" if i < len(widths) - 1 else None)
+        for j in range(1, depth + 1):
+            x = conv(x, width, f"stage{i}", j, pool="same" if j == depth and i < len(widths) - 1 else None)
     return x
 
 
@@ -113,8 +113,8 @@ class Whitening(layers.Layer):
         return super().get_config() | {"patch": self.patch, "floor": self.floor}
 
 
-def airbench(x, widths, whitened):
-    """The stem at full resolution, then two convolutions a stage, the first with a pool.
+def airbench(x, widths, depth, whitened):
+    """The stem at full resolution, then `depth` convolutions a stage, the first with a pool.
 
     A pool drops the odd row of 31 pixels, which saves a fifth of the work.
     """
@@ -126,40 +126,56 @@ def airbench(x, widths, whitened):
         x = conv(x, widths[0], "stem")
     for i, width in enumerate(widths[1:], 1):
         x = conv(x, width, f"stage{i}", 1, pool="valid" if min(x.shape[1:3]) > 1 else "same")
-        x = conv(x, width, f"stage{i}", 2)
+        for j in range(2, depth + 1):
+            x = conv(x, width, f"stage{i}", j)
     return x
 
 
-def body(image_shape, *, size: str = "S", whitened: bool = False, name: str = "cnn_body") -> keras.Model:
-    """Return all but the head: {"features": (B, D), "maps": (B, h, w, C)}. Arguments and errors as `build`."""
+def filters(size, width=None):
+    """Return the filters of the stem and of each stage: the size's, in proportion to a stem of `width` filters."""
     widths = lookup(SIZES, size)
+    positive("width", width)
+    return tuple(max(1, round(each * width / widths[0])) for each in widths) if width else widths
+
+
+def body(image_shape, *, size: str = "S", width: int | None = None, depth: int | None = None, whitened: bool = False,
+         name: str = "cnn_body") -> keras.Model:
+    """Return all but the head: {"features": (B, D), "maps": (B, h, w, C)}. Arguments and errors as `build`."""
+    widths = filters(size, width)
+    positive("depth", depth)
     inputs, x = entrance(image_shape)
+    if depth and size == "textbook":
+        raise ValueError(f"Expected depth=None with size='textbook', which has one convolution a stage. "
+                         f"Received: depth={depth}")
     if whitened and size not in AIRBENCH:
         raise ValueError(f"Expected size to be one of {AIRBENCH} with whitened=True. Received: size={size!r}")
     if size in AIRBENCH:
-        x, pool = airbench(x, widths, whitened), layers.GlobalMaxPooling2D
+        x, pool = airbench(x, widths, depth or 2, whitened), layers.GlobalMaxPooling2D
     elif size == "textbook":
         x, pool = textbook(x, widths), layers.Flatten
     else:
-        x, pool = stages(x, widths), layers.GlobalAveragePooling2D
+        x, pool = stages(x, widths, depth or 2), layers.GlobalAveragePooling2D
     maps = layers.Identity(name="maps")(x)
     return keras.Model(inputs, {"features": pool(name="features")(maps), "maps": maps}, name=name)
 
 
-def build(image_shape, classes: int, *, size: str = "S", drop: float = 0.0, whitened: bool = False,
-          name: str = "cnn") -> keras.Model:
+def build(image_shape, classes: int, *, size: str = "S", width: int | None = None, depth: int | None = None,
+          drop: float = 0.0, whitened: bool = False, name: str = "cnn") -> keras.Model:
     """Build a classifier: images (B, H, W, C), 0..255, -> float32 logits (B, classes).
 
     Args:
         image_shape: (height, width, channels); "textbook" needs 10 pixels a side.
         classes: number of classes.
         size: a key of SIZES.
+        width: filters of the stem, with the other stages in proportion; None: the size's.
+        depth: convolutions in each stage; None: 2. Not for "textbook".
         drop: dropout rate before the head; the Keras example has 0.5.
         whitened: whether a size of AIRBENCH begins with Whitening, which `kerasdl.train` adapts to training images.
         name: name of the model.
 
     Raises:
-        ValueError: not the shape of an image, too small a one, an unknown size, or one that has no whitened form.
+        ValueError: not the shape of an image, too small a one, an unknown size, one that has no whitened form or
+            no depth, or a width or depth below 1.
     """
-    network = body(image_shape, size=size, whitened=whitened)
+    network = body(image_shape, size=size, width=width, depth=depth, whitened=whitened)
     return keras.Model(network.input, head(network.output["features"], classes, drop), name=name)

@@ -6,7 +6,7 @@
 import keras
 from keras import layers
 
-from kerasdl.zoo.blocks import dropout, entrance, head, lookup
+from kerasdl.zoo.blocks import dropout, entrance, head, lookup, positive
 
 SIZES = {"mu": (16,), "512": (512,), "512-512": (512, 512), "1024-1024": (1024, 1024)}  # widths of the hidden layers
 PARAMETERS = {"mu": 12_730, "512": 407_050, "512-512": 669_706, "1024-1024": 1_863_690}  # trainable, 28x28x1 -> 10
@@ -21,10 +21,20 @@ def hidden(x, width, norm, name):
     return layers.ReLU(name=name)(x)
 
 
-def body(image_shape, *, size: str = "512-512", drop: float = 0.0, norm: bool = False, name: str = "mlp_body"
-         ) -> keras.Model:
-    """Return the hidden layers: {"features": (B, width of the last one)}, before its dropout. Arguments as `build`."""
+def hidden_widths(size, width=None, depth=None):
+    """Return the widths of the hidden layers: the size's, of which `width` and `depth` replace what they name."""
     widths = lookup(SIZES, size)
+    for key, value in {"width": width, "depth": depth}.items():
+        positive(key, value)
+    depth = depth or len(widths)
+    widths = (*widths, *[widths[-1]] * depth)[:depth]
+    return (width,) * depth if width else widths
+
+
+def body(image_shape, *, size: str = "512-512", width: int | None = None, depth: int | None = None, drop: float = 0.0,
+         norm: bool = False, name: str = "mlp_body") -> keras.Model:
+    """Return the hidden layers: {"features": (B, width of the last one)}, before its dropout. Arguments as `build`."""
+    widths = hidden_widths(size, width, depth)
     inputs, x = entrance(image_shape, rows=True)
     x = layers.Flatten(name="flatten")(x)  # (B, H*W*C)
     for i, width in enumerate(widths[:-1], 1):
@@ -33,7 +43,8 @@ def body(image_shape, *, size: str = "512-512", drop: float = 0.0, norm: bool = 
 
 
 def build(
-    image_shape, classes: int, *, size: str = "512-512", drop: float = 0.0, norm: bool = False, name: str = "mlp"
+    image_shape, classes: int, *, size: str = "512-512", width: int | None = None, depth: int | None = None,
+    drop: float = 0.0, norm: bool = False, name: str = "mlp"
 ) -> keras.Model:
     """Build the model: images (B, H, W, C) 0..255, or rows (B, columns), -> float32 logits (B, classes).
 
@@ -41,12 +52,14 @@ def build(
         image_shape: (height, width, channels), or the number of columns of a table.
         classes: number of classes, or of outputs in a regression.
         size: a key of SIZES.
+        width: neurons of every hidden layer; None: the size's.
+        depth: number of hidden layers; None: the size's. More than those repeat the last one.
         drop: dropout rate after each hidden layer.
         norm: whether each hidden layer is normalised.
         name: name of the model.
 
     Raises:
-        ValueError: a shape that is neither, or an unknown size.
+        ValueError: a shape that is neither, an unknown size, or a width or depth below 1.
     """
-    network = body(image_shape, size=size, drop=drop, norm=norm)
+    network = body(image_shape, size=size, width=width, depth=depth, drop=drop, norm=norm)
     return keras.Model(network.input, head(network.output["features"], classes, drop), name=name)

@@ -1,0 +1,63 @@
+"""`kerasdl compare`: runs next to one another."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from kerasdl.cli.terminal import AsJson, console, print_field, print_json, print_line, print_table, quiet
+
+
+def compare_runs(runs: Annotated[list[str], typer.Argument(
+                     metavar="RUN...", help="folders of runs, or folders that hold runs")],
+                 out: Annotated[Path | None, typer.Option(
+                     metavar="FILE.html", help="the page; by default comparison.html in the current folder")] = None,
+                 report: Annotated[bool, typer.Option(
+                     "--report/--no-report", help="write a page with the curves of all runs")] = True,
+                 as_json: AsJson = False) -> None:
+    """Compare runs: the settings that differ, the scores, and the curves in one page. Seeds become mean and deviation.
+    """
+    from kerasdl.runs.compare import compare
+
+    comparison = compare(runs)
+    page = None
+    if not as_json:
+        show(comparison)
+    if report:
+        with quiet():
+            from kerasdl.reports.comparison import write
+        page = write(comparison, out or Path("comparison.html"))
+    if as_json:
+        print_json({"report": page, **document(comparison)})
+    elif page:
+        print_field("report", page)
+
+
+def show(comparison: Any) -> None:
+    """Print the comparison as tables, one column for each recipe."""
+    for group in comparison.groups:
+        print_line(f"{group.title}  {group.name}, seeds {group.seeds}: {', '.join(str(row.path) for row in group.rows)}")
+    for title, lines in (("setting", comparison.settings), ("score", comparison.scores), ("fact", comparison.facts)):
+        if not lines:
+            continue
+        console.print()
+        table = Table(title, *(group.title for group in comparison.groups), box=None, header_style="bold")
+        for line in lines:
+            changes = line.changes or [""] * len(line.texts)
+            cells = [f"{text}  {change}".rstrip() + " *" * (index == line.best)
+                     for index, (text, change) in enumerate(zip(line.texts, changes, strict=True))]
+            table.add_row(line.key, *cells)
+        print_table(table)
+    if any(line.best is not None for line in comparison.scores):
+        print_line("\n* the best. Differences are from column A. Choose by val.")
+
+
+def document(comparison: Any) -> dict[str, Any]:
+    """Return the comparison as JSON has it: the scores of every run, and the settings that differ."""
+    titles = [group.title for group in comparison.groups]
+    return {"groups": [{"title": group.title, "recipe": group.name, "runs": [row.path for row in group.rows],
+                        "seeds": [row.recipe.get("seed", 0) for row in group.rows],
+                        "scores": {line.key: group.scores(line.key) for line in comparison.scores}}
+                       for group in comparison.groups],
+            "settings": {line.key: dict(zip(titles, line.texts, strict=True)) for line in comparison.settings}}

@@ -1,0 +1,89 @@
+"""`kerasdl fields`: what can be set in a recipe."""
+
+import inspect
+import re
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from kerasdl.cli.terminal import AsJson, print_json, print_line, print_table, quiet
+from kerasdl.errors import UserError, nearest
+
+
+def show_fields(word: Annotated[str | None, typer.Argument(
+                    metavar="[NAME]", help="a field, an optimizer, an objective or a model, for its settings; or "
+                                           "augment, for the transforms")] = None,
+                as_json: AsJson = False) -> None:
+    """List the fields of a recipe: what each takes, its default and its meaning."""
+    rows, note = found(word)
+    if as_json:
+        print_json([row._asdict() for row in rows])
+        return
+    table = Table("field", "takes", "default", "meaning", box=None, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    if rows:
+        print_table(table)
+    print_line(f"\n{note}" if rows else note)
+
+
+def found(word: str | None) -> tuple[list, str]:
+    """Return the descriptions of what a word names, and how to set them."""
+    from kerasdl import registry, words, zoo
+    from kerasdl.recipe import OPTIMIZERS, Recipe
+    from kerasdl.settings import describe
+
+    fields = describe(Recipe)
+    if word is None:
+        return fields, "Set one: kerasdl train RECIPE KEY=VALUE    Settings of an optimizer, an objective or a model: " \
+                       "kerasdl fields sgd"
+    if word == "augment":
+        with quiet():
+            from kerasdl.data.augment import AUGMENTS
+        rows = [transform(name, function) for name, function in AUGMENTS.items()]
+        return rows, "Set some: augment=flip    or with arguments: augment=\"('flip', ('cutout', 8))\""
+    if word in OPTIMIZERS:
+        return describe(OPTIMIZERS[word]), f"Set one: optimizer={word} optimizer_args.KEY=VALUE"
+    if word in registry.names() or ".py:" in word and word.rpartition(":")[2][:1].isupper():
+        with quiet():
+            from kerasdl import objectives
+        return describe(objectives.get(word).Settings), f"Set one: objective={word} objective_args.KEY=VALUE"
+    if word in (*zoo.MODELS, *zoo.GENERATIVE):
+        with quiet():
+            function = zoo.module(word).build
+        return arguments(function), f"Set one: model={word} model_args.KEY=VALUE"
+    if rows := [row for row in fields if row.name == word]:
+        return rows, f"Set it: kerasdl train RECIPE {word}=VALUE"
+    known = [*Recipe.model_fields, *OPTIMIZERS, *registry.names(), *zoo.MODELS, *zoo.GENERATIVE]
+    hint = words.hint(word, known) if word in words.FIELDS or word in words.SENTENCES else nearest(word, known)
+    raise UserError(f"There is no field {word!r}. {hint}")
+
+
+def arguments(function) -> list:
+    """Return the arguments of a model's build function, with what its docstring says of each."""
+    from kerasdl import zoo
+    from kerasdl.settings import Description
+
+    texts = documented(function)
+    return [Description(name, str(getattr(parameter.annotation, "__name__", parameter.annotation)),
+                        "" if parameter.default is parameter.empty else repr(parameter.default), texts.get(name, ""))
+            for name, parameter in zoo.options(function).items() if name != "name"]
+
+
+def transform(name: str, function):
+    """Return an augmentation with its arguments as defaults, and the first line of its docstring."""
+    from kerasdl.settings import Description
+
+    own = [parameter for parameter in list(inspect.signature(function).parameters.values())[3:]
+           if parameter.kind is not parameter.KEYWORD_ONLY]
+    return Description(name, ", ".join(parameter.name for parameter in own),
+                       ", ".join(repr(parameter.default) for parameter in own),
+                       (inspect.getdoc(function) or "").partition("\n")[0])
+
+
+def documented(function) -> dict[str, str]:
+    """Return {argument: text} of the section Args of a docstring in Google's style."""
+    section = re.search(r"\nArgs:\n(.*?)(?=\n\S|\Z)", inspect.getdoc(function) or "", re.S)
+    parts = re.findall(r"^    (\w+): (.*?)(?=^    \w|\Z)", section[1], re.S | re.M) if section else []
+    return {name: " ".join(text.split()) for name, text in parts}

@@ -1,0 +1,42 @@
+"""A recipe as text that runs: a Python file, and a command."""
+
+import shlex
+from typing import Any
+
+from kerasdl.recipe import Recipe, load, names
+
+KEPT = ("name", "claim")  # fields that no command and no tuned recipe repeats
+
+
+def python(recipe: Recipe, headline: str) -> str:
+    """Return a Python file that sets this recipe, which `kerasdl train` takes.
+
+    Args:
+        headline: the first line of the file's docstring.
+    """
+    fields = {key: getattr(recipe, key) for key in recipe.diff() if key not in KEPT}
+    lines = [f"    {key}={value!r}," for key, value in fields.items()]
+    return "\n".join([f'"""{headline}"""', "", "from kerasdl.recipe import Recipe", "", "recipe = Recipe(", *lines, ")",
+                      ""])
+
+
+def command(recipe: Recipe, otherwise: str) -> str:
+    """Return the command that trains this recipe: one of the package's by its name, and what differs from it.
+
+    Args:
+        otherwise: what to train if the package has no recipe of that name, such as a run's folder.
+    """
+    if recipe.name not in names():
+        return f"kerasdl train {shlex.quote(otherwise)}"
+    base = load(recipe.name)
+    pairs = [pair for key, value in recipe if key not in KEPT and value != getattr(base, key)
+             for pair in _pairs(key, value, getattr(base, key))]
+    return shlex.join(["kerasdl", "train", recipe.name, *pairs]) if base.override(*pairs) == recipe \
+        else f"kerasdl train {shlex.quote(otherwise)}"
+
+
+def _pairs(key: str, value: Any, before: Any) -> list[str]:
+    """The overrides that change a field: one for each part of a dictionary."""
+    if isinstance(value, dict):
+        return [f"{key}.{part}={inner}" for part, inner in value.items() if before.get(part) != inner]
+    return [f"{key}={value}"]

@@ -1,0 +1,54 @@
+"""Words that people bring from other tools, and what they are called here. It imports nothing heavy."""
+
+from collections.abc import Iterable
+
+from kerasdl.errors import nearest
+
+FIELDS = {  # another word: the key of a recipe
+    "learning_rate": "lr", "lr0": "lr", "eta": "lr", "batch_size": "batch", "bs": "batch", "bsz": "batch",
+    "num_epochs": "epochs", "n_epochs": "epochs", "max_epochs": "epochs", "epoch": "epochs",
+    "wd": "weight_decay", "decay": "weight_decay", "l2": "weight_decay", "dataset": "data", "datasets": "data",
+    "network": "model", "net": "model", "arch": "model", "architecture": "model", "opt": "optimizer",
+    "scheduler": "schedule", "lr_scheduler": "schedule", "lr_schedule": "schedule", "warmup_steps": "warmup",
+    "warmup_epochs": "warmup", "random_state": "seed", "random_seed": "seed", "early_stopping": "patience",
+    "early_stopping_patience": "patience", "augmentation": "augment", "augmentations": "augment", "aug": "augment",
+    "grad_clip": "global_clipnorm", "clip": "global_clipnorm", "clip_norm": "global_clipnorm",
+    "gradient_clip_val": "global_clipnorm", "amp": "precision", "mixed_precision": "precision", "dtype": "precision",
+    "xla": "jit", "jit_compile": "jit", "compile": "jit", "pretrained": "init", "weights": "init",
+    "gradient_accumulation_steps": "accumulate", "accumulation": "accumulate", "task": "objective",
+    "size": "model_args.size", "patch": "model_args.patch", "patch_size": "model_args.patch",
+    "dropout": "model_args.drop", "drop": "model_args.drop", "drop_rate": "model_args.drop",
+    "drop_path": "model_args.drop_path", "width": "model_args.width", "depth": "model_args.depth",
+    "hidden": "model_args.width", "units": "model_args.width", "layers": "model_args.depth",
+    "label": "data_args.label", "target": "data_args.label", "classes": "data_args.classes",
+    "image_size": "data_args.image_size", "img_size": "data_args.image_size", "imgsz": "data_args.image_size",
+}
+SENTENCES = {  # words that stand for no single key
+    "loss": "The loss follows from the objective: cross-entropy for objective=classify, the squared error for regress.",
+    "metrics": "The metrics follow from the objective.",
+    "validation_split": "The splits are parts of the data: splits.train='train[:80%]' splits.val='train[80%:]'",
+    "val_split": "The splits are parts of the data: splits.train='train[:80%]' splits.val='train[80%:]'",
+    "class_weight": "kerasdl has no class weights yet.",
+    "class_weights": "kerasdl has no class weights yet.",
+    "gpus": "Devices are an option of the command: --strategy mirrored",
+    "devices": "Devices are an option of the command: --strategy mirrored",
+}
+
+
+def hint(word: str, known: Iterable[str]) -> str:
+    """Return the sentence that follows "Unknown recipe key ...": what it is called here, or the nearest known key."""
+    plain = word.strip("-").replace("-", "_").lower()
+    if plain in SENTENCES:
+        return SENTENCES[plain]
+    if plain in FIELDS:
+        return f"Did you mean {FIELDS[plain]!r}?"
+    found = nearest(word, known)
+    return found if found.startswith("Did") else f"{found} What each means: kerasdl fields"
+
+
+def key(word: str) -> str | None:
+    """Return the key of a recipe that a word means, "learning-rate" for lr; None if it means none."""
+    from kerasdl.recipe import Recipe
+
+    plain = word.strip("-").replace("-", "_").lower()
+    return plain if plain in Recipe.model_fields else FIELDS.get(plain)
