@@ -19,9 +19,8 @@ def figure(value: float, like: float | None = None) -> str:
 
 def thousands(number: float) -> str:
     """Return a positive number with three digits and a unit prefix: "406 k", "2.79 M", "41.2"."""
-    for factor, prefix in ((1e9, " G"), (1e6, " M"), (1e3, " k"), (1.0, "")):
-        if number >= 0.9995 * factor or factor == 1.0:
-            break
+    factor, prefix = next((each for each in ((1e9, " G"), (1e6, " M"), (1e3, " k")) if number >= 0.9995 * each[0]),
+                          (1.0, ""))
     number /= factor
     decimals = 0 if number >= 99.95 else 1 if number >= 9.995 else 2
     return f"{number:.{decimals}f}{prefix}"

@@ -46,9 +46,7 @@ def hint(word: str, known: Iterable[str]) -> str:
     return found if found.startswith("Did") else f"{found} What each means: kerasdl fields"
 
 
-def key(word: str) -> str | None:
-    """Return the key of a recipe that a word means, "learning-rate" for lr; None if it means none."""
-    from kerasdl.recipe import Recipe
-
+def key(word: str, known: Iterable[str]) -> str | None:
+    """Return which known key a word means, lr for "learning-rate"; None if it means none."""
     plain = word.strip("-").replace("-", "_").lower()
-    return plain if plain in Recipe.model_fields else FIELDS.get(plain)
+    return plain if plain in known else FIELDS.get(plain)

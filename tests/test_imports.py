@@ -23,7 +23,8 @@ ROOT_FILES = "environment errors files recipe run text"
 ARROWS = {room: set(names.split()) for room, names in {
     "errors": "", "settings": "errors", "files": "errors", "user_code": "errors files", "registry": "errors user_code",
     "text": "", "logs": "", "keras_private": "", "zoo": "", "data": "errors",
-    "recipe": "errors registry settings", "recipes": "recipe", "figures": "data",
+    "recipe": "errors registry settings words", "words": "errors", "recipe_text": "recipe", "recipes": "recipe",
+    "figures": "data", "runs": "errors text",
     "environment": "installation", "run": "errors files recipe text user_code zoo",
     "installation": "errors environment data devices",  # doctor looks at folders and devices
     "objectives": "data errors figures keras_private recipe registry settings text user_code zoo",
@@ -32,12 +33,12 @@ ARROWS = {room: set(names.split()) for room, names in {
     "evaluation": f"{ROOT_FILES} data devices installation objectives zoo",
     "train": f"{ROOT_FILES} checkpoints data devices evaluation installation keras_private logs objectives user_code "
              "zoo",
-    "reports": "data errors evaluation figures files objectives run text",
+    "reports": "data errors evaluation figures files objectives recipe_text run runs text",
     "ensemble": "environment errors files recipe run data devices evaluation installation objectives train zoo",
     "published": "data environment errors evaluation installation recipe run train zoo",
     "plan": "data devices environment errors files installation objectives recipe train",
-    "tuning": "checkpoints data devices errors figures files installation logs objectives recipe run text train "
-              "user_code zoo",
+    "tuning": "checkpoints data devices errors figures files installation logs objectives recipe recipe_text run "
+              "text train user_code zoo",
     "__main__": "cli",
 }.items()}
 HEAVY = {"keras", "keras_tuner", "tensorflow", "tensorflow_datasets", "jax", "pandas", "sklearn", "scipy", "matplotlib"}

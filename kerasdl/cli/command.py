@@ -39,9 +39,10 @@ VERBS: dict[str, Callable[..., None]] = {
     "launch": launch_workers, "plan": plan_recipe, "doctor": check_installation}
 ELSEWHERE = {  # verbs of other tools: what to write instead
     "resume": "kerasdl train --resume RUN", "continue": "kerasdl train --resume RUN", "fit": "kerasdl train RECIPE",
-    "run": "kerasdl train RECIPE", "evaluate": "kerasdl eval RUN", "test": "kerasdl eval RUN", "val": "kerasdl eval RUN "
-    "--split val", "infer": "kerasdl predict RUN FILE...", "search": "kerasdl tune SEARCH", "sweep": "kerasdl tune "
-    "SEARCH", "recipes": "kerasdl list", "models": "kerasdl fields MODEL, or kerasdl list for the recipes",
+    "run": "kerasdl train RECIPE", "evaluate": "kerasdl eval RUN", "test": "kerasdl eval RUN",
+    "val": "kerasdl eval RUN --split val", "infer": "kerasdl predict RUN FILE...",
+    "search": "kerasdl tune SEARCH", "sweep": "kerasdl tune SEARCH", "recipes": "kerasdl list",
+    "models": "kerasdl fields MODEL, or kerasdl list for the recipes",
     "diff": "kerasdl compare RUN RUN...", "version": "kerasdl --version", "help": "kerasdl --help",
     "config": "kerasdl fields", "settings": "kerasdl fields", "check": "kerasdl doctor", "info": "kerasdl doctor"}
 FLAGS = {"--debug", "--quiet", "-q"}  # may stand anywhere; kerasdl.cli.terminal reads them
@@ -55,7 +56,8 @@ app.add_typer(tuning, name="tune")
 
 @app.callback()
 def kerasdl(version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
-            quiet: Annotated[bool, typer.Option("--quiet", "-q", help="log warnings only; works after any verb")] = False,
+            quiet: Annotated[bool, typer.Option(
+                "--quiet", "-q", help="log warnings only; works after any verb")] = False,
             debug: Annotated[bool, typer.Option("--debug", help="show tracebacks; works after any verb")] = False
             ) -> None:
     """Train, evaluate and reproduce Keras models."""
@@ -98,9 +100,13 @@ def check_words(arguments: list[str]) -> None:
     if first not in SETTABLE:
         return
     known = options(VERBS.get(first, run_search))
+    if all(argument.partition("=")[0] in known for argument in rest if argument.startswith("--")):
+        return
+    from kerasdl.recipe import Recipe
+
     for argument, after in zip(rest, [*rest[1:], ""], strict=True):
         name, equals, value = argument.partition("=")
-        if argument.startswith("--") and name not in known and (key := words.key(name)):
+        if argument.startswith("--") and name not in known and (key := words.key(name, Recipe.model_fields)):
             value = value if equals else after if after and not after.startswith("-") else "VALUE"
             raise UserError(f"{name} is no option: a setting of the recipe is written KEY=VALUE. Write {key}={value}")
 

@@ -37,7 +37,8 @@ def compare_runs(runs: Annotated[list[str], typer.Argument(
 def show(comparison: Any) -> None:
     """Print the comparison as tables, one column for each recipe."""
     for group in comparison.groups:
-        print_line(f"{group.title}  {group.name}, seeds {group.seeds}: {', '.join(str(row.path) for row in group.rows)}")
+        folders = ", ".join(str(row.path) for row in group.rows)
+        print_line(f"{group.title}  {group.name}, seed{'s' * (len(group.rows) > 1)} {group.seeds}: {folders}")
     for title, lines in (("setting", comparison.settings), ("score", comparison.scores), ("fact", comparison.facts)):
         if not lines:
             continue

@@ -23,5 +23,6 @@ def check_installation(as_json: AsJson = False) -> None:
         for problem in problems:
             console.print(f"wrong: {problem}", soft_wrap=True, style="red")
         print_line("" if problems else "Nothing is wrong.")
+        print_line("To report a problem, send this output with the command that failed; CONTRIBUTING.md says more.")
     if problems:
         raise typer.Exit(1)

@@ -36,8 +36,8 @@ def found(word: str | None) -> tuple[list, str]:
 
     fields = describe(Recipe)
     if word is None:
-        return fields, "Set one: kerasdl train RECIPE KEY=VALUE    Settings of an optimizer, an objective or a model: " \
-                       "kerasdl fields sgd"
+        return fields, "Set one: kerasdl train RECIPE KEY=VALUE    " \
+                       "Settings of an optimizer, an objective or a model: kerasdl fields sgd"
     if word == "augment":
         with quiet():
             from kerasdl.data.augment import AUGMENTS
@@ -52,7 +52,8 @@ def found(word: str | None) -> tuple[list, str]:
     if word in (*zoo.MODELS, *zoo.GENERATIVE):
         with quiet():
             function = zoo.module(word).build
-        return arguments(function), f"Set one: model={word} model_args.KEY=VALUE"
+            sizes = getattr(zoo.module(word), "SIZES", {})
+        return arguments(function, sizes), f"Set one: model={word} model_args.KEY=VALUE"
     if rows := [row for row in fields if row.name == word]:
         return rows, f"Set it: kerasdl train RECIPE {word}=VALUE"
     known = [*Recipe.model_fields, *OPTIMIZERS, *registry.names(), *zoo.MODELS, *zoo.GENERATIVE]
@@ -60,13 +61,14 @@ def found(word: str | None) -> tuple[list, str]:
     raise UserError(f"There is no field {word!r}. {hint}")
 
 
-def arguments(function) -> list:
-    """Return the arguments of a model's build function, with what its docstring says of each."""
+def arguments(function, sizes) -> list:
+    """Return the arguments of a model's build function, with what its docstring says of each, and the sizes."""
     from kerasdl import zoo
     from kerasdl.settings import Description
 
     texts = documented(function)
-    return [Description(name, str(getattr(parameter.annotation, "__name__", parameter.annotation)),
+    return [Description(name, ", ".join(sizes) if name == "size" and sizes
+                        else str(getattr(parameter.annotation, "__name__", parameter.annotation)),
                         "" if parameter.default is parameter.empty else repr(parameter.default), texts.get(name, ""))
             for name, parameter in zoo.options(function).items() if name != "name"]
 

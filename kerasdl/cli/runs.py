@@ -29,8 +29,8 @@ def list_runs(folder: Folder = "runs",
 
     rows = find.where(find.find(folder), where or [])
     rows = find.ordered(rows, sort)
-    more = [key for key in [*(show or []), sort.removeprefix("-")] if key not in ("run", "recipe", "finished", "seconds",
-                                                                                "status", "seed")]
+    usual = ("run", "recipe", "finished", "seconds", "status", "seed")  # have a column in any case
+    more = [key for key in [*(show or []), sort.removeprefix("-")] if key not in usual]
     for key in more:
         find.check_key(rows, key)
     if as_json:
@@ -87,6 +87,4 @@ def score(row: Any, split: str) -> str:
 
 
 def cell(value: Any) -> str:
-    from kerasdl.text import figure
-
-    return "" if value is None else figure(value) if isinstance(value, float) else str(value)
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -11,10 +11,10 @@ from kerasdl.errors import UserError
 
 def show_recipe(recipe: RecipeName, overrides: Overrides = None,
                 everything: Annotated[bool, typer.Option("--all", help="show the defaults, too")] = False,
-                python: Annotated[bool, typer.Option("--python", help="print a Python file that sets the recipe")] = False,
+                python: Annotated[bool, typer.Option(
+                    "--python", help="print a Python file that sets the recipe")] = False,
                 as_json: AsJson = False) -> None:
-    """Show a recipe: the settings that differ from the defaults. It is checked as `train` checks it before reading data.
-    """
+    """Show a recipe: the settings that differ from the defaults. Its names are checked as `train` checks them."""
     from kerasdl import recipe_text
     from kerasdl.recipe import load, names
 

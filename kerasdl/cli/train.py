@@ -36,7 +36,8 @@ def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", 
                      help="start from the weights of this run where layers match")
                  ] = None,
                  resume: Annotated[str | None, typer.Option(
-                     metavar="RUN", callback=named, autocompletion=completion.runs, help="resume this interrupted run")] = None,
+                     metavar="RUN", callback=named, autocompletion=completion.runs,
+                     help="resume this interrupted run")] = None,
                  backend: Backend = None,
                  strategy: Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or tpu")] = "auto",
                  logical_cpus: Annotated[int | None, typer.Option(

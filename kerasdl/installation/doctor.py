@@ -1,14 +1,18 @@
 """What this installation is made of, and what is wrong with it."""
 
 import os
+import platform
+import shutil
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from kerasdl.environment import environment
 from kerasdl.errors import UserError
 from kerasdl.installation import backend, tpu, versions
 
-PACKAGES = (*versions.TENSORFLOWS, "tensorflow-datasets", "tensorflow-metadata", "keras", "tensorboard", "protobuf",
-            "jax", "libtpu", "scikit-learn", "pandas")
+PACKAGES = (*versions.TENSORFLOWS, "tensorflow-datasets", "tensorflow-metadata", "keras", "keras-tuner", "tensorboard",
+            "protobuf", "jax", "libtpu", "scikit-learn", "pandas")
 PJRT = {"PJRT_DEVICE": "PJRT_DEVICE=TPU", "NEXT_PLUGGABLE_DEVICE_USE_C_API": "NEXT_PLUGGABLE_DEVICE_USE_C_API=true",
         "TF_PLUGGABLE_DEVICE_LIBRARY_PATH": "TF_PLUGGABLE_DEVICE_LIBRARY_PATH=$(python -c 'import libtpu; "
                                             "print(libtpu.get_library_path())')"}
@@ -34,7 +38,30 @@ def preflight() -> tuple[dict[str, str], list[str], bool]:
         except UserError as error:
             fails = True
             problems += [str(error)] * (str(error) not in problems)
-    return {**facts, **packages, **route, **variables()}, problems, fails
+    return {**facts, **machine(), **packages, **route, **variables()}, problems, fails
+
+
+def machine() -> dict[str, str]:
+    """The system, its memory, the free disk here, and the driver of its GPUs."""
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    facts = {"system": platform.platform(), "cores": f"{own} of {os.cpu_count()}"}
+    with suppress(OSError, ValueError):
+        size = os.sysconf("SC_PAGE_SIZE")
+        facts["memory"] = (f"{size * os.sysconf('SC_AVPHYS_PAGES') / 2**30:.1f} GiB free of "
+                           f"{size * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB")
+    with suppress(OSError):
+        facts["disk"] = f"{shutil.disk_usage('.').free / 2**30:.1f} GiB free in {Path.cwd()}"
+    return facts | {"GPU driver": driver()}
+
+
+def driver() -> str:
+    """The GPUs of this machine and the version of their driver, as nvidia-smi has them."""
+    try:
+        listed = subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"],
+                                capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return "none: there is no nvidia-smi"
+    return "; ".join(listed.stdout.splitlines()) if listed.returncode == 0 else "none: nvidia-smi finds no GPU"
 
 
 def examine() -> tuple[dict[str, str], list[str]]:
@@ -50,7 +77,7 @@ def examine_tpu() -> tuple[dict[str, str], list[str]]:
     ways = {"jax": "Keras on JAX: kerasdl train RECIPE --backend jax",
             "tensorflow": "TensorFlow: kerasdl train RECIPE --backend tensorflow --strategy tpu",
             None: "none: pip install 'kerasdl[tpu]'"}
-    facts = {"TPU": found or "none attached"} | ({"TPU route": ways[route]} if found or route else {})
+    facts = {"TPU": found or "none attached"} | ({"TPU route": ways[route]} if found else {})
     asked = os.environ.get("KERAS_BACKEND")
     if not found:
         return facts, []

@@ -41,7 +41,8 @@ def autotune(recipe: Recipe, noted: dict[str, Any] | None, shape: Any, device: s
         start: recipe -> a function that trains one call and returns the number of its examples.
 
     Returns:
-        {field: value} and, where something was measured, "examples_per_second": {candidate: speed}. {} without an "auto".
+        {field: value} and, where something was measured, "examples_per_second": {candidate: speed}; {} without an
+        "auto".
     """
     fields = [key for key in CANDIDATES if getattr(recipe, key) == "auto"]
     if not fields or noted:
