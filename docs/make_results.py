@@ -12,13 +12,15 @@ import json
 import re
 import statistics
 import sys
+import tomllib
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from benchmarks import ensembles, frontier, orders, page, searches, transfer, variants
+from benchmarks import ensembles, frontier, orders, page, searches, transfer, tried, variants
+from benchmarks import zoo as zoo_page
 from benchmarks.plans import ROWS as PLANS
 from kerasdl import objectives
 from kerasdl.installation import versions
@@ -105,10 +107,11 @@ NUMBERS = (*IMAGE_SCORES, "test accuracy, %", "parameters", "seconds", "minutes"
 def pages(root: Path = ROOT) -> dict[Path, str]:
     """What each file with made parts should hold."""
     recipes = [recipe for recipe, _ in shipped()]
-    found = read(recipes, root / "docs" / "results")
+    folder = root / "docs" / "results"
+    found = read(recipes, folder)
     return {
         root / "docs" / "results.md": results_page(recipes, found),
-        root / "README.md": filled(root / "README.md", results=short_table(recipes, found)),
+        root / "README.md": filled(root / "README.md", results=short_table(recipes, found), colab=badges(root)),
         root / "docs" / "recipes.md": filled(root / "docs" / "recipes.md", fields=field_table(),
                                              settings=settings_table()),
         root / "docs" / "benchmarks.md": filled(root / "docs" / "benchmarks.md",
@@ -117,6 +120,12 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
                                          plans=plans_table(recipes, root / "docs" / "results")),
         root / "docs" / "lab" / "tpu.md": filled(root / "docs" / "lab" / "tpu.md", broken=broken_table(),
                                                  bounds=bounds_table(root / "docs" / "results")),
+        root / "docs" / "zoo.md": filled(
+            root / "docs" / "zoo.md", sizes=zoo_page.body(page.load(folder, zoo_page.NAME), folder),
+            arguments=zoo_page.arguments_body()),
+        root / "docs" / "lab" / "tried.md": filled(
+            root / "docs" / "lab" / "tried.md", improvement=tried.improvement_body(page.load(folder, tried.NAME)),
+            lazy=tried.lazy_body(page.load(folder, tried.NAME))),
         root / "docs" / "lab" / "orders.md": filled(
             root / "docs" / "lab" / "orders.md", shared=orders.body(page.load(root / "docs" / "results", orders.NAME)),
             again=again_table(recipes, found, root / "docs" / "results")),
@@ -133,6 +142,20 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         root / "docs" / "tuning.md": filled(root / "docs" / "tuning.md",
                                             oracles=page.tuning(root / "docs" / "results")),
     }
+
+
+def badges(root: Path) -> str:
+    """The badges that open Colab: at the notebook in the repository, or, as long as it has no address, to upload it."""
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    home = project.get("urls", {}).get("Repository", "").removeprefix("https://github.com/").strip("/")
+    parts = []
+    for kind in ("gpu", "tpu"):
+        file = f"docs/notebooks/colab_{kind}.ipynb"
+        address = f"github/{home}/blob/main/{file}" if home else "#upload"
+        parts.append(f"[![Open Colab for a {kind.upper()}](docs/images/colab_{kind}.svg)]"
+                     f"(https://colab.research.google.com/{address}) " + f"[{Path(file).name}]({file})" * (not home))
+    return "\n".join(part.strip() for part in parts) + "\n" + (
+        "" if home else "\nThe badges open Colab's upload dialog. Choose the notebook there.\n")
 
 
 def told_by_accuracy(recipe: Recipe) -> bool:

@@ -82,7 +82,7 @@ def main() -> None:
     except UserError as error:
         if DEBUG:
             raise
-        fail(str(error))
+        fail(str(error), error.code)
     except OSError as error:  # a folder without permission, a name that is too long
         if DEBUG or not error.filename:
             raise
@@ -121,6 +121,6 @@ def options(function: Callable) -> set[str]:
     return found
 
 
-def fail(message: str) -> None:
+def fail(message: str, code: int = UserError.code) -> None:
     print(f"kerasdl: {message}", file=sys.stderr)
-    sys.exit(UserError.code)
+    sys.exit(code)

@@ -108,7 +108,9 @@ def fitted(features: np.ndarray, targets: np.ndarray, seed: int) -> GaussianProc
 
 
 def acquisition(process: GaussianProcessRegressor, features: np.ndarray, best: float) -> np.ndarray:
-    """Return the logarithm of the expected improvement (Jones et al. 1998) below `best`.
+    """Return the logarithm of the expected improvement (Jones et al. 1998) of a noisy score below `best`.
+
+    The deviation includes the noise of the scores, which Jones' does not: docs/lab/tried.md has the measurement.
 
     With z = (best - mean) / deviation it is log(deviation) + log(pdf(z) + z cdf(z)). Below z = -5, where the sum
     cancels, its asymptotic form -z^2 / 2 - 2 log(-z) - log(2 pi) / 2 keeps a slope to follow.
