@@ -124,7 +124,7 @@ def test_headline_numbers_are_result_json(digits, page):
         "test accuracy": result["test"]["accuracy"], "test loss": result["test"]["loss"],
         "val accuracy": result["val"]["accuracy"], "val loss": result["val"]["loss"],
         "parameters": result["parameters"], "training time": result["train"]["seconds"],
-        "examples/s": result["train"]["images_per_second"], "best epoch": result["best_epoch"]}
+        "examples/s": result["train"]["examples_per_second"], "best epoch": result["best_epoch"]}
     assert f">{result['test']['accuracy']:.2%}<" in tiles
 
 
