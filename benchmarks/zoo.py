@@ -63,7 +63,8 @@ def body(rows: list[dict[str, Any]], folder: Path) -> str:
         lines.append((f"`{row['model']}`", f"`{row['size']}`" if row["size"] else "", at, f"{row['parameters']:,}",
                       thousands(row["multiply_adds"]), f"{row['smallest']}x{row['smallest']}",
                       "<br>".join(published(recipe, found.get(recipe.name, [])) for recipe in own)))
-    head = ("model", "size", "image", "parameters", "multiply-adds", "smallest image", "test accuracy; minutes of training")
+    head = ("model", "size", "image", "parameters", "multiply-adds", "smallest image",
+            "test accuracy; minutes of training")
     return table(head, lines, right=(3, 4))
 
 

@@ -93,7 +93,7 @@ def test_override_as_values_merges_dictionaries_and_leaves_the_first_as_it_was()
     ("betas=(1.0, 0.999)", ["betas", "less than 1"]),
     ("model=3", ["model", "string", "3"]),
     ("optimizer=adam", ["optimizer", "'adamw'", "'adam'"]),
-    ("augment=flip", ["augment", "tuple", "'flip'"]),
+    ("augment=3", ["augment", "list", "3", "augment=flip"]),
     ("splits.vla=train", ["splits", "'val'", "'vla'"]),
     ("model_args=3", ["model_args", "dictionary", "3"]),
     ("model_args.patch=4.0", ["model_args.patch", "int (4)", "4.0", "float"]),

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,8 @@ from kerasdl.files import whole, write_json
 from kerasdl.objectives import average
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
-from kerasdl.train import loop, record
+from kerasdl.text import thousands
+from kerasdl.train import loop, optim, progress, record
 from kerasdl.train.callbacks import Diverged
 from kerasdl.train.fit import train
 
@@ -234,12 +236,15 @@ def test_files(hard_run, hard_recipe):
     assert kerasdl.load(hard_run.path) == Run.open(str(hard_run.path)) == hard_run
 
 
-def test_metrics_csv_has_a_row_an_epoch(hard_run):
+def test_metrics_csv_has_a_row_an_epoch(hard_run, hard_recipe):
     metrics = hard_run.metrics
     assert set(metrics.columns) == {"epoch", "accuracy", "loss", "learning_rate", "examples_per_second", "val_accuracy",
                                     "val_loss"}
-    assert len(metrics) == 3 and np.isfinite(metrics.to_numpy()).all()
-    assert metrics["learning_rate"].iloc[-1] < 1e-3 < metrics["learning_rate"].iloc[0] < 1e-2
+    assert len(metrics) == 3 and np.isfinite(metrics.drop(columns="examples_per_second").to_numpy()).all()
+    assert list(np.isfinite(metrics["examples_per_second"])) == [False, True, True]  # the first call compiled
+    steps = optim.schedule(hard_recipe, 1257 // 128)
+    means = [np.mean([float(steps(step)) for step in range(9 * epoch, 9 * epoch + 9)]) for epoch in range(3)]
+    np.testing.assert_allclose(metrics["learning_rate"], means, rtol=1e-5)
     assert metrics["val_accuracy"].max() == hard_run.result["val"]["accuracy"]
 
 
@@ -397,3 +402,33 @@ def test_a_run_that_is_killed_leaves_nothing_that_looks_finished(here, run):
     following = run("linear_digits", epochs=1)
     assert following.path.parent.resolve() == folder.parent and following.result["status"] == "completed"
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+# What a log shows
+
+
+def test_a_log_has_a_line_within_an_epoch_that_takes_long(here, monkeypatch, caplog):
+    monkeypatch.setattr(progress, "SILENCE", 0)
+    caplog.set_level("INFO", logger="kerasdl")
+    kerasdl.train("linear_digits", epochs=2, feed="streamed")
+    lines = [record.getMessage() for record in caplog.records]
+    within = [line for line in lines if "  step " in line]
+    assert re.fullmatch(r"epoch 1/2  step 1/\d+  loss [\d.]+.*  [\d.]+ (s|min) left|epoch 1/2  step 1/\d+  accuracy .* left",
+                        within[0]), within[0]
+    assert all(f"step {step}/" in "".join(within) for step in (1, 2, 3))
+    ends = [line for line in lines if re.match(r"epoch \d/2  (?!step)", line)]
+    assert len(ends) == 2 and all("learning_rate" in line for line in ends)
+
+
+def test_the_line_of_an_epoch_names_rows_and_shortens_their_speed(here, caplog, table):
+    caplog.set_level("INFO", logger="kerasdl")
+    kerasdl.train("linear_csv", f"data=csv:{table}", "data_args.label=kind", epochs=2)
+    first, second = (line for record in caplog.records if (line := record.getMessage()).startswith("epoch "))
+    assert re.search(r"  [\d.]+( [kMG])? rows/s$", second) and "rows/s" not in first  # the first call compiled
+    assert re.search(r"^epoch 1/2  .*val_loss [\d.]+.*learning_rate [\d.]+", first)
+
+
+@pytest.mark.parametrize("number, shown", [(405_812, "406 k"), (2788, "2.79 k"), (41.2345, "41.2"), (999.96, "1.00 k"),
+                                           (0.5, "0.50"), (3.1e9, "3.10 G"), (1e6, "1.00 M"), (999.4, "999")])
+def test_thousands(number, shown):
+    assert thousands(number) == shown

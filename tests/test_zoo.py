@@ -487,3 +487,56 @@ def test_resized_positions_follow_the_image():
     np.testing.assert_allclose(now, np.broadcast_to(now[:1, :, :1], now.shape), atol=1e-5)
     assert (np.diff(now[0, :, 0]) > 0).all()
     np.testing.assert_allclose(now[0, :, 0].mean(), 1.5, atol=1e-5)
+
+
+# Width and depth, which a search varies
+
+
+def test_width_and_depth_change_a_size():
+    def kernels(model):
+        return [tuple(layer.kernel.shape) for layer in model.layers if hasattr(layer, "kernel")]
+
+    assert kernels(mlp.build(4, 3, size="512-512", width=8, depth=3)) == [(4, 8), (8, 8), (8, 8), (8, 3)]
+    assert kernels(mlp.build(4, 3, size="mu", depth=2)) == [(4, 16), (16, 16), (16, 3)]
+    assert kernels(mlp.build(4, 3, size="512-512", depth=1)) == [(4, 512), (512, 3)]
+    shapes = kernels(cnn.build((16, 16, 1), 3, size="S", width=16, depth=3))
+    assert [shape[-1] for shape in shapes] == [16, 24, 24, 24, 48, 48, 48, 3]  # the stem and two stages
+    for size in ("S", "mu", "airbench"):
+        assert kernels(cnn.build((16, 16, 3), 3, size=size)) == \
+            kernels(cnn.build((16, 16, 3), 3, size=size, width=cnn.SIZES[size][0], depth=2))
+    assert cnn.build((16, 16, 3), 3, size="airbench", depth=1).count_params() < \
+        cnn.build((16, 16, 3), 3, size="airbench").count_params()
+
+
+# What Keras does to a model that is saved
+
+
+@pytest.mark.parametrize("module, args", [(vit, {"patch": 8}), (cct, {})])
+def test_a_frozen_attention_is_frozen_again_by_the_remedy_of_the_docs(module, args, tmp_path):
+    """Keras 3.15.1 loads it trainable. Where that is mended, take the paragraph out of docs/zoo.md."""
+    body = module.body((16, 16, 3), size="mu", **args)
+    body.trainable = False
+    logits = keras.layers.Dense(3, name="logits")(body.output["features"])
+    model = keras.Model(body.input, logits)
+    assert len(model.trainable_weights) == 2
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert len(loaded.trainable_weights) > 2, "Keras has mended it"
+    for layer in zoo.features(loaded).layers:
+        layer.trainable = True
+        layer.trainable = False
+    assert len(loaded.trainable_weights) == 2
+
+
+def test_an_export_answers_without_the_zoo(tmp_path):
+    model = cct.build((16, 16, 3), 3, size="mu")
+    model.export(str(tmp_path / "saved"), verbose=False)
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3)).astype("float32")
+    np.save(tmp_path / "images.npy", images)
+    code = ("import numpy, sys, tensorflow as tf\n"
+            f"images = numpy.load({str(tmp_path / 'images.npy')!r})\n"
+            f"answers = tf.saved_model.load({str(tmp_path / 'saved')!r}).serve(images)\n"
+            f"numpy.save({str(tmp_path / 'answers.npy')!r}, answers)\n"
+            "assert not {'keras', 'kerasdl'} & set(sys.modules)")
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=120)
+    np.testing.assert_allclose(np.load(tmp_path / "answers.npy"), model.predict(images, verbose=0), atol=1e-6)

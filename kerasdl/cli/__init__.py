@@ -4,6 +4,24 @@ So `kerasdl --help`, `list`, `show` and `results` start without TensorFlow. A us
 exit code 2.
 """
 
-from kerasdl.cli.command import app, main
+import os
 
-__all__ = ["app", "main"]
+from kerasdl.cli import completion
+
+
+def main() -> None:
+    """Run the command, or answer a shell that asks what the Tab key should offer."""
+    if os.environ.get(completion.ASKED, "") in ("complete_bash", "complete_zsh", "complete_fish"):
+        completion.answer()
+        return
+    from kerasdl.cli.command import main
+
+    main()
+
+
+def __getattr__(name: str):
+    if name == "app":
+        from kerasdl.cli.command import app
+
+        return app
+    raise AttributeError(name)

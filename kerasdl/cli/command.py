@@ -5,7 +5,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,7 +25,7 @@ from kerasdl.cli.results import show_results
 from kerasdl.cli.runs import best_run, list_runs
 from kerasdl.cli.sample import sample_images
 from kerasdl.cli.show import show_recipe
-from kerasdl.cli.terminal import DEBUG, QUIET, print_line
+from kerasdl.cli.terminal import DEBUG, print_line, verbose
 from kerasdl.cli.train import train_recipe
 from kerasdl.cli.tune import run_search, tuning
 from kerasdl.errors import UserError
@@ -77,7 +77,7 @@ def main() -> None:
 
             return print_line(f"kerasdl {__version__}")
         check_words(arguments)
-        with on_stderr(not QUIET):
+        with on_stderr(verbose()):
             app(arguments)
     except UserError as error:
         if DEBUG:
@@ -112,13 +112,20 @@ def check_words(arguments: list[str]) -> None:
 
 
 def options(function: Callable) -> set[str]:
-    """Return the long options of a verb: those its parameters declare, and those that they are called."""
+    """Return the long options of a verb: "--no-report" next to "--report"."""
     found = {"--help"}
     for name, parameter in inspect.signature(function).parameters.items():
-        declared = [text for extra in getattr(parameter.annotation, "__metadata__", ())
-                    for text in getattr(extra, "param_decls", None) or ()]
-        found |= {part for text in declared or [f"--{name.replace('_', '-')}"] for part in text.split("/")}
-    return found
+        info = parameter.annotation.__metadata__[0]  # in Annotated, Typer has a first spelling as the default
+        if isinstance(info, typer.models.OptionInfo):
+            spelt = [text for text in (info.default, *(info.param_decls or ())) if isinstance(text, str)]
+            found |= {part for text in spelt or spellings(name, parameter.annotation) for part in text.split("/")}
+    return {option for option in found if option.startswith("--")}
+
+
+def spellings(name: str, annotation: Any) -> list[str]:
+    """Return the options that Typer makes of a parameter's name: two of a flag."""
+    option = name.replace("_", "-")
+    return [f"--{option}", *[f"--no-{option}"] * (annotation.__origin__ is bool)]
 
 
 def fail(message: str, code: int = UserError.code) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kerasdl.cli.terminal import QUIET, AsJson, Backend, console, named, print_json, quiet
+from kerasdl.cli.terminal import AsJson, Backend, console, named, print_json, quiet, verbose
 from kerasdl.errors import UserError
 
 
@@ -26,7 +26,7 @@ def reproduce_recipe(recipe: Annotated[str, typer.Argument(metavar="NAME", help=
     choose(backend)
     with quiet():
         import kerasdl.train.fit  # noqa: F401
-    found = reproduce.reproduce(recipe, seeds, workdir, verbose=not QUIET)
+    found = reproduce.reproduce(recipe, seeds, workdir, verbose=verbose())
     if as_json:
         print_json(reproduce.document(found))
     else:

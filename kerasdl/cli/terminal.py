@@ -11,11 +11,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from kerasdl.cli import completion
 from kerasdl.errors import UserError
 
 DEBUG = "--debug" in sys.argv
-QUIET = bool({"-q", "--quiet"} & set(sys.argv))
 
 
 def named(param: typer.CallbackParam, path: str | None) -> str | None:
@@ -26,11 +24,11 @@ def named(param: typer.CallbackParam, path: str | None) -> str | None:
 
 
 RECIPE_HELP = "name of a recipe, a .py file, or the folder of a run"
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help=RECIPE_HELP, autocompletion=completion.recipes)]
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help=RECIPE_HELP)]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE",
                                                        help="changes, such as epochs=3 model_args.size=mu; see "
-                                                            "kerasdl fields", autocompletion=completion.fields)]
-RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="folder of a run", autocompletion=completion.runs)]
+                                                            "kerasdl fields")]
+RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="folder of a run")]
 Workdir = Annotated[str | None, typer.Option(
     callback=named, help="folder of the run; an interrupted run in it is resumed")]
 Backend = Annotated[str | None, typer.Option(
@@ -38,6 +36,11 @@ Backend = Annotated[str | None, typer.Option(
 CheckpointEvery = Annotated[str, typer.Option(metavar="TIME", help="how often to save a checkpoint")]
 WriteReport = Annotated[bool, typer.Option("--report/--no-report", help="write report.html at the end")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of text")]
+
+
+def verbose() -> bool:
+    """Return whether to log progress: not with -q or --quiet, which may stand anywhere on the command line."""
+    return not {"-q", "--quiet"} & set(sys.argv[1:])
 
 
 class PipeConsole(Console):

@@ -5,9 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kerasdl.cli import completion
 from kerasdl.cli.terminal import (
-    QUIET,
     RECIPE_HELP,
     AsJson,
     Backend,
@@ -20,6 +18,7 @@ from kerasdl.cli.terminal import (
     print_json,
     print_scores,
     quiet,
+    verbose,
 )
 from kerasdl.errors import UserError
 
@@ -27,16 +26,15 @@ if TYPE_CHECKING:
     from kerasdl.recipe import Recipe
 
 
-def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RECIPE_HELP,
-                                                                 autocompletion=completion.recipes)] = None,
+def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RECIPE_HELP)] = None,
                  overrides: Overrides = None,
                  workdir: Workdir = None,
                  init: Annotated[str | None, typer.Option(
-                     metavar="RUN", callback=named, autocompletion=completion.runs,
+                     metavar="RUN", callback=named,
                      help="start from the weights of this run where layers match")
                  ] = None,
                  resume: Annotated[str | None, typer.Option(
-                     metavar="RUN", callback=named, autocompletion=completion.runs,
+                     metavar="RUN", callback=named,
                      help="resume this interrupted run")] = None,
                  backend: Backend = None,
                  strategy: Annotated[str, typer.Option(help="auto, one, mirrored, multiworker or tpu")] = "auto",
@@ -61,7 +59,7 @@ def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", 
         if report:
             from kerasdl.reports.page import report as write_report
     run = fit(changed, workdir=workdir, strategy=strategy, logical_cpus=logical_cpus, checkpoint_every=checkpoint_every,
-              feed=feed, profile=profile, verbose=not QUIET)
+              feed=feed, profile=profile, verbose=verbose())
     if not is_chief(strategy):
         return
     if not as_json:

@@ -8,9 +8,7 @@ import typer
 from rich.table import Table
 from typer.core import TyperGroup
 
-from kerasdl.cli import completion
 from kerasdl.cli.terminal import (
-    QUIET,
     AsJson,
     Backend,
     CheckpointEvery,
@@ -22,12 +20,12 @@ from kerasdl.cli.terminal import (
     print_line,
     print_table,
     quiet,
+    verbose,
 )
 from kerasdl.errors import UserError
 from kerasdl.logs import LOGGER
 
-SearchFolder = Annotated[Path, typer.Argument(metavar="DIR", help="folder of a search",
-                                              autocompletion=completion.studies)]
+SearchFolder = Annotated[Path, typer.Argument(metavar="DIR", help="folder of a search")]
 Workers = Annotated[int, typer.Option(help="number of trials that run at the same time", min=1)]
 
 
@@ -45,8 +43,7 @@ tuning = typer.Typer(cls=SearchOrVerb, no_args_is_help=True,
 
 @tuning.command("run")
 def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH",
-                                                            help="name of a search, or a .py file",
-                                                            autocompletion=completion.searches)] = None,
+                                                            help="name of a search, or a .py file")] = None,
                overrides: Overrides = None,
                oracle: Annotated[str | None, typer.Option(help="grid, random, bayesian or hyperband")] = None,
                trials: Annotated[int | None, typer.Option(help="number of trials", min=1)] = None,
@@ -77,7 +74,7 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH",
         from kerasdl.tuning.report import report as write_report
         from kerasdl.tuning.table import describe
     study = tune(found, workdir, workers, memory=memory, strategy=strategy, logical_cpus=logical_cpus,
-                 checkpoint_every=checkpoint_every, verbose=not QUIET)
+                 checkpoint_every=checkpoint_every, verbose=verbose())
     page = write_report(study) if report else None
     if as_json:
         print_json(document(study, page))
@@ -188,7 +185,7 @@ def best_of_search(folder: SearchFolder,
     final = None
     if seeds:
         LOGGER.info("retraining trial %s with %d other seeds (--seeds 0 skips this)", won.id, seeds)
-        final = best.measure(study, won, seeds, workers, verbose=not QUIET)
+        final = best.measure(study, won, seeds, workers, verbose=verbose())
         LOGGER.info(best.summary(final))
     if as_json:
         print_json({"search": folder, "trial": won.id, "objective": study.search.objective, "score": won.score,

@@ -57,7 +57,7 @@ def begin(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model) -> 
 def callbacks(run: Run, setup: Setup, kept: keras.Model) -> list[keras.callbacks.Callback]:
     """Return what writes TensorBoard files and metrics.csv."""
     folder, draw = run.path / "tensorboard", setup.objective.preview(kept)
-    return [EpochScalars(folder, write_graph=False), *([EpochImages(folder, draw)] if draw else []),
+    return [EpochScalars(folder), *([EpochImages(folder, draw)] if draw else []),
             keras.callbacks.CSVLogger(run.path / "metrics.csv", append=True)]
 
 

@@ -1,5 +1,6 @@
 """TensorBoard files of a run, on disk when an epoch ends."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,22 +11,33 @@ import tensorflow as tf
 from kerasdl.checkpoints.trim import as_os_error
 
 
-class EpochScalars(keras.callbacks.TensorBoard):
-    """Write scalars of epochs. Keras' callback makes summaries of every step too, and discards them: 1.2 ms."""
+class EpochScalars(keras.callbacks.Callback):
+    """Write an epoch's logs as scalars, those of validation next to those of training, as Keras' callback names them.
 
-    @as_os_error()
-    def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
+    Keras' own replaces the learning rate by that of the next step, and makes summaries of every step, too: 1.2 ms.
+    """
+
+    def __init__(self, folder: Path):
+        super().__init__()
+        self.folder, self.writers = folder, {}
 
     @as_os_error()
     def on_epoch_end(self, epoch, logs=None):
-        super().on_epoch_end(epoch, logs)
+        for name, value in (logs or {}).items():
+            part = "validation" if name.startswith("val_") else "train"
+            if part not in self.writers:
+                self.writers[part] = tf.summary.create_file_writer(str(self.folder / part))
+            if math.isfinite(value):  # there is no speed where an epoch compiled
+                with self.writers[part].as_default():
+                    tf.summary.scalar(f"epoch_{name.removeprefix('val_')}", value, step=epoch)
+        for writer in self.writers.values():
+            writer.flush()
 
-    def on_train_batch_begin(self, batch, logs=None):
-        pass
-
-    def on_train_batch_end(self, batch, logs=None):
-        pass
+    @as_os_error()
+    def on_train_end(self, logs=None):
+        for writer in self.writers.values():
+            writer.close()
+        self.writers = {}
 
 
 class EpochImages(keras.callbacks.Callback):

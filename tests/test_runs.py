@@ -1,0 +1,171 @@
+"""kerasdl runs, best and compare: rows read from JSON files, sorted, narrowed down, and next to one another."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from kerasdl import Recipe
+from kerasdl.errors import UserError
+from kerasdl.reports import comparison as page
+from kerasdl.runs import find
+from kerasdl.runs.compare import compare
+
+
+def make(folder, accuracy=0.5, status="completed", finished="2026-11-28T13:00:00Z", name="mlp_digits", **changes):
+    """A run's folder with the JSON files that are read."""
+    fields = {"model": "mlp", "data": "digits", "model_args": {"size": "mu"}} | changes
+    recipe = Recipe(name=name, **fields)
+    folder.mkdir(parents=True)
+    (folder / "recipe.json").write_text(recipe.model_dump_json())
+    (folder / "metrics.csv").write_text("epoch,loss,val_accuracy,val_loss\n0,1.0,0.4,1.1\n1,0.8,0.5,0.9\n")
+    if status != "unfinished":
+        result = {"recipe": name, "seed": recipe.seed, "status": status, "monitor": "accuracy", "best_epoch": 2,
+                  "parameters": 1000, "val": {"accuracy": accuracy, "loss": 1 - accuracy},
+                  "test": {"accuracy": accuracy - 0.1, "loss": 1.1 - accuracy},
+                  "train": {"seconds": 60 * accuracy, "epochs": 2, "examples_per_second": 4000.0},
+                  "better": {"accuracy": "max", "loss": "min"}, "finished": finished}
+        (folder / "result.json").write_text(json.dumps(result))
+    return folder
+
+
+@pytest.fixture
+def some(here):
+    """Five runs: three seeds of one recipe, one with another rate, one unfinished."""
+    for seed, accuracy in enumerate((0.6, 0.7, 0.8)):
+        make(here / "runs" / "a" / str(seed), accuracy, seed=seed, finished=f"2026-11-28T13:0{seed}:00Z")
+    make(here / "runs" / "b", 0.75, lr=0.01, finished="2026-11-28T12:00:00Z")
+    make(here / "runs" / "c", status="unfinished")
+    return here / "runs"
+
+
+def paths(rows, home):
+    return [str(row.path.relative_to(home)) for row in rows]
+
+
+def test_runs_are_found_at_any_depth_the_newest_last(some):
+    assert paths(find.find(some), some)[:4] == ["b", "a/0", "a/1", "a/2"]
+    (some / "a" / "0" / "checkpoint").mkdir()
+    make(some / "a" / "0" / "checkpoint" / "inner")  # a run's own folders are its own
+    assert len(find.find(some)) == 5
+    (some / "broken").mkdir()
+    (some / "broken" / "recipe.json").write_text("{")
+    assert len(find.find(some)) == 5 and len(find.find(some / "b")) == 1
+
+
+@pytest.mark.parametrize("key, expected", [
+    ("val/accuracy", ["a/2", "b", "a/1", "a/0", "c"]), ("val/loss", ["a/2", "b", "a/1", "a/0", "c"]),
+    ("-val/accuracy", ["a/0", "a/1", "b", "a/2", "c"]), ("seconds", ["a/0", "a/1", "b", "a/2", "c"]),
+    ("finished", ["b", "a/0", "a/1", "a/2", "c"])])
+def test_the_best_score_comes_first_and_what_has_none_last(some, key, expected):
+    assert paths(find.ordered(find.find(some), key), some) == expected
+
+
+@pytest.mark.parametrize("conditions, expected", [
+    (["lr=0.01"], ["b"]), (["lr!=0.01"], ["a/0", "a/1", "a/2", "c"]), (["val/accuracy>=0.7", "lr<0.01"],
+                                                                           ["a/1", "a/2"]),
+    (["status=unfinished"], ["c"]), (["model_args.size=mu", "seed=2"], ["a/2"]), (["recipe=other"], []),
+    (["epochs_done==2", "val/accuracy>0.7"], ["b", "a/2"]), (["finished<2026-11-28T12:30"], ["b"])])
+def test_conditions(some, conditions, expected):
+    assert paths(find.where(find.find(some), conditions), some) == expected
+
+
+@pytest.mark.parametrize("condition, told", [("val/acuracy>0.5", "Did you mean 'val/accuracy'"), ("lr", "KEY=VALUE"),
+                                             ("learning=1", "No run here has 'learning'")])
+def test_a_condition_that_means_nothing_is_refused(some, condition, told):
+    with pytest.raises(UserError, match=re.escape(told)):
+        find.where(find.find(some), [condition])
+
+
+def test_runs_at_the_command(some, command):
+    shown = command("runs", "--sort", "val/accuracy", "--show", "lr").out
+    lines = shown.splitlines()
+    assert lines[0].split()[:2] == ["run", "recipe"] and "runs/a/2" in lines[1] and "accuracy 0.8" in lines[1]
+    assert "unfinished" in lines[-1] and "2/10" in lines[-1]
+    rows = json.loads(command("runs", "--where", "lr=0.01", "--show", "lr", "--json").out)
+    assert [(row["run"], row["lr"], row["val"]["accuracy"]) for row in rows] == [("runs/b", 0.01, 0.75)]
+    assert "No run in runs meets these conditions." in command("runs", "--where", "recipe=other").out
+    assert command("runs", "nowhere").code == 2
+
+
+def test_a_thousand_runs_are_read_without_tensorflow_pandas_and_pydantic(here):
+    for number in range(3):
+        make(here / "runs" / f"{number}", 0.5)
+    for number in range(3, 1000):
+        shutil.copytree(here / "runs" / "0", here / "runs" / f"{number}")
+    code = ("import sys; sys.argv = ['kerasdl', 'runs', '--sort', 'val/accuracy']\n"
+            "from kerasdl.cli import main\n"
+            "try:\n    main()\nexcept SystemExit:\n    pass\n"
+            "print(sorted({'kerasdl.recipe', 'keras', 'tensorflow', 'pandas', 'numpy'} & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.count("completed") == 1000 and done.stdout.rstrip().endswith("[]"), done.stderr
+
+
+def test_best_is_chosen_on_val_and_refuses_what_does_not_compare(some, command, refused):
+    done = command("best")
+    assert done.out == "runs/a/2\n" and "mlp_digits, val/accuracy 0.8000, the best of 5 runs" in done.err
+    assert "is therefore too good" in command("best", "--by", "test/accuracy").err
+    assert json.loads(command("best", "--json").out)["value"] == 0.8
+    make(some / "d", 0.9, data="mnist")
+    refused("best", words=["different data (digits, mnist)", "--where data=digits"])
+    assert command("best", "--where", "data=digits").out == "runs/a/2\n"
+    refused("best", "--where", "status=unfinished", words=["No run here is completed"])
+
+
+def test_seeds_are_one_column_with_mean_and_sample_deviation(some):
+    found = compare([some / "a", some / "b"])
+    assert [(group.title, group.seeds) for group in found.groups] == [("A", "0, 1, 2"), ("B", "0")]
+    assert [(line.key, line.texts) for line in found.settings] == [("lr", ["0.001", "0.01"])]
+    accuracy = next(line for line in found.scores if line.key == "val/accuracy")
+    assert accuracy.texts == ["0.7000 ± 0.1000 (3)", "0.7500"] and accuracy.best == 1
+    assert accuracy.changes == ["", "+0.0500"]
+    loss = next(line for line in found.scores if line.key == "val/loss")
+    assert loss.best == 1 and loss.changes[1] == "-0.0500"
+
+
+def test_the_direction_of_a_score_of_ones_own_is_that_of_its_objective(here):
+    for name, value in (("a", 1.0), ("b", 2.0)):
+        file = make(here / name, lr=0.01 * value) / "result.json"
+        result = json.loads(file.read_text())
+        file.write_text(json.dumps(result | {"val": {"mine": value}, "better": {"mine": "max"}, "monitor": "mine"}))
+    found = compare([here / "a", here / "b"])
+    assert next(line for line in found.scores if line.key == "val/mine").best == 1
+    assert find.best(find.find(here))[0].path.name == "b"
+
+
+def test_changed_data_is_a_difference(here):
+    for name in "ab":
+        make(here / name)
+        (here / name / "data.json").write_text(json.dumps({"examples": {"train": f"100-{name}", "val": "10-x"}}))
+    found = compare([here / "a", here / "b"])
+    assert [(line.key, line.texts) for line in found.settings] == [("train examples", ["100-a", "100-b"])]
+
+
+def test_compare_at_the_command_writes_a_page(some, command, refused):
+    done = command("compare", "runs/a", "runs/b")
+    assert done.code == 0 and "0.7000 ± 0.1000 (3)" in done.out and "comparison.html" in done.out
+    text = (some.parent / "comparison.html").read_text()
+    assert "0.7000 ± 0.1000 (3)" in text and text.count("<svg") == 2 and "0.01" in text
+    document = json.loads(command("compare", "runs/a", "runs/b", "--no-report", "--json").out)
+    assert document["groups"][0]["scores"]["val/accuracy"] == [0.6, 0.7, 0.8] and document["report"] is None
+    assert document["settings"] == {"lr": {"A": "0.001", "B": "0.01"}}
+    refused("compare", "runs/b", words=["two runs or more"])
+    refused("compare", "runs/b", "nowhere", words=["nowhere"])
+
+
+def test_a_page_links_to_the_reports_that_are_there(some):
+    (some / "b" / "report.html").touch()
+    file = page.write(compare([some / "a", some / "b"]), some.parent / "pages" / "one.html")
+    assert 'href="../runs/b/report.html"' in file.read_text() and "runs/a/0/report.html" not in file.read_text()
+
+
+def test_neighbours_of_a_report(some):
+    from kerasdl.reports.page import neighbours
+
+    for name in ("0", "2"):
+        (some / "a" / name / "report.html").touch()
+    assert neighbours(some / "a" / "1") == {"previous": "../0/report.html", "next": "../2/report.html"}
+    assert neighbours(some / "a" / "0") == {"next": "../2/report.html"}
