@@ -535,7 +535,8 @@ def test_an_export_answers_without_the_zoo(tmp_path):
     np.save(tmp_path / "images.npy", images)
     code = ("import numpy, sys, tensorflow as tf\n"
             f"images = numpy.load({str(tmp_path / 'images.npy')!r})\n"
-            f"answers = tf.saved_model.load({str(tmp_path / 'saved')!r}).serve(tf.constant(images))\n"
+            f"saved = tf.saved_model.load({str(tmp_path / 'saved')!r})\n"
+            "answers = saved.serve(tf.constant(images))\n"
             f"numpy.save({str(tmp_path / 'answers.npy')!r}, answers)\n"
             "assert 'kerasdl' not in sys.modules")
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=120)
