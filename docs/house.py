@@ -16,7 +16,7 @@ ROWS = (  # a room may import the rooms of lower rows; a tuple is one row
     ("objectives",),
     ("data",),
     ("zoo",),
-    ("recipe", "run", "files", "environment", "errors", "installation"),
+    ("recipe", "run", "runs", "files", "environment", "errors", "installation"),
 )
 WORDS = {"cli": "the commands", "reports": "the page of a run", "train": "from a recipe to a run",
          "objectives": "what a model learns", "data": "examples, in an order", "zoo": "the models"}
