@@ -4,13 +4,13 @@ Writes docs/results/bench_zoo.json, from which docs/zoo.md has its table. Nothin
 """
 
 import inspect
-import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from kerasdl import zoo
 from kerasdl.files import write_json
+from kerasdl.published import results
 from kerasdl.published.results import NOT_RUN, metric, minutes, read, template
 from kerasdl.recipe import Recipe, shipped
 from kerasdl.text import thousands
@@ -29,9 +29,9 @@ def measure(model: str, size: str) -> dict[str, Any]:
     shape = LARGE if (model, size) in IMAGENET else SMALL
     args = arguments(model, size, shape)
     network = zoo.build(model, shape, 10, **args)
-    parameters = sum(math.prod(weight.shape) for weight in network.trainable_weights)
-    return {"model": model, "size": size, "side": shape[0], "patch": args.get("patch"), "parameters": parameters,
-            "multiply_adds": multiply_adds(network), "smallest": smallest(model, args)}
+    return {"model": model, "size": size, "side": shape[0], "patch": args.get("patch"),
+            "parameters": network.count_params(), "multiply_adds": multiply_adds(network),
+            "smallest": smallest(model, args)}
 
 
 def arguments(model: str, size: str, shape: tuple[int, int, int]) -> dict[str, Any]:
@@ -102,8 +102,7 @@ def published(recipe: Recipe, runs: list[dict[str, Any]]) -> str:
         return f"`{recipe.name}` {NOT_RUN}"
     told = metric(recipe)
     mean = sum(map(told.of, runs)) / len(runs)
-    seconds = sorted(run["train"]["seconds"] for run in runs)[len(runs) // 2]
-    return f"`{recipe.name}` {told.scale * mean:.2f} %, {minutes(seconds)} min"
+    return f"`{recipe.name}` {told.scale * mean:.2f} %, {results.told(runs, 'seconds', minutes)} min"
 
 
 def main() -> None:

@@ -155,7 +155,8 @@ def badges(root: Path) -> str:
         parts.append(f"[![Open Colab for a {kind.upper()}](docs/images/colab_{kind}.svg)]"
                      f"(https://colab.research.google.com/{address}) " + f"[{Path(file).name}]({file})" * (not home))
     return "\n".join(part.strip() for part in parts) + "\n" + (
-        "" if home else "\nThe badges open Colab's upload dialog. Choose the notebook there.\n")
+        "" if home else "\nThe badges open Colab's upload dialog: choose the notebook there, and the wheel when its "
+                        "first cell asks.\n")
 
 
 def told_by_accuracy(recipe: Recipe) -> bool:

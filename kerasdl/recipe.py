@@ -194,7 +194,7 @@ def validate(fields: dict[str, Any]) -> Recipe:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"][:1]) or "recipe"
         if first["type"] == "extra_forbidden":
-            raise UserError(f"Unknown recipe key {key!r}. {words.hint(key, Recipe.model_fields)}") from None
+            raise UserError(f"A recipe has no field {key!r}. {words.hint(key, Recipe.model_fields)}") from None
         if first["type"] == "missing":
             raise UserError(f"A recipe needs the key {key!r}.") from None
         raise UserError(complaint(error) + EXAMPLES.get(key, "")) from None
@@ -325,7 +325,7 @@ def _assign(fields: dict[str, Any], key: str, value: Any) -> None:
     key = f"{MOVED[key]}.{key}" if key in MOVED else key
     head, dot, leaf = key.partition(".")
     if head not in Recipe.model_fields:
-        raise UserError(f"Unknown recipe key {head!r}. {words.hint(head, Recipe.model_fields)}")
+        raise UserError(f"A recipe has no field {head!r}. {words.hint(head, Recipe.model_fields)}")
     if not dot:
         fields[head] = _frozen(value)
         return

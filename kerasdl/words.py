@@ -14,7 +14,7 @@ FIELDS = {  # another word: the key of a recipe
     "early_stopping_patience": "patience", "augmentation": "augment", "augmentations": "augment", "aug": "augment",
     "grad_clip": "global_clipnorm", "clip": "global_clipnorm", "clip_norm": "global_clipnorm",
     "gradient_clip_val": "global_clipnorm", "amp": "precision", "mixed_precision": "precision", "dtype": "precision",
-    "xla": "jit", "jit_compile": "jit", "compile": "jit", "pretrained": "init", "weights": "init",
+    "xla": "jit", "jit_compile": "jit", "compile": "jit",
     "gradient_accumulation_steps": "accumulate", "accumulation": "accumulate", "task": "objective",
     "size": "model_args.size", "patch": "model_args.patch", "patch_size": "model_args.patch",
     "dropout": "model_args.drop", "drop": "model_args.drop", "drop_rate": "model_args.drop",
@@ -23,6 +23,7 @@ FIELDS = {  # another word: the key of a recipe
     "label": "data_args.label", "target": "data_args.label", "classes": "data_args.classes",
     "image_size": "data_args.image_size", "img_size": "data_args.image_size", "imgsz": "data_args.image_size",
 }
+NO_WEIGHTS = "kerasdl brings no pretrained weights yet: see docs/finetune.md. From a run of yours: --init RUN"
 SENTENCES = {  # words that stand for no single key
     "loss": "The loss follows from the objective: cross-entropy for objective=classify, the squared error for regress.",
     "metrics": "The metrics follow from the objective.",
@@ -30,23 +31,27 @@ SENTENCES = {  # words that stand for no single key
     "val_split": "The splits are parts of the data: splits.train='train[:80%]' splits.val='train[80%:]'",
     "class_weight": "kerasdl has no class weights yet.",
     "class_weights": "kerasdl has no class weights yet.",
+    "pretrained": NO_WEIGHTS, "weights": NO_WEIGHTS, "checkpoint": NO_WEIGHTS,
     "gpus": "Devices are an option of the command: --strategy mirrored",
     "devices": "Devices are an option of the command: --strategy mirrored",
 }
 
 
 def hint(word: str, known: Iterable[str]) -> str:
-    """Return the sentence that follows "Unknown recipe key ...": what it is called here, or the nearest known key."""
-    plain = word.strip("-").replace("-", "_").lower()
-    if plain in SENTENCES:
-        return SENTENCES[plain]
-    if plain in FIELDS:
-        return f"Did you mean {FIELDS[plain]!r}?"
+    """Return the sentence that follows "A recipe has no field ...": what it is called here, or the nearest key."""
+    if plain(word) in SENTENCES:
+        return SENTENCES[plain(word)]
+    if plain(word) in FIELDS:
+        return f"Did you mean {FIELDS[plain(word)]!r}?"
     found = nearest(word, known)
     return found if found.startswith("Did") else f"{found} What each means: kerasdl fields"
 
 
 def key(word: str, known: Iterable[str]) -> str | None:
     """Return which known key a word means, lr for "learning-rate"; None if it means none."""
-    plain = word.strip("-").replace("-", "_").lower()
-    return plain if plain in known else FIELDS.get(plain)
+    return plain(word) if plain(word) in known else FIELDS.get(plain(word))
+
+
+def plain(word: str) -> str:
+    """Return an option or a key as it is written in the tables above: learning_rate for --learning-rate."""
+    return word.strip("-").replace("-", "_").lower()

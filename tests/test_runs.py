@@ -74,6 +74,7 @@ def test_conditions(some, conditions, expected):
 
 
 @pytest.mark.parametrize("condition, told", [("val/acuracy>0.5", "Did you mean 'val/accuracy'"), ("lr", "KEY=VALUE"),
+                                             ("lr>", "KEY=VALUE"), ("lr=abc", "lr is a number"),
                                              ("learning=1", "No run here has 'learning'")])
 def test_a_condition_that_means_nothing_is_refused(some, condition, told):
     with pytest.raises(UserError, match=re.escape(told)):
@@ -106,13 +107,14 @@ def test_a_thousand_runs_are_read_without_tensorflow_pandas_and_pydantic(here):
 
 def test_best_is_chosen_on_val_and_refuses_what_does_not_compare(some, command, refused):
     done = command("best")
-    assert done.out == "runs/a/2\n" and "mlp_digits, val/accuracy 0.8000, the best of 5 runs" in done.err
-    assert "is therefore too good" in command("best", "--by", "test/accuracy").err
+    assert done.out == "runs/a/2\n" and "mlp_digits, val/accuracy 0.8000, the best of 4 runs" in done.err
+    assert "optimistic" in command("best", "--by", "test/accuracy").err
     assert json.loads(command("best", "--json").out)["value"] == 0.8
     make(some / "d", 0.9, data="mnist")
     refused("best", words=["different data (digits, mnist)", "--where data=digits"])
     assert command("best", "--where", "data=digits").out == "runs/a/2\n"
     refused("best", "--where", "status=unfinished", words=["No run here is completed"])
+    refused("best", "--where", "data=digits", "--by", "parameters", words=["a score, such as val/accuracy"])
 
 
 def test_seeds_are_one_column_with_mean_and_sample_deviation(some):
@@ -142,6 +144,23 @@ def test_changed_data_is_a_difference(here):
         (here / name / "data.json").write_text(json.dumps({"examples": {"train": f"100-{name}", "val": "10-x"}}))
     found = compare([here / "a", here / "b"])
     assert [(line.key, line.texts) for line in found.settings] == [("train examples", ["100-a", "100-b"])]
+    assert not found.remarks and found.scores[0].changes[1]
+    (here / "b" / "data.json").write_text(json.dumps({"examples": {"train": "100-a", "val": "10-y"}}))
+    found = compare([here / "a", here / "b"])  # scores on other examples are not compared
+    assert "different data" in found.remarks[0]
+    assert all(line.best is None and line.changes == ["", ""] for line in found.scores)
+
+
+def test_a_seed_that_is_there_twice_counts_once(some):
+    make(some / "again", 0.9, seed=2, finished="2026-11-29T00:00:00Z")
+    found = compare([some / "a", some / "again"])
+    assert [group.seeds for group in found.groups] == ["0, 1, 2"] and "again" not in found.remarks[0]
+    assert found.scores[0].texts == ["0.7333 ± 0.1528 (3)"] and "Seed 2 of column A is there twice" in found.remarks[0]
+
+
+def test_a_damaged_result_is_said(some):
+    (some / "b" / "result.json").write_text("{")
+    assert {row.path.name: row.status for row in find.find(some)}["b"] == "damaged"
 
 
 def test_compare_at_the_command_writes_a_page(some, command, refused):
@@ -150,9 +169,10 @@ def test_compare_at_the_command_writes_a_page(some, command, refused):
     text = (some.parent / "comparison.html").read_text()
     assert "0.7000 ± 0.1000 (3)" in text and text.count("<svg") == 2 and "0.01" in text
     document = json.loads(command("compare", "runs/a", "runs/b", "--no-report", "--json").out)
-    assert document["groups"][0]["scores"]["val/accuracy"] == [0.6, 0.7, 0.8] and document["report"] is None
+    accuracy = document["groups"][0]["scores"]["val/accuracy"]
+    assert accuracy["runs"] == [0.6, 0.7, 0.8] and accuracy["mean"] == pytest.approx(0.7) and not document["report"]
     assert document["settings"] == {"lr": {"A": "0.001", "B": "0.01"}}
-    refused("compare", "runs/b", words=["two runs or more"])
+    refused("compare", "runs/b", "runs/b", words=["two different runs or more"])
     refused("compare", "runs/b", "nowhere", words=["nowhere"])
 
 

@@ -10,8 +10,7 @@ from google.colab import drive
 drive.mount("/content/drive")
 
 # %% [markdown]
-# Put the wheel that `make wheel` writes to `dist/` in the folder `kerasdl` of your Drive, or choose it when this cell asks. Cancel, and
-# `kerasdl` is installed from the package index, if it is there.
+# Put the wheel that `make wheel` writes to `dist/` in the folder `kerasdl` of your Drive, or choose it when this cell asks.
 
 # %% tags=["colab"]
 # Keras on JAX, and a TensorFlow that reads the data.
@@ -20,7 +19,10 @@ from glob import glob
 from google.colab import files
 
 found = sorted(glob("/content/drive/MyDrive/kerasdl/kerasdl-*.whl"))
-wheel = found[-1] if found else next(iter(files.upload()), "kerasdl")
+found = found or list(files.upload())
+if not found:
+    raise RuntimeError("No wheel was chosen. `make wheel` in a clone of kerasdl writes one.")
+wheel = found[-1]
 # !pip install --quiet "{wheel}[tpu]"
 
 # %% [markdown]

@@ -44,7 +44,8 @@ ELSEWHERE = {  # verbs of other tools: what to write instead
     "search": "kerasdl tune SEARCH", "sweep": "kerasdl tune SEARCH", "recipes": "kerasdl list",
     "models": "kerasdl fields MODEL, or kerasdl list for the recipes",
     "diff": "kerasdl compare RUN RUN...", "version": "kerasdl --version", "help": "kerasdl --help",
-    "config": "kerasdl fields", "settings": "kerasdl fields", "check": "kerasdl doctor", "info": "kerasdl doctor"}
+    "config": "kerasdl fields", "settings": "kerasdl fields", "check": "kerasdl doctor", "info": "kerasdl doctor",
+    "export": "kerasdl.load('RUN').model().export('FOLDER') in Python; docs/zoo.md says more"}
 FLAGS = {"--debug", "--quiet", "-q"}  # may stand anywhere; kerasdl.cli.terminal reads them
 SETTABLE = ("train", "show", "plan", "launch", "tune")  # verbs that take KEY=VALUE
 
@@ -64,7 +65,7 @@ def kerasdl(version: Annotated[bool, typer.Option("--version", help="print the v
 
 
 def main() -> None:
-    """Run the command. A UserError becomes one line and exit code 2; Typer turns Ctrl-C into exit code 130."""
+    """Run the command. A mistake becomes one line and exit code 2; Ctrl-C becomes exit code 130."""
     # TensorFlow turns oneDNN on by itself only for CPUs with AVX512-VNNI or newer; convolutions are slow without it.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     for stream in (sys.stdout, sys.stderr):
@@ -78,7 +79,10 @@ def main() -> None:
             return print_line(f"kerasdl {__version__}")
         check_words(arguments)
         with on_stderr(verbose()):
-            app(arguments)
+            code = app(arguments, standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(130)
     except UserError as error:
         if DEBUG:
             raise
@@ -87,6 +91,12 @@ def main() -> None:
         if DEBUG or not error.filename:
             raise
         fail(f"{error.filename}: {error.strerror}")
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # which Typer's own have: a missing argument, an unknown option
+            raise
+        if message := " ".join(error.format_message().split()):  # none after a verb without arguments, whose help it is
+            fail(f"{message.rstrip('.')}. See: kerasdl {' '.join(arguments[:1])} --help")
+        sys.exit(UserError.code)
 
 
 def check_words(arguments: list[str]) -> None:
@@ -106,7 +116,11 @@ def check_words(arguments: list[str]) -> None:
 
     for argument, after in zip(rest, [*rest[1:], ""], strict=True):
         name, equals, value = argument.partition("=")
-        if argument.startswith("--") and name not in known and (key := words.key(name, Recipe.model_fields)):
+        if not argument.startswith("--") or name in known:
+            continue
+        if sentence := words.SENTENCES.get(words.plain(name)):
+            raise UserError(f"{name} is no option. {sentence}")
+        if key := words.key(name, Recipe.model_fields):
             value = value if equals else after if after and not after.startswith("-") else "VALUE"
             raise UserError(f"{name} is no option: a setting of the recipe is written KEY=VALUE. Write {key}={value}")
 

@@ -1,5 +1,6 @@
 """`kerasdl compare`: runs next to one another."""
 
+import statistics
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,6 +8,7 @@ import typer
 from rich.table import Table
 
 from kerasdl.cli.terminal import AsJson, console, print_field, print_json, print_line, print_table, quiet
+from kerasdl.logs import LOGGER
 
 
 def compare_runs(runs: Annotated[list[str], typer.Argument(
@@ -16,12 +18,13 @@ def compare_runs(runs: Annotated[list[str], typer.Argument(
                  report: Annotated[bool, typer.Option(
                      "--report/--no-report", help="write a page with the curves of all runs")] = True,
                  as_json: AsJson = False) -> None:
-    """Compare runs: the settings that differ, the scores, and the curves in one page. Seeds become mean and deviation.
-    """
+    """Compare runs: the settings that differ, the scores, and a page of curves. Seeds become mean and deviation."""
     from kerasdl.runs.compare import compare
 
     comparison = compare(runs)
     page = None
+    for remark in comparison.remarks:
+        LOGGER.warning(remark)
     if not as_json:
         show(comparison)
     if report:
@@ -51,7 +54,8 @@ def show(comparison: Any) -> None:
             table.add_row(line.key, *cells)
         print_table(table)
     if any(line.best is not None for line in comparison.scores):
-        print_line("\n* the best. Differences are from column A. Choose by val.")
+        print_line("\n* the best on val. Differences are from column A. Times are medians. "
+                   "Choose with val; then read the test score of that run.")
 
 
 def document(comparison: Any) -> dict[str, Any]:
@@ -59,6 +63,14 @@ def document(comparison: Any) -> dict[str, Any]:
     titles = [group.title for group in comparison.groups]
     return {"groups": [{"title": group.title, "recipe": group.name, "runs": [row.path for row in group.rows],
                         "seeds": [row.recipe.get("seed", 0) for row in group.rows],
-                        "scores": {line.key: group.scores(line.key) for line in comparison.scores}}
+                        "scores": {line.key: summary(group.scores(line.key)) for line in comparison.scores}}
                        for group in comparison.groups],
-            "settings": {line.key: dict(zip(titles, line.texts, strict=True)) for line in comparison.settings}}
+            "settings": {line.key: dict(zip(titles, line.texts, strict=True)) for line in comparison.settings},
+            "facts": {line.key: dict(zip(titles, line.texts, strict=True)) for line in comparison.facts},
+            "remarks": comparison.remarks}
+
+
+def summary(values: list[float]) -> dict[str, Any]:
+    """Return the scores of the runs of a group, with their mean and sample deviation."""
+    return {"runs": values, "mean": statistics.mean(values) if values else None,
+            "deviation": statistics.stdev(values) if len(values) > 1 else None}

@@ -55,7 +55,9 @@ def found(word: str | None) -> tuple[list, str]:
             sizes = getattr(zoo.module(word), "SIZES", {})
         return arguments(function, sizes), f"Set one: model={word} model_args.KEY=VALUE"
     if rows := [row for row in fields if row.name == word]:
-        return rows, f"Set it: kerasdl train RECIPE {word}=VALUE"
+        kinds = {"optimizer": OPTIMIZERS, "objective": registry.names(), "model": zoo.MODELS}
+        more = f"    Settings: kerasdl fields {' | '.join(kinds[word])}" if word in kinds else ""
+        return rows, f"Set it: kerasdl train RECIPE {word}=VALUE{more}"
     known = [*Recipe.model_fields, *OPTIMIZERS, *registry.names(), *zoo.MODELS, *zoo.GENERATIVE]
     hint = words.hint(word, known) if word in words.FIELDS or word in words.SENTENCES else nearest(word, known)
     raise UserError(f"There is no field {word!r}. {hint}")

@@ -18,7 +18,7 @@ Where = Annotated[list[str] | None, typer.Option(
 def list_runs(folder: Folder = "runs",
               sort: Annotated[str, typer.Option(
                   metavar="KEY", help="a score such as val/accuracy, best first; or a setting, seconds, parameters, "
-                                      "finished; -KEY turns the order round")] = "finished",
+                                      "finished, oldest or smallest first; -KEY reverses the order")] = "finished",
               where: Where = None,
               show: Annotated[list[str] | None, typer.Option(
                   "--show", metavar="KEY", help="another column: a setting such as lr, a score, a fact")] = None,
@@ -40,7 +40,7 @@ def list_runs(folder: Folder = "runs",
         print_line(f"No run in {folder}" + (" meets these conditions." if where else
                                             ". Make one with: kerasdl train RECIPE"))
         return
-    table = Table("run", "recipe", "seed", "status", "epochs", "val", "test", *dict.fromkeys(more), "time", "finished",
+    table = Table("run", "recipe", "seed", "status", "epochs", "val", "test", *dict.fromkeys(more), "time", "date",
                   box=None, header_style="bold")
     for row in rows:
         seconds = row.value("seconds")
@@ -53,30 +53,30 @@ def list_runs(folder: Folder = "runs",
 
 def best_run(folder: Folder = "runs",
              by: Annotated[str | None, typer.Option(
-                 metavar="SCORE", help="the score that decides; by default the one that chose each run's epoch, on val")
-             ] = None,
+                 metavar="SCORE", help="the score that decides; by default the validation score that chose the epoch"
+             )] = None,
              where: Where = None, as_json: AsJson = False) -> None:
-    """Print the folder of the best completed run, for `kerasdl eval $(kerasdl best)`."""
+    """Print the folder of the best completed run, for `kerasdl eval "$(kerasdl best)"`."""
     from kerasdl.runs import find
     from kerasdl.text import figure
 
     rows = find.where(find.find(folder), where or [])
     if not rows:
         raise UserError(f"No run in {folder} meets these conditions." if where else f"There is no run in {folder}.")
-    row, key = find.best(rows, by)
+    row, key, count = find.best(rows, by)
     if key.startswith("test/"):
-        LOGGER.warning("this run was chosen by its test score, which is therefore too good. Choose by val.")
+        LOGGER.warning("a score that chooses is optimistic for what it chose. Choose by val, and read test afterwards.")
     if as_json:
         print_json(found(row) | {"by": key, "value": row.value(key)})
         return
-    LOGGER.info("%s, %s %s, the best of %d runs", row.name, key, figure(row.value(key)), len(rows))
+    LOGGER.info("%s, %s %s, the best of %d runs", row.name, key, figure(row.value(key)), count)
     print_line(str(row.path))
 
 
 def found(row: Any) -> dict[str, Any]:
     """Return what `runs --json` says of a run."""
     return {"run": row.path, "recipe": row.name, "seed": row.recipe.get("seed", 0), "status": row.status,
-            "epochs": row.epochs, "finished": row.when, "seconds": row.value("seconds"),
+            "epochs": row.epochs, "finished": row.result.get("finished"), "seconds": row.value("seconds"),
             "parameters": row.value("parameters"), "monitor": row.monitor, "val": row.result.get("val", {}),
             "test": row.result.get("test", {})}
 

@@ -28,8 +28,9 @@ def show_recipe(recipe: RecipeName, overrides: Overrides = None,
         print(recipe_text.python(found, f"{found.name or found.model}{changed}."), end="")
     else:
         fields = found.model_dump(mode="json") if everything else found.diff()
-        print_line("\n".join(f"{key:16}{value}" for key, value in fields.items()))
-        print_line(f"\nTrain it: kerasdl train {shlex.join([recipe, *(overrides or [])])}")
+        print_line("\n".join(f"{key:16}{'null' if value is None else value}" for key, value in fields.items()))
+        own = " data=csv:FILE data_args.label=COLUMN" * (found.data == "csv:data.csv")  # which waits for yours
+        print_line(f"\nTrain it: kerasdl train {shlex.join([recipe, *(overrides or [])])}{own}")
 
 
 def check(found, base) -> None:

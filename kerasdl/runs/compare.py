@@ -21,11 +21,13 @@ class Group:
 
     Attributes:
         title: of its column: "A".
-        rows: its runs, by seed.
+        rows: its runs, by seed, one for each.
+        repeated: runs of seeds of which there is a newer one; the same seed gives the same numbers.
     """
 
     title: str
     rows: list[Row]
+    repeated: list[Row]
 
     @property
     def name(self) -> str:
@@ -65,6 +67,7 @@ class Comparison:
     settings: list[Line]
     scores: list[Line]
     facts: list[Line]
+    remarks: list[str]
 
 
 def compare(folders: Sequence[str | Path]) -> Comparison:
@@ -80,9 +83,20 @@ def compare(folders: Sequence[str | Path]) -> Comparison:
             raise UserError(f"{folder} holds no run. Make one with: kerasdl train RECIPE --workdir {folder}")
         rows |= {row.path.resolve(): row for row in found}
     if len(rows) < 2:
-        raise UserError("A comparison takes two runs or more. Name their folders, or a folder that holds them.")
-    groups = grouped(list(rows.values()))
-    return Comparison(groups, settings(groups), scores(groups), facts(groups))
+        raise UserError("A comparison takes two different runs or more. Name their folders, or a folder with them.")
+    groups, remarks = grouped(list(rows.values())), []
+    if comparable := not different_data(groups):
+        remarks += [f"Seed {row.recipe.get('seed', 0)} of column {group.title} is there twice. The newer run counts: "
+                    f"{row.path}" for group in groups for row in group.repeated]
+    else:
+        remarks.append("The runs have different data, so their scores do not compare.")
+    return Comparison(groups, settings(groups), scores(groups, comparable), facts(groups), remarks)
+
+
+def different_data(groups: Sequence[Group]) -> bool:
+    """Return whether the validation examples of the groups are not the same."""
+    found = {(group.rows[0].recipe.get("data"), checksums(group.rows[0]).get("val")) for group in groups}
+    return len(found) > 1
 
 
 def grouped(rows: Sequence[Row]) -> list[Group]:
@@ -95,8 +109,16 @@ def grouped(rows: Sequence[Row]) -> list[Group]:
     if len(found) > len(LETTERS):
         raise UserError(f"These are {len(found)} different recipes, and a table shows {len(LETTERS)} at most. "
                         "Choose some with: kerasdl runs --where KEY=VALUE")
-    return [Group(letter, sorted(group, key=lambda row: row.recipe.get("seed", 0)))
-            for letter, group in zip(LETTERS, found.values(), strict=False)]
+    return [group_of(letter, rows) for letter, rows in zip(LETTERS, found.values(), strict=False)]
+
+
+def group_of(title: str, rows: Sequence[Row]) -> Group:
+    """Return the group of runs of one recipe, with the newest of each seed."""
+    newest: dict[int, Row] = {}
+    for row in sorted(rows, key=lambda row: (bool(row.result), row.when)):
+        newest[row.recipe.get("seed", 0)] = row
+    kept = [newest[seed] for seed in sorted(newest)]
+    return Group(title, kept, [row for row in rows if row not in kept])
 
 
 def checksums(row: Row) -> dict[str, Any]:
@@ -133,11 +155,14 @@ def flattened(recipe: dict[str, Any]) -> dict[str, Any]:
 
 def shown(value: Any) -> str:
     """Return a setting as one types it, without quotes."""
-    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return "null" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
-def scores(groups: Sequence[Group]) -> list[Line]:
-    """Return a line for each score on val and test: mean and deviation over seeds, the best, and the differences."""
+def scores(groups: Sequence[Group], comparable: bool = True) -> list[Line]:
+    """Return a line for each score on val and test: mean and deviation over seeds, and the differences.
+
+    The best is marked on val alone, which is there to choose by. What is not `comparable` has neither.
+    """
     rows = [row for group in groups for row in group.rows]
     lines = []
     for split in ("val", "test"):
@@ -148,9 +173,9 @@ def scores(groups: Sequence[Group]) -> list[Line]:
             means = [statistics.mean(each) if each else None for each in values]
             having = [mean for mean in means if mean is not None]
             best = (max if direction(rows, key) == "max" else min)(having)
-            lines.append(Line(key, [mean_and_deviation(each) for each in values],
-                              means.index(best) if having.count(best) == 1 and len(having) > 1 else None,
-                              [difference(mean, means[0]) if i else "" for i, mean in enumerate(means)]))
+            marked = comparable and split == "val" and having.count(best) == 1 and len(having) > 1
+            lines.append(Line(key, [mean_and_deviation(each) for each in values], means.index(best) if marked else None,
+                              [difference(mean, means[0]) if i and comparable else "" for i, mean in enumerate(means)]))
     return lines
 
 

@@ -21,7 +21,7 @@ KNOWN = dict.fromkeys(("accuracy", "r2", "density", "coverage"), "max")  # of ru
 SPLITS = ("val", "test", "train")
 SIGNS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge, "<=": operator.le, "!=": operator.ne, "=": operator.eq, ">": operator.gt, "<": operator.lt}
-CONDITION = re.compile(r"\s*([\w./]+?)\s*(>=|<=|!=|==|=|>|<)\s*(.*?)\s*")
+CONDITION = re.compile(r"\s*([\w./]+?)\s*(>=|<=|!=|==|=|>|<)\s*(.*\S)\s*")
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Row:
 
     @cached_property
     def status(self) -> str:
-        """Return "completed", "diverged" or "unfinished": running, or interrupted."""
-        return self.result.get("status", "unfinished")
+        """Return "completed", "diverged", "unfinished" (running or interrupted), or "damaged": no readable result."""
+        return self.result.get("status") or ("damaged" if (self.path / "result.json").exists() else "unfinished")
 
     @cached_property
     def when(self) -> str:
@@ -147,6 +147,9 @@ def where(rows: Sequence[Row], conditions: Sequence[str]) -> list[Row]:
         key, sign, text = found.groups()
         check_key(rows, key)
         met, wanted = SIGNS[sign.removeprefix("=") or "="], _plain(text)
+        values = [value for row in rows if _has(value := row.value(key))]
+        if isinstance(wanted, str) and values and all(type(value) in (int, float) for value in values):
+            raise UserError(f"{key} is a number, and {condition!r} compares it with a text.")
         rows = [row for row in rows if _meets(row.value(key), met, wanted, text, sign)]
     return list(rows)
 
@@ -168,8 +171,11 @@ def ordered(rows: Sequence[Row], key: str) -> list[Row]:
     return having + [row for row in rows if not _has(row.value(key))]
 
 
-def best(rows: Sequence[Row], key: str | None = None) -> tuple[Row, str]:
-    """Return the run with the best score, and which score that is: by default the one that chose its epoch, on val.
+def best(rows: Sequence[Row], key: str | None = None) -> tuple[Row, str, int]:
+    """Return the run with the best score, which score that is, and of how many completed runs.
+
+    Args:
+        key: a score; by default the validation score that chose the epoch.
 
     Raises:
         UserError: no run has it, or the runs cannot be compared: other data, or other scores.
@@ -187,10 +193,12 @@ def best(rows: Sequence[Row], key: str | None = None) -> tuple[Row, str]:
             raise UserError(f"The runs chose their epochs by different scores ({', '.join(monitors)}). "
                             f"Say which: --by val/{monitors[0]}")
         key = f"val/{monitors[0]}"
+    if key.partition("/")[0] not in ("val", "test"):
+        raise UserError(f"The best is chosen by a score, such as val/{done[0].monitor}. Received: {key!r}.")
     first = ordered(done, key)[0]
     if not _has(first.value(key)):
         raise UserError(f"No completed run has {key}.")
-    return first, key
+    return first, key, len(done)
 
 
 def direction(rows: Sequence[Row], key: str) -> str:

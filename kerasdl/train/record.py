@@ -74,7 +74,7 @@ def finish(run: Run, setup: Setup, choice: dict[str, Any], **measured: Any) -> N
     asked = run.recipe
     facts = environment(backend=backend.current(), device=device(), strategy=strategies.describe(setup.devices),
                         replicas=setup.devices.num_replicas_in_sync, precision=setup.recipe.precision,
-                        jit=setup.recipe.jit)
+                        jit=strategies.jit(setup.devices, setup.recipe.jit))
     if measured.get("train", {}).get("seconds", 0) > LONG:
         facts["gemm_gflops"] = gemm_peak()
     with run.writing():

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,7 +20,8 @@ class EpochScalars(keras.callbacks.Callback):
 
     def __init__(self, folder: Path):
         super().__init__()
-        self.folder, self.writers = folder, {}
+        self.folder = folder
+        self.writers: dict[str, Any] = {}
 
     @as_os_error()
     def on_epoch_end(self, epoch, logs=None):
