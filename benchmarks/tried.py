@@ -10,7 +10,7 @@ Writes docs/results/bench_tried.json.
 import argparse
 import statistics
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -87,9 +87,11 @@ def gan(corrected: bool, seed: int) -> dict[str, Any]:
     return {"question": "lazy", "corrected": corrected, "seed": seed, "val": result["val"], "test": result["test"]}
 
 
-def improvement_body(rows: Iterable[dict[str, Any]]) -> str:
+def improvement_body(rows: Sequence[dict[str, Any]]) -> str:
     """Return the table of regrets: medians over seeds of the best of 50 trials, and who is nearer in how many."""
     found = [row for row in rows if row["question"] == "improvement"]
+    if not found:
+        return page.NOT_RUN
     lines = []
     for name, noise in SURFACES:
         regrets = {form: [row["best"] for row in found if (row["surface"], row["noise"], row["form"]) ==
@@ -109,8 +111,10 @@ def signs(rows: list[dict[str, Any]], noises: list[float]) -> float:
     return float(binomtest(sum(b < a for a, b in pairs), sum(a != b for a, b in pairs)).pvalue)
 
 
-def lazy_body(rows: Iterable[dict[str, Any]]) -> str:
+def lazy_body(rows: Sequence[dict[str, Any]]) -> str:
     """Return the table of Fréchet distances, mean and deviation over seeds."""
+    if not [row for row in rows if row["question"] == "lazy"]:
+        return page.NOT_RUN
     lines = []
     for corrected, name in ((False, "Adam as it is"), (True, "corrected")):
         runs = [row for row in rows if row["question"] == "lazy" and row["corrected"] is corrected]

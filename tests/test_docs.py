@@ -192,7 +192,8 @@ def test_tables_agree_with_the_runs(make_results):
 def project(make_results, tmp_path):
     """README and docs in a folder, and a function that puts a run's result there."""
     shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("*.json", "*.png"))
-    shutil.copy(ROOT / "README.md", tmp_path)
+    for name in ("README.md", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "docs" / "results").mkdir(exist_ok=True)
     settings = recipe.load("linear_digits").diff()
 
@@ -279,3 +280,11 @@ def test_a_result_that_is_not_the_recipe_as_it_stands_is_refused(make_results, p
     root = project(0, 0.95, **change)
     with pytest.raises(ValueError, match="expected|not a recipe|received|has changed"):
         make_results.pages(root)
+
+
+def test_the_badges_open_the_notebooks_once_there_is_an_address(make_results, tmp_path):
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'kerasdl'\n")
+    assert make_results.badges(tmp_path).count("colab.research.google.com/#upload") == 2
+    (tmp_path / "pyproject.toml").write_text("[project.urls]\nRepository = 'https://github.com/some/where'\n")
+    assert "https://colab.research.google.com/github/some/where/blob/main/docs/notebooks/colab_gpu.ipynb" in \
+        make_results.badges(tmp_path)
