@@ -217,7 +217,7 @@ def names() -> list[str]:
 def shipped() -> Iterator[tuple[Recipe, str]]:
     """Every recipe of the package with the first line of its file."""
     for name in names():
-        yield load(name), _headline(RECIPES / f"{name}.py")
+        yield load(name), headline(name)
 
 
 def load(recipe: "Recipe | str | Path") -> Recipe:
@@ -268,6 +268,11 @@ def _from_json(path: Path) -> Recipe:
         return Recipe.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise UserError(f"{path} does not hold a recipe: {complaint(error)}") from None
+
+
+def headline(name: str) -> str:
+    """What a recipe of the package is, in a line."""
+    return _headline(RECIPES / f"{name}.py")
 
 
 def _headline(path: Path) -> str:

@@ -79,7 +79,7 @@ class Run:
         changed = [f"{key} {old[key]!r} -> {new[key]!r}" for key in old if key != "claim" and old[key] != new[key]]
         if changed:
             raise UserError(f"{path} holds an interrupted run of another recipe: {', '.join(changed)}. "
-                            "Train it on as it was, or choose another --workdir.")
+                            "Resume it without changes, or choose another --workdir.")
         return run
 
     @classmethod

@@ -25,7 +25,8 @@ FIELDS = {  # another word: the key of a recipe
 }
 NO_WEIGHTS = "kerasdl brings no pretrained weights yet: see docs/finetune.md. From a run of yours: --init RUN"
 SENTENCES = {  # words that stand for no single key
-    "loss": "The loss follows from the objective: cross-entropy for objective=classify, the squared error for regress.",
+    "loss": "The loss follows from the objective: cross-entropy for objective=classify, the squared error for regress. "
+            "Your own: objective=FILE.py:CLASS, docs/extend.md.",
     "metrics": "The metrics follow from the objective.",
     "validation_split": "The splits are parts of the data: splits.train='train[:80%]' splits.val='train[80%:]'",
     "val_split": "The splits are parts of the data: splits.train='train[:80%]' splits.val='train[80%:]'",

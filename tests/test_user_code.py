@@ -56,6 +56,15 @@ def two(image_shape, classes):
 
 def wrong(image_shape, classes):
     return None
+
+
+def bare():
+    return None
+
+
+def soft(image_shape, classes):
+    inputs = keras.Input(image_shape)
+    return keras.Model(inputs, layers.Dense(classes, activation="softmax")(layers.Flatten()(inputs)))
 '''
 OBJECTIVE = '''
 from keras import ops
@@ -173,6 +182,8 @@ def test_a_changed_file_is_refused(files):
     ({"model": "none.py:build"}, "There is no file none.py"),
     ({"model": "my_model.py:bild"}, "does not define 'bild'. It defines: .*build"),
     ({"model": "my_model.py:wrong"}, "must return a keras.Model. Received: NoneType"),
+    ({"model": "my_model.py:bare"}, "called with .image_shape, classes. and model_args: too many"),
+    ({"model": "my_model.py:soft"}, "must answer with logits, and its answers are probabilities"),
     ({"model": "my_model.py:3"}, "written FILE.py:NAME"),
     ({"model": "my_model.py"}, "written FILE.py:NAME"),
     ({"objective": "my_objective.py"}, "written FILE.py:NAME"),

@@ -38,6 +38,8 @@ from kerasdl.recipe import Recipe, load, names
     (["resume", "runs/int"], ["Write: kerasdl train --resume runs/int"]),
     (["evaluate", "runs/int"], ["Write: kerasdl eval runs/int"]),
     (["fit", "vit_mnist"], ["Write: kerasdl train vit_mnist"]),
+    (["show", "linear_digits", "augment=flp"], ["no augmentation 'flp'", "'flip'"]),
+    (["train", "mlp_csv", "data=a/t.csv"], ["Write data=csv:a/t.csv"]),
     (["train", "vit_mnist", "pretrained=true"], ["no pretrained weights yet", "docs/finetune.md"]),
     (["train", "vit_mnist", "--gpus", "2"], ["--gpus is no option", "--strategy mirrored"]),
     (["train", "vit_mnist", "--class-weight", "balanced"], ["no class weights yet"]),

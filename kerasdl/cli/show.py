@@ -16,7 +16,7 @@ def show_recipe(recipe: RecipeName, overrides: Overrides = None,
                 as_json: AsJson = False) -> None:
     """Show a recipe: the settings that differ from the defaults. Its names are checked as `train` checks them."""
     from kerasdl import recipe_text
-    from kerasdl.recipe import load, names
+    from kerasdl.recipe import headline, load, names
 
     found = load(recipe).override(*overrides or [])
     if overrides or recipe not in names():
@@ -24,8 +24,9 @@ def show_recipe(recipe: RecipeName, overrides: Overrides = None,
     if as_json:
         print_json({"name": found.name, "changed": found.diff(), "recipe": found.model_dump(mode="json")})
     elif python:
+        about = headline(recipe).rstrip(".") if recipe in names() else found.name or found.model
         changed = f", with {shlex.join(overrides)}" if overrides else ""
-        print(recipe_text.python(found, f"{found.name or found.model}{changed}."), end="")
+        print(recipe_text.python(found, f"{about}{changed}."), end="")
     else:
         fields = found.model_dump(mode="json") if everything else found.diff()
         print_line("\n".join(f"{key:16}{'null' if value is None else value}" for key, value in fields.items()))
@@ -45,12 +46,14 @@ def check(found, base) -> None:
     own = user_code.is_reference(found.model)
     if not own and found.model not in (*zoo.MODELS, *zoo.GENERATIVE):
         raise UserError(zoo.unknown("model", found.model, (*zoo.MODELS, *zoo.GENERATIVE)))
-    parts = ("model", "model_args", "objective", "objective_args")
+    parts = ("model", "model_args", "objective", "objective_args", "augment")
     if base and all(getattr(found, key) == getattr(base, key) for key in parts):
         return
     with quiet():
         from kerasdl import objectives
+        from kerasdl.data.augment import check_names
         objectives.of(found)
+        check_names(found.augment)
         try:
             if own:
                 zoo.check_args(user_code.load(found.model), found.model_args, found.model)

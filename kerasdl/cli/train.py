@@ -63,6 +63,8 @@ def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", 
     if not is_chief(strategy):
         return
     if not as_json:
+        if run.result["best_epoch"]:
+            print_field("kept", f"epoch {run.result['best_epoch']} of {run.result['train']['epochs']}")
         for split in ("val", "test"):
             print_scores(split, run.result[split])
     page = write_report(run) if report else None

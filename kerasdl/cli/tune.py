@@ -38,7 +38,8 @@ class SearchOrVerb(TyperGroup):
 
 
 tuning = typer.Typer(cls=SearchOrVerb, no_args_is_help=True,
-                     help="Search for better hyperparameters of a recipe: kerasdl tune SEARCH, or one of these.")
+                     help="Search for better hyperparameters of a recipe: kerasdl tune SEARCH, or one of these. "
+                          "The options of a search: kerasdl tune run --help.")
 
 
 @tuning.command("run")

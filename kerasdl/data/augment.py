@@ -186,11 +186,18 @@ def compose(specs: Sequence, image_shape: tuple[int, ...], labels: bool = True) 
     return augment
 
 
+def check_names(specs: Sequence) -> None:
+    """Raise a UserError for an augmentation that does not exist."""
+    for spec in specs:
+        name = spec[0] if isinstance(spec, (list, tuple)) and spec else spec
+        if not isinstance(name, str) or name not in AUGMENTS:
+            raise UserError(f"There is no augmentation {name!r}. {nearest(name, AUGMENTS)}")
+
+
 def _step(spec: str | Sequence, image_shape: tuple[int, ...]) -> partial[Batch]:
     """Return the function that a spec names, with its arguments checked and bound."""
-    name, *values = spec if isinstance(spec, (list, tuple)) and spec else (spec,)
-    if not isinstance(name, str) or name not in AUGMENTS:
-        raise UserError(f"There is no augmentation {name!r}. {nearest(name, AUGMENTS)}")
+    check_names([spec])
+    name, *values = spec if isinstance(spec, (list, tuple)) else (spec,)
     if np.size(image_shape) != 3:
         raise UserError(f"{name} needs images, (height, width, channels), but an example is {image_shape}.")
     if name == "randaugment" and image_shape[2] not in (1, 3):

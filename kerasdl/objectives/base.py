@@ -1,11 +1,13 @@
 """The contract of an objective. A subclass in one file needs a loss; everything else has a default."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import keras
 import numpy as np
+from keras import ops
 
 from kerasdl import user_code, zoo
 from kerasdl.data.split import Split
@@ -207,6 +209,10 @@ def build_model(recipe: Recipe, split: Split, outputs: int | None = None, run: P
         return zoo.build(recipe.model, split.shape, outputs, **recipe.model_args)
     function = user_code.load(recipe.model, run)
     zoo.check_args(function, recipe.model_args, recipe.model)
+    try:
+        inspect.signature(function).bind(split.shape, outputs, **recipe.model_args)
+    except TypeError as error:
+        raise UserError(f"{recipe.model} is called with (image_shape, classes) and model_args: {error}.") from None
     model = function(split.shape, outputs, **recipe.model_args)
     if not isinstance(model, keras.Model):
         raise UserError(f"{recipe.model} must return a keras.Model. Received: {type(model).__name__}.")
@@ -216,7 +222,18 @@ def build_model(recipe: Recipe, split: Split, outputs: int | None = None, run: P
     if len(given) != len(expected) or any(b not in (None, a) for a, b in zip(expected, given, strict=True)):
         raise UserError(f"The data's examples are {shown(expected)}, and {recipe.model} takes {shown(given)}. Its "
                         "first argument is the shape of an example.")
+    if split.target == "class" and gives_probabilities(model, split):
+        raise UserError(f"{recipe.model} must answer with logits, and its answers are probabilities. Take the softmax "
+                        "out of its last layer: the loss and `predict` apply it.")
     return model
+
+
+def gives_probabilities(model: keras.Model, split: Split) -> bool:
+    """Return whether a model of several outputs answers some examples with numbers that are shares of 1."""
+    if len(model.outputs) > 1 or len(model.output_shape) != 2 or (model.output_shape[1] or 0) < 2:
+        return False
+    answers = ops.convert_to_numpy(model(split.sample(3), training=False)).astype("float64")
+    return bool(len(answers) and (answers >= 0).all() and np.allclose(answers.sum(1), 1, atol=1e-3))
 
 
 def shown(shape: Any) -> str:

@@ -54,6 +54,10 @@ def find(name: str) -> tuple[ModuleType, str]:
         return import_module(f"{__name__}.{prefix}"), path
     if colon and Path(path).exists():
         raise DataError(f"There is no source of data {prefix!r} to read {path}. {nearest(prefix, known)}")
+    there = Path(name)
+    if not colon and (there.suffix == ".csv" or there.exists() and "/" in name):
+        kind = "folder" if there.is_dir() else "csv"
+        raise DataError(f"Write data={kind}:{name}. A name without a colon is a data set of tensorflow-datasets.")
     return import_module(f"{__name__}.tfds"), name
 
 

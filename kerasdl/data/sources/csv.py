@@ -156,8 +156,10 @@ def _label(frame: pd.DataFrame, label: str | None, path: str) -> str:
                         f"It has: {', '.join(frame.columns)}.")
     label = str(label)  # 2019, from a command line, is a number
     if label not in frame:
+        found = nearest(label, frame.columns)
+        hint = f"{found} " if found.startswith("Did") else ""
         raise DataError(f"{path} has no column {label!r} to learn. Say which: data_args.label=COLUMN. "
-                        f"{nearest(label, frame.columns)}")
+                        f"{hint}It has: {', '.join(frame.columns)}.")
     return label
 
 
