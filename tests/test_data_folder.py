@@ -83,8 +83,8 @@ def test_a_grey_file_does_not_make_colours_grey(pets, tmp_path):
 
 
 def test_a_picture_that_cannot_be_read_is_not_left_out(pets, tmp_path):
-    (tmp_path / "pets/dog/00.png").rename(tmp_path / "pets/dog/00.webp")
-    refused(lambda: load(f"folder:{tmp_path}/pets"), "00.webp", "1 such file", ".png")
+    (tmp_path / "pets/dog/00.png").rename(tmp_path / "pets/dog/00.heic")
+    refused(lambda: load(f"folder:{tmp_path}/pets"), "00.heic", "1 such file", ".png")
 
 
 def test_what_systems_put_beside_pictures_is_none(pets, tmp_path):
@@ -179,7 +179,9 @@ def test_classes_that_differ_between_parts(tmp_path):
 def test_folder_mistakes(pets, tmp_path):
     source = f"folder:{tmp_path}/pets"
     refused(lambda: load(f"folder:{tmp_path}/none"), f"{tmp_path}/none", "folder:PATH")
-    refused(lambda: load(f"folder:{tmp_path}"), "1 class folder", "two")
+    (tmp_path / "alone").mkdir()
+    picture(tmp_path / "alone/cat/1.png")
+    refused(lambda: load(f"folder:{tmp_path}/alone"), "1 class folder", "two")
     picture(tmp_path / "pets/dog/99.png", (9, 7, 3))
     refused(lambda: load(source), "dog/99.png", "9x7", "8x8", "image_size=(H, W)")
     (tmp_path / "pets/dog/99.png").write_bytes((tmp_path / "pets/dog/01.png").read_bytes()[:40])
@@ -250,7 +252,10 @@ def test_what_a_file_becomes(tmp_path):
     alpha, bmp = picture(tmp_path / "alpha.png", (8, 8, 4)), picture(tmp_path / "x.bmp", (8, 8, 3), encode_bmp)
     names = [tmp_path / name for name in ("grey.png", "colour.png", "alpha.png", "x.bmp")]
     as_colour = folders.read_images(names, (8, 8, 3))
-    np.testing.assert_array_equal(as_colour, [np.repeat(grey, 3, 2), colour, alpha[..., :3], bmp])
+    share = alpha[..., 3:] / 255
+    over_white = alpha[..., :3] * share + 255 * (1 - share)
+    np.testing.assert_allclose(as_colour[2].astype(float), over_white, atol=1)
+    np.testing.assert_array_equal(as_colour[[0, 1, 3]], [np.repeat(grey, 3, 2), colour, bmp])
     as_grey = folders.read_images(names, (8, 8, 1))
     np.testing.assert_array_equal(as_grey[0], grey)
     np.testing.assert_allclose(as_grey[1, ..., 0], colour @ [0.299, 0.587, 0.114], atol=1)

@@ -1,53 +1,167 @@
-"""Image files as examples: one number of channels, one size."""
+"""Image files as examples: what a viewer shows, with one number of channels and one size. What would be lost is refused.
 
+A photograph is turned as its EXIF says, colours with a profile become sRGB, and what is transparent lies over white.
+Values of more than 8 bits need a range that becomes 0..255: nobody can know whether 4095 is white.
+"""
+
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image, ImageCms, ImageOps
 
 from kerasdl.errors import DataError
 
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".jp2", ".ppm",
+              ".pgm", ".pbm", ".pnm")
+DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # modes of more than 8 bits
+WHITE = 255
+Range = tuple[float, float]
+SRGB = ImageCms.createProfile("sRGB")
 
-def read_raw(path: Path) -> np.ndarray:
-    """Return the image as the file has it, uint8 (H, W, channels); of a GIF the first frame.
+
+def read_raw(path: Path, value_range: Range | None = None) -> np.ndarray:
+    """Return an image file as viewers show it, uint8 (H, W, 1 or 3); of several frames the first.
+
+    Args:
+        path: the file.
+        value_range: the values that become 0 and 255; those beyond are clipped. None: 0 and 255, of 8 bits only.
 
     Raises:
-        DataError: the file cannot be read, or does not decode.
+        DataError: the file cannot be read, does not decode, has values of more than 8 bits and there is no range, or
+            shows nothing on white.
     """
     try:
-        return tf.io.decode_image(tf.io.read_file(os.fsencode(path)), expand_animations=False).numpy()
-    except tf.errors.InvalidArgumentError:
+        with Image.open(path) as image:
+            return _shown(image, path, value_range)
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"There is no file {str(path)!r}.") from None
+    except Image.DecompressionBombError:
+        raise DataError(f"{path} is larger than Pillow reads. Make it smaller.") from None
+    except OSError as error:
+        if error.errno:
+            raise DataError(f"{path} cannot be read: {error.strerror}.") from None
         raise DataError(f"{path} does not decode as an image. Mend or remove it.") from None
-    except tf.errors.OpError as error:
-        raise DataError(f"{path} cannot be read: {error.message.rpartition('; ')[2]}.") from None
+    except (ValueError, TypeError, SyntaxError, EOFError, ImageCms.PyCMSError):  # what Pillow's readers raise
+        raise DataError(f"{path} does not decode as an image. Mend or remove it.") from None
 
 
-def load_image(path: Path, shape: tuple[int, ...], image_size: Sequence[int] | None) -> np.ndarray:
+def _shown(image: Image.Image, path: Path, value_range: Range | None) -> np.ndarray:
+    """Return the pixels of an opened file, uint8 (H, W, 1 or 3)."""
+    deep = image.mode in DEEP or "16" in _stored_as(image)
+    if deep or value_range:
+        return _scaled(_deep_values(image, path) if deep else np.asarray(_upright(image)), path, value_range)
+    image = _upright(image)
+    if image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
+        image = _over_white(image, path)
+    elif image.mode not in ("L", "RGB"):
+        image = _in_srgb(image) if image.mode == "CMYK" else image.convert("L" if image.mode == "1" else "RGB")
+    if image.mode == "RGB" and image.info.get("icc_profile"):
+        image = _in_srgb(image)
+    pixels = np.asarray(image)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Return the image turned and mirrored as its EXIF orientation says."""
+    return ImageOps.exif_transpose(image)
+
+
+def _stored_as(image: Image.Image) -> str:
+    """Return how the file stores a pixel, "RGB;16B": Pillow reads colours of 16 bits as 8 and says so nowhere else."""
+    tile = image.tile[0] if getattr(image, "tile", None) else None
+    args = tile[3] if tile else ""
+    return str(args[0] if isinstance(args, tuple) and args else args)
+
+
+def _deep_values(image: Image.Image, path: Path) -> np.ndarray:
+    """Return the numbers of a file of more than 8 bits, (H, W) or (H, W, C)."""
+    if image.mode in DEEP:
+        return np.asarray(_upright(image))
+    try:  # TensorFlow reads the 16 bits of colours in a PNG
+        return tf.io.decode_png(path.read_bytes(), dtype=tf.uint16).numpy()[..., :3]
+    except tf.errors.InvalidArgumentError:
+        raise DataError(f"{path} has colours of 16 bits, which are read from PNG files only. Convert it.") from None
+
+
+def _scaled(values: np.ndarray, path: Path, value_range: Range | None) -> np.ndarray:
+    """Return values with the range made 0..255, uint8 (H, W, 1 or 3)."""
+    if value_range is None:
+        low, high = (f"{end:.6g}" for end in (values.min(), values.max()))
+        raise DataError(f"{path} has values of more than 8 bits, here {low}..{high}. Say which range becomes 0..255, such "
+                        f"as data_args.value_range='({low}, {high})'.")
+    low, high = value_range
+    if not np.isfinite(values).all():
+        raise DataError(f"{path} has a value that is infinite or no number.")
+    pixels = np.clip(np.round((values.astype("float64") - low) / (high - low) * 255), 0, 255).astype("uint8")
+    return pixels[..., None] if pixels.ndim == 2 else pixels[..., : 1 if pixels.shape[2] == 2 else 3]
+
+
+def _over_white(image: Image.Image, path: Path) -> Image.Image:
+    """Return an image with transparency laid over white, grey if it is grey.
+
+    Raises:
+        DataError: nothing is seen there, because what is drawn is white, too.
+    """
+    grey = image.mode in ("L", "LA", "La", "1")
+    layers = image.convert("RGBA")
+    ground = Image.new("RGBA", layers.size, (WHITE, WHITE, WHITE, 255))
+    shown = Image.alpha_composite(ground, layers)
+    low, high = layers.getchannel("A").getextrema()
+    if low != high and all(ends == (WHITE, WHITE) for ends in shown.convert("RGB").getextrema()):
+        raise DataError(f"{path} is white on a transparent ground, and nothing is seen on white. Lay it over a ground.")
+    return shown.convert("L" if grey else "RGB")
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """Return RGB or CMYK as sRGB, by the profile in the file if there is one."""
+    profile = image.info.get("icc_profile")
+    if not profile:
+        return image.convert("RGB")
+    try:
+        found = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if image.mode == "RGB" and "sRGB" in ImageCms.getProfileDescription(found):
+            return image
+        return ImageCms.profileToProfile(image, found, SRGB, outputMode="RGB") or image
+    except (ImageCms.PyCMSError, OSError):  # a profile that is broken, or of other channels: viewers ignore it
+        return image.convert("RGB")
+
+
+def load_image(path: Path, shape: tuple[int, ...], image_size: Sequence[int] | None, value_range: Range | None = None
+               ) -> np.ndarray:
     """Return an image file as an example, uint8 of this shape, resized if there is an image_size.
 
     Raises:
-        DataError: the file cannot be read, does not decode, or has another size and is not resized.
+        DataError: as `read_raw` does, and for another size that is not resized.
     """
-    image = read_raw(path)
+    image = read_raw(path, value_range)
     if image_size is None and image.shape[:2] != shape[:2]:
         raise DataError(f"{path} is {image.shape[0]}x{image.shape[1]}, where {shape[0]}x{shape[1]} was expected. "
                         "To bring all images to one size, pass data_args.image_size=(H, W).")
     return conform(tf.constant(image), shape, image_size is not None).numpy()
 
 
-def decode(data: tf.Tensor, shape: tuple[int, ...], resize: bool) -> tf.Tensor:
-    """Return the bytes of an image file (a string tensor) as an example, uint8 of this shape. For a graph."""
-    return conform(tf.io.decode_image(data, expand_animations=False), shape, resize)
+def decode(name: tf.Tensor, shape: tuple[int, ...], resize: bool, value_range: Range | None = None) -> tf.Tensor:
+    """Return the image file of this name (a string tensor) as an example, uint8 of this shape. For a graph."""
+    def read(file: bytes | np.ndarray) -> np.ndarray:
+        return read_raw(Path(os.fsdecode(file.item() if isinstance(file, np.ndarray) else file)), value_range)
+
+    image = tf.numpy_function(read, [name], tf.uint8)
+    image.set_shape([None, None, None])
+    return conform(image, shape, resize)
 
 
 def conform(image: tf.Tensor, shape: tuple[int, ...], resize: bool) -> tf.Tensor:
-    """Return the image with the channels (alpha dropped, grey repeated, colour made grey) and the size of `shape`."""
-    size, channels = tf.shape(image)[:2], tf.shape(image)[2]  # unknown until the file is read
-    colour = tf.broadcast_to(image[..., : tf.where(channels <= 2, 1, 3)], tf.concat([size, [3]], 0))
+    """Return an image of 1 or 3 channels with the channels (grey repeated, colour made grey) and the size of `shape`."""
+    size, grey = tf.shape(image)[:2], tf.shape(image)[2] == 1  # unknown until the file is read
+    colour = tf.broadcast_to(image, tf.concat([size, [3]], 0))
     image = colour if shape[2] == 3 else tf.cond(
-        channels <= 2, lambda: image[..., :1], lambda: tf.image.rgb_to_grayscale(colour))
+        grey, lambda: image[..., :1], lambda: tf.image.rgb_to_grayscale(colour))
     if resize:
         image = resized(image, shape)
     return tf.ensure_shape(image, shape)
@@ -69,3 +183,17 @@ def height_width(image_size: Sequence[int] | int) -> tuple[int, int]:
     if len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
         raise DataError(f"image_size must be (height, width). Received: {image_size!r}.")
     return size
+
+
+def checked_range(value_range: Sequence[float] | None) -> Range | None:
+    """Return the value_range of a recipe as (low, high).
+
+    Raises:
+        DataError: anything else than two numbers, the smaller one first.
+    """
+    if value_range is None:
+        return None
+    ends = tuple(value_range) if isinstance(value_range, (list, tuple)) else ()
+    if len(ends) != 2 or not all(type(end) in (int, float) for end in ends) or not ends[0] < ends[1]:
+        raise DataError(f"value_range is (low, high), the values that become 0 and 255. Received: {value_range!r}.")
+    return ends

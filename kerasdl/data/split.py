@@ -33,6 +33,7 @@ class Split:
         checksum: of the names and sizes of files, or of the numbers in an array.
         kind: what an example is: a key of kerasdl.data.spec.AXES.
         streamed: whether the set is too large for memory, so that `x` is a Dataset.
+        reading: how files become examples, where that is a choice: {"value_range": (low, high)}.
 
     Raises:
         UserError: an unknown kind, a shape that does not fit it, or `streamed` without a Dataset.
@@ -50,6 +51,7 @@ class Split:
     checksum: int = 0
     kind: str = "image"
     streamed: bool = False
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
         check_kind(self.kind)
@@ -95,8 +97,9 @@ class Split:
     def describe(self) -> dict[str, Any]:
         """Return what evaluation and prediction need to know later, as plain JSON."""
         filled = {"medians": dict(self.medians)} if self.medians else {}
+        read = {"reading": dict(self.reading)} if self.reading else {}
         return {"kind": self.kind, "shape": self.shape, "classes": list(self.classes), "columns": dict(self.columns),
-                **filled}
+                **filled, **read}
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the examples at these indices, decoded, and their targets, None without labels; in that order."""

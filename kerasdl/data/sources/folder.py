@@ -3,6 +3,7 @@
 Where no labels are needed, the class folders may be missing.
 """
 
+import logging
 import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -13,30 +14,32 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kerasdl.data import images
+from kerasdl.data import images, layout
 from kerasdl.data.divide import divide
 from kerasdl.data.spec import Target, recorded_kind
 from kerasdl.data.split import Split
 from kerasdl.data.subset import of_classes
 from kerasdl.errors import DataError, nearest
 
-KIND, EXTENSIONS = "image", (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+KIND, EXTENSIONS = "image", images.EXTENSIONS
 NOUNS = ("images", "an image", "image files")
-OTHERS = (".webp", ".tif", ".tiff", ".heic", ".avif", ".jfif", ".jp2", ".ppm", ".pgm")  # not decoded, and refused
+logger = logging.getLogger(__name__)
 LOOKS = 100  # files that are looked at for their channels
-ALIASES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
-           "testing": "test"}
 MEMORY = 2 * 2**30  # bytes of decoded pixels that are kept in memory; above, files are decoded as they are used
 
 
-def read(path: str, *, target: Target | None = "class", image_size: Sequence[int] | None = None) -> dict[str, Split]:
-    """Return the splits train, val and test of a folder of PNG, JPEG, BMP and GIF files (of a GIF, the first frame).
+def read(path: str, *, target: Target | None = "class", image_size: Sequence[int] | None = None,
+         value_range: Sequence[float] | None = None) -> dict[str, Split]:
+    """Return the splits train, val and test of a folder of images, as viewers show them; see kerasdl.data.images.
+
+    What was left out, and which folders were taken for parts, is logged.
 
     Args:
         path: PATH/<class>/*.png, or PATH/{train,val,test}/<class>/*.png. A part that is not there is carved from train.
         target: "class", or None where labels are not needed: then PATH/*.png and PATH/{train,val,test}/*.png are read
             too, with what is in folders below, as images without labels. Class folders still give labels.
         image_size: (height, width) to resize to; by default all must have the same size.
+        value_range: (low, high), the values that become 0 and 255, for files of more than 8 bits.
 
     Raises:
         DataError: naming the folder or file that is wrong: empty, broken, of another size, of other classes.
@@ -44,17 +47,23 @@ def read(path: str, *, target: Target | None = "class", image_size: Sequence[int
     if target == "number":
         raise DataError(f"The target of folder:{path} is a class. A number can only be learned from csv:PATH.")
     root = _root(path)
-    roots = _unlabelled(root) if target is None else None
+    roots = layout.unlabelled(root) if target is None else None
     files, labels, parts, classes = _find_images(roots) if roots else _find(root)
-    pixels, decode = _images(files, shape := _measure(files, image_size), image_size)
-    inside = np.array([os.fsencode(file.relative_to(path)) + b":%d" % file.stat().st_size for file in files])
+    for line in (layout.understood(root, roots or layout.roots(root)), layout.left_out(root, files)):
+        if line:
+            logger.warning(line)
+    ends = images.checked_range(value_range)
+    pixels, decode = _images(files, shape := _measure(files, image_size, ends), image_size, ends)
+    inside = np.array([os.fsencode(file.relative_to(root)) + b":%d" % file.stat().st_size for file in files])
     return {name: Split(name, pixels[index], None if labels is None else labels[index], shape, len(index), classes,
-                        decode=decode, checksum=zlib.crc32(b"/".join(inside[index])))
+                        decode=decode, checksum=zlib.crc32(b"/".join(inside[index])),
+                        reading={"value_range": ends} if ends else {})
             for name, index in parts.items()}
 
 
 def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target | None = "class",
-             image_size: Sequence[int] | None = None, classes: Sequence[str] | None = None) -> Split:
+             image_size: Sequence[int] | None = None, value_range: Sequence[float] | None = None,
+             classes: Sequence[str] | None = None) -> Split:
     """Return a part of a folder that a model was not trained on.
 
     Args:
@@ -63,22 +72,23 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target 
         split: "train", "val" or "test" as `read` gives them, or "all" images, of any size and any of the classes.
         target: as in `read`.
         image_size: that of the model, if images were resized to it; by default all must have it.
+        value_range: as in `read`.
         classes: those that the model was trained on, if it was trained on some only. Others are left out.
 
     Raises:
         DataError: as `read` does, and for a class that the model does not know.
     """
     if split != "all":
-        parts = read(path, target=target, image_size=image_size)
+        parts = read(path, target=target, image_size=image_size, value_range=value_range)
         if split not in parts:
             raise DataError(f"folder:{path} has the splits {', '.join(parts)}, all. Received: {split!r}.")
         return parts[split] if classes is None else of_classes(parts[split], classes)
     if recorded_kind(facts) != KIND:
         raise DataError(f"The model takes {recorded_kind(facts)} data. Received images of a folder.")
     root, known, shape = _root(path), facts["classes"], tuple(facts["shape"])
-    roots = _unlabelled(root) if target is None else None
+    roots = layout.unlabelled(root) if target is None else None
     files, labels = _files_for(known, roots, root, classes)
-    pixels, decode = _images(files, shape, image_size)
+    pixels, decode = _images(files, shape, image_size, images.checked_range(value_range))
     return Split("all", pixels, labels, shape, len(files), () if labels is None else tuple(known), decode=decode)
 
 
@@ -86,11 +96,11 @@ def _files_for(known: Sequence[str], roots: Mapping[str, Path] | None, root: Pat
                ) -> tuple[list[Path], np.ndarray | None]:
     """Return the images that a model with these classes can be evaluated on, and their labels if there are any."""
     if roots or not known:
-        return [file for folder in (roots or {"all": root}).values() for file in _files(folder)], None
+        return [file for folder in (roots or {"all": root}).values() for file in layout.files(folder)], None
     files: list[Path] = []
     labels: list[int] = []
-    for folder in _roots(root).values():
-        for name, found in _classes(folder).items():
+    for folder in layout.roots(root).values():
+        for name, found in layout.classes(folder).items():
             if name in known:
                 files += found
                 labels += [known.index(name)] * len(found)
@@ -104,22 +114,24 @@ def _files_for(known: Sequence[str], roots: Mapping[str, Path] | None, root: Pat
 
 def read_files(files: Sequence[Path], facts: Mapping[str, Any], resize: bool = False) -> tuple[list[str], np.ndarray]:
     """Return the names and the pixels of image files as a model takes them; see read_images."""
-    return [str(file) for file in files], read_images(files, facts["shape"], resize)
+    ends = images.checked_range(facts.get("reading", {}).get("value_range"))
+    return [str(file) for file in files], read_images(files, facts["shape"], resize, ends)
 
 
-def _images(files: Sequence[Path], shape: tuple[int, ...], image_size: Sequence[int] | None
-            ) -> tuple[np.ndarray, Callable | None]:
+def _images(files: Sequence[Path], shape: tuple[int, ...], image_size: Sequence[int] | None,
+            ends: images.Range | None) -> tuple[np.ndarray, Callable | None]:
     """Return the images (N, H, W, C) and None; of more than MEMORY the names of their files and what reads one."""
     def decode(name):
-        return images.decode(tf.io.read_file(name), shape, resize=image_size is not None)
+        return images.decode(name, shape, image_size is not None, ends)
 
     if len(files) * np.prod(shape) > MEMORY:
         return np.array([os.fsencode(file) for file in files]), decode  # a name need not be UTF-8
     with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(lambda file: images.load_image(file, shape, image_size), files))), None
+        return np.stack(list(pool.map(lambda file: images.load_image(file, shape, image_size, ends), files))), None
 
 
-def read_images(paths: Sequence[str | Path], shape: Sequence[int], resize: bool = False) -> np.ndarray:
+def read_images(paths: Sequence[str | Path], shape: Sequence[int], resize: bool = False,
+                ends: images.Range | None = None) -> np.ndarray:
     """Return image files as a model of this input shape takes them: uint8 (N, H, W, C).
 
     Raises:
@@ -134,17 +146,17 @@ def read_images(paths: Sequence[str | Path], shape: Sequence[int], resize: bool 
     for path in map(Path, paths):
         if not path.is_file():
             raise DataError(f"There is no file {str(path)!r}.")
-        image = images.read_raw(path)
+        image = images.read_raw(path, ends)
         if image.shape[:2] != size and not resize:
             raise DataError(f"{path} is {image.shape[0]}x{image.shape[1]}; the model takes {size[0]}x{size[1]}. "
                             "Resize it, or pass --resize.")
-        found.append(images.load_image(path, tuple(shape), size if resize else None))
+        found.append(images.load_image(path, tuple(shape), size if resize else None, ends))
     return np.stack(found)
 
 
 def _find(root: Path) -> tuple[list[Path], np.ndarray, dict[str, np.ndarray], tuple[str, ...]]:
-    roots = _roots(root)
-    listed = {part: _classes(folder) for part, folder in roots.items()}
+    roots = layout.roots(root)
+    listed = {part: layout.classes(folder) for part, folder in roots.items()}
     above, classes = next(iter(roots.values())), tuple(next(iter(listed.values())))
     if len(classes) < 2:
         raise DataError(f"{above} has {len(classes)} class folders. Expected a folder for each of at least two "
@@ -166,57 +178,14 @@ def _find(root: Path) -> tuple[list[Path], np.ndarray, dict[str, np.ndarray], tu
 
 
 def _root(path: str) -> Path:
-    if not (root := Path(path)).is_dir():
+    if not (root := Path(path).expanduser()).is_dir():
         raise DataError(f"There is no folder {str(root)!r}. Give the images as data=folder:PATH.")
     return root
 
 
-def _roots(root: Path) -> dict[str, Path]:
-    """Return the folders that hold class folders: "train" and the other parts, or "all" for the root itself.
-
-    A folder of images that has the name of a part, such as "train" next to "bus", is a class.
-    """
-    return _named(root, [folder for folder in _folders(root) if _part(folder) and _folders(folder)]) or {"all": root}
-
-
-def _unlabelled(root: Path) -> dict[str, Path] | None:
-    """Return the folders of images without labels: "train" and the other parts, or "all"; None for class folders.
-
-    Folders that all have names of parts and hold images are parts here. A folder that holds images itself, or less than
-    two folders, has no class folders.
-    """
-    below = _folders(root)
-    if below and all(_part(folder) and _holds_images(folder) for folder in below):
-        return _named(root, below)
-    roots = _roots(root)
-    classes = all(len(_folders(folder)) > 1 and not _holds_images(folder) for folder in roots.values())
-    return None if classes else roots
-
-
-def _part(folder: Path) -> str | None:
-    return ALIASES.get(folder.name.lower())
-
-
-def _holds_images(folder: Path) -> bool:
-    return any(path.suffix.lower() in EXTENSIONS + OTHERS and not _hidden(path.name) for path in folder.iterdir())
-
-
-def _named(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
-    """Return these folders by the part that each is, "train" first."""
-    parts: dict[str, Path] = {}
-    for folder in folders:
-        part = ALIASES[folder.name.lower()]
-        if part in parts:
-            raise DataError(f"{root} has two folders for {part}, {parts[part].name!r} and {folder.name!r}. Leave one.")
-        parts[part] = folder
-    if parts and "train" not in parts:
-        raise DataError(f"{root} has a folder {next(iter(parts.values())).name!r} but no folder 'train'.")
-    return {"train": parts.pop("train"), **parts} if parts else {}
-
-
 def _find_images(roots: Mapping[str, Path]) -> tuple[list[Path], None, dict[str, np.ndarray], tuple[str, ...]]:
     """Return the images without labels, as `_find` those with."""
-    listed = {part: _files(folder) for part, folder in roots.items()}
+    listed = {part: layout.files(folder) for part, folder in roots.items()}
     place = np.repeat(list(listed), [len(files) for files in listed.values()])
     return [file for files in listed.values() for file in files], None, _parts(np.arange(len(place)), place, None), ()
 
@@ -232,33 +201,8 @@ def _parts(labels: np.ndarray, place: np.ndarray, classes: Sequence[str] | None)
     return {**carved, **parts}
 
 
-def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not _hidden(path.name))
-
-
-def _hidden(name: str) -> bool:
-    """Return whether it is what systems add to a folder: thumbnails, checkpoints, "._0.png"."""
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def _classes(root: Path) -> dict[str, list[Path]]:
-    return {folder.name: _files(folder, "class folder") for folder in _folders(root)}
-
-
-def _files(folder: Path, what: str = "folder") -> list[Path]:
-    """Return the images in a folder and below, sorted by path."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS + OTHERS and path.is_file()
-                   and not any(map(_hidden, path.relative_to(folder).parts)))
-    if wrong := [path for path in files if path.suffix.lower() in OTHERS]:
-        raise DataError(f"{wrong[0]} is of a format that is not read ({len(wrong)} such "
-                        f"file{'s' * (len(wrong) > 1)}). Convert or remove it. Read are: {', '.join(EXTENSIONS)}.")
-    if not files:
-        raise DataError(f"The {what} {folder} has no images ({', '.join(EXTENSIONS)}).")
-    return files
-
-
-def _measure(files: list[Path], image_size: Sequence[int] | None) -> tuple[int, int, int]:
+def _measure(files: list[Path], image_size: Sequence[int] | None, ends: images.Range | None) -> tuple[int, int, int]:
     """Return (H, W, C): as asked for, or as in the first file; one channel if all files that are looked at are grey."""
-    size = images.read_raw(files[0]).shape[:2] if image_size is None else images.height_width(image_size)
-    grey = all(images.read_raw(file).shape[2] <= 2 for file in files[::max(1, len(files) // LOOKS)])
+    size = images.read_raw(files[0], ends).shape[:2] if image_size is None else images.height_width(image_size)
+    grey = all(images.read_raw(file, ends).shape[2] == 1 for file in files[::max(1, len(files) // LOOKS)])
     return *size, 1 if grey else 3

@@ -1,0 +1,276 @@
+"""Image files are read as a viewer shows them, or refused: turned, transparent, of 16 bits, in other colours and formats."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, ImageOps
+
+from kerasdl.data import images, layout, load, load_splits
+from kerasdl.data.images import read_raw
+from kerasdl.data.sources import folder
+from kerasdl.errors import DataError, UserError
+from kerasdl.evaluation.predict import predict
+from kerasdl.train.fit import train
+
+PARTS = {part: part for part in ("train", "val", "test")}
+RNG = np.random.default_rng(0)
+
+
+def noise(*shape, low=0, high=256, dtype="uint8"):
+    return RNG.integers(low, high, shape).astype(dtype)
+
+
+def refused(call, *words):
+    with pytest.raises(UserError) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value), caught.value
+
+
+# What a file shows
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photograph_is_turned_as_its_exif_says(tmp_path, orientation, suffix):
+    stored = np.zeros((16, 24, 3), "uint8")
+    stored[:8, :12] = 240  # the upper left corner is light, so that all eight differ
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(stored).save(tmp_path / f"a.{suffix}", exif=exif, quality=95)
+    shown = read_raw(tmp_path / f"a.{suffix}")
+    turns = {1: stored, 2: stored[:, ::-1], 3: stored[::-1, ::-1], 4: stored[::-1], 5: stored.swapaxes(0, 1),
+             6: stored.swapaxes(0, 1)[:, ::-1], 7: stored.swapaxes(0, 1)[::-1, ::-1], 8: stored.swapaxes(0, 1)[::-1]}
+    assert shown.shape == turns[orientation].shape
+    np.testing.assert_allclose(shown.astype(int), turns[orientation], atol=30)
+
+
+@pytest.mark.parametrize("mode, suffix", [("RGBA", "png"), ("LA", "png"), ("RGBA", "webp"), ("RGBA", "tif"), ("P", "png"),
+                                          ("P", "gif")])
+def test_what_is_drawn_in_alpha_alone_is_seen(tmp_path, mode, suffix):
+    alpha = np.zeros((16, 16), "uint8")
+    alpha[4:12, 4:12] = 255
+    black = np.zeros((16, 16, 3), "uint8")
+    icon = Image.fromarray(np.dstack([black, alpha]))
+    icon = icon.convert("LA") if mode == "LA" else icon
+    if mode == "P":
+        icon = Image.fromarray((alpha > 0).astype("uint8"))
+        icon.putpalette([9, 9, 9, 0, 0, 0])
+        icon.save(tmp_path / f"a.{suffix}", transparency=0)
+    else:
+        icon.save(tmp_path / f"a.{suffix}", **({"lossless": True} if suffix == "webp" else {}))
+    shown = read_raw(tmp_path / f"a.{suffix}")
+    assert (shown[4:12, 4:12] == 0).all() and (shown[:4] == 255).all()
+    assert shown.shape[2] == (1 if mode == "LA" else 3)
+
+
+def test_white_on_a_transparent_ground_is_refused_and_not_lost(tmp_path):
+    icon = np.full((8, 8, 4), 255, "uint8")
+    icon[:4, :, 3] = 0
+    Image.fromarray(icon).save(tmp_path / "a.png")
+    refused(lambda: read_raw(tmp_path / "a.png"), "a.png", "white on a transparent ground")
+    icon[..., 3] = 255
+    Image.fromarray(icon).save(tmp_path / "a.png")  # plain white is what it is
+    assert (read_raw(tmp_path / "a.png") == 255).all()
+
+
+@pytest.mark.parametrize("values, suffix", [
+    (noise(8, 8, high=4096, dtype="uint16"), "png"), (noise(8, 8, high=4096, dtype="uint16"), "tif"),
+    (noise(8, 8, high=4096, dtype="int32"), "tif"), (noise(8, 8, high=4096, dtype="float32"), "tif")])
+def test_more_than_8_bits_need_a_range(tmp_path, values, suffix):
+    Image.fromarray(values).save(file := tmp_path / f"a.{suffix}")
+    refused(lambda: read_raw(file), f"a.{suffix}", "more than 8 bits", f"{values.min():.6g}..{values.max():.6g}",
+            "value_range=")
+    np.testing.assert_array_equal(read_raw(file, (0, 4095))[..., 0], np.round(values / 4095 * 255).astype("uint8"))
+    clipped = read_raw(file, (1000, 2000))[..., 0]
+    assert (clipped[values <= 1000] == 0).all() and (clipped[values >= 2000] == 255).all()
+
+
+def test_colours_of_16_bits_are_not_cut_to_8_in_silence(tmp_path):
+    import tensorflow as tf
+
+    values = noise(8, 8, 3, high=4096, dtype="uint16")
+    (tmp_path / "a.png").write_bytes(tf.io.encode_png(values).numpy())
+    refused(lambda: read_raw(tmp_path / "a.png"), "more than 8 bits")
+    np.testing.assert_array_equal(read_raw(tmp_path / "a.png", (0, 4095)), np.round(values / 4095 * 255).astype("uint8"))
+
+
+@pytest.mark.parametrize("value_range", ["4095", [1, 1], [2, 1], [0], [0, "x"], 7])
+def test_a_range_is_two_numbers(tmp_path, value_range):
+    refused(lambda: images.checked_range(value_range), "(low, high)")
+
+
+def test_a_model_of_16_bit_images_reads_others_by_the_same_rule(here):
+    for name, low in (("low", 0), ("high", 2000)):
+        (here / "scans" / name).mkdir(parents=True)
+        for index in range(30):
+            Image.fromarray(noise(8, 8, low=low, high=low + 2000, dtype="uint16")).save(here / f"scans/{name}/{index}.png")
+    args = {"value_range": (0, 4000)}
+    run = train("linear_digits", data="folder:scans", data_args=args, splits={}, batch=16, epochs=30, augment=(),
+                workdir="run", verbose=False)
+    assert run.data["reading"] == {"value_range": [0, 4000]} and run.result["test"]["accuracy"] > 0.9
+    answers = dict(predict(run, ["scans/low/0.png", "scans/high/0.png"]))
+    assert [answers[f"scans/{name}/0.png"][0][0] for name in ("low", "high")] == ["low", "high"]
+
+
+@pytest.mark.parametrize("suffix, options", [
+    ("png", {}), ("bmp", {}), ("webp", {"lossless": True}), ("tif", {}), ("gif", {}), ("ppm", {}), ("jp2", {}),
+    ("avif", {"quality": 100}), ("jpg", {"quality": 95}), ("jfif", {"quality": 95}), ("jpe", {"quality": 95})])
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "1"])
+def test_formats_and_modes_of_8_bits(tmp_path, suffix, options, mode):
+    smooth = Image.fromarray(noise(3, 3, 3)).resize((24, 24), Image.Resampling.BICUBIC)
+    image = smooth.convert(mode)
+    lossy = suffix in ("jpg", "jfif", "jpe", "avif", "gif")
+    if mode in "P1" and suffix not in ("png", "bmp", "tif") and (suffix, mode) != ("gif", "P"):
+        image = smooth
+    image.save(tmp_path / f"a.{suffix}", **({"format": "JPEG"} if suffix in ("jfif", "jpe") else {}), **options)
+    shown = read_raw(tmp_path / f"a.{suffix}")
+    expected = np.asarray(image.convert("RGB"))
+    assert shown.dtype == "uint8" and shown.shape[2] in (1, 3)
+    loss = 40 if lossy and image.mode != "P" else 0
+    np.testing.assert_allclose(np.broadcast_to(shown, (24, 24, 3)).astype(int), expected, atol=loss)
+
+
+def test_cmyk_and_profiles_become_srgb(tmp_path):
+    red = Image.new("RGB", (8, 8), (200, 30, 30))
+    red.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+    np.testing.assert_allclose(read_raw(tmp_path / "cmyk.jpg")[0, 0].astype(int), (200, 30, 30), atol=12)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    red.save(tmp_path / "srgb.png", icc_profile=srgb)
+    np.testing.assert_array_equal(read_raw(tmp_path / "srgb.png")[0, 0], (200, 30, 30))
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    red.save(tmp_path / "wrong.png", icc_profile=lab)  # of other channels than the image: ignored, as viewers do
+    np.testing.assert_array_equal(read_raw(tmp_path / "wrong.png")[0, 0], (200, 30, 30))
+    red.save(tmp_path / "broken.png", icc_profile=b"no profile")
+    np.testing.assert_array_equal(read_raw(tmp_path / "broken.png")[0, 0], (200, 30, 30))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(mode=st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"]),
+       form=st.sampled_from(["PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "AVIF", "JPEG2000"]),
+       height=st.integers(1, 20), width=st.integers(1, 20), seed=st.integers(0, 999))
+def test_whatever_pillow_writes_is_shown_or_refused_in_a_line(tmp_path, mode, form, height, width, seed):
+    rng = np.random.default_rng(seed)
+    base = Image.fromarray(rng.integers(0, 256, (height, width, 4), "uint8"))
+    image = base.convert("RGB").convert("L").convert(mode) if mode in ("I;16", "I", "F", "1") else base.convert("RGB").convert(
+        mode) if mode in ("P", "CMYK", "L", "RGB") else base.convert(mode)
+    file = tmp_path / "a.bin"
+    try:
+        image.save(file, form)
+    except (OSError, ValueError, KeyError):
+        return
+    try:
+        shown = read_raw(file)
+    except DataError as error:
+        assert "\n" not in str(error) and (Image.open(file).mode in images.DEEP or "white" in str(error)), error
+        return
+    with Image.open(file) as again:
+        seen = ImageOps.exif_transpose(again).convert("RGBA")
+    over = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
+    assert shown.shape[:2] == (height, width)
+    np.testing.assert_allclose(np.broadcast_to(shown, (height, width, 3)).astype(int), np.asarray(over), atol=1)
+
+
+@pytest.mark.parametrize("damage", [b"", b"no image", b"\x89PNG\r\n\x1a\n", None])
+def test_a_broken_file_is_named(tmp_path, damage):
+    buffer = io.BytesIO()
+    Image.fromarray(noise(64, 64, 3)).save(buffer, "PNG")
+    (tmp_path / "a.png").write_bytes(buffer.getvalue()[:2000] if damage is None else damage)
+    refused(lambda: read_raw(tmp_path / "a.png"), "a.png", "does not decode")
+
+
+# What a folder means
+
+
+def tree(root, *files):
+    """Images at these places below a folder."""
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise(8, 8, 3)).save(root / file, "PNG")
+
+
+def pair(root, *parts, classes=("cats", "dogs"), count=10):
+    for part in parts:
+        tree(root / part, *(f"{name}/{index}.png" for name in classes for index in range(count)))
+
+
+@pytest.mark.parametrize("parts", [
+    ("train", "valid", "test"), ("Training", "Validation", "Testing"), ("training_set", "dev_set", "test_set"),
+    ("seg_train/seg_train", "seg_val/seg_val", "seg_test/seg_test"), ("TRAIN", "DEV", "TEST"),
+    ("archive/data/train", "archive/data/val", "archive/data/test"), ("trainset", "valset", "testset"),
+    ("train_images", "val_images", "test_images"), ("images/train", "images/dev", "images/test")])
+def test_usual_layouts_are_understood(tmp_path, parts, caplog):
+    pair(tmp_path / "set", *parts, count=4)
+    found = load_splits(f"folder:{tmp_path}/set", PARTS)
+    assert found["train"].classes == ("cats", "dogs") and [len(found[part]) for part in PARTS] == [8, 8, 8]
+    plain = all(name == part for name, part in zip(parts, ("train", "val", "test"), strict=True))
+    assert plain or "is read as" in caplog.text
+
+
+@pytest.mark.parametrize("wrapper", ["photos", "photos/all", "train"])
+def test_folders_around_the_classes_are_looked_through(tmp_path, wrapper, caplog):
+    pair(tmp_path / "set", wrapper)
+    assert load(f"folder:{tmp_path}/set").classes == ("cats", "dogs")
+
+
+def test_classes_with_names_of_parts_stay_classes(tmp_path):
+    pair(tmp_path / "set", "", classes=("train", "bus", "test"))
+    assert load(f"folder:{tmp_path}/set").classes == ("bus", "test", "train")
+
+
+@pytest.mark.parametrize("name, part", [
+    ("training_set", "train"), ("seg_test", "test"), ("Dev", "val"), ("trainset", "train"), ("val2017", None),
+    ("trainer", None), ("train_cats", None), ("Test Images", "test"), ("set", None), ("validation-data", "val")])
+def test_which_part_a_folder_says_it_is(name, part):
+    assert layout.part_of(name) == part
+
+
+def test_what_is_left_out_is_counted_and_named(tmp_path, caplog):
+    pair(tmp_path / "set", "")
+    for name in ("cats/a", "cats/b", "dogs/c", "notes.txt", "cats/labels.csv"):
+        (tmp_path / "set" / name).write_bytes(b"x")
+    tree(tmp_path / "set", "cats/@eaDir/0.png/thumb.png", "dogs/#recycle/1.png", "@eaDir/2.png", "dogs/.x/3.png")
+    (tmp_path / "set" / "cats" / "Thumbs.db").touch()
+    assert sum(map(len, load_splits(f"folder:{tmp_path}/set", PARTS).values())) == 20
+    line = next(record.getMessage() for record in caplog.records if "left out" in record.getMessage())
+    assert line.startswith("8 files") and "3 without a suffix, such as cats/a" in line and "2 in @eaDir" in line
+    assert "1 in #recycle" in line or "other kinds" in line
+
+
+def test_links_are_followed_once(tmp_path):
+    pair(tmp_path / "set", "")
+    pair(tmp_path / "more", "", classes=("cats",), count=3)
+    (tmp_path / "set/cats/link").symlink_to(tmp_path / "more/cats")
+    (tmp_path / "set/cats/loop").symlink_to(tmp_path / "set/cats")
+    assert sum(map(len, load_splits(f"folder:{tmp_path}/set", PARTS).values())) == 23
+
+
+def test_names_that_are_equal_up_to_unicode_are_one_class(tmp_path):
+    pair(tmp_path / "set/train", "", classes=("caf\u00e9", "bar"))
+    pair(tmp_path / "set/test", "", classes=("cafe\u0301", "bar"))
+    found = load_splits(f"folder:{tmp_path}/set", PARTS)
+    assert found["train"].classes == ("bar", "caf\u00e9") and len(found["test"]) == 20
+
+
+def test_a_home_folder_may_be_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    pair(tmp_path / "set", "")
+    assert load("folder:~/set").classes == ("cats", "dogs")
+
+
+def test_a_set_that_is_decoded_as_it_is_used_shows_the_same(tmp_path, monkeypatch):
+    exif = Image.Exif()
+    exif[274] = 6
+    for name in ("a", "b"):
+        for index in range(10):
+            (tmp_path / "set" / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(noise(8, 8, 4)).save(tmp_path / f"set/{name}/{index}.png", exif=exif)
+    held = load_splits(f"folder:{tmp_path}/set", PARTS)
+    monkeypatch.setattr(folder, "MEMORY", 0)
+    read = load_splits(f"folder:{tmp_path}/set", PARTS)
+    for part in PARTS:
+        np.testing.assert_array_equal(read[part].take(np.arange(len(read[part])))[0], held[part].x)
