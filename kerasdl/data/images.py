@@ -1,4 +1,4 @@
-"""Image files as examples: what a viewer shows, with one number of channels and one size. What would be lost is refused.
+"""Image files as examples: what a viewer shows, of one size and number of channels. What would be lost is refused.
 
 A photograph is turned as its EXIF says, colours with a profile become sRGB, and what is transparent lies over white.
 Values of more than 8 bits need a range that becomes 0..255: nobody can know whether 4095 is white.
@@ -15,8 +15,8 @@ from PIL import Image, ImageCms, ImageOps
 
 from kerasdl.errors import DataError
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".jp2", ".ppm",
-              ".pgm", ".pbm", ".pnm")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".jp2",
+              ".ppm", ".pgm", ".pbm", ".pnm")
 DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # modes of more than 8 bits
 WHITE = 255
 Range = tuple[float, float]
@@ -92,9 +92,9 @@ def _deep_values(image: Image.Image, path: Path) -> np.ndarray:
 def _scaled(values: np.ndarray, path: Path, value_range: Range | None) -> np.ndarray:
     """Return values with the range made 0..255, uint8 (H, W, 1 or 3)."""
     if value_range is None:
-        low, high = (f"{end:.6g}" for end in (values.min(), values.max()))
-        raise DataError(f"{path} has values of more than 8 bits, here {low}..{high}. Say which range becomes 0..255, such "
-                        f"as data_args.value_range='({low}, {high})'.")
+        least, most = (f"{end:.6g}" for end in (values.min(), values.max()))
+        raise DataError(f"{path} has values of more than 8 bits, here {least}..{most}. Say which range becomes 0..255, "
+                        f"such as data_args.value_range='({least}, {most})'.")
     low, high = value_range
     if not np.isfinite(values).all():
         raise DataError(f"{path} has a value that is infinite or no number.")
@@ -157,7 +157,7 @@ def decode(name: tf.Tensor, shape: tuple[int, ...], resize: bool, value_range: R
 
 
 def conform(image: tf.Tensor, shape: tuple[int, ...], resize: bool) -> tf.Tensor:
-    """Return an image of 1 or 3 channels with the channels (grey repeated, colour made grey) and the size of `shape`."""
+    """Return an image with the channels (grey repeated, colour made grey) and the size of `shape`."""
     size, grey = tf.shape(image)[:2], tf.shape(image)[2] == 1  # unknown until the file is read
     colour = tf.broadcast_to(image, tf.concat([size, [3]], 0))
     image = colour if shape[2] == 3 else tf.cond(

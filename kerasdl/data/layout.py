@@ -1,4 +1,4 @@
-"""What a folder of images means: its parts, its classes, their files, and what is left out, which is counted and named."""
+"""What a folder of images means: its parts, its classes, their files, and what is left out, counted and named."""
 
 import os
 import re
@@ -56,7 +56,8 @@ def roots(root: Path) -> dict[str, Path]:
     A folder of images that has the name of a part, such as "train" next to "bus", is a class.
     """
     root = unwrapped(root)
-    return named(root, [folder for folder in folders(root) if part_of(folder.name) and folders(folder)]) or {"all": root}
+    parts = [folder for folder in folders(root) if part_of(folder.name) and folders(folder)]
+    return named(root, parts) or {"all": root}
 
 
 def unlabelled(root: Path) -> dict[str, Path] | None:
@@ -149,8 +150,9 @@ def left_out(root: Path, read: Sequence[Path]) -> str:
         system = next((part for part in inside.parts if is_system(part)), None)
         if system and (system.startswith(".") or path.name.lower() in SYSTEMS):
             continue  # hidden files are nobody's images
-        reason = f"in {system}" if system else f"without a suffix, such as {inside}" if not path.suffix \
-            else f"in {inside.parts[0]}/" if path.suffix.lower() in EXTENSIONS else f"{path.suffix.lower()}, such as {inside}"
+        suffix = path.suffix.lower()
+        reason = f"in {system}" if system else f"without a suffix, such as {inside}" if not suffix \
+            else f"in {inside.parts[0]}/" if suffix in EXTENSIONS else f"{suffix}, such as {inside}"
         key = reason.partition(", such as ")[0]
         count, first = reasons.get(key, (0, reason))
         reasons[key] = (count + 1, first)
@@ -168,4 +170,5 @@ def understood(root: Path, parts: Mapping[str, Path]) -> str:
         return "" if parts["all"] == root else f"The classes of {root} are read from {parts['all']}."
     if all(folder == root / part for part, folder in parts.items()):
         return ""
-    return f"{root} is read as " + ", ".join(f"{part}: {folder.relative_to(root)}" for part, folder in parts.items()) + "."
+    read = ", ".join(f"{part}: {folder.relative_to(root)}" for part, folder in parts.items())
+    return f"{root} is read as {read}."

@@ -31,6 +31,7 @@ def naming(splits: Mapping[str, Split]) -> Iterator[None]:
                 except (ValueError, tf.errors.InvalidArgumentError):
                     path = Path(os.fsdecode(file))
                     if split.kind == "image":
-                        load_image(path, split.shape, None, split.reading.get("value_range"))  # raises an error that says what is wrong with it
+                        # raises an error that says what is wrong with it
+                        load_image(path, split.shape, None, split.reading.get("value_range"))
                     raise DataError(f"{path} cannot be decoded. Mend or remove it.") from None
         raise
