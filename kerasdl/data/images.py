@@ -74,8 +74,8 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _stored_as(image: Image.Image) -> str:
     """Return how the file stores a pixel, "RGB;16B": Pillow reads colours of 16 bits as 8 and says so nowhere else."""
-    tile = image.tile[0] if getattr(image, "tile", None) else None
-    args = tile[3] if tile else ""
+    tiles = getattr(image, "tile", None)
+    args = tiles[0][3] if tiles else ""
     return str(args[0] if isinstance(args, tuple) and args else args)
 
 
