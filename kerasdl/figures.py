@@ -145,18 +145,20 @@ def examples(split: Split, indices: np.ndarray) -> dict[str, Any]:
     """What these examples look like: {"images": [address, ...]} or, of rows, {"columns", "rows", "more"}."""
     if split.kind == "row":
         columns = split.columns or {f"x{i}": None for i in range(split.shape)}
-        rows = [_row(values, columns)[:COLUMNS] for values in split.x[indices]]
+        offsets = split.reading.get("offsets", {})
+        rows = [_row(values, columns, offsets)[:COLUMNS] for values in split.x[indices]]
         return {"columns": list(columns)[:COLUMNS], "rows": rows, "more": max(0, len(columns) - COLUMNS)}
     return {"images": [png(image) for image in split.take(indices)[0]]} if len(indices) else {"images": []}
 
 
-def _row(values: np.ndarray, columns: Mapping[str, list[str] | None]) -> list[str]:
+def _row(values: np.ndarray, columns: Mapping[str, list[str] | None], offsets: Mapping[str, float]) -> list[str]:
     """The cells of the file from which kerasdl.data.columns.encode made these values."""
     cells, start = [], 0
-    for categories in columns.values():
+    for name, categories in columns.items():
         width = len(categories) if categories else 1
         block = values[start:start + width]
-        cells.append(categories[int(block.argmax())] if categories else f"{block[0]:.6g}")
+        number = f"{block[0] + offsets[name]:.12g}" if name in offsets else f"{block[0]:.6g}"
+        cells.append(categories[int(block.argmax())] if categories else number)
         start += width
     return cells
 

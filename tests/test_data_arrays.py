@@ -137,10 +137,10 @@ def test_arrays_of_rows_and_numbers():
 
 
 @pytest.mark.parametrize("x, y, args, words", [
-    (IMAGES / 255, LABELS, {"kind": "image"}, ["0..1", "multiply them by 255"]),
-    (IMAGES / 255 * 1.0000001, LABELS, {"kind": "image"}, ["0..1", "multiply them by 255"]),  # as after resizing
-    (IMAGES // 128, LABELS, {}, ["0..1", "multiply them by 255"]),
-    (IMAGES > 127, LABELS, {"kind": "image"}, ["0..1", "multiply them by 255"]),
+    (IMAGES / 255, LABELS, {"kind": "image"}, ["0..1", "by 255"]),
+    (IMAGES / 255 * 1.0000001, LABELS, {"kind": "image"}, ["0..1", "by 255"]),  # as after resizing
+    (IMAGES // 128, LABELS, {}, ["0..1", "by 255"]),
+    (IMAGES > 127, LABELS, {"kind": "image"}, ["0..1", "by 255"]),
     (IMAGES.astype(int) - 300, LABELS, {"kind": "image"}, ["0..255"]),
     (IMAGES, LABELS[:59], {}, ["60", "59", "length"]),
     (IMAGES[:0], LABELS[:0], {}, ["empty"]),

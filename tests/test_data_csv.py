@@ -122,7 +122,7 @@ def test_what_is_missing_is_filled_with_the_median_of_train_alone(csv, frame):
     ("a,kind\n" + "1,2\n3,many\n" * 9, {"label": "kind", "target": "number"}, ["'kind'", "row 3", "'many'"]),
     ("a,kind\n" + "1,x,\n2,y,\n" * 9, {"label": "kind"}, ["more fields than its header"]),
     (",kind\n" + "7,x\n2,y\n" * 9, {"label": "kind"}, ["no name", "drop='Unnamed: 0'"]),
-    ("id,kind\n" + "".join(f"{i},{'xy'[i % 2]}\n" for i in range(20)), {"label": "kind"}, ["'id'", "numbers the rows"]),
+    ("id,kind\n" + "".join(f"{i},{'xy'[i % 2]}\n" for i in range(20)), {"label": "kind"}, ["'id'", "rises with"]),
     ("a,kind,kind\n" + "1,x,x\n2,y,y\n" * 9, {"label": "kind"}, ["two columns called 'kind'"]),
     ("a ,a,kind\n" + "1,2,x\n2,3,y\n" * 9, {"label": "kind"}, ["two columns called 'a'"]),
     ("a;kind\n" + "1;x\n2;y\n" * 9, {"label": "kind"}, ["separates fields by ';'", "sep=';'"]),
@@ -157,7 +157,7 @@ def test_a_column_of_ids_and_one_without_a_name_can_be_left_out(csv, frame):
 def test_a_count_of_rows_is_seen_beside_a_file_for_test(csv, frame):
     frame = frame.assign(id=np.arange(len(frame)) + 1)
     test = csv(frame.iloc[:50], "test.csv").removeprefix("csv:")
-    refused(lambda: load(csv(frame), label="kind", test=test), "'id'", "numbers the rows")
+    refused(lambda: load(csv(frame), label="kind", test=test), "'id'", "rises with the rows")
 
 
 @pytest.mark.soak

@@ -18,8 +18,7 @@ from glob import glob
 
 from google.colab import files
 
-found = sorted(glob("/content/drive/MyDrive/kerasdl/kerasdl-*.whl"))
-found = found or list(files.upload())
+found = sorted(glob("/content/drive/MyDrive/kerasdl/kerasdl-*.whl")) or list(files.upload())
 if not found:
     raise RuntimeError("No wheel was chosen. `make wheel` in a clone of kerasdl writes one.")
 wheel = found[-1]

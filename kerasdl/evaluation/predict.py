@@ -1,28 +1,32 @@
 """A run's answers for files: images, or the rows of CSV files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kerasdl import objectives
 from kerasdl.data.sources import read_files
+from kerasdl.errors import UserError
 from kerasdl.run import Run
 
 
-def predict(run: Run | str | Path, files: Sequence[str | Path], resize: bool = False,
+def predict(run: Run | str | Path, files: Sequence[str | Path] | np.ndarray, resize: bool = False,
             top: int = 3) -> list[tuple[str, list[tuple[str, float]]]]:
-    """Return the model's answer for each image file, or for each row of each CSV file.
+    """Return the model's answer for each image file, for each row of each CSV file, or for each example of an array.
 
     Args:
         run: the run, or its folder.
-        files: images for a model of images; CSV files for a model of CSV rows.
+        files: images for a model of images; CSV files for a model of CSV rows; or examples as the model takes them,
+            (N, H, W, C) in 0..255 or (N, F).
         resize: resize images of another size to the model's.
         top: how many classes to name.
 
     Returns:
-        (file, or file:line for a row; answers) of each example. Answers are the `top` most probable classes with their
-        probabilities, best first; of a model that predicts numbers, the numbers, each with an empty name.
+        (file, or file:line for a row, or the number in an array; answers) of each example. Answers are the `top` most
+        probable classes with their probabilities, best first; of a model that predicts numbers, the numbers, each with
+        an empty name.
 
     Raises:
         UserError: no files, a missing or broken one, one of the wrong kind, or a model that makes no predictions.
@@ -31,6 +35,20 @@ def predict(run: Run | str | Path, files: Sequence[str | Path], resize: bool = F
     objective, facts = objectives.of(run.recipe, run.path), run.data
     if not objective.predicts:
         objective.answers(np.zeros((0, 1)), facts["classes"], top)  # says why not
-    names, x = read_files([Path(file) for file in files], facts, resize)
+    names, x = numbered(files, facts) if isinstance(files, np.ndarray) else \
+        read_files([Path(file) for file in files], facts, resize)
     outputs = run.model().predict(x, batch_size=run.recipe.micro_batch, verbose=0)
     return list(zip(names, objective.answers(outputs, facts["classes"], top), strict=True))
+
+
+def numbered(x: np.ndarray, facts: Mapping[str, Any]) -> tuple[list[str], np.ndarray]:
+    """Return a name for each example of an array, and the array, checked to be what the model takes.
+
+    Raises:
+        UserError: examples of another shape, or that are no numbers.
+    """
+    shape = (facts["shape"],) if isinstance(facts["shape"], int) else tuple(facts["shape"])
+    if x.shape[1:] != shape or not len(x) or x.dtype.kind not in "uifb":
+        wanted = ", ".join(["N", *map(str, shape)])
+        raise UserError(f"The model takes an array of shape ({wanted}). Received: {x.shape} of {x.dtype}.")
+    return [str(number) for number in range(len(x))], x.astype("float32")

@@ -1,6 +1,7 @@
 """The data that a run is evaluated on: its own, checked to be what it began with, or another set of the same kind."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import keras
 
@@ -37,7 +38,7 @@ def load_split(run: Run, split: str = "test", data: Data = None) -> Split:
         raise UserError(f"{run.path} was trained on arrays, which it does not keep. Give them from Python: "
                         "data=kerasdl.data.from_arrays(x, y).")
     else:
-        name, expression = recipe.data, (SPLITS | recipe.splits).get(split, split)
+        name, expression = located(recipe.data, run.data.get("folder")), (SPLITS | recipe.splits).get(split, split)
         found = load_splits(name, {split: expression}, target=target, **recipe.data_args)[split]
         if run.data.get("examples", {}).get(split, now := found.fingerprint()) != now:
             held = recipe.data_args.get("test") if split == "test" else None
@@ -48,6 +49,14 @@ def load_split(run: Run, split: str = "test", data: Data = None) -> Split:
     labels = {} if target else {"classes": found.describe()["classes"]}  # which nobody reads
     check_same(found, run.data | labels, name)
     return found
+
+
+def located(name: str, folder: str | None) -> str:
+    """Return the name of data whose path is from the folder in which the run was trained, where it is not from here."""
+    source, colon, path = name.partition(":")
+    if colon and folder and not Path(path).expanduser().exists() and (there := Path(folder, path)).exists():
+        return f"{source}:{there}"
+    return name
 
 
 def learned(run: Run, data: Data) -> dict[str, Split]:

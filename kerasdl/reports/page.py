@@ -49,7 +49,7 @@ def report(run: Run | str | Path, data: Data = None) -> Path:
         settings={key: _plain(value) for key, value in recipe.diff().items()},
         environment={key: _plain(value) for key, value in result.get("environment", {}).items()},
         folder=run.path.name, version=kerasdl.__version__, finished=result.get("finished"),
-        command=command(recipe, typed(run.path)), neighbours=neighbours(run.path))
+        command=command(recipe, typed(run.path)), neighbours=neighbours(run.path), remarks=_remarks(run))
     file = run.path / "report.html"
     with writing(file, f"Once it can be: kerasdl report {typed(run.path)}"), whole(file) as partial:
         partial.write_text(page, encoding="utf-8", errors="backslashreplace")  # a folder's name need not be UTF-8
@@ -108,6 +108,14 @@ def neighbours(folder: Path) -> dict[str, str]:
         return {}
     found = {"previous": rows[place - 1] if place else None, "next": rows[place + 1] if rows[place + 1:] else None}
     return {word: f"../{quote(row.path.name)}/report.html" for word, row in found.items() if row}
+
+
+def _remarks(run: Run) -> list[str]:
+    """What was remarked of the data before training."""
+    try:
+        return run.data.get("remarks", [])
+    except UserError:  # an ensemble, or a run that did not get that far
+        return []
 
 
 def _history(run: Run) -> pd.DataFrame:

@@ -1,16 +1,18 @@
 """What a training writes into its run's folder, at the beginning, after each epoch and at the end."""
 
 import json
+import logging
 import math
 import resource
 import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 import keras
 
 from kerasdl import user_code
-from kerasdl.data import spec
+from kerasdl.data import leaks, spec
 from kerasdl.devices import distribute_fixes
 from kerasdl.devices import strategy as strategies
 from kerasdl.devices.device import device
@@ -25,6 +27,8 @@ from kerasdl.train.callbacks import BestWeights, Diverged
 from kerasdl.train.setup import Setup
 from kerasdl.train.tensorboard import EpochImages, EpochScalars
 
+NOTES = ("folder", "remarks")  # of data.json: what does not say which data it is
+logger = logging.getLogger(__name__)
 LONG = 10  # only benchmark the CPU after trainings longer than this, in seconds
 
 
@@ -43,14 +47,18 @@ def begin(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model) -> 
         if setup.initial:
             pretrained.note(run, setup.initial, kept, setup.splits["train"].classes)
     if not file.exists() and setup.is_chief:
+        notes = {"folder": str(Path.cwd()), "remarks": leaks.remarks(setup.splits)}
+        for remark in notes["remarks"]:
+            logger.warning(remark)
         with run.writing():
             if choice:
                 write_json(run.path / "choice.json", choice)
-            write_json(file, facts)
+            write_json(file, facts | notes)
     elif file.exists() and run.data.get("orders", 1) != spec.ORDERS:
         raise UserError(f"{run.path} began with the orders of kerasdl 0.1 (docs/lab/orders.md), which later versions "
                         "do not have. Start a new run.")
-    elif file.exists() and run.data != {key: facts[key] for key in facts if key in run.data or key != "examples"}:
+    elif file.exists() and {key: value for key, value in run.data.items() if key not in NOTES} != {
+            key: facts[key] for key in facts if key in run.data or key != "examples"}:
         raise UserError(f"The data is not what {run.path} began with (see its data.json). Start a new run.")
 
 

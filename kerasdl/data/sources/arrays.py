@@ -14,6 +14,7 @@ from kerasdl.errors import DataError, nearest
 
 AXES = {"image": ("(N, H, W, C) or (N, H, W)", (4, 3)), "row": ("(N, F)", (2,)), "sequence": ("(N, T, F)", (3,)),
         "tokens": ("(N, T)", (2,))}  # kind -> the shape of x, in words and as numbers of axes
+LOOKS, LEVELS = 200, 8  # images that are looked at, and levels of grey that are too few for one of floats
 FLOAT32, INT32 = np.finfo("float32").max, np.iinfo("int32").max
 
 
@@ -58,6 +59,10 @@ def from_arrays(x: np.ndarray, y: np.ndarray | None = None, *, kind: str | None 
         both_y = None if y is None else np.concatenate([y, test_y])
     kind = _kind(both_x, x.dtype, kind)
     examples = _examples(both_x, kind)
+    if kind == "image":
+        _check_scale(x, "x")
+        if test is not None:
+            _check_scale(test_x, "The x of test")
     targets, names = (None, ()) if both_y is None else _targets(both_y, classes, target)
     given = np.arange(len(x)) if targets is None else targets[: len(x)]
     parts = divide(given if names or targets is None else given[:, 0], names or None, test is None)
@@ -70,6 +75,9 @@ def from_arrays(x: np.ndarray, y: np.ndarray | None = None, *, kind: str | None 
 
 
 def _pair(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    for name, value in (("x", x), ("y", y)):
+        if np.ma.is_masked(value):
+            raise DataError(f"{name} is masked in some places, which an array forgets. Fill them: {name}.filled(0).")
     try:
         x, y = np.asarray(x), None if y is None else np.asarray(y)
     except ValueError:
@@ -140,14 +148,26 @@ def _examples(x: np.ndarray, kind: str) -> np.ndarray:
         return x.astype("float32")
     if x.ndim == 3:
         x = x[..., None]
-    if x.shape[1] in (1, 3) and x.shape[2] == x.shape[3] > 4:
+    if x.shape[1] in (1, 3) and x.shape[3] > 4:
         raise DataError(f"x must be images (N, H, W, C). Received shape {x.shape}, whose channels seem to come first: "
                         "np.moveaxis(x, 1, -1) moves them.")
     if x.min() < 0 or x.max() > 255:
         raise DataError(f"Images are expected in 0..255. Received {x.min()}..{x.max()}.")
-    if 0 < (most := x.max()) <= 1 or (x.dtype.kind == "f" and 1 < most < 2):  # 1.0000001 is a 1 that was resized
-        raise DataError("Images are expected in 0..255, and these lie in 0..1: multiply them by 255.")
     return np.rint(x).astype("uint8")
+
+
+def _check_scale(x: np.ndarray, what: str) -> None:
+    """Raise a DataError for images in 0..1, and for others of which rounding to whole numbers leaves little.
+
+    Each part is looked at by itself: a test set in 0..1 next to others in 0..255 would be black.
+    """
+    if 0 < (most := x.max()) <= 1 or (x.dtype.kind == "f" and 1 < most < 2):  # 1.0000001 is a 1 that was resized
+        raise DataError(f"Images are expected in 0..255. {what} lies in 0..1: multiply it by 255.")
+    if x.dtype.kind == "f":
+        some = x[:: max(1, len(x) // LOOKS)]
+        if (levels := len(np.unique(np.rint(some)))) <= LEVELS < len(np.unique(some)) / LEVELS:
+            raise DataError(f"{what} has images of floats, of which rounding to whole numbers leaves {levels} levels. "
+                            "Scale them to 0..255.")
 
 
 def _targets(y: np.ndarray, classes: Sequence[str] | None, target: Target) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -164,8 +184,12 @@ def _targets(y: np.ndarray, classes: Sequence[str] | None, target: Target) -> tu
     if y.shape[1:] == (1,):
         y = y[:, 0]
     if y.ndim != 1:
-        raise DataError(f"y must be one class an example, (N,). Received shape {y.shape}. Of one-hot rows y.argmax(1) "
-                        "gives it.")
+        rows = y.ndim == 2 and y.dtype.kind in "uifb" and np.isin(y, (0, 1)).all()
+        if rows and (y.sum(1) != 1).any():
+            raise DataError(f"y has {int((y.sum(1) > 1).sum())} rows with several ones: more than one class an "
+                            "example, which objective=classify does not learn.")
+        how = "Of one-hot rows y.argmax(1) gives it." if rows else "Give the classes as numbers or names."
+        raise DataError(f"y must be one class an example, (N,). Received shape {y.shape}. {how}")
     if classes is not None:
         if len(classes) < 2:
             raise DataError(f"classes has {len(classes)} names. Expected at least two.")

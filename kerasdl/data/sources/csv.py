@@ -8,8 +8,21 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from kerasdl.data.columns import CATEGORIES, MISSING, Columns, categories_of, encode, in_words, medians_of, numbers_of
+from kerasdl.data.columns import (
+    CATEGORIES,
+    MISSING,
+    PRECISE,
+    Columns,
+    categories_of,
+    encode,
+    in_words,
+    medians_of,
+    numbers_of,
+    offsets_of,
+    split_dates,
+)
 from kerasdl.data.divide import divide
+from kerasdl.data.leaks import counting
 from kerasdl.data.spec import Target, recorded_kind
 from kerasdl.data.split import Split
 from kerasdl.data.table_file import is_numeric, lines, read_table
@@ -19,7 +32,9 @@ KIND, EXTENSIONS, NOUNS = "row", (".csv",), ("CSV rows", "a CSV file", "CSV file
 
 
 def read(path: str, *, target: Target | None = "class", label: str | None = None, fill: Literal["median"] | None = None,
-         drop: Sequence[str] | str = (), test: str | None = None) -> dict[str, Split]:
+         drop: Sequence[str] | str = (), keep: Sequence[str] | str = (), test: str | None = None,
+         category: Sequence[str] | str = (), dates: Sequence[str] | str = (), header: bool | None = None
+         ) -> dict[str, Split]:
     """Return the splits train, val and test of a CSV file with a header line.
 
     Args:
@@ -29,12 +44,22 @@ def read(path: str, *, target: Target | None = "class", label: str | None = None
         fill: "median" fills missing numbers with the train split's median and missing text with a category of its own;
             None refuses missing values.
         drop: columns to leave out.
+        keep: columns to take although they count the rows, such as a year.
+        category: columns that are categories, whatever they look like: codes of numbers, numbers with a unit.
+        dates: columns of dates (2024-01-20, 2024-01-20 08:30), each of which becomes numbers: year, month, day,
+            weekday, hour and minute.
+        header: whether the first line has the names of the columns; None: yes, unless all of them are numbers, which is
+            refused. Without a header the columns are called "0", "1" ...
         test: a second file that is the test split; by default a fifth of the rows is.
 
     Raises:
         DataError: naming the column, the row or the class that is wrong.
     """
-    frame = read_table(path)
+    category, dates = listed(category, ()), listed(dates, ())
+    frame = read_table(path, category, header)
+    for column in (*category, *dates):
+        if column not in frame:
+            raise DataError(f"{path} has no column {column!r}. {nearest(column, frame.columns)}")
     label = None if label is None and target is None else _label(frame, label, path)
     drop = [] if drop is None else listed(drop, frame.columns)
     if label in drop:
@@ -46,13 +71,14 @@ def read(path: str, *, target: Target | None = "class", label: str | None = None
             raise DataError(f"{path} has no column {column!r} to drop. {nearest(column, frame.columns)}")
     if fill not in (None, "median"):
         raise DataError(f"fill must be 'median' or nothing. Received: {fill!r}.")
-    _check_columns(frame.drop(columns=drop if label is None else [label, *drop]), path)
+    _check_columns(frame.drop(columns=drop if label is None else [label, *drop]), path,
+                   listed(keep, frame.columns))
     rows = len(frame)
     if test is not None:
-        extra = read_table(test)
+        extra = read_table(test, category, header)
         worded = [name for name in frame if name in extra and not is_numeric(frame[name]) & is_numeric(extra[name])]
         if worded:
-            frame, extra = read_table(path, worded), read_table(test, worded)
+            frame, extra = (read_table(each, [*worded, *category], header) for each in (path, test))
         if missing := sorted(set(frame.columns) - set(drop) - set(extra.columns)):
             raise DataError(f"{test} has no column {missing[0]!r}, which {path} has.")
         if target == "class":
@@ -66,17 +92,21 @@ def read(path: str, *, target: Target | None = "class", label: str | None = None
     parts = _divided(y, classes, rows, test is None)
     if test is not None:
         parts["test"] = np.arange(rows, len(frame))
-    columns = {name: categories_of(frame[name], name) for name in frame.columns}
+    frame = split_dates(frame, dates)
+    columns = {name: categories_of(frame[name], name, name in category) for name in frame.columns}
     medians = medians_of(frame, columns, parts["train"]) if fill else {}
     if fill:  # missing text is a category of its own where there is some
         columns |= {name: [*categories, MISSING] for name, categories in columns.items()
                     if categories is not None and frame[name].isna().any()}
-    x = encode(frame, columns, medians)
-    return {name: _split(name, x, y, index, classes, columns, medians) for name, index in parts.items()}
+    reading: dict[str, Any] = {"dates": dates} if dates else {}
+    if offsets := offsets_of(frame, columns, parts["train"]):
+        reading["offsets"] = offsets
+    x = encode(frame, columns, medians, offsets)
+    return {name: _split(name, x, y, index, classes, columns, medians, reading) for name, index in parts.items()}
 
 
 def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target | None = "class",
-             label: str | None = None, classes: Sequence[str] | None = None) -> Split:
+             label: str | None = None, header: bool | None = None, classes: Sequence[str] | None = None) -> Split:
     """Return a part of a file that a model was not trained on, with the columns and classes of the model.
 
     Columns may come in another order and with others between them, and neither every category nor every class need be
@@ -88,6 +118,7 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target 
         split: "train", "val" or "test", divided as `read` does, or "all" rows.
         target: "class", "number", or None for rows without labels.
         label: the column that the model learned.
+        header: as in `read`.
         classes: those that the model was trained on, if it was trained on some only. Rows of others are left out.
 
     Raises:
@@ -96,19 +127,19 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target 
     if split not in (known := ("train", "val", "test", "all")):
         raise DataError(f"{path} has the splits {', '.join(known)}. Received: {split!r}.")
     columns = _columns(facts, "Give others from Python: data=kerasdl.data.from_arrays(x, y).")
-    medians, y = facts.get("medians", {}), None
+    medians, reading, y = facts.get("medians", {}), facts.get("reading", {}), None
     names = () if target is None else tuple(facts["classes"])
     words = columns if label is None or target is None else {**columns, label: list(names)}
-    frame = read_table(path, in_words(words))
+    frame = read_table(path, in_words(words), header)
     if target is not None:
         label = _label(frame, label, path)
         if classes is not None:
             frame = frame[frame[label].isna() | _whole(frame[label]).astype(str).isin(names)]
         values = frame.pop(label)
         y = _known(values, label, names, path) if target == "class" else _labels(values, label, target)[0]
-    x = encode(frame, columns, medians)
+    x = encode(split_dates(frame, reading.get("dates", ())), columns, medians, reading.get("offsets"))
     index = np.arange(len(x)) if split == "all" else _divided(y, names, len(x), True)[split]
-    return _split(split, x, y, index, names, columns, medians)
+    return _split(split, x, y, index, names, columns, medians, reading)
 
 
 def read_files(files: Sequence[Path], facts: Mapping[str, Any], resize: bool = False) -> tuple[list[str], np.ndarray]:
@@ -118,7 +149,7 @@ def read_files(files: Sequence[Path], facts: Mapping[str, Any], resize: bool = F
         DataError: as `encode` does, and for a model that was trained on arrays.
     """
     columns = _columns(facts, "Use run.model().predict(x).")
-    parts = [read_rows(str(file), columns, facts.get("medians", {})) for file in files]
+    parts = [read_rows(str(file), columns, facts.get("medians", {}), facts.get("reading", {})) for file in files]
     names = [f"{file}:{line}" for file, part in zip(files, parts, strict=True) for line in lines(file, len(part))]
     return names, np.concatenate(parts)
 
@@ -139,14 +170,17 @@ def _divided(y: np.ndarray | None, classes: Sequence[str], rows: int, test: bool
 
 
 def _split(name: str, x: np.ndarray, y: np.ndarray | None, index: np.ndarray, classes: tuple[str, ...],
-           columns: Columns, medians: Mapping[str, float]) -> Split:
+           columns: Columns, medians: Mapping[str, float], reading: Mapping[str, Any]) -> Split:
     return Split(name, x[index], None if y is None else y[index], x.shape[1], len(index), classes, columns, medians,
-                 kind="row")
+                 kind="row", reading=reading)
 
 
-def read_rows(path: str, columns: Columns, medians: Mapping[str, float]) -> np.ndarray:
+def read_rows(path: str, columns: Columns, medians: Mapping[str, float], reading: Mapping[str, Any] | None = None
+              ) -> np.ndarray:
     """Return the rows of a CSV file as a trained model takes them, see `encode`; a label column is left out."""
-    return encode(read_table(path, in_words(columns)), columns, medians)
+    reading = reading or {}
+    frame = split_dates(read_table(path, in_words(columns)), reading.get("dates", ()))
+    return encode(frame, columns, medians, reading.get("offsets"))
 
 
 def _label(frame: pd.DataFrame, label: str | None, path: str) -> str:
@@ -193,7 +227,11 @@ def _whole(values: pd.Series) -> pd.Series:
 def _labels(values: pd.Series, label: str, target: Target) -> tuple[np.ndarray, tuple[str, ...]]:
     _all_there(values, label)
     if target == "number":
-        numbers = numbers_of(values, label).astype("float32")
+        exact = numbers_of(values, label)
+        numbers = exact.astype("float32")
+        if np.abs(exact).max() * 2.0**-24 > PRECISE * np.std(exact) > 0:
+            raise DataError(f"The label column {label!r} has differences that float32 cannot hold, around "
+                            f"{exact[0]:.10g}. Subtract a constant from it.")
         if (numbers == numbers[0]).all():
             raise DataError(f"The label column {label!r} is {numbers[0]:g} in every row: there is nothing to learn.")
         return numbers[:, None], ()
@@ -214,13 +252,12 @@ def _same_classes(train: pd.Series, test: pd.Series, path: str, test_path: str) 
         raise DataError(f"{test_path} has a class {new[0]!r} that {path} has not.")
 
 
-def _check_columns(frame: pd.DataFrame, path: str) -> None:
-    """Refuse a column that only numbers the rows, as pandas writes one: it gives the answer away if they are sorted."""
+def _check_columns(frame: pd.DataFrame, path: str, keep: Sequence[str]) -> None:
+    """Refuse a column without a name, and one that counts the rows: it gives the answer away where they are sorted."""
     for name in frame:
         if re.fullmatch(r"Unnamed: \d+", name):
             raise DataError(f"A column of {path} has no name. Give it one or, if it only numbers the rows, leave it "
                             f"out with data_args.drop={name!r}.")
-        first = frame[name].iloc[0]
-        if len(frame) > 10 and first in (0, 1) and np.array_equal(frame[name], np.arange(len(frame)) + first):
-            raise DataError(f"The column {name!r} only numbers the rows, which gives the answer away if they are "
-                            f"sorted. Leave it out with data_args.drop={name!r}.")
+        if name not in keep and (how := counting(frame[name])):
+            raise DataError(f"The column {name!r} {how}, which gives the answer away if they are sorted or were. Leave "
+                            f"it out with data_args.drop={name!r}, or take it with data_args.keep={name!r}.")
