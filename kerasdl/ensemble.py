@@ -21,7 +21,7 @@ from kerasdl.files import whole, write_json, writing
 from kerasdl.installation import backend
 from kerasdl.objectives.calibration import calibration_error
 from kerasdl.recipe import Recipe
-from kerasdl.run import Run
+from kerasdl.run import NOTES, Run
 from kerasdl.train import pretrained
 from kerasdl.zoo import ensemble as networks
 
@@ -91,7 +91,7 @@ def needs(run: Run) -> dict[str, Any]:
     """
     recipe = run.recipe
     args = {key: value for key, value in recipe.data_args.items() if key != "per_class"}
-    facts = run.data
+    facts = {key: value for key, value in run.data.items() if key not in NOTES}
     examples = facts.pop("examples", {})
     examined = {f"splits.{name}": recipe.splits.get(name) for name in ("val", "test")}
     examined |= {f"examples of {name}": examples[name] for name in ("val", "test") if name in examples}

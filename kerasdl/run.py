@@ -22,6 +22,7 @@ from kerasdl.text import resuming
 
 FILES = ("data.json", "choice.json", "init.json", "result.json", "metrics.csv", "tensorboard", "checkpoint",
          "model.keras", "predictions.npz", "report.html", "code")  # of a run, beside recipe.json
+NOTES = ("folder", "remarks")  # of data.json: where it was read, and what was remarked; not which data it is
 LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems without flock say
 
 

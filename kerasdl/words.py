@@ -20,6 +20,7 @@ FIELDS = {  # another word: the key of a recipe
     "dropout": "model_args.drop", "drop": "model_args.drop", "drop_rate": "model_args.drop",
     "drop_path": "model_args.drop_path", "width": "model_args.width", "depth": "model_args.depth",
     "hidden": "model_args.width", "units": "model_args.width", "layers": "model_args.depth",
+    "class_weight": "objective_args.class_weight", "class_weights": "objective_args.class_weight",
     "label": "data_args.label", "target": "data_args.label", "classes": "data_args.classes",
     "image_size": "data_args.image_size", "img_size": "data_args.image_size", "imgsz": "data_args.image_size",
 }
@@ -30,8 +31,6 @@ SENTENCES = {  # words that stand for no single key
     "metrics": "The metrics follow from the objective.",
     "validation_split": "The splits are parts of the data: splits.train='train[:80%]' splits.val='train[80%:]'",
     "val_split": "The splits are parts of the data: splits.train='train[:80%]' splits.val='train[80%:]'",
-    "class_weight": "kerasdl has no class weights yet.",
-    "class_weights": "kerasdl has no class weights yet.",
     "pretrained": NO_WEIGHTS, "weights": NO_WEIGHTS, "checkpoint": NO_WEIGHTS,
     "gpus": "Devices are an option of the command: --strategy mirrored",
     "devices": "Devices are an option of the command: --strategy mirrored",

@@ -60,7 +60,8 @@ def test_the_loss_is_that_of_the_hidden_patches_by_hand():
     np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("mask, visible", [(0.75, 4), (0.5, 8), (0.99, 1)])
+@pytest.mark.parametrize("mask, visible", [
+    (0.75, 4), pytest.param(0.5, 8, marks=pytest.mark.soak), pytest.param(0.99, 1, marks=pytest.mark.soak)])
 def test_only_visible_patches_decide_the_answer(mask, visible):
     objective, network = built(mask=mask)
     random = np.random.default_rng(1)

@@ -213,6 +213,7 @@ def test_what_bounds_a_step(step, fed, small, word):
     assert profile.verdict(step, fed, small) == word
 
 
+@pytest.mark.soak
 def test_a_short_training_is_profiled_too(here):
     """Of fewer batches than are timed."""
     run = train("linear_digits", epochs=1, batch=600, profile=True, feed="streamed", verbose=False, workdir="run")

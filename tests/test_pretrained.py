@@ -151,8 +151,9 @@ def assert_frozen(run, old):
 
 
 @pytest.mark.parametrize("changes", [
-    {"feed": "streamed"}, {"feed": "resident"}, {"optimizer": "muon", "ema": 0.0},
-    {"optimizer": "sgd", "accumulate": 2, "precision": "mixed_bfloat16"}, {"optimizer": "lion", "jit": True},
+    {"feed": "streamed"}, {"feed": "resident"}, pytest.param({"optimizer": "muon", "ema": 0.0}, marks=pytest.mark.soak),
+    {"optimizer": "sgd", "accumulate": 2, "precision": "mixed_bfloat16"},
+    pytest.param({"optimizer": "lion", "jit": True}, marks=pytest.mark.soak),
 ], ids=lambda changes: "-".join(map(str, changes.values())))
 def test_frozen_weights_do_not_change(hard_recipe, hard_run, here, changes):
     run = train(hard_recipe, verbose=False, init=str(hard_run.path), workdir=here / "run", **FROZEN | changes)

@@ -138,6 +138,7 @@ def test_what_cannot_be_reproduced_is_one_line(package, refused, command, here):
     assert not (here / "runs" / "reproduce-tiny_digits").exists()
 
 
+@pytest.mark.soak
 def test_runs_of_another_recipe_are_not_taken_for_its_own(package, refused):
     package(0, 1)
     train("tiny_digits", seed=2, lr=1e-3, workdir="runs/reproduce-tiny_digits/seed-2", verbose=False)
@@ -170,6 +171,7 @@ def test_runs_of_the_old_orders_are_marked_and_not_compared(package, refused, co
         results.read([recipe.load("tiny_digits")])
 
 
+@pytest.mark.soak
 def test_a_seed_that_diverges_is_not_a_reproduction(package, command, monkeypatch):
     package(0, 1)
     once = reproduce.once

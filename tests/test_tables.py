@@ -231,6 +231,28 @@ def test_arrays_are_predicted_and_others_refused(hard_run):
     refused(lambda: predict(digits, np.zeros((2, 8, 9, 1))), "(N, 8, 8, 1)", "(2, 8, 9, 1)")
 
 
+def test_predictions_are_written_with_all_digits_and_all_classes(csv, here, command, hard_run, refused):
+    import json
+
+    from PIL import Image
+
+    for index in range(5):
+        (here / "some").mkdir(exist_ok=True)
+        Image.fromarray(RNG.integers(0, 256, (8, 8), "uint8")).save(here / "some" / f"{index}.png")
+    assert command("predict", hard_run.path, "some", "--out", "p.csv").out == "file    p.csv, 5 examples\n"
+    table = pd.read_csv("p.csv")
+    assert list(table.columns) == ["example", "prediction", *map(str, range(10))] and len(table) == 5
+    images = np.stack([np.asarray(Image.open(here / "some" / f"{index}.png"))[..., None] for index in range(5)])
+    logits = hard_run.model().predict(images, verbose=0)
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    np.testing.assert_allclose(table.iloc[:, 2:], shares / shares.sum(1, keepdims=True), rtol=1e-6)
+    assert list(table["prediction"]) == list(logits.argmax(1))
+    command("predict", hard_run.path, "some", "--out", "p.jsonl")
+    lines = [json.loads(line) for line in (here / "p.jsonl").read_text().splitlines()]
+    assert [line["example"] for line in lines] == list(table["example"]) and lines[0]["3"] == table["3"][0]
+    refused("predict", hard_run.path, "some", "--out", "p.txt", words=[".csv", "p.txt"])
+
+
 # Anything that pandas writes
 
 

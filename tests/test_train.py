@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -228,11 +229,12 @@ def test_files(hard_run, hard_recipe):
     assert names - {"report.html"} == FILES
     assert not [path for path in hard_run.path.rglob("*") if "partial" in path.name]
     assert hard_run.recipe == hard_recipe
-    examples = hard_run.data.pop("examples")
+    examples, notes = hard_run.data["examples"], {key: hard_run.data[key] for key in ("folder", "remarks")}
+    assert Path(notes["folder"]).is_absolute() and notes["remarks"] == []
     assert {name: int(mark.partition("-")[0]) for name, mark in examples.items()} == \
         {"train": 1257, "val": 180, "test": 360}
     assert hard_run.data == {"kind": "image", "shape": [8, 8, 1], "classes": list("0123456789"), "columns": {},
-                             "orders": 2, "examples": examples}
+                             "orders": 2, "examples": examples, **notes}
     assert kerasdl.load(hard_run.path) == Run.open(str(hard_run.path)) == hard_run
 
 
@@ -428,3 +430,39 @@ def test_the_line_of_an_epoch_names_rows_and_shortens_their_speed(here, capsys, 
                                            (0.5, "0.50"), (3.1e9, "3.10 G"), (1e6, "1.00 M"), (999.4, "999")])
 def test_thousands(number, shown):
     assert thousands(number) == shown
+
+
+# Class weights
+
+
+def test_a_class_weight_counts_an_example_as_often_as_keras_does():
+    from kerasdl import objectives
+
+    x = np.random.default_rng(0).normal(size=(60, 3)).astype("float32")
+    split = from_arrays(x, np.arange(60) % 6 // 4, classes=["often", "rare"])["train"]
+    weights = {"balanced": len(split) / (2 * np.bincount(split.y)), "given": np.array([1.0, 3.0])}
+    logits = np.random.default_rng(1).normal(size=(len(split), 2)).astype("float32")
+    plain = keras.losses.sparse_categorical_crossentropy(split.y, logits, from_logits=True).numpy()
+    for setting, expected in (("balanced", weights["balanced"]), ({"rare": 3.0}, weights["given"])):
+        objective = objectives.of(Recipe(model="linear", data="arrays", objective_args={"class_weight": setting}))
+        losses = objective.compute_loss(None, objective.training_targets(split), logits)
+        np.testing.assert_allclose(losses, plain * expected[split.y], rtol=1e-5)
+        np.testing.assert_allclose(objective.compute_loss(None, objective.targets(split), logits), plain, rtol=1e-5)
+    assert weights["balanced"][split.y].mean() == pytest.approx(1)
+
+
+def test_class_weights_find_a_rare_class_and_mistakes_are_one_line(here):
+    rng = np.random.default_rng(0)
+    y = (rng.random(2000) < 0.05).astype(int)
+    x = (rng.normal(size=(2000, 2)) + y[:, None]).astype("float32")
+    splits = from_arrays(x, np.where(y, "rare", "often"))
+
+    def recall(**args):
+        made = kerasdl.train("linear_csv", data=splits, epochs=20, batch=64, objective_args=args, verbose=False)
+        found = made.model().predict(splits["test"].x, verbose=0).argmax(1)
+        return (found == splits["test"].y)[splits["test"].y == splits["test"].classes.index("rare")].mean()
+
+    assert recall(class_weight="balanced") > recall() + 0.3
+    for setting, word in (({"rair": 2.0}, "'rare'"), ("even", "balanced"), ({"rare": -1.0}, "class_weight")):
+        with pytest.raises(UserError, match=word):
+            recall(class_weight=setting)

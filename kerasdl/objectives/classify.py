@@ -1,7 +1,7 @@
 """Classification: softmax cross-entropy on logits, one class of several."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import keras
 import numpy as np
@@ -11,6 +11,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from kerasdl import figures
 from kerasdl.data.split import Split
+from kerasdl.errors import UserError, nearest
 from kerasdl.objectives.base import Objective
 from kerasdl.objectives.calibration import BINS, calibration, calibration_error
 from kerasdl.objectives.sections import Findings, Section, template
@@ -24,6 +25,8 @@ class ClassifySettings(Settings):
     """Settings of classification."""
 
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread evenly over all classes")
+    class_weight: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = Field(
+        None, description="weight of each class in the training loss, {class: weight}; balanced: rare ones weigh more")
 
 
 class Classify(Objective):
@@ -41,9 +44,14 @@ class Classify(Objective):
         return hot if split.streamed else hot[split.y]
 
     def training_targets(self, split: Split) -> np.ndarray:
-        """Return smoothed rows (Szegedy et al. 2016, arXiv:1512.00567); validation and test losses stay unsmoothed."""
+        """Return smoothed rows (Szegedy et al. 2016, arXiv:1512.00567), times the weight of their class.
+
+        Cross-entropy is linear in its target, so a row times 3 is an example that counts three times. Validation and
+        test losses are neither smoothed nor weighted.
+        """
         share, classes = self.settings.label_smoothing, len(split.classes)
         rows = np.eye(classes, dtype="float32") * (1 - share) + share / classes
+        rows *= class_weights(self.settings.class_weight, split)[:, None]
         return rows if split.streamed else rows[split.y]
 
     def compute_loss(self, x: Any, y: Any, y_pred: Any) -> Any:
@@ -65,6 +73,30 @@ class Classify(Objective):
         _, truth, outputs = findings.predictions
         return [Section("", template("classify.html.j2", data=findings.data, size=len(truth), classes=True,
                                      **summary(findings.splits("test"), softmax(outputs, axis=1), truth)))]
+
+
+def class_weights(setting: str | Mapping[str, float] | None, split: Split) -> np.ndarray:
+    """Return the weight of each class (classes,), float32: 1 for those that a mapping leaves out.
+
+    "balanced" gives every class the same total weight, examples / (classes x examples of the class), as scikit-learn
+    does; the mean over the examples is 1.
+
+    Raises:
+        UserError: a class that the data does not have, or a streamed split, whose labels are not counted.
+    """
+    if setting is None:
+        return np.ones(len(split.classes), "float32")
+    if isinstance(setting, str):
+        if split.streamed:
+            raise UserError("class_weight=balanced counts the labels, and this data is streamed. Give the weights: "
+                            "objective_args.class_weight=\"{'NAME': 2.0}\".")
+        counts = np.bincount(split.y, minlength=len(split.classes))  # type: ignore[arg-type]
+        return (len(split) / (len(counts) * np.maximum(counts, 1))).astype("float32")
+    for name in setting:
+        if name not in split.classes:
+            raise UserError(f"class_weight names a class {name!r} that the data does not have. "
+                            f"{nearest(name, split.classes)}")
+    return np.array([setting.get(name, 1.0) for name in split.classes], "float32")
 
 
 def summary(split: Split, probabilities: np.ndarray, truth: np.ndarray) -> dict[str, Any]:

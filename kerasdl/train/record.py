@@ -20,14 +20,13 @@ from kerasdl.environment import environment, gemm_peak
 from kerasdl.errors import UserError
 from kerasdl.files import whole, write_json
 from kerasdl.installation import backend
-from kerasdl.run import Run
+from kerasdl.run import NOTES, Run
 from kerasdl.text import moment
 from kerasdl.train import pretrained
 from kerasdl.train.callbacks import BestWeights, Diverged
 from kerasdl.train.setup import Setup
 from kerasdl.train.tensorboard import EpochImages, EpochScalars
 
-NOTES = ("folder", "remarks")  # of data.json: what does not say which data it is
 logger = logging.getLogger(__name__)
 LONG = 10  # only benchmark the CPU after trainings longer than this, in seconds
 
