@@ -3,9 +3,8 @@
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from kerasdl.cli.terminal import AsJson, print_json, print_line, print_table
+from kerasdl.cli.terminal import AsJson, columns, print_json, print_line, print_text
 from kerasdl.errors import UserError
 from kerasdl.logs import LOGGER
 
@@ -40,15 +39,15 @@ def list_runs(folder: Folder = "runs",
         print_line(f"No run in {folder}" + (" meets these conditions." if where else
                                             ". Make one with: kerasdl train RECIPE"))
         return
-    table = Table("run", "recipe", "seed", "status", "epochs", "val", "test", *dict.fromkeys(more), "time", "date",
-                  box=None, header_style="bold")
+    lines = []
     for row in rows:
         seconds = row.value("seconds")
-        table.add_row(str(row.path), row.name, str(row.recipe.get("seed", 0)), row.status,
+        lines.append((str(row.path), row.name, str(row.recipe.get("seed", 0)), row.status,
                       f"{row.epochs}/{row.recipe.get('epochs', '')}", score(row, "val"), score(row, "test"),
                       *(cell(row.value(key)) for key in dict.fromkeys(more)),
-                      "" if seconds is None else duration(seconds), row.when[:16].replace("T", " "))
-    print_table(table)
+                      "" if seconds is None else duration(seconds), row.when[:16].replace("T", " ")))
+    head = ("run", "recipe", "seed", "status", "epochs", "val", "test", *dict.fromkeys(more), "time", "date")
+    print_text(columns(head, lines))
 
 
 def best_run(folder: Folder = "runs",

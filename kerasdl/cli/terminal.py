@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -84,7 +84,23 @@ def print_scores(split: str, scores: dict[str, float]) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON document. Paths become strings; NaN and infinity, which JSON lacks, become null."""
-    print_line(json.dumps(finite(value), indent=2, default=str))
+    print_text(json.dumps(finite(value), indent=2, default=str))
+
+
+def print_text(text: str) -> None:
+    """Print a text of any length as it is. A console of rich takes half a second for a thousand lines."""
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        console.on_broken_pipe()
+
+
+def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as text, each column as wide as its longest cell."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+                     for row in (head, *rows))
 
 
 def finite(value: Any) -> Any:
