@@ -271,7 +271,8 @@ def test_first_frame_of_a_gif(tmp_path):
 
 
 @pytest.mark.parametrize("damage, size, words", [
-    ("cut", (8, 8), ["9.png", "does not decode"]), ("other", None, ["9.png", "6x6", "image_size"])])
+    ("cut", (8, 8), ["9.png", "does not decode"]),
+    pytest.param("other", None, ["9.png", "6x6", "image_size"], marks=pytest.mark.soak)])
 def test_a_file_that_is_wrong_and_only_decoded_when_its_turn_comes_is_named(tmp_path, monkeypatch, damage, size, words):
     """As in a set that is larger than memory, of which none but the first file is seen before training."""
     from kerasdl.train.fit import train

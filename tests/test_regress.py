@@ -36,7 +36,7 @@ def test_a_straight_line_is_found_in_the_data_s_own_unit(here):
         train(made.recipe, label_smoothing=0.1, verbose=False)
 
 
-@pytest.mark.parametrize("mean, unit", [(52.5, 0.01), (0.0, 1e-5)])
+@pytest.mark.parametrize("mean, unit", [(52.5, 0.01), pytest.param(0.0, 1e-5, marks=pytest.mark.soak)])
 def test_numbers_are_learned_and_told_in_any_unit(here, mean, unit):
     """Latitudes in a town, of which R2 has to be computed near their mean, and metres of things that are micrometres.
 

@@ -216,6 +216,7 @@ def test_result_json(hard_run, hard_recipe):
     assert {"python", "tensorflow", "numpy", "cpu", "cores", "git", "device", "strategy"} <= set(environment)
 
 
+@pytest.mark.soak
 def test_a_long_run_tells_how_fast_its_machine_multiplies(here, monkeypatch):
     monkeypatch.setattr(record, "LONG", math.inf)
     short = train("linear_digits", epochs=1, verbose=False)
