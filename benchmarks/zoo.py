@@ -13,6 +13,7 @@ from kerasdl.files import write_json
 from kerasdl.published import results
 from kerasdl.published.results import NOT_RUN, metric, minutes, read, template
 from kerasdl.recipe import Recipe, shipped
+from kerasdl.settings import describe_function
 from kerasdl.text import thousands
 
 NAME = "bench_zoo"
@@ -70,14 +71,12 @@ def body(rows: list[dict[str, Any]], folder: Path) -> str:
 
 def arguments_body() -> str:
     """Return for each model what it is and a table of the arguments of its `build`."""
-    from kerasdl.cli.fields import arguments as described
-
     parts = []
     for model in zoo.MODELS:
         module = zoo.module(model)
         headline = " ".join((inspect.getdoc(module) or "").partition("\n\n")[0].split())
         rows = [(f"`{row.name}`", row.takes.replace("|", "or"), f"`{row.default}`", row.meaning)
-                for row in described(module.build, getattr(module, "SIZES", {}))]
+                for row in describe_function(module.build, zoo.options(module.build), getattr(module, "SIZES", ()))]
         own = table(("argument", "takes", "default", "meaning"), rows) if rows else "It has no arguments.\n"
         parts.append(f"### {model}\n\n{headline}\n\n{own}")
     return "\n".join(parts)
@@ -100,9 +99,9 @@ def published(recipe: Recipe, runs: list[dict[str, Any]]) -> str:
     """Return "`vit_digits` 98.28 %, 0.4 min"."""
     if not runs:
         return f"`{recipe.name}` {NOT_RUN}"
-    told = metric(recipe)
-    mean = sum(map(told.of, runs)) / len(runs)
-    return f"`{recipe.name}` {told.scale * mean:.2f} %, {results.told(runs, 'seconds', minutes)} min"
+    chosen = metric(recipe)
+    mean = sum(map(chosen.of, runs)) / len(runs)
+    return f"`{recipe.name}` {chosen.scale * mean:.2f} %, {results.told(runs, 'seconds', minutes)} min"
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from kerasdl.recipe import Recipe, load, names
 
-KEPT = ("name", "claim")  # fields that no command and no tuned recipe repeats
+OMITTED = ("name", "claim")  # fields that neither a command nor a new recipe repeats
 
 
 def python(recipe: Recipe, headline: str) -> str:
@@ -14,7 +14,7 @@ def python(recipe: Recipe, headline: str) -> str:
     Args:
         headline: the first line of the file's docstring.
     """
-    fields = {key: getattr(recipe, key) for key in recipe.diff() if key not in KEPT}
+    fields = {key: getattr(recipe, key) for key in recipe.diff() if key not in OMITTED}
     lines = [f"    {key}={value!r}," for key, value in fields.items()]
     return "\n".join([f'"""{headline}"""', "", "from kerasdl.recipe import Recipe", "", "recipe = Recipe(", *lines, ")",
                       ""])
@@ -29,7 +29,7 @@ def command(recipe: Recipe, otherwise: str) -> str:
     if recipe.name not in names():
         return f"kerasdl train {shlex.quote(otherwise)}"
     base = load(recipe.name)
-    pairs = [pair for key, value in recipe if key not in KEPT and value != getattr(base, key)
+    pairs = [pair for key, value in recipe if key not in OMITTED and value != getattr(base, key)
              for pair in _pairs(key, value, getattr(base, key))]
     return shlex.join(["kerasdl", "train", recipe.name, *pairs]) if base.override(*pairs) == recipe \
         else f"kerasdl train {shlex.quote(otherwise)}"

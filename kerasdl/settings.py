@@ -1,8 +1,11 @@
 """Typed settings with one-line errors, for whoever owns some: an optimizer, an objective."""
 
+import inspect
 import json
+import re
 import types
 import typing
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -70,6 +73,29 @@ def describe(model: type[BaseModel]) -> list[Description]:
     return [Description(name, _kind(field.annotation) + _limits(field.metadata),
                         "" if field.is_required() else json.dumps(field.get_default()), field.description or "")
             for name, field in model.model_fields.items()]
+
+
+def describe_function(function: Callable, options: Mapping[str, inspect.Parameter], sizes: Iterable[str] = ()
+                      ) -> list[Description]:
+    """Return a description of each option of a model's build function but its name, from its signature and docstring.
+
+    Args:
+        function: its docstring is in Google's style.
+        options: {name: parameter}.
+        sizes: the values that an option `size` takes.
+    """
+    texts, sized = _documented(function), ", ".join(sizes)
+    return [Description(name, sized if name == "size" and sized
+                        else str(getattr(parameter.annotation, "__name__", parameter.annotation)),
+                        "" if parameter.default is parameter.empty else repr(parameter.default), texts.get(name, ""))
+            for name, parameter in options.items() if name != "name"]
+
+
+def _documented(function: Callable) -> dict[str, str]:
+    """{argument: text} of the section Args of a docstring."""
+    section = re.search(r"\nArgs:\n(.*?)(?=\n\S|\Z)", inspect.getdoc(function) or "", re.S)
+    parts = re.findall(r"^    (\w+): (.*?)(?=^    \w|\Z)", section[1], re.S | re.M) if section else []
+    return {name: " ".join(text.split()) for name, text in parts}
 
 
 def _kind(annotation: Any) -> str:

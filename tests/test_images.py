@@ -100,6 +100,25 @@ def test_colours_of_16_bits_are_not_cut_to_8_in_silence(tmp_path):
     np.testing.assert_array_equal(read_raw(tmp_path / "a.png", (0, 4095)), expected)
 
 
+def test_a_bitmap_of_5_6_and_5_bits_is_no_image_of_16_bits(tmp_path):
+    import struct
+
+    pixels = struct.pack("<4H", 0xF800, 0x07E0, 0x001F, 0xFFFF)  # the lower row first: red, green; blue, white
+    masks = struct.pack("<3I", 0xF800, 0x07E0, 0x001F)
+    head = struct.pack("<IiiHHIIiiII", 40, 2, 2, 1, 16, 3, 8, 0, 0, 0, 0) + masks
+    start = struct.pack("<IHHI", 14 + len(head) + 8, 0, 0, 14 + len(head))
+    (tmp_path / "a.bmp").write_bytes(b"BM" + start + head + pixels)
+    np.testing.assert_array_equal(read_raw(tmp_path / "a.bmp"), [[[0, 0, 255], [255, 255, 255]],
+                                                                 [[255, 0, 0], [0, 255, 0]]])
+
+
+def test_a_range_is_of_what_is_shown_and_not_of_places_in_a_palette(tmp_path):
+    image = Image.fromarray(np.resize([0, 1], (8, 8)).astype("uint8"))
+    image.putpalette([0, 0, 0, 100, 100, 100])
+    image.save(tmp_path / "a.png")
+    assert set(np.unique(read_raw(tmp_path / "a.png", (0, 200)))) == {0, 128}
+
+
 @pytest.mark.parametrize("value_range", ["4095", [1, 1], [2, 1], [0], [0, "x"], 7])
 def test_a_range_is_two_numbers(tmp_path, value_range):
     refused(lambda: images.checked_range(value_range), "(low, high)")

@@ -73,11 +73,11 @@ def test_conditions(some, conditions, expected):
     assert paths(find.where(find.find(some), conditions), some) == expected
 
 
-@pytest.mark.parametrize("condition, told", [("val/acuracy>0.5", "Did you mean 'val/accuracy'"), ("lr", "KEY=VALUE"),
+@pytest.mark.parametrize("condition, message", [("val/acuracy>0.5", "Did you mean 'val/accuracy'"), ("lr", "KEY=VALUE"),
                                              ("lr>", "KEY=VALUE"), ("lr=abc", "lr is a number"),
                                              ("learning=1", "No run here has 'learning'")])
-def test_a_condition_that_means_nothing_is_refused(some, condition, told):
-    with pytest.raises(UserError, match=re.escape(told)):
+def test_a_condition_that_means_nothing_is_refused(some, condition, message):
+    with pytest.raises(UserError, match=re.escape(message)):
         find.where(find.find(some), [condition])
 
 

@@ -110,7 +110,18 @@ def test_a_first_line_of_numbers_is_asked_about(csv, text):
     data = csv(text + "".join(f"{i % 7}.5,{i % 5}.25,{i % 2}\n" for i in range(30)))
     refused(lambda: load(data, label="2"), "looks like a row", "header=true", "header=false")
     every = load_splits(data, PARTS, label="2", header=False)
-    assert sum(map(len, every.values())) == 32 and list(every["train"].columns) == ["0", "1"]
+    train = every["train"]
+    assert sum(map(len, every.values())) == 32 and list(train.columns) == ["0", "1"]
+    rows = read_rows(data.removeprefix("csv:"), train.columns, {}, train.reading)  # predicted without being asked again
+    assert rows.shape == (32, 2)
+
+
+def test_numbers_that_are_categories_are_the_same_in_every_file(csv):
+    data = csv({"code": np.resize([1, 2, 10], 90), "y": np.resize(["a", "b"], 90)})
+    train = load(data, label="y", category="code")
+    assert train.columns == {"code": ["1", "10", "2"]}
+    new = csv("code\n2\n\n10\n", "new.csv").removeprefix("csv:")
+    np.testing.assert_array_equal(read_rows(new, train.columns, {}, train.reading), [[0, 0, 1], [0, 1, 0]])
 
 
 def test_a_column_of_very_many_words_is_refused_before_it_takes_memory(csv):

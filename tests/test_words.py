@@ -1,6 +1,5 @@
 """What people type who come from other tools: every row of the table that a newcomer wrote, and its kin."""
 
-import inspect
 import json
 import os
 import shlex
@@ -17,7 +16,7 @@ from kerasdl.cli.tune import tuning
 from kerasdl.recipe import Recipe, load, names
 
 
-@pytest.mark.parametrize("arguments, told", [
+@pytest.mark.parametrize("arguments, expected", [
     (["train", "vit_mnist", "--epochs", "1"], ["--epochs is no option", "Write epochs=1"]),
     (["train", "vit_mnist", "--learning-rate=0.1"], ["Write lr=0.1"]),
     (["train", "vit_mnist", "--batch_size", "--json"], ["Write batch=VALUE"]),
@@ -52,8 +51,8 @@ from kerasdl.recipe import Recipe, load, names
     (["fields", "learning_rate"], ["Did you mean 'lr'?"]),
     (["fields", "vti"], ["'vit'"]),
 ])
-def test_a_word_of_another_tool_leads_to_the_right_one(refused, arguments, told):
-    refused(*arguments, words=told)
+def test_a_word_of_another_tool_leads_to_the_right_one(refused, arguments, expected):
+    refused(*arguments, words=expected)
 
 
 def test_a_finished_run_is_not_trained_again_in_its_folder(refused, hard_run):
@@ -77,9 +76,6 @@ def test_every_alias_leads_to_a_key_that_exists():
 def test_options_of_verbs_are_no_settings_that_were_misspelt(command):
     done = command("train", "linear_digits", "--init", "nowhere", "--json")
     assert done.code == 2 and "nowhere" in done.err and "no option" not in done.err
-    for function in cli.VERBS.values():
-        declared = {name for name in inspect.signature(function).parameters}
-        assert len(cli.options(function)) > len(declared & {"as_json"})
 
 
 # What a recipe looks like

@@ -126,7 +126,7 @@ def field_names() -> list[str]:
 
 
 def start(typed: str) -> Path:
-    """The folder to search: the one that was typed so far, or runs/."""
+    """The folder to search: as far as it was typed, or runs/."""
     return Path(typed.rpartition("/")[0] or "runs")
 
 

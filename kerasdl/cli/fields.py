@@ -1,7 +1,6 @@
 """`kerasdl fields`: what can be set in a recipe."""
 
 import inspect
-import re
 from typing import Annotated
 
 import typer
@@ -32,7 +31,7 @@ def found(word: str | None) -> tuple[list, str]:
     """Return the descriptions of what a word names, and how to set them."""
     from kerasdl import registry, words, zoo
     from kerasdl.recipe import OPTIMIZERS, Recipe
-    from kerasdl.settings import describe
+    from kerasdl.settings import describe, describe_function
 
     fields = describe(Recipe)
     if word is None:
@@ -53,7 +52,7 @@ def found(word: str | None) -> tuple[list, str]:
         with quiet():
             function = zoo.module(word).build
             sizes = getattr(zoo.module(word), "SIZES", {})
-        return arguments(function, sizes), f"Set one: model={word} model_args.KEY=VALUE"
+        return describe_function(function, zoo.options(function), sizes), f"Set one: model={word} model_args.KEY=VALUE"
     if rows := [row for row in fields if row.name == word]:
         kinds = {"optimizer": OPTIMIZERS, "objective": registry.names(), "model": zoo.MODELS}
         more = f"    Settings: kerasdl fields {' | '.join(kinds[word])}" if word in kinds else ""
@@ -61,18 +60,6 @@ def found(word: str | None) -> tuple[list, str]:
     known = [*Recipe.model_fields, *OPTIMIZERS, *registry.names(), *zoo.MODELS, *zoo.GENERATIVE]
     hint = words.hint(word, known) if word in words.FIELDS or word in words.SENTENCES else nearest(word, known)
     raise UserError(f"There is no field {word!r}. {hint}")
-
-
-def arguments(function, sizes) -> list:
-    """Return the arguments of a model's build function, with what its docstring says of each, and the sizes."""
-    from kerasdl import zoo
-    from kerasdl.settings import Description
-
-    texts = documented(function)
-    return [Description(name, ", ".join(sizes) if name == "size" and sizes
-                        else str(getattr(parameter.annotation, "__name__", parameter.annotation)),
-                        "" if parameter.default is parameter.empty else repr(parameter.default), texts.get(name, ""))
-            for name, parameter in zoo.options(function).items() if name != "name"]
 
 
 def transform(name: str, function):
@@ -84,10 +71,3 @@ def transform(name: str, function):
     return Description(name, ", ".join(parameter.name for parameter in own),
                        ", ".join(repr(parameter.default) for parameter in own),
                        (inspect.getdoc(function) or "").partition("\n")[0])
-
-
-def documented(function) -> dict[str, str]:
-    """Return {argument: text} of the section Args of a docstring in Google's style."""
-    section = re.search(r"\nArgs:\n(.*?)(?=\n\S|\Z)", inspect.getdoc(function) or "", re.S)
-    parts = re.findall(r"^    (\w+): (.*?)(?=^    \w|\Z)", section[1], re.S | re.M) if section else []
-    return {name: " ".join(text.split()) for name, text in parts}

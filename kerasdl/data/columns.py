@@ -131,12 +131,12 @@ def categories_of(values: pd.Series, name: str, asked: bool = False) -> list[str
 
 
 def _no_numbers(present: pd.Series, name: str) -> None:
-    """Raise a DataError for a column of dates, or of numbers with a unit, which would be learned as so many words."""
+    """Raise a DataError for a column of dates, or of numbers with a unit, which would be learned as words."""
     drop = f"leave it out with data_args.drop={name!r}"
     first = present.iloc[0] if len(present) else ""
     if len(present) and present.str.fullmatch(DAY).mean() > 0.9:
         raise DataError(f"The column {name!r} holds dates, such as {first!r}. Split them into numbers with "
-                        f"data_args.dates={name!r}, or {drop}.")
+                        f"data_args.dates={name!r}, {drop}, or take the texts with data_args.category={name!r}.")
     units = present.str.extract(rf"^{UNIT}$")["unit"].dropna()
     if len(units) > len(present) / 2 and units.nunique() <= 3 and present.nunique() > 3:
         raise DataError(f"The column {name!r} holds numbers with a unit, such as {first!r}. Write the numbers alone, "

@@ -6,6 +6,7 @@ Values of more than 8 bits need a range that becomes 0..255: nobody can know whe
 
 import io
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from kerasdl.errors import DataError
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".jp2",
               ".ppm", ".pgm", ".pbm", ".pnm")
 DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # modes of more than 8 bits
+ORIENTATION = 274  # the EXIF tag
 WHITE = 255
 Range = tuple[float, float]
-SRGB = ImageCms.createProfile("sRGB")
+DEEP_COLOURS = re.compile(r";16[BLN]")  # in the raw mode of colours of 16 bits each; a BMP of 5-6-5 bits is BGR;16
 
 
 def read_raw(path: Path, value_range: Range | None = None) -> np.ndarray:
@@ -53,10 +55,9 @@ def read_raw(path: Path, value_range: Range | None = None) -> np.ndarray:
 
 def _shown(image: Image.Image, path: Path, value_range: Range | None) -> np.ndarray:
     """Return the pixels of an opened file, uint8 (H, W, 1 or 3)."""
-    deep = image.mode in DEEP or "16" in _stored_as(image)
-    if deep or value_range:
-        return _scaled(_deep_values(image, path) if deep else np.asarray(_upright(image)), path, value_range)
-    image = _upright(image)
+    if image.mode in DEEP or DEEP_COLOURS.search(_stored_as(image)):
+        return _scaled(_deep_values(image, path), path, value_range)
+    image = ImageOps.exif_transpose(image)
     if image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
         image = _over_white(image, path)
     elif image.mode not in ("L", "RGB"):
@@ -64,12 +65,8 @@ def _shown(image: Image.Image, path: Path, value_range: Range | None) -> np.ndar
     if image.mode == "RGB" and image.info.get("icc_profile"):
         image = _in_srgb(image)
     pixels = np.asarray(image)
-    return pixels[..., None] if pixels.ndim == 2 else pixels
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Return the image turned and mirrored as its EXIF orientation says."""
-    return ImageOps.exif_transpose(image)
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    return _scaled(pixels, path, value_range) if value_range else pixels
 
 
 def _stored_as(image: Image.Image) -> str:
@@ -80,11 +77,14 @@ def _stored_as(image: Image.Image) -> str:
 
 
 def _deep_values(image: Image.Image, path: Path) -> np.ndarray:
-    """Return the numbers of a file of more than 8 bits, (H, W) or (H, W, C)."""
+    """Return the numbers of a file of more than 8 bits, (H, W, 1 or 3)."""
     if image.mode in DEEP:
-        return np.asarray(_upright(image))
+        return np.asarray(ImageOps.exif_transpose(image))[..., None]
+    if image.getexif().get(ORIENTATION, 1) != 1:
+        raise DataError(f"{path} has colours of 16 bits and an EXIF orientation. Turn it, and save it without.")
     try:  # TensorFlow reads the 16 bits of colours in a PNG
-        return tf.io.decode_png(path.read_bytes(), dtype=tf.uint16).numpy()[..., :3]
+        values = tf.io.decode_png(path.read_bytes(), dtype=tf.uint16).numpy()
+        return values[..., : 1 if values.shape[2] <= 2 else 3]
     except tf.errors.InvalidArgumentError:
         raise DataError(f"{path} has colours of 16 bits, which are read from PNG files only. Convert it.") from None
 
@@ -98,8 +98,7 @@ def _scaled(values: np.ndarray, path: Path, value_range: Range | None) -> np.nda
     low, high = value_range
     if not np.isfinite(values).all():
         raise DataError(f"{path} has a value that is infinite or no number.")
-    pixels = np.clip(np.round((values.astype("float64") - low) / (high - low) * 255), 0, 255).astype("uint8")
-    return pixels[..., None] if pixels.ndim == 2 else pixels[..., : 1 if pixels.shape[2] == 2 else 3]
+    return np.clip(np.round((values.astype("float64") - low) / (high - low) * 255), 0, 255).astype("uint8")
 
 
 def _over_white(image: Image.Image, path: Path) -> Image.Image:
@@ -127,7 +126,7 @@ def _in_srgb(image: Image.Image) -> Image.Image:
         found = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if image.mode == "RGB" and "sRGB" in ImageCms.getProfileDescription(found):
             return image
-        return ImageCms.profileToProfile(image, found, SRGB, outputMode="RGB") or image
+        return ImageCms.profileToProfile(image, found, ImageCms.createProfile("sRGB"), outputMode="RGB") or image
     except (ImageCms.PyCMSError, OSError):  # a profile that is broken, or of other channels: viewers ignore it
         return image.convert("RGB")
 

@@ -142,7 +142,8 @@ def left_out(root: Path, read: Sequence[Path]) -> str:
         root: the folder that was asked for.
         read: the files that were read.
     """
-    known, reasons = set(read), {}  # type: ignore[var-annotated]
+    known = set(read)
+    reasons: dict[str, tuple[int, str]] = {}
     for path in walk(root, systems=True):
         if path in known:
             continue

@@ -14,7 +14,7 @@ from kerasdl.data.split import Split
 FEW = 10  # a table of no more rows says nothing
 SAMPLE = 5000  # rows that are looked at for a column that tells the label
 TELLS = 0.985  # share of labels that one column tells, from which it is remarked; iris' best column has 0.96
-COPIES = (5, 0.005)  # copies of training examples in another split that are remarked: at least so many, and this share
+COPIES = (5, 0.005)  # least number and least share of copies of training examples that are remarked
 
 
 def counting(values: pd.Series) -> str | None:
@@ -68,15 +68,15 @@ def telling(train: Split) -> list[str]:
         width = len(categories) if categories else 1
         values = x[:, start:start + width].argmax(1) if categories else x[:, start]
         start += width
-        share = told(values, y)
+        share = nearest_agrees(values, y)
         if share >= max(TELLS, chance + 0.05):
             found.append(f"The column {name!r} alone tells the class of {share:.1%} of the rows; the most frequent "
                          f"class has {chance:.1%}. Is it known before the class is?")
     return found
 
 
-def told(values: np.ndarray, y: np.ndarray) -> float:
-    """Return the share of a half of the labels that the nearest value in the other half tells."""
+def nearest_agrees(values: np.ndarray, y: np.ndarray) -> float:
+    """Return the share of one half of the labels that the nearest value in the other half has, too."""
     half = len(y) // 2
     order = np.argsort(values[:half], kind="stable")
     known, labels = values[:half][order].astype("float64"), y[:half][order]

@@ -1,6 +1,7 @@
 """Opening a CSV file: pandas does it, and what would be lost or guessed in silence is refused."""
 
 import csv
+import mmap
 import re
 import zipfile
 from collections.abc import Collection, Sequence
@@ -81,8 +82,7 @@ def _named(written: pd.Series, header: bool | None) -> dict[str, Any]:
 
 
 def _numbers(names: pd.Series) -> bool:
-    """Return whether all names of a header are numbers, of which one has a point or two are equal, or the first row is
-    one of whole numbers that are no years and no count."""
+    """Return whether all names of a header are numbers that do not count up by one, as years or an index do."""
     numbers = pd.to_numeric(names, errors="coerce")
     if numbers.isna().any():
         return False
@@ -92,15 +92,15 @@ def _numbers(names: pd.Series) -> bool:
 
 def _codes(path: str, written: Sequence[str], header: bool | None) -> list[str]:
     """Return the columns of codes. The file is searched as bytes first: few have any."""
-    with open(path, "rb") as file:
-        if not any(CODE.search(chunk) for chunk in iter(lambda: file.read(2**24), b"")):
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+        if not CODE.search(whole):
             return []
     texts = pd.read_csv(path, skipinitialspace=True, dtype=str, **_named(pd.Series(written), header))
     found = []
     for name in texts:
         values = texts[name].dropna().str.strip()
-        whole = values.str.fullmatch(r"\d+([eE]\d+)?")
-        if values.str.fullmatch(r"0\d+").any() or (whole.all() and values.str.contains("[eE]").any()):
+        integers = values.str.fullmatch(r"\d+([eE]\d+)?")
+        if values.str.fullmatch(r"0\d+").any() or (integers.all() and values.str.contains("[eE]").any()):
             found.append(str(name).strip())
     return found
 

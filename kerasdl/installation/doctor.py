@@ -3,13 +3,13 @@
 import os
 import platform
 import shutil
-import subprocess
 from contextlib import suppress
 from pathlib import Path
 
 from kerasdl.environment import environment
 from kerasdl.errors import UserError
 from kerasdl.installation import backend, tpu, versions
+from kerasdl.installation.gpu import nvidia_smi
 
 PACKAGES = (*versions.TENSORFLOWS, "tensorflow-datasets", "tensorflow-metadata", "keras", "keras-tuner", "tensorboard",
             "protobuf", "jax", "libtpu", "scikit-learn", "pandas")
@@ -56,12 +56,7 @@ def machine() -> dict[str, str]:
 
 def driver() -> str:
     """The GPUs of this machine and the version of their driver, as nvidia-smi has them."""
-    try:
-        listed = subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"],
-                                capture_output=True, text=True, timeout=30)
-    except (OSError, subprocess.SubprocessError):
-        return "none: there is no nvidia-smi"
-    return "; ".join(listed.stdout.splitlines()) if listed.returncode == 0 else "none: nvidia-smi finds no GPU"
+    return "; ".join(nvidia_smi("name", "driver_version")) or "none: nvidia-smi is not there, or finds no GPU"
 
 
 def examine() -> tuple[dict[str, str], list[str]]:

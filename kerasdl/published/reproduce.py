@@ -195,12 +195,12 @@ def interval(published: Sequence[float], new: int, grain: float = 0.0) -> tuple[
 
 def document(found: Reproduction) -> dict[str, Any]:
     """Return both sides, the interval and the verdict as JSON has them."""
-    told = results.metric(found.recipe)
+    metric = results.metric(found.recipe)
     sides = {"published": found.published,
              "here": [result for result in found.here if result["status"] == "completed"]}
-    return {"recipe": found.recipe.name, "metric": told.key(found.published[0]), "reproduced": found.succeeded,
-            "verdict": found.verdict, "interval": [end / told.scale for end in found.interval],
-            **{name: {"seeds": [result["seed"] for result in side], "scores": [told.of(result) for result in side]}
+    return {"recipe": found.recipe.name, "metric": metric.key(found.published[0]), "reproduced": found.succeeded,
+            "verdict": found.verdict, "interval": [end / metric.scale for end in found.interval],
+            **{name: {"seeds": [result["seed"] for result in side], "scores": [metric.of(result) for result in side]}
                for name, side in sides.items()}}
 
 

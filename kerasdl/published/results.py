@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasdl.recipe import Recipe, validate
+from kerasdl.runs.find import fact
 from kerasdl.zoo import GENERATIVE, MODELS
 
 HERE = Path(__file__).parents[1]
@@ -182,8 +183,7 @@ def mean_sd(values: Sequence[float], digits: int = 2) -> str:
 
 def told(results: Sequence[Mapping[str, Any]], key: str, write: Callable[[float], str]) -> str:
     """One number of "train": its mean or, of runs on different machines, the least and the most."""
-    earlier = {"examples_per_second": "images_per_second"}  # in version 0.1
-    values = [result["train"].get(key) or result["train"][earlier[key]] for result in results]
+    values = [fact(result["train"], key) for result in results]
     if len({machine(result["environment"]) for result in results}) == 1:
         return write(statistics.mean(values))
     return f"{write(min(values))}-{write(max(values))}"

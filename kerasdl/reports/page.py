@@ -19,7 +19,7 @@ from kerasdl.files import whole, writing
 from kerasdl.objectives.sections import Findings, Section
 from kerasdl.recipe_text import command
 from kerasdl.run import Run
-from kerasdl.runs.find import siblings
+from kerasdl.runs.find import fact, siblings
 from kerasdl.text import duration, typed
 
 HERE = Path(__file__).parent
@@ -135,7 +135,7 @@ def _tiles(result: dict[str, Any]) -> list[tuple[str, Any, str]]:
             found.append((f"{part} {figures.label(name)}", value, text))
     facts = (("parameters", result.get("parameters"), "{:,}".format),
              ("training time", train.get("seconds"), duration),
-             ("examples/s", train.get("examples_per_second", train.get("images_per_second")), "{:,.0f}".format),
+             ("examples/s", fact(train, "examples_per_second"), "{:,.0f}".format),
              ("best epoch", result.get("best_epoch"), str))
     return found + [(label, value, write(value)) for label, value, write in facts if value is not None]
 

@@ -8,7 +8,7 @@ import math
 import operator
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,8 @@ from kerasdl.errors import UserError, nearest
 from kerasdl.text import moment
 
 KNOWN = dict.fromkeys(("accuracy", "r2", "density", "coverage"), "max")  # of runs of 0.1, which did not note it
-SPLITS = ("val", "test", "train")
+EARLIER = {"examples_per_second": "images_per_second"}  # key of result.json: its name in version 0.1
+SPLITS = ("val", "test")
 SIGNS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge, "<=": operator.le, "!=": operator.ne, "=": operator.eq, ">": operator.gt, "<": operator.lt}
 CONDITION = re.compile(r"\s*([\w./]+?)\s*(>=|<=|!=|==|=|>|<)\s*(.*\S)\s*")
@@ -71,8 +72,7 @@ class Row:
     @property
     def speed(self) -> float | None:
         """Return the training's examples a second."""
-        train = self.result.get("train", {})
-        return train.get("examples_per_second", train.get("images_per_second"))  # as version 0.1 called it
+        return fact(self.result.get("train", {}), "examples_per_second")
 
     def value(self, key: str) -> Any:
         """Return a fact, a score such as "val/accuracy", or a field of the recipe such as "lr" or "model_args.size".
@@ -86,7 +86,14 @@ class Row:
             return self.result.get(split, {}).get(self.monitor if score == "monitor" else score)
         head, _, leaf = key.partition(".")
         found = self.recipe.get(head)
-        return found.get(leaf) if leaf and isinstance(found, dict) else None if leaf else found
+        if not leaf:
+            return found
+        return found.get(leaf) if isinstance(found, dict) else None
+
+
+def fact(train: Mapping[str, Any], key: str) -> Any:
+    """Return a fact of "train" in result.json, also where a run of version 0.1 has it by another name."""
+    return train.get(key, train.get(EARLIER.get(key, "")))
 
 
 FACTS: dict[str, Callable[[Row], Any]] = {
@@ -193,7 +200,7 @@ def best(rows: Sequence[Row], key: str | None = None) -> tuple[Row, str, int]:
             raise UserError(f"The runs chose their epochs by different scores ({', '.join(monitors)}). "
                             f"Say which: --by val/{monitors[0]}")
         key = f"val/{monitors[0]}"
-    if key.partition("/")[0] not in ("val", "test"):
+    if key.partition("/")[0] not in SPLITS:
         raise UserError(f"The best is chosen by a score, such as val/{done[0].monitor}. Received: {key!r}.")
     first = ordered(done, key)[0]
     if not _has(first.value(key)):
@@ -216,10 +223,10 @@ def check_key(rows: Sequence[Row], key: str) -> None:
     """Raise a UserError if no run has such a value, with the nearest one that some run has."""
     if not rows or key in FACTS or any(_has(row.value(key)) for row in rows):
         return
-    known = {f"{split}/{score}" for row in rows for split in SPLITS for score in row.result.get(split, {})
-             if split != "train"} | {field for row in rows for field in row.recipe}
+    known = {*FACTS, *(field for row in rows for field in row.recipe)}
+    known |= {f"{split}/{score}" for row in rows for split in SPLITS for score in row.result.get(split, {})}
     known |= {f"{field}.{part}" for row in rows for field, value in row.recipe.items() if isinstance(value, dict)
-              for part in value} | {*FACTS}
+              for part in value}
     if key not in known:
         raise UserError(f"No run here has {key!r}. {nearest(key, sorted(known))}")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from kerasdl.errors import UserError
 from kerasdl.files import write_json
+from kerasdl.installation.gpu import nvidia_smi
 from kerasdl.tuning.trial import BLOCKED, INTERRUPTED, UNWRITABLE, failed
 from kerasdl.tuning.trials import OUTCOME, Lease, read
 
@@ -54,12 +55,7 @@ def gpus() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name for name in visible.split(",") if name not in ("", "-1")]
-    try:
-        listed = subprocess.run(["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True,
-                                text=True, timeout=30)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return listed.stdout.split() if listed.returncode == 0 else []
+    return nvidia_smi("index")
 
 
 @dataclass

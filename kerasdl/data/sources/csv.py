@@ -98,9 +98,9 @@ def read(path: str, *, target: Target | None = "class", label: str | None = None
     if fill:  # missing text is a category of its own where there is some
         columns |= {name: [*categories, MISSING] for name, categories in columns.items()
                     if categories is not None and frame[name].isna().any()}
-    reading: dict[str, Any] = {"dates": dates} if dates else {}
-    if offsets := offsets_of(frame, columns, parts["train"]):
-        reading["offsets"] = offsets
+    offsets = offsets_of(frame, columns, parts["train"])
+    chosen = {"dates": dates, "category": category, "header": header, "offsets": offsets}
+    reading = {key: value for key, value in chosen.items() if value not in ([], {}, None)}
     x = encode(frame, columns, medians, offsets)
     return {name: _split(name, x, y, index, classes, columns, medians, reading) for name, index in parts.items()}
 
@@ -130,7 +130,7 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target 
     medians, reading, y = facts.get("medians", {}), facts.get("reading", {}), None
     names = () if target is None else tuple(facts["classes"])
     words = columns if label is None or target is None else {**columns, label: list(names)}
-    frame = read_table(path, in_words(words), header)
+    frame = read_table(path, [*in_words(words), *reading.get("category", ())], header)
     if target is not None:
         label = _label(frame, label, path)
         if classes is not None:
@@ -179,7 +179,8 @@ def read_rows(path: str, columns: Columns, medians: Mapping[str, float], reading
               ) -> np.ndarray:
     """Return the rows of a CSV file as a trained model takes them, see `encode`; a label column is left out."""
     reading = reading or {}
-    frame = split_dates(read_table(path, in_words(columns)), reading.get("dates", ()))
+    frame = read_table(path, [*in_words(columns), *reading.get("category", ())], reading.get("header"))
+    frame = split_dates(frame, reading.get("dates", ()))
     return encode(frame, columns, medians, reading.get("offsets"))
 
 
