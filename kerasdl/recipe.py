@@ -101,8 +101,8 @@ class Recipe(BaseModel):
     warmup: int | str = Field("0%", description="a duration: linear warm-up of the learning rate")
     weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay, on kernels only")
     layer_decay: float = Field(
-        1.0, gt=0, le=1, description="factor of the learning rate per block below the head; 0.7: each lower block learns "
-                                     "30 % slower")
+        1.0, gt=0, le=1, description="factor of the learning rate per block below the head; 0.7: each lower block "
+                                     "learns 30 % slower")
     clipnorm: float | None = Field(None, gt=0, description="clip the gradient of each weight to this L2 norm")
     global_clipnorm: float | None = Field(None, gt=0, description="clip the gradient of all weights to this L2 norm")
     clipvalue: float | None = Field(None, gt=0, description="clip each entry of the gradient to this magnitude")
