@@ -299,6 +299,6 @@ def test_rows_without_labels(csv, frame):
     assert other.y is None and len(other) == len(frame)
     np.testing.assert_array_equal(read_for(facts, path, "test", target=None).x, other.x[np.isin(
         other.x[:, 0], read_for(facts, path, "test", target=None).x[:, 0])])
-    refused(lambda: load(csv(frame), target=None, drop=list(frame.columns)), "no column is left after drop")
+    refused(lambda: load(csv(frame), target=None, drop=list(frame.columns)), "no column left after drop")
     with pytest.raises(DataError):
         load(csv(frame), target=None, label="knid")

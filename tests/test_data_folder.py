@@ -9,7 +9,7 @@ import tensorflow as tf
 from data_harness import PARTS, RNG, gather, refused
 
 from kerasdl import Recipe
-from kerasdl.data import load, load_splits
+from kerasdl.data import image_files, load, load_splits
 from kerasdl.data.sources import folder as folders
 from kerasdl.data.sources import load_for
 from kerasdl.errors import DataError, UserError
@@ -97,11 +97,11 @@ def test_what_systems_put_beside_pictures_is_none(pets, tmp_path):
         np.testing.assert_array_equal(again[name].x, parts[name].x)
 
 
-@pytest.mark.parametrize("memory", [0, folders.MEMORY])
+@pytest.mark.parametrize("memory", [0, image_files.MEMORY])
 def test_a_name_that_is_not_utf8(pets, tmp_path, monkeypatch, memory):
     """As of a Windows archive unpacked on Linux."""
     (tmp_path / "pets/cat/00.png").rename(os.fsdecode(os.fsencode(tmp_path / "pets/cat/") + b"/caf\xe9.png"))
-    monkeypatch.setattr(folders, "MEMORY", memory)
+    monkeypatch.setattr(image_files, "MEMORY", memory)
     parts = load_splits(f"folder:{tmp_path}/pets", PARTS)
     seen = np.concatenate([part.sample(len(part)) for part in parts.values()])
     assert {image.tobytes() for image in seen} == {image.tobytes() for image in np.concatenate(list(pets.values()))}
@@ -115,10 +115,10 @@ def test_what_a_layer_adapts_to_is_of_every_class(pets, tmp_path):
     np.testing.assert_array_equal(mixed.sample(8), train.x[:8])
 
 
-@pytest.mark.parametrize("memory", [0, folders.MEMORY])
+@pytest.mark.parametrize("memory", [0, image_files.MEMORY])
 def test_images_without_labels(tmp_path, monkeypatch, memory):
     """Where no labels are needed: a heap of images, and folders for the parts."""
-    monkeypatch.setattr(folders, "MEMORY", memory)
+    monkeypatch.setattr(image_files, "MEMORY", memory)
     made = [picture(tmp_path / "heap" / ("deep" if index > 15 else "") / f"{index:02}.png") for index in range(20)]
     source = f"folder:{tmp_path}/heap"
     parts = load_splits(source, PARTS, target=None)
@@ -235,9 +235,9 @@ def mixed(tmp_path):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_decoding_while_training_gives_what_memory_holds(mixed, monkeypatch, channels):
     picture(mixed / "cat" / "+first.png", (8, 8, channels))
-    monkeypatch.setattr(folders, "LOOKS", 1)  # as if they were too many to look at
+    monkeypatch.setattr(image_files, "LOOKS", 1)  # as if they were too many to look at
     held = load_splits(f"folder:{mixed}", PARTS, image_size=(6, 7))
-    monkeypatch.setattr(folders, "MEMORY", 0)
+    monkeypatch.setattr(image_files, "MEMORY", 0)
     read = load_splits(f"folder:{mixed}", PARTS, image_size=(6, 7))
     assert sum(map(len, held.values())) == 49
     for name in PARTS:
@@ -284,7 +284,7 @@ def test_a_file_that_is_wrong_and_only_decoded_when_its_turn_comes_is_named(tmp_
     picture(broken, (6, 6, 1) if damage == "other" else (8, 8, 1))
     if damage == "cut":
         broken.write_bytes(broken.read_bytes()[:60])
-    monkeypatch.setattr(folders, "MEMORY", 0)
+    monkeypatch.setattr(image_files, "MEMORY", 0)
     args = {"image_size": size} if size else {}
     settings = {"data": f"folder:{tmp_path}/all", "data_args": args, "splits": {}, "batch": 8, "epochs": 1,
                 "augment": (), "verbose": False}

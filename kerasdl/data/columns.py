@@ -1,6 +1,7 @@
 """Columns of a table as numbers: numbers as they are, text as one-hot categories, nothing guessed in silence."""
 
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -21,7 +22,7 @@ PRECISE = 1e-3  # of a column's deviation: what rounding to float32 may cost
 
 
 def encode(frame: pd.DataFrame, columns: Columns, medians: Mapping[str, float],
-           offsets: Mapping[str, float] | None = None) -> np.ndarray:
+           offsets: Mapping[str, float] | None = None, hashed: Sequence[str] = ()) -> np.ndarray:
     """Return rows as float32 (N, F) by the columns of a training set: numbers as they are, categories one-hot.
 
     Args:
@@ -29,14 +30,18 @@ def encode(frame: pd.DataFrame, columns: Columns, medians: Mapping[str, float],
         columns: {column: None for a number, or its categories, of which MISSING stands for missing text}.
         medians: {column: what its missing numbers become}.
         offsets: {column: what is subtracted from its numbers, in float64}; see offsets_of.
+        hashed: columns whose texts are put into the buckets that are their categories; see `buckets`.
 
     Raises:
-        DataError: for a column that is not there, a missing value, text in a number column, an unknown category.
+        DataError: for columns that are not there, a missing value, text in a number column, an unknown category.
     """
-    blocks = []
-    for name, categories in columns.items():
-        if name not in frame:
-            raise DataError(f"The column {name!r} is missing. The model was trained with: {', '.join(columns)}.")
+    if lost := [name for name in columns if name not in frame]:
+        one = len(lost) == 1
+        raise DataError(f"The column{'s' * (not one)} {', '.join(map(repr, lost))} {'is' if one else 'are'} missing. "
+                        f"The model was trained with: {', '.join(columns)}.")
+    widths = [1 if categories is None else len(categories) for categories in columns.values()]
+    x, start = np.zeros((len(frame), sum(widths)), "float32"), 0
+    for (name, categories), width in zip(columns.items(), widths, strict=True):
         values = frame[name]
         if categories is not None and MISSING in categories:
             values = values.fillna(MISSING)
@@ -47,14 +52,27 @@ def encode(frame: pd.DataFrame, columns: Columns, medians: Mapping[str, float],
             raise DataError(f"The column {name!r} has {missing} missing value{'s' * (missing > 1)} in {len(values)} "
                             f"rows. Fill them, {how}.")
         if categories is None:
-            blocks.append((numbers_of(values, name) - (offsets or {}).get(name, 0.0))[:, None].astype("float32"))
-            continue
-        text = values.astype(str).to_numpy()
-        if unknown := sorted(set(text) - set(categories)):
-            raise DataError(f"The column {name!r} has a value {unknown[0]!r} that the training data has not. "
-                            f"{nearest(unknown[0], categories)}")
-        blocks.append(text[:, None] == np.array(categories)[None, :])
-    return np.concatenate(blocks, axis=1).astype("float32")
+            x[:, start] = numbers_of(values, name) - (offsets or {}).get(name, 0.0)
+        else:
+            text = values.astype(str)
+            places = pd.Categorical(buckets(text, categories) if name in hashed else text, categories).codes
+            if (places < 0).any():
+                unknown = min(text[places < 0])
+                raise DataError(f"The column {name!r} has a value {unknown!r} that the training data has not. "
+                                f"{nearest(unknown, categories)}")
+            x[np.arange(len(x)), start + places.astype("int64")] = 1
+        start += width
+    return x
+
+
+def buckets(texts: pd.Series, names: Sequence[str]) -> pd.Series:
+    """Return for each text the name of the bucket it falls into, by its CRC-32 (Weinberger et al. 2009,
+    arXiv:0902.2206). What is missing has a bucket of its own, if that is among the names."""
+    own = [name for name in names if name != MISSING]
+    places, different = pd.factorize(texts)
+    chosen = [text if text == MISSING and MISSING in names else own[zlib.crc32(text.encode()) % len(own)]
+              for text in different]
+    return pd.Series(np.array(chosen, object)[places], texts.index)
 
 
 def in_words(columns: Columns) -> list[str]:
@@ -82,22 +100,38 @@ def offsets_of(frame: pd.DataFrame, columns: Columns, train: np.ndarray) -> dict
     return found
 
 
-def split_dates(frame: pd.DataFrame, dates: Sequence[str]) -> pd.DataFrame:
+def split_dates(frame: pd.DataFrame, dates: Sequence[str], form: str | None = None) -> pd.DataFrame:
     """Return the frame with each column of dates replaced by numbers: its year, month, day, weekday, hour and minute.
 
     Raises:
-        DataError: a value that is no date in the form 2024-01-20 or 2024-01-20 08:30.
+        DataError: as `moments_of` does.
     """
     for name in (name for name in dates if name in frame):
-        values = frame.pop(name)
-        moments = pd.to_datetime(values.astype("string"), format="ISO8601", errors="coerce")
-        if len(wrong := values[moments.isna() & values.notna()]):
-            file, line = wrong.index[0]
-            raise DataError(f"The column {name!r} is one of dates, and row {line} of {file} has {wrong.iloc[0]!r}. "
-                            "Write dates as 2024-01-20 or 2024-01-20 08:30.")
+        moments = moments_of(frame.pop(name), name, form)
         for part in PARTS:
             frame[f"{name} {part}"] = getattr(moments.dt, part).astype("float64")
     return frame
+
+
+def moments_of(values: pd.Series, name: str, form: str | None = None) -> pd.Series:
+    """Return a column of dates as pandas' datetimes.
+
+    Args:
+        values: the column.
+        name: its name.
+        form: how they are written, %d.%m.%Y; None: 2024-01-20 or 2024-01-20 08:30.
+
+    Raises:
+        DataError: a value that is not written so.
+    """
+    moments = pd.to_datetime(values.astype("string"), format=form or "ISO8601", errors="coerce")
+    if len(wrong := values[moments.isna() & values.notna()]):
+        file, line = wrong.index[0]
+        how = f"as data_args.date_format={form!r} says" if form else \
+            "as 2024-01-20 or 2024-01-20 08:30, or say how they are written, as with data_args.date_format=%d.%m.%Y"
+        raise DataError(f"The column {name!r} is one of dates, and row {line} of {file} has {wrong.iloc[0]!r}. "
+                        f"Write dates {how}.")
+    return moments
 
 
 def categories_of(values: pd.Series, name: str, asked: bool = False) -> list[str] | None:
@@ -123,10 +157,12 @@ def categories_of(values: pd.Series, name: str, asked: bool = False) -> list[str
     categories = sorted(present.unique())
     if len(categories) > MOST:
         raise DataError(f"The column {name!r} has {len(categories)} different texts in {len(values)} rows, and each "
-                        f"would be a column of the input. Leave it out with data_args.drop={name!r}.")
+                        f"would be a column of the input. Put them into buckets with data_args.hash={name!r}, or leave "
+                        f"it out with data_args.drop={name!r}.")
     if len(categories) > max(CATEGORIES, len(values) // 2) or len(categories) == len(values) > 10:
         raise DataError(f"The column {name!r} has {len(categories)} different texts in {len(values)} rows, which is a "
-                        f"name rather than a category. Leave it out with data_args.drop={name!r}.")
+                        f"name rather than a category. Leave it out with data_args.drop={name!r}, or put them into "
+                        f"buckets with data_args.hash={name!r}.")
     return categories
 
 
@@ -154,11 +190,22 @@ def numbers_of(values: pd.Series, name: str) -> np.ndarray:
     if len(wrong):
         file, line = wrong.index[0]
         raise DataError(f"The column {name!r} holds numbers, but row {line} of {file} has {wrong.iloc[0]!r} "
-                        f"({len(wrong)} such value{'s' * (len(wrong) > 1)}).")
+                        f"({len(wrong)} such value{'s' * (len(wrong) > 1)}).{_sign(str(wrong.iloc[0]), name)}")
     numbers = numbers.to_numpy(dtype="float64")
     if (np.abs(numbers) > np.finfo("float32").max).any():
         raise DataError(f"The column {name!r} has a value that is infinite, or too large for a float32.")
     return numbers
+
+
+def _sign(text: str, name: str) -> str:
+    """Return how to read a number that is written as in another country, if it is one."""
+    if re.fullmatch(r"[-+]?\d+,\d+", text.strip()):
+        return " If a comma is the decimal sign: data_args.decimal=','. If it stands between thousands: " \
+               "data_args.thousands=','."
+    if re.fullmatch(r"[-+]?\d{1,3}(\.\d{3}|,\d{3}|[ ']\d{3})+([.,]\d+)?", text.strip()):
+        return " If a sign stands between thousands, say which: data_args.thousands=."
+    return f" If these are missing values: data_args.na_values={text!r}. If these are categories: data_args.category=" \
+           f"{name!r}."
 
 
 def medians_of(frame: pd.DataFrame, columns: Columns, train: np.ndarray) -> dict[str, float]:

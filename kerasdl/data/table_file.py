@@ -1,19 +1,62 @@
-"""Opening a CSV file: pandas does it, and what would be lost or guessed in silence is refused."""
+"""Opening a table: pandas reads it, and what would be lost or guessed in silence is refused."""
 
-import csv
-import mmap
 import re
 import zipfile
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import Field
 
-from kerasdl.errors import DataError
+from kerasdl.data import table_text
+from kerasdl.errors import DataError, listed, nearest
+from kerasdl.settings import Settings
 
-CODE = re.compile(rb'(?:^|[,\n])[ "]*(?:0\d+|\d+[eE]\d+)[ "]*(?=[,\r\n]|$)')  # a field such as 007 or 1e3
+PARQUET, EXCEL = (".parquet", ".pq"), (".xlsx", ".xlsm", ".xls", ".ods")
+OTHER_SEPARATORS = r"[;\t|]"
+GUESSES = ("utf-8", "cp1252", "utf-16")  # encodings that a message may name
+
+
+class Dialect(Settings):
+    """How a table is written down."""
+
+    sep: str | None = Field(None, description="what separates fields, such as ';' or tab; None: a comma, in .tsv a tab")
+    decimal: str = Field(".", min_length=1, max_length=1, description="the decimal sign, such as a comma")
+    thousands: str | None = Field(None, min_length=1, max_length=1, description="the sign between thousands")
+    na_values: str | int | float | list | tuple = Field(
+        (), description="texts that mean a missing value, in addition to NA, NaN, null and an empty field")
+    encoding: str = Field("utf-8", description="encoding of the file, such as cp1252")
+    header: bool | None = Field(
+        None, description="whether the first line has the names of the columns; None: yes, unless all are numbers, "
+                          "which is refused. Without a header the columns are called 0, 1 ...")
+    skiprows: int = Field(0, ge=0, description="lines above the header that are not read")
+    sheet: str | int | None = Field(None, description="the sheet of a spreadsheet: its name or its number, from 0")
+
+    def separator(self, path: str) -> str:
+        """Return what separates the fields of a file, one character."""
+        words = {None: "\t" if ".tsv" in Path(path).suffixes else ",", "tab": "\t", "\\t": "\t", "space": " "}
+        sep = words.get(self.sep, self.sep or ",")
+        if len(sep) != 1:
+            raise DataError(f"data_args.sep is one character, or tab. Received: {self.sep!r}.")
+        return sep
+
+    def options(self, path: str) -> dict[str, Any]:
+        """Return the arguments of pandas.read_csv."""
+        return {"sep": self.separator(path), "decimal": self.decimal, "thousands": self.thousands,
+                "na_values": listed(self.na_values, ()) if self.na_values != () else None, "encoding": self.encoding,
+                "skiprows": self.skiprows, "skipinitialspace": True}
+
+    def changed(self) -> dict[str, Any]:
+        """Return the settings that differ from the defaults, as plain JSON."""
+        return {key: getattr(self, key) for key in Dialect.model_fields
+                if getattr(self, key) != Dialect.model_fields[key].default}
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Dialect":
+        """Return the part of some settings that is a dialect."""
+        return cls(**{key: getattr(settings, key) for key in cls.model_fields})
 
 
 def is_numeric(values: pd.Series) -> bool:
@@ -21,64 +64,160 @@ def is_numeric(values: pd.Series) -> bool:
     return values.dtype.kind in "iufb"
 
 
-def read_table(path: str, texts: Collection[str] = (), header: bool | None = None) -> pd.DataFrame:
+def read_table(path: str, texts: Collection[str] = (), dialect: Dialect | None = None) -> pd.DataFrame:
     """Return the table, with columns of codes and the columns `texts` as they are written, others as pandas reads them.
 
     A code is a number that would lose something: 007, and 1e3 among whole numbers.
 
     Args:
-        path: the file; "~" is the home folder.
+        path: a text file, compressed or not, a Parquet file or a spreadsheet; "~" is the home folder.
         texts: columns that are text, whatever they look like.
-        header: whether the first line has names; None: yes, unless all of them are numbers, which is refused.
+        dialect: how the file is written.
 
     Its index is (path, line), for messages.
 
     Raises:
-        DataError: no file, not a CSV file in UTF-8, other separators than commas, no rows, two columns of one name.
+        DataError: no file, one that is not written so, no rows, two columns of one name, a package that is missing.
     """
-    path = str(Path(path).expanduser())
+    dialect, path = dialect or Dialect(), str(Path(path).expanduser())
     if not Path(path).is_file():
         raise DataError(f"There is no file {path!r}. Give the CSV as data=csv:PATH.")
-    try:
-        written = pd.read_csv(path, skipinitialspace=True, header=None, nrows=1, dtype=str).iloc[0]
-        names = written.str.strip()
-        if len(names) == 1 and (other := re.search(r"[;\t|]", str(names[0]))):
-            how = f"sep={other[0]!r}" + ", decimal=','" * (other[0] == ";")  # spreadsheets of half of Europe write both
-            raise DataError(f"{path} separates fields by {other[0]!r}, and a CSV does by commas. Write it again, as "
-                            f"with pandas.read_csv({path!r}, {how}).to_csv(NEW, index=False).")
-        if header is None and _numbers(names):
-            raise DataError(f"The first line of {path} looks like a row: {', '.join(map(str, names[:5]))}. Say whether "
-                            "it has the names of the columns: data_args.header=true or data_args.header=false.")
-        if header is False:
-            written = names = pd.Series([str(number) for number in range(len(names))])
-        texts = {*texts, *_codes(path, list(written), header)}
-        dtypes = {name: str for name, plain in zip(written, names, strict=True) if plain in texts}
-        # Not in pieces, in which 7 and 007 would be two texts.
-        frame = pd.read_csv(path, skipinitialspace=True, low_memory=False, dtype=dtypes, **_named(written, header))
-    except DataError:
-        raise
-    except UnicodeDecodeError:
-        raise DataError(f"{path} is not written in UTF-8. Save it as that in the program that made it.") from None
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is not a CSV file: {' '.join(str(error).split())}") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
-    if frame.empty:
-        raise DataError(f"{path} has a header but no rows.")
-    if (twice := names[names.duplicated() & names.notna()]).size:
-        raise DataError(f"{path} has two columns called {twice.iloc[0]!r}. Give one another name.")
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise DataError(f"The rows of {path} have more fields than its header has names. Name them all.")
-    frame.columns = frame.columns.map(str).str.strip()
-    for name in [name for name in frame if not is_numeric(frame[name])]:
-        frame[name] = frame[name].map(lambda value: value.strip() if isinstance(value, str) else value)
-    frame.index = pd.MultiIndex.from_product([[path], lines(path, len(frame), header is not False)])
+    with _reading(path, dialect):
+        suffix = Path(path).suffix.lower()
+        frame = _parquet(path) if suffix in PARQUET else _spreadsheet(path, dialect) if suffix in EXCEL \
+            else _text(path, texts, dialect)
+    return checked(frame, path)
+
+
+def checked(frame: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Return a table with plain columns and the names stripped; see `plain`.
+
+    Raises:
+        DataError: no rows, or two columns of one name.
+    """
+    if not len(frame):
+        raise DataError(f"{source} has a header but no rows.")
+    names = pd.Index([str(name).strip() for name in frame.columns])
+    if names.has_duplicates:
+        raise DataError(f"{source} has two columns called {names[names.duplicated()][0]!r}. Give one another name.")
+    frame = frame.set_axis(names, axis=1)
+    for name in [name for name in names if not is_numeric(frame[name]) or pd.api.types.is_extension_array_dtype(
+            frame[name].dtype)]:
+        frame[name] = plain(frame[name], name)
     return frame
 
 
-def _named(written: pd.Series, header: bool | None) -> dict[str, Any]:
-    """Return what tells pandas that there is no line of names."""
-    return {"header": None, "names": list(written)} if header is False else {}
+def plain(values: pd.Series, name: str) -> pd.Series:
+    """Return a column of one of pandas' many types as numbers of NumPy, or as stripped texts.
+
+    Categories are texts, whatever they are written with. Whole numbers that are written as 7.0 among texts are 7.
+
+    Raises:
+        DataError: values that are neither, such as lists or durations.
+    """
+    kind = values.dtype
+    if isinstance(kind, pd.CategoricalDtype):
+        return values.astype(object).where(values.isna(), values.astype(str))
+    if pd.api.types.is_bool_dtype(kind) and not values.isna().any():
+        return values.astype(bool)
+    if pd.api.types.is_numeric_dtype(kind):
+        return values.astype("float64" if values.isna().any() or kind.kind == "f" else "int64")
+    if pd.api.types.is_datetime64_any_dtype(kind):
+        return values.dt.strftime("%Y-%m-%d %H:%M:%S").str.removesuffix(" 00:00:00").astype(object)
+    present = values.dropna()
+    if len(wrong := present[[not isinstance(value, (str, int, float, bool)) and not hasattr(value, "isoformat")
+                             for value in present]]):
+        raise DataError(f"The column {name!r} holds values of type {type(wrong.iloc[0]).__name__}, where numbers or "
+                        f"texts are read. Leave it out with data_args.drop={name!r}.")
+    return values.astype(object).map(_text_of)
+
+
+def _text_of(value: Any) -> Any:
+    """Return one value of a column of texts: missing ones as they are."""
+    if isinstance(value, str):
+        return value.strip()
+    if pd.isna(value):
+        return value
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+@contextmanager
+def _reading(path: str, dialect: Dialect) -> Iterator[None]:
+    """Within it, what pandas raises becomes one line."""
+    try:
+        yield
+    except DataError:
+        raise
+    except UnicodeError:
+        raise DataError(f"{path} is not written in {dialect.encoding.upper()}. Save it as UTF-8, or say how it is "
+                        "written: data_args.encoding=cp1252 is that of Windows in western Europe.") from None
+    except LookupError:
+        raise DataError(f"There is no encoding {dialect.encoding!r}. {nearest(dialect.encoding, GUESSES)}") from None
+    except ImportError as error:
+        raise DataError(f"{path} needs the package {error.name or str(error)}: pip install 'kerasdl[tables]'"
+                        ) from None
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        what = "a CSV file" if Path(path).suffix.lower() not in PARQUET + EXCEL else "such a file"
+        raise DataError(f"{path} is not {what}: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or ' '.join(str(error).split())}.") from None
+
+
+def _text(path: str, texts: Collection[str], dialect: Dialect) -> pd.DataFrame:
+    options = dialect.options(path)
+    written = pd.read_csv(path, header=None, nrows=1, dtype=str, **options).iloc[0]
+    names = written.str.strip()
+    _check_separator(path, names, dialect)
+    if dialect.header is None and _numbers(names):
+        raise DataError(f"The first line of {path} looks like a row: {', '.join(map(str, names[:5]))}. Say whether "
+                        "it has the names of the columns: data_args.header=true or data_args.header=false.")
+    if (twice := names[names.duplicated() & names.notna()]).size and dialect.header is not False:  # pandas renames one
+        raise DataError(f"{path} has two columns called {twice.iloc[0]!r}. Give one another name.")
+    if dialect.header is False:
+        written = names = pd.Series([str(number) for number in range(len(names))])
+        options |= {"header": None, "names": list(written)}
+    as_text = {name: str for name, plain_name in zip(written, names, strict=True) if plain_name in texts}
+    frame = pd.read_csv(path, low_memory=False, dtype=as_text, **options)  # in one piece: 7 and 007 are one text
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise DataError(f"The rows of {path} have more fields than its header has names. Name them all.")
+    for name in _codes(path, frame, options):
+        frame[name] = pd.read_csv(path, usecols=[name], dtype=str, **options)[name]
+    header = dialect.header is not False
+    frame.index = pd.MultiIndex.from_product(
+        [[path], table_text.lines(path, len(frame), options["sep"], dialect.encoding, header, dialect.skiprows)])
+    return frame
+
+
+def _check_separator(path: str, names: pd.Series, dialect: Dialect) -> None:
+    """Refuse a first line of one field in which another separator stands, or in which the one that was given does not.
+    """
+    if len(names) > 1:
+        return
+    if dialect.sep is not None:
+        raise DataError(f"{path} has one field in its first line, {str(names[0])[:60]!r}. Is {dialect.sep!r} what "
+                        "separates them?")
+    if other := re.search(OTHER_SEPARATORS, str(names[0])):
+        how = f"data_args.sep={'tab' if other[0] == chr(9) else repr(other[0])}"
+        with table_text.opened(path) as file:
+            comma = re.search(rb"\d,\d", file.read(2**16))
+        how += " data_args.decimal=','" * bool(comma and other[0] == ";")  # spreadsheets of half of Europe write both
+        raise DataError(f"{path} separates fields by {other[0]!r}, and a CSV does by commas. Add {how}")
+
+
+def _codes(path: str, frame: pd.DataFrame, options: dict[str, Any]) -> list[str]:
+    """Return the columns of numbers that are codes. The file is searched as bytes first: few have any."""
+    numbers = [name for name in frame if is_numeric(frame[name])]
+    if not numbers or not table_text.has_codes(path, options["sep"]):
+        return []
+    zeros, exponents, others = set(), set(), set()
+    for part in pd.read_csv(path, usecols=numbers, dtype=str, chunksize=100_000, **options):
+        for name in part:
+            values = part[name].dropna().str.strip()
+            whole = values.str.fullmatch(r"\d+([eE]\d+)?")
+            zeros |= {name} if values.str.fullmatch(r"0\d+").any() else set()
+            exponents |= {name} if values[whole].str.contains("[eE]").any() else set()
+            others |= {name} if not whole.all() else set()
+    return [name for name in numbers if name in zeros | (exponents - others)]
 
 
 def _numbers(names: pd.Series) -> bool:
@@ -90,30 +229,26 @@ def _numbers(names: pd.Series) -> bool:
     return not counted
 
 
-def _codes(path: str, written: Sequence[str], header: bool | None) -> list[str]:
-    """Return the columns of codes. The file is searched as bytes first: few have any."""
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
-        if not CODE.search(whole):
-            return []
-    texts = pd.read_csv(path, skipinitialspace=True, dtype=str, **_named(pd.Series(written), header))
-    found = []
-    for name in texts:
-        values = texts[name].dropna().str.strip()
-        integers = values.str.fullmatch(r"\d+([eE]\d+)?")
-        if values.str.fullmatch(r"0\d+").any() or (integers.all() and values.str.contains("[eE]").any()):
-            found.append(str(name).strip())
-    return found
+def _parquet(path: str) -> pd.DataFrame:
+    frame = pd.read_parquet(path).reset_index(drop=True)
+    frame.index = pd.MultiIndex.from_product([[path], range(1, len(frame) + 1)])
+    return frame
 
 
-def lines(path: str | Path, rows: int, header: bool = True) -> list[int]:
-    """Return the line in which each row of a CSV file begins: blank lines are no rows, a text may have several."""
-    last, found = 0, []
-    with open(path, newline="", encoding="utf-8-sig") as file, \
-            suppress(csv.Error, UnicodeDecodeError):  # such as a very long text, or a file that is compressed
-        reader = csv.reader(file, skipinitialspace=True)
-        for row in reader:
-            if row:
-                found.append(last + 1)
-            last = reader.line_num
-    found = found[1:] if header else found
-    return found if len(found) == rows else list(range(1 + header, rows + 1 + header))
+def _spreadsheet(path: str, dialect: Dialect) -> pd.DataFrame:
+    with pd.ExcelFile(path) as book:
+        sheet = dialect.sheet
+        if sheet is None and len(book.sheet_names) > 1:
+            raise DataError(f"{path} has {len(book.sheet_names)} sheets. Say which to read: data_args.sheet=NAME. It "
+                            f"has: {', '.join(map(str, book.sheet_names))}.")
+        if isinstance(sheet, str) and sheet not in book.sheet_names:
+            raise DataError(f"{path} has no sheet {sheet!r}. {nearest(sheet, book.sheet_names)}")
+        frame = book.parse(0 if sheet is None else sheet, header=None if dialect.header is False else 0,
+                           skiprows=dialect.skiprows, na_values=dialect.options(path)["na_values"],
+                           thousands=dialect.thousands, decimal=dialect.decimal)
+    if dialect.header is None and len(frame.columns) and _numbers(pd.Series([str(name) for name in frame.columns])):
+        raise DataError(f"The first line of {path} looks like a row: {', '.join(map(str, frame.columns[:5]))}. Say "
+                        "whether it has the names of the columns: data_args.header=true or data_args.header=false.")
+    first = 1 + dialect.skiprows + (dialect.header is not False)
+    frame.index = pd.MultiIndex.from_product([[path], range(first, first + len(frame))])
+    return frame

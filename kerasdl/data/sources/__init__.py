@@ -3,12 +3,12 @@
 A source's module has
 
 - `read(path, *, target, ...) -> {"train": Split, "val": Split, "test": Split}`, whose keyword arguments are what
-  `data_args` takes. It raises DataError.
+  `data_args` takes, or, where these are many, `Args`, a class of settings that lists them. It raises DataError.
 
 and, for what evaluation and prediction ask of data that a model was not trained on, as far as it can:
 
 - `read_for(facts, path, split, *, target, ...) -> Split`, where `facts` is the run's data.json;
-- `KIND`, the kind of its examples;
+- `KIND`, the kind of its examples, or `KINDS` where it has several;
 - `read_files(files, facts, resize) -> (names, examples)`, with `EXTENSIONS`, the endings of its files, and `NOUNS`,
   words for what is in them, for one file and for several.
 
@@ -113,13 +113,13 @@ def load_for(facts: Mapping[str, Any], name: str, split: str, *, target: Target 
     """
     source, path = find(name)
     kind = recorded_kind(facts)
-    if getattr(source, "KIND", kind) != kind:
+    if kind not in getattr(source, "KINDS", (getattr(source, "KIND", kind),)):
         known = [f"{prefix}:PATH" for prefix, other in _all().items() if getattr(other, "KIND", None) == kind]
         such = f", such as {' or '.join(known)}" if known else ""
         raise DataError(f"The model takes {kind} data{such}. Received: {name}.")
     if not hasattr(source, "read_for"):
         return load_splits(name, {split: split}, target=target, **args)[split]
-    known = _keywords(source.read_for)
+    known = _keywords(source, source.read_for)
     return source.read_for(facts, path, split, target=target, **{key: args[key] for key in args if key in known})
 
 
@@ -159,7 +159,7 @@ def read_files(files: Sequence[Path], facts: Mapping[str, Any], resize: bool = F
 def _whole(name: str, splits: Mapping[str, str], target: Target | None, args: dict[str, Any]) -> dict[str, Split]:
     """Return all examples of the splits."""
     source, path = find(name)
-    known = _keywords(source.read)
+    known = _keywords(source, source.read)
     for key in args:
         if key not in known or key in OWN:
             accepted = [*(key for key in known if key not in OWN), "classes", "per_class"]
@@ -173,6 +173,9 @@ def _whole(name: str, splits: Mapping[str, str], target: Target | None, args: di
     return {want: parts[expression] for want, expression in splits.items()}
 
 
-def _keywords(function: Any) -> list[str]:
-    return [key for key, parameter in inspect.signature(function).parameters.items()
-            if parameter.kind is parameter.KEYWORD_ONLY]
+def _keywords(source: ModuleType, function: Any) -> list[str]:
+    """Return the keyword arguments that a function of a source takes."""
+    parameters = inspect.signature(function).parameters
+    listed = [key for key, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+    many = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return [*listed, *source.Args.model_fields] if many else listed

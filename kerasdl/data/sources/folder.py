@@ -4,17 +4,14 @@ Where no labels are needed, the class folders may be missing.
 """
 
 import logging
-import os
-import zlib
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kerasdl.data import images, layout
-from kerasdl.data.divide import divide
+from kerasdl.data import image_files, images, layout
+from kerasdl.data.divide import completed
 from kerasdl.data.spec import Target, recorded_kind
 from kerasdl.data.split import Split
 from kerasdl.data.subset import of_classes
@@ -23,12 +20,10 @@ from kerasdl.errors import DataError, nearest
 KIND, EXTENSIONS = "image", images.EXTENSIONS
 NOUNS = ("images", "an image", "image files")
 logger = logging.getLogger(__name__)
-LOOKS = 100  # files that are looked at for their channels
-MEMORY = 2 * 2**30  # bytes of decoded pixels that are kept in memory; above, files are decoded as they are used
 
 
 def read(path: str, *, target: Target | None = "class", image_size: Sequence[int] | None = None,
-         value_range: Sequence[float] | None = None) -> dict[str, Split]:
+         value_range: Sequence[float] | None = None, group: int | str | None = None) -> dict[str, Split]:
     """Return the splits train, val and test of a folder of images, as viewers show them; see kerasdl.data.images.
 
     What was left out, and which folders were taken for parts, is logged.
@@ -39,25 +34,24 @@ def read(path: str, *, target: Target | None = "class", image_size: Sequence[int
             too, with what is in folders below, as images without labels. Class folders still give labels.
         image_size: (height, width) to resize to; by default all must have the same size.
         value_range: (low, high), the values that become 0 and 255, for files of more than 8 bits.
+        group: what keeps images in one split, such as those of a patient: 1 is the folder that an image lies in, 2 the
+            one above it; a text is a regular expression, "patient\\d+", that is searched in its path.
 
     Raises:
         DataError: naming the folder or file that is wrong: empty, broken, of another size, of other classes.
     """
-    if target == "number":
-        raise DataError(f"The target of folder:{path} is a class. A number can only be learned from csv:PATH.")
+    if target in ("number", "labels"):
+        what = "A number" if target == "number" else "Several labels"
+        raise DataError(f"The target of folder:{path} is a class. {what} can be learned from a table that names the "
+                        "images: data=csv:PATH data_args.image=COLUMN.")
     root = _root(path)
     roots = layout.unlabelled(root) if target is None else None
-    files, labels, parts, classes = _find_images(roots) if roots else _find(root)
+    files, labels, parts, classes = _find_images(roots, root, group) if roots else _find(root, group)
     for line in (layout.understood(root, roots or layout.roots(root)), layout.left_out(root, files)):
         if line:
             logger.warning(line)
-    ends = images.checked_range(value_range)
-    pixels, decode = _images(files, shape := _measure(files, image_size, ends), image_size, ends)
-    inside = np.array([os.fsencode(file.relative_to(root)) + b":%d" % file.stat().st_size for file in files])
-    return {name: Split(name, pixels[index], None if labels is None else labels[index], shape, len(index), classes,
-                        decode=decode, checksum=zlib.crc32(b"/".join(inside[index])),
-                        reading={"value_range": ends} if ends else {})
-            for name, index in parts.items()}
+    whole = image_files.split_of(files, labels, classes, image_size=image_size, value_range=value_range)
+    return image_files.divided(whole, files, root, parts)
 
 
 def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target | None = "class",
@@ -87,8 +81,8 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target 
     root, known, shape = _root(path), facts["classes"], tuple(facts["shape"])
     roots = layout.unlabelled(root) if target is None else None
     files, labels = _files_for(known, roots, root, classes)
-    pixels, decode = _images(files, shape, image_size, images.checked_range(value_range))
-    return Split("all", pixels, labels, shape, len(files), () if labels is None else tuple(known), decode=decode)
+    return image_files.split_of(files, labels, () if labels is None else known, image_size=image_size,
+                                value_range=value_range, shape=shape)
 
 
 def _files_for(known: Sequence[str], roots: Mapping[str, Path] | None, root: Path, classes: Sequence[str] | None
@@ -117,18 +111,6 @@ def read_files(files: Sequence[Path], facts: Mapping[str, Any], resize: bool = F
     return [str(file) for file in files], read_images(files, facts["shape"], resize, ends)
 
 
-def _images(files: Sequence[Path], shape: tuple[int, ...], image_size: Sequence[int] | None,
-            ends: images.Range | None) -> tuple[np.ndarray, Callable | None]:
-    """Return the images (N, H, W, C) and None; of more than MEMORY the names of their files and what reads one."""
-    def decode(name):
-        return images.decode(name, shape, image_size is not None, ends)
-
-    if len(files) * np.prod(shape) > MEMORY:
-        return np.array([os.fsencode(file) for file in files]), decode  # a name need not be UTF-8
-    with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(lambda file: images.load_image(file, shape, image_size, ends), files))), None
-
-
 def read_images(paths: Sequence[str | Path], shape: Sequence[int], resize: bool = False,
                 ends: images.Range | None = None) -> np.ndarray:
     """Return image files as a model of this input shape takes them: uint8 (N, H, W, C).
@@ -153,7 +135,7 @@ def read_images(paths: Sequence[str | Path], shape: Sequence[int], resize: bool 
     return np.stack(found)
 
 
-def _find(root: Path) -> tuple[list[Path], np.ndarray, dict[str, np.ndarray], tuple[str, ...]]:
+def _find(root: Path, group: int | str | None) -> tuple[list[Path], np.ndarray, dict[str, np.ndarray], tuple[str, ...]]:
     roots = layout.roots(root)
     listed = {part: layout.classes(folder) for part, folder in roots.items()}
     above, classes = next(iter(roots.values())), tuple(next(iter(listed.values())))
@@ -173,7 +155,8 @@ def _find(root: Path) -> tuple[list[Path], np.ndarray, dict[str, np.ndarray], tu
             indices += [index] * len(found[name])
             places += [part] * len(found[name])
     labels = np.array(indices, "int32")
-    return files, labels, _parts(labels, np.array(places), classes), classes
+    groups = image_files.groups_of(files, root, group)
+    return files, labels, _parts(labels, np.array(places), classes, groups), classes
 
 
 def _root(path: str) -> Path:
@@ -182,26 +165,17 @@ def _root(path: str) -> Path:
     return root
 
 
-def _find_images(roots: Mapping[str, Path]) -> tuple[list[Path], None, dict[str, np.ndarray], tuple[str, ...]]:
+def _find_images(roots: Mapping[str, Path], root: Path, group: int | str | None
+                 ) -> tuple[list[Path], None, dict[str, np.ndarray], tuple[str, ...]]:
     """Return the images without labels, as `_find` those with."""
     listed = {part: layout.files(folder) for part, folder in roots.items()}
     place = np.repeat(list(listed), [len(files) for files in listed.values()])
-    return [file for files in listed.values() for file in files], None, _parts(np.arange(len(place)), place, None), ()
+    files = [file for found in listed.values() for file in found]
+    groups = image_files.groups_of(files, root, group)
+    return files, None, _parts(np.arange(len(place)), place, None, groups), ()
 
 
-def _parts(labels: np.ndarray, place: np.ndarray, classes: Sequence[str] | None) -> dict[str, np.ndarray]:
+def _parts(labels: np.ndarray, place: np.ndarray, classes: Sequence[str] | None, groups: np.ndarray | None
+           ) -> dict[str, np.ndarray]:
     parts = {part: np.flatnonzero(place == part) for part in ("val", "test") if (place == part).any()}
-    rest = np.flatnonzero((place == "train") | (place == "all"))
-    if "val" in parts and "test" in parts:
-        return {"train": rest, **parts}
-    carved = {name: rest[index] for name, index in divide(labels[rest], classes, "test" not in parts).items()}
-    if "val" in parts:  # the folder's own validation part stays, and the one just carved goes back to train
-        carved["train"] = np.sort(np.concatenate([carved["train"], carved.pop("val")]))
-    return {**carved, **parts}
-
-
-def _measure(files: list[Path], image_size: Sequence[int] | None, ends: images.Range | None) -> tuple[int, int, int]:
-    """Return (H, W, C): as asked for, or as in the first file; one channel if all files that are looked at are grey."""
-    size = images.read_raw(files[0], ends).shape[:2] if image_size is None else images.height_width(image_size)
-    grey = all(images.read_raw(file, ends).shape[2] == 1 for file in files[::max(1, len(files) // LOOKS)])
-    return *size, 1 if grey else 3
+    return completed(parts, np.flatnonzero((place == "train") | (place == "all")), labels, classes, groups)

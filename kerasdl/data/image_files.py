@@ -1,0 +1,112 @@
+"""Image files as a split: all decoded in memory, or names that are decoded as they are used."""
+
+import os
+import re
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from kerasdl.data import images
+from kerasdl.data.split import Split
+from kerasdl.errors import DataError
+
+LOOKS = 100  # files that are looked at for their channels
+MEMORY = 2 * 2**30  # bytes of decoded pixels that are kept in memory; above, files are decoded as they are used
+
+
+def split_of(files: Sequence[Path], y: np.ndarray | None, classes: Sequence[str], *,
+             image_size: Sequence[int] | None = None, value_range: Sequence[float] | None = None,
+             shape: tuple[int, ...] | None = None) -> Split:
+    """Return image files as one split called "all".
+
+    Args:
+        files: image files.
+        y: their targets; None without.
+        classes: the classes' names.
+        image_size: (height, width) to resize to; None: all must have the same size.
+        value_range: (low, high), the values that become 0 and 255, for files of more than 8 bits.
+        shape: (H, W, C) of an example; None: as asked for, or as in the first file, with one channel if all files that
+            are looked at are grey.
+
+    Raises:
+        DataError: a file that is broken, or of another size.
+    """
+    ends = images.checked_range(value_range)
+    shape = shape or _measure(files, image_size, ends)
+    pixels, decode = _images(files, shape, image_size, ends)
+    return Split("all", pixels, y, shape, len(files), tuple(classes), decode=decode,
+                 reading={"value_range": ends} if ends else {})
+
+
+def divided(whole: Split, files: Sequence[Path], root: Path, parts: Mapping[str, np.ndarray]) -> dict[str, Split]:
+    """Return the parts of a split of image files, each with a checksum of the names and sizes of its files.
+
+    Args:
+        whole: the split.
+        files: its files.
+        root: the folder that the names in the checksum are relative to.
+        parts: {"train": indices, ...}.
+    """
+    inside = np.array([os.fsencode(os.path.relpath(file, root)) + b":%d" % file.stat().st_size for file in files])
+    return {name: replace(whole, name=name, x=whole.x[index], y=None if whole.y is None else whole.y[index],
+                          size=len(index), checksum=zlib.crc32(b"/".join(inside[index])))
+            for name, index in parts.items()}
+
+
+def groups_of(files: Sequence[Path], root: Path, group: int | str | None) -> np.ndarray | None:
+    """Return the name of the group that each file belongs to, (N,).
+
+    Args:
+        files: image files.
+        root: the folder that was asked for.
+        group: 1: the name of the folder that a file lies in, 2: that of the folder above it ...; or a regular
+            expression that is searched in the file's path below the root, whose first bracket, or else whole match, is
+            the group. None: no groups.
+
+    Raises:
+        DataError: a file that has no such folder or does not match, or not an expression.
+    """
+    if group is None:
+        return None
+    if isinstance(group, str):
+        try:
+            pattern = re.compile(group)
+        except re.error as error:
+            raise DataError(f"group={group!r} is not a regular expression: {error}.") from None
+    elif type(group) is not int or group < 1:
+        raise DataError(f"group is a level of folders, 1 or more, or a regular expression. Received: {group!r}.")
+    names = []
+    for file in files:
+        inside = Path(os.path.relpath(file, root))
+        if isinstance(group, int):
+            found = inside.parts[-1 - group] if len(inside.parts) > group else None
+        else:
+            match = pattern.search(inside.as_posix())
+            found = match and (match[1] if pattern.groups else match[0])
+        if found is None:
+            raise DataError(f"group={group!r}: {inside} has no such part.")
+        names.append(found)
+    return np.array(names)
+
+
+def _images(files: Sequence[Path], shape: tuple[int, ...], image_size: Sequence[int] | None,
+            ends: images.Range | None) -> tuple[np.ndarray, Callable | None]:
+    """Return the images (N, H, W, C) and None; of more than MEMORY the names of their files and what reads one."""
+    def decode(name):
+        return images.decode(name, shape, image_size is not None, ends)
+
+    if len(files) * np.prod(shape) > MEMORY:
+        return np.array([os.fsencode(file) for file in files]), decode  # a name need not be UTF-8
+    with ThreadPoolExecutor() as pool:
+        return np.stack(list(pool.map(lambda file: images.load_image(file, shape, image_size, ends), files))), None
+
+
+def _measure(files: Sequence[Path], image_size: Sequence[int] | None, ends: images.Range | None
+             ) -> tuple[int, int, int]:
+    size = images.read_raw(files[0], ends).shape[:2] if image_size is None else images.height_width(image_size)
+    grey = all(images.read_raw(file, ends).shape[2] == 1 for file in files[::max(1, len(files) // LOOKS)])
+    return *size, 1 if grey else 3

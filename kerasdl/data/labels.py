@@ -1,0 +1,146 @@
+"""Columns of a table as what is to be learned: one class, several labels, or numbers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from kerasdl.data.columns import CATEGORIES, PRECISE, numbers_of
+from kerasdl.data.spec import Target
+from kerasdl.errors import DataError, listed, nearest
+
+
+def label_columns(frame: pd.DataFrame, label: object, path: str) -> list[str]:
+    """Return the names of the columns to learn, after checking that they exist.
+
+    Raises:
+        DataError: none is named, or one is not there.
+    """
+    if label is None:
+        raise DataError(f"Say which column of {path} to learn: data_args.label=COLUMN. "
+                        f"It has: {', '.join(frame.columns)}.")
+    names = listed(label, frame.columns)
+    for name in names:
+        if name not in frame:
+            found = nearest(name, frame.columns)
+            hint = f"{found} " if found.startswith("Did") else ""
+            raise DataError(f"{path} has no column {name!r} to learn. Say which: data_args.label=COLUMN. "
+                            f"{hint}It has: {', '.join(frame.columns)}.")
+    return names
+
+
+def targets_of(frame: pd.DataFrame, names: Sequence[str], target: Target, sep: str | None = None,
+               known: Sequence[str] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return what the rows' labels are as an array, and the classes' names.
+
+    Args:
+        frame: the rows, with the columns `names`.
+        names: the columns to learn.
+        target: "class": one column, y is (N,) int32. "number": y is (N, columns) float32, without classes. "labels":
+            columns of 0 and 1, or one of texts, y is (N, classes) float32.
+        sep: what separates several labels in a text.
+        known: the classes of a model; others are refused.
+
+    Raises:
+        DataError: missing values, or what is not of the target's kind.
+    """
+    if target == "number":
+        return np.concatenate([_numbers(frame[name], name) for name in names], axis=1), ()
+    if target == "labels":
+        return _several(frame, names, sep, known)
+    if len(names) > 1:
+        raise DataError(f"objective=classify learns one class, and label names {len(names)} columns: "
+                        f"{', '.join(names)}. Of columns of 0 and 1 objective=multilabel learns several labels.")
+    values = frame[names[0]]
+    return _classes(values, names[0]) if known is None else (_known(values, names[0], known), tuple(known))
+
+
+def _known(values: pd.Series, label: str, classes: Sequence[str]) -> np.ndarray:
+    """Return the index of each label among the classes of a model, int32."""
+    _all_there(values, label)
+    names = whole(values).astype(str)
+    indices = pd.Categorical(names, classes).codes.astype("int32")
+    if (unknown := names[indices < 0]).size:
+        raise DataError(f"{values.index[0][0]} has a class {unknown.iloc[0]!r}, which the model does not know. "
+                        f"{nearest(unknown.iloc[0], classes)}")
+    return indices
+
+
+def _all_there(values: pd.Series, label: str) -> None:
+    if missing := int(values.isna().sum()):
+        line = values.index[values.isna()][0][1]
+        raise DataError(f"The label column {label!r} is missing in {missing} of {len(values)} rows, first in row "
+                        f"{line}: the field is empty, or has a word such as NA, None or null. Remove those rows, or "
+                        "write another word.")
+
+
+def whole(values: pd.Series) -> pd.Series:
+    """Return whole numbers as integers: pandas reads a 0 as 0.0 where a value of the column is missing."""
+    numbers = values.dropna()
+    if values.dtype.kind == "f" and (numbers % 1 == 0).all() and numbers.abs().max() < 2**53:
+        return values.astype("Int64")
+    return values
+
+
+def _numbers(values: pd.Series, label: str) -> np.ndarray:
+    """Return a column of numbers, (N, 1) float32."""
+    _all_there(values, label)
+    exact = numbers_of(values, label)
+    numbers = exact.astype("float32")
+    if np.abs(exact).max() * 2.0**-24 > PRECISE * np.std(exact) > 0:
+        raise DataError(f"The label column {label!r} has differences that float32 cannot hold, around "
+                        f"{exact[0]:.10g}. Subtract a constant from it.")
+    if (numbers == numbers[0]).all():
+        raise DataError(f"The label column {label!r} is {numbers[0]:g} in every row: there is nothing to learn.")
+    return numbers[:, None]
+
+
+def _classes(values: pd.Series, label: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the index of each row's class, (N,) int32, and the classes in order."""
+    _all_there(values, label)
+    values = whole(values)
+    found, indices = np.unique(values.to_numpy() if values.dtype.kind in "iub" else values.astype(str).to_numpy(),
+                               return_inverse=True)
+    if len(found) < 2:
+        raise DataError(f"The label column {label!r} has one class only, {str(found[0])!r}. Expected at least two.")
+    if values.dtype.kind == "f" or len(found) > max(CATEGORIES, len(values) // 2):
+        raise DataError(f"The label column {label!r} has {len(found)} different values in {len(values)} rows, which "
+                        "is a number rather than a class. To predict a number, set objective=regress.")
+    return indices.astype("int32"), tuple(str(name) for name in found)
+
+
+def _several(frame: pd.DataFrame, names: Sequence[str], sep: str | None, known: Sequence[str] | None
+             ) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return which labels each row has, (N, classes) float32 of 0 and 1."""
+    if len(names) == 1:
+        return _of_texts(frame[names[0]], names[0], sep, known)
+    for name in names:
+        _all_there(frame[name], name)
+        if len(wrong := frame[name][~frame[name].isin([0, 1])]):
+            raise DataError(f"The label column {name!r} is 1 where a row has the label and 0 where it has not. Row "
+                            f"{wrong.index[0][1]} has {wrong.iloc[0]!r}.")
+    return frame[list(names)].to_numpy("float32"), tuple(names)
+
+
+def _of_texts(values: pd.Series, label: str, sep: str | None, known: Sequence[str] | None
+              ) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the labels of texts such as cat|dog; an empty field has none."""
+    if sep is None:
+        example = values.dropna().astype(str)
+        raise DataError(f"The labels of a row stand in one column {label!r}, such as {example.iloc[0]!r}. Say what "
+                        "separates them: data_args.label_sep='|'. Of a column for each label: data_args.label=A,B,C.")
+    found = [[] if pd.isna(text) else [part.strip() for part in str(text).split(sep) if part.strip()]
+             for text in values]
+    classes = tuple(known or sorted({name for names in found for name in names}))
+    if len(classes) < 2:
+        raise DataError(f"The label column {label!r} has {len(classes)} different labels. Expected at least two. Is "
+                        f"{sep!r} what separates them?")
+    place = {name: number for number, name in enumerate(classes)}
+    y = np.zeros((len(values), len(classes)), "float32")
+    for row, names in enumerate(found):
+        for name in names:
+            if name not in place:
+                raise DataError(f"Row {values.index[row][1]} of {values.index[row][0]} has a label {name!r}, which the "
+                                f"model does not know. {nearest(name, classes)}")
+            y[row, place[name]] = 1
+    return y, classes

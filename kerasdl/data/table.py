@@ -1,0 +1,224 @@
+"""A table as splits: which columns are learned from, which are learned, and which rows are which part."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from kerasdl.data import labels, layout
+from kerasdl.data.columns import (
+    MISSING,
+    Columns,
+    categories_of,
+    encode,
+    medians_of,
+    moments_of,
+    numbers_of,
+    offsets_of,
+    split_dates,
+)
+from kerasdl.data.divide import completed
+from kerasdl.data.leaks import counting
+from kerasdl.data.spec import Target
+from kerasdl.data.split import Split
+from kerasdl.data.table_file import Dialect, is_numeric
+from kerasdl.errors import DataError, listed, nearest
+
+Names = str | int | float | list | tuple  # one column, several, or "A,B"
+
+
+class TableArgs(Dialect):
+    """What data_args takes with csv:PATH."""
+
+    label: Names | None = Field(None, description="the column to learn; several for several labels or numbers")
+    label_sep: str | None = Field(None, min_length=1, description="what separates several labels in one column")
+    drop: Names | None = Field((), description="columns to leave out")
+    keep: Names = Field((), description="columns to learn from although they count the rows, or are group or order")
+    category: Names = Field((), description="columns that are categories, whatever they look like")
+    dates: Names = Field((), description="columns of dates, each of which becomes year, month, day, weekday, hour and "
+                                         "minute")
+    date_format: str | None = Field(None, description="how dates are written, such as %d.%m.%Y; None: 2024-01-20, with "
+                                                      "or without 08:30")
+    hash: Names = Field((), description="columns of very many texts, which are put into buckets")
+    buckets: int = Field(64, ge=2, le=4096, description="how many buckets a column of hash has")
+    fill: Literal["median"] | None = Field(
+        None, description="median: fill missing numbers with the median of train, and missing texts with a category of "
+                          "their own; None refuses missing values")
+    group: str | int | None = Field(
+        None, description="a column whose equal values stay in one split, such as a patient")
+    order: str | int | None = Field(None, description="a column of numbers or dates: the last rows by it are test")
+    split: str | int | None = Field(None, description="a column that says train, val or test")
+    weight: str | int | None = Field(None, description="a column of how much each row counts in the training loss")
+    test: str | None = Field(None, description="a second file that is the test split")
+    image: str | int | None = Field(None, description="the column of image files; then each row is an image")
+    root: str | None = Field(None, description="the folder of the image files; None: that of the table")
+    suffix: str = Field("", description="what follows the names of the image files, such as .jpg")
+    image_size: int | list | tuple | None = Field(None, description="(height, width) that images are resized to")
+    value_range: list | tuple | None = Field(
+        None, description="(low, high), the values that become 0 and 255, of images of more than 8 bits")
+
+    def columns(self, field: str, frame: pd.DataFrame) -> list[str]:
+        """Return the columns that a field names."""
+        value = getattr(self, field)
+        return [] if value is None or value == () else listed(value, frame.columns)
+
+    def as_text(self) -> list[str]:
+        """Return the columns to be read as they are written."""
+        return [*(listed(self.category, ()) if self.category != () else ()),
+                *(listed(self.hash, ()) if self.hash != () else ())]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a table says of its rows, apart from what is learned from.
+
+    Attributes:
+        frame: the rows, without those columns.
+        y: (N, ...) as kerasdl.data.labels gives them; None without labels.
+        classes: their names.
+        index: {"train": the places of its rows, ...}.
+        weights: (N,) how much each row counts; None: all alike.
+    """
+
+    frame: pd.DataFrame
+    y: np.ndarray | None
+    classes: tuple[str, ...]
+    index: Mapping[str, np.ndarray]
+    weights: np.ndarray | None
+
+
+def parts_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, target: Target | None, path: str
+             ) -> Parts:
+    """Return labels, parts and weights of a table.
+
+    Args:
+        frame: the rows.
+        extra: those of a second table, which are the test split.
+        args: what the user said of them.
+        target: what is learned.
+        path: how messages name the table.
+
+    Raises:
+        DataError: a column that is not there, labels that do not fit, parts that cannot be made.
+    """
+    for field in ("drop", "keep", "category", "dates", "hash", "group", "order", "split", "weight", "image"):
+        for column in args.columns(field, frame):
+            if column not in frame:
+                what = " to drop" if field == "drop" else ""
+                raise DataError(f"{path} has no column {column!r}{what}. {nearest(column, frame.columns)}")
+    names = [] if args.label is None and target is None else labels.label_columns(frame, args.label, path)
+    drop = args.columns("drop", frame)
+    if both := [name for name in names if name in drop]:
+        raise DataError(f"The label column {both[0]!r} cannot be dropped. Take it out of data_args.drop.")
+    rows = len(frame)
+    if extra is not None:
+        if target == "class":
+            _same_classes(frame[names[0]], extra[names[0]], path, args.test or "")
+        frame = pd.concat([frame, extra[list(frame.columns)]])
+    y, classes = (None, ()) if target is None else labels.targets_of(frame, names, target, args.label_sep)
+    used = [name for field in ("group", "order", "split", "weight") for name in args.columns(field, frame)]
+    kept = args.columns("keep", frame)
+    left = frame.drop(columns={*drop, *names, *(name for name in used if name not in kept)})
+    if not len(left.columns):
+        raise DataError(f"{path} has no column {f'but the label {args.label!r}' if names else 'left after drop'}: "
+                        "nothing to learn from.")
+    index = _index(frame, rows, y, classes if target == "class" else None, args)
+    weights = None if args.weight is None else numbers_of(frame[str(args.weight)], str(args.weight)).astype("float32")
+    return Parts(left, y, classes, index, weights)
+
+
+def _index(frame: pd.DataFrame, rows: int, y: np.ndarray | None, classes: Sequence[str] | None, args: TableArgs
+           ) -> dict[str, np.ndarray]:
+    """Return the places of the rows of each part; those after the first `rows` are test."""
+    groups = None if args.group is None else frame[str(args.group)].astype(str).to_numpy()
+    order = None if args.order is None else _times(frame[str(args.order)], str(args.order), args.date_format)
+    given = {} if args.split is None else _named(frame[str(args.split)], str(args.split))
+    if rows < len(frame):
+        if "test" in given:
+            raise DataError(f"The column {args.split!r} names a test part, and so does data_args.test. Give one of "
+                            "the two.")
+        given["test"] = np.arange(rows, len(frame))
+    taken = np.concatenate([np.empty(0, int), *(given[part] for part in ("val", "test") if part in given)])
+    labels = np.arange(len(frame)) if y is None or classes is None else y
+    return completed(given, np.setdiff1d(np.arange(len(frame)), taken), labels, classes, groups, order)
+
+
+def _named(values: pd.Series, name: str) -> dict[str, np.ndarray]:
+    """Return the places of the rows of each part that a column names."""
+    found = np.array([layout.part_of(str(value)) or "" for value in values])
+    if (wrong := found == "").any():
+        raise DataError(f"The column {name!r} says train, val or test, and row {values.index[wrong][0][1]} has "
+                        f"{values[wrong].iloc[0]!r}.")
+    parts = {part: np.flatnonzero(found == part) for part in ("train", "val", "test") if (found == part).any()}
+    if "train" not in parts:
+        raise DataError(f"The column {name!r} has no row that says train.")
+    return parts
+
+
+def _times(values: pd.Series, name: str, form: str | None) -> np.ndarray:
+    """Return a column of numbers or dates as numbers."""
+    if missing := int(values.isna().sum()):
+        raise DataError(f"The column {name!r}, which orders the rows, is missing in {missing} of {len(values)} rows.")
+    return numbers_of(values, name) if is_numeric(values) else moments_of(values, name, form).astype("int64").to_numpy()
+
+
+def _same_classes(train: pd.Series, test: pd.Series, path: str, test_path: str) -> None:
+    known, found = (set(labels.whole(values).dropna().astype(str)) for values in (train, test))
+    if (new := sorted(found - known)):
+        raise DataError(f"{test_path} has a class {new[0]!r} that {path} has not.")
+
+
+def splits_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, target: Target | None, path: str
+              ) -> dict[str, Split]:
+    """Return the splits train, val and test of rows; the arguments are those of `parts_of`.
+
+    Raises:
+        DataError: as `parts_of` does, for columns that are no numbers or categories, and missing values.
+    """
+    parts = parts_of(frame, extra, args, target, path)
+    frame, index = parts.frame, parts.index
+    first = frame.iloc[:len(frame) - (0 if extra is None else len(extra))]
+    _check_columns(first, path, args.columns("keep", frame))
+    category, hashed, dates = (args.columns(field, frame) for field in ("category", "hash", "dates"))
+    frame = split_dates(frame, dates, args.date_format)
+    columns: dict[str, list[str] | None] = {}
+    for name in frame.columns:
+        columns[name] = [f"bucket {number}" for number in range(args.buckets)] if name in hashed else \
+            categories_of(frame[name], name, name in category)
+    medians = medians_of(frame, columns, index["train"]) if args.fill else {}
+    if args.fill:  # missing text is a category of its own where there is some
+        columns |= {name: [*categories, MISSING] for name, categories in columns.items()
+                    if categories is not None and frame[name].isna().any()}
+    offsets = offsets_of(frame, columns, index["train"])
+    chosen = {"dates": dates, "date_format": args.date_format, "category": category, "hash": hashed,
+              "dialect": Dialect.of(args).changed(), "offsets": offsets}
+    reading = {key: value for key, value in chosen.items() if value not in ([], {}, None)}
+    x = encode(frame, columns, medians, offsets, hashed)
+    return {name: row_split(name, x, parts, columns, medians, reading) for name in index}
+
+
+def row_split(name: str, x: np.ndarray, parts: Parts, columns: Columns, medians: Mapping[str, float],
+              reading: Mapping[str, Any]) -> Split:
+    """Return one part of the rows x (N, F) as a split."""
+    return split_at(parts, name, Split(name, x, parts.y, x.shape[1], len(x), parts.classes, columns, medians,
+                                       kind="row", reading=reading))
+
+
+def split_at(parts: Parts, name: str, whole: Split) -> Split:
+    """Return the examples of a part, of a split that holds all."""
+    index = parts.index[name]
+    return replace(whole, x=whole.x[index], y=None if whole.y is None else whole.y[index], size=len(index))
+
+
+def _check_columns(frame: pd.DataFrame, path: str, keep: Sequence[str]) -> None:
+    """Refuse a column without a name, and one that counts the rows: it gives the answer away where they are sorted."""
+    for name in frame:
+        if name.startswith("Unnamed: "):
+            raise DataError(f"A column of {path} has no name. Give it one or, if it only numbers the rows, leave it "
+                            f"out with data_args.drop={name!r}.")
+        if name not in keep and (how := counting(frame[name])):
+            raise DataError(f"The column {name!r} {how}, which gives the answer away if they are sorted or were. Leave "
+                            f"it out with data_args.drop={name!r}, or take it with data_args.keep={name!r}.")

@@ -1,0 +1,84 @@
+"""A text file of a table as bytes and lines: whether it holds codes, and where each row begins."""
+
+import bz2
+import csv
+import gzip
+import io
+import lzma
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+BLOCK = 2**24  # bytes that are looked at at once
+COMPRESSED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+
+
+@contextmanager
+def opened(path: str) -> Iterator[IO[bytes]]:
+    """Open a file for its bytes, decompressed as pandas does by its suffix."""
+    suffix = Path(path).suffix.lower()
+    if suffix == ".zip":
+        with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as file:
+            yield file
+    else:
+        with COMPRESSED.get(suffix, open)(path, "rb") as file:
+            yield file
+
+
+def has_codes(path: str, sep: str) -> bool:
+    """Return whether a field may be a code: 007 or 1e3. Some other files are answered with yes, too."""
+    field = re.escape(sep.encode())
+    code = re.compile(rb'(?:^|[\n%b])[ "]*(?:0\d+|\d+[eE]\d+)[ "]*(?=[\r\n%b]|$)' % (field, field))
+    begins = np.zeros(256, bool)
+    begins[[10, 32, 34, ord(sep)]] = True  # line, space, quote, separator
+    with opened(path) as file:
+        rest = b"\n"  # before the first field
+        while block := file.read(BLOCK):
+            text = rest + block
+            at = np.frombuffer(text, "uint8")
+            digit = (at - 48) < 10  # of unsigned numbers: others are large
+            zeros = (at[1:-1] == 48) & begins[at[:-2]] & digit[2:]
+            exponents = ((at[1:-1] | 32) == 101) & digit[:-2] & digit[2:]
+            if (zeros | exponents).any() and code.search(text):
+                return True
+            rest = text[text.rfind(b"\n"):] if b"\n" in block else text[-64:]
+    return False
+
+
+def lines(path: str, rows: int, sep: str = ",", encoding: str = "utf-8", header: bool = True, skip: int = 0
+          ) -> Sequence[int]:
+    """Return the line in which each row of a file begins: blank lines are no rows, a text may have several.
+
+    Where it cannot be known, as rows counted without such lines.
+    """
+    first = 1 + skip + header
+    simple = range(first, first + rows)
+    if _count(path) == rows + first - 1:
+        return simple
+    found = [line for line, row in _records(path, sep, encoding) if row and line > skip][header:]
+    return found if len(found) == rows else simple
+
+
+def _count(path: str) -> int:
+    """Return the number of lines; the last one may have no end."""
+    count, last = 0, b"\n"
+    with opened(path) as file:
+        while block := file.read(BLOCK):
+            count, last = count + block.count(b"\n"), block[-1:]
+    return count + (last != b"\n")
+
+
+def _records(path: str, sep: str, encoding: str) -> Iterator[tuple[int, Any]]:
+    """Yield the line where each record begins, and its fields."""
+    last = 0
+    with opened(path) as file, suppress(csv.Error, UnicodeError):  # such as a very long text
+        reader = csv.reader(io.TextIOWrapper(file, encoding.replace("utf-8", "utf-8-sig"), newline=""),
+                            delimiter=sep, skipinitialspace=True)
+        for row in reader:
+            yield last + 1, row
+            last = reader.line_num
