@@ -4,8 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from data_harness import PARTS, refused
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from sklearn import datasets
 
 import kerasdl
@@ -262,40 +260,3 @@ def test_predictions_are_written_with_all_digits_and_all_classes(csv, here, comm
     lines = [json.loads(line) for line in (here / "p.jsonl").read_text().splitlines()]
     assert [line["example"] for line in lines] == list(table["example"]) and lines[0]["3"] == table["3"][0]
     refused("predict", hard_run.path, "some", "--out", "p.txt", words=[".csv", "p.txt"])
-
-
-# Anything that pandas writes
-
-
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.data())
-def test_whatever_pandas_writes_is_read_or_refused(tmp_path, data):
-    n = data.draw(st.integers(20, 60))
-    seed = data.draw(st.integers(0, 999))
-    rng = np.random.default_rng(seed)
-    kinds = {"float": rng.normal(size=n), "whole": rng.integers(-5, 50, n), "big": 10**12 + rng.integers(0, 100, n),
-             "word": rng.choice(["red", "green", "deep blue", "ça va"], n), "flag": rng.random(n) < 0.5,
-             "quoted": rng.choice(['a "b"', "c,d", " e "], n), "code": rng.choice(["01", "10", "002"], n)}
-    chosen = data.draw(st.lists(st.sampled_from(sorted(kinds)), min_size=1, unique=True))
-    frame = pd.DataFrame({name: kinds[name] for name in chosen}).assign(y=np.resize(["a", "b"], n))
-    path = tmp_path / "rows.csv"
-    frame.to_csv(path, index=False, quoting=data.draw(st.sampled_from([0, 1])),
-                 lineterminator=data.draw(st.sampled_from(["\n", "\r\n"])),
-                 encoding=data.draw(st.sampled_from(["utf-8", "utf-8-sig"])))
-    try:
-        parts = load_splits(f"csv:{path}", PARTS, label="y")
-    except kerasdl.errors.UserError as error:
-        assert "\n" not in str(error)
-        assert leaks.counting(frame.iloc[:, 0]) or any(leaks.counting(frame[name]) for name in chosen), error
-        return
-    columns, start = parts["train"].columns, 0
-    rows = read_rows(str(path), columns, {}, parts["train"].reading)
-    for name, categories in columns.items():
-        width = len(categories) if categories else 1
-        block = rows[:, start:start + width]
-        start += width
-        if categories:
-            assert [categories[place] for place in block.argmax(1)] == [str(v).strip() for v in frame[name]]
-        else:
-            offset = parts["train"].reading.get("offsets", {}).get(name, 0.0)
-            np.testing.assert_allclose(block[:, 0].astype("float64") + offset, frame[name].astype(float), rtol=1e-6)

@@ -147,14 +147,15 @@ def categories_of(values: pd.Series, name: str, asked: bool = False) -> list[str
     """
     if is_numeric(values):
         return None
-    present = values.dropna().astype(str)
+    counts = values.value_counts()  # each text is looked at once
+    counts.index = counts.index.astype(str)
+    categories = sorted(set(counts.index))
     if asked:
-        return sorted(present.unique())
-    _no_numbers(present, name)
-    plain = present.str.replace(SIGNS, "", regex=True)
-    if pd.to_numeric(plain, errors="coerce").notna().mean() > 0.5:
+        return categories
+    _no_numbers(counts, name)
+    plain = pd.to_numeric(counts.index.str.replace(SIGNS, "", regex=True), errors="coerce")
+    if counts[pd.notna(plain)].sum() > 0.5 * counts.sum():
         numbers_of(values, name)
-    categories = sorted(present.unique())
     if len(categories) > MOST:
         raise DataError(f"The column {name!r} has {len(categories)} different texts in {len(values)} rows, and each "
                         f"would be a column of the input. Put them into buckets with data_args.hash={name!r}, or leave "
@@ -166,15 +167,20 @@ def categories_of(values: pd.Series, name: str, asked: bool = False) -> list[str
     return categories
 
 
-def _no_numbers(present: pd.Series, name: str) -> None:
-    """Raise a DataError for a column of dates, or of numbers with a unit, which would be learned as words."""
-    drop = f"leave it out with data_args.drop={name!r}"
-    first = present.iloc[0] if len(present) else ""
-    if len(present) and present.str.fullmatch(DAY).mean() > 0.9:
+def _no_numbers(counts: pd.Series, name: str) -> None:
+    """Raise a DataError for a column of dates, or of numbers with a unit, which would be learned as words.
+
+    Args:
+        counts: {text: in how many rows it is}.
+        name: of the column.
+    """
+    drop, total = f"leave it out with data_args.drop={name!r}", counts.sum()
+    first = counts.index[0] if len(counts) else ""
+    if total and counts[counts.index.str.fullmatch(DAY)].sum() > 0.9 * total:
         raise DataError(f"The column {name!r} holds dates, such as {first!r}. Split them into numbers with "
                         f"data_args.dates={name!r}, {drop}, or take the texts with data_args.category={name!r}.")
-    units = present.str.extract(rf"^{UNIT}$")["unit"].dropna()
-    if len(units) > len(present) / 2 and units.nunique() <= 3 and present.nunique() > 3:
+    units = counts.index.str.extract(rf"^{UNIT}$")["unit"]
+    if counts[units.notna().to_numpy()].sum() > total / 2 and units.nunique() <= 3 and len(counts) > 3:
         raise DataError(f"The column {name!r} holds numbers with a unit, such as {first!r}. Write the numbers alone, "
                         f"{drop}, or take the texts as categories with data_args.category={name!r}.")
 
@@ -185,8 +191,8 @@ def numbers_of(values: pd.Series, name: str) -> np.ndarray:
     Raises:
         DataError: a text, or a value that is too large for a float32.
     """
-    numbers = pd.to_numeric(values, errors="coerce")
-    wrong = values[numbers.isna() & values.notna()]
+    numbers = values if is_numeric(values) else pd.to_numeric(values, errors="coerce")
+    wrong = values.iloc[:0] if numbers is values else values[numbers.isna() & values.notna()]
     if len(wrong):
         file, line = wrong.index[0]
         raise DataError(f"The column {name!r} holds numbers, but row {line} of {file} has {wrong.iloc[0]!r} "

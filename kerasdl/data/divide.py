@@ -36,10 +36,11 @@ def divide(y: np.ndarray, classes: Sequence[str] | None, test: bool = True, grou
         inner, part = carve(y[rest], share, classes is not None, *(
             None if values is None else values[rest] for values in (groups, order)))
         rest, parts[name] = rest[inner], rest[part]
-    if classes is not None and (lost := np.setdiff1d(y, y[rest])).size:
-        count = int((y == lost[0]).sum())
-        raise DataError(f"The class {classes[lost[0]]!r} has {count} of {len(y)} examples, and none came into the "
-                        "training part. Take it out, or give it more.")
+    if classes is not None:
+        counts, left = np.bincount(y), np.bincount(y[rest], minlength=y.max() + 1)
+        if (lost := np.flatnonzero((counts > 0) & (left == 0))).size:
+            raise DataError(f"The class {classes[lost[0]]!r} has {counts[lost[0]]} of {len(y)} examples, and none came "
+                            "into the training part. Take it out, or give it more.")
     return {"train": rest, "val": parts["val"], **({"test": parts["test"]} if test else {})}
 
 

@@ -88,7 +88,7 @@ def groups_of(files: Sequence[Path], root: Path, group: int | str | None) -> np.
             match = pattern.search(inside.as_posix())
             found = match and (match[1] if pattern.groups else match[0])
         if found is None:
-            raise DataError(f"group={group!r}: {inside} has no such part.")
+            raise DataError(f"group={group}: {inside} has no such part.")
         names.append(found)
     return np.array(names)
 

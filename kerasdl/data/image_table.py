@@ -66,8 +66,10 @@ def split_for(facts: Mapping[str, Any], path: str, split: str, args: TableArgs, 
 
 
 def root_of(args: TableArgs, path: str) -> Path:
-    """Return the folder of the image files."""
-    return Path(args.root if args.root is not None else Path(path).parent).expanduser()
+    """Return the folder of the image files: `root`, from here or else from the table's folder, which is the default."""
+    here = Path(path).expanduser().parent
+    root = here if args.root is None else Path(args.root).expanduser()
+    return root if root.is_dir() else here / root
 
 
 def files_of(frame: pd.DataFrame, args: TableArgs, path: str) -> list[Path]:

@@ -99,8 +99,8 @@ def _classes(values: pd.Series, label: str) -> tuple[np.ndarray, tuple[str, ...]
     """Return the index of each row's class, (N,) int32, and the classes in order."""
     _all_there(values, label)
     values = whole(values)
-    found, indices = np.unique(values.to_numpy() if values.dtype.kind in "iub" else values.astype(str).to_numpy(),
-                               return_inverse=True)
+    indices, found = pd.factorize(values.to_numpy() if values.dtype.kind in "iub" else values.astype(str).to_numpy(),
+                                  sort=True)
     if len(found) < 2:
         raise DataError(f"The label column {label!r} has one class only, {str(found[0])!r}. Expected at least two.")
     if values.dtype.kind == "f" or len(found) > max(CATEGORIES, len(values) // 2):

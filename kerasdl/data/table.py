@@ -141,9 +141,11 @@ def _index(frame: pd.DataFrame, rows: int, y: np.ndarray | None, classes: Sequen
             raise DataError(f"The column {args.split!r} names a test part, and so does data_args.test. Give one of "
                             "the two.")
         given["test"] = np.arange(rows, len(frame))
-    taken = np.concatenate([np.empty(0, int), *(given[part] for part in ("val", "test") if part in given)])
+    rest = np.ones(len(frame), bool)
+    for part in ("val", "test"):
+        rest[given.get(part, [])] = False
     labels = np.arange(len(frame)) if y is None or classes is None else y
-    return completed(given, np.setdiff1d(np.arange(len(frame)), taken), labels, classes, groups, order)
+    return completed(given, np.flatnonzero(rest), labels, classes, groups, order)
 
 
 def _named(values: pd.Series, name: str) -> dict[str, np.ndarray]:

@@ -4,9 +4,12 @@ import re
 import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from datetime import date
+from datetime import time as clock
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 
@@ -120,24 +123,25 @@ def plain(values: pd.Series, name: str) -> pd.Series:
         return values.astype(object).where(values.isna(), values.astype(str))
     if pd.api.types.is_bool_dtype(kind) and not values.isna().any():
         return values.astype(bool)
-    if pd.api.types.is_numeric_dtype(kind):
+    if pd.api.types.is_numeric_dtype(kind) and kind.kind != "c":
         return values.astype("float64" if values.isna().any() or kind.kind == "f" else "int64")
     if pd.api.types.is_datetime64_any_dtype(kind):
         return values.dt.strftime("%Y-%m-%d %H:%M:%S").str.removesuffix(" 00:00:00").astype(object)
-    present = values.dropna()
-    if len(wrong := present[[not isinstance(value, (str, int, float, bool)) and not hasattr(value, "isoformat")
-                             for value in present]]):
-        raise DataError(f"The column {name!r} holds values of type {type(wrong.iloc[0]).__name__}, where numbers or "
-                        f"texts are read. Leave it out with data_args.drop={name!r}.")
-    return values.astype(object).map(_text_of)
+    try:
+        places, different = pd.factorize(values)  # each text is looked at once
+    except TypeError:  # such as lists
+        different = pd.Index(values.dropna())
+    for value in different:
+        if not isinstance(value, (str, int, float, bool, date, clock)):
+            raise DataError(f"The column {name!r} holds values of type {type(value).__name__}, where numbers or texts "
+                            f"are read. Leave it out with data_args.drop={name!r}.")
+    texts = np.array([*map(_text_of, different), np.nan], object)  # a missing value has the place -1
+    return pd.Series(texts[places], values.index)
 
 
-def _text_of(value: Any) -> Any:
-    """Return one value of a column of texts: missing ones as they are."""
+def _text_of(value: Any) -> str:
     if isinstance(value, str):
         return value.strip()
-    if pd.isna(value):
-        return value
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
@@ -243,9 +247,8 @@ def _spreadsheet(path: str, dialect: Dialect) -> pd.DataFrame:
                             f"has: {', '.join(map(str, book.sheet_names))}.")
         if isinstance(sheet, str) and sheet not in book.sheet_names:
             raise DataError(f"{path} has no sheet {sheet!r}. {nearest(sheet, book.sheet_names)}")
-        frame = book.parse(0 if sheet is None else sheet, header=None if dialect.header is False else 0,
-                           skiprows=dialect.skiprows, na_values=dialect.options(path)["na_values"],
-                           thousands=dialect.thousands, decimal=dialect.decimal)
+        frame = book.parse(0 if sheet is None else sheet, header=None if dialect.header is False else 0, dtype=object,
+                           skiprows=dialect.skiprows, na_values=dialect.options(path)["na_values"]).infer_objects()
     if dialect.header is None and len(frame.columns) and _numbers(pd.Series([str(name) for name in frame.columns])):
         raise DataError(f"The first line of {path} looks like a row: {', '.join(map(str, frame.columns[:5]))}. Say "
                         "whether it has the names of the columns: data_args.header=true or data_args.header=false.")
