@@ -23,6 +23,7 @@ from benchmarks import ensembles, frontier, orders, page, searches, transfer, tr
 from benchmarks import zoo as zoo_page
 from benchmarks.plans import ROWS as PLANS
 from kerasdl import objectives
+from kerasdl.data.table import TableArgs
 from kerasdl.installation import versions
 from kerasdl.plan import report as plans
 from kerasdl.published.results import (
@@ -114,6 +115,8 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         root / "README.md": filled(root / "README.md", results=short_table(recipes, found), colab=badges(root)),
         root / "docs" / "recipes.md": filled(root / "docs" / "recipes.md", fields=field_table(),
                                              settings=settings_table()),
+        root / "docs" / "data.md": filled(root / "docs" / "data.md", table=table(
+            ("argument", "takes", "default", "meaning"), field_rows(TableArgs))),
         root / "docs" / "benchmarks.md": filled(root / "docs" / "benchmarks.md",
                                                 bench=page.body(root / "docs" / "results")),
         root / "docs" / "tpu.md": filled(root / "docs" / "tpu.md",

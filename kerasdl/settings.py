@@ -5,7 +5,7 @@ import json
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -70,7 +70,7 @@ class Description(NamedTuple):
 
 def describe(model: type[BaseModel]) -> list[Description]:
     """Return a description of each field of a class of settings, or of Recipe. A required field has no default."""
-    return [Description(name, _kind(field.annotation) + _limits(field.metadata),
+    return [Description(name, _kind(typing.Annotated[field.annotation, *field.metadata, ""]) + _limits(field.metadata),
                         "" if field.is_required() else json.dumps(field.get_default()), field.description or "")
             for name, field in model.model_fields.items()]
 
@@ -85,8 +85,7 @@ def describe_function(function: Callable, options: Mapping[str, inspect.Paramete
         sizes: the values that an option `size` takes.
     """
     texts, sized = _documented(function), ", ".join(sizes)
-    return [Description(name, sized if name == "size" and sized
-                        else str(getattr(parameter.annotation, "__name__", parameter.annotation)),
+    return [Description(name, sized if name == "size" and sized else _kind(parameter.annotation),
                         "" if parameter.default is parameter.empty else repr(parameter.default), texts.get(name, ""))
             for name, parameter in options.items() if name != "name"]
 
@@ -99,15 +98,15 @@ def _documented(function: Callable) -> dict[str, str]:
 
 
 def _kind(annotation: Any) -> str:
-    """A type in words: int or none, "sgd" or "adamw"."""
+    """A type in words: int or none, "sgd" or "adamw". A text that it is annotated with stands for it."""
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
-        return _kind(inner[0])
+        return next((text for text in inner[1:] if text and isinstance(text, str)), "") or _kind(inner[0])
     if origin is typing.Literal:
         return " or ".join(json.dumps(value) for value in inner)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(map(_kind, inner))
-    words = {type(None): "none", dict: "key: value", tuple: "list"}
+    words = {type(None): "none", dict: "key: value", tuple: "list", Sequence: "list"}
     return words.get(origin or annotation, annotation.__name__)
 
 

@@ -244,6 +244,14 @@ def test_many_categories_are_put_into_buckets(tmp_path):
     assert holes.x.shape[1] == 10 and 0 < holes.x[:, 8].sum() < len(holes)
 
 
+def test_a_table_that_would_fill_the_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(kerasdl.data.table, "MEMORY", 600 * 4 * 100)
+    frame = pd.DataFrame({"place": [f"p{i}" for i in RNG.integers(0, 99, 600)], "x": RNG.normal(size=600),
+                          "y": np.resize([0, 1], 600)})
+    refused(lambda: from_frame(pd.concat([frame, frame]), "y"), "1200 rows", "'place'", "hash='place'")
+    assert from_frame(frame.iloc[:300], "y")
+
+
 # Several labels or numbers
 
 

@@ -1,11 +1,14 @@
 """`kerasdl fields`: what can be set in a recipe."""
 
 import inspect
+from importlib import import_module
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+import kerasdl
 from kerasdl.cli.terminal import AsJson, print_json, print_line, print_table, quiet
 from kerasdl.errors import UserError, nearest
 
@@ -25,6 +28,12 @@ def show_fields(word: Annotated[str | None, typer.Argument(
     if rows:
         print_table(table)
     print_line(f"\n{note}" if rows else note)
+
+
+def prefixes() -> list[str]:
+    """Return the sources of data that read a path, without importing one."""
+    folder = Path(kerasdl.__file__).parent / "data" / "sources"
+    return [file.stem for file in folder.glob("*.py") if file.stem not in ("__init__", "arrays", "digits", "tfds")]
 
 
 def found(word: str | None) -> tuple[list, str]:
@@ -53,6 +62,10 @@ def found(word: str | None) -> tuple[list, str]:
             function = zoo.module(word).build
             sizes = getattr(zoo.module(word), "SIZES", {})
         return describe_function(function, zoo.options(function), sizes), f"Set one: model={word} model_args.KEY=VALUE"
+    if word in (*prefixes(), "tfds"):
+        with quiet():
+            rows, name = arguments(word), "a name of tensorflow-datasets" if word == "tfds" else f"{word}:PATH"
+        return rows, f"Set one: data={name} data_args.KEY=VALUE"
     if rows := [row for row in fields if row.name == word]:
         kinds = {"optimizer": OPTIMIZERS, "objective": registry.names(), "model": zoo.MODELS}
         more = f"    Settings: kerasdl fields {' | '.join(kinds[word])}" if word in kinds else ""
@@ -60,6 +73,19 @@ def found(word: str | None) -> tuple[list, str]:
     known = [*Recipe.model_fields, *OPTIMIZERS, *registry.names(), *zoo.MODELS, *zoo.GENERATIVE]
     hint = words.hint(word, known) if word in words.FIELDS or word in words.SENTENCES else nearest(word, known)
     raise UserError(f"There is no field {word!r}. {hint}")
+
+
+def arguments(source: str) -> list:
+    """Return descriptions of what `data_args` takes with a source of data."""
+    from kerasdl.data import sources
+    from kerasdl.settings import describe, describe_function
+
+    module = import_module(f"{sources.__name__}.{source}")
+    if hasattr(module, "Args"):
+        return describe(module.Args)
+    options = {key: parameter for key, parameter in inspect.signature(module.read).parameters.items()
+               if parameter.kind is parameter.KEYWORD_ONLY and key not in sources.OWN}
+    return describe_function(module.read, options)
 
 
 def transform(name: str, function):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -26,12 +26,15 @@ from kerasdl.data.spec import Target
 from kerasdl.data.split import Split
 from kerasdl.data.table_file import Dialect, is_numeric
 from kerasdl.errors import DataError, listed, nearest
+from kerasdl.settings import Settings
 
-Names = str | int | float | list | tuple  # one column, several, or "A,B"
+MEMORY = 8 * 2**30  # bytes of rows as numbers
+Column = Annotated[str | int, "column"]
+Names = Annotated[str | int | float | list | tuple, "columns"]  # one, several, or "A,B"
 
 
-class TableArgs(Dialect):
-    """What data_args takes with csv:PATH."""
+class ColumnArgs(Settings):
+    """What the columns of a table are for."""
 
     label: Names | None = Field(None, description="the column to learn; several for several labels or numbers")
     label_sep: str | None = Field(None, min_length=1, description="what separates several labels in one column")
@@ -47,17 +50,18 @@ class TableArgs(Dialect):
     fill: Literal["median"] | None = Field(
         None, description="median: fill missing numbers with the median of train, and missing texts with a category of "
                           "their own; None refuses missing values")
-    group: str | int | None = Field(
+    group: Column | None = Field(
         None, description="a column whose equal values stay in one split, such as a patient")
-    order: str | int | None = Field(None, description="a column of numbers or dates: the last rows by it are test")
-    split: str | int | None = Field(None, description="a column that says train, val or test")
-    weight: str | int | None = Field(None, description="a column of how much each row counts in the training loss")
+    order: Column | None = Field(None, description="a column of numbers or dates: the last rows by it are test")
+    split: Column | None = Field(None, description="a column that says train, val or test")
+    weight: Column | None = Field(None, description="a column of how much each row counts in the training loss")
     test: str | None = Field(None, description="a second file that is the test split")
-    image: str | int | None = Field(None, description="the column of image files; then each row is an image")
+    image: Column | None = Field(None, description="the column of image files; then each row is an image")
     root: str | None = Field(None, description="the folder of the image files; None: that of the table")
     suffix: str = Field("", description="what follows the names of the image files, such as .jpg")
-    image_size: int | list | tuple | None = Field(None, description="(height, width) that images are resized to")
-    value_range: list | tuple | None = Field(
+    image_size: Annotated[int | list | tuple, "int or list"] | None = Field(
+        None, description="(height, width) that images are resized to")
+    value_range: Annotated[list | tuple, "list"] | None = Field(
         None, description="(low, high), the values that become 0 and 255, of images of more than 8 bits")
 
     def columns(self, field: str, frame: pd.DataFrame) -> list[str]:
@@ -69,6 +73,10 @@ class TableArgs(Dialect):
         """Return the columns to be read as they are written."""
         return [*(listed(self.category, ()) if self.category != () else ()),
                 *(listed(self.hash, ()) if self.hash != () else ())]
+
+
+class TableArgs(Dialect, ColumnArgs):
+    """What data_args takes with csv:PATH."""
 
 
 @dataclass(frozen=True)
@@ -194,12 +202,23 @@ def splits_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, 
     if args.fill:  # missing text is a category of its own where there is some
         columns |= {name: [*categories, MISSING] for name, categories in columns.items()
                     if categories is not None and frame[name].isna().any()}
+    _check_memory(len(frame), columns)
     offsets = offsets_of(frame, columns, index["train"])
     chosen = {"dates": dates, "date_format": args.date_format, "category": category, "hash": hashed,
               "dialect": Dialect.of(args).changed(), "offsets": offsets}
     reading = {key: value for key, value in chosen.items() if value not in ([], {}, None)}
     x = encode(frame, columns, medians, offsets, hashed)
     return {name: row_split(name, x, parts, columns, medians, reading) for name in index}
+
+
+def _check_memory(rows: int, columns: Columns) -> None:
+    """Refuse a table that would fill the memory: each category is a number of four bytes in each row."""
+    widths = {name: 4 * rows * (1 if categories is None else len(categories)) for name, categories in columns.items()}
+    if (total := sum(widths.values())) > MEMORY:
+        name = max(widths, key=widths.__getitem__)
+        raise DataError(f"{rows} rows would take {total / 2**30:.0f} GB, {widths[name] / 2**30:.1f} of them for the "
+                        f"column {name!r}. Put its texts into fewer buckets with data_args.hash={name!r}, or leave it "
+                        f"out with data_args.drop={name!r}.")
 
 
 def row_split(name: str, x: np.ndarray, parts: Parts, columns: Columns, medians: Mapping[str, float],

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import date
 from datetime import time as clock
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ class Dialect(Settings):
     sep: str | None = Field(None, description="what separates fields, such as ';' or tab; None: a comma, in .tsv a tab")
     decimal: str = Field(".", min_length=1, max_length=1, description="the decimal sign, such as a comma")
     thousands: str | None = Field(None, min_length=1, max_length=1, description="the sign between thousands")
-    na_values: str | int | float | list | tuple = Field(
+    na_values: Annotated[str | int | float | list | tuple, "text or list"] = Field(
         (), description="texts that mean a missing value, in addition to NA, NaN, null and an empty field")
     encoding: str = Field("utf-8", description="encoding of the file, such as cp1252")
     header: bool | None = Field(
