@@ -19,7 +19,7 @@ MEMORY = 2 * 2**30  # bytes of decoded pixels that are kept in memory; above, fi
 
 
 def split_of(files: Sequence[Path], y: np.ndarray | None, classes: Sequence[str], *,
-             image_size: Sequence[int] | None = None, value_range: Sequence[float] | None = None,
+             image_size: Sequence[int] | int | None = None, value_range: Sequence[float] | None = None,
              shape: tuple[int, ...] | None = None) -> Split:
     """Return image files as one split called "all".
 
@@ -93,7 +93,7 @@ def groups_of(files: Sequence[Path], root: Path, group: int | str | None) -> np.
     return np.array(names)
 
 
-def _images(files: Sequence[Path], shape: tuple[int, ...], image_size: Sequence[int] | None,
+def _images(files: Sequence[Path], shape: tuple[int, ...], image_size: Sequence[int] | int | None,
             ends: images.Range | None) -> tuple[np.ndarray, Callable | None]:
     """Return the images (N, H, W, C) and None; of more than MEMORY the names of their files and what reads one."""
     def decode(name):
@@ -105,7 +105,7 @@ def _images(files: Sequence[Path], shape: tuple[int, ...], image_size: Sequence[
         return np.stack(list(pool.map(lambda file: images.load_image(file, shape, image_size, ends), files))), None
 
 
-def _measure(files: Sequence[Path], image_size: Sequence[int] | None, ends: images.Range | None
+def _measure(files: Sequence[Path], image_size: Sequence[int] | int | None, ends: images.Range | None
              ) -> tuple[int, int, int]:
     size = images.read_raw(files[0], ends).shape[:2] if image_size is None else images.height_width(image_size)
     grey = all(images.read_raw(file, ends).shape[2] == 1 for file in files[::max(1, len(files) // LOOKS)])

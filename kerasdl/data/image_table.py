@@ -50,7 +50,7 @@ def split_for(facts: Mapping[str, Any], path: str, split: str, args: TableArgs, 
         raise DataError(f"The model takes {recorded_kind(facts)} data. Received a table of images.")
     frame = read_table(path, args.as_text(), Dialect.of(args))
     known = None if target in (None, "number") else tuple(facts["classes"])
-    y, names = None, ()
+    y, names = None, tuple[str, ...]()
     if target is not None:
         label = labels.label_columns(frame, args.label, path)
         if classes is not None:

@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 BLOCK = 2**24  # bytes that are looked at at once
-COMPRESSED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+COMPRESSED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 @contextmanager
