@@ -1,0 +1,59 @@
+"""Weights of residual networks: torchvision, timm and Hugging Face (v1.5), keras.applications (`stride_in="1x1"`)."""
+
+import re
+
+import numpy as np
+
+from kerasdl.zoo.weights.tables import Table, Tensors, renamed
+
+CAFFE = ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3)  # red, green, blue
+EPSILON = 1.001e-5 - 1e-5  # of keras.applications' normalisation, and of ours
+
+
+def without_biases(tensors: Tensors, model) -> Tensors:
+    """Return keras.applications' tensors for our layers: red first, and biases as parts of the means that follow.
+
+    A batch normalisation subtracts its mean from what a convolution adds, and its epsilon is part of the variance.
+    """
+    found = dict(tensors)
+    for name in tensors:
+        if conv := re.fullmatch(r"(.*)_conv/1", name):
+            mean = f"{conv[1]}_bn/2"
+            found[mean] = tensors[mean] - found.pop(name)
+        if name.endswith("_bn/3"):
+            found[name] = tensors[name] + np.float32(EPSILON)
+    found["conv1_conv/0"] = tensors["conv1_conv/0"][:, :, ::-1]
+    return found
+
+
+def hf_names(tensors: Tensors, model) -> Tensors:
+    """Return Hugging Face's tensors as they are; the base class may have no prefix."""
+    return tensors if any(name.startswith("resnet.") for name in tensors) else renamed(tensors, (r"^", "resnet."))
+
+
+TABLES = [
+    Table("resnet", "torchvision", "torch", [
+        ("stem_conv", "conv1"), ("stem_norm", "bn1"),
+        (r"stage(\d)_block(\d+)_shortcut_conv", r"layer\1.{\2-1}.downsample.0"),
+        (r"stage(\d)_block(\d+)_shortcut_norm", r"layer\1.{\2-1}.downsample.1"),
+        (r"stage(\d)_block(\d+)_conv(\d)", r"layer\1.{\2-1}.conv\3"),
+        (r"stage(\d)_block(\d+)_norm(\d)", r"layer\1.{\2-1}.bn\3"),
+        ("logits", "fc"),
+    ]),
+    Table("resnet", "hf", "torch", [
+        ("stem_conv", "resnet.embedder.embedder.convolution"), ("stem_norm", "resnet.embedder.embedder.normalization"),
+        (r"stage(\d)_block(\d+)_shortcut_conv", r"resnet.encoder.stages.{\1-1}.layers.{\2-1}.shortcut.convolution"),
+        (r"stage(\d)_block(\d+)_shortcut_norm", r"resnet.encoder.stages.{\1-1}.layers.{\2-1}.shortcut.normalization"),
+        (r"stage(\d)_block(\d+)_conv(\d)", r"resnet.encoder.stages.{\1-1}.layers.{\2-1}.layer.{\3-1}.convolution"),
+        (r"stage(\d)_block(\d+)_norm(\d)", r"resnet.encoder.stages.{\1-1}.layers.{\2-1}.layer.{\3-1}.normalization"),
+        ("logits", "classifier.1"),
+    ], prepare=hf_names),
+    Table("resnet", "keras", "keras", [
+        ("stem_conv", "conv1_conv"), ("stem_norm", "conv1_bn"),
+        (r"stage(\d)_block(\d+)_shortcut_conv", r"conv{\1+1}_block\2_0_conv"),
+        (r"stage(\d)_block(\d+)_shortcut_norm", r"conv{\1+1}_block\2_0_bn"),
+        (r"stage(\d)_block(\d+)_conv(\d)", r"conv{\1+1}_block\2_\3_conv"),
+        (r"stage(\d)_block(\d+)_norm(\d)", r"conv{\1+1}_block\2_\3_bn"),
+        ("logits", "predictions"),
+    ], prepare=without_biases, mean=CAFFE[0], deviation=CAFFE[1]),
+]

@@ -1,0 +1,138 @@
+"""How weights from outside fit a network of the zoo: a table for each source says which tensor goes where.
+
+A table's rules are patterns of our variables' owners, a layer or a part of one, "stage1_block2_conv1" or
+"block1_attn/query", and what their source calls them. A family of sources stores a kernel in one way:
+
+- "torch": weight (out, in, height, width) or (out, in), bias, running_mean, running_var;
+- "flax": as Keras does, with scale and mean and var;
+- "keras": by the layer's name and the place of the array in it, "conv1/0".
+"""
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+SUFFIXES = {
+    "torch": {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias", "moving_mean": "running_mean",
+              "moving_variance": "running_var"},
+    "flax": {"kernel": "kernel", "bias": "bias", "gamma": "scale", "beta": "bias", "moving_mean": "mean",
+             "moving_variance": "var"},
+    "keras": {"kernel": "0", "bias": "1", "gamma": "0", "beta": "1", "moving_mean": "2", "moving_variance": "3"},
+}
+SEPARATOR = {"torch": ".", "flax": "/", "keras": "/"}
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of pixels in 0..1
+HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # -1..1
+Tensors = dict[str, np.ndarray]
+
+
+def same(tensors: Tensors, model: Any) -> Tensors:
+    """Return the tensors as they are."""
+    return tensors
+
+
+@dataclass(frozen=True)
+class Table:
+    """One source of weights for one network.
+
+    Attributes:
+        net: the module of the zoo.
+        source: whose names these are: "timm", "torchvision", "hf", "augreg", "keras".
+        family: a key of SUFFIXES.
+        rules: (pattern of one of our owners, what the source calls it); the first that matches counts. A replacement
+            that begins with "=" is the whole name of a tensor.
+        ignored: a pattern of tensors that are no weights.
+        prepare: changes the tensors first, for the model: splits what is stored together, folds what we do not have.
+        undo: the other way round, for an export.
+        mean, deviation: what is subtracted from pixels in 0..1 and what they are divided by.
+        heads: owners, of ours, that depend on the number of classes.
+    """
+
+    net: str
+    source: str
+    family: str
+    rules: Sequence[tuple[str, str]]
+    ignored: str = r"num_batches_tracked$"
+    prepare: Callable[[Tensors, Any], Tensors] = same
+    undo: Callable[[Tensors, Any], Tensors] = same
+    mean: Sequence[float] = IMAGENET[0]
+    deviation: Sequence[float] = IMAGENET[1]
+    heads: Sequence[str] = ("logits",)
+
+    def name(self, path: str) -> str | None:
+        """Return what the source calls one of our variables, by its path, "stem_conv/kernel"; None if it has none."""
+        owner, _, kind = path.rpartition("/")
+        for pattern, replacement in self.rules:
+            if match := re.fullmatch(pattern, owner):
+                found = counted(match.expand(replacement))
+                return found[1:] if found[:1] == "=" else \
+                    f"{found}{SEPARATOR[self.family]}{SUFFIXES[self.family].get(kind, kind)}"
+        return None
+
+    def arranged(self, array: np.ndarray, variable: Any, depthwise: bool) -> np.ndarray:
+        """Return a tensor of the source as our variable holds it; of another shape if it does not fit."""
+        if self.family == "torch" and array.ndim == 4:
+            array = array.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0))
+        elif self.family == "torch" and array.ndim == 2 and len(variable.shape) > 1:
+            array = array.T
+        fits = array.size == np.prod(variable.shape) and (array.ndim < 4 or len(variable.shape) < 4)
+        return array.reshape(variable.shape) if fits else array
+
+    def released(self, array: np.ndarray, variable: Any, depthwise: bool, inward: bool) -> np.ndarray:
+        """Return what our variable holds as a tensor of the source: `arranged` the other way round.
+
+        Args:
+            array: the values.
+            variable: whose they are.
+            depthwise: whether it is the kernel of a depthwise convolution.
+            inward: whether a kernel of three axes maps (heads, D / heads) to D, and not D to (heads, D / heads).
+        """
+        if self.family != "torch":
+            return array
+        if array.ndim == 4:
+            return array.transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1))
+        if variable.path.endswith("/kernel"):
+            return array.reshape((-1, array.shape[-1]) if inward else (array.shape[0], -1)).T
+        return array.reshape(-1) if variable.path.endswith("/bias") else array
+
+
+def counted(text: str) -> str:
+    """Return a text in which {3-1} is 2 and {3+1} is 4: sources count from other numbers than 1."""
+    return re.sub(r"\{(\d+)([-+]\d+)\}", lambda match: str(int(match[1]) + int(match[2])), text)
+
+
+def of(net: str) -> list[Table]:
+    """Return the tables of a network.
+
+    Raises:
+        ValueError: no weights from outside are known for it.
+    """
+    from kerasdl.zoo import weights
+
+    known = [module.name for module in pkgutil.iter_modules(weights.__path__)]
+    module = importlib.import_module(f"{weights.__name__}.{net}") if net in known else None
+    if module is None or not hasattr(module, "TABLES"):
+        raise ValueError(f"No weights from outside are known for {net!r}.")
+    return module.TABLES
+
+
+def every() -> Iterator[Table]:
+    """Yield all tables."""
+    from kerasdl.zoo import weights
+
+    for found in pkgutil.iter_modules(weights.__path__):
+        yield from getattr(importlib.import_module(f"{weights.__name__}.{found.name}"), "TABLES", ())
+
+
+def renamed(tensors: Mapping[str, np.ndarray], *changes: tuple[str, str]) -> Tensors:
+    """Return tensors under other names: each change is a pattern and its replacement."""
+    found = {}
+    for name, array in tensors.items():
+        for pattern, replacement in changes:
+            name = re.sub(pattern, replacement, name)
+        found[name] = array
+    return found

@@ -1,0 +1,70 @@
+"""Weights of Vision Transformers: timm, Hugging Face, and Google's AugReg (Steiner et al. 2022, arXiv:2106.10270)."""
+
+import numpy as np
+
+from kerasdl.zoo.weights.tables import HALF, Table, Tensors
+
+QKV = ("q", "k", "v")
+
+
+def split_qkv(tensors: Tensors, model) -> Tensors:
+    """Return timm's tensors with the one map to queries, keys and values as three."""
+    found = {}
+    for name, array in tensors.items():
+        if ".attn.qkv." in name:
+            found |= {name.replace(".qkv.", f".{part}."): each
+                      for part, each in zip(QKV, np.split(array, 3), strict=True)}
+        else:
+            found[name] = array
+    return found
+
+
+def join_qkv(tensors: Tensors, model) -> Tensors:
+    """Return the tensors with the three maps as timm's one."""
+    found = {}
+    for name, array in tensors.items():
+        if ".attn.q." in name:
+            found[name.replace(".q.", ".qkv.")] = np.concatenate(
+                [tensors[name.replace(".q.", f".{part}.")] for part in QKV])
+        elif ".attn.k." not in name and ".attn.v." not in name:
+            found[name] = array
+    return found
+
+
+def without_pre_logits(tensors: Tensors, model) -> Tensors:
+    """Return AugReg's tensors without the hidden layer of the head for 21,000 classes, which fine-tuning drops."""
+    return {name: array for name, array in tensors.items() if not name.startswith("pre_logits/")}
+
+
+TABLES = [
+    Table("vit", "timm", "torch", [
+        ("patches", "patch_embed.proj"), ("class_token", "=cls_token"), ("position", "=pos_embed"),
+        (r"block(\d+)_norm(\d)", r"blocks.{\1-1}.norm\2"),
+        (r"block(\d+)_attn/(q|k|v)(?:uery|ey|alue)", r"blocks.{\1-1}.attn.\2"),
+        (r"block(\d+)_attn/attention_output", r"blocks.{\1-1}.attn.proj"),
+        (r"block(\d+)_up", r"blocks.{\1-1}.mlp.fc1"), (r"block(\d+)_down", r"blocks.{\1-1}.mlp.fc2"),
+        ("norm", "norm"), ("logits", "head"),
+    ], prepare=split_qkv, undo=join_qkv, mean=HALF[0], deviation=HALF[1]),
+    Table("vit", "hf", "torch", [
+        ("patches", "vit.embeddings.patch_embeddings.projection"), ("class_token", "=vit.embeddings.cls_token"),
+        ("position", "=vit.embeddings.position_embeddings"),
+        (r"block(\d+)_norm1", r"vit.encoder.layer.{\1-1}.layernorm_before"),
+        (r"block(\d+)_norm2", r"vit.encoder.layer.{\1-1}.layernorm_after"),
+        (r"block(\d+)_attn/(query|key|value)", r"vit.encoder.layer.{\1-1}.attention.attention.\2"),
+        (r"block(\d+)_attn/attention_output", r"vit.encoder.layer.{\1-1}.attention.output.dense"),
+        (r"block(\d+)_up", r"vit.encoder.layer.{\1-1}.intermediate.dense"),
+        (r"block(\d+)_down", r"vit.encoder.layer.{\1-1}.output.dense"),
+        ("norm", "vit.layernorm"), ("logits", "classifier"),
+    ], mean=HALF[0], deviation=HALF[1]),
+    Table("vit", "augreg", "flax", [
+        ("patches", "embedding"), ("class_token", "=cls"), ("position", "=Transformer/posembed_input/pos_embedding"),
+        (r"block(\d+)_norm1", r"Transformer/encoderblock_{\1-1}/LayerNorm_0"),
+        (r"block(\d+)_norm2", r"Transformer/encoderblock_{\1-1}/LayerNorm_2"),
+        (r"block(\d+)_attn/(query|key|value)",
+         r"Transformer/encoderblock_{\1-1}/MultiHeadDotProductAttention_1/\2"),
+        (r"block(\d+)_attn/attention_output", r"Transformer/encoderblock_{\1-1}/MultiHeadDotProductAttention_1/out"),
+        (r"block(\d+)_up", r"Transformer/encoderblock_{\1-1}/MlpBlock_3/Dense_0"),
+        (r"block(\d+)_down", r"Transformer/encoderblock_{\1-1}/MlpBlock_3/Dense_1"),
+        ("norm", "Transformer/encoder_norm"), ("logits", "head"),
+    ], prepare=without_pre_logits, mean=HALF[0], deviation=HALF[1]),
+]
