@@ -11,6 +11,7 @@ from scipy.special import expit
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
 from kerasdl import figures
+from kerasdl.data.multi_hot import check_learnable
 from kerasdl.data.split import Split
 from kerasdl.objectives import whole_split
 from kerasdl.objectives.base import Objective
@@ -36,6 +37,10 @@ class Multilabel(Objective):
     monitor = "map"
     predicts = augments_views = True
     Settings = MultilabelSettings
+
+    def check(self, split: Split, replicas: int = 1) -> None:
+        super().check(split, replicas)
+        check_learnable(np.asarray(split.y), split.classes)
 
     def targets(self, split: Split) -> np.ndarray:
         """Return (N, 2 x classes): how much each class counts as there, and then how much each as absent."""
