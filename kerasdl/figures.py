@@ -25,6 +25,7 @@ SINGLE = ("epoch", "learning_rate", "examples_per_second", "images_per_second") 
 SIZE = (4.4, 3.1)  # inches: as wide as a phone shows it, so that 10 points look like 10 points
 PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.4g}%")
 POINTS = 2000  # more points than this in a scatter make a page heavy and no clearer
+CURVE = 300  # points of a line
 COLUMNS = 30  # a table of rows shows no more columns than this
 THUMBNAIL = 224  # pixels: larger images are shrunk
 
@@ -111,6 +112,31 @@ def reliability(confidence: Sequence[float], accuracy: Sequence[float], share: S
     return _svg(figure)
 
 
+def precision_recall(there: np.ndarray, values: np.ndarray, names: Sequence[str]) -> Markup:
+    """Precision by recall of each class that is `drawn` and has examples.
+
+    Args:
+        there: (N, classes) booleans, which example has which class.
+        values: (N, classes), larger where a class is more likely.
+        names: of the classes.
+    """
+    figure, axes = _canvas("recall", "precision")
+    for index, (_, colour) in enumerate(drawn(names)):
+        right = np.cumsum(there[np.argsort(-values[:, index], kind="stable"), index])
+        if right[-1]:
+            some = np.unique(np.linspace(0, len(right) - 1, min(len(right), CURVE)).astype(int))
+            axes.plot(right[some] / right[-1], right[some] / (some + 1), color=colour, linewidth=1.5)
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
+    axes.xaxis.set_major_formatter(PERCENT)
+    axes.yaxis.set_major_formatter(PERCENT)
+    return _svg(figure)
+
+
+def drawn(names: Sequence[str]) -> list[tuple[str, str]]:
+    """The first of several classes, each with the colour of its line."""
+    return list(zip(names, SERIES, strict=False))
+
+
 def heat_map(matrix: np.ndarray) -> Markup:
     """A confusion matrix of many classes, each row by its sum; the root makes rare confusions visible."""
     figure, axes = _canvas("predicted class", "true class", size=(5.2, 5))
@@ -188,7 +214,8 @@ def label(metric: str) -> str:
     measure, _, referee = metric.partition("_")
     if measure in ("frechet", "kid"):
         return f"{'KID' if measure == 'kid' else 'Fréchet distance'} ({referee})"
-    return {"mae": "MAE", "r2": "R²", "d_loss": "discriminator loss", "g_loss": "generator loss",
+    return {"mae": "MAE", "r2": "R²", "map": "mAP", "auc": "AUC", "macro_f1": "macro F1",
+            "balanced_accuracy": "balanced accuracy", "d_loss": "discriminator loss", "g_loss": "generator loss",
             "calibration_error": "calibration error"}.get(metric, metric)
 
 

@@ -112,6 +112,8 @@ class Recipe(BaseModel):
         0.0, ge=0, lt=1, description="keep an exponential moving average of the weights, with this decay; 0: off")
     patience: int | None = Field(None, gt=0, description="stop after this many epochs without improvement")
     keep: Literal["best", "last"] = Field("best", description="which epoch's weights the run keeps")
+    monitor: str = Field("", description="score on val that chooses the best epoch, such as macro_f1; by default the "
+                                         "objective's own")
     tta: Literal["flip", "flip_shift"] | None = Field(
         None, description="test-time augmentation; result.json holds its scores and those without it")
     precision: Literal["float32", "mixed_bfloat16", "auto"] = Field(

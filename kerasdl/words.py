@@ -11,7 +11,9 @@ FIELDS = {  # another word: the key of a recipe
     "network": "model", "net": "model", "arch": "model", "architecture": "model", "opt": "optimizer",
     "scheduler": "schedule", "lr_scheduler": "schedule", "lr_schedule": "schedule", "warmup_steps": "warmup",
     "warmup_epochs": "warmup", "random_state": "seed", "random_seed": "seed", "early_stopping": "patience",
-    "early_stopping_patience": "patience", "augmentation": "augment", "augmentations": "augment", "aug": "augment",
+    "early_stopping_patience": "patience", "metric": "monitor", "metric_for_best_model": "monitor",
+    "monitor_metric": "monitor", "eval_metric": "monitor", "augmentation": "augment", "augmentations": "augment",
+    "aug": "augment",
     "grad_clip": "global_clipnorm", "clip": "global_clipnorm", "clip_norm": "global_clipnorm",
     "gradient_clip_val": "global_clipnorm", "amp": "precision", "mixed_precision": "precision", "dtype": "precision",
     "xla": "jit", "jit_compile": "jit", "compile": "jit",
@@ -28,7 +30,7 @@ NO_WEIGHTS = "kerasdl brings no pretrained weights yet: see docs/finetune.md. Fr
 SENTENCES = {  # words that stand for no single key
     "loss": "The loss follows from the objective: cross-entropy for objective=classify, the squared error for regress. "
             "Your own: objective=FILE.py:CLASS, docs/extend.md.",
-    "metrics": "The metrics follow from the objective.",
+    "metrics": "The metrics follow from the objective. monitor=NAME chooses the one that the best epoch is taken by.",
     "validation_split": "The splits are parts of the data: splits.train='train[:80%]' splits.val='train[80%:]'",
     "val_split": "The splits are parts of the data: splits.train='train[:80%]' splits.val='train[80%:]'",
     "pretrained": NO_WEIGHTS, "weights": NO_WEIGHTS, "checkpoint": NO_WEIGHTS,

@@ -18,6 +18,7 @@ if __name__ == "__main__":
 import keras
 import numpy as np
 import pytest
+from replicas_harness import labelled_data
 
 from kerasdl import objectives, recipe, zoo
 from kerasdl.data import from_arrays, load_splits
@@ -49,6 +50,7 @@ DIVIDED = {"sgd": {}, "adamw": {"optimizer": "adamw", "lr": 1e-3, "weight_decay"
            "noise": {"model_args": {"size": "mu", "drop": 0.5}}, "accumulate": {"accumulate": 4},
            "all": {"model": "cnn", "model_args": {"size": "mu", "drop": 0.3}, "ema": 0.9, "global_clipnorm": 0.1}}
 FEW = (("all", 4),)
+LABELLED = BASE.override(objective="multilabel", monitor="auc", accumulate=2, ema=0.5)
 
 
 def still(name: str, **changes) -> Recipe:
@@ -161,6 +163,7 @@ def suite(folder: Path) -> dict[str, np.ndarray]:
         out |= on_devices(case, 1) | on_devices(case, count)
     run = train(NOISY, workdir=folder / "whole", verbose=False)
     interrupted(folder / "interrupted")
+    out |= labelled()
     out["predicted/jax"] = run.model().predict(given["x"], verbose=0)
     out["predicted/tensorflow"] = Run.open(folder / "tensorflow").model().predict(given["x"], verbose=0)
     return out
@@ -184,6 +187,24 @@ def double(folder: Path) -> dict[str, np.ndarray]:
     given = np.load(folder / "given.npz")
     with float64():
         return {f"losses/{name}": losses(still(name, ema=0.0), unpacked(given, name), judged=False) for name in ROUNDED}
+
+
+def labelled() -> dict[str, np.ndarray]:
+    """Scores, thresholds and answers after five steps of several labels an example, with weights of examples."""
+    data = labelled_data()
+    setup = setup_of(LABELLED, data, strategies.choose("one"))
+    model, kept = setup.networks()
+    random = np.random.default_rng(1)
+    weights = [random.normal(0, 0.3, weight.shape) for weight in model.trainable_variables]
+    for network in (model.network, kept):
+        for variable, values in zip(network.trainable_variables, weights, strict=True):
+            variable.assign(values)
+    model.fit(setup.batches(model), steps_per_epoch=5, verbose=0, shuffle=False)
+    scores = PaddedEvaluator(setup.objective, kept, 16, setup.devices)
+    found, facts = scores(data["test"]), scores.facts(data)
+    return {"labels/scores": np.array([found[name] for name in ("loss", "map", "auc")]),
+            "labels/thresholds": np.array(list(facts["thresholds"].values())),
+            "labels/answers": kept.predict(data["test"].x, verbose=0)}
 
 
 def on_devices(case: str, count: int) -> dict[str, np.ndarray]:

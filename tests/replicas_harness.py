@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasdl import objectives
 from kerasdl.data import from_arrays
 from kerasdl.devices import distribute_fixes
 from kerasdl.devices.strategy import mirrored
@@ -69,6 +70,30 @@ def compare(cases: list[tuple[str, int]], stay: bool = True) -> dict[str, np.nda
         out |= {f"{name}/{count}/{i}": keras.ops.convert_to_numpy(w) for i, w in enumerate(kept.weights)}
         found = scores(split())
         out[f"{name}/{count}/scores"] = np.array([found["loss"], found["accuracy"]])
+    return out
+
+
+def labelled_data():
+    """Rows with several labels each, and weights from 0 on."""
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(130, 6)), random.integers(0, 2, (130, 3))
+    return from_arrays(x, y, target="labels", weights=random.integers(0, 3, 130))
+
+
+def labelled() -> dict[str, np.ndarray]:
+    """Weights and all scores of several labels an example, with weights of examples, on one device and on two."""
+    data, out = labelled_data(), {}
+    for feed, stay in (("resident", True), ("streamed", False)):
+        for count in (1, 2):
+            recipe = BASE.override(objective="multilabel", monitor="auc", accumulate=2, optimizer="sgd")
+            setup = Setup(recipe, objectives.of(recipe), data, devices(count), stay)
+            model, kept = setup.networks()
+            scores = PaddedEvaluator(setup.objective, kept, recipe.micro_batch, setup.devices)
+            model.fit(setup.batches(model), steps_per_epoch=STEPS, verbose=0, shuffle=False)
+            out |= {f"{feed}_labels/{count}/{i}": keras.ops.convert_to_numpy(w) for i, w in enumerate(kept.weights)}
+            found = scores(data["train"])
+            out[f"{feed}_labels/{count}/scores"] = np.array([found[name] for name in ("loss", "map", "auc")])
+            out[f"{feed}_labels/{count}/answers"] = kept.predict(data["train"].x, verbose=0)
     return out
 
 
@@ -176,7 +201,7 @@ def main(path: str, which: str) -> None:
     elif which == "keras":
         found = keras_alone() | stock("clipnorm", "clip_after_reduce") | stock("norm", "synchronize_norms")
     else:
-        found = compare(FEW) | noise() | streamed([("accumulate", 2)])
+        found = compare(FEW) | noise() | streamed([("accumulate", 2)]) | labelled()
     np.savez(path, **found)
 
 

@@ -10,6 +10,7 @@ import backends_harness as harness
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from kerasdl.data import load
 from kerasdl.devices import jax
@@ -113,6 +114,14 @@ def same_weights(found, case, count):
     assert len(one) == len(several) > 2
     for a, b in zip(one, several, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6, rtol=1e-6)
+
+
+def test_several_labels_weighted_and_scored(found):
+    ours, truth = harness.labelled(), harness.labelled_data()["test"].y
+    for key in ("labels/scores", "labels/thresholds", "labels/answers"):
+        np.testing.assert_allclose(found[key], ours[key], rtol=1e-4, atol=1e-5)
+    both = average_precision_score(truth, found["labels/answers"]), roc_auc_score(truth, found["labels/answers"])
+    np.testing.assert_allclose(found["labels/scores"][1:], both, rtol=1e-12)
 
 
 def test_a_run_on_jax_is_a_run(found, folder):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import replicas_harness as harness
 import tensorflow as tf
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from kerasdl import zoo
 from kerasdl.devices import cluster
@@ -60,6 +61,19 @@ def test_replicas_give_the_weights_of_one_device(trained, case, count):
 def test_evaluation_counts_every_example_once(trained, case, count):
     """The split ends with a batch that is short, and that does not divide."""
     np.testing.assert_allclose(trained[f"{case}/{count}/scores"], trained[f"{case}/1/scores"], rtol=2e-6)
+
+
+@pytest.mark.parametrize("feed", ["resident", "streamed"])
+def test_several_labels_weighted_and_scored_on_two(trained, feed):
+    """Scores of all answers together are those of scikit-learn; the last batch is padded."""
+    assert apart(trained, f"{feed}_labels", 2) < 1e-6
+    np.testing.assert_array_equal(trained["resident_labels/1/0"], trained["streamed_labels/1/0"])
+    truth = harness.labelled_data()["train"].y
+    for count in (1, 2):
+        scores, answers = trained[f"{feed}_labels/{count}/scores"], trained[f"{feed}_labels/{count}/answers"]
+        np.testing.assert_allclose(scores[1:], [average_precision_score(truth, answers), roc_auc_score(truth, answers)],
+                                   rtol=1e-12)
+        np.testing.assert_allclose(scores, trained[f"{feed}_labels/1/scores"], rtol=1e-5)
 
 
 def test_replicas_whose_examples_are_streamed(trained):

@@ -37,7 +37,8 @@ def shuffled(split: Any, targets: np.ndarray | None, batch: int, *, epochs: int,
              start: int = 0) -> tf.data.Dataset:
     """Return the training batches (examples, targets) of every epoch in turn, from step `start` on.
 
-    Without targets a batch is (examples,).
+    Without targets a batch is (examples,). If the split has weights it is (examples, targets, weights), whose mean over
+    the split is 1.
 
     Args:
         split: what to draw from.
@@ -62,9 +63,9 @@ def shuffled(split: Any, targets: np.ndarray | None, batch: int, *, epochs: int,
     parity_of = parities(seed, len(split)) if alternates else None
 
     @tf.autograph.experimental.do_not_convert  # as on the device; and an error stays what it is
-    def changed(step, index, examples, answers=None):
+    def changed(step, index, *data):
         parity = flip_parity(parity_of, step // steps, index) if alternates else None
-        return without_none(*change(examples, answers, tf.stack([tf.constant(seed, tf.int64), step]), parity))
+        return change(data, tf.stack([tf.constant(seed, tf.int64), step]), parity)
 
     if change is None:
         batches = batches.map(lambda step, index, *data: data)
@@ -74,20 +75,41 @@ def shuffled(split: Any, targets: np.ndarray | None, batch: int, *, epochs: int,
 
 
 def transform(augment: Augment | None, prepare: Callable | None) -> Callable | None:
-    """Return what is done to a training batch, (x, y, seed, parity) -> (x, y): augmentation, then the objective's own.
+    """Return what is done to a training batch, (data, seed, parity) -> data: augmentation, then the objective's own.
 
-    None where nothing is.
+    Data is (x,), (x, y) or (x, y, weights), before and after. None where nothing is done.
     """
     if augment is None and prepare is None:
         return None
     compiled = augment and tf.function(augment, jit_compile=True)
 
-    def both(x, y, seed, parity):
-        if compiled:
+    def both(data, seed, parity):
+        x, y, weights = (*data, None, None)[:3]
+        if compiled and weights is not None and y.dtype.is_floating and y.shape.rank == 2:
+            x, y = compiled(x, with_weights(y, weights), seed, parity)
+            y, weights = without_weights(y)
+        elif compiled:
             x, y = compiled(x, y, seed, parity)
-        return prepared(prepare, x, y, key(*tf.unstack(seed), PREPARED)) if prepare else (x, y)
+        if prepare:
+            x, y = prepared(prepare, x, y, key(*tf.unstack(seed), PREPARED))
+        return without_none(x, y, weights)
 
     return both
+
+
+def with_weights(y: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Return targets (B, F) times their weights, with the weights (B,) as one more column.
+
+    As colours are multiplied by their opacity before images are blended: a mixture of two examples then has the sum of
+    what each would have had, and nothing of one that weighs 0.
+    """
+    return tf.concat([y * weights[:, None], weights[:, None]], 1)
+
+
+def without_weights(y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Undo `with_weights`; the targets of an example that weighs 0 are 0."""
+    weights = y[:, -1]
+    return tf.math.divide_no_nan(y[:, :-1], weights[:, None]), weights
 
 
 def prepared(prepare: Callable, x: Any, y: Any, seed: tf.Tensor) -> tuple[Any, Any]:
@@ -114,9 +136,15 @@ def key(seed: int | tf.Tensor, number: tf.Tensor, stream: int | tf.Tensor) -> tf
     return tf.random.fold_in(both, tf.cast(stream, tf.int64), alg="philox")  # its dtype is that of the hash: 64 bits
 
 
-def without_none(x, y):
-    """Return a batch as Keras takes it: (x, y), or (x,) without labels."""
-    return (x,) if y is None else (x, y)
+def without_none(x, y, weights=None):
+    """Return a batch as Keras takes it: (x, y), (x,) without labels, or (x, y, weights)."""
+    return (x,) if y is None else (x, y) if weights is None else (x, y, weights)
+
+
+def beside(split: Any, targets: np.ndarray | None) -> tuple[np.ndarray, ...]:
+    """Return what a training batch has of each example besides itself: nothing, its target, or that and its weight."""
+    weights = split.relative_weights
+    return () if targets is None else (targets,) if weights is None else (targets, weights)
 
 
 def blocks(split: Any, batch: int, size: int, *, epochs: int, seed: int, start: int = 0) -> tf.data.Dataset:
@@ -182,7 +210,7 @@ def flip_parity(parity: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor) -> tf.Ten
 
 def _indexed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Dataset:
     with tf.device("CPU"):
-        x, y = tf.constant(split.x), None if targets is None else tf.constant(targets)
+        x, others = tf.constant(split.x), [tf.constant(values) for values in beside(split, targets)]
 
     def epoch_of(epoch):
         return tf.data.Dataset.from_tensor_slices(
@@ -193,7 +221,7 @@ def _indexed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Datas
         if split.decode is not None:
             examples = tf.map_fn(split.decode, examples, fn_output_signature=tf.uint8)
         shaped = tf.ensure_shape(examples, (batch, *split.example_shape))
-        return (step, index, shaped) if y is None else (step, index, shaped, tf.gather(y, index))
+        return step, index, shaped, *(tf.gather(values, index) for values in others)
 
     indices = tf.data.Dataset.range(start // steps, epochs).flat_map(epoch_of).skip(start % steps)
     return indices.enumerate(start).map(load, num_parallel_calls=tf.data.AUTOTUNE)

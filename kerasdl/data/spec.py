@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from kerasdl.errors import UserError, nearest
 
-Target = Literal["class", "number"]
+Target = Literal["class", "labels", "number"]
 
 KINDS = {  # kind -> what one feature of it is
     "image": "pixels (H, W, C), uint8, 0..255",
@@ -17,6 +17,7 @@ KINDS = {  # kind -> what one feature of it is
     "mask": "a class for each pixel (H, W), int32",
     "boxes": "rectangles with their classes (N, 5), float32",
     "label": "the index of a class (), int32",
+    "labels": "which of the classes there are (classes,), 0 or 1, float32",
     "number": "numbers to predict (outputs,), float32",
 }
 ORDERS = 2  # version of the orders of examples, which every result names; docs/lab/orders.md describes the first
@@ -31,7 +32,7 @@ class Feature:
         kind: a key of KINDS.
         shape: of one example, without the batch.
         dtype: as NumPy names it.
-        names: the classes of a label by index, or the columns of a row; empty where they have no names.
+        names: the classes of a label, or of labels, by index, or the columns of a row; empty where they have no names.
 
     Raises:
         UserError: an unknown kind.

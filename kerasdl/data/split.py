@@ -22,7 +22,8 @@ class Split:
         name: "train", "val", "test", or the tfds expression that was asked for.
         x: an array of examples (N, ...); file names (N,) that `decode` reads; or, where `streamed`, a tf.data.Dataset
             of (example, class index), or of examples alone without labels, in a fixed order.
-        y: class indices (N,) int32, or targets (N, outputs) float32. None without labels, and where `streamed`.
+        y: class indices (N,) int32; of several labels an example, 1 for those that it has and 0 for the others,
+            (N, classes) float32; or numbers (N, outputs) float32. None without labels, and where `streamed`.
         shape: of one example as the model sees it: (H, W, C) of an image, the number of columns of a row, (T, F) of a
             sequence, (T,) of tokens.
         size: the number of examples.
@@ -34,9 +35,11 @@ class Split:
         kind: what an example is: a key of kerasdl.data.spec.AXES.
         streamed: whether the set is too large for memory, so that `x` is a Dataset.
         reading: how files become examples, where that is a choice: {"value_range": (low, high)}.
+        weights: how much each example counts in the loss of the training (N,), float32, 0 or more; None: all alike.
 
     Raises:
-        UserError: an unknown kind, a shape that does not fit it, or `streamed` without a Dataset.
+        UserError: an unknown kind, a shape that does not fit it, `streamed` without a Dataset, or weights that are not
+            one number from 0 on for each example.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Split:
     kind: str = "image"
     streamed: bool = False
     reading: Mapping[str, Any] = field(default_factory=dict)
+    weights: np.ndarray | None = None
 
     def __post_init__(self):
         check_kind(self.kind)
@@ -61,6 +65,10 @@ class Split:
         if self.streamed != hasattr(self.x, "element_spec"):
             raise UserError("streamed=True is for a split whose x is a tf.data.Dataset, and for no other. "
                             f"Received: streamed={self.streamed}, x of type {type(self.x).__name__}.")
+        if self.weights is not None:
+            if self.streamed:
+                raise DataError("weights are for examples in memory or in files, and these are streamed.")
+            object.__setattr__(self, "weights", checked_weights(self.weights, self.size))
 
     def __len__(self) -> int:
         return self.size
@@ -72,13 +80,29 @@ class Split:
 
     @property
     def target(self) -> Target | None:
-        """What is known of each example: its "class", one "number" or several, or nothing."""
-        return "class" if self.classes else "number" if self.y is not None else None
+        """What is known of each example: its "class", several "labels", one "number" or several, or nothing."""
+        if self.classes:
+            return "class" if self.y is None or self.y.ndim == 1 else "labels"
+        return None if self.y is None else "number"
 
     @property
     def outputs(self) -> int:
         """How many numbers a model gives for an example: one for each class or target column; 0 without labels."""
         return len(self.classes) or (0 if self.y is None else self.y.shape[1])
+
+    @property
+    def relative_weights(self) -> np.ndarray | None:
+        """The weights divided by their mean, so that they change no learning rate; None without weights.
+
+        Raises:
+            DataError: all weights are 0.
+        """
+        if self.weights is None:
+            return None
+        mean = self.weights.mean(dtype="float64")
+        if not mean:
+            raise DataError(f"All weights of {self.name} are 0: no example would count.")
+        return (self.weights / mean).astype("float32")
 
     @property
     def spec(self) -> dict[str, Feature]:
@@ -90,6 +114,8 @@ class Split:
         found = {self.kind: Feature(self.kind, self.example_shape, DTYPES[self.kind], tuple(self.columns))}
         if self.target == "class":
             found["label"] = Feature("label", (), "int32", self.classes)
+        elif self.target == "labels":
+            found["labels"] = Feature("labels", (self.outputs,), "float32", self.classes)
         elif self.target == "number":
             found["number"] = Feature("number", (self.outputs,), "float32")
         return found
@@ -98,8 +124,9 @@ class Split:
         """Return what evaluation and prediction need to know later, as plain JSON."""
         filled = {"medians": dict(self.medians)} if self.medians else {}
         read = {"reading": dict(self.reading)} if self.reading else {}
+        several = {"target": "labels"} if self.target == "labels" else {}
         return {"kind": self.kind, "shape": self.shape, "classes": list(self.classes), "columns": dict(self.columns),
-                **filled, **read}
+                **filled, **read, **several}
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the examples at these indices, decoded, and their targets, None without labels; in that order."""
@@ -123,12 +150,12 @@ class Split:
             examples = self.x.map(lambda example, *_: example)
             return np.array(list(examples.take(count).as_numpy_iterator()))
         count = min(count, len(self))
-        by_class = self.classes and self.y is not None and (np.diff(self.y) >= 0).all()
+        by_class = self.target == "class" and self.y is not None and (np.diff(self.y) >= 0).all()
         return self.take(np.arange(count) * len(self) // count if by_class else np.arange(count))[0]
 
     def fingerprint(self) -> str:
-        """Return a text that changes with the number, the targets and the order of the examples, and with rows, arrays,
-        and the names and sizes of files.
+        """Return a text that changes with the number, the targets, the weights and the order of the examples, and with
+        rows, arrays, and the names and sizes of files.
 
         Pixels from tensorflow-datasets do not count: another version of a decoder may round one otherwise. A streamed
         split has its number of examples only.
@@ -136,8 +163,9 @@ class Split:
         if self.streamed:
             return str(len(self))
         checksum = self.checksum
-        if self.y is not None:
-            checksum = zlib.crc32(np.ascontiguousarray(self.y).data, checksum)
+        for values in (self.y, self.weights):
+            if values is not None:
+                checksum = zlib.crc32(np.ascontiguousarray(values).data, checksum)
         if self.kind == "row":
             checksum = zlib.crc32(np.ascontiguousarray(self.x).data, checksum)
         return f"{len(self)}-{checksum:08x}"
@@ -169,6 +197,28 @@ def check_same(found: Split, expected: Mapping[str, Any], name: str) -> None:
         if came != known:
             raise UserError(f"The classes of {name} differ: class {index} is {came!r}, where the model learns "
                             f"{known!r}.")
+    if theirs.get("target") != expected.get("target"):
+        model, other = ("several labels", "one class") if expected.get("target") else ("one class", "several labels")
+        raise UserError(f"The model learns {model} an example, and {name} has {other}.")
+
+
+def checked_weights(weights: Any, count: int) -> np.ndarray:
+    """Return weights of so many examples as float32, checked.
+
+    Raises:
+        DataError: other than one finite number from 0 on for each example.
+    """
+    try:
+        found = np.asarray(weights, "float64")
+    except (ValueError, TypeError):
+        raise DataError("weights must hold numbers, one for each example.") from None
+    if found.shape != (count,):
+        raise DataError(f"weights must be one number for each of the {count} examples. Received shape {found.shape}.")
+    wrong = np.flatnonzero(~np.isfinite(found) | (found < 0))
+    if len(wrong):
+        raise DataError(f"weights are numbers from 0 on. Received {found[wrong[0]]:g} for example {wrong[0]}"
+                        f"{f' and others, {len(wrong)} in all' if len(wrong) > 1 else ''}.")
+    return found.astype("float32")
 
 
 def check_spread(spread: np.ndarray, names: Sequence[str], limit: float) -> None:

@@ -25,7 +25,7 @@ def of_classes(split: Split, classes: Sequence[str] | str) -> Split:
     new = np.full(len(split.classes), -1, "int32")
     new[[split.classes.index(name) for name in names]] = np.arange(len(names))
     index = np.flatnonzero(new[labels] >= 0)
-    return replace(split, x=split.x[index], y=new[labels[index]], size=len(index), classes=tuple(names))
+    return replace(_part(split, index), y=new[labels[index]], classes=tuple(names))
 
 
 def per_class(split: Split, count: int) -> Split:
@@ -42,12 +42,18 @@ def per_class(split: Split, count: int) -> Split:
         if len(place) < count:
             raise DataError(f"per_class={count}: the class {name!r} has {len(place)} examples in {split.name}.")
     index = np.sort(np.concatenate(places))
-    return replace(split, x=split.x[index], y=labels[index], size=len(index))
+    return _part(split, index)
+
+
+def _part(split: Split, index: np.ndarray) -> Split:
+    y, weights = (None if values is None else values[index] for values in (split.y, split.weights))
+    return replace(split, x=split.x[index], y=y, weights=weights, size=len(index))
 
 
 def _labels(split: Split, what: str) -> np.ndarray:
     if split.target != "class":
-        has = "the target here is a number" if split.target == "number" else "this set has no labels"
+        has = {"number": "the target here is a number", "labels": "an example here has several labels"}.get(
+            split.target or "", "this set has no labels")
         raise DataError(f"{what} is for data with classes, and {has}.")
     if split.streamed:
         raise DataError(f"{what} is for a set that fits in memory; this one is streamed.")

@@ -1,9 +1,11 @@
 """Loss and metrics of a network on a split: every example counted once, on any number of replicas."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import tree
 
@@ -50,7 +52,7 @@ class PaddedEvaluator:
         self.batch, self.devices = batch * ROWS, devices or tf.distribute.get_strategy()
         with self.devices.scope():
             self.learner = Learner(objective, network)
-            check_scores(objective, self.learner)
+            self.overall = unmeasured(objective, self.learner)
             self.learner.compile(jit_compile=False)
             self.views = Learner(objective, augmented(network, tta)) if tta else None
             if self.views:
@@ -61,27 +63,64 @@ class PaddedEvaluator:
         """Return {score: value} on a split."""
         return self._measure(self.learner, split)
 
-    @staticmethod
-    def check(split: Split) -> None:
-        """Accept any split: loss and metrics need one example."""
+    def check(self, split: Split) -> None:
+        """Raise a UserError for a split on which the score that decides is undefined, whatever the answers."""
+        if self.monitor in self.overall and not split.streamed:
+            y = self.objective.targets(split)
+            if math.isnan(self.objective.overall(self.monitor, y, y)):
+                raise UserError(f"{self.monitor} is undefined on the {split.name} split, whose examples have all the "
+                                "same labels. Monitor another score, or divide the data otherwise.")
 
     def facts(self, splits: Mapping[str, Split]) -> dict[str, Any]:
-        """Return what else result.json holds: the scores under test-time augmentation, if there is one."""
-        return {"tta": self._measure(self.views, splits["test"])} if self.views else {}
+        """Return what else result.json holds: the objective's own facts, and scores under test-time augmentation."""
+        found = self.objective.facts(splits, lambda split: self._answers(self.learner, split))
+        return found | ({"tta": self._measure(self.views, splits["test"])} if self.views else {})
 
     def _measure(self, learner: Learner, split: Split) -> dict[str, float]:
+        if self.overall:
+            y, y_pred = self._answers(learner, split)
         if backend.jax():
-            return self._with_keras(learner, split)
-        learner.reset_metrics()
-        if on_device.fits(split):
+            scores = self._with_keras(learner, split)
+        elif self.overall:
+            scores = learner.get_metrics_result()
+        elif on_device.fits(split):
+            learner.reset_metrics()
             scores = self._swept(learner, split)
         else:
-            batches = strategies.shared(self.devices, lambda: self._padded(split), distribute_fixes.share)
-            step = tf.function(lambda *batch: self.devices.run(learner.padded_step, args=batch), autograph=False)
-            for batch in batches:
-                step(*batch)
+            self._stepped(learner, split)
             scores = learner.get_metrics_result()
-        return {name: float(value) for name, value in scores.items()}
+        found = {name: float(value) for name, value in scores.items()}
+        finite = self.overall and np.isfinite(y_pred).all()
+        return found | {name: float(self.objective.overall(name, y, y_pred)) if finite else math.nan
+                        for name in self.overall}
+
+    def _stepped(self, learner: Learner, split: Split, collect: bool = False) -> list[Any]:
+        """Evaluate a split batch by batch, and return targets and answers of each, if they are to be collected."""
+        learner.reset_metrics()
+        if (key := f"{learner is self.views} {collect}") not in self.sweeps:
+            def step(*batch):
+                y_pred = self.devices.run(learner.padded_step, args=batch)
+                return tree.map_structure(self._together, (batch[1], y_pred)) if collect else ()
+
+            self.sweeps[key] = tf.function(step, autograph=False)
+        batches = strategies.shared(self.devices, lambda: self._padded(split), distribute_fixes.share)
+        return [tree.map_structure(lambda value: None if value is None else value.numpy(), self.sweeps[key](*batch))
+                for batch in batches]
+
+    def _together(self, values: Any) -> tf.Tensor | None:
+        """Return the parts of all replicas of all workers; the padding of the last batch comes at the end."""
+        return None if values is None else self.devices.gather(values, 0)
+
+    def _answers(self, learner: Learner, split: Split) -> tuple[Any, Any]:
+        """Return targets and answers of a split, (N, ...) each, in its order."""
+        if backend.jax():
+            batches = self._padded(split)
+            y = [batch[1] for batch in batches.as_numpy_iterator()]
+            parts = [(np.concatenate(y), learner.predict(batches.map(lambda x, *_: x), verbose=0))]
+        else:
+            parts = self._stepped(learner, split, collect=True)
+        return tree.map_structure(lambda *values: None if values[0] is None else np.concatenate(values)[:len(split)],
+                                  *parts)
 
     def _swept(self, learner: Learner, split: Split) -> dict[str, tf.Tensor]:
         """Go over all examples in one call: a loop in Python costs more than small networks do."""
@@ -128,13 +167,19 @@ class PaddedEvaluator:
         return scores | {"loss": scores["loss"] * (-(-len(split) // self.batch) * self.batch / len(split))}
 
 
-def check_scores(objective: Objective, learner: Learner) -> None:
-    """Raise a UserError if the objective names a score that neither its loss nor its metrics give."""
+def unmeasured(objective: Objective, learner: Learner) -> list[str]:
+    """Return the objective's scores that neither its loss nor its metrics give, but its `overall`.
+
+    Raises:
+        UserError: one that nothing gives.
+    """
     logged = {"loss", *(metric.name for metric in learner.measures)}
-    for score in objective.scores:
-        if score not in logged:
+    others = [score for score in objective.scores if score not in logged]
+    for score in others:
+        if score not in objective.overall_scores:
             raise UserError(f"{type(objective).__name__} has a score {score!r}, and no metric of that name. Its "
                             f"scores are {', '.join(sorted(logged))}: name the metric {score!r}.")
+    return others
 
 
 def padded(batches: tf.data.Dataset, batch: int) -> tf.data.Dataset:

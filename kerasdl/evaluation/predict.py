@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +54,15 @@ def files_in(paths: Sequence[str | Path], kind: str) -> list[Path]:
     return found
 
 
-def write(found: Sequence[tuple[str, list[tuple[str, float]]]], file: Path) -> None:
+def write(found: Sequence[tuple[str, list[tuple[str, float]]]], file: Path,
+          chosen: Callable[[list[tuple[str, float]]], list[str]] = lambda answers: [answers[0][0]]) -> None:
     """Write predictions as CSV, or as JSON lines if the file ends in .jsonl, whole or not at all, with all digits.
 
     Args:
         found: what `predict` returns, with all classes.
-        file: example, prediction and the probability of each class; of numbers, value or value 1, value 2 ...
+        file: example, prediction and the probability of each class; of numbers, value or value 1, value 2 ... Several
+            labels are a prediction joined by "|", which may be empty.
+        chosen: answers -> the labels that are the prediction, as the objective's `chosen`.
 
     Raises:
         UserError: another ending, or a file that cannot be written.
@@ -70,7 +73,7 @@ def write(found: Sequence[tuple[str, list[tuple[str, float]]]], file: Path) -> N
     for name, answers in found:
         if answers[0][0]:
             shares = {label: f"{value:.9g}" for label, value in sorted(answers)}
-            rows.append({"example": name, "prediction": answers[0][0], **shares})
+            rows.append({"example": name, "prediction": "|".join(chosen(answers)), **shares})
         else:
             names = ["value"] if len(answers) == 1 else [f"value {number}" for number in range(1, len(answers) + 1)]
             numbers = {key: f"{value:.9g}" for key, (_, value) in zip(names, answers, strict=True)}

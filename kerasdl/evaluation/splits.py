@@ -46,7 +46,8 @@ def load_split(run: Run, split: str = "test", data: Data = None) -> Split:
             raise UserError(f"The {split} split of {name} is not the one that {run.path} began with: something was "
                             "added, removed or changed, so that it may hold examples that the model learned from. "
                             f"To measure it all the same: kerasdl eval {typed(run.path)} --data {other}")
-    labels = {} if target else {"classes": found.describe()["classes"]}  # which nobody reads
+    own = found.describe()
+    labels = {} if target else {"classes": own["classes"], "target": own.get("target")}  # which nobody reads
     check_same(found, run.data | labels, name)
     return found
 

@@ -60,6 +60,8 @@ class Adversarial(Objective):
     def check(self, split: Split, replicas: int = 1) -> None:
         super().check(split, replicas)
         recipe = self.recipe
+        if split.weights is not None:
+            raise UserError("A GAN takes no weights of examples. Leave them out.")
         if recipe.model not in zoo.GENERATIVE:
             raise UserError("objective=adversarial needs a model with two networks. "
                             f"{nearest(recipe.model, zoo.GENERATIVE)}")
@@ -109,7 +111,9 @@ class Adversarial(Objective):
         return self.settings.reference
 
     def evaluator(self, kept: keras.Model, reference: Any) -> GeneratorScores:
-        return GeneratorScores(kept, sample, reference)
+        if self.monitor == "accuracy" and not (len(kept.inputs) == 2 and reference.classifies):
+            raise UserError("monitor=accuracy is for a generator that is told the class. Monitor another score.")
+        return GeneratorScores(kept, sample, reference, self.monitor)
 
     def follow_ups(self, kept: keras.Model, splits: Mapping[str, Split], reference: Any
                    ) -> Mapping[str, tuple[Recipe, Mapping[str, Split]]]:

@@ -3,15 +3,16 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 from keras import ops
 
 from kerasdl import user_code, zoo
+from kerasdl.data.spec import Target
 from kerasdl.data.split import Split
-from kerasdl.errors import UserError
+from kerasdl.errors import UserError, nearest
 from kerasdl.objectives import average
 from kerasdl.objectives.learner import Learner
 from kerasdl.objectives.sections import Findings, Section
@@ -20,7 +21,7 @@ from kerasdl.settings import Settings as NoSettings
 from kerasdl.settings import parse
 from kerasdl.text import typed
 
-Scores = dict[str, float]
+HAS = {"class": "classes", "labels": "several labels an example", "number": "numbers", None: "no labels"}  # of a target
 
 
 class Objective:
@@ -30,9 +31,12 @@ class Objective:
 
     Attributes:
         inputs: the kinds of example that it can learn from; see kerasdl.data.spec.
-        target: what the data must give with each example: "class", "number", or None for nothing.
+        target: what the data must give with each example: "class", "labels", "number", or None for nothing.
         scores: every score that it logs on validation data, and whether "max" or "min" is better.
-        monitor: the score that chooses the best epoch.
+        overall_scores: likewise, the scores that `overall` gives. One that is not among `scores`, too, is computed only
+            if the recipe's `monitor` names it.
+        monitor: the score that chooses the best epoch, unless the recipe's `monitor` names another one. An instance has
+            that in `monitor`, and in `scores` what this recipe logs.
         losses: names of losses in a training step's logs, and what a message calls them.
         backends: the backends of Keras on which it trains.
         predicts: whether the kept model answers questions about an example, so that predictions.npz is written.
@@ -41,9 +45,10 @@ class Objective:
     """
 
     inputs: ClassVar[tuple[str, ...]] = ("image", "row", "sequence", "tokens")
-    target: ClassVar[Literal["class", "number"] | None] = None
-    scores: ClassVar[Mapping[str, str]] = {"loss": "min"}
-    monitor: ClassVar[str] = "loss"
+    target: ClassVar[Target | None] = None
+    scores: Mapping[str, str] = {"loss": "min"}
+    overall_scores: ClassVar[Mapping[str, str]] = {}
+    monitor: str = "loss"
     losses: ClassVar[Mapping[str, str]] = {"loss": "loss"}
     backends: ClassVar[tuple[str, ...]] = ("tensorflow", "jax")
     predicts: ClassVar[bool] = False
@@ -59,6 +64,12 @@ class Objective:
         self.recipe, self.run = recipe, run
         self.settings: Any = parse(self.Settings, recipe.objective_args, "objective_args",
                                    f"objective={recipe.objective}")
+        if monitor := recipe.monitor:
+            known = {**self.scores, **self.overall_scores}
+            if monitor not in known:
+                raise UserError(f"objective={recipe.objective} has no score {monitor!r} to monitor. "
+                                f"{nearest(monitor, known)}")
+            self.monitor, self.scores = monitor, {**self.scores, monitor: known[monitor]}
 
     # What it needs of data and recipe
 
@@ -69,9 +80,11 @@ class Objective:
             raise UserError(f"objective={name} learns from {' or '.join(self.inputs)} data, and the data has "
                             f"{split.kind} examples. Change one of the two.")
         if self.target and split.target != self.target:
-            has = {"class": "classes", "number": "numbers"}.get(split.target or "", "no labels")
-            raise UserError(f"objective={name} learns a {self.target}, and the data has {has}"
-                            f"{' as targets' if split.target else ''}. Change one of the two.")
+            raise UserError(f"objective={name} learns {'' if self.target == 'labels' else 'a '}{self.target}, and the "
+                            f"data has {HAS[split.target]}{' as targets' if split.target else ''}. Change one of the "
+                            "two.")
+        if split.weights is not None and not self.target:
+            raise UserError(f"objective={name} reads no labels, and takes no weights of examples. Leave them out.")
         if self.recipe.tta and not self.augments_views:
             raise UserError(f"tta is for images that have classes. Leave it out with objective={name}.")
 
@@ -139,8 +152,21 @@ class Objective:
         raise NotImplementedError(f"{type(self).__name__} needs compute_loss(self, x, y, y_pred) -> (B,)")
 
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Return new metrics of (y, y_pred, sample_weight), which are logged next to the loss."""
+        """Return new metrics of (y, y_pred, sample_weight), which are logged next to the loss.
+
+        In training they are weighted as the loss is, by the weights of the examples if the data has some.
+        """
         return []
+
+    def overall(self, score: str, y: Any, y_pred: Any) -> float:
+        """Return one of the scores that no metric gives, of all answers of a split together; NaN: it is undefined.
+
+        Args:
+            score: its name.
+            y: the targets of the split as `targets` has them, (N, ...) float32.
+            y_pred: the network's answers, (N, ...), all finite.
+        """
+        raise NotImplementedError(f"{type(self).__name__} needs overall(self, score, y, y_pred) for {score!r}.")
 
     # While and after training
 
@@ -164,6 +190,15 @@ class Objective:
         """
         return None
 
+    def facts(self, splits: Mapping[str, Split], answers: Callable[[Split], tuple[Any, Any]]) -> dict[str, Any]:
+        """Return what else result.json holds.
+
+        Args:
+            splits: "train", "val" and "test".
+            answers: gives y and y_pred of a split, as `overall` takes them, by the network that is kept.
+        """
+        return {}
+
     def follow_ups(self, kept: keras.Model, splits: Mapping[str, Split], reference: Any
                    ) -> Mapping[str, tuple[Recipe, Mapping[str, Split]]]:
         """Return trainings whose test score belongs into the result: {name: (recipe, splits)}."""
@@ -174,6 +209,10 @@ class Objective:
     def answers(self, outputs: np.ndarray, classes: Sequence[str], top: int) -> list[list[tuple[str, float]]]:
         """Return for each example what `kerasdl predict` prints: (label, value) pairs."""
         raise UserError(f"A model with objective={self.recipe.objective} makes no predictions.")
+
+    def chosen(self, answers: Sequence[tuple[str, float]]) -> list[str]:
+        """Return which labels an example gets, by its `answers`: the first one."""
+        return [answers[0][0]]
 
     def sample(self, kept: keras.Model, n: int, label: int | None, seed: int) -> np.ndarray:
         """Return `n` images that the kept model makes, uint8 (n, H, W, C)."""
@@ -222,16 +261,20 @@ def build_model(recipe: Recipe, split: Split, outputs: int | None = None, run: P
     if len(given) != len(expected) or any(b not in (None, a) for a, b in zip(expected, given, strict=True)):
         raise UserError(f"The data's examples are {shown(expected)}, and {recipe.model} takes {shown(given)}. Its "
                         "first argument is the shape of an example.")
-    if split.target == "class" and gives_probabilities(model, split):
-        raise UserError(f"{recipe.model} must answer with logits, and its answers are probabilities. Take the softmax "
+    if split.target in ("class", "labels") and gives_probabilities(model, split):
+        last = "softmax" if split.target == "class" else "sigmoid"
+        raise UserError(f"{recipe.model} must answer with logits, and its answers are probabilities. Take the {last} "
                         "out of its last layer: the loss and `predict` apply it.")
     return model
 
 
 def gives_probabilities(model: keras.Model, split: Split) -> bool:
-    """Return whether a model of several outputs answers some examples with numbers that are shares of 1."""
-    if len(model.outputs) > 1 or len(model.output_shape) != 2 or (model.output_shape[1] or 0) < 2:
+    """Return whether a model answers examples of classes with shares of 1, or ends in a sigmoid for several labels."""
+    if len(model.outputs) > 1 or len(model.output_shape) != 2 or (
+            split.target == "class" and (model.output_shape[1] or 0) < 2):
         return False
+    if split.target == "labels":
+        return getattr(model.layers[-1], "activation", None) is keras.activations.sigmoid
     answers = ops.convert_to_numpy(model(split.sample(3), training=False)).astype("float64")
     return bool(len(answers) and (answers >= 0).all() and np.allclose(answers.sum(1), 1, atol=1e-3))
 

@@ -12,6 +12,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from kerasdl import figures
 from kerasdl.data.split import Split
 from kerasdl.errors import UserError, nearest
+from kerasdl.objectives import whole_split
 from kerasdl.objectives.base import Objective
 from kerasdl.objectives.calibration import BINS, calibration, calibration_error
 from kerasdl.objectives.sections import Findings, Section, template
@@ -34,6 +35,7 @@ class Classify(Objective):
 
     target = "class"
     scores = {"accuracy": "max", "loss": "min"}
+    overall_scores = {"balanced_accuracy": "max", "macro_f1": "max", "auc": "max"}
     monitor = "accuracy"
     predicts = augments_views = True
     Settings = ClassifySettings
@@ -59,6 +61,9 @@ class Classify(Objective):
 
     def metrics(self) -> list[keras.metrics.Metric]:
         return [keras.metrics.CategoricalAccuracy(name="accuracy")]
+
+    def overall(self, score: str, y: np.ndarray, y_pred: np.ndarray) -> float:
+        return whole_split.of_classes(score, y.argmax(1), y_pred)
 
     def answers(self, outputs: np.ndarray, classes: Sequence[str], top: int) -> list[list[tuple[str, float]]]:
         """Return the `top` most probable classes of each example, best first, with their probabilities."""

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterator
+from typing import get_args
 
 from kerasdl import settings
 from kerasdl.data import spec
@@ -45,13 +46,13 @@ def complaints(kind: type[Objective]) -> Iterator[str]:
             if wanted and not issubclass(kind.Settings, wanted):
                 yield (f"Settings must be a subclass of {wanted.__module__}.{wanted.__name__}, because "
                        f"{parent.__name__} reads those.")
-    for score, better in kind.scores.items():
+    for score, better in {**kind.scores, **kind.overall_scores}.items():
         if better not in ("max", "min"):
             yield f"scores says whether 'max' or 'min' is better. Received: {{{score!r}: {better!r}}}."
     if kind.monitor not in kind.scores:
         yield f"monitor={kind.monitor!r} is not among its scores: {', '.join(kind.scores)}."
-    if kind.target not in (None, "class", "number"):
-        yield f"target is 'class', 'number' or None. Received: {kind.target!r}."
+    if kind.target not in (None, *get_args(spec.Target)):
+        yield f"target is 'class', 'labels', 'number' or None. Received: {kind.target!r}."
     if isinstance(kind.inputs, str) or not set(kind.inputs) <= set(spec.KINDS):
         yield f"inputs is a tuple of {', '.join(map(repr, spec.KINDS))}. Received: {kind.inputs!r}."
 

@@ -47,14 +47,15 @@ class Learner(FitsReplicas):
         """Evaluate a batch padded to a fixed size; `real` (B,) is 1 for an example and 0 for padding.
 
         So every replica takes equal parts, in the one shape that a TPU compiles. Keras would divide the sum of the
-        losses by the padding, too.
+        losses by the padding, too. Returns the answers.
         """
         y_pred = self(x, training=False)
         mean = self.compute_loss(x, y, y_pred, real, training=False) * self.distribute_strategy.num_replicas_in_sync
         examples = ops.sum(real)
         padded = ops.cast(ops.shape(real)[0], "float32")
         self.metrics[0].update_state(mean * padded / ops.maximum(examples, 1.0), sample_weight=examples)
-        return self.compute_metrics(x, y, y_pred, sample_weight=real)
+        self.compute_metrics(x, y, y_pred, sample_weight=real)
+        return y_pred
 
     @property
     def non_trainable_variables(self):

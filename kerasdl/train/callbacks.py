@@ -115,7 +115,7 @@ class BestWeights(keras.callbacks.Callback):
         decides = scores[self.monitor]
         loss = scores.get("loss", decides)
         rank = (self.sign * decides, -loss)
-        if not math.isfinite(loss):
+        if not (math.isfinite(loss) and math.isfinite(decides)):
             rank = (-math.inf, -math.inf)  # NaN is no better than anything
         if self.rank is None or rank > self.rank:
             self.rank, self.best_epoch, self.weights, self.scores = rank, epoch + 1, self.kept.get_weights(), scores

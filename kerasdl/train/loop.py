@@ -27,7 +27,7 @@ class DeviceDataset:
     Args:
         split: examples in memory.
         targets: (N, ...), or None without labels.
-        transform: (x, y, seed (2,), parity) -> (x, y), augmentation and the objective's `prepare`; None: nothing.
+        transform: pipeline.transform, augmentation and the objective's `prepare`; None: nothing.
         alternates: whether `transform` reads the parity of an example's epochs.
         seed: of the run.
         steps: of an epoch.
@@ -35,22 +35,22 @@ class DeviceDataset:
 
     def __init__(self, split: Split, targets: np.ndarray | None, transform: Callable | None, alternates: bool,
                  seed: int, steps: int):
-        self.x, self.y = tf.constant(split.x), None if targets is None else tf.constant(targets)
+        self.data = tuple(tf.constant(values) for values in (split.x, *pipeline.beside(split, targets)))
         self.seed, self.steps, self.transform = seed, steps, transform
         self.parities = pipeline.parities(seed, len(split)) if alternates else None
 
-    def block(self, first: tf.Tensor, index: tf.Tensor) -> tuple[Any, Any, tf.Tensor]:
-        """Return examples, targets and parities of a block (steps, batch, ...) that begins with the step `first`."""
-        y = None if self.y is None else tf.gather(self.y, index)
+    def block(self, first: tf.Tensor, index: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
+        """Return the data, (x,), (x, y) or (x, y, weights), and the parities of a block (steps, batch, ...) that begins
+        with the step `first`."""
         parity = tf.zeros_like(index) if self.parities is None \
             else pipeline.flip_parity(self.parities, first // self.steps, index)
-        return tf.gather(self.x, index), y, parity
+        return tuple(tf.gather(values, index) for values in self.data), parity
 
-    def batch(self, x: Any, y: Any, parity: tf.Tensor, step: tf.Tensor) -> tuple[Any, Any]:
-        """Return the examples and targets of a step as the network sees them; the same as in pipeline.shuffled."""
+    def batch(self, data: tuple[tf.Tensor, ...], parity: tf.Tensor, step: tf.Tensor) -> tuple:
+        """Return the data of a step as the network sees it; the same as in pipeline.shuffled."""
         if self.transform is None:
-            return x, y
-        return self.transform(x, y, tf.stack([tf.constant(self.seed, tf.int64), step]), parity)
+            return data
+        return self.transform(data, tf.stack([tf.constant(self.seed, tf.int64), step]), parity)
 
 
 def install(model: keras.Model, data: DeviceDataset | None = None, parts: int = 1, after: Sequence[After] = ()) -> None:
@@ -105,13 +105,13 @@ def block_function(model: keras.Model, step: Callable, data: DeviceDataset) -> C
     strategy = model.distribute_strategy
     workers = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
-    def replica_step(x, y):
-        step(*tree.map_structure(replica_slice, (x, y) if y is not None else (x,)))
+    def replica_step(*batch):
+        step(*tree.map_structure(replica_slice, batch))
         return tf.math.is_finite(model.metrics[0].total)
 
-    def steps(first, count, x, y, parity):
+    def steps(first, count, values, parity):
         def body(i, finite):
-            batch = data.batch(x[i], None if y is None else y[i], parity[i], first + i)
+            batch = data.batch(tuple(value[i] for value in values), parity[i], first + i)
             finite = strategy.experimental_local_results(strategy.run(replica_step, args=batch))
             return i + 1, tf.constant(True) if workers else tf.reduce_all(finite)
 
@@ -129,23 +129,23 @@ def block_function(model: keras.Model, step: Callable, data: DeviceDataset) -> C
     return block
 
 
-def accumulated_step(model: keras.Model, x: Any, y: Any = None, *, parts: int) -> None:
+def accumulated_step(model: keras.Model, x: Any, y: Any = None, weights: Any = None, *, parts: int) -> None:
     """Take the gradient of a batch in parts, one after the other, and then one step: less memory, the same step.
 
     Keras' `gradient_accumulation_steps` raises a RuntimeError under replicas (keras#20582), and counts a step for each
     part. Batch normalisation sees the parts, not the whole.
     """
-    pieces = [tree.map_structure(lambda value, i=i: None if value is None else tf.split(value, parts)[i], (x, y))
-              for i in range(parts)]
-    weights = model.trainable_weights
+    pieces = [tree.map_structure(lambda value, i=i: None if value is None else tf.split(value, parts)[i],
+                                 (x, y, weights)) for i in range(parts)]
+    variables = model.trainable_weights
     total: list[tf.Tensor] = []
-    for part_x, part_y in pieces:
+    for part_x, part_y, part_weights in pieces:
         with tf.GradientTape() as tape:
             y_pred = model(part_x, training=True)
-            loss = model.compute_loss(part_x, part_y, y_pred, training=True)
-        grads = tape.gradient(loss, weights)
+            loss = model.compute_loss(part_x, part_y, y_pred, part_weights, training=True)
+        grads = tape.gradient(loss, variables)
         total = grads if not total else [a + b for a, b in zip(total, grads, strict=True)]
         size = tf.shape(tree.flatten(part_x)[0])[0]
         model.metrics[0].update_state(loss * model.distribute_strategy.num_replicas_in_sync, sample_weight=size)
-        model.compute_metrics(part_x, part_y, y_pred)
-    model.optimizer.apply([grad / parts for grad in total], weights)
+        model.compute_metrics(part_x, part_y, y_pred, part_weights)
+    model.optimizer.apply([grad / parts for grad in total], variables)

@@ -31,16 +31,16 @@ def accumulated_step(model: keras.Model, state: tuple, batch: tuple, parts: int)
     Batch normalisation sees the parts, not the whole.
     """
     trainable, others, slots, metrics = state
-    x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+    data = keras.utils.unpack_x_y_sample_weight(batch)
     gradient = jax.value_and_grad(model.compute_loss_and_updates, has_aux=True)
     total: list[jax.Array] = []
     for i in range(parts):
-        part_x, part_y = keras.tree.map_structure(
-            lambda value, i=i: None if value is None else jax.numpy.split(value, parts)[i], (x, y))
+        part_x, part_y, part_weights = keras.tree.map_structure(
+            lambda value, i=i: None if value is None else jax.numpy.split(value, parts)[i], data)
         (_, (loss, y_pred, others, metrics)), grads = gradient(
-            trainable, others, metrics, part_x, part_y, None, training=True, optimizer_variables=slots)
+            trainable, others, metrics, part_x, part_y, part_weights, training=True, optimizer_variables=slots)
         total = grads if not total else [a + b for a, b in zip(total, grads, strict=True)]
-        logs, metrics = model._update_metrics_variables(metrics, loss, part_x, part_y, y_pred, None)
+        logs, metrics = model._update_metrics_variables(metrics, loss, part_x, part_y, y_pred, part_weights)
     trainable, slots = model.optimizer.stateless_apply(slots, [grad / parts for grad in total], trainable)
     return logs, (trainable, others, slots, metrics)
 

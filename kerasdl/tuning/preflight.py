@@ -27,7 +27,8 @@ def goal(search) -> str:
     if search.goal:
         return search.goal
     names = objectives.names() if search.build else [search.base.objective]
-    known = {name: best for each in names for name, best in objectives.get(each).scores.items()}
+    kinds = [objectives.get(each) for each in names]
+    known = {name: best for kind in kinds for name, best in {**kind.scores, **kind.overall_scores}.items()}
     metric = search.objective.partition("/")[2]
     found = known.get(metric) or known.get(metric.partition("_")[0])  # kid_digits: kid, measured by a network of digits
     if found is None:
@@ -37,7 +38,11 @@ def goal(search) -> str:
 
 def _score(search) -> None:
     metric = search.objective.partition("/")[2]
-    logged = objectives.get(search.base.objective).scores
+    objective = objectives.of(search.base)
+    logged = objective.scores
+    if metric not in logged and metric in objective.overall_scores:
+        raise UserError(f"{search.objective} is logged where it chooses the epoch, too. Add monitor={metric} to the "
+                        "overrides of the search.")
     if metric not in logged and metric.partition("_")[0] not in logged:
         raise UserError(f"{search.objective} is never logged by objective={search.base.objective}. "
                         f"{nearest(search.objective, [f'val/{name}' for name in logged])}")

@@ -124,12 +124,17 @@ def reached(status: str, folder: Path, recipe: Recipe, epochs: int) -> dict[str,
     """Return the outcome of an unfinished run: the scores of the epoch that it would keep so far."""
     from kerasdl import objectives
 
-    rows, objective = median_stopping.history(folder)[:epochs], objectives.get(recipe.objective)
+    rows, objective = median_stopping.history(folder)[:epochs], objectives.of(recipe)
     sign = 1 if objective.scores[objective.monitor] == "max" else -1
     metric = next((key for key in rows[-1] if key.startswith(f"val/{objective.monitor}")), None)
     best = len(rows) - 1
+
+    def rank(at: int) -> tuple[float, float, int]:
+        decides = sign * rows[at].get(metric or "", math.nan)
+        return decides if math.isfinite(decides) else -math.inf, -rows[at].get("val/loss", 0.0), -at
+
     if recipe.keep == "best" and metric:
-        best = max(range(len(rows)), key=lambda at: (sign * rows[at][metric], -rows[at].get("val/loss", 0.0), -at))
+        best = max(range(len(rows)), key=rank)
     scores = {key: value for key, value in rows[best].items() if key.startswith("val/")}
     return {"status": status, "scores": scores, "epochs": epochs, "best": best + 1}
 

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -69,9 +69,9 @@ def load(name: str, split: str = "train", *, target: Target | None = "class", **
         split: "train", "val" or "test", which never overlap: where a set has no validation part, "val" is the last
             tenth of train and "train" the rest; never a part of test. Any tfds expression, such as "train[:50%]" or
             "train+test", is taken literally, so that "train[:]" is the whole of it.
-        target: "class", "number" for regression (CSV only), or None where no labels are needed: then a folder needs no
-            class folders and a CSV no label column. Labels that are there all the same are kept, but for a CSV, whose
-            label column may be either.
+        target: "class", "labels" for several labels an example, "number" for regression (both of tables only), or None
+            where no labels are needed: then a folder needs no class folders and a CSV no label column. Labels that are
+            there all the same are kept, but for a CSV, whose label column may be either.
         **args: For tfds and folders: `image_size=(H, W)`. For CSV: `label=COLUMN`, `fill="median"`,
             `drop=[COLUMN, ...]`, `test=PATH`. For all with classes: `classes=[NAME, ...]` leaves the others out of
             every split, and `per_class=N` takes the first N of each; in a recipe, of its training split.
@@ -88,8 +88,8 @@ def load_splits(name: str, splits: Mapping[str, str], *, target: Target | None =
                 classes: Sequence[str] | str | None = None, per_class: int | None = None, **args: Any
                 ) -> dict[str, Split]:
     """Return several splits at once: `splits` maps the names that you want to split expressions. See load."""
-    if target not in ("class", "number", None):
-        raise DataError(f"target is 'class', 'number' or None. Received: {target!r}.")
+    if target not in (*get_args(Target), None):
+        raise DataError(f"target is 'class', 'labels', 'number' or None. Received: {target!r}.")
     found = _whole(name, splits, target, args)
     if classes is not None:
         found = {want: subset.of_classes(split, classes) for want, split in found.items()}

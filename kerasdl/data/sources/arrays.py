@@ -2,14 +2,16 @@
 
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
+from kerasdl.data import multi_hot
 from kerasdl.data.divide import divide
+from kerasdl.data.pairs import gathered, is_pairs
 from kerasdl.data.spec import Target
-from kerasdl.data.split import Split
+from kerasdl.data.split import Split, checked_weights
 from kerasdl.errors import DataError, nearest
 
 AXES = {"image": ("(N, H, W, C) or (N, H, W)", (4, 3)), "row": ("(N, F)", (2,)), "sequence": ("(N, T, F)", (3,)),
@@ -18,8 +20,8 @@ LOOKS, LEVELS = 200, 8  # images that are looked at, and levels of grey that are
 FLOAT32, INT32 = np.finfo("float32").max, np.iinfo("int32").max
 
 
-def from_arrays(x: np.ndarray, y: np.ndarray | None = None, *, kind: str | None = None,
-                classes: Sequence[str] | None = None, test: Any = None, target: Target = "class") -> dict[str, Split]:
+def from_arrays(x: Any, y: Any = None, *, kind: str | None = None, classes: Sequence[str] | None = None,
+                test: Any = None, target: Target = "class", weights: Any = None) -> dict[str, Split]:
     """Return the splits "train", "val" and "test" of arrays in memory, for `kerasdl.train(recipe, data=...)`.
 
     Without `kind`, axes and dtype of `x` say what an example is; its values never do:
@@ -30,24 +32,35 @@ def from_arrays(x: np.ndarray, y: np.ndarray | None = None, *, kind: str | None 
     - 2 axes (N, F): rows, kept as float32.
 
     Args:
-        x: numbers. Images lie in 0..255, and floats among them are rounded to uint8.
-        y: class indices or names (N,); numbers (N,) or (N, outputs) where target="number"; None without labels.
+        x: numbers. Images lie in 0..255, and floats among them are rounded to uint8. Or, with no `y`, a finite
+            tf.data.Dataset or iterable of pairs (x, y), one by one or in batches, which are gathered in memory.
+        y: class indices or names (N,); numbers (N,) or (N, outputs) where target="number"; None without labels. Where
+            target="labels", a row of 0 and 1 for each example (N, classes), or a list of names, which may be empty.
         kind: "image", "row", "sequence" or "tokens", where the rule above does not say it: "image" for grey images of
             floats, "tokens" for whole numbers (N, T) >= 0, the indices of a vocabulary, kept as int32.
-        classes: the classes' names by index; by default the values of `y`.
-        test: (x, y) of a test set, x alone without labels; by default a fifth of the examples. Val is always carved
-            from the rest.
-        target: "class" or "number": what `y` is.
+        classes: the classes' names by index; by default the values of `y`, or the names of its columns.
+        test: (x, y) of a test set, x alone without labels, or pairs as for x; by default a fifth of the examples. Val
+            is always carved from the rest.
+        target: "class", several "labels" an example, or "number": what `y` is.
+        weights: how much each example counts in the loss of the training (N,), 0 or more; their mean counts as 1.
+            Scores on val and test, and a test set of its own, are not weighted.
 
     Raises:
-        DataError: for lengths that differ, missing values, images in 0..1, one class only, an `x` that is not of its
-            kind.
+        DataError: for lengths that differ, missing values, images in 0..1, one class only, a label that no training
+            example has or that all have, an `x` that is not of its kind.
     """
-    if target not in ("class", "number"):
-        raise DataError(f"target is 'class' or 'number'. Received: {target!r}.")
+    if target not in get_args(Target):
+        raise DataError(f"target is 'class', 'labels' or 'number'. Received: {target!r}.")
+    if y is None and is_pairs(x):
+        x, y = gathered(x)
+    if test is not None and is_pairs(test):
+        test = gathered(test, "test")
     if y is None and classes is not None:
         raise DataError("classes are the names of the labels in y, and there is no y. Give y, or leave out classes.")
+    if target == "labels" and y is not None:
+        y, test, classes = _rows(y, test, classes)
     x, y = _pair(x, y)
+    weights = None if weights is None else checked_weights(weights, len(x))
     both_x, both_y = x, y
     if test is not None:
         test_x, test_y = _test(test, x, y)
@@ -64,14 +77,28 @@ def from_arrays(x: np.ndarray, y: np.ndarray | None = None, *, kind: str | None 
         if test is not None:
             _check_scale(test_x, "The x of test")
     targets, names = (None, ()) if both_y is None else _targets(both_y, classes, target)
-    given = np.arange(len(x)) if targets is None else targets[: len(x)]
-    parts = divide(given if names or targets is None else given[:, 0], names or None, test is None)
+    given = targets[: len(x)] if targets is not None and target == "class" else np.arange(len(x))
+    parts = divide(given, names if target == "class" and names else None, test is None)
+    if targets is not None and target == "labels":
+        multi_hot.check_learnable(targets[parts["train"]], names)
     if test is not None:
         parts["test"] = np.arange(len(x), len(both_x))
     shape = examples.shape[1] if kind == "row" else examples.shape[1:]
     return {name: Split(name, examples[index], None if targets is None else targets[index], shape, len(index), names,
-                        checksum=zlib.crc32(examples[index]), kind=kind)
+                        checksum=zlib.crc32(examples[index]), kind=kind,
+                        weights=None if weights is None or index[-1] >= len(x) else weights[index])
             for name, index in parts.items()}
+
+
+def _rows(y: Any, test: Any, classes: Sequence[str] | None) -> tuple[Any, Any, Sequence[str] | None]:
+    """Return lists of labels' names as rows of 0 and 1, those of the test set as well, and the classes' names."""
+    if not multi_hot.is_lists(y):
+        return y, test, list(y.columns) if classes is None and hasattr(y, "columns") else classes
+    if classes is None:
+        classes = multi_hot.names_in(y)
+    if isinstance(test, (tuple, list)) and len(test) == 2 and multi_hot.is_lists(test[1]):
+        test = test[0], multi_hot.from_lists(test[1], classes)
+    return multi_hot.from_lists(y, classes), test, classes
 
 
 def _pair(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray | None]:
@@ -181,13 +208,15 @@ def _targets(y: np.ndarray, classes: Sequence[str] | None, target: Target) -> tu
         if (constant := numbers.max(0) == numbers.min(0)).any():
             raise DataError(f"y is {numbers[0, constant.argmax()]:g} in every example: there is nothing to learn.")
         return numbers, ()
+    if target == "labels":
+        return multi_hot.checked_rows(y, classes)
     if y.shape[1:] == (1,):
         y = y[:, 0]
     if y.ndim != 1:
         rows = y.ndim == 2 and y.dtype.kind in "uifb" and np.isin(y, (0, 1)).all()
         if rows and (y.sum(1) != 1).any():
             raise DataError(f"y has {int((y.sum(1) > 1).sum())} rows with several ones: more than one class an "
-                            "example, which objective=classify does not learn.")
+                            "example. Give target='labels', and train with objective=multilabel.")
         how = "Of one-hot rows y.argmax(1) gives it." if rows else "Give the classes as numbers or names."
         raise DataError(f"y must be one class an example, (N,). Received shape {y.shape}. {how}")
     if classes is not None:

@@ -38,8 +38,9 @@ def read(name: str, *, splits: Mapping[str, str], target: Target | None = "class
     Raises:
         DataError: for an unknown name or split, a set that is not on disk and cannot be fetched, splits that overlap.
     """
-    if target == "number":
-        raise DataError(f"The target of {name} is a class. A number can only be learned from csv:PATH.")
+    if target in ("number", "labels"):
+        what = "A number" if target == "number" else "Several labels"
+        raise DataError(f"The target of {name} is a class. {what} can only be learned from csv:PATH.")
     builder = _prepared(name)
     source = _source(builder, name, target, image_size)
     known = list(builder.info.splits)

@@ -32,16 +32,17 @@ class GeneratorScores:
         generator: what is measured; as it is now, it is also the untrained one.
         sample: (generator, number of images, labels or None, seed) -> images (N, H, W, C) uint8.
         reference: a kerasdl.evaluation.reference_classifier.FeatureExtractor.
+        monitor: the score that decides, without the name of the reference.
 
     Attributes:
-        monitor: the score that decides, "frechet_" with the name of the reference.
+        monitor: the score that decides; "frechet" and "kid" with the name of the reference behind.
     """
 
-    def __init__(self, generator: keras.Model, sample: Callable, reference):
+    def __init__(self, generator: keras.Model, sample: Callable, reference, monitor: str = "frechet"):
         self.generator, self.sample, self.reference = generator, sample, reference
         self.conditional = len(generator.inputs) == 2
         self.untrained = [np.array(weight) for weight in generator.get_weights()]
-        self.monitor = f"frechet_{reference.name}"
+        self.monitor = f"{monitor}_{reference.name}" if monitor in ("frechet", "kid") else monitor
         self.seen: dict = {}
 
     def __call__(self, split) -> dict[str, float]:
@@ -62,7 +63,8 @@ class GeneratorScores:
     def compared(self, real: np.ndarray, fake: np.ndarray, labels: np.ndarray | None = None) -> dict[str, float]:
         """Scores of features (N, D) beside those of real images; `labels` are those of the images they are from."""
         density, coverage = density_coverage(real, fake, NEIGHBOURS)
-        scores = {self.monitor: frechet(real, fake), f"kid_{self.reference.name}": kid(real, fake), "density": density,
+        name = self.reference.name
+        scores = {f"frechet_{name}": frechet(real, fake), f"kid_{name}": kid(real, fake), "density": density,
                   "coverage": coverage}
         if self.conditional and self.reference.classifies and labels is not None:
             scores["accuracy"] = float((self.reference.classes(fake) == labels).mean())
