@@ -1,4 +1,4 @@
-"""Files from the network: resumed where a download was cut, checked by their hash, and there only when they are whole."""
+"""Files from the network: resumed where a download was cut, checked by their hash, there only when they are whole."""
 
 import hashlib
 import subprocess

@@ -267,8 +267,17 @@ def test_several_labels(tmp_path, how):
         assert part.target == "labels" and set(part.classes) == {"sun", "sea"}
         np.testing.assert_array_equal(part.y, by_x.loc[part.x[:, 0], list(part.classes)])
     refused(lambda: from_frame(frame, "tags", target="labels"), "label_sep")
-    refused(lambda: from_frame(frame.assign(sun=2), ["sun", "sea"], target="labels"), "'sun'", "has 2")
+    refused(lambda: from_frame(frame.assign(sun=2), ["sun", "sea"], target="labels"), "'sun'", "has '2'")
     refused(lambda: from_frame(frame, ["sun", "sea"]), "objective=multilabel")
+
+
+def test_weights_of_rows_and_labels_that_cannot_be_learned():
+    frame = table().assign(w=np.arange(60) % 3 / 2, sun=np.resize([0, 1], 60), sea=0)
+    train = from_frame(frame.drop(columns=["sun", "sea"]), "art", weight="w")["train"]
+    assert "w" not in train.columns and set(train.weights) == {0, 0.5, 1}
+    refused(lambda: from_frame(frame.assign(w=-1), "art", weight="w"), "weights", "-1")
+    refused(lambda: from_frame(frame.assign(w=np.nan), "art", weight="w"), "'w'", "60 of 60")
+    refused(lambda: from_frame(frame, ["sun", "sea"], target="labels"), "'sea'", "nothing to learn")
 
 
 def test_several_numbers():
@@ -287,7 +296,7 @@ def images(tmp_path):
     rows = []
     for i in range(20):
         Image.new("RGB", (6, 5), (i * 10, 0, 255 - i * 10)).save(tmp_path / "img" / f"{i:03}.png")
-        rows.append({"id": f"{i:03}", "kind": "ab"[i % 2], "weight": i / 2, "tags": "red" if i > 9 else "red blue",
+        rows.append({"id": f"{i:03}", "kind": "ab"[i % 2], "weight": i / 2, "tags": "red" if i > 9 else "green blue" if i % 4 else "blue red",
                      "who": i // 2})
     pd.DataFrame(rows).to_csv(tmp_path / "train.csv", index=False)
     return tmp_path

@@ -5,7 +5,6 @@ import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ MEMORY = 2 * 2**30  # bytes of decoded pixels that are kept in memory; above, fi
 
 def split_of(files: Sequence[Path], y: np.ndarray | None, classes: Sequence[str], *,
              image_size: Sequence[int] | int | None = None, value_range: Sequence[float] | None = None,
-             shape: tuple[int, ...] | None = None) -> Split:
+             shape: tuple[int, ...] | None = None, weights: np.ndarray | None = None) -> Split:
     """Return image files as one split called "all".
 
     Args:
@@ -31,6 +30,7 @@ def split_of(files: Sequence[Path], y: np.ndarray | None, classes: Sequence[str]
         value_range: (low, high), the values that become 0 and 255, for files of more than 8 bits.
         shape: (H, W, C) of an example; None: as asked for, or as in the first file, with one channel if all files that
             are looked at are grey.
+        weights: how much each counts in training; None: all alike.
 
     Raises:
         DataError: a file that is broken, or of another size.
@@ -39,7 +39,7 @@ def split_of(files: Sequence[Path], y: np.ndarray | None, classes: Sequence[str]
     shape = shape or _measure(files, image_size, ends)
     pixels, decode = _images(files, shape, image_size, ends)
     return Split("all", pixels, y, shape, len(files), tuple(classes), decode=decode,
-                 reading={"value_range": ends} if ends else {})
+                 reading={"value_range": ends} if ends else {}, weights=weights)
 
 
 def divided(whole: Split, files: Sequence[Path], root: Path, parts: Mapping[str, np.ndarray]) -> dict[str, Split]:
@@ -52,8 +52,7 @@ def divided(whole: Split, files: Sequence[Path], root: Path, parts: Mapping[str,
         parts: {"train": indices, ...}.
     """
     inside = np.array([os.fsencode(os.path.relpath(file, root)) + b":%d" % file.stat().st_size for file in files])
-    return {name: replace(whole, name=name, x=whole.x[index], y=None if whole.y is None else whole.y[index],
-                          size=len(index), checksum=zlib.crc32(b"/".join(inside[index])))
+    return {name: whole.part(index, name=name, checksum=zlib.crc32(b"/".join(inside[index])))
             for name, index in parts.items()}
 
 

@@ -27,7 +27,7 @@ def splits_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, 
     parts = parts_of(frame, extra, args, target, path)
     files = files_of(parts.frame, args, path)
     whole = image_files.split_of(files, parts.y, parts.classes, image_size=args.image_size,
-                                 value_range=args.value_range)
+                                 value_range=args.value_range, weights=parts.weights)
     return image_files.divided(whole, files, root_of(args, path), parts.index)
 
 

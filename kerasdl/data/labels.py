@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from kerasdl.data import multi_hot
 from kerasdl.data.columns import CATEGORIES, PRECISE, numbers_of
 from kerasdl.data.spec import Target
 from kerasdl.errors import DataError, listed, nearest
@@ -118,7 +119,7 @@ def _several(frame: pd.DataFrame, names: Sequence[str], sep: str | None, known: 
         _all_there(frame[name], name)
         if len(wrong := frame[name][~frame[name].isin([0, 1])]):
             raise DataError(f"The label column {name!r} is 1 where a row has the label and 0 where it has not. Row "
-                            f"{wrong.index[0][1]} has {wrong.iloc[0]!r}.")
+                            f"{wrong.index[0][1]} has {str(wrong.iloc[0])!r}.")
     return frame[list(names)].to_numpy("float32"), tuple(names)
 
 
@@ -131,16 +132,8 @@ def _of_texts(values: pd.Series, label: str, sep: str | None, known: Sequence[st
                         "separates them: data_args.label_sep='|'. Of a column for each label: data_args.label=A,B,C.")
     found = [[] if pd.isna(text) else [part.strip() for part in str(text).split(sep) if part.strip()]
              for text in values]
-    classes = tuple(known or sorted({name for names in found for name in names}))
+    classes = tuple(known or multi_hot.names_in(found))
     if len(classes) < 2:
         raise DataError(f"The label column {label!r} has {len(classes)} different labels. Expected at least two. Is "
                         f"{sep!r} what separates them?")
-    place = {name: number for number, name in enumerate(classes)}
-    y = np.zeros((len(values), len(classes)), "float32")
-    for row, names in enumerate(found):
-        for name in names:
-            if name not in place:
-                raise DataError(f"Row {values.index[row][1]} of {values.index[row][0]} has a label {name!r}, which the "
-                                f"model does not know. {nearest(name, classes)}")
-            y[row, place[name]] = 1
-    return y, classes
+    return multi_hot.from_lists(found, classes), classes

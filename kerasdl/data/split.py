@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -127,6 +127,16 @@ class Split:
         several = {"target": "labels"} if self.target == "labels" else {}
         return {"kind": self.kind, "shape": self.shape, "classes": list(self.classes), "columns": dict(self.columns),
                 **filled, **read, **several}
+
+    def part(self, index: np.ndarray, **changes: Any) -> "Split":
+        """Return the examples at these indices as a split, which is not for one that is streamed.
+
+        Args:
+            index: their places.
+            **changes: other attributes, such as `name`.
+        """
+        y, weights = (None if values is None else values[index] for values in (self.y, self.weights))
+        return replace(self, **{"x": self.x[index], "y": y, "weights": weights, "size": len(index), **changes})
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the examples at these indices, decoded, and their targets, None without labels; in that order."""

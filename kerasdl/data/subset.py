@@ -1,7 +1,6 @@
 """A part of a data set: only some of its classes, or only so many training examples of each."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -25,7 +24,7 @@ def of_classes(split: Split, classes: Sequence[str] | str) -> Split:
     new = np.full(len(split.classes), -1, "int32")
     new[[split.classes.index(name) for name in names]] = np.arange(len(names))
     index = np.flatnonzero(new[labels] >= 0)
-    return replace(_part(split, index), y=new[labels[index]], classes=tuple(names))
+    return split.part(index, y=new[labels[index]], classes=tuple(names))
 
 
 def per_class(split: Split, count: int) -> Split:
@@ -42,12 +41,7 @@ def per_class(split: Split, count: int) -> Split:
         if len(place) < count:
             raise DataError(f"per_class={count}: the class {name!r} has {len(place)} examples in {split.name}.")
     index = np.sort(np.concatenate(places))
-    return _part(split, index)
-
-
-def _part(split: Split, index: np.ndarray) -> Split:
-    y, weights = (None if values is None else values[index] for values in (split.y, split.weights))
-    return replace(split, x=split.x[index], y=y, weights=weights, size=len(index))
+    return split.part(index)
 
 
 def _labels(split: Split, what: str) -> np.ndarray:

@@ -1,14 +1,14 @@
 """A table as splits: which columns are learned from, which are learned, and which rows are which part."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from kerasdl.data import labels, layout
+from kerasdl.data import labels, layout, multi_hot
 from kerasdl.data.columns import (
     MISSING,
     Columns,
@@ -134,8 +134,9 @@ def parts_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, t
         raise DataError(f"{path} has no column {f'but the label {args.label!r}' if names else 'left after drop'}: "
                         "nothing to learn from.")
     index = _index(frame, rows, y, classes if target == "class" else None, args)
-    weights = None if args.weight is None else numbers_of(frame[str(args.weight)], str(args.weight)).astype("float32")
-    return Parts(left, y, classes, index, weights)
+    if target == "labels" and y is not None:
+        multi_hot.check_learnable(y[index["train"]], classes)
+    return Parts(left, y, classes, index, None if args.weight is None else _weights(frame, str(args.weight)))
 
 
 def _index(frame: pd.DataFrame, rows: int, y: np.ndarray | None, classes: Sequence[str] | None, args: TableArgs
@@ -154,6 +155,13 @@ def _index(frame: pd.DataFrame, rows: int, y: np.ndarray | None, classes: Sequen
         rest[given.get(part, [])] = False
     labels = np.arange(len(frame)) if y is None or classes is None else y
     return completed(given, np.flatnonzero(rest), labels, classes, groups, order)
+
+
+def _weights(frame: pd.DataFrame, name: str) -> np.ndarray:
+    """Return how much each row counts, (N,) float32."""
+    if missing := int(frame[name].isna().sum()):
+        raise DataError(f"The column {name!r}, which weighs the rows, is missing in {missing} of {len(frame)} rows.")
+    return numbers_of(frame[name], name).astype("float32")
 
 
 def _named(values: pd.Series, name: str) -> dict[str, np.ndarray]:
@@ -224,14 +232,9 @@ def _check_memory(rows: int, columns: Columns) -> None:
 def row_split(name: str, x: np.ndarray, parts: Parts, columns: Columns, medians: Mapping[str, float],
               reading: Mapping[str, Any]) -> Split:
     """Return one part of the rows x (N, F) as a split."""
-    return split_at(parts, name, Split(name, x, parts.y, x.shape[1], len(x), parts.classes, columns, medians,
-                                       kind="row", reading=reading))
-
-
-def split_at(parts: Parts, name: str, whole: Split) -> Split:
-    """Return the examples of a part, of a split that holds all."""
-    index = parts.index[name]
-    return replace(whole, x=whole.x[index], y=None if whole.y is None else whole.y[index], size=len(index))
+    whole = Split(name, x, parts.y, x.shape[1], len(x), parts.classes, columns, medians, kind="row", reading=reading,
+                  weights=parts.weights)
+    return whole.part(parts.index[name])
 
 
 def _check_columns(frame: pd.DataFrame, path: str, keep: Sequence[str]) -> None:
