@@ -79,6 +79,22 @@ def test_a_weight_of_zero_is_no_example(objective, monkeypatch):
     same(one, stepped(objective, whole(objective, np.flatnonzero(there))))
 
 
+@pytest.mark.parametrize("feed", ["streamed", "resident"])
+@pytest.mark.parametrize("smooth", [0.0, 0.2])
+def test_the_weight_of_a_class_is_that_of_its_examples(feed, smooth, monkeypatch):
+    """TensorFlow's cross-entropy takes rows of targets to sum to 1 in its gradient."""
+    monkeypatch.setattr("kerasdl.train.setup.adapt", lambda network, split: None)
+    some = np.flatnonzero((Y["classify"] == 0) | (np.arange(SIZE) % 2 > 0))  # of the class 0 there are more
+    counts = np.bincount(Y["classify"][some])
+    rare = (len(some) / 3 / counts)[Y["classify"][some]]
+    settings = {"label_smoothing": smooth}
+    one = stepped("classify", whole("classify", some, rare), feed, objective_args=settings)
+    balanced = {**settings, "class_weight": "balanced"}
+    same(stepped("classify", whole("classify", some), feed, objective_args=balanced), one)
+    plain = stepped("classify", whole("classify", some), feed, objective_args=settings)
+    assert np.abs(one[0] - plain[0]).max() > 1e-3
+
+
 def test_only_ratios_count():
     split = whole("classify", weights=np.arange(SIZE))
     assert split.relative_weights.mean() == pytest.approx(1, rel=1e-6)

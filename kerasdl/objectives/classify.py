@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import keras
 import numpy as np
+from keras import ops
 from pydantic import Field
 from scipy.special import softmax
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
@@ -57,7 +58,10 @@ class Classify(Objective):
         return rows if split.streamed else rows[split.y]
 
     def compute_loss(self, x: Any, y: Any, y_pred: Any) -> Any:
-        return keras.losses.categorical_crossentropy(y, y_pred, from_logits=True)
+        """Return the cross-entropy, whose fused gradient in TensorFlow is that of rows that sum to 1, and no others."""
+        if self.settings.class_weight is None:
+            return keras.losses.categorical_crossentropy(y, y_pred, from_logits=True)
+        return -ops.sum(y * ops.log_softmax(y_pred), axis=-1)
 
     def metrics(self) -> list[keras.metrics.Metric]:
         return [keras.metrics.CategoricalAccuracy(name="accuracy")]
