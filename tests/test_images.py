@@ -291,7 +291,7 @@ def test_a_set_that_is_decoded_as_it_is_used_shows_the_same(tmp_path, monkeypatc
             (tmp_path / "set" / name).mkdir(parents=True, exist_ok=True)
             Image.fromarray(noise(8, 8, 4)).save(tmp_path / f"set/{name}/{index}.png", exif=exif)
     held = load_splits(f"folder:{tmp_path}/set", PARTS)
-    monkeypatch.setattr(folder, "MEMORY", 0)
+    monkeypatch.setattr(image_files, "MEMORY", 0)
     read = load_splits(f"folder:{tmp_path}/set", PARTS)
     for part in PARTS:
         np.testing.assert_array_equal(read[part].take(np.arange(len(read[part])))[0], held[part].x)

@@ -65,12 +65,13 @@ def _chunk(rows: Rows, file: str, columns: Columns, facts: Mapping[str, Any], di
     faults = _Faults(len(rows.frame))
     frame = _with_dates(rows.frame[needed].copy(), dates, reading.get("date_format"), faults)
     check_present(frame, columns, file)
+    remedy = "none was missing there in training" if medians else "fill it, or train with data_args.fill=median"
     strange: dict[str, np.ndarray] = {}
     for name, categories in columns.items():
         if categories is None:
-            frame[name] = _numbers(frame[name], name, dialect, name in medians, faults)
+            frame[name] = _numbers(frame[name], name, dialect, None if name in medians else remedy, faults)
         else:
-            frame[name], found = _texts(frame[name], name, categories, name in hashed, unknown, faults)
+            frame[name], found = _texts(frame[name], name, categories, name in hashed, unknown, remedy, faults)
             if found.any():
                 strange[name] = found
     good = faults.none
@@ -103,7 +104,7 @@ def _with_dates(frame: pd.DataFrame, dates: Sequence[str], form: str | None, fau
     return split_dates(frame, dates, form)
 
 
-def _numbers(values: pd.Series, name: str, dialect: Dialect, filled: bool, faults: _Faults) -> pd.Series:
+def _numbers(values: pd.Series, name: str, dialect: Dialect, remedy: str | None, faults: _Faults) -> pd.Series:
     """Return a column as float64, in which what is wrong is missing."""
     missing = values.isna().to_numpy()
     numbers = values if is_numeric(values) and values.dtype != bool else _parsed(values, dialect)
@@ -111,8 +112,8 @@ def _numbers(values: pd.Series, name: str, dialect: Dialect, filled: bool, fault
     faults.add(numbers.isna().to_numpy() & ~missing, f"the column {name!r} holds numbers, and has {{}}", values)
     large = (numbers.abs() > FLOAT32).to_numpy()
     faults.add(large, f"the column {name!r} has a value that is infinite, or too large for a float32")
-    if not filled:
-        faults.add(missing, f"the column {name!r} is missing")
+    if remedy:
+        faults.add(missing, f"the column {name!r} is missing: {remedy}")
     return numbers
 
 
@@ -131,12 +132,12 @@ def _parsed(values: pd.Series, dialect: Dialect) -> pd.Series:
     return found
 
 
-def _texts(values: pd.Series, name: str, categories: Sequence[str], hashed: bool, unknown: str, faults: _Faults
-           ) -> tuple[pd.Series, np.ndarray]:
+def _texts(values: pd.Series, name: str, categories: Sequence[str], hashed: bool, unknown: str, remedy: str,
+           faults: _Faults) -> tuple[pd.Series, np.ndarray]:
     """Return a column of categories, and where one that is not known was taken as missing, (N,)."""
     missing = values.isna().to_numpy()
     if MISSING not in categories:
-        faults.add(missing, f"the column {name!r} is missing")
+        faults.add(missing, f"the column {name!r} is missing: {remedy}")
     if hashed:
         return values.where(missing, values.astype(str).str.strip()), np.zeros(len(values), bool)
     known = set(categories)

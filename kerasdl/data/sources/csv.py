@@ -150,7 +150,7 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target 
             frame = frame[frame[label[0]].isna() | labels.whole(frame[label[0]]).astype(str).isin(names or ())]
         y, _ = labels.targets_of(frame, label, target, args.label_sep, names)
         frame = frame.drop(columns=[name for name in label if name not in columns])
-    x = _encoded(frame, columns, facts)
+    x = _encoded(frame, columns, facts, path)
     index = np.arange(len(frame))
     if split != "all":
         index = divide(y if target == "class" and y is not None else index, names if target == "class" else None)[split]
@@ -168,9 +168,16 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], *, unknown: str 
 
 def read_rows(path: str, columns: Columns, medians: Mapping[str, float], reading: Mapping[str, Any] | None = None
               ) -> np.ndarray:
-    """Return the rows of a CSV file as a trained model takes them, see `encode`; a label column is left out."""
-    facts = {"medians": medians, "reading": reading or {}}
-    return _encoded(_opened(path, columns, facts["reading"]), columns, facts)
+    """Return the rows of a file as `read_files` gives them, (N, F).
+
+    Raises:
+        DataError: at the first row that cannot be read.
+    """
+    facts = {"kind": "row", "shape": 1, "columns": columns, "medians": medians, "reading": reading or {}}
+    found = list(read_files([Path(path)], facts))
+    for fault in (fault for chunk in found for fault in chunk.faults):
+        raise DataError(fault.why)
+    return np.concatenate([chunk.x for chunk in found])
 
 
 def _opened(path: str, columns: Columns, reading: Mapping[str, Any]) -> pd.DataFrame:
@@ -178,10 +185,11 @@ def _opened(path: str, columns: Columns, reading: Mapping[str, Any]) -> pd.DataF
     return read_table(path, [*in_words(columns), *_texts(reading)], _dialect(reading))
 
 
-def _encoded(frame: pd.DataFrame, columns: Columns, facts: Mapping[str, Any]) -> np.ndarray:
+def _encoded(frame: pd.DataFrame, columns: Columns, facts: Mapping[str, Any], path: str) -> np.ndarray:
     """Return rows as a trained model takes them; see `encode`."""
     reading = facts.get("reading", {})
     frame = split_dates(frame, reading.get("dates", ()), reading.get("date_format"))
+    check_present(frame, columns, path)
     return encode(frame, columns, facts.get("medians", {}), reading.get("offsets"), reading.get("hash", ()))
 
 
