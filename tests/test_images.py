@@ -8,9 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from kerasdl.data import images, layout, load, load_splits
+from kerasdl.data import image_files, images, layout, load, load_splits
 from kerasdl.data.images import read_raw
-from kerasdl.data.sources import folder
 from kerasdl.errors import DataError, UserError
 from kerasdl.evaluation.predict import predict
 from kerasdl.train.fit import train

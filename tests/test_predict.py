@@ -109,7 +109,7 @@ def test_all_columns_that_a_file_lacks_are_named(tmp_path, csv_run, here, refuse
     refused("predict", csv_run.path, "new.csv", words=["'size', 'colour'", "missing in new.csv"])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(["1", "2.5", "-3e-7", "0.1", "", "x", "inf", "007", "True"]),
                           st.sampled_from(["red", "green", "purple", "", " blue "]),
                           st.sampled_from(["True", "TRUE", "false", "maybe", ""]),

@@ -20,6 +20,7 @@ from kerasdl.data.table_file import Dialect, header, is_numeric
 from kerasdl.errors import DataError, nearest
 
 FLOAT32 = np.finfo("float32").max
+TRUTHS = {"True": "1", "TRUE": "1", "true": "1", "False": "0", "FALSE": "0", "false": "0"}  # as pandas reads them
 
 
 def read(files: Iterable[Path], columns: Columns, facts: Mapping[str, Any], dialect: Dialect, size: int,
@@ -90,7 +91,7 @@ class _Faults:
     def add(self, wrong: np.ndarray, why: str, values: pd.Series | None = None) -> None:
         """Note where `wrong` (N,) is true; {} in the text stands for the value there."""
         for place in np.flatnonzero(wrong & self.none):
-            self.why[int(place)] = why if values is None else why.replace("{}", repr(values.iloc[place]), 1)
+            self.why[int(place)] = why if values is None else why.replace("{}", repr(str(values.iloc[place])), 1)
         self.none &= ~wrong
 
 
@@ -107,7 +108,7 @@ def _with_dates(frame: pd.DataFrame, dates: Sequence[str], form: str | None, fau
 def _numbers(values: pd.Series, name: str, dialect: Dialect, remedy: str | None, faults: _Faults) -> pd.Series:
     """Return a column as float64, in which what is wrong is missing."""
     missing = values.isna().to_numpy()
-    numbers = values if is_numeric(values) and values.dtype != bool else _parsed(values, dialect)
+    numbers = values if is_numeric(values) else _parsed(values, dialect)
     numbers = numbers.astype("float64")
     faults.add(numbers.isna().to_numpy() & ~missing, f"the column {name!r} holds numbers, and has {{}}", values)
     large = (numbers.abs() > FLOAT32).to_numpy()
@@ -118,8 +119,8 @@ def _numbers(values: pd.Series, name: str, dialect: Dialect, remedy: str | None,
 
 
 def _parsed(values: pd.Series, dialect: Dialect) -> pd.Series:
-    """Return the numbers among texts, each as pandas reads it in a column of numbers; else NaN."""
-    texts = values.dropna().astype(str).str.strip()
+    """Return the numbers among texts, each as pandas reads it in a column of numbers or of truths; else NaN."""
+    texts = values.dropna().astype(str).str.strip().replace(TRUTHS)
     plain = texts.str.replace(dialect.thousands, "", regex=False) if dialect.thousands else texts
     plain = plain if dialect.decimal == "." else plain.str.replace(dialect.decimal, ".", regex=False)
     found = pd.to_numeric(plain, errors="coerce").astype("float64").reindex(values.index)
@@ -127,7 +128,7 @@ def _parsed(values: pd.Series, dialect: Dialect) -> pd.Series:
     if len(good):
         read = pd.read_csv(io.StringIO("\n".join(good)), header=None, sep="\x1f", decimal=dialect.decimal,
                            thousands=dialect.thousands)[0]
-        if is_numeric(read) and read.dtype != bool and len(read) == len(good):
+        if is_numeric(read) and len(read) == len(good):
             found[good.index] = read.to_numpy("float64")
     return found
 
@@ -158,8 +159,8 @@ def _category(value: Any, known: set[str]) -> str | None:
     text = str(value).strip()
     if text in known:
         return text
-    if text.lower() in ("true", "false"):
-        return text.lower().capitalize() if text.lower().capitalize() in known else None
+    if text in TRUTHS:
+        return text.capitalize() if text.capitalize() in known else None
     try:
         number = float(text)
     except ValueError:
