@@ -19,7 +19,8 @@ from kerasdl import objectives
 from kerasdl.data import from_arrays, subset
 from kerasdl.ensemble import ensemble
 from kerasdl.errors import UserError
-from kerasdl.evaluation.predict import predict, write
+from kerasdl.evaluation.answers import write
+from kerasdl.evaluation.predict import predict
 from kerasdl.objectives import whole_split
 from kerasdl.objectives.multilabel import Multilabel
 from kerasdl.recipe import Recipe

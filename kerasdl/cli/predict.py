@@ -52,7 +52,8 @@ def predict_files(run: RunFolder,
     if out is not None:
         write(lines, out, found.objective.chosen)
     elif as_json:
-        print_list((as_entry(found, *answer) for answer in lines), found if skip_bad or unknown_category != "refuse" else None)
+        counted = skip_bad or unknown_category != "refuse"
+        print_list((as_entry(found, *answer) for answer in lines), found if counted else None)
     else:
         for answer in lines:
             print_text(as_line(found, *answer))
