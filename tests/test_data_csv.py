@@ -194,7 +194,7 @@ def test_rows_to_predict(csv, frame):
     refused(lambda: read(frame.drop(columns="size")), "'size' is missing", "size, colour")
     refused(lambda: read(frame.assign(colour="blu")), "'colour'", "'blu'", "'blue'")
     refused(lambda: read(frame.assign(size="big")), "'size'", "csv:2: ", "'big'")
-    refused(lambda: read(frame.assign(size=np.nan)), "'size'", "200 missing")
+    refused(lambda: read(frame.assign(size=np.nan)), "'size'", "csv:2: ", "missing", "fill=median")
 
 
 def test_rows_to_predict_are_filled_as_the_training_rows_were(csv, frame):

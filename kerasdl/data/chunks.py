@@ -12,7 +12,7 @@ import numpy as np
 from kerasdl.errors import DataError
 
 BYTES = 2**24  # of the examples in a chunk
-ROWS, FILES = 2**16, 512  # at most, in a chunk
+ROWS, FILES = 2**14, 512  # at most, in a chunk
 
 
 class BadExample(DataError):

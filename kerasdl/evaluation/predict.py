@@ -12,14 +12,13 @@ import numpy as np
 
 from kerasdl import objectives
 from kerasdl.data import to_predict
-from kerasdl.data.chunks import BadExample, Chunk, size_of
+from kerasdl.data.chunks import FILES, ROWS, BadExample, Chunk, size_of
 from kerasdl.errors import DataError
 from kerasdl.evaluation.answers import Answer
 from kerasdl.run import Run
 
 SHOWN = 20  # examples that are left out by name
 SILENCE = 30  # seconds after which a log gets a line
-BLOCK = 512  # images in a call of the model, of which several batches are made
 Files = Sequence[str | Path] | np.ndarray
 logger = logging.getLogger(__name__)
 
@@ -82,7 +81,7 @@ class Predictions:
     def __iter__(self) -> Iterator[Answer]:
         batch, model = self.run.recipe.micro_batch, None
         shape = np.ravel(self.facts["shape"]).tolist()
-        size = max(1, size_of(shape, 4, BLOCK if len(shape) == 3 else 2**16) // batch) * batch
+        size = max(1, size_of(shape, 4, FILES if len(shape) == 3 else ROWS) // batch) * batch
         for names, x in blocks(self._good(), size):
             model = model or self.run.model()
             outputs = model.predict(x, batch_size=batch, verbose=0, callbacks=[OnBatch(self._speak)])
