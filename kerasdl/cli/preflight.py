@@ -28,8 +28,9 @@ def training(recipe: Recipe, workdir: str | Path | None = None, strategy: str = 
     before = Run.unfinished(workdir, recipe)
     if recipe.init and not (before and (before.path / INIT).is_file()):
         weights_file(recipe.init)
-    declared = _objective(recipe, before)
-    _model(recipe, bool(declared.get("predicts")), before)
+    folder = before.path if before else None
+    declared = _objective(recipe, folder)
+    _model(recipe, bool(declared.get("predicts")), folder)
     if recipe.data != "arrays":
         sources.look(recipe.data, target=declared.get("target"), **recipe.data_args)
 
@@ -55,10 +56,10 @@ def prediction(run: Run, files: Sequence[str]) -> None:
     check(files, run.data)
 
 
-def _objective(recipe: Recipe, before: Run | None) -> dict[str, Any]:
+def _objective(recipe: Recipe, run: Path | None) -> dict[str, Any]:
     """Return what the objective declares, after a look at its settings; nothing of one that the user wrote."""
     if user_code.is_reference(recipe.objective):
-        user_code.check(recipe.objective, before and before.path)
+        user_code.check(recipe.objective, run)
         return {}
     declared = registry.declared(recipe.objective)
     if "Settings" in declared:
@@ -66,10 +67,10 @@ def _objective(recipe: Recipe, before: Run | None) -> dict[str, Any]:
     return declared
 
 
-def _model(recipe: Recipe, predicts: bool, before: Run | None) -> None:
+def _model(recipe: Recipe, predicts: bool, run: Path | None) -> None:
     """Check the model's name, and the names of its arguments if the objective builds it as it is."""
     if user_code.is_reference(recipe.model):
-        user_code.check(recipe.model, before and before.path)
+        user_code.check(recipe.model, run)
         return
     try:
         file = zoo.file_of(recipe.model)
