@@ -22,6 +22,7 @@ from kerasdl.text import resuming
 
 FILES = ("data.json", "choice.json", "init.json", "result.json", "metrics.csv", "tensorboard", "checkpoint",
          "model.keras", "predictions.npz", "report.html", "code")  # of a run, beside recipe.json
+INIT = Path("checkpoint") / "init.keras"  # the first weights, copied until the run is finished
 NOTES = ("folder", "remarks")  # of data.json: where it was read, and what was remarked; not which data it is
 LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems without flock say
 
@@ -188,14 +189,32 @@ class Run:
 
     def model(self):
         """The trained keras.Model: raw examples in, logits out."""
+        file = self.model_file
         user_code.register(self.path)
-        return load_model(self._need("model.keras"))
+        return load_model(file)
+
+    @property
+    def model_file(self) -> Path:
+        """The file of the trained model. Raises UserError where the run did not get that far."""
+        return self._need("model.keras")
 
     def _need(self, name: str) -> Path:
         file = self.path / name
         if not file.is_file():
             raise UserError(f"{self.path} has no {name}: the run did not get that far. To go on: {self.again}")
         return file
+
+
+def weights_file(init: str) -> Path:
+    """The .keras file that a recipe's `init` names.
+
+    Raises:
+        UserError: there is none.
+    """
+    file = Path(init) if init.endswith(".keras") else Path(init) / "model.keras"
+    if not file.is_file():
+        raise UserError(f"init={init}: there is no {file}. Give the folder of a finished run, or a .keras file.")
+    return file
 
 
 def load_model(file: Path, told: str = ""):

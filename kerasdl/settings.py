@@ -34,15 +34,20 @@ def parse(kind: type[Kind], values: dict[str, Any], field: str, owner: str) -> K
     Raises:
         UserError: for an unknown key, or a value of the wrong type or out of range.
     """
-    known = kind.model_fields
-    for key in values:
-        if key not in known:
-            hint = nearest(key, known) if known else "It has no settings."
-            raise UserError(f"{owner} has no setting {field}.{key}. {hint}")
+    check_keys(kind.model_fields, values, field, owner)
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         raise UserError(f"{field}.{complaint(error)}") from None
+
+
+def check_keys(known: Iterable[str], values: Iterable[str], field: str, owner: str) -> None:
+    """Raise a UserError for a key that is not among the settings known; see `parse`."""
+    known = list(known)
+    for key in values:
+        if key not in known:
+            hint = nearest(key, known) if known else "It has no settings."
+            raise UserError(f"{owner} has no setting {field}.{key}. {hint}")
 
 
 def complaint(error: ValidationError) -> str:

@@ -60,6 +60,29 @@ def digits_once():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def a_look_refuses_nothing_that_is_read(digits_once):
+    """Each data set that any test reads is looked at as the command does before: that must find no mistake."""
+    from kerasdl.data import sources
+
+    read, read_for = sources._whole, sources.load_for
+
+    def whole(name, splits, target, args):
+        found = read(name, splits, target, args)
+        sources.look(name, target=target, **args)
+        return found
+
+    def load_for(facts, name, split, **args):
+        found = read_for(facts, name, split, **args)
+        sources.look_for(facts, name, **args)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "_whole", whole)
+        patch.setattr(sources, "load_for", load_for)
+        yield
+
+
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """An empty folder as the working directory, so that nothing is written into the repository."""

@@ -216,7 +216,8 @@ def test_rows_are_named_by_their_lines(command, csv_run, table, here):
     done = command("predict", csv_run.path, "new.csv")
     assert [answers(line)[0] for line in done.out.splitlines()] == ["new.csv:2", "new.csv:5", "new.csv:6"]
     (here / "new.csv").write_text("\n".join([head, one, "", two.replace(two.split(",")[0], "heavy", 1)]))
-    assert "row 4 of new.csv has 'heavy'" in command("predict", csv_run.path, "new.csv").err
+    said = command("predict", csv_run.path, "new.csv").err
+    assert "new.csv:4: the column 'size' holds numbers, and has 'heavy'" in said
 
 
 def test_predict_refuses_what_the_model_does_not_take(refused, csv_run, hard_run, table, here):

@@ -193,8 +193,8 @@ def test_rows_to_predict(csv, frame):
     np.testing.assert_array_equal(read(frame.iloc[:2, ::-1]), [[0, 0, 0, 1], [0.5, 0, 1, 0]])
     refused(lambda: read(frame.drop(columns="size")), "'size' is missing", "size, colour")
     refused(lambda: read(frame.assign(colour="blu")), "'colour'", "'blu'", "'blue'")
-    refused(lambda: read(frame.assign(size="big")), "'size'", "row 2", "'big'")
-    refused(lambda: read(frame.assign(size=np.nan)), "'size'", "200 missing")
+    refused(lambda: read(frame.assign(size="big")), "'size'", "csv:2: ", "'big'")
+    refused(lambda: read(frame.assign(size=np.nan)), "'size'", "csv:2: ", "missing", "fill=median")
 
 
 def test_rows_to_predict_are_filled_as_the_training_rows_were(csv, frame):

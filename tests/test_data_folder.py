@@ -23,6 +23,14 @@ def picture(path, shape=(8, 8, 3), encode=tf.io.encode_png):
     return image
 
 
+def read_images(paths, shape, resize=False):
+    """Image files as a model of this shape takes them; the first that cannot be read is raised."""
+    found = list(folders.read_files(paths, {"shape": shape}, resize=resize))
+    for fault in (fault for chunk in found for fault in chunk.faults):
+        raise DataError(fault.why)
+    return np.concatenate([chunk.x for chunk in found])
+
+
 @pytest.fixture
 def pets(tmp_path):
     """Two classes of twenty pictures; gives {class: the pictures in the order of their names}."""
@@ -191,7 +199,7 @@ def test_folder_mistakes(pets, tmp_path):
     (tmp_path / "pets/dog/99.png").unlink()
     (tmp_path / "pets/cow").mkdir()
     refused(lambda: load(source), "pets/cow", "no images", ".png")
-    refused(lambda: folders.read_images([tmp_path / "pets/dog/01.png"], (8, 8, 4)), "4 channels", "predict(x)")
+    refused(lambda: read_images([tmp_path / "pets/dog/01.png"], (8, 8, 4)), "4 channels", "predict(run, x)")
 
 
 def encode_bmp(image):
@@ -251,23 +259,23 @@ def test_what_a_file_becomes(tmp_path):
     grey, colour = picture(tmp_path / "grey.png", (8, 8, 1)), picture(tmp_path / "colour.png")
     alpha, bmp = picture(tmp_path / "alpha.png", (8, 8, 4)), picture(tmp_path / "x.bmp", (8, 8, 3), encode_bmp)
     names = [tmp_path / name for name in ("grey.png", "colour.png", "alpha.png", "x.bmp")]
-    as_colour = folders.read_images(names, (8, 8, 3))
+    as_colour = read_images(names, (8, 8, 3))
     share = alpha[..., 3:] / 255
     over_white = alpha[..., :3] * share + 255 * (1 - share)
     np.testing.assert_allclose(as_colour[2].astype(float), over_white, atol=1)
     np.testing.assert_array_equal(as_colour[[0, 1, 3]], [np.repeat(grey, 3, 2), colour, bmp])
-    as_grey = folders.read_images(names, (8, 8, 1))
+    as_grey = read_images(names, (8, 8, 1))
     np.testing.assert_array_equal(as_grey[0], grey)
     np.testing.assert_allclose(as_grey[1, ..., 0], colour @ [0.299, 0.587, 0.114], atol=1)
-    assert folders.read_images(names, (4, 5, 3), resize=True).shape == (4, 4, 5, 3)
-    refused(lambda: folders.read_images(names, (4, 5, 3)), "grey.png", "8x8", "4x5", "--resize")
-    refused(lambda: folders.read_images([tmp_path / "none.png"], (8, 8, 3)), "none.png")
+    assert read_images(names, (4, 5, 3), resize=True).shape == (4, 4, 5, 3)
+    refused(lambda: read_images(names, (4, 5, 3)), "grey.png", "8x8", "4x5", "--resize")
+    refused(lambda: read_images([tmp_path / "none.png"], (8, 8, 3)), "none.png")
 
 
 def test_first_frame_of_a_gif(tmp_path):
     image = np.repeat(np.arange(64, dtype="uint8").reshape(8, 8, 1) * 4, 3, axis=2)
     (tmp_path / "x.gif").write_bytes(encode_gif(image).numpy())
-    np.testing.assert_allclose(folders.read_images([tmp_path / "x.gif"], (8, 8, 3))[0], image, atol=4)
+    np.testing.assert_allclose(read_images([tmp_path / "x.gif"], (8, 8, 3))[0], image, atol=4)
 
 
 @pytest.mark.parametrize("damage, size, words", [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from data_harness import PARTS, refused
 
-from kerasdl.data import from_arrays, load, load_splits, sources
+from kerasdl.data import from_arrays, load, load_splits, sources, to_predict
 from kerasdl.errors import DataError
 
 SOURCE = '''
@@ -58,7 +58,9 @@ def test_evaluation_on_other_data_asks_for_the_kind_of_the_model(waves):
 
 def test_files_of_a_kind_that_no_source_reads(tmp_path):
     facts = from_arrays(np.random.default_rng(0).normal(size=(40, 3, 2)))["train"].describe()
-    refused(lambda: sources.read_files([tmp_path / "x.wav"], facts), "sequence data", "predict(x)")
+    (tmp_path / "x.wav").write_bytes(b"")
+    refused(lambda: to_predict.check([tmp_path / "x.wav"], facts), "sequence data", "x.wav", ".npy", "predict(run, x)")
+    refused(lambda: to_predict.check(["-"], facts), "sequence data", ".npy")
 
 
 def test_a_target_that_does_not_exist():

@@ -21,8 +21,9 @@ MODULES = {".".join(("kerasdl", *path.relative_to(ROOT).with_suffix("").parts)).
 # `cli` may import everything, and nobody but __main__ imports `cli`.
 ROOT_FILES = "environment errors files recipe run text"
 ARROWS = {room: set(names.split()) for room, names in {
-    "errors": "", "settings": "errors", "files": "errors", "user_code": "errors files", "registry": "errors user_code",
-    "text": "", "logs": "", "keras_private": "", "zoo": "", "data": "errors settings",
+    "errors": "", "settings": "errors", "files": "errors", "user_code": "errors files",
+    "registry": "errors unimported user_code", "text": "", "logs": "", "keras_private": "", "unimported": "",
+    "zoo": "", "data": "errors settings unimported",
     "recipe": "errors registry settings words", "words": "errors", "recipe_text": "recipe", "recipes": "recipe",
     "figures": "data", "runs": "errors text",
     "environment": "installation", "run": "errors files recipe text user_code zoo",

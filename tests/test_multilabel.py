@@ -19,7 +19,8 @@ from kerasdl import objectives
 from kerasdl.data import from_arrays, subset
 from kerasdl.ensemble import ensemble
 from kerasdl.errors import UserError
-from kerasdl.evaluation.predict import predict, write
+from kerasdl.evaluation.answers import write
+from kerasdl.evaluation.predict import predict
 from kerasdl.objectives import whole_split
 from kerasdl.objectives.multilabel import Multilabel
 from kerasdl.recipe import Recipe
@@ -242,14 +243,13 @@ def test_predictions_name_all_labels_from_their_thresholds_on(data, run, here):
         assert [float(line[name]) for name in NAMES] == pytest.approx(row.tolist(), rel=1e-5)
 
 
-def test_the_command_marks_them(run, command, monkeypatch):
-    monkeypatch.setattr("kerasdl.evaluation.predict.read_files", lambda *_: (["a", "b"], X[:2].astype("float32")))
-    monkeypatch.setattr("kerasdl.evaluation.predict.files_in", lambda *_: [])
+def test_the_command_marks_them(run, command):
+    np.save("x.npy", X[:2])
     objective = objectives.of(run.recipe, run.path)
-    done = command("predict", run.path, "x.csv", "--top", "4")
+    done = command("predict", run.path, "x.npy", "--top", "4")
     for line, (_, answers) in zip(done.out.splitlines(), predict(run, X[:2], top=4), strict=True):
         assert [word.split()[0] for word in line.split("  ")[1:] if word.endswith("*")] == objective.chosen(answers)
-    rows = json.loads(command("predict", run.path, "x.csv", "--json").out)
+    rows = json.loads(command("predict", run.path, "x.npy", "--json").out)
     assert [row["chosen"] for row in rows] == [objective.chosen(answers) for _, answers in predict(run, X[:2])]
 
 

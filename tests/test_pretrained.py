@@ -251,7 +251,7 @@ def test_killed_before_its_first_checkpoint_it_begins_with_the_copy(hard_recipe,
     (begun / "checkpoint").mkdir()
     for name in ("recipe.json", "init.json", "data.json"):
         shutil.copy(here / "whole" / name, begun)
-    shutil.move(here / "old" / "model.keras", begun / pretrained.COPY)
+    shutil.move(here / "old" / "model.keras", begun / pretrained.INIT)
     shutil.rmtree(here / "old")
     assert arrays_of(train(recipe, workdir=begun, verbose=False).model()) == arrays_of(whole.model())
 

@@ -18,7 +18,7 @@ OPTIONS = {  # of each verb; all but launch have EVERYWHERE
     "list": "", "show": "--all --python", "fields": "",
     "train": "--backend --checkpoint-every --feed --init --logical-cpus --no-report --profile --report --resume "
              "--strategy --workdir",
-    "eval": "--data --split --tta", "predict": "--out --resize --top",
+    "eval": "--data --split --tta", "predict": "--out --resize --skip-bad --top --unknown-category",
     "sample": "--class --n --out --seed", "report": "",
     "runs": "--show --sort --where", "best": "--by --where", "compare": "--no-report --out --report",
     "ensemble": "--out --split --workdir", "results": "", "reproduce": "--backend --seeds --workdir",

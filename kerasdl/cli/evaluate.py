@@ -17,9 +17,11 @@ def evaluate_run(run: RunFolder,
                           "and also over shifted images (flip_shift)")] = None,
                  as_json: AsJson = False) -> None:
     """Evaluate a run's model on one split: its loss and metrics."""
+    from kerasdl.cli import preflight
     from kerasdl.run import Run
 
     opened = Run.open(run)
+    preflight.evaluation(opened, data)
     split = split or ("all" if data and ":" in data else "test")
     with quiet():
         from kerasdl import objectives

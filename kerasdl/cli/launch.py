@@ -14,10 +14,12 @@ def launch_workers(recipe: RecipeName, overrides: Overrides = None,
                    checkpoint_every: CheckpointEvery = "5 min",
                    report: WriteReport = True) -> None:
     """Train a recipe with several workers on this machine, to emulate a cluster."""
+    from kerasdl.cli import preflight
     from kerasdl.devices.launch import launch
     from kerasdl.recipe import load
 
     changed = load(recipe).override(*overrides or [])
+    preflight.training(changed, workdir, checkpoint_every=checkpoint_every)
     words = [*(overrides or []), "--checkpoint-every", checkpoint_every, "--report" if report else "--no-report",
              *["--debug"] * DEBUG]
     raise typer.Exit(launch(recipe, changed, words, workers, None if workdir is None else Path(workdir)))

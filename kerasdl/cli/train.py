@@ -48,9 +48,11 @@ def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", 
                  report: WriteReport = True,
                  as_json: AsJson = False) -> None:
     """Train a recipe. The run's folder gets the model, its scores, the training curves and a report."""
+    from kerasdl.cli import preflight
     from kerasdl.installation.backend import choose
 
     changed, workdir = what_to_train(recipe, [*(overrides or []), *([f"init={init}"] if init else [])], workdir, resume)
+    preflight.training(changed, workdir, strategy, checkpoint_every)
     choose(backend)
     with quiet():
         from kerasdl import objectives

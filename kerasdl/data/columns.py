@@ -35,10 +35,7 @@ def encode(frame: pd.DataFrame, columns: Columns, medians: Mapping[str, float],
     Raises:
         DataError: for columns that are not there, a missing value, text in a number column, an unknown category.
     """
-    if lost := [name for name in columns if name not in frame]:
-        one = len(lost) == 1
-        raise DataError(f"The column{'s' * (not one)} {', '.join(map(repr, lost))} {'is' if one else 'are'} missing. "
-                        f"The model was trained with: {', '.join(columns)}.")
+    check_present(frame, columns)
     widths = [1 if categories is None else len(categories) for categories in columns.values()]
     x, start = np.zeros((len(frame), sum(widths)), "float32"), 0
     for (name, categories), width in zip(columns.items(), widths, strict=True):
@@ -63,6 +60,14 @@ def encode(frame: pd.DataFrame, columns: Columns, medians: Mapping[str, float],
             x[np.arange(len(x)), start + places.astype("int64")] = 1
         start += width
     return x
+
+
+def check_present(frame: pd.DataFrame, columns: Columns, path: str = "") -> None:
+    """Raise a DataError that names all columns of a model which a table lacks. Needs no rows."""
+    if lost := [repr(name) for name in columns if name not in frame]:
+        one, where = len(lost) == 1, f" in {path}" if path else ""
+        raise DataError(f"The column{'s' * (not one)} {', '.join(lost)} {'is' if one else 'are'} missing{where}. "
+                        f"The model was trained with: {', '.join(columns)}.")
 
 
 def buckets(texts: pd.Series, names: Sequence[str]) -> pd.Series:

@@ -1,7 +1,8 @@
 """Image files as examples: what a viewer shows, of one size and number of channels. What would be lost is refused.
 
 A photograph is turned as its EXIF says, colours with a profile become sRGB, and what is transparent lies over white.
-Values of more than 8 bits need a range that becomes 0..255: nobody can know whether 4095 is white.
+Values of more than 8 bits need a range that becomes 0..255: nobody can know whether 4095 is white. TensorFlow is
+imported where it is used, so that a missing file is reported without it.
 """
 
 import io
@@ -9,12 +10,15 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image, ImageCms, ImageOps
 
 from kerasdl.errors import DataError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".jp2",
               ".ppm", ".pgm", ".pbm", ".pnm")
@@ -82,6 +86,8 @@ def _deep_values(image: Image.Image, path: Path) -> np.ndarray:
         return np.asarray(ImageOps.exif_transpose(image))[..., None]
     if image.getexif().get(ORIENTATION, 1) != 1:
         raise DataError(f"{path} has colours of 16 bits and an EXIF orientation. Turn it, and save it without.")
+    import tensorflow as tf
+
     try:  # TensorFlow reads the 16 bits of colours in a PNG
         values = tf.io.decode_png(path.read_bytes(), dtype=tf.uint16).numpy()
         return values[..., : 1 if values.shape[2] <= 2 else 3]
@@ -142,11 +148,22 @@ def load_image(path: Path, shape: tuple[int, ...], image_size: Sequence[int] | i
     if image_size is None and image.shape[:2] != shape[:2]:
         raise DataError(f"{path} is {image.shape[0]}x{image.shape[1]}, where {shape[0]}x{shape[1]} was expected. "
                         "To bring all images to one size, pass data_args.image_size=(H, W).")
-    return conform(tf.constant(image), shape, image_size is not None).numpy()
+    return fitted(image, shape, image_size is not None)
 
 
-def decode(name: tf.Tensor, shape: tuple[int, ...], resize: bool, value_range: Range | None = None) -> tf.Tensor:
+def fitted(image: np.ndarray, shape: tuple[int, ...], resize: bool) -> np.ndarray:
+    """Return what `conform` does of an array; one that has the shape is returned as it is."""
+    if image.shape == tuple(shape):
+        return image
+    import tensorflow as tf
+
+    return conform(tf.constant(image), shape, resize).numpy()
+
+
+def decode(name: "tf.Tensor", shape: tuple[int, ...], resize: bool, value_range: Range | None = None) -> "tf.Tensor":
     """Return the image file of this name (a string tensor) as an example, uint8 of this shape. For a graph."""
+    import tensorflow as tf
+
     def read(file: bytes | np.ndarray) -> np.ndarray:
         return read_raw(Path(os.fsdecode(file.item() if isinstance(file, np.ndarray) else file)), value_range)
 
@@ -155,8 +172,10 @@ def decode(name: tf.Tensor, shape: tuple[int, ...], resize: bool, value_range: R
     return conform(image, shape, resize)
 
 
-def conform(image: tf.Tensor, shape: tuple[int, ...], resize: bool) -> tf.Tensor:
+def conform(image: "tf.Tensor", shape: tuple[int, ...], resize: bool) -> "tf.Tensor":
     """Return an image with the channels (grey repeated, colour made grey) and the size of `shape`."""
+    import tensorflow as tf
+
     size, grey = tf.shape(image)[:2], tf.shape(image)[2] == 1  # unknown until the file is read
     colour = tf.broadcast_to(image, tf.concat([size, [3]], 0))
     image = colour if shape[2] == 3 else tf.cond(
@@ -166,8 +185,10 @@ def conform(image: tf.Tensor, shape: tuple[int, ...], resize: bool) -> tf.Tensor
     return tf.ensure_shape(image, shape)
 
 
-def resized(image: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
+def resized(image: "tf.Tensor", shape: tuple[int, ...]) -> "tf.Tensor":
     """Return the image with the height and width of `shape`, uint8."""
+    import tensorflow as tf
+
     image = tf.image.resize(image, shape[:2], antialias=True)
     return tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), "uint8")
 

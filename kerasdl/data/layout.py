@@ -104,6 +104,11 @@ def classes(root: Path) -> dict[str, list[Path]]:
     return dict(sorted(found.items()))
 
 
+def class_names(root: Path) -> set[str]:
+    """Return the names of the classes that `classes` gives, without looking for their images."""
+    return {unicodedata.normalize("NFC", folder.name) for folder in folders(root)}
+
+
 def files(folder: Path, what: str = "folder") -> list[Path]:
     """Return the images in a folder and below, sorted by path.
 

@@ -112,15 +112,7 @@ def parts_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, t
     Raises:
         DataError: a column that is not there, labels that do not fit, parts that cannot be made.
     """
-    for field in ("drop", "keep", "category", "dates", "hash", "group", "order", "split", "weight", "image"):
-        for column in args.columns(field, frame):
-            if column not in frame:
-                what = " to drop" if field == "drop" else ""
-                raise DataError(f"{path} has no column {column!r}{what}. {nearest(column, frame.columns)}")
-    names = [] if args.label is None and target is None else labels.label_columns(frame, args.label, path)
-    drop = args.columns("drop", frame)
-    if both := [name for name in names if name in drop]:
-        raise DataError(f"The label column {both[0]!r} cannot be dropped. Take it out of data_args.drop.")
+    names, drop = check_named(frame, args, target, path), args.columns("drop", frame)
     rows = len(frame)
     if extra is not None:
         if target == "class":
@@ -137,6 +129,31 @@ def parts_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, t
     if target == "labels" and y is not None:
         multi_hot.check_learnable(y[index["train"]], classes)
     return Parts(left, y, classes, index, None if args.weight is None else _weights(frame, str(args.weight)))
+
+
+def check_named(frame: pd.DataFrame, args: TableArgs, target: Target | None, path: str) -> list[str]:
+    """Return the columns to learn, after checking that all columns which the user names are there. Needs no rows.
+
+    Raises:
+        DataError: a column that is not there, or a label that is to be dropped.
+    """
+    for field in ("drop", "keep", "category", "dates", "hash", "group", "order", "split", "weight", "image"):
+        for column in args.columns(field, frame):
+            if column not in frame:
+                what = " to drop" if field == "drop" else ""
+                raise DataError(f"{path} has no column {column!r}{what}. {nearest(column, frame.columns)}")
+    names = [] if args.label is None and target is None else labels.label_columns(frame, args.label, path)
+    drop = args.columns("drop", frame)
+    if both := [name for name in names if name in drop]:
+        raise DataError(f"The label column {both[0]!r} cannot be dropped. Take it out of data_args.drop.")
+    return names
+
+
+def check_test(frame: pd.DataFrame, extra: pd.DataFrame, args: TableArgs, path: str, test: str) -> None:
+    """Raise a DataError that names all columns of a table which the table of its test split lacks. Needs no rows."""
+    dropped = args.columns("drop", frame)
+    if missing := [repr(name) for name in frame if name not in extra and name not in dropped]:
+        raise DataError(f"{test} has no column {', '.join(missing)}, which {path} has.")
 
 
 def _index(frame: pd.DataFrame, rows: int, y: np.ndarray | None, classes: Sequence[str] | None, args: TableArgs

@@ -82,14 +82,38 @@ def read_table(path: str, texts: Collection[str] = (), dialect: Dialect | None =
     Raises:
         DataError: no file, one that is not written so, no rows, two columns of one name, a package that is missing.
     """
-    dialect, path = dialect or Dialect(), str(Path(path).expanduser())
-    if not Path(path).is_file():
-        raise DataError(f"There is no file {path!r}. Give the CSV as data=csv:PATH.")
-    with _reading(path, dialect):
+    dialect, path = dialect or Dialect(), existing(path)
+    with reading(path, dialect):
         suffix = Path(path).suffix.lower()
         frame = _parquet(path) if suffix in PARQUET else _spreadsheet(path, dialect) if suffix in EXCEL \
             else _text(path, texts, dialect)
     return checked(frame, path)
+
+
+def existing(path: str) -> str:
+    """Return the path of a table without "~".
+
+    Raises:
+        DataError: there is no such file.
+    """
+    path = str(Path(path).expanduser())
+    if not Path(path).is_file():
+        raise DataError(f"There is no file {path!r}. Give the CSV as data=csv:PATH.")
+    return path
+
+
+def header(path: str, dialect: Dialect) -> pd.DataFrame | None:
+    """Return the columns of a table without rows, from its first line; None of a Parquet file or a spreadsheet.
+
+    Raises:
+        DataError: what `read_table` finds wrong with the first line.
+    """
+    path = existing(path)
+    if Path(path).suffix.lower() in PARQUET + EXCEL:
+        return None
+    with reading(path, dialect):
+        names = first_line(path, dialect)
+    return pd.DataFrame(columns=[name.strip() or f"Unnamed: {place}" for place, name in enumerate(names)], dtype=object)
 
 
 def checked(frame: pd.DataFrame, source: str) -> pd.DataFrame:
@@ -146,7 +170,7 @@ def _text_of(value: Any) -> str:
 
 
 @contextmanager
-def _reading(path: str, dialect: Dialect) -> Iterator[None]:
+def reading(path: str, dialect: Dialect) -> Iterator[None]:
     """Within it, what pandas raises becomes one line."""
     try:
         yield
@@ -167,20 +191,27 @@ def _reading(path: str, dialect: Dialect) -> Iterator[None]:
         raise DataError(f"{path} cannot be read: {error.strerror or ' '.join(str(error).split())}.") from None
 
 
-def _text(path: str, texts: Collection[str], dialect: Dialect) -> pd.DataFrame:
-    options = dialect.options(path)
-    written = pd.read_csv(path, header=None, nrows=1, dtype=str, **options).iloc[0]
+def first_line(path: str, dialect: Dialect) -> list[str]:
+    """Return the names of a text file's columns as they are written, "" where there is none."""
+    written = pd.read_csv(path, header=None, nrows=1, dtype=str, **dialect.options(path) | {
+        "na_values": None, "na_filter": False}).iloc[0]  # NA may be the name of a column
     names = written.str.strip()
     _check_separator(path, names, dialect)
     if dialect.header is None and _numbers(names):
         raise DataError(f"The first line of {path} looks like a row: {', '.join(map(str, names[:5]))}. Say whether "
                         "it has the names of the columns: data_args.header=true or data_args.header=false.")
-    if (twice := names[names.duplicated() & names.notna()]).size and dialect.header is not False:  # pandas renames one
-        raise DataError(f"{path} has two columns called {twice.iloc[0]!r}. Give one another name.")
     if dialect.header is False:
-        written = names = pd.Series([str(number) for number in range(len(names))])
-        options |= {"header": None, "names": list(written)}
-    as_text = {name: str for name, plain_name in zip(written, names, strict=True) if plain_name in texts}
+        return [str(number) for number in range(len(names))]
+    if (twice := names[names.duplicated() & (names != "")]).size:  # pandas renames one
+        raise DataError(f"{path} has two columns called {twice.iloc[0]!r}. Give one another name.")
+    return list(written)
+
+
+def _text(path: str, texts: Collection[str], dialect: Dialect) -> pd.DataFrame:
+    options, names = dialect.options(path), first_line(path, dialect)
+    if dialect.header is False:
+        options |= {"header": None, "names": names}
+    as_text = {name: str for name in names if name.strip() in texts}
     frame = pd.read_csv(path, low_memory=False, dtype=as_text, **options)  # in one piece: 7 and 007 are one text
     if not isinstance(frame.index, pd.RangeIndex):
         raise DataError(f"The rows of {path} have more fields than its header has names. Name them all.")

@@ -9,11 +9,13 @@ import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+BLANK = re.compile(rb"\n[ \t]*\r?\n")
 BLOCK = 2**24  # bytes that are looked at at once
 COMPRESSED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
@@ -64,13 +66,50 @@ def lines(path: str, rows: int, sep: str = ",", encoding: str = "utf-8", header:
     return found if len(found) == rows else simple
 
 
+def places(path: str, sep: str = ",", encoding: str = "utf-8", header: bool = True, skip: int = 0
+           ) -> Iterator[tuple[int, int]]:
+    """Yield for each row of a file, one after another, its number as pandas counts in warnings, and its line.
+
+    pandas counts records, blank ones too. Where a file ends before its rows do, each further row is a line.
+    """
+    record = line = skip + header
+    if not _one_row_a_line(path):
+        heads = int(header)
+        for record, (line, row) in enumerate(_records(path, sep, encoding), 1):
+            if line > skip and row and row != [""]:
+                if heads:
+                    heads -= 1
+                else:
+                    yield record, line
+    for more in count(1):
+        yield record + more, line + more
+
+
+def _one_row_a_line(path: str) -> bool:
+    """Return whether no line is blank and no text in quotes has several lines."""
+    inside, rest = 0, b"\n"
+    with opened(path) as file:
+        while block := file.read(2**20):
+            text = rest + block
+            if BLANK.search(text):
+                return False
+            if b'"' in block:
+                at = np.frombuffer(block, "uint8")
+                quotes = np.cumsum(at == ord('"'), dtype="int32") + inside
+                if (quotes[at == ord("\n")] % 2).any():
+                    return False
+                inside = int(quotes[-1])
+            rest = text[text.rfind(b"\n"):] if b"\n" in block else text[-64:]
+    return True
+
+
 def _count(path: str) -> int:
     """Return the number of lines; the last one may have no end."""
-    count, last = 0, b"\n"
+    ends, last = 0, b"\n"
     with opened(path) as file:
         while block := file.read(BLOCK):
-            count, last = count + block.count(b"\n"), block[-1:]
-    return count + (last != b"\n")
+            ends, last = ends + block.count(b"\n"), block[-1:]
+    return ends + (last != b"\n")
 
 
 def _records(path: str, sep: str, encoding: str) -> Iterator[tuple[int, Any]]:

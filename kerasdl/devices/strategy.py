@@ -15,15 +15,10 @@ import keras
 import tensorflow as tf
 
 from kerasdl.devices.cluster import check_port, describe, replicated, this_worker, worker
-from kerasdl.errors import UserError, nearest
+from kerasdl.devices.names import check_name
+from kerasdl.errors import UserError
 from kerasdl.installation import backend, tpu
 from kerasdl.recipe import Recipe
-
-NAMES = ("auto", "one", "mirrored", "multiworker", "tpu")
-REFUSED = {
-    "parameterserver": "Keras 3 does not support ParameterServerStrategy (keras#18624)",
-    "centralstorage": "under CentralStorageStrategy Keras computes another loss than on one device",
-}
 
 
 def choose(name: str = "auto", logical_cpus: int | None = None) -> tf.distribute.Strategy:
@@ -69,15 +64,6 @@ def choose(name: str = "auto", logical_cpus: int | None = None) -> tf.distribute
     if name == "mirrored":
         return mirrored(_devices(logical_cpus is not None))
     return tf.distribute.get_strategy()
-
-
-def check_name(name: str) -> None:
-    """Raise a UserError for an unknown or refused name."""
-    plain = name.lower().replace("_", "").replace("-", "").removesuffix("strategy")
-    if plain in REFUSED:
-        raise UserError(f"{name} is not offered: {REFUSED[plain]}. Use mirrored or multiworker.")
-    if name not in NAMES:
-        raise UserError(f"Unknown strategy {name!r}. {nearest(name, NAMES)}")
 
 
 def mirrored(devices: list[str]) -> tf.distribute.MirroredStrategy:

@@ -1,30 +1,36 @@
-"""A run's answers for files: images, or the rows of CSV files."""
+"""A run's answers for files: images, the rows of tables, or arrays, as many as there are."""
 
-import csv
-import json
-from collections.abc import Callable, Mapping, Sequence
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from kerasdl import objectives
-from kerasdl.data import layout
-from kerasdl.data.sources import read_files
-from kerasdl.data.spec import recorded_kind
-from kerasdl.errors import UserError
-from kerasdl.files import whole, writing
+from kerasdl.data import to_predict
+from kerasdl.data.chunks import FILES, ROWS, BadExample, Chunk, size_of
+from kerasdl.errors import DataError
+from kerasdl.evaluation.answers import Answer
 from kerasdl.run import Run
 
+SHOWN = 20  # examples that are left out by name
+SILENCE = 30  # seconds after which a log gets a line
+Files = Sequence[str | Path] | np.ndarray
+logger = logging.getLogger(__name__)
 
-def predict(run: Run | str | Path, files: Sequence[str | Path] | np.ndarray, resize: bool = False,
-            top: int = 3) -> list[tuple[str, list[tuple[str, float]]]]:
+
+def predict(run: Run | str | Path, files: Files, resize: bool = False, top: int = 3) -> list[Answer]:
     """Return the model's answer for each image file, for each row of each CSV file, or for each example of an array.
 
     Args:
         run: the run, or its folder.
-        files: images, and folders of images, for a model of images; CSV files for a model of CSV rows; or examples as
-            the model takes them, (N, H, W, C) in 0..255 or (N, F).
+        files: images, and folders of images, for a model of images; CSV files for a model of CSV rows; .npy and .npz
+            files for a model of images or of arrays; or an array of examples as the model takes them, (N, H, W, C) in
+            0..255 or (N, F).
         resize: resize images of another size to the model's.
         top: how many classes to name.
 
@@ -36,66 +42,110 @@ def predict(run: Run | str | Path, files: Sequence[str | Path] | np.ndarray, res
     Raises:
         UserError: no files, a missing or broken one, one of the wrong kind, or a model that makes no predictions.
     """
-    run = Run.open(run)
-    objective, facts = objectives.of(run.recipe, run.path), run.data
-    if not objective.predicts:
-        objective.answers(np.zeros((0, 1)), facts["classes"], top)  # says why not
-    names, x = numbered(files, facts) if isinstance(files, np.ndarray) else \
-        read_files(files_in(files, recorded_kind(facts)), facts, resize)
-    outputs = run.model().predict(x, batch_size=run.recipe.micro_batch, verbose=0)
-    return list(zip(names, objective.answers(outputs, facts["classes"], top), strict=True))
+    return list(Predictions(run, files, resize=resize, top=top))
 
 
-def files_in(paths: Sequence[str | Path], kind: str) -> list[Path]:
-    """Return files, with the images in a folder and below in place of the folder, for a model of images."""
-    found: list[Path] = []
-    for path in map(Path, paths):
-        found += layout.files(path) if kind == "image" and path.is_dir() else [path]
-    return found
+class Predictions:
+    """The model's answers, one after another, for more examples than fit in memory. See `predict`.
 
-
-def write(found: Sequence[tuple[str, list[tuple[str, float]]]], file: Path,
-          chosen: Callable[[list[tuple[str, float]]], list[str]] = lambda answers: [answers[0][0]]) -> None:
-    """Write predictions as CSV, or as JSON lines if the file ends in .jsonl, whole or not at all, with all digits.
+    The batches of the model are the same however the files are read, so that the answers are, too.
 
     Args:
-        found: what `predict` returns, with all classes.
-        file: example, prediction and the probability of each class; of numbers, value or value 1, value 2 ... Several
-            labels are a prediction joined by "|", which may be empty.
-        chosen: answers -> the labels that are the prediction, as the objective's `chosen`.
+        run, files, resize, top: as in `predict`; the file "-" is standard input, which has names of images, one on a
+            line, or the rows of a CSV file.
+        skip_bad: leave out examples that cannot be read, and log which. Otherwise the first one raises a BadExample,
+            after the answers for all before it.
+        unknown: what a category is that the model does not know: "refuse" takes it for a bad example, "missing" for a
+            missing value, or for none of the known ones where none was missing in training.
 
-    Raises:
-        UserError: another ending, or a file that cannot be written.
+    Attributes:
+        predicted, skipped: how many examples, so far.
+        unknown_categories: {column: how many values were unknown and taken as missing}, so far.
     """
-    if file.suffix not in (".csv", ".jsonl"):
-        raise UserError(f"Predictions are written to a .csv or a .jsonl file. Received: {file}.")
-    rows = []
-    for name, answers in found:
-        if answers[0][0]:
-            shares = {label: f"{value:.9g}" for label, value in sorted(answers)}
-            rows.append({"example": name, "prediction": "|".join(chosen(answers)), **shares})
+
+    def __init__(self, run: Run | str | Path, files: Files, resize: bool = False, top: int = 3, skip_bad: bool = False,
+                 unknown: str = "refuse"):
+        self.run, self.top, self.skip_bad = Run.open(run), top, skip_bad
+        self.facts, self.objective = self.run.data, objectives.of(self.run.recipe, self.run.path)
+        if not self.objective.predicts:
+            self.objective.answers(np.zeros((0, 1)), self.facts["classes"], top)  # says why not
+        if isinstance(files, np.ndarray):
+            self.chunks = to_predict.of_array(files, self.facts)
         else:
-            names = ["value"] if len(answers) == 1 else [f"value {number}" for number in range(1, len(answers) + 1)]
-            numbers = {key: f"{value:.9g}" for key, (_, value) in zip(names, answers, strict=True)}
-            rows.append({"example": name, **numbers})
-    with writing(file, "Name another file with --out."), whole(file) as partial, open(partial, "w", newline="") as out:
-        if file.suffix == ".csv":
-            table = csv.DictWriter(out, list(rows[0]))
-            table.writeheader()
-            table.writerows(rows)
-        else:
-            out.writelines(json.dumps({key: value if key in ("example", "prediction") else float(value)
-                                       for key, value in row.items()}) + "\n" for row in rows)
+            to_predict.check(files, self.facts)
+            self.chunks = to_predict.read(files, self.facts, resize, unknown)
+        self.predicted = self.skipped = 0
+        self.unknown_categories: Counter[str] = Counter()
+        self.began = self.spoke = time.monotonic()
+
+    def __iter__(self) -> Iterator[Answer]:
+        batch, model = self.run.recipe.micro_batch, None
+        shape = np.ravel(self.facts["shape"]).tolist()
+        size = max(1, size_of(shape, 4, FILES if len(shape) == 3 else ROWS) // batch) * batch
+        for names, x in blocks(self._good(), size):
+            model = model or self.run.model()
+            outputs = model.predict(x, batch_size=batch, verbose=0, callbacks=[OnBatch(self._speak)])
+            yield from zip(names, self.objective.answers(outputs, self.facts["classes"], self.top), strict=True)
+            self.predicted += len(names)
+        if not self.predicted:
+            raise DataError(f"No example is left to predict: {self.skipped} of {self.skipped} cannot be read.")
+
+    def _good(self) -> Iterator[tuple[Sequence[str], np.ndarray]]:
+        """Yield names and examples; what is wrong in between is skipped, or raised after what comes before it."""
+        for chunk in self.chunks:
+            self._speak()
+            if chunk.faults and not self.skip_bad:
+                first = chunk.faults[0]
+                yield chunk.names[:first.place], chunk.x[:first.place]
+                raise BadExample(first.why)
+            self._skip(chunk)
+            self.unknown_categories.update(chunk.unknown)
+            yield chunk.names, chunk.x
+
+    def _skip(self, chunk: Chunk) -> None:
+        for fault in chunk.faults:
+            self.skipped += 1
+            if self.skipped <= SHOWN:
+                logger.warning("skipped: %s", fault.why)
+            elif self.skipped == SHOWN + 1:
+                logger.warning("more are skipped, which are counted at the end")
+
+    def _speak(self) -> None:
+        """Log a line if there was none for a while."""
+        if (now := time.monotonic()) - self.spoke >= SILENCE:
+            self.spoke = now
+            logger.info("%s examples predicted, %.0f s", f"{self.predicted:,}", now - self.began)
 
 
-def numbered(x: np.ndarray, facts: Mapping[str, Any]) -> tuple[list[str], np.ndarray]:
-    """Return a name for each example of an array, and the array, checked to be what the model takes.
+def blocks(parts: Iterable[tuple[Sequence[str], np.ndarray]], size: int) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Yield the same names and examples, `size` at a time; the last ones also if the parts end in a DataError."""
+    names: list[str] = []
+    arrays: list[np.ndarray] = []
+    iterator, failed = iter(parts), None
+    while True:
+        try:
+            more, x = next(iterator)
+        except (StopIteration, DataError) as stop:
+            failed = stop if isinstance(stop, DataError) else None
+            break
+        names, arrays = [*names, *more], [*arrays, x]
+        if len(names) >= size:
+            x, full = np.concatenate(arrays), len(names) // size * size
+            for start in range(0, full, size):
+                yield names[start:start + size], x[start:start + size]
+            names, arrays = names[full:], [x[full:].copy()]
+    if names:
+        yield names, np.concatenate(arrays)
+    if failed is not None:
+        raise failed
 
-    Raises:
-        UserError: examples of another shape, or that are no numbers.
-    """
-    shape = (facts["shape"],) if isinstance(facts["shape"], int) else tuple(facts["shape"])
-    if x.shape[1:] != shape or not len(x) or x.dtype.kind not in "uifb":
-        wanted = ", ".join(["N", *map(str, shape)])
-        raise UserError(f"The model takes an array of shape ({wanted}). Received: {x.shape} of {x.dtype}.")
-    return [str(number) for number in range(len(x))], x.astype("float32")
+
+class OnBatch(keras.callbacks.Callback):
+    """Call a function after each batch that is predicted."""
+
+    def __init__(self, call: Any):
+        super().__init__()
+        self.call = call
+
+    def on_predict_batch_end(self, batch, logs=None):
+        self.call()

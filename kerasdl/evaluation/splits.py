@@ -1,7 +1,6 @@
 """The data that a run is evaluated on: its own, checked to be what it began with, or another set of the same kind."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import keras
 
@@ -11,6 +10,7 @@ from kerasdl.data.sources import load_for
 from kerasdl.data.spec import Target
 from kerasdl.data.split import check_same
 from kerasdl.errors import UserError, nearest
+from kerasdl.evaluation.located import located, located_args
 from kerasdl.run import Run
 from kerasdl.text import typed
 
@@ -38,10 +38,12 @@ def load_split(run: Run, split: str = "test", data: Data = None) -> Split:
         raise UserError(f"{run.path} was trained on arrays, which it does not keep. Give them from Python: "
                         "data=kerasdl.data.from_arrays(x, y).")
     else:
-        name, expression = located(recipe.data, run.data.get("folder")), (SPLITS | recipe.splits).get(split, split)
-        found = load_splits(name, {split: expression}, target=target, **recipe.data_args)[split]
+        folder = run.data.get("folder")
+        args, name = located_args(recipe.data_args, folder), located(recipe.data, folder)
+        expression = (SPLITS | recipe.splits).get(split, split)
+        found = load_splits(name, {split: expression}, target=target, **args)[split]
         if run.data.get("examples", {}).get(split, now := found.fingerprint()) != now:
-            held = recipe.data_args.get("test") if split == "test" else None
+            held = args.get("test") if split == "test" else None
             other = f"{typed(f'csv:{held}')} --split all" if held else typed(name)
             raise UserError(f"The {split} split of {name} is not the one that {run.path} began with: something was "
                             "added, removed or changed, so that it may hold examples that the model learned from. "
@@ -50,14 +52,6 @@ def load_split(run: Run, split: str = "test", data: Data = None) -> Split:
     labels = {} if target else {"classes": own["classes"], "target": own.get("target")}  # which nobody reads
     check_same(found, run.data | labels, name)
     return found
-
-
-def located(name: str, folder: str | None) -> str:
-    """Return the name of data whose path is from the folder in which the run was trained, where it is not from here."""
-    source, colon, path = name.partition(":")
-    if colon and folder and not Path(path).expanduser().exists() and (there := Path(folder, path)).exists():
-        return f"{source}:{there}"
-    return name
 
 
 def learned(run: Run, data: Data) -> dict[str, Split]:
@@ -79,5 +73,6 @@ def check_outputs(split: Split, model: keras.Model) -> None:
 
 
 def _other(run: Run, split: str, data: str, target: Target | None) -> Split:
-    args = {key: value for key, value in run.recipe.data_args.items() if key != "per_class"}  # that is for training
+    args = located_args(run.recipe.data_args, run.data.get("folder"))
+    args.pop("per_class", None)  # that is for training
     return load_for(run.data, data, split, target=target, **args)

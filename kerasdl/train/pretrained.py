@@ -15,10 +15,9 @@ import numpy as np
 from kerasdl.errors import UserError, listed, nearest
 from kerasdl.files import whole, write_json
 from kerasdl.recipe import Recipe
-from kerasdl.run import Run, load_model
+from kerasdl.run import INIT, Run, load_model, weights_file
 from kerasdl.zoo import vit
 
-COPY = Path("checkpoint") / "init.keras"  # in a run's folder until it is finished: it goes on without the old run
 FEATURES = "features"
 
 
@@ -51,8 +50,8 @@ def read(recipe: Recipe, before: Run | None = None) -> Pretrained | None:
     """
     if not recipe.init:
         return None
-    if before and (before.path / COPY).is_file() and (before.path / "init.json").is_file():
-        file, facts = before.path / COPY, dict(before.origin)
+    if before and (before.path / INIT).is_file() and (before.path / "init.json").is_file():
+        file, facts = before.path / INIT, dict(before.origin)
     else:
         file, facts = source(recipe.init)
     classes, columns = facts.pop("classes"), facts.pop("columns", None)
@@ -63,9 +62,7 @@ def read(recipe: Recipe, before: Run | None = None) -> Pretrained | None:
 
 def source(init: str) -> tuple[Path, dict[str, Any]]:
     """The file that `init` names, and what is known of it: of a run its recipe, seed and classes."""
-    file = Path(init) if init.endswith(".keras") else Path(init) / "model.keras"
-    if not file.is_file():
-        raise UserError(f"init={init}: there is no {file}. Give the folder of a finished run, or a .keras file.")
+    file = weights_file(init)
     run = Run(file.parent)
     if file.name != "model.keras" or not (run.path / "recipe.json").is_file() or not (run.path / "data.json").is_file():
         return file, {"init": init, "classes": None, "columns": None}
@@ -198,11 +195,11 @@ def before_head(network: keras.Model) -> list[str]:
 def note(run: Run, pretrained: Pretrained, network: keras.Model, classes: Sequence[str]) -> None:
     """Write init.json, and a copy of the model for as long as the run is not finished; both, or what was read is none
     of theirs."""
-    if (run.path / "init.json").exists() and (run.path / COPY).exists():
+    if (run.path / "init.json").exists() and (run.path / INIT).exists():
         return
     with run.writing():
-        (run.path / COPY).parent.mkdir(parents=True, exist_ok=True)
-        with whole(run.path / COPY) as partial:
+        (run.path / INIT).parent.mkdir(parents=True, exist_ok=True)
+        with whole(run.path / INIT) as partial:
             shutil.copyfile(pretrained.file, partial)
         known = {"classes": pretrained.classes, "columns": pretrained.columns}
         write_json(run.path / "init.json", {**pretrained.facts, **known, **account(network, pretrained, classes)})

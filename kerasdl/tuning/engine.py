@@ -13,7 +13,7 @@ from typing import Any
 from kerasdl import logs
 from kerasdl.checkpoints.files import seconds
 from kerasdl.checkpoints.signals import StopSignal
-from kerasdl.devices import strategy as strategies
+from kerasdl.devices.names import check_name
 from kerasdl.errors import UserError
 from kerasdl.run import folder_for
 from kerasdl.text import typed
@@ -54,7 +54,7 @@ def tune(search: Search | str | Path, workdir: str | Path | None = None, workers
         KeyboardInterrupt, SystemExit: after Ctrl-C and SIGTERM, when the running trials have saved their states.
     """
     seconds(checkpoint_every)  # an option with which every trial would fail is refused before there is one
-    strategies.check_name(strategy)
+    check_name(strategy)
     search = load_search(search)
     limit = None if search.timeout is None else seconds(search.timeout, "timeout")
     options = {"strategy": strategy, "logical_cpus": logical_cpus, "checkpoint_every": checkpoint_every}

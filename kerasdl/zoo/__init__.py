@@ -12,6 +12,7 @@ Importing this package is light: the first model imports Keras.
 import difflib
 import importlib
 import inspect
+import pathlib
 
 MODELS = ("linear", "mlp", "cnn", "resnet", "vit", "cct")  # the table of contents, simplest first
 GENERATIVE = ("gan",)  # modules whose `build` returns a generator and a discriminator
@@ -31,9 +32,20 @@ def module(name: str):
     Raises:
         ValueError: the zoo has no model of that name.
     """
+    file_of(name)
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def file_of(name: str) -> pathlib.Path:
+    """Return the file in which a model's `build` stands, without importing it.
+
+    Raises:
+        ValueError: the zoo has no model of that name.
+    """
     if name not in (*MODELS, *GENERATIVE):
         raise ValueError(unknown("model", name, (*MODELS, *GENERATIVE)))
-    return importlib.import_module(f"{__name__}.{name}")
+    folder = pathlib.Path(__file__).parent
+    return folder / name / "__init__.py" if (folder / name).is_dir() else folder / f"{name}.py"
 
 
 def build(model: str, /, image_shape, classes: int, **args):

@@ -3,14 +3,17 @@
 A source's module has
 
 - `read(path, *, target, ...) -> {"train": Split, "val": Split, "test": Split}`, whose keyword arguments are what
-  `data_args` takes, or, where these are many, `Args`, a class of settings that lists them. It raises DataError.
+  `data_args` takes, or, where these are many, `Args`, a class of settings that lists them. It raises DataError;
+- `look(path, *, target, ...)`, if it can find mistakes without reading the data: in a moment, without TensorFlow, and
+  nothing that `read` accepts;
 
 and, for what evaluation and prediction ask of data that a model was not trained on, as far as it can:
 
 - `read_for(facts, path, split, *, target, ...) -> Split`, where `facts` is the run's data.json;
 - `KIND`, the kind of its examples, or `KINDS` where it has several;
-- `read_files(files, facts, resize) -> (names, examples)`, with `EXTENSIONS`, the endings of its files, and `NOUNS`,
-  words for what is in them, for one file and for several.
+- `look_for(facts, path, *, target, ...)`, which is to `read_for` what `look` is to `read`;
+- `read_files(files, facts, reading)`, an iterator of kerasdl.data.chunks.Chunk, with `EXTENSIONS`, the endings of its
+  files, and `NOUNS`, words for what is in them, for one file and for several.
 
 A name without such a prefix is a data set of tensorflow-datasets.
 """
@@ -23,15 +26,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
-import numpy as np
-
 from kerasdl.data import subset
 from kerasdl.data.spec import Target, recorded_kind
 from kerasdl.data.split import Split
 from kerasdl.errors import DataError, nearest
+from kerasdl.unimported import function
 
 WITHOUT_PATH = ("arrays", "digits", "tfds")  # modules of this folder that no `prefix:PATH` names
 OWN = ("target", "splits")  # arguments of `read` that load_splits gives
+OF_ALL = ("classes", "per_class")  # data_args of every source with classes, which load_splits takes
 
 
 def prefixes() -> list[str]:
@@ -39,7 +42,8 @@ def prefixes() -> list[str]:
     return [module.name for module in pkgutil.iter_modules(__path__) if module.name not in WITHOUT_PATH]
 
 
-def _all() -> dict[str, ModuleType]:
+def modules() -> dict[str, ModuleType]:
+    """Return the sources that read a path, by their prefix."""
     return {prefix: import_module(f"{__name__}.{prefix}") for prefix in prefixes()}
 
 
@@ -49,16 +53,56 @@ def find(name: str) -> tuple[ModuleType, str]:
     Raises:
         DataError: a path with a prefix that no source has.
     """
+    source, path = place(name)
+    return import_module(f"{__name__}.{source}"), path
+
+
+def place(name: str) -> tuple[str, str]:
+    """Return the name of the source that reads a data set, and what it reads; see `find`. Imports no source."""
     prefix, colon, path = name.partition(":")
     if colon and prefix in (known := prefixes()):
-        return import_module(f"{__name__}.{prefix}"), path
+        return prefix, path
     if colon and Path(path).exists():
         raise DataError(f"There is no source of data {prefix!r} to read {path}. {nearest(prefix, known)}")
     there = Path(name)
     if not colon and (there.suffix == ".csv" or there.exists() and "/" in name):
         kind = "folder" if there.is_dir() else "csv"
         raise DataError(f"Write data={kind}:{name}. A name without a colon is a data set of tensorflow-datasets.")
-    return import_module(f"{__name__}.tfds"), name
+    return "tfds", name
+
+
+def look(name: str, *, target: Target | None = None, **args: Any) -> None:
+    """Find mistakes in what `load` is to read, without TensorFlow and without reading more than a header.
+
+    Args:
+        name, **args: as in `load`.
+        target: as in `load`; None also where it is not known yet.
+
+    Raises:
+        DataError: as `load` does; nothing that `load` accepts.
+    """
+    source, path = place(name)
+    if source == "tfds":
+        _check_args(name, _takes(function(Path(__file__).with_name("tfds.py"), "read")), args)
+        return
+    module = import_module(f"{__name__}.{source}")
+    _check_args(name, _keywords(module, module.read), args)
+    if hasattr(module, "look"):
+        module.look(path, target=target, **{key: args[key] for key in args if key not in OF_ALL})
+
+
+def look_for(facts: Mapping[str, Any], name: str, *, target: Target | None = None, **args: Any) -> None:
+    """Find mistakes in what `load_for` is to read, as `look` does.
+
+    Raises:
+        DataError: as `load_for` does; nothing that `load_for` accepts.
+    """
+    source, path = place(name)
+    _check_kind(source, name, recorded_kind(facts))
+    module = None if source == "tfds" else import_module(f"{__name__}.{source}")
+    if module and hasattr(module, "look_for"):
+        known = _keywords(module, module.read_for)
+        module.look_for(facts, path, target=target, **{key: args[key] for key in args if key in known})
 
 
 def load(name: str, split: str = "train", *, target: Target | None = "class", **args: Any) -> Split:
@@ -112,58 +156,31 @@ def load_for(facts: Mapping[str, Any], name: str, split: str, *, target: Target 
         DataError: as `load`, and for data of another kind, columns or classes that the model does not know.
     """
     source, path = find(name)
-    kind = recorded_kind(facts)
-    if kind not in getattr(source, "KINDS", (getattr(source, "KIND", kind),)):
-        known = [f"{prefix}:PATH" for prefix, other in _all().items() if getattr(other, "KIND", None) == kind]
-        such = f", such as {' or '.join(known)}" if known else ""
-        raise DataError(f"The model takes {kind} data{such}. Received: {name}.")
+    _check_kind(place(name)[0], name, recorded_kind(facts))
     if not hasattr(source, "read_for"):
         return load_splits(name, {split: split}, target=target, **args)[split]
     known = _keywords(source, source.read_for)
     return source.read_for(facts, path, split, target=target, **{key: args[key] for key in args if key in known})
 
 
-def read_files(files: Sequence[Path], facts: Mapping[str, Any], resize: bool = False) -> tuple[list[str], np.ndarray]:
-    """Return the names and the examples of files that a model is asked about.
+def _check_kind(source: str, name: str, kind: str) -> None:
+    """Raise a DataError for a source whose examples are of another kind than a model takes."""
+    kinds = ("image",) if source == "tfds" else _kinds(import_module(f"{__name__}.{source}"), kind)
+    if kind not in kinds:
+        known = [f"{prefix}:PATH" for prefix, other in modules().items() if getattr(other, "KIND", None) == kind]
+        such = f", such as {' or '.join(known)}" if known else ""
+        raise DataError(f"The model takes {kind} data{such}. Received: {name}.")
 
-    Args:
-        files: image files, CSV files ..., all for the model's kind of example.
-        facts: of the run, its data.json.
-        resize: resize images of another size to the model's.
 
-    Returns:
-        A name for each example, the file's or FILE:LINE, and the examples (N, ...).
-
-    Raises:
-        DataError: no files, one that is missing, broken or of another kind than the model takes.
-    """
-    kind = recorded_kind(facts)
-    reading = [source for source in _all().values() if hasattr(source, "read_files")]
-    own = next((source for source in reading if source.KIND == kind), None)
-    if own is None:
-        raise DataError(f"No files are read for a model of {kind} data. Use run.model().predict(x).")
-    if not files:
-        raise DataError(f"No files to predict. Give {own.NOUNS[2]}.")
-    for file in files:
-        if file.is_dir():
-            raise DataError(f"{file} is a folder. Name the files in it, as with {file}/*.")
-        if not file.is_file():
-            raise DataError(f"There is no file {str(file)!r}.")
-        ending = file.suffix.lower()
-        other = next((source for source in reading if source is not own and ending in source.EXTENSIONS), None)
-        if other and ending not in own.EXTENSIONS:
-            raise DataError(f"The model takes {own.NOUNS[0]}, and {file} is {other.NOUNS[1]}.")
-    return own.read_files(files, facts, resize)
+def _kinds(module: ModuleType, kind: str) -> tuple[str, ...]:
+    return getattr(module, "KINDS", (getattr(module, "KIND", kind),))
 
 
 def _whole(name: str, splits: Mapping[str, str], target: Target | None, args: dict[str, Any]) -> dict[str, Split]:
     """Return all examples of the splits."""
     source, path = find(name)
     known = _keywords(source, source.read)
-    for key in args:
-        if key not in known or key in OWN:
-            accepted = [*(key for key in known if key not in OWN), "classes", "per_class"]
-            raise DataError(f"{name} takes no data argument {key!r}. {nearest(key, accepted)}")
+    _check_args(name, known, args)
     if "splits" in known:
         return source.read(path, splits=splits, target=target, **args)
     parts = source.read(path, target=target, **args)
@@ -173,9 +190,20 @@ def _whole(name: str, splits: Mapping[str, str], target: Target | None, args: di
     return {want: parts[expression] for want, expression in splits.items()}
 
 
+def _check_args(name: str, known: Sequence[str], args: Mapping[str, Any]) -> None:
+    """Raise a DataError for a data argument that is not among those known."""
+    accepted = [key for key in dict.fromkeys((*known, *OF_ALL)) if key not in OWN]
+    for key in args:
+        if key not in accepted:
+            raise DataError(f"{name} takes no data argument {key!r}. {nearest(key, accepted)}")
+
+
 def _keywords(source: ModuleType, function: Any) -> list[str]:
     """Return the keyword arguments that a function of a source takes."""
+    many = any(parameter.kind is parameter.VAR_KEYWORD for parameter in inspect.signature(function).parameters.values())
+    return [*_takes(function), *(source.Args.model_fields if many else ())]
+
+
+def _takes(function: Any) -> list[str]:
     parameters = inspect.signature(function).parameters
-    listed = [key for key, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
-    many = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    return [*listed, *source.Args.model_fields] if many else listed
+    return [key for key, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]

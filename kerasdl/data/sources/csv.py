@@ -3,20 +3,21 @@
 See kerasdl.data.table for what is done with the columns, and kerasdl.data.columns for how they become numbers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from kerasdl.data import image_table, labels, table
-from kerasdl.data.columns import Columns, encode, in_words, split_dates
+from kerasdl.data import chunks, image_table, labels, row_chunks, table
+from kerasdl.data.chunks import Chunk
+from kerasdl.data.columns import Columns, check_present, encode, in_words, split_dates
 from kerasdl.data.divide import divide
 from kerasdl.data.spec import Target, recorded_kind
 from kerasdl.data.split import Split
 from kerasdl.data.table import TableArgs, splits_of
-from kerasdl.data.table_file import EXCEL, PARQUET, Dialect, checked, is_numeric, read_table
+from kerasdl.data.table_file import EXCEL, PARQUET, Dialect, checked, header, is_numeric, read_table
 from kerasdl.errors import DataError
 from kerasdl.settings import parse
 
@@ -43,13 +44,39 @@ def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[st
         worded = [name for name in frame if name in extra and not is_numeric(frame[name]) & is_numeric(extra[name])]
         if worded:
             frame, extra = (read_table(each, [*worded, *texts], dialect) for each in (path, args.test))
-        missing = [name for name in frame if name not in extra and name not in args.columns("drop", frame)]
-        if missing:
-            raise DataError(f"{args.test} has no column {missing[0]!r}, which {path} has.")
+        table.check_test(frame, extra, args, path, args.test)
         extra = extra.reindex(columns=frame.columns)
     if args.image is not None:
         return image_table.splits_of(frame, extra, args, target, path)
     return splits_of(frame, extra, args, target, path)
+
+
+def look(path: str, *, target: Target | None = None, **given: Any) -> None:
+    """Find mistakes that `read` would find in the arguments and the first lines of the files."""
+    args = parse(TableArgs, given, "data_args", "csv:PATH")
+    frame = header(path, Dialect.of(args))
+    extra = None if args.test is None else header(args.test, Dialect.of(args))
+    if frame is None:
+        return
+    if extra is not None:
+        table.check_test(frame, extra, args, path, str(args.test))
+    table.check_named(frame, args, target, path)
+
+
+def look_for(facts: Mapping[str, Any], path: str, *, target: Target | None = None, classes: Any = None, **given: Any
+             ) -> None:
+    """Find mistakes that `read_for` would find in the arguments and the first line of the file."""
+    args = parse(TableArgs, given, "data_args", "csv:PATH")
+    if args.image is not None:
+        header(path, Dialect.of(args))
+        return
+    columns, reading = _columns(facts, "Give others from Python: data=kerasdl.data.from_arrays(x, y)."), \
+        facts.get("reading", {})
+    if (frame := header(path, _dialect(reading))) is None:
+        return
+    if target is not None:
+        labels.label_columns(frame, args.label, path)
+    check_present(split_dates(frame, reading.get("dates", ()), reading.get("date_format")), columns, path)
 
 
 def from_frame(frame: pd.DataFrame, label: Any = None, *, target: Target | None = "class",
@@ -72,8 +99,7 @@ def from_frame(frame: pd.DataFrame, label: Any = None, *, target: Target | None 
             raise DataError(f"from_frame takes a pandas DataFrame. Received: {type(value).__name__}.")
     frame, extra = _placed(frame, "the frame", args), None if test is None else _placed(test, "test", args)
     if extra is not None:
-        if missing := [name for name in frame if name not in extra and name not in args.columns("drop", frame)]:
-            raise DataError(f"test has no column {missing[0]!r}, which the frame has.")
+        table.check_test(frame, extra, args, "the frame", "test")
         extra = extra.reindex(columns=frame.columns)
     make = splits_of if args.image is None else image_table.splits_of
     return make(frame, extra, args, target, "the frame")
@@ -124,7 +150,7 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target 
             frame = frame[frame[label[0]].isna() | labels.whole(frame[label[0]]).astype(str).isin(names or ())]
         y, _ = labels.targets_of(frame, label, target, args.label_sep, names)
         frame = frame.drop(columns=[name for name in label if name not in columns])
-    x = _encoded(frame, columns, facts)
+    x = _encoded(frame, columns, facts, path)
     index = np.arange(len(frame))
     if split != "all":
         index = divide(y if target == "class" and y is not None else index, names if target == "class" else None)[split]
@@ -132,23 +158,26 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target 
     return table.row_split(split, x, parts, columns, facts.get("medians", {}), reading)
 
 
-def read_files(files: Sequence[Path], facts: Mapping[str, Any], resize: bool = False) -> tuple[list[str], np.ndarray]:
-    """Return FILE:LINE and the rows of CSV files as a model takes them, (N, F); a label column is left out.
-
-    Raises:
-        DataError: as `encode` does, and for a model that was trained on arrays.
-    """
-    columns = _columns(facts, "Use run.model().predict(x).")
-    frames = [_opened(str(file), columns, facts.get("reading", {})) for file in files]
-    names = [f"{file}:{line}" for file, frame in zip(files, frames, strict=True) for _, line in frame.index]
-    return names, np.concatenate([_encoded(frame, columns, facts) for frame in frames])
+def read_files(files: Iterable[Path], facts: Mapping[str, Any], *, unknown: str = "refuse", **_: Any
+               ) -> Iterator[Chunk]:
+    """Yield the rows of tables, named FILE:LINE, as a model takes them; see kerasdl.data.row_chunks."""
+    columns = _columns(facts, "Give arrays as .npy files.")
+    return row_chunks.read(files, columns, facts, _dialect(facts.get("reading", {})),
+                           chunks.size_of((facts["shape"],), 4), unknown)
 
 
 def read_rows(path: str, columns: Columns, medians: Mapping[str, float], reading: Mapping[str, Any] | None = None
               ) -> np.ndarray:
-    """Return the rows of a CSV file as a trained model takes them, see `encode`; a label column is left out."""
-    facts = {"medians": medians, "reading": reading or {}}
-    return _encoded(_opened(path, columns, facts["reading"]), columns, facts)
+    """Return the rows of a file as `read_files` gives them, (N, F).
+
+    Raises:
+        DataError: at the first row that cannot be read.
+    """
+    facts = {"kind": "row", "shape": 1, "columns": columns, "medians": medians, "reading": reading or {}}
+    found = list(read_files([Path(path)], facts))
+    for fault in (fault for chunk in found for fault in chunk.faults):
+        raise DataError(fault.why)
+    return np.concatenate([chunk.x for chunk in found])
 
 
 def _opened(path: str, columns: Columns, reading: Mapping[str, Any]) -> pd.DataFrame:
@@ -156,10 +185,11 @@ def _opened(path: str, columns: Columns, reading: Mapping[str, Any]) -> pd.DataF
     return read_table(path, [*in_words(columns), *_texts(reading)], _dialect(reading))
 
 
-def _encoded(frame: pd.DataFrame, columns: Columns, facts: Mapping[str, Any]) -> np.ndarray:
+def _encoded(frame: pd.DataFrame, columns: Columns, facts: Mapping[str, Any], path: str) -> np.ndarray:
     """Return rows as a trained model takes them; see `encode`."""
     reading = facts.get("reading", {})
     frame = split_dates(frame, reading.get("dates", ()), reading.get("date_format"))
+    check_present(frame, columns, path)
     return encode(frame, columns, facts.get("medians", {}), reading.get("offsets"), reading.get("hash", ()))
 
 

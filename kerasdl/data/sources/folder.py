@@ -4,13 +4,14 @@ Where no labels are needed, the class folders may be missing.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kerasdl.data import image_files, images, layout
+from kerasdl.data.chunks import Chunk, of_files
 from kerasdl.data.divide import completed
 from kerasdl.data.spec import Target, recorded_kind
 from kerasdl.data.split import Split
@@ -40,10 +41,7 @@ def read(path: str, *, target: Target | None = "class", image_size: Sequence[int
     Raises:
         DataError: naming the folder or file that is wrong: empty, broken, of another size, of other classes.
     """
-    if target in ("number", "labels"):
-        what = "A number" if target == "number" else "Several labels"
-        raise DataError(f"The target of folder:{path} is a class. {what} can be learned from a table that names the "
-                        "images: data=csv:PATH data_args.image=COLUMN.")
+    _check_target(path, target)
     root = _root(path)
     roots = layout.unlabelled(root) if target is None else None
     files, labels, parts, classes = _find_images(roots, root, group) if roots else _find(root, group)
@@ -52,6 +50,37 @@ def read(path: str, *, target: Target | None = "class", image_size: Sequence[int
             logger.warning(line)
     whole = image_files.split_of(files, labels, classes, image_size=image_size, value_range=value_range)
     return image_files.divided(whole, files, root, parts)
+
+
+def look(path: str, *, target: Target | None = None, image_size: Sequence[int] | None = None,
+         value_range: Sequence[float] | None = None, group: int | str | None = None) -> None:
+    """Find mistakes that `read` would find without looking at files: the folder, its class folders, the arguments."""
+    _check_target(path, target)
+    root = _root(path)
+    if image_size is not None:
+        images.height_width(image_size)
+    images.checked_range(value_range)
+    if target == "class":
+        above = next(iter(layout.roots(root).values()))
+        _check_classes(above, layout.class_names(above))
+
+
+def look_for(facts: Mapping[str, Any], path: str, **_: Any) -> None:
+    """Find mistakes that `read_for` would find without looking at files: the folder is not there."""
+    _root(path)
+
+
+def _check_target(path: str, target: Target | None) -> None:
+    if target in ("number", "labels"):
+        what = "A number" if target == "number" else "Several labels"
+        raise DataError(f"The target of folder:{path} is a class. {what} can be learned from a table that names the "
+                        "images: data=csv:PATH data_args.image=COLUMN.")
+
+
+def _check_classes(above: Path, names: Collection[str]) -> None:
+    if len(names) < 2:
+        raise DataError(f"{above} has {len(names)} class folders. Expected a folder for each of at least two "
+                        "classes. An objective that needs no labels takes images without class folders.")
 
 
 def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target | None = "class",
@@ -105,43 +134,33 @@ def _files_for(known: Sequence[str], roots: Mapping[str, Path] | None, root: Pat
     return files, np.array(labels, "int32")
 
 
-def read_files(files: Sequence[Path], facts: Mapping[str, Any], resize: bool = False) -> tuple[list[str], np.ndarray]:
-    """Return the names and the pixels of image files as a model takes them; see read_images."""
-    ends = images.checked_range(facts.get("reading", {}).get("value_range"))
-    return [str(file) for file in files], read_images(files, facts["shape"], resize, ends)
-
-
-def read_images(paths: Sequence[str | Path], shape: Sequence[int], resize: bool = False,
-                ends: images.Range | None = None) -> np.ndarray:
-    """Return image files as a model of this input shape takes them: uint8 (N, H, W, C).
+def read_files(files: Iterable[Path], facts: Mapping[str, Any], *, resize: bool = False, **_: Any) -> Iterator[Chunk]:
+    """Yield the pixels of image files, uint8, as a model takes them, which may be another size's if `resize`.
 
     Raises:
-        DataError: for a file that is missing, broken, or of another size unless `resize`; for a model of other images
-            than grey ones or those of three colours.
+        DataError: for a model of other images than grey ones or those of three colours.
     """
-    size = tuple(shape[:2])
-    if shape[2] not in (1, 3):
-        raise DataError(f"The model takes images of {shape[2]} channels, and a file gives 1 or 3. "
-                        "Use run.model().predict(x).")
-    found = []
-    for path in map(Path, paths):
-        if not path.is_file():
-            raise DataError(f"There is no file {str(path)!r}.")
-        image = images.read_raw(path, ends)
-        if image.shape[:2] != size and not resize:
-            raise DataError(f"{path} is {image.shape[0]}x{image.shape[1]}; the model takes {size[0]}x{size[1]}. "
+    height, width, channels = facts["shape"]
+    ends = images.checked_range(facts.get("reading", {}).get("value_range"))
+    if channels not in (1, 3):
+        raise DataError(f"The model takes images of {channels} channels, and a file gives 1 or 3. Give .npy files, or "
+                        "arrays from Python: kerasdl.evaluation.predict.predict(run, x).")
+
+    def read(file: Path) -> np.ndarray:
+        image = images.read_raw(file, ends)
+        if image.shape[:2] != (height, width) and not resize:
+            raise DataError(f"{file} is {image.shape[0]}x{image.shape[1]}; the model takes {height}x{width}. "
                             "Resize it, or pass --resize.")
-        found.append(images.load_image(path, tuple(shape), size if resize else None, ends))
-    return np.stack(found)
+        return images.fitted(image, (height, width, channels), resize)
+
+    return of_files(files, read, (height, width, channels))
 
 
 def _find(root: Path, group: int | str | None) -> tuple[list[Path], np.ndarray, dict[str, np.ndarray], tuple[str, ...]]:
     roots = layout.roots(root)
     listed = {part: layout.classes(folder) for part, folder in roots.items()}
     above, classes = next(iter(roots.values())), tuple(next(iter(listed.values())))
-    if len(classes) < 2:
-        raise DataError(f"{above} has {len(classes)} class folders. Expected a folder for each of at least two "
-                        "classes. An objective that needs no labels takes images without class folders.")
+    _check_classes(above, classes)
     for part, found in listed.items():
         if differing := sorted(set(found) ^ set(classes)):
             where, other = (roots[part], "train") if differing[0] in found else (roots["train"], part)

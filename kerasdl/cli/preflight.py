@@ -1,0 +1,80 @@
+"""Mistakes that need no TensorFlow, found before it is imported: that takes ten seconds.
+
+Each check is the one that would find the mistake later, called early, so that there is one message. What cannot be
+known from names, headers and folders is left to the checks that come with reading, and nothing is refused here that
+these accept.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kerasdl import registry, unimported, user_code, zoo
+from kerasdl.checkpoints.files import seconds
+from kerasdl.data import sources
+from kerasdl.devices.names import check_name
+from kerasdl.errors import UserError
+from kerasdl.evaluation.located import located, located_args
+from kerasdl.recipe import Recipe
+from kerasdl.run import INIT, Run, weights_file
+from kerasdl.settings import check_keys
+
+
+def training(recipe: Recipe, workdir: str | Path | None = None, strategy: str = "auto",
+             checkpoint_every: str = "5 min") -> None:
+    """Raise a UserError for a mistake in what is to be trained."""
+    check_name(strategy)
+    seconds(checkpoint_every)
+    before = Run.unfinished(workdir, recipe)
+    if recipe.init and not (before and (before.path / INIT).is_file()):
+        weights_file(recipe.init)
+    folder = before.path if before else None
+    declared = _objective(recipe, folder)
+    _model(recipe, bool(declared.get("predicts")), folder)
+    if recipe.data != "arrays":
+        sources.look(recipe.data, target=declared.get("target"), **recipe.data_args)
+
+
+def evaluation(run: Run, data: str | None) -> None:
+    """Raise a UserError for a mistake in what a run is to be evaluated on."""
+    facts, recipe = run.data, run.recipe
+    folder = facts.get("folder")
+    args = located_args(recipe.data_args, folder)
+    run.model_file  # noqa: B018  is there
+    target = registry.declared(recipe.objective).get("target") if recipe.objective in registry.names() else None
+    if data is not None:
+        sources.look_for(facts, data, target=target, **args)
+    elif recipe.data != "arrays":
+        sources.look(located(recipe.data, folder), target=target, **args)
+
+
+def prediction(run: Run, files: Sequence[str]) -> None:
+    """Raise a UserError for a run without a model, or for files that are not there or not of the model's kind."""
+    from kerasdl.data.to_predict import check
+
+    run.model_file  # noqa: B018  is there
+    check(files, run.data)
+
+
+def _objective(recipe: Recipe, run: Path | None) -> dict[str, Any]:
+    """Return what the objective declares, after a look at its settings; nothing of one that the user wrote."""
+    if user_code.is_reference(recipe.objective):
+        user_code.check(recipe.objective, run)
+        return {}
+    declared = registry.declared(recipe.objective)
+    if "Settings" in declared:
+        check_keys(declared["Settings"], recipe.objective_args, "objective_args", f"objective={recipe.objective}")
+    return declared
+
+
+def _model(recipe: Recipe, predicts: bool, run: Path | None) -> None:
+    """Check the model's name, and the names of its arguments if the objective builds it as it is."""
+    if user_code.is_reference(recipe.model):
+        user_code.check(recipe.model, run)
+        return
+    try:
+        file = zoo.file_of(recipe.model)
+        if predicts:
+            zoo.check_args(unimported.function(file, "build"), recipe.model_args, recipe.model)
+    except ValueError as error:
+        raise UserError(f"{recipe.model} cannot be built: {' '.join(str(error).split())}") from None

@@ -1,0 +1,189 @@
+"""Rows of tables as a trained model takes them, in chunks; a row that it cannot take is set aside with the reason.
+
+Whether a row is good never depends on the rows around it: texts are read as they are written, and a column of numbers
+in which pandas finds a text is read again without that.
+"""
+
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kerasdl.data.chunks import Chunk, Fault
+from kerasdl.data.columns import MISSING, Columns, check_present, encode, split_dates
+from kerasdl.data.table_chunks import Rows, chunks, spooled
+from kerasdl.data.table_file import Dialect, header, is_numeric
+from kerasdl.errors import DataError, nearest
+
+FLOAT32 = np.finfo("float32").max
+TRUTHS = {"True": "1", "TRUE": "1", "true": "1", "False": "0", "FALSE": "0", "false": "0"}  # as pandas reads them
+
+
+def read(files: Iterable[Path], columns: Columns, facts: Mapping[str, Any], dialect: Dialect, size: int,
+         unknown: str = "refuse") -> Iterator[Chunk]:
+    """Yield the rows of tables, named FILE:LINE; "-" is standard input.
+
+    Args:
+        files: the tables.
+        columns: of the model.
+        facts: of the run, its data.json.
+        dialect: how the tables are written.
+        size: rows of a chunk.
+        unknown: "refuse" sets a row aside whose category the model does not know; "missing" takes the category as
+            missing, or as none of those known where none was missing in training.
+
+    Raises:
+        DataError: a table that cannot be read or lacks columns.
+    """
+    dates = facts.get("reading", {}).get("dates", ())
+    texts = [name for name, categories in columns.items() if categories is not None] + list(dates)
+    for file in files:
+        with spooled(file) as path:
+            check_file(path, columns, facts, dialect, str(file))
+            empty = True
+            for rows in chunks(path, texts, dialect, size):
+                empty = False
+                yield _chunk(rows, str(file), columns, facts, dialect, unknown)
+            if empty:
+                raise DataError(f"{file} has a header but no rows.")
+
+
+def check_file(path: str, columns: Columns, facts: Mapping[str, Any], dialect: Dialect, name: str) -> None:
+    """Raise a DataError that names all columns of a model which a table lacks; only its first line is read."""
+    if (head := header(path, dialect)) is not None:
+        reading = facts.get("reading", {})
+        check_present(split_dates(head, reading.get("dates", ()), reading.get("date_format")), columns, name)
+
+
+def _chunk(rows: Rows, file: str, columns: Columns, facts: Mapping[str, Any], dialect: Dialect, unknown: str) -> Chunk:
+    reading, medians = facts.get("reading", {}), facts.get("medians", {})
+    dates, hashed = reading.get("dates", ()), reading.get("hash", ())
+    needed = [name for name in rows.frame if name in columns or name in dates]
+    faults = _Faults(len(rows.frame))
+    frame = _with_dates(rows.frame[needed].copy(), dates, reading.get("date_format"), faults)
+    check_present(frame, columns, file)
+    remedy = "none was missing there in training" if medians else "fill it, or train with data_args.fill=median"
+    strange: dict[str, np.ndarray] = {}
+    for name, categories in columns.items():
+        if categories is None:
+            frame[name] = _numbers(frame[name], name, dialect, None if name in medians else remedy, faults)
+        else:
+            frame[name], found = _texts(frame[name], name, categories, name in hashed, unknown, remedy, faults)
+            if found.any():
+                strange[name] = found
+    good = faults.none
+    x = encode(frame[good], columns, medians, reading.get("offsets"), hashed) if good.any() else \
+        np.empty((0, sum(len(categories or [0]) for categories in columns.values())), "float32")
+    _blank(x, columns, {name: found[good] for name, found in strange.items()})
+    return _named(rows, file, x, faults, Counter({name: int(found[good].sum()) for name, found in strange.items()}))
+
+
+class _Faults:
+    """The first fault of each row of a chunk."""
+
+    def __init__(self, rows: int):
+        self.none, self.why = np.ones(rows, bool), dict[int, str]()
+
+    def add(self, wrong: np.ndarray, why: str, values: pd.Series | None = None) -> None:
+        """Note where `wrong` (N,) is true; {} in the text stands for the value there."""
+        for place in np.flatnonzero(wrong & self.none):
+            self.why[int(place)] = why if values is None else why.replace("{}", repr(str(values.iloc[place])), 1)
+        self.none &= ~wrong
+
+
+def _with_dates(frame: pd.DataFrame, dates: Sequence[str], form: str | None, faults: _Faults) -> pd.DataFrame:
+    for name in (name for name in dates if name in frame):
+        values = frame[name].astype("string").str.strip()
+        moments = pd.to_datetime(values, format=form or "ISO8601", errors="coerce")
+        wrong = (moments.isna() & values.notna()).to_numpy(bool)
+        faults.add(wrong, f"the column {name!r} is one of dates, and has {{}}", values)
+        frame[name] = values.mask(wrong)
+    return split_dates(frame, dates, form)
+
+
+def _numbers(values: pd.Series, name: str, dialect: Dialect, remedy: str | None, faults: _Faults) -> pd.Series:
+    """Return a column as float64, in which what is wrong is missing."""
+    missing = values.isna().to_numpy()
+    numbers = values if is_numeric(values) else _parsed(values, dialect)
+    numbers = numbers.astype("float64")
+    faults.add(numbers.isna().to_numpy() & ~missing, f"the column {name!r} holds numbers, and has {{}}", values)
+    large = (numbers.abs() > FLOAT32).to_numpy()
+    faults.add(large, f"the column {name!r} has a value that is infinite, or too large for a float32")
+    if remedy:
+        faults.add(missing, f"the column {name!r} is missing: {remedy}")
+    return numbers
+
+
+def _parsed(values: pd.Series, dialect: Dialect) -> pd.Series:
+    """Return the numbers among texts, each as pandas reads it in a column of numbers or of truths; else NaN."""
+    texts = values.dropna().astype(str).str.strip().replace(TRUTHS)
+    plain = texts.str.replace(dialect.thousands, "", regex=False) if dialect.thousands else texts
+    plain = plain if dialect.decimal == "." else plain.str.replace(dialect.decimal, ".", regex=False)
+    found = pd.to_numeric(plain, errors="coerce").astype("float64").reindex(values.index)
+    good = texts[found[texts.index].notna()]
+    if len(good):
+        read = pd.read_csv(io.StringIO("\n".join(good)), header=None, sep="\x1f", decimal=dialect.decimal,
+                           thousands=dialect.thousands)[0]
+        if is_numeric(read) and len(read) == len(good):
+            found[good.index] = read.to_numpy("float64")
+    return found
+
+
+def _texts(values: pd.Series, name: str, categories: Sequence[str], hashed: bool, unknown: str, remedy: str,
+           faults: _Faults) -> tuple[pd.Series, np.ndarray]:
+    """Return a column of categories, and where one that is not known was taken as missing, (N,)."""
+    missing = values.isna().to_numpy()
+    if MISSING not in categories:
+        faults.add(missing, f"the column {name!r} is missing: {remedy}")
+    if hashed:
+        return values.where(missing, values.astype(str).str.strip()), np.zeros(len(values), bool)
+    known = set(categories)
+    meant = {value: _category(value, known) for value in values[~missing].unique()}
+    found = values.map(meant, na_action="ignore").astype(object)
+    strange = found.isna().to_numpy() & ~missing
+    if unknown == "refuse":
+        for value in (value for value, category in meant.items() if category is None):
+            faults.add((values == value).to_numpy(bool), f"the column {name!r} has a value {value!r} that the training "
+                                                         f"data has not. {nearest(str(value), categories)}")
+        strange = np.zeros(len(values), bool)
+    filling = MISSING if MISSING in known else categories[0]  # the latter is taken out by _blank, or the row is
+    return found.where(found.notna(), filling), strange
+
+
+def _category(value: Any, known: set[str]) -> str | None:
+    """Return the category that a value means: a truth or a whole number may be written in other ways."""
+    text = str(value).strip()
+    if text in known:
+        return text
+    if text in TRUTHS:
+        return text.capitalize() if text.capitalize() in known else None
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return str(int(number)) if number.is_integer() and str(int(number)) in known and "." in text else None
+
+
+def _blank(x: np.ndarray, columns: Columns, strange: Mapping[str, np.ndarray]) -> None:
+    """Set the places of categories to 0 where one was unknown and there is none for what is missing."""
+    start = 0
+    for name, categories in columns.items():
+        width = len(categories or [0])
+        if name in strange and MISSING not in (categories or ()):
+            x[strange[name], start:start + width] = 0
+        start += width
+
+
+def _named(rows: Rows, file: str, x: np.ndarray, faults: _Faults, unknown: Mapping[str, int]) -> Chunk:
+    """Return the chunk, the faults in the order of the lines."""
+    good = [line for line, fine in zip(rows.lines, faults.none, strict=True) if fine]
+    wrong = {rows.lines[place]: why for place, why in faults.why.items()} | rows.long
+    places = np.searchsorted(good, sorted(wrong))
+    return Chunk([f"{file}:{line}" for line in good], x,
+                 [Fault(int(place), f"{file}:{line}: {wrong[line].rstrip('.')}.")
+                  for line, place in zip(sorted(wrong), places, strict=True)],
+                 {name: count for name, count in unknown.items() if count})

@@ -1,0 +1,116 @@
+"""A table in chunks of rows, each with the line in which it stands. A row with too many fields is set aside."""
+
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import copyfileobj
+from typing import NamedTuple
+
+import pandas as pd
+
+from kerasdl.data import table_text
+from kerasdl.data.table_file import EXCEL, PARQUET, Dialect, existing, first_line, read_table, reading
+from kerasdl.errors import DataError
+
+STDIN = "-"
+LONG = re.compile(r"Skipping line (\d+): (expected \d+ fields, saw \d+)")  # what pandas warns of
+
+
+class Rows(NamedTuple):
+    """Some rows of a table.
+
+    Attributes:
+        frame: their columns as pandas reads them, with stripped names.
+        lines: the line or row of each in the file.
+        long: {line: what is wrong} of rows among them that have too many fields.
+    """
+
+    frame: pd.DataFrame
+    lines: list[int]
+    long: dict[int, str]
+
+
+@contextmanager
+def spooled(path: Path) -> Iterator[str]:
+    """Yield the path of a table; of "-" that of a file with what standard input holds, which is read once only."""
+    if str(path) != STDIN:
+        yield str(path)
+        return
+    with tempfile.NamedTemporaryFile(suffix=".csv") as file:
+        copyfileobj(sys.stdin.buffer, file)
+        file.flush()
+        try:
+            yield file.name
+        except DataError as error:
+            raise type(error)(str(error).replace(file.name, "standard input")) from None
+
+
+def chunks(path: str, texts: Collection[str], dialect: Dialect, size: int) -> Iterator[Rows]:
+    """Yield the rows of a table. Parquet files and spreadsheets are read in one piece.
+
+    Args:
+        path: the file.
+        texts: columns that are read as they are written.
+        dialect: how the file is written.
+        size: rows of a chunk.
+
+    Raises:
+        DataError: as `read_table` does; a file without rows has no chunks.
+    """
+    if Path(existing(path)).suffix.lower() in PARQUET + EXCEL:
+        frame = read_table(path, texts, dialect)
+        for start in range(0, len(frame), size):
+            part = frame.iloc[start:start + size]
+            yield Rows(part.reset_index(drop=True), [line for _, line in part.index], {})
+        return
+    path = existing(path)
+    with reading(path, dialect):
+        yield from _of_text(path, texts, dialect, size)
+
+
+def _of_text(path: str, texts: Collection[str], dialect: Dialect, size: int) -> Iterator[Rows]:
+    options, names = dialect.options(path), first_line(path, dialect)
+    if dialect.header is False:
+        options |= {"header": None, "names": names}
+    as_text = {name: str for name in names if name.strip() in texts}
+    places = table_text.places(path, options["sep"], dialect.encoding, dialect.header is not False, dialect.skiprows)
+    long: dict[int, str] = {}  # by record
+    with pd.read_csv(path, low_memory=False, dtype=as_text, chunksize=size, on_bad_lines="warn", **options) as parts:
+        while True:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                frame = next(parts, None)
+            for found in filter(None, (LONG.search(str(warning.message)) for warning in caught)):
+                long[int(found[1])] = found[2]
+            if frame is None:
+                break
+            if not isinstance(frame.index, pd.RangeIndex):
+                raise DataError(f"The rows of {path} have more fields than its header has names. Name them all.")
+            frame = frame.set_axis([str(name).strip() for name in frame.columns], axis=1).reset_index(drop=True)
+            lines, aside = _lines(len(frame), places, long)
+            yield Rows(frame, lines, aside)
+    if long:  # after the last row
+        yield Rows(frame_like(names), *_lines(0, places, long, last=True))
+
+
+def frame_like(names: Collection[str]) -> pd.DataFrame:
+    """Return a table of these columns without rows."""
+    return pd.DataFrame(columns=[name.strip() for name in names], dtype=object)
+
+
+def _lines(rows: int, places: Iterator[tuple[int, int]], long: dict[int, str], last: bool = False
+           ) -> tuple[list[int], dict[int, str]]:
+    """Return the lines of the next rows, and of the long ones before or between them, which leave `long`."""
+    lines: list[int] = []
+    aside: dict[int, str] = {}
+    while len(lines) < rows or last and long:
+        record, line = next(places)
+        if record in long:
+            aside[line] = long.pop(record)
+        else:
+            lines.append(line)
+    return lines, aside

@@ -1,0 +1,25 @@
+"""Where the data of a run is: its paths are from the folder in which it was trained. Imports nothing heavy."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+PATHS = ("test", "root")  # data_args that are paths
+
+
+def located(name: str, folder: str | None) -> str:
+    """Return the name of data, csv:PATH, whose path is from a run's folder where there is nothing of that path here."""
+    source, colon, path = name.partition(":")
+    return f"{source}:{_path(path, folder)}" if colon else name
+
+
+def located_args(args: Mapping[str, Any], folder: str | None) -> dict[str, Any]:
+    """Return data_args with those that are paths as `located` finds them."""
+    return {key: _path(value, folder) if key in PATHS and isinstance(value, str) else value
+            for key, value in args.items()}
+
+
+def _path(path: str, folder: str | None) -> str:
+    if folder and not Path(path).expanduser().exists() and (there := Path(folder, path)).exists():
+        return str(there)
+    return path

@@ -1,0 +1,262 @@
+"""Predictions for more than fits in memory: in chunks, in order, from standard input, past what cannot be read."""
+
+import io
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from kerasdl.data import chunks, row_chunks, to_predict
+from kerasdl.data.columns import MISSING, encode
+from kerasdl.data.table_file import Dialect
+from kerasdl.errors import DataError
+from kerasdl.evaluation import predict as predictions
+from kerasdl.evaluation.predict import Predictions, predict
+from kerasdl.train.fit import train
+
+RNG = np.random.default_rng(0)
+COLUMNS = {"size": None, "colour": ["blue", "green", "red"], "flag": ["False", "True"], "note": ["no", "yes", MISSING]}
+FACTS = {"kind": "row", "shape": 9, "columns": COLUMNS, "classes": ["a", "b"], "reading": {}}
+HEAD = "size,colour,flag,note\n"
+
+
+@pytest.fixture(scope="module")
+def csv_run(table, tmp_path_factory):
+    return train("linear_csv", f"data=csv:{table}", "data_args.label=kind", epochs=3, verbose=False,
+                 workdir=tmp_path_factory.mktemp("runs") / "csv")
+
+
+@pytest.fixture
+def typed(monkeypatch):
+    """Gives bytes to standard input."""
+    return lambda text: monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(text)))
+
+
+@pytest.fixture
+def pictures(here):
+    """Twelve images of 8x8 in a folder, of which 04 is broken and 07 is too wide."""
+    (here / "some").mkdir()
+    for number in range(12):
+        pixels = RNG.integers(0, 256, (8, 9 if number == 7 else 8), "uint8")
+        Image.fromarray(pixels).save(here / "some" / f"{number:02}.png")
+    (here / "some" / "04.png").write_bytes(b"no picture")
+    return [f"some/{number:02}.png" for number in range(12)]
+
+
+def rows(path, size=1000, unknown="refuse", dialect=None, facts=FACTS):
+    """All chunks of a table as one: names, rows, reasons, counts."""
+    found = list(row_chunks.read([path], facts["columns"], facts, dialect or Dialect(), size, unknown))
+    counts = {}
+    for chunk in found:
+        counts = {name: counts.get(name, 0) + chunk.unknown.get(name, 0) for name in {*counts, *chunk.unknown}}
+    return ([name for chunk in found for name in chunk.names], np.concatenate([chunk.x for chunk in found]),
+            [fault.why for chunk in found for fault in chunk.faults], counts)
+
+
+# Rows
+
+
+def test_a_table_in_chunks_is_the_table(table, csv_run, monkeypatch):
+    whole = predict(csv_run, [table])
+    for size in (1, 7, 64):
+        monkeypatch.setattr(chunks, "ROWS", size)
+        monkeypatch.setattr(chunks, "size_of", lambda *_, size=size: size)
+        assert predict(csv_run, [table]) == whole
+    x = encode(pd.read_csv(table), csv_run.data["columns"], {})
+    logits = csv_run.model().predict(x, batch_size=csv_run.recipe.micro_batch, verbose=0)
+    assert [answers[0][0] for _, answers in whole] == [csv_run.data["classes"][place] for place in logits.argmax(1)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_rows_that_cannot_be_read_are_named_and_the_others_kept(tmp_path, size):
+    file = tmp_path / "rows.csv"
+    file.write_text(HEAD + "1,red,TRUE,yes\nheavy,red,true,no\n\n2,purple,False,no\n,blue,True,no\n"
+                           "3,green,maybe,\n4,blue,False,,5,6\n1e39,red,True,no\n5,\"blue\",false,no\n")
+    names, x, why, _ = rows(file, size)
+    assert names == [f"{file}:2", f"{file}:10"]
+    np.testing.assert_array_equal(x[:, 0], [1, 5])
+    assert [text.partition(": ")[0] for text in why] == [f"{file}:{line}" for line in (3, 5, 6, 7, 8, 9)]
+    for text, words in zip(why, (["'size'", "'heavy'"], ["'colour'", "'purple'"], ["'size'", "missing"],
+                                 ["'flag'", "'maybe'"], ["4 fields", "saw 6"], ["'size'", "float32"]), strict=True):
+        assert all(word in text for word in words), text
+
+
+def test_an_unknown_category_is_taken_as_missing_when_asked(tmp_path):
+    file = tmp_path / "rows.csv"
+    file.write_text(HEAD + "1,red,True,yes\n2,purple,True,perhaps\n3,pink,False,\n")
+    names, x, why, counts = rows(file, 2, "missing")
+    assert len(names) == 3 and not why and counts == {"colour": 2, "note": 1}
+    np.testing.assert_array_equal(x[:, 1:4], [[0, 0, 1], [0, 0, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(x[:, 6:], [[0, 1, 0], [0, 0, 1], [0, 0, 1]])
+
+
+def test_a_bad_number_leaves_its_neighbours_as_they_are_written_in_a_country(tmp_path):
+    file = tmp_path / "rows.csv"
+    file.write_text("size;colour;flag;note\n1.234,5;red;True;no\nx;red;True;no\n2,25;red;True;no\n")
+    _, x, why, _ = rows(file, dialect=Dialect(sep=";", decimal=",", thousands="."))
+    np.testing.assert_array_equal(x[:, 0], [1234.5, 2.25])
+    assert len(why) == 1
+
+
+def test_all_columns_that_a_file_lacks_are_named(tmp_path, csv_run, here, refused):
+    (here / "new.csv").write_text("weight\n1\n")
+    refused("predict", csv_run.path, "new.csv", words=["'size', 'colour'", "missing in new.csv"])
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(["1", "2.5", "-3e-7", "0.1", "", "x", "inf", "007", "True"]),
+                          st.sampled_from(["red", "green", "purple", "", " blue "]),
+                          st.sampled_from(["True", "TRUE", "false", "maybe", ""]),
+                          st.sampled_from(["yes", "no", "", "(missing)", '"y\nz"'])), min_size=1, max_size=12),
+       st.integers(1, 5))
+def test_a_row_is_good_or_bad_whatever_stands_around_it(tmp_path, cells, size):
+    file, alone = tmp_path / "rows.csv", tmp_path / "row.csv"
+    file.write_text(HEAD + "".join(",".join(row) + "\n" for row in cells))
+    names, x, why, _ = rows(file, size)
+    found, lines = {}, {}
+    line = 2
+    for row in cells:
+        alone.write_text(HEAD + ",".join(row) + "\n")
+        one = rows(alone)
+        lines[line] = one[1][0] if one[0] else None
+        line += 1 + ",".join(row).count("\n")
+    for name, values in zip(names, x, strict=True):
+        found[int(name.rpartition(":")[2])] = values
+    assert set(found) == {line for line, values in lines.items() if values is not None}
+    assert {int(text[len(str(file)) + 1:].partition(":")[0]) for text in why} == set(lines) - set(found)
+    for line, values in found.items():
+        np.testing.assert_array_equal(values, lines[line])
+        frame = pd.read_csv(io.StringIO(HEAD + ",".join(cells[list(lines).index(line)])), dtype={"note": str})
+        frame = frame.map(lambda value: value.strip() if isinstance(value, str) else value)
+        np.testing.assert_array_equal(encode(frame, COLUMNS, {})[0], values)  # as the rest of the package reads it
+
+
+# Files and answers
+
+
+def test_images_in_chunks_are_the_images_in_order(hard_run, pictures, monkeypatch):
+    good = [file for file in pictures if file[5:7] not in ("04", "07")]
+    whole = predict(hard_run, good)
+    assert [name for name, _ in whole] == good
+    monkeypatch.setattr(chunks, "FILES", 3)
+    assert predict(hard_run, good) == whole
+    assert list(Predictions(hard_run, ["some"], skip_bad=True)) == whole
+
+
+def test_blocks_have_all_examples_in_order_also_before_an_error():
+    def parts():
+        for start in range(0, 10, 3):
+            yield list(map(str, range(start, start + 3))), np.arange(start, start + 3)
+        raise DataError("broken")
+
+    seen = []
+    with pytest.raises(DataError, match="broken"):
+        for names, x in predictions.blocks(parts(), 4):
+            assert names == list(map(str, x))
+            seen.append(list(x))
+    assert seen == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+
+
+def test_what_cannot_be_read_is_skipped_when_asked(command, hard_run, pictures, here):
+    done = command("predict", hard_run.path, "some", "--skip-bad", "--top", 1)
+    assert done.code == 0 and len(done.out.splitlines()) == 10
+    assert [line.split(":")[0] for line in done.err.splitlines()] == ["warning"] * 3
+    for word in ("some/04.png", "some/07.png", "2 of 12 examples were skipped"):
+        assert word in done.err
+    found = json.loads(command("predict", hard_run.path, "some", "--skip-bad", "--json").out)
+    assert len(found["predictions"]) == 10 and found["skipped"] == 2
+    done = command("predict", hard_run.path, "some", "--skip-bad", "--out", "p.csv")
+    assert done.out == "file    p.csv, 10 examples, 2 skipped\n" and len(pd.read_csv("p.csv")) == 10
+    nothing = command("predict", hard_run.path, "some/04.png", "--skip-bad", "--out", "none.csv")
+    assert nothing.code == 2 and "No example is left to predict" in nothing.err and not (here / "none.csv").exists()
+
+
+def test_the_first_that_cannot_be_read_ends_it_after_the_answers_before_it(command, hard_run, pictures, here):
+    done = command("predict", hard_run.path, "some")
+    assert done.code == 2 and [line.split("  ")[0] for line in done.out.splitlines()] == pictures[:4]
+    assert len(done.err.splitlines()) == 1 and "some/04.png" in done.err and "--skip-bad" in done.err
+    listed = command("predict", hard_run.path, "some", "--json")
+    assert listed.code == 2 and len(json.loads(listed.out)) == 4
+    done = command("predict", hard_run.path, "some", "--out", "p.csv")
+    assert done.code == 2 and "p.csv is not written" in done.err and [file.name for file in here.iterdir()] == ["some"]
+
+
+def test_many_skipped_examples_are_counted(command, csv_run, here):
+    lines = ["size,weight,colour", *["x,1,red"] * 50, "1,1,red"]
+    (here / "new.csv").write_text("\n".join(lines))
+    done = command("predict", csv_run.path, "new.csv", "--skip-bad")
+    assert done.code == 0 and len(done.out.splitlines()) == 1 and done.out.startswith("new.csv:52")
+    assert len(done.err.splitlines()) == 22 and "50 of 51" in done.err
+    done = command("predict", csv_run.path, "new.csv", "--skip-bad", "--unknown-category", "missing", "--json")
+    assert json.loads(done.out)["unknown_categories"] == {}
+
+
+def test_unknown_categories_at_the_command(command, refused, csv_run, here):
+    (here / "new.csv").write_text("size,weight,colour\n1,1,red\n2,2,purple\n")
+    refused("predict", csv_run.path, "new.csv", words=["new.csv:3", "'purple'"])
+    done = command("predict", csv_run.path, "new.csv", "--unknown-category", "missing")
+    assert done.code == 0 and len(done.out.splitlines()) == 2 and "'colour' has 1 value" in done.err
+
+
+def test_standard_input_has_names_of_images_or_rows(command, refused, csv_run, hard_run, pictures, table, typed):
+    typed(f"{pictures[2]}\n\n{pictures[0]}\n".encode())
+    assert [line.split("  ")[0] for line in command("predict", hard_run.path, "-").out.splitlines()] == \
+        [pictures[2], pictures[0]]
+    typed(b"some/none.png\nsome/00.png\n")
+    done = command("predict", hard_run.path, "-", "--skip-bad")
+    assert done.code == 0 and "'some/none.png'" in done.err and done.out.startswith("some/00.png")
+    typed(table.read_bytes())
+    lines = command("predict", csv_run.path, "-").out.splitlines()
+    assert [line.partition("  ")[2] for line in lines] == \
+        [line.partition("  ")[2] for line in command("predict", csv_run.path, table).out.splitlines()]
+    assert lines[0].startswith("-:2  ")
+    typed(b"size\n1\n")
+    refused("predict", csv_run.path, "-", words=["'weight', 'colour'"])
+
+
+def test_arrays_in_files(refused, hard_run, csv_run, here):
+    x = RNG.integers(0, 256, (5, 8, 8, 1), "uint8")
+    np.save("x.npy", x)
+    np.savez("x.npz", x=x, other=1)
+    np.savez("y.npz", a=x, b=x)
+    whole = predict(hard_run, x)
+    for file in ("x.npy", "x.npz"):
+        assert predict(hard_run, [file]) == [(f"{file}:{name}", answers) for name, answers in whole]
+    np.save("wide.npy", np.zeros((2, 8, 9, 1)))
+    refused("predict", hard_run.path, "wide.npy", words=["(N, 8, 8, 1)", "(2, 8, 9, 1)", "wide.npy"])
+    refused("predict", hard_run.path, "y.npz", words=["y.npz", "a, b"])
+    refused("predict", csv_run.path, "x.npy", words=["CSV rows", "x.npy", "an array"])
+    (here / "bad.npy").write_bytes(b"no array")
+    refused("predict", hard_run.path, "bad.npy", words=["bad.npy", "array"])
+
+
+def test_an_array_in_pieces_is_the_array(hard_run, monkeypatch):
+    x = RNG.integers(0, 256, (300, 8, 8, 1), "uint8")
+    whole = predict(hard_run, x)
+    monkeypatch.setattr(to_predict, "size_of", lambda *_: 7)
+    assert predict(hard_run, x) == whole
+
+
+def test_a_class_may_be_called_as_a_column_of_the_file(command, here):
+    frame = pd.DataFrame({"a": RNG.normal(size=60), "label": np.resize(["example", "prediction", "other"], 60)})
+    frame.to_csv("rows.csv", index=False)
+    train("linear_csv", "data=csv:rows.csv", "data_args.label=label", epochs=1, batch=16, workdir="run", verbose=False)
+    command("predict", "run", "rows.csv", "--out", "p.csv")
+    found = pd.read_csv("p.csv")
+    assert list(found) == ["example", "prediction", "class example", "class other", "class prediction"]
+    assert found["example"][0] == "rows.csv:2"
+    assert list(found.iloc[:, 2:].to_numpy().argmax(1)) == \
+        [["example", "other", "prediction"].index(name) for name in found["prediction"]]
+
+
+def test_a_long_prediction_says_that_it_lives(hard_run, monkeypatch, caplog):
+    monkeypatch.setattr(predictions, "SILENCE", 0)
+    with caplog.at_level("INFO", "kerasdl"):
+        predict(hard_run, RNG.integers(0, 256, (300, 8, 8, 1), "uint8"))
+    assert any("examples predicted" in record.message for record in caplog.records)
