@@ -8,9 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from kerasdl.data import images, layout, load, load_splits
+from kerasdl.data import image_files, images, layout, load, load_splits
 from kerasdl.data.images import read_raw
-from kerasdl.data.sources import folder
 from kerasdl.errors import DataError, UserError
 from kerasdl.evaluation.predict import predict
 from kerasdl.train.fit import train
@@ -291,7 +290,7 @@ def test_a_set_that_is_decoded_as_it_is_used_shows_the_same(tmp_path, monkeypatc
             (tmp_path / "set" / name).mkdir(parents=True, exist_ok=True)
             Image.fromarray(noise(8, 8, 4)).save(tmp_path / f"set/{name}/{index}.png", exif=exif)
     held = load_splits(f"folder:{tmp_path}/set", PARTS)
-    monkeypatch.setattr(folder, "MEMORY", 0)
+    monkeypatch.setattr(image_files, "MEMORY", 0)
     read = load_splits(f"folder:{tmp_path}/set", PARTS)
     for part in PARTS:
         np.testing.assert_array_equal(read[part].take(np.arange(len(read[part])))[0], held[part].x)

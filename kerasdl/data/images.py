@@ -140,8 +140,8 @@ def _in_srgb(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
 
 
-def load_image(path: Path, shape: tuple[int, ...], image_size: Sequence[int] | int | None, value_range: Range | None = None
-               ) -> np.ndarray:
+def load_image(path: Path, shape: tuple[int, ...], image_size: Sequence[int] | int | None,
+               value_range: Range | None = None) -> np.ndarray:
     """Return an image file as an example, uint8 of this shape, resized if there is an image_size.
 
     Raises:
