@@ -17,8 +17,8 @@ from pathlib import Path
 
 JPEGS, SIZE, ROWS, COLUMNS = 5000, (375, 500), 1_000_000, 20
 RESIZED = (224, 224)
-JOBS = {"held": "5,000 JPEGs, made 224x224 and held", "streamed": "5,000 JPEGs, decoded as they are used",
-        "table": "1,000,000 rows by 20 columns", "digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10"}
+JOBS = {"streamed": "5,000 JPEGs, decoded as they are used", "table": "1,000,000 rows by 20 columns",
+        "digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "held": "5,000 JPEGs, made 224x224 and held"}
 COMPARED = ("held", "streamed", "table")
 SPLITS = {"train": "train", "val": "val", "test": "test"}
 
@@ -140,7 +140,7 @@ def main() -> None:
                     "leaks_share": harness.rounded(harness.median(shares, "share"), 4),
                     "spread": harness.spread(results, "seconds"), "remarks": results[-1].get("remarks"),
                     "environment": around, **({"error": failed} if failed else {})})
-    harness.save(options.out, entries)
+            harness.save(options.out, entries)
 
 
 if __name__ == "__main__":

@@ -147,12 +147,16 @@ def thumbnails(images: np.ndarray) -> np.ndarray:
     rows = np.linspace(0, height, SIDE + 1).round().astype(int)
     across = np.repeat(pooling(width, SIDE), channels, axis=0)  # the mean of the channels, too
     small = np.empty((count, SIDE, SIDE), "float32")
-    for i, (top, bottom) in enumerate(zip(rows, rows[1:], strict=False)):
-        band = images[:, top:bottom:max(1, (bottom - top) // 4)]
-        for first in range(0, count, 1024):
-            part = band[first:first + 1024]
-            summed = part.reshape(len(part), part.shape[1], -1).sum(1, dtype="uint16")
-            small[first:first + 1024, i] = summed.astype("float32") @ across / band.shape[1]
+    for first in range(0, count, 256):  # as much as stays in the processor's cache
+        part = images[first:first + 256].reshape(-1, height, width * channels)
+        bands = np.empty((len(part), SIDE, width * channels), "float32")
+        for i, (top, bottom) in enumerate(zip(rows, rows[1:], strict=False)):
+            taken = range(top, bottom, max(1, (bottom - top) // 4))
+            bands[:, i] = part[:, top]
+            for row in taken[1:]:
+                bands[:, i] += part[:, row]
+            bands[:, i] /= len(taken)
+        small[first:first + 256] = bands @ across
     return standardized(small)
 
 
@@ -177,7 +181,8 @@ def detail(images: np.ndarray) -> np.ndarray:
 
     Images of one kind have much in common where they are smooth, and little in their edges.
     """
-    small = shrunk(shrunk(images.astype("float32"), 1), 2)
+    small = np.concatenate([shrunk(shrunk(images[first:first + 32].astype("float32"), 1), 2)
+                            for first in range(0, len(images), 32)])
     for axis in (1, 2):
         low, middle, high = _thirds(small, axis)
         small = (low + middle + high) / 3
