@@ -26,8 +26,8 @@ def pixels(data: tf.Tensor) -> tf.Tensor:
 
 def _plain_pixels(data: tf.Tensor) -> tf.Tensor:
     values = tf.io.decode_raw(data, tf.uint8)
-    after = tf.boolean_mask(values[1:], values[:-1] == 0xFF)  # in compressed pixels, 0xFF is followed by 0 or a restart
-    more = tf.reduce_any((after >= APP1) & (after <= APP15))
+    # In compressed pixels, 0xFF is followed by 0 or a restart. The difference of uint8 is large below APP1.
+    more = tf.reduce_any((values[:-1] == 0xFF) & (values[1:] - APP1 <= APP15 - APP1))
     height, width, channels = tf.unstack(tf.io.extract_jpeg_shape(data))
     fits = height * width <= (Image.MAX_IMAGE_PIXELS or 0)  # without a limit, Pillow reads them
     plain = ~more & ((channels == 1) | (channels == 3)) & fits
