@@ -40,11 +40,10 @@ def passes(epoch) -> float:
 def kerasdl(folder: str):
     """The training part of the folder, decoded as it is used: what happens where pictures do not fit in memory."""
     from kerasdl import data
-    from kerasdl.data import pipeline
-    from kerasdl.data.sources import folder as source
+    from kerasdl.data import image_files, pipeline
     from kerasdl.objectives import classify
 
-    source.MEMORY = 0
+    image_files.MEMORY = 0
     split = data.load(f"folder:{folder}", "train")
     batches = iter(pipeline.shuffled(split, classify.targets(split), BATCH, epochs=EPOCHS + 1, seed=0))
     return lambda: (len(next(batches)[0]) for _ in range(len(split) // BATCH))

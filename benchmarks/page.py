@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from benchmarks import rows as workloads
+from benchmarks.loading import JOBS
 
 OPPONENTS = {"keras_script": "Keras script", "keras_hub": "keras-hub", "torch_eager": "PyTorch eager",
              "torch_compiled": "PyTorch compiled", "keras_jax": "Keras on JAX"}
@@ -32,6 +33,7 @@ def body(folder: Path) -> str:
                                  ("Fixed cost of an epoch, and cost of an example", "bench_scaling", growth),
                                  ("Two replicas on one CPU", "bench_replicas", replicas),
                                  ("Reading a folder of JPEGs", "bench_images", images),
+                                 ("Loading tables and images, and looking for leaks", "bench_loading", loading),
                                  ("A GAN", "bench_gan", gans),
                                  ("A search", "bench_tuning_speed bench_tuning_memory", searches)):
         found = [row for file in name.split() for row in load(folder, file)]
@@ -165,6 +167,18 @@ def images(rows: list[dict]) -> str:
     return table(head, [(names[row["program"]], row.get("error") or number(row["images_per_second"]),
                          number(row["images_per_second_a_core"]), number(row["peak_mb"])) for row in rows]) + \
         "\n" + machines(rows)
+
+
+def loading(rows: list[dict]) -> str:
+    head = ("data", "by", "seconds", "peak memory, MB", "looking for leaks, s", "share of loading", "remarks")
+    lines = []
+    for row in rows:
+        seconds = row.get("error") or f"{row['seconds']:.1f} ({row['spread'][0]:.1f}-{row['spread'][1]:.1f})"
+        leaks = ("", "", "") if row["leaks_seconds"] is None else (
+            f"{row['leaks_seconds']:.2f}", percent(row["leaks_share"]), str(len(row["remarks"])))
+        lines.append((JOBS[row["job"]], row["program"], seconds, number(row["peak_mb"]), *leaks))
+    return (f"Medians of {counts(rows)} fresh processes, which take turns; in brackets the fastest and the slowest.\n\n"
+            f"{table(head, lines)}\n{machines(rows)}")
 
 
 def tuning(folder: Path) -> str:

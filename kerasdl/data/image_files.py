@@ -100,8 +100,14 @@ def _images(files: Sequence[Path], shape: tuple[int, ...], image_size: Sequence[
 
     if len(files) * np.prod(shape) > MEMORY:
         return np.array([os.fsencode(file) for file in files]), decode  # a name need not be UTF-8
+    found = np.empty((len(files), *shape), "uint8")  # filled in place: a list of images would take as much again
+
+    def read(index: int) -> None:
+        found[index] = images.load_image(files[index], shape, image_size, ends)
+
     with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(lambda file: images.load_image(file, shape, image_size, ends), files))), None
+        list(pool.map(read, range(len(files))))  # a list raises what a thread raised
+    return found, None
 
 
 def _measure(files: Sequence[Path], image_size: Sequence[int] | int | None, ends: images.Range | None

@@ -8,7 +8,8 @@ imported where it is used, so that a missing file is reported without it.
 import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,16 @@ def read_raw(path: Path, value_range: Range | None = None) -> np.ndarray:
             shows nothing on white.
     """
     try:
-        with Image.open(path) as image:
-            return _shown(image, path, value_range)
+        with open(path, "rb") as file:
+            if file.read(3) == b"\xff\xd8\xff":
+                from kerasdl.data import jpeg
+
+                file.seek(0)
+                if (pixels := jpeg.read(file.read())) is not None:
+                    return _scaled(pixels, path, value_range) if value_range else pixels
+            file.seek(0)
+            with Image.open(file) as image:
+                return _shown(image, path, value_range)
     except DataError:
         raise
     except FileNotFoundError:
@@ -61,7 +70,7 @@ def _shown(image: Image.Image, path: Path, value_range: Range | None) -> np.ndar
     """Return the pixels of an opened file, uint8 (H, W, 1 or 3)."""
     if image.mode in DEEP or DEEP_COLOURS.search(_stored_as(image)):
         return _scaled(_deep_values(image, path), path, value_range)
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
     if image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
         image = _over_white(image, path)
     elif image.mode not in ("L", "RGB"):
@@ -99,8 +108,8 @@ def _scaled(values: np.ndarray, path: Path, value_range: Range | None) -> np.nda
     """Return values with the range made 0..255, uint8 (H, W, 1 or 3)."""
     if value_range is None:
         least, most = (f"{end:.6g}" for end in (values.min(), values.max()))
-        raise DataError(f"{path} has values of more than 8 bits, here {least}..{most}. Say which range becomes 0..255, "
-                        f"such as data_args.value_range='({least}, {most})'.")
+        raise DataError(f"{path} has values of more than 8 bits, here {least}..{most}. Say which range becomes 0..255: "
+                        "data_args.value_range='(0, 4095)' if they have 12 bits, '(0, 65535)' if 16.")
     low, high = value_range
     if not np.isfinite(values).all():
         raise DataError(f"{path} has a value that is infinite or no number.")
@@ -153,33 +162,46 @@ def load_image(path: Path, shape: tuple[int, ...], image_size: Sequence[int] | i
 
 def fitted(image: np.ndarray, shape: tuple[int, ...], resize: bool) -> np.ndarray:
     """Return what `conform` does of an array; one that has the shape is returned as it is."""
-    if image.shape == tuple(shape):
-        return image
+    return image if image.shape == tuple(shape) else _fitting(tuple(shape), resize)(image).numpy()
+
+
+@lru_cache
+def _fitting(shape: tuple[int, ...], resize: bool) -> Callable:
+    """Return `conform` compiled for any image: op by op it takes twice as long."""
     import tensorflow as tf
 
-    return conform(tf.constant(image), shape, resize).numpy()
+    return tf.function(lambda image: conform(image, shape, resize),
+                       input_signature=[tf.TensorSpec((None, None, None), "uint8")])
 
 
 def decode(name: "tf.Tensor", shape: tuple[int, ...], resize: bool, value_range: Range | None = None) -> "tf.Tensor":
     """Return the image file of this name (a string tensor) as an example, uint8 of this shape. For a graph."""
     import tensorflow as tf
 
+    from kerasdl.data import jpeg
+
     def read(file: bytes | np.ndarray) -> np.ndarray:
         return read_raw(Path(os.fsdecode(file.item() if isinstance(file, np.ndarray) else file)), value_range)
 
-    image = tf.numpy_function(read, [name], tf.uint8)
-    image.set_shape([None, None, None])
-    return conform(image, shape, resize)
+    def as_viewers_do() -> tf.Tensor:
+        return tf.ensure_shape(tf.numpy_function(read, [name], tf.uint8), (None, None, None))
+
+    if value_range:
+        return conform(as_viewers_do(), shape, resize)
+    image = jpeg.pixels(tf.io.read_file(name))
+    return conform(tf.cond(tf.size(image) > 0, lambda: image, as_viewers_do), shape, resize)
 
 
 def conform(image: "tf.Tensor", shape: tuple[int, ...], resize: bool) -> "tf.Tensor":
     """Return an image with the channels (grey repeated, colour made grey) and the size of `shape`."""
     import tensorflow as tf
 
-    size, grey = tf.shape(image)[:2], tf.shape(image)[2] == 1  # unknown until the file is read
-    colour = tf.broadcast_to(image, tf.concat([size, [3]], 0))
-    image = colour if shape[2] == 3 else tf.cond(
-        grey, lambda: image[..., :1], lambda: tf.image.rgb_to_grayscale(colour))
+    grey = tf.shape(image)[2] == 1  # unknown until the file is read
+    if shape[2] == 3:
+        image = tf.cond(grey, lambda: tf.repeat(image, 3, axis=2), lambda: image)
+    else:
+        image = tf.cond(grey, lambda: image,
+                        lambda: tf.image.rgb_to_grayscale(tf.ensure_shape(image, (None, None, 3))))
     if resize:
         image = resized(image, shape)
     return tf.ensure_shape(image, shape)

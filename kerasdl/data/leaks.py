@@ -3,18 +3,21 @@
 A column that counts the rows is refused where a table is read. What may be right all the same is only remarked.
 """
 
-import zlib
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
+from kerasdl.data import duplicates
 from kerasdl.data.split import Split
 
 FEW = 10  # a table of no more rows says nothing
 SAMPLE = 5000  # rows that are looked at for a column that tells the label
 TELLS = 0.985  # share of labels that one column tells, from which it is remarked; iris' best column has 0.96
 COPIES = (5, 0.005)  # least number and least share of copies of training examples that are remarked
+NEAR = (5, 0.03)  # the same of near copies, among those looked at; Fashion-MNIST has 0.9 %, see duplicates.SAME
+CONTRADICTED = 0.001  # least share of images with two labels that is remarked
+FILES, ROWS = 1000, 20_000  # files of a split, and rows, that are looked at
 
 
 def counting(values: pd.Series) -> str | None:
@@ -37,23 +40,78 @@ def counting(values: pd.Series) -> str | None:
 def remarks(splits: Mapping[str, Split]) -> list[str]:
     """Return a sentence for each thing that may make a score too good: a telling column, and copies between splits.
 
-    Args:
-        splits: "train", "val" and "test"; those that are streamed or decoded as they are used are not looked at.
+    Of images that are decoded as they are used, the files are compared; streamed splits are not looked at.
     """
-    held = {name: split for name, split in splits.items() if not split.streamed and split.decode is None}
-    if "train" not in held:
+    held = {name: split for name, split in splits.items() if not split.streamed}
+    train, others = held.get("train"), {name: held[name] for name in ("val", "test") if name in held}
+    if train is None:
         return []
-    found = []
-    if held["train"].kind == "row" and held["train"].target == "class":
-        found += telling(held["train"])
-    known = set(digests(held["train"]))
-    for name in ("val", "test"):
-        if name in held:
-            copies = sum(digest in known for digest in digests(held[name]))
-            if copies >= max(COPIES[0], COPIES[1] * len(held[name])):
-                found.append(f"{copies} of the {len(held[name])} examples of {name} are in train, too, byte for byte, "
-                             f"so that the scores on {name} are too good.")
+    if train.decode:
+        return [line for name, split in others.items() if (line := _files_copied(train, split, name))]
+    found = telling(train) if train.kind == "row" and train.target == "class" else []
+    known = duplicates.keys(train.x)
+    if train.kind == "image" and train.target == "class":
+        found += _contradicted(train, known)
+    near, thumbnails = _looks(train, others)
+    for name, split in others.items():
+        if line := _copied(train, known, split, name) or (near is not None and _near(near, thumbnails, split, name)):
+            found.append(line)
     return found
+
+
+def _copied(train: Split, known: np.ndarray, split: Split, name: str) -> str | None:
+    copies = duplicates.copied(known, train.x, duplicates.keys(split.x), split.x)
+    if copies.sum() < max(COPIES[0], COPIES[1] * len(split)):
+        return None
+    if train.kind == "row" and duplicates.repeats_by_nature(
+            duplicates.spread(train.x, ROWS), duplicates.spread(split.x[copies], ROWS), list(places(train).values())):
+        return None
+    return (f"{copies.sum()} of the {len(split)} examples of {name} are in train, too, byte for byte, so that the "
+            f"scores on {name} are too good.")
+
+
+def _looks(train: Split, others: Mapping[str, Split]) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the training images that near copies are looked for in, and their thumbnails; None where they are not."""
+    if train.kind != "image" or not others or min(train.example_shape[:2]) < duplicates.SMALLEST:
+        return None, None
+    some = duplicates.spread(train.x, duplicates.TRAIN)
+    return some, duplicates.thumbnails(some)
+
+
+def _near(train: np.ndarray, known: np.ndarray, split: Split, name: str) -> str | None:
+    asked = duplicates.spread(split.x, duplicates.ASKED)
+    same = duplicates.near(train, known, asked).sum()
+    if same < max(NEAR[0], NEAR[1] * len(asked)):
+        return None
+    return (f"{same} of {len(asked)} images of {name} look like an image of train, but for compression, brightness, "
+            f"size or a small shift, so that the scores on {name} are too good. Keep the copies of an image, and the "
+            "frames of a film, in one split.")
+
+
+def _files_copied(train: Split, split: Split, name: str) -> str | None:
+    asked = duplicates.spread(split.x, FILES)
+    copies = duplicates.files_copied(train.x, asked).sum()
+    if copies < max(COPIES[0], COPIES[1] * len(asked)):
+        return None
+    return (f"{copies} of {len(asked)} files of {name} are in train, too, byte for byte, so that the scores on {name} "
+            "are too good.")
+
+
+def _contradicted(train: Split, known: np.ndarray) -> list[str]:
+    count = duplicates.contradicted(known, train.x, train.y).sum()  # type: ignore[arg-type]
+    if count < max(COPIES[0], CONTRADICTED * len(train)):
+        return []
+    return [f"{count} of the {len(train)} examples of train are there again with another class. A model can learn only "
+            "one of them."]
+
+
+def places(split: Split) -> dict[str, slice]:
+    """Return where each column of a table stands in a row: one place for a number, one for each category."""
+    if not split.columns:
+        return {f"column {i}": slice(i, i + 1) for i in range(split.x.shape[1])}
+    ends = np.cumsum([len(categories) if categories else 1 for categories in split.columns.values()])
+    return {name: slice(end - (len(categories) if categories else 1), end)
+            for (name, categories), end in zip(split.columns.items(), ends.tolist(), strict=True)}
 
 
 def telling(train: Split) -> list[str]:
@@ -63,11 +121,9 @@ def telling(train: Split) -> list[str]:
     if len(y) < 5 * FEW:
         return []
     chance = np.bincount(y).max() / len(y)
-    found, start = [], 0
-    for name, categories in (train.columns or {f"column {i}": None for i in range(x.shape[1])}).items():
-        width = len(categories) if categories else 1
-        values = x[:, start:start + width].argmax(1) if categories else x[:, start]
-        start += width
+    found = []
+    for name, place in places(train).items():
+        values = x[:, place].argmax(1) if train.columns and train.columns[name] else x[:, place.start]
         share = nearest_agrees(values, y)
         if share >= max(TELLS, chance + 0.05):
             found.append(f"The column {name!r} alone tells the class of {share:.1%} of the rows; the most frequent "
@@ -85,7 +141,3 @@ def nearest_agrees(values: np.ndarray, y: np.ndarray) -> float:
     nearest = np.where(asked - known[above - 1] <= known[above] - asked, above - 1, above)
     return float((labels[nearest] == y[half:]).mean())
 
-
-def digests(split: Split) -> list[int]:
-    """Return a checksum of each example."""
-    return [zlib.crc32(np.ascontiguousarray(example).data) for example in split.x]

@@ -21,14 +21,14 @@ def naming(splits: Mapping[str, Split]) -> Iterator[None]:
     """
     try:
         yield
-    except tf.errors.InvalidArgumentError:
+    except (tf.errors.InvalidArgumentError, tf.errors.NotFoundError):
         for split in splits.values():
             if (decode := split.decode) is None:
                 continue
             for file in split.x:
                 try:
                     decode(tf.constant(file))
-                except (ValueError, tf.errors.InvalidArgumentError):
+                except (ValueError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError):
                     path = Path(os.fsdecode(file))
                     if split.kind == "image":
                         # raises an error that says what is wrong with it
