@@ -289,7 +289,7 @@ def _default(key: str) -> Any:
     return list(default) if isinstance(default, tuple) else default
 
 
-def _parse(text: str) -> Any:
+def parse_value(text: str) -> Any:
     """A Python literal if it reads as one, with JSON's spelling of three words; else the text itself."""
     words = {"true": True, "false": False, "null": None}
     if text in words:
@@ -306,7 +306,7 @@ def _assignments(pairs: tuple[str, ...], values: dict[str, Any]) -> Iterator[tup
         key, equals, text = pair.partition("=")
         if not equals:
             raise UserError(f"An override is written key=value. Received: {pair!r}.")
-        yield key.strip(), _parse(text.strip()), text.strip()
+        yield key.strip(), parse_value(text.strip()), text.strip()
     for key, value in values.items():
         if isinstance(value, dict) and isinstance(_default(key) if key in Recipe.model_fields else None, dict):
             yield from ((f"{key}.{leaf}", inner, "") for leaf, inner in value.items())

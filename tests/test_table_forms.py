@@ -76,6 +76,18 @@ def test_dialects(tmp_path, how, text):
     assert set(train.x[:, 1]) <= {96, 97, 98, 99, 100} and train.classes == ("p", "q")
 
 
+@pytest.mark.parametrize("texts", [["01.01.2024", "12.11.2023"], ["1.5", "2.25"], ["1.2345", "1.000"]])
+def test_signs_between_thousands_stand_between_groups_of_three(tmp_path, texts):
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    for path, values in ((good, ["1.500,5", "700", "12.345.678"]), (bad, texts)):
+        path.write_text("a;y\n" + "".join(f"{values[i % len(values)]};{'pq'[i % 2]}\n" for i in range(60)))
+    how = {"sep": ";", "decimal": ",", "thousands": "."}
+    train = load(f"csv:{good}", label="y", **how)
+    assert set(train.x[:, 0]) == {1500.5, 700, 12345678}
+    refused(lambda: load(f"csv:{bad}", label="y", **how), "'a'")
+    refused(lambda: read_rows(str(bad), train.columns, {}, train.reading), "'a'", texts[0])
+
+
 def test_lines_are_those_of_the_file(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("a title\n\na;y\n" + "1;p\n2;q\n" * 9 + "\n;\n" + "x;p\n")
@@ -296,8 +308,8 @@ def images(tmp_path):
     rows = []
     for i in range(20):
         Image.new("RGB", (6, 5), (i * 10, 0, 255 - i * 10)).save(tmp_path / "img" / f"{i:03}.png")
-        rows.append({"id": f"{i:03}", "kind": "ab"[i % 2], "weight": i / 2, "tags": "red" if i > 9 else "green blue" if i % 4 else "blue red",
-                     "who": i // 2})
+        tags = "red" if i > 9 else "green blue" if i % 4 else "blue red"
+        rows.append({"id": f"{i:03}", "kind": "ab"[i % 2], "weight": i / 2, "tags": tags, "who": i // 2})
     pd.DataFrame(rows).to_csv(tmp_path / "train.csv", index=False)
     return tmp_path
 

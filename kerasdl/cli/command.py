@@ -28,6 +28,7 @@ from kerasdl.cli.show import show_recipe
 from kerasdl.cli.terminal import DEBUG, print_line, verbose
 from kerasdl.cli.train import train_recipe
 from kerasdl.cli.tune import run_search, tuning
+from kerasdl.cli.weights import weights
 from kerasdl.errors import UserError
 from kerasdl.logs import on_stderr
 from kerasdl.text import typed
@@ -53,6 +54,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 for verb, function in VERBS.items():
     app.command(verb)(function)
 app.add_typer(tuning, name="tune")
+app.add_typer(weights, name="weights")
 
 
 @app.callback()

@@ -26,7 +26,7 @@ def list_weights(as_json: AsJson = False) -> None:
         return
     table = Table("name", "model", "MB", "licence", "trained on", "here", box=None, header_style="bold")
     for row in rows:
-        table.add_row(row["name"], row["model"], f"{row['megabytes']:g}", row["licence"], row["source"],
+        table.add_row(*(str(row[key]) for key in ("name", "model", "megabytes", "licence", "source")),
                       "yes" if row["here"] else "")
     print_table(table)
     print_line("\nFetch some: kerasdl weights get NAME    Use them: kerasdl train RECIPE model_args.weights=NAME\n"
@@ -63,7 +63,7 @@ def import_weights(file: Annotated[str, typer.Argument(help="a file of weights, 
                    classes: Annotated[int | None, typer.Option(help="number of classes; another one has a new head")]
                    = None, as_json: AsJson = False) -> None:
     """Read a file of weights into a model of the zoo, and write it as a Keras model that takes pixels 0..255."""
-    from kerasdl.recipe import literal
+    from kerasdl.recipe import parse_value
     from kerasdl.zoo.weights import public
 
     if out.suffix != ".keras":
@@ -77,7 +77,7 @@ def import_weights(file: Annotated[str, typer.Argument(help="a file of weights, 
             key, equals, value = arg.partition("=")
             if not equals:
                 raise UserError(f"--arg is KEY=VALUE. Received: {arg!r}.")
-            given[key] = value if key == "size" else literal(value)
+            given[key] = value if key == "size" else parse_value(value)
         with quiet():
             from kerasdl import zoo
             from kerasdl.files import whole, writing

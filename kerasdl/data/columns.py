@@ -161,6 +161,9 @@ def categories_of(values: pd.Series, name: str, asked: bool = False) -> list[str
     plain = pd.to_numeric(counts.index.str.replace(SIGNS, "", regex=True), errors="coerce")
     if counts[pd.notna(plain)].sum() > 0.5 * counts.sum():
         numbers_of(values, name)
+        if (odd := counts.index[counts.index.str.contains("[.,]")]).size:  # the others are codes
+            raise DataError(f"The column {name!r} holds numbers, but {odd[0]!r} is none as data_args.thousands and "
+                            f"data_args.decimal say. To take the texts as categories: data_args.category={name!r}.")
     if len(categories) > MOST:
         raise DataError(f"The column {name!r} has {len(categories)} different texts in {len(values)} rows, and each "
                         f"would be a column of the input. Put them into buckets with data_args.hash={name!r}, or leave "
@@ -182,8 +185,9 @@ def _no_numbers(counts: pd.Series, name: str) -> None:
     drop, total = f"leave it out with data_args.drop={name!r}", counts.sum()
     first = counts.index[0] if len(counts) else ""
     if total and counts[counts.index.str.fullmatch(DAY)].sum() > 0.9 * total:
+        form = " data_args.date_format=%d.%m.%Y" if re.fullmatch(r"\d\d?\.\d\d?\.\d{4}", first) else ""
         raise DataError(f"The column {name!r} holds dates, such as {first!r}. Split them into numbers with "
-                        f"data_args.dates={name!r}, {drop}, or take the texts with data_args.category={name!r}.")
+                        f"data_args.dates={name!r}{form}, {drop}, or take the texts with data_args.category={name!r}.")
     units = counts.index.str.extract(rf"^{UNIT}$")["unit"]
     if counts[units.notna().to_numpy()].sum() > total / 2 and units.nunique() <= 3 and len(counts) > 3:
         raise DataError(f"The column {name!r} holds numbers with a unit, such as {first!r}. Write the numbers alone, "

@@ -214,7 +214,7 @@ def agreement(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     height, width = one.shape[1:3]
     centre, best = standardized(other[:, 1:-1, 1:-1]), np.zeros(len(one), "float32")
     for i, j in np.ndindex(5, 5):  # in halves
-        moved = sum(one[:, row:row + height - 2, column:column + width - 2]
-                    for row in {i // 2, -(-i // 2)} for column in {j // 2, -(-j // 2)})
+        moved = np.sum([one[:, row:row + height - 2, column:column + width - 2]
+                        for row in {i // 2, -(-i // 2)} for column in {j // 2, -(-j // 2)}], axis=0)
         best = np.maximum(best, np.einsum("nv,nv->n", standardized(moved), centre))
     return best

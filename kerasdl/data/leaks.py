@@ -43,7 +43,7 @@ def remarks(splits: Mapping[str, Split]) -> list[str]:
     Of images that are decoded as they are used, the files are compared; streamed splits are not looked at.
     """
     held = {name: split for name, split in splits.items() if not split.streamed}
-    train, others = held.get("train"), {name: held[name] for name in ("val", "test") if name in held}
+    train, others = held.pop("train", None), {name: split for name, split in held.items() if name in ("val", "test")}
     if train is None:
         return []
     if train.decode:
@@ -52,10 +52,12 @@ def remarks(splits: Mapping[str, Split]) -> list[str]:
     known = duplicates.keys(train.x)
     if train.kind == "image" and train.target == "class":
         found += _contradicted(train, known)
-    near, thumbnails = _looks(train, others)
+    looked = _looks(train) if others else None
     for name, split in others.items():
-        if line := _copied(train, known, split, name) or (near is not None and _near(near, thumbnails, split, name)):
-            found.append(line)
+        line = _copied(train, known, split, name)
+        if line is None and looked is not None:
+            line = _near(*looked, split, name)
+        found += [line] if line else []
     return found
 
 
@@ -70,10 +72,10 @@ def _copied(train: Split, known: np.ndarray, split: Split, name: str) -> str | N
             f"scores on {name} are too good.")
 
 
-def _looks(train: Split, others: Mapping[str, Split]) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _looks(train: Split) -> tuple[np.ndarray, np.ndarray] | None:
     """Return the training images that near copies are looked for in, and their thumbnails; None where they are not."""
-    if train.kind != "image" or not others or min(train.example_shape[:2]) < duplicates.SMALLEST:
-        return None, None
+    if train.kind != "image" or min(train.example_shape[:2]) < duplicates.SMALLEST:
+        return None
     some = duplicates.spread(train.x, duplicates.TRAIN)
     return some, duplicates.thumbnails(some)
 
@@ -90,11 +92,11 @@ def _near(train: np.ndarray, known: np.ndarray, split: Split, name: str) -> str 
 
 def _files_copied(train: Split, split: Split, name: str) -> str | None:
     asked = duplicates.spread(split.x, FILES)
-    copies = duplicates.files_copied(train.x, asked).sum()
+    copies = duplicates.files_copied(train.x.tolist(), asked.tolist()).sum()
     if copies < max(COPIES[0], COPIES[1] * len(asked)):
         return None
-    return (f"{copies} of {len(asked)} files of {name} are in train, too, byte for byte, so that the scores on {name} "
-            "are too good.")
+    return (f"{copies} of {len(asked)} files of {name} have the size and the last bytes of a file of train, so that "
+            f"the scores on {name} are too good.")
 
 
 def _contradicted(train: Split, known: np.ndarray) -> list[str]:

@@ -16,7 +16,7 @@ import pandas as pd
 from kerasdl.data.chunks import Chunk, Fault
 from kerasdl.data.columns import MISSING, Columns, check_present, encode, split_dates
 from kerasdl.data.table_chunks import Rows, chunks, spooled
-from kerasdl.data.table_file import Dialect, header, is_numeric
+from kerasdl.data.table_file import Dialect, header, is_numeric, ungrouped
 from kerasdl.errors import DataError, nearest
 
 FLOAT32 = np.finfo("float32").max
@@ -121,6 +121,7 @@ def _numbers(values: pd.Series, name: str, dialect: Dialect, remedy: str | None,
 def _parsed(values: pd.Series, dialect: Dialect) -> pd.Series:
     """Return the numbers among texts, each as pandas reads it in a column of numbers or of truths; else NaN."""
     texts = values.dropna().astype(str).str.strip().replace(TRUTHS)
+    texts = texts[~ungrouped(texts, dialect)]
     plain = texts.str.replace(dialect.thousands, "", regex=False) if dialect.thousands else texts
     plain = plain if dialect.decimal == "." else plain.str.replace(dialect.decimal, ".", regex=False)
     found = pd.to_numeric(plain, errors="coerce").astype("float64").reindex(values.index)

@@ -71,8 +71,8 @@ class ColumnArgs(Settings):
 
     def as_text(self) -> list[str]:
         """Return the columns to be read as they are written."""
-        return [*(listed(self.category, ()) if self.category != () else ()),
-                *(listed(self.hash, ()) if self.hash != () else ())]
+        fields = [self.category, self.hash, self.dates, *([] if self.image is None else [self.image])]
+        return [name for value in fields if value != () for name in listed(value, ())]
 
 
 class TableArgs(Dialect, ColumnArgs):

@@ -76,7 +76,7 @@ def _of_text(path: str, texts: Collection[str], dialect: Dialect, size: int) -> 
     options, names = dialect.options(path), first_line(path, dialect)
     if dialect.header is False:
         options |= {"header": None, "names": names}
-    as_text = {name: str for name in names if name.strip() in texts}
+    as_text = {name: str for name in names if name.strip() in texts or dialect.thousands}  # see `ungrouped`
     places = table_text.places(path, options["sep"], dialect.encoding, dialect.header is not False, dialect.skiprows)
     long: dict[int, str] = {}  # by record
     with pd.read_csv(path, low_memory=False, dtype=as_text, chunksize=size, on_bad_lines="warn", **options) as parts:

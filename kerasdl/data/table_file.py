@@ -215,7 +215,7 @@ def _text(path: str, texts: Collection[str], dialect: Dialect) -> pd.DataFrame:
     frame = pd.read_csv(path, low_memory=False, dtype=as_text, **options)  # in one piece: 7 and 007 are one text
     if not isinstance(frame.index, pd.RangeIndex):
         raise DataError(f"The rows of {path} have more fields than its header has names. Name them all.")
-    for name in _codes(path, frame, options):
+    for name in _not_numbers(path, frame, options, dialect):
         frame[name] = pd.read_csv(path, usecols=[name], dtype=str, **options)[name]
     header = dialect.header is not False
     frame.index = pd.MultiIndex.from_product(
@@ -239,20 +239,35 @@ def _check_separator(path: str, names: pd.Series, dialect: Dialect) -> None:
         raise DataError(f"{path} separates fields by {other[0]!r}, and a CSV does by commas. Add {how}")
 
 
-def _codes(path: str, frame: pd.DataFrame, options: dict[str, Any]) -> list[str]:
-    """Return the columns of numbers that are codes. The file is searched as bytes first: few have any."""
+def _not_numbers(path: str, frame: pd.DataFrame, options: dict[str, Any], dialect: Dialect) -> list[str]:
+    """Return the columns that pandas took for numbers and that are not: codes, and numbers in other groups than three.
+
+    The file is searched for codes as bytes first: few have any.
+    """
     numbers = [name for name in frame if is_numeric(frame[name])]
-    if not numbers or not table_text.has_codes(path, options["sep"]):
+    if not numbers or not (dialect.thousands or table_text.has_codes(path, options["sep"])):
         return []
-    zeros, exponents, others = set(), set(), set()
+    texts, exponents, others = set(), set(), set()
     for part in pd.read_csv(path, usecols=numbers, dtype=str, chunksize=100_000, **options):
         for name in part:
             values = part[name].dropna().str.strip()
             whole = values.str.fullmatch(r"\d+([eE]\d+)?")
-            zeros |= {name} if values.str.fullmatch(r"0\d+").any() else set()
+            texts |= {name} if values.str.fullmatch(r"0\d+").any() or ungrouped(values, dialect).any() else set()
             exponents |= {name} if values[whole].str.contains("[eE]").any() else set()
             others |= {name} if not whole.all() else set()
-    return [name for name in numbers if name in zeros | (exponents - others)]
+    return [name for name in numbers if name in texts | (exponents - others)]
+
+
+def ungrouped(texts: pd.Series, dialect: Dialect) -> pd.Series:
+    """Return which texts have signs between thousands that do not stand between groups of three: 1.5, 01.02.2024.
+
+    pandas leaves these signs out wherever they are, and would read 15 and 1022024.
+    """
+    if not dialect.thousands:
+        return pd.Series(False, texts.index)
+    sign, decimal = re.escape(dialect.thousands), re.escape(dialect.decimal)
+    good = texts.str.fullmatch(rf"[-+]?\d{{1,3}}(?:{sign}\d{{3}})*(?:{decimal}\d*)?")
+    return texts.str.contains(dialect.thousands, regex=False) & ~good
 
 
 def _numbers(names: pd.Series) -> bool:

@@ -1,5 +1,6 @@
 """What two or more models share: the input with its scaling, the head, and the look-up of a size."""
 
+import math
 import numbers
 
 import keras
@@ -68,6 +69,14 @@ def lookup(sizes, size):
     if size not in sizes:
         raise ValueError(unknown("size", size, sizes))
     return sizes[size]
+
+
+def stretch(table, old, new):
+    """Resize position embeddings (1, T + h*w, D) of a grid (h, w) to (1, T + H*W, D) of (H, W); keep the first T."""
+    tokens = table.shape[1] - math.prod(old)
+    own, grid = table[:, :tokens], ops.reshape(table[:, tokens:], (1, *old, -1))
+    grid = ops.image.resize(grid, new, interpolation="bicubic", antialias=True, data_format="channels_last")
+    return ops.concatenate([own, ops.reshape(grid, (1, math.prod(new), -1))], axis=1)
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")

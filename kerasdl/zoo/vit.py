@@ -17,7 +17,8 @@ import numbers
 import keras
 from keras import layers, ops
 
-from kerasdl.zoo.blocks import DropPath, dropout, entrance, head, lookup
+from kerasdl.zoo.blocks import DropPath, dropout, entrance, head, lookup, stretch
+from kerasdl.zoo.weights import loaded
 
 SIZES = {  # width, depth, heads
     "mu": (32, 2, 2),
@@ -164,6 +165,7 @@ def build(
     pool: str = "token",
     drop: float = 0.0,
     drop_path: float = 0.0,
+    weights: str | None = None,
     name: str = "vit",
 ) -> keras.Model:
     """Build a classifier: images (B, H, W, C), 0..255, -> float32 logits (B, classes).
@@ -178,13 +180,15 @@ def build(
             projections to queries, keys and values, as in the paper's appendix B.1.
         drop_path: probability of dropping a residual branch; it grows linearly from 0 in the first block to this
             value in the last.
+        weights: public weights or a file of them; see kerasdl.zoo.weights.
         name: name of the model.
 
     Raises:
-        ValueError: not the shape of an image, one that does not divide into patches, an unknown size or pool.
+        ValueError: not the shape of an image, one that does not divide into patches, an unknown size or pool, or
+            weights of another network.
     """
     network = body(image_shape, size=size, patch=patch, pool=pool, drop=drop, drop_path=drop_path)
-    return keras.Model(network.input, head(network.output["features"], classes), name=name)
+    return loaded(keras.Model(network.input, head(network.output["features"], classes), name=name), weights, "vit")
 
 
 def resize(model: keras.Model, image_shape) -> keras.Model:
@@ -217,14 +221,6 @@ def resize(model: keras.Model, image_shape) -> keras.Model:
         else:
             new.get_layer(layer.name).set_weights(layer.get_weights())
     return new
-
-
-def stretch(table, old, new):
-    """Resize position embeddings (1, T + h*w, D) of a grid (h, w) to (1, T + H*W, D) of (H, W); keep the first T."""
-    tokens = table.shape[1] - math.prod(old)
-    own, grid = table[:, :tokens], ops.reshape(table[:, tokens:], (1, *old, -1))
-    grid = ops.image.resize(grid, new, interpolation="bicubic", antialias=True, data_format="channels_last")
-    return ops.concatenate([own, ops.reshape(grid, (1, math.prod(new), -1))], axis=1)
 
 
 def check_patches(image_shape, patch):

@@ -200,7 +200,7 @@ def _dialect(reading: Mapping[str, Any]) -> Dialect:
 
 def _texts(reading: Mapping[str, Any]) -> list[str]:
     """Return the columns that were read as they are written."""
-    return [*reading.get("category", ()), *reading.get("hash", ())]
+    return [name for key in ("category", "hash", "dates") for name in reading.get(key, ())]
 
 
 def _columns(facts: Mapping[str, Any], remedy: str) -> Columns:

@@ -5,6 +5,7 @@ another number of classes stays as it was initialised; the position embeddings o
 layer, "scale", gets the preprocessing that the weights were trained with, so that the network takes raw pixels 0..255.
 """
 
+import importlib
 import logging
 import re
 from collections.abc import Mapping
@@ -14,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from kerasdl.zoo.weights import files, tables
+from kerasdl.zoo.weights import files, public
 from kerasdl.zoo.weights.tables import Table
 
+NETS = ("resnet", "vit")  # that have tables, each in a file of its own
 logger = logging.getLogger(__name__)
 
 
@@ -92,6 +94,26 @@ def load(model: Any, source: str | Path | Mapping[str, np.ndarray], net: str, *,
     return Loaded(table, tuple(dict.fromkeys(replaced)), resized)
 
 
+def loaded(model: Any, weights: str | Path | None, net: str) -> Any:
+    """Return a network with weights from outside, if any; what was read is logged.
+
+    Args:
+        model: a network of `build` or `body`.
+        weights: a name that kerasdl.zoo.weights.public knows, or a file; None: none.
+        net: the module of the zoo that built it.
+
+    Raises:
+        ValueError: as `public.find` and `load` do, and for public weights of another network.
+    """
+    if weights is None:
+        return model
+    file, known = public.find(weights)
+    if known is not None and known.net != net:
+        raise ValueError(f"The weights {str(weights)!r} are of {known.net}, and not of {net}.")
+    logger.info(load(model, file, net, preprocessing=known.preprocessing if known else None).sentence())
+    return model
+
+
 def save(model: Any, path: str | Path, net: str, source: str) -> None:
     """Write a network's weights as a .safetensors file in the names of a source.
 
@@ -104,9 +126,9 @@ def save(model: Any, path: str | Path, net: str, source: str) -> None:
     Raises:
         ValueError: there is no such table, or a variable has no name there.
     """
-    found = [table for table in tables.of(net) if table.source == source and table.family == "torch"]
+    found = [table for table in tables_of(net) if table.source == source and table.family == "torch"]
     if not found:
-        known = ", ".join(table.source for table in tables.of(net) if table.family == "torch")
+        known = ", ".join(table.source for table in tables_of(net) if table.family == "torch")
         raise ValueError(f"Weights of {net} are not written in the names of {source!r}. Expected one of: {known}.")
     files.write(path, exported(model, found[0]), {"format": "pt", "made_by": "kerasdl"})
 
@@ -136,12 +158,23 @@ def best(model: Any, tensors: Mapping[str, np.ndarray], net: str, what: str = "T
         prepared = _quietly(table, tensors, model)
         return sum(table.name(variable.path) in prepared for variable, _ in variables(model))
 
-    ranked = sorted(tables.of(net), key=found, reverse=True)
+    ranked = sorted(tables_of(net), key=found, reverse=True)
     if not ranked or not found(ranked[0]):
-        others = [table for table in tables.every() if table.net != net and _knows(table, tensors)]
+        others = [table for name in NETS for table in tables_of(name) if table.net != net and _knows(table, tensors)]
         hint = f" They look like those of {others[0].net} ({others[0].source})." if others else ""
         raise ValueError(f"{what} is not of {net}: the first tensors are {', '.join(list(tensors)[:3])}.{hint}")
     return ranked[0]
+
+
+def tables_of(net: str) -> list[Table]:
+    """Return the tables of a network.
+
+    Raises:
+        ValueError: no weights from outside are known for it.
+    """
+    if net not in NETS:
+        raise ValueError(f"No weights from outside are known for {net!r}. They are for {', '.join(NETS)}.")
+    return importlib.import_module(f"{__name__}.{net}").TABLES
 
 
 def variables(model: Any) -> list[tuple[Any, str]]:
@@ -173,9 +206,9 @@ def _of_other_classes(model: Any, table: Table, tensors: Mapping[str, np.ndarray
     """Return the owners of heads whose tensors are for another number of classes."""
     found = set()
     for variable, owner in variables(model):
-        name = table.name(variable.path)
-        if owner in table.heads and variable.path.endswith("/bias") and name in tensors \
-                and tensors[name].size != variable.shape[-1]:
+        there = tensors.get(table.name(variable.path) or "")
+        if owner in table.heads and variable.path.endswith("/bias") and there is not None \
+                and there.size != variable.shape[-1]:
             found.add(owner)
     return found
 
@@ -189,14 +222,14 @@ def _left(tensors: Mapping[str, np.ndarray], model: Any, table: Table) -> str:
 
 def _stretched(table: np.ndarray, model: Any) -> np.ndarray:
     """Return position embeddings (1, T + h*h, D) for the grid of a model."""
-    from kerasdl.zoo import vit
+    from kerasdl.zoo.blocks import stretch
 
     new = tuple(model.get_layer("patches").output.shape[1:3])
     tokens = model.get_layer("position").table.shape[1] - new[0] * new[1]
     side = int(round((table.shape[1] - tokens) ** 0.5))
     if table.ndim != 3 or tokens < 0 or side * side + tokens != table.shape[1]:
         return table
-    return np.asarray(vit.stretch(table, (side, side), new))
+    return np.asarray(stretch(table, (side, side), new))
 
 
 def _preprocess(model: Any, mean: Any, deviation: Any) -> None:

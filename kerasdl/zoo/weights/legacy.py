@@ -6,6 +6,7 @@ Anything else in it is refused: a pickle names functions, and these names are th
 import pickle
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,19 +20,16 @@ def read(path: Path) -> dict[str, np.ndarray]:
     Raises:
         ValueError: another file, or one that names anything but tensors.
     """
-    storages: dict[str, tuple[str, int]] = {}
-    views: dict[str, tuple] = {}
+    storages: dict[str, Any] = {}  # first (dtype, count), then the numbers
     with open(path, "rb") as file:
         for _ in range(3):  # a magic number, a version, and the sizes of types
             _Plain(file).load()
-        for name, view in _Tensors(file, storages).load().items():
-            views[name] = view
+        views = _Tensors(file, storages).load()
         for key in _Plain(file).load():
             dtype, count = storages[key]
             if int.from_bytes(file.read(8), "little") != count:
                 raise ValueError(f"storage {key} has another length than it says")
-            data = np.frombuffer(file.read(count * np.dtype(dtype).itemsize), dtype)
-            storages[key] = data  # type: ignore[assignment]
+            storages[key] = np.frombuffer(file.read(count * np.dtype(dtype).itemsize), dtype)
         if file.read(1):
             raise ValueError("it has bytes after its last storage")
     return {name: _tensor(storages[key], *place) for name, (key, *place) in views.items()}

@@ -8,10 +8,8 @@ A table's rules are patterns of our variables' owners, a layer or a part of one,
 - "keras": by the layer's name and the place of the array in it, "conv1/0".
 """
 
-import importlib
-import pkgutil
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,29 +101,6 @@ class Table:
 def counted(text: str) -> str:
     """Return a text in which {3-1} is 2 and {3+1} is 4: sources count from other numbers than 1."""
     return re.sub(r"\{(\d+)([-+]\d+)\}", lambda match: str(int(match[1]) + int(match[2])), text)
-
-
-def of(net: str) -> list[Table]:
-    """Return the tables of a network.
-
-    Raises:
-        ValueError: no weights from outside are known for it.
-    """
-    from kerasdl.zoo import weights
-
-    known = [module.name for module in pkgutil.iter_modules(weights.__path__)]
-    module = importlib.import_module(f"{weights.__name__}.{net}") if net in known else None
-    if module is None or not hasattr(module, "TABLES"):
-        raise ValueError(f"No weights from outside are known for {net!r}.")
-    return module.TABLES
-
-
-def every() -> Iterator[Table]:
-    """Yield all tables."""
-    from kerasdl.zoo import weights
-
-    for found in pkgutil.iter_modules(weights.__path__):
-        yield from getattr(importlib.import_module(f"{weights.__name__}.{found.name}"), "TABLES", ())
 
 
 def renamed(tensors: Mapping[str, np.ndarray], *changes: tuple[str, str]) -> Tensors:

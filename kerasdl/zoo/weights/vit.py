@@ -9,7 +9,7 @@ QKV = ("q", "k", "v")
 
 def split_qkv(tensors: Tensors, model) -> Tensors:
     """Return timm's tensors with the one map to queries, keys and values as three."""
-    found = {}
+    found: Tensors = {}
     for name, array in tensors.items():
         if ".attn.qkv." in name:
             found |= {name.replace(".qkv.", f".{part}."): each
@@ -21,7 +21,7 @@ def split_qkv(tensors: Tensors, model) -> Tensors:
 
 def join_qkv(tensors: Tensors, model) -> Tensors:
     """Return the tensors with the three maps as timm's one."""
-    found = {}
+    found: Tensors = {}
     for name, array in tensors.items():
         if ".attn.q." in name:
             found[name.replace(".q.", ".qkv.")] = np.concatenate(
