@@ -25,3 +25,12 @@ def rows(split):
 def gather(parts):
     """All examples of all parts, sorted, with their classes' names."""
     return sorted((row, part.classes[label]) for part in parts.values() for row, label in rows(part))
+
+
+def refused_value(call, *words):
+    """As `refused`, for the zoo, which raises ValueError."""
+    with pytest.raises(ValueError) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value), caught.value

@@ -14,6 +14,7 @@ import keras
 from keras import layers, ops
 
 from kerasdl.zoo.blocks import entrance, head, lookup
+from kerasdl.zoo.weights import loaded
 
 SIZES = {  # form, block, width of each stage, blocks in each stage
     "mu": ("cifar", "basic", (8, 16), (1, 1)),
@@ -137,6 +138,7 @@ def build(
     stride_in: str = "3x3",
     stem_stride: int | None = None,
     drop: float = 0.0,
+    weights: str | None = None,
     name: str = "resnet",
 ) -> keras.Model:
     """Build a classifier: images (B, H, W, C), 0..255, -> float32 logits (B, classes).
@@ -150,10 +152,13 @@ def build(
         stem_stride: None for the paper's: 1 in the CIFAR form, 2 in the ImageNet form. 2 in the CIFAR form
             takes a quarter of the work.
         drop: dropout rate before the head.
+        weights: public weights or a file of them; see kerasdl.zoo.weights.
         name: name of the model.
 
     Raises:
-        ValueError: not the shape of an image, an unknown size, or a stride_in the blocks cannot have.
+        ValueError: not the shape of an image, an unknown size, a stride_in the blocks cannot have, or weights of
+            another network.
     """
     network = body(image_shape, size=size, stride_in=stride_in, stem_stride=stem_stride)
-    return keras.Model(network.input, head(network.output["features"], classes, drop), name=name)
+    model = keras.Model(network.input, head(network.output["features"], classes, drop), name=name)
+    return loaded(model, weights, "resnet")

@@ -90,6 +90,9 @@ def load(model: Any, source: str | Path | Mapping[str, np.ndarray], net: str, *,
                          f"{prepared[left[0]].shape}.")
     for variable, array in values:
         variable.assign(array)
+    for layer in model.layers:
+        if table.epsilon is not None and hasattr(layer, "epsilon"):
+            layer.epsilon = table.epsilon
     _preprocess(model, *(preprocessing or (table.mean, table.deviation)))
     return Loaded(table, tuple(dict.fromkeys(replaced)), resized)
 

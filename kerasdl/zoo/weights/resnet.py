@@ -2,26 +2,21 @@
 
 import re
 
-import numpy as np
-
 from kerasdl.zoo.weights.tables import Table, Tensors, renamed
 
 CAFFE = ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3)  # red, green, blue
-EPSILON = 1.001e-5 - 1e-5  # of keras.applications' normalisation, and of ours
 
 
 def without_biases(tensors: Tensors, model) -> Tensors:
     """Return keras.applications' tensors for our layers: red first, and biases as parts of the means that follow.
 
-    A batch normalisation subtracts its mean from what a convolution adds, and its epsilon is part of the variance.
+    A batch normalisation subtracts its mean from what a convolution adds.
     """
     found = dict(tensors)
     for name in tensors:
         if conv := re.fullmatch(r"(.*)_conv/1", name):
             mean = f"{conv[1]}_bn/2"
             found[mean] = tensors[mean] - found.pop(name)
-        if name.endswith("_bn/3"):
-            found[name] = tensors[name] + np.float32(EPSILON)
     found["conv1_conv/0"] = tensors["conv1_conv/0"][:, :, ::-1]
     return found
 
@@ -55,5 +50,5 @@ TABLES = [
         (r"stage(\d)_block(\d+)_conv(\d)", r"conv{\1+1}_block\2_\3_conv"),
         (r"stage(\d)_block(\d+)_norm(\d)", r"conv{\1+1}_block\2_\3_bn"),
         ("logits", "predictions"),
-    ], prepare=without_biases, mean=CAFFE[0], deviation=CAFFE[1]),
+    ], prepare=without_biases, epsilon=1.001e-5, mean=CAFFE[0], deviation=CAFFE[1]),
 ]

@@ -46,6 +46,7 @@ class Table:
         ignored: a pattern of tensors that are no weights.
         prepare: changes the tensors first, for the model: splits what is stored together, folds what we do not have.
         undo: the other way round, for an export.
+        epsilon: of the normalisations that the weights were trained with; None: ours.
         mean, deviation: what is subtracted from pixels in 0..1 and what they are divided by.
         heads: owners, of ours, that depend on the number of classes.
     """
@@ -57,6 +58,7 @@ class Table:
     ignored: str = r"num_batches_tracked$"
     prepare: Callable[[Tensors, Any], Tensors] = same
     undo: Callable[[Tensors, Any], Tensors] = same
+    epsilon: float | None = None
     mean: Sequence[float] = IMAGENET[0]
     deviation: Sequence[float] = IMAGENET[1]
     heads: Sequence[str] = ("logits",)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerasdl.zoo.weights.tables import HALF, Table, Tensors
+from kerasdl.zoo.weights.tables import HALF, Table, Tensors, renamed
 
 QKV = ("q", "k", "v")
 
@@ -36,6 +36,15 @@ def without_pre_logits(tensors: Tensors, model) -> Tensors:
     return {name: array for name, array in tensors.items() if not name.startswith("pre_logits/")}
 
 
+def hf_names(tensors: Tensors, model) -> Tensors:
+    """Return Hugging Face's tensors by the names in its public files; Transformers 5 has others in memory."""
+    return renamed(
+        tensors, (r"^(?=embeddings|encoder|layers|layernorm)", "vit."), (r"^vit\.layers\.", "vit.encoder.layer."),
+        (r"attention\.q_proj", "attention.attention.query"), (r"attention\.k_proj", "attention.attention.key"),
+        (r"attention\.v_proj", "attention.attention.value"), (r"attention\.o_proj", "attention.output.dense"),
+        (r"mlp\.fc1", "intermediate.dense"), (r"mlp\.fc2", "output.dense"))
+
+
 TABLES = [
     Table("vit", "timm", "torch", [
         ("patches", "patch_embed.proj"), ("class_token", "=cls_token"), ("position", "=pos_embed"),
@@ -55,7 +64,7 @@ TABLES = [
         (r"block(\d+)_up", r"vit.encoder.layer.{\1-1}.intermediate.dense"),
         (r"block(\d+)_down", r"vit.encoder.layer.{\1-1}.output.dense"),
         ("norm", "vit.layernorm"), ("logits", "classifier"),
-    ], mean=HALF[0], deviation=HALF[1]),
+    ], prepare=hf_names, epsilon=1e-12, mean=HALF[0], deviation=HALF[1]),
     Table("vit", "augreg", "flax", [
         ("patches", "embedding"), ("class_token", "=cls"), ("position", "=Transformer/posembed_input/pos_embedding"),
         (r"block(\d+)_norm1", r"Transformer/encoderblock_{\1-1}/LayerNorm_0"),

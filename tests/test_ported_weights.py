@@ -1,0 +1,224 @@
+"""Weights from outside: every source's network and ours give the same logits; a mistake in the port does not pass."""
+
+import pickle
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import zoo_harness as harness
+from data_harness import refused_value
+
+from kerasdl import zoo
+from kerasdl.zoo import weights
+from kerasdl.zoo.weights import files, tables
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+from golden import CLASSES, drawn, pixels  # noqa: E402
+
+GOLDEN = Path(__file__).parent / "golden"
+TOLERANCE = 1e-5
+PORTS = {  # golden file -> model, arguments
+    "vit_timm": ("vit", {"size": "Ti"}), "vit_hf": ("vit", {"size": "Ti"}),
+    "resnet_torchvision": ("resnet", {"size": "18"}), "resnet_hf": ("resnet", {"size": "18"}),
+    "resnet50_torchvision": ("resnet", {"size": "50"}),
+}
+LARGE = {"resnet50_torchvision"}  # run with --soak
+
+
+def golden(name):
+    """Return the tensors of a source, and {side: logits} of its network."""
+    with np.load(GOLDEN / f"{name}.npz") as held:
+        shapes = {line.partition(":")[0]: tuple(map(int, filter(None, line.partition(":")[2].split(","))))
+                  for line in held["names"].tolist()}
+        logits = {int(key.removeprefix("logits")): held[key] for key in held if key.startswith("logits")}
+    return {tensor: drawn(tensor, shape) for tensor, shape in shapes.items()}, logits
+
+
+def images(side, model):
+    return pixels(side)[:, :, :side] if model == "vit" else pixels(side)
+
+
+def difference(name, tensors=None, change=lambda network: None, **more):
+    """Return the largest relative difference of logits, over the image sizes, after a change to the network."""
+    model, args = PORTS[name]
+    held, expected = golden(name)
+    worst = 0.0
+    for side, wanted in expected.items():
+        x = images(side, model)
+        network = zoo.build(model, x.shape[1:], CLASSES, **{**args, **more})
+        loaded = weights.load(network, held if tensors is None else tensors(held), model)
+        assert not loaded.replaced and not loaded.resized
+        change(network)
+        worst = max(worst, np.abs(harness.logits(network, x) - wanted).max() / np.abs(wanted).max())
+    return worst
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.soak] if name in LARGE else [])
+                                  for name in PORTS])
+def test_logits_are_those_of_the_source(name):
+    assert difference(name) < TOLERANCE
+
+
+def swapped(one, other):
+    """Exchange two tensors wherever their names differ by that."""
+    def change(tensors):
+        return {name.replace(one, "\0").replace(other, one).replace("\0", other): array
+                for name, array in tensors.items()}
+    return change
+
+
+def qk_swapped(tensors):
+    """Exchange queries and keys in timm's one map."""
+    return {name: np.concatenate([*np.split(array, 3)[1::-1], np.split(array, 3)[2]]) if ".qkv." in name else array
+            for name, array in tensors.items()}
+
+
+def set_everywhere(kind, **values):
+    def change(network):
+        for layer in network.layers:
+            if isinstance(layer, kind):
+                for key, value in values.items():
+                    setattr(layer, key, value)
+    return change
+
+
+def padded_on_the_other_side(network):
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.ZeroPadding2D):
+            size = sum(layer.padding[0])
+            layer.padding = ((0, size), (0, size))
+
+
+def blue_first(network):
+    layer = network.get_layer("stem_conv")
+    layer.kernel.assign(np.asarray(layer.kernel)[:, :, ::-1])
+
+
+def transposed(network):
+    """Transpose a square kernel, whose shape says nothing."""
+    layer = next(layer for layer in network.layers if layer.name.endswith("conv2"))
+    layer.kernel.assign(np.asarray(layer.kernel).transpose(0, 1, 3, 2))
+
+
+def tanh_gelu(network):
+    for layer in network.layers:
+        if getattr(layer, "activation", None) is zoo.module("vit").gelu:
+            layer.activation = lambda x: keras.activations.gelu(x, approximate=True)
+
+
+@pytest.mark.parametrize("name, mutation", [
+    ("vit_timm", {"tensors": qk_swapped}), ("vit_hf", {"tensors": swapped(".q_proj.", ".k_proj.")}),
+    ("vit_timm", {"change": tanh_gelu}),
+    ("vit_timm", {"change": set_everywhere(keras.layers.LayerNormalization, epsilon=1e-5)}),
+    ("vit_hf", {"change": set_everywhere(keras.layers.LayerNormalization, epsilon=1e-5)}),
+    ("resnet_torchvision", {"change": transposed}), ("resnet_torchvision", {"change": padded_on_the_other_side}),
+    ("resnet_torchvision", {"change": blue_first}),
+    ("resnet_torchvision", {"change": set_everywhere(keras.layers.BatchNormalization, epsilon=1e-3)}),
+    ("resnet_torchvision", {"tensors": swapped("bn1.running_mean", "bn1.bias")}),
+    pytest.param("resnet50_torchvision", {"stride_in": "1x1"}, marks=pytest.mark.soak),
+])
+def test_mistakes_in_a_port_do_not_pass(name, mutation):
+    assert difference(name, **mutation) > 2 * TOLERANCE
+
+
+def applications(name):
+    """A network of keras.applications with random weights, its tensors, and what it is fed with."""
+    shape = (64, 96, 3)
+    network = getattr(keras.applications, name)(weights=None, input_shape=shape, classes=CLASSES,
+                                                classifier_activation=None)
+    for weight in network.weights:
+        kind = {"kernel": "weight", "moving_variance": "running_var", "gamma": "gamma"}.get(weight.name, weight.name)
+        array = drawn(f"{weight.path}.{kind}", weight.shape)
+        weight.assign(array * np.sqrt(np.prod(weight.shape[1:]) / np.prod(weight.shape[:-1]))
+                      if weight.name == "kernel" else array)
+    return network, {f"{layer.name}/{i}": np.asarray(weight) for layer in network.layers
+                     for i, weight in enumerate(layer.weights)}
+
+
+@pytest.mark.parametrize("name, model, args, prepare", [
+    ("ResNet50", "resnet", {"size": "50", "stride_in": "1x1"}, keras.applications.resnet.preprocess_input)])
+def test_networks_of_keras_applications(name, model, args, prepare):
+    theirs, tensors = applications(name)
+    ours = zoo.build(model, theirs.input_shape[1:], CLASSES, **args)
+    weights.load(ours, tensors, model)
+    x = pixels(64)
+    expected = harness.logits(theirs, prepare(x.astype("float32")))
+    assert np.abs(harness.logits(ours, x) - expected).max() < TOLERANCE * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("model, args", [("vit", {"size": "mu", "patch": 8}), ("resnet", {"size": "18"})])
+def test_what_is_written_is_read_again(model, args, tmp_path):
+    network = harness.randomise(zoo.build(model, (32, 32, 3), 7, **args))
+    for table in weights.tables_of(model):
+        if table.family != "torch":
+            continue
+        weights.save(network, tmp_path / "w.safetensors", model, table.source)
+        again = zoo.build(model, (32, 32, 3), 7, **args, weights=str(tmp_path / "w.safetensors"))
+        for one, other in zip(network.variables, again.variables, strict=True):
+            np.testing.assert_array_equal(np.asarray(one), np.asarray(other), err_msg=one.path)
+
+
+def test_a_head_of_other_classes_is_new_and_another_grid_is_resized():
+    source = harness.randomise(zoo.build("vit", (32, 32, 3), 7, size="mu", patch=8))
+    tensors = weights.exported(source, weights.tables_of("vit")[0])
+    network = zoo.build("vit", (64, 48, 3), 5, size="mu", patch=8)
+    head = np.asarray(network.get_layer("logits").kernel)
+    loaded = weights.load(network, tensors, "vit")
+    assert loaded.replaced == ("logits",) and loaded.resized
+    np.testing.assert_array_equal(head, network.get_layer("logits").kernel)
+    expected = zoo.module("vit").resize(source, (64, 48, 3))
+    np.testing.assert_allclose(np.asarray(network.get_layer("position").table),
+                               np.asarray(expected.get_layer("position").table), atol=1e-6)
+    body = zoo.body("vit", (32, 32, 3), size="mu", patch=8)
+    weights.load(body, tensors, "vit")
+    np.testing.assert_array_equal(body.get_layer("norm").gamma, source.get_layer("norm").gamma)
+
+
+def test_a_file_of_another_network_and_one_that_is_cut_are_refused(tmp_path):
+    small, deep = (zoo.build("resnet", (32, 32, 3), 7, size=size) for size in ("18", "50"))
+    before = [np.asarray(variable) for variable in small.variables]
+    table = weights.tables_of("resnet")[0]
+    tensors = weights.exported(small, table)
+    refused_value(lambda: weights.load(deep, tensors, "resnet"), "stage1_block1")
+    refused_value(lambda: weights.load(zoo.build("vit", (32, 32, 3), 7, size="mu", patch=8), tensors, "vit"),
+                  "not of vit", "conv1.weight", "resnet (torchvision)")
+    refused_value(lambda: weights.load(small, tensors | {"more": np.zeros(3)}, "resnet"), "'more'", "1 tensor")
+    refused_value(lambda: weights.load(small, {k: v for k, v in tensors.items() if k != "bn1.bias"}, "resnet"),
+                  "stem_norm/beta", "bn1.bias")
+    refused_value(lambda: weights.load(small, tensors | {"bn1.bias": np.zeros(65, "float32")}, "resnet"), "bn1.bias",
+                  "(65,)")
+    for one, other in zip(before, small.variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+    weights.save(small, path := tmp_path / "w.safetensors", "resnet", "torchvision")
+    whole = path.read_bytes()
+    for content in (whole[:-1000], whole[:4], b"", b"x" * 999):
+        path.write_bytes(content)
+        refused_value(lambda: weights.load(small, path, "resnet"), "w.safetensors", "damaged")
+    refused_value(lambda: files.read(tmp_path / "none.npz"), "no file of weights")
+
+
+def test_no_pickle_is_loaded(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "touched",))
+
+    for name in ("w.pt", "w.bin", "w.pkl", "w.pth"):
+        (tmp_path / name).write_bytes(pickle.dumps(Evil()) * 5)
+        refused_value(lambda name=name: files.read(tmp_path / name), name)
+    np.savez(tmp_path / "w.npz", a=np.array([Evil()], object))
+    refused_value(lambda: files.read(tmp_path / "w.npz"), "w.npz")
+    assert not (tmp_path / "touched").exists()
+
+
+def test_preprocessing_and_epsilon_are_part_of_the_saved_model(tmp_path):
+    source = harness.randomise(zoo.build("resnet", (32, 32, 3), 7, size="18"))
+    weights.load(source, weights.exported(source, weights.tables_of("resnet")[0]), "resnet")
+    mean, deviation = tables.IMAGENET
+    x = pixels(32)[:, :, :32]
+    scaled = np.asarray(keras.Model(source.input, source.get_layer("scale").output)(x))
+    np.testing.assert_allclose(scaled, (x / 255 - mean) / deviation, rtol=1e-4, atol=1e-5)
+    source.save(tmp_path / "m.keras")
+    np.testing.assert_array_equal(harness.logits(keras.saving.load_model(tmp_path / "m.keras"), x),
+                                  harness.logits(source, x))
