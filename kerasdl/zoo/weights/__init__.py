@@ -18,7 +18,7 @@ import numpy as np
 from kerasdl.zoo.weights import files, public
 from kerasdl.zoo.weights.tables import Table
 
-NETS = ("resnet", "vit")  # that have tables, each in a file of its own
+NETS = ("alexnet", "convnext", "inception", "mobilenet", "resnet", "vgg", "vit")  # each has a file of tables
 logger = logging.getLogger(__name__)
 
 
@@ -206,12 +206,12 @@ def _depthwise(model: Any, owner: str) -> bool:
 
 
 def _of_other_classes(model: Any, table: Table, tensors: Mapping[str, np.ndarray]) -> set[str]:
-    """Return the owners of heads whose tensors are for another number of classes."""
+    """Return the owners of heads whose tensors are for another number of classes, or not in the file."""
     found = set()
     for variable, owner in variables(model):
         there = tensors.get(table.name(variable.path) or "")
-        if owner in table.heads and variable.path.endswith("/bias") and there is not None \
-                and there.size != variable.shape[-1]:
+        if owner in table.heads and variable.path.endswith("/bias") and (there is None or
+                                                                         there.size != variable.shape[-1]):
             found.add(owner)
     return found
 

@@ -113,3 +113,24 @@ def renamed(tensors: Mapping[str, np.ndarray], *changes: tuple[str, str]) -> Ten
             name = re.sub(pattern, replacement, name)
         found[name] = array
     return found
+
+
+def owners(model: Any, pattern: str) -> list[str]:
+    """Return the layers of a network whose names a pattern matches, in the order of the network."""
+    return [layer.name for layer in model.layers if re.fullmatch(pattern, layer.name)]
+
+
+def by_row(tensors: Mapping[str, np.ndarray], name: str, model: Any) -> Tensors:
+    """Return tensors whose first hidden layer reads flattened maps (h, w, C), where it read (C, h, w).
+
+    Args:
+        tensors: of torch.
+        name: the weight (out, C * h * w) of that layer.
+        model: ours, whose layer "hidden1" reads the maps.
+    """
+    found = dict(tensors)
+    if name in found and "hidden1" in {layer.name for layer in model.layers}:
+        height, width, channels = model.get_layer("pooled").output.shape[1:]
+        kernel = found[name].reshape(-1, channels, height, width)
+        found[name] = kernel.transpose(0, 2, 3, 1).reshape(len(kernel), -1)
+    return found
