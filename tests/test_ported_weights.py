@@ -23,8 +23,16 @@ PORTS = {  # golden file -> model, arguments
     "vit_timm": ("vit", {"size": "Ti"}), "vit_hf": ("vit", {"size": "Ti"}),
     "resnet_torchvision": ("resnet", {"size": "18"}), "resnet_hf": ("resnet", {"size": "18"}),
     "resnet50_torchvision": ("resnet", {"size": "50"}),
+    "convnext_timm": ("convnext", {"size": "Atto"}), "convnext_torchvision": ("convnext", {"size": "T"}),
+    "mobilenet_torchvision": ("mobilenet", {"size": "v2", "padding": "both"}),
+    "mobilenet_timm": ("mobilenet", {"size": "lite0", "padding": "both"}),
+    "googlenet_torchvision": ("inception", {"size": "googlenet_norm"}),
+    "inception_torchvision": ("inception", {"size": "v3", "count_zeros": True}),
+    "alexnet_torchvision": ("alexnet", {"size": "2014"}), "vgg_torchvision": ("vgg", {"size": "11"}),
+    "vgg_bn_torchvision": ("vgg", {"size": "11", "norm": True}),
 }
-LARGE = {"resnet50_torchvision"}  # run with --soak
+LARGE = {"resnet50_torchvision", "convnext_torchvision", "googlenet_torchvision", "inception_torchvision",
+         "alexnet_torchvision", "vgg_torchvision", "vgg_bn_torchvision"}  # run with --soak
 
 
 def golden(name):
@@ -117,15 +125,17 @@ def tanh_gelu(network):
     ("resnet_torchvision", {"change": blue_first}),
     ("resnet_torchvision", {"change": set_everywhere(keras.layers.BatchNormalization, epsilon=1e-3)}),
     ("resnet_torchvision", {"tensors": swapped("bn1.running_mean", "bn1.bias")}),
+    ("convnext_timm", {"change": tanh_gelu}), ("mobilenet_torchvision", {"padding": "same"}),
     pytest.param("resnet50_torchvision", {"stride_in": "1x1"}, marks=pytest.mark.soak),
+    pytest.param("inception_torchvision", {"count_zeros": False}, marks=pytest.mark.soak),
 ])
 def test_mistakes_in_a_port_do_not_pass(name, mutation):
     assert difference(name, **mutation) > 2 * TOLERANCE
 
 
 def applications(name):
-    """A network of keras.applications with random weights, its tensors, and what it is fed with."""
-    shape = (64, 96, 3)
+    """A network of keras.applications with random weights, and its tensors."""
+    shape = (96, 128, 3) if name != "VGG16" else (224, 224, 3)
     network = getattr(keras.applications, name)(weights=None, input_shape=shape, classes=CLASSES,
                                                 classifier_activation=None)
     for weight in network.weights:
@@ -138,12 +148,18 @@ def applications(name):
 
 
 @pytest.mark.parametrize("name, model, args, prepare", [
-    ("ResNet50", "resnet", {"size": "50", "stride_in": "1x1"}, keras.applications.resnet.preprocess_input)])
+    ("MobileNetV2", "mobilenet", {"size": "v2"}, keras.applications.mobilenet_v2.preprocess_input),
+    *(pytest.param(*case, marks=pytest.mark.soak) for case in [
+        ("ResNet50", "resnet", {"size": "50", "stride_in": "1x1"}, keras.applications.resnet.preprocess_input),
+        ("InceptionV3", "inception", {"size": "v3"}, keras.applications.inception_v3.preprocess_input),
+        ("ConvNeXtTiny", "convnext", {"size": "T"}, lambda x: x),
+        ("VGG16", "vgg", {"size": "16"}, keras.applications.vgg16.preprocess_input)])])
 def test_networks_of_keras_applications(name, model, args, prepare):
     theirs, tensors = applications(name)
     ours = zoo.build(model, theirs.input_shape[1:], CLASSES, **args)
     weights.load(ours, tensors, model)
-    x = pixels(64)
+    side = theirs.input_shape[1]
+    x = pixels(side)[:, :, :theirs.input_shape[2]]
     expected = harness.logits(theirs, prepare(x.astype("float32")))
     assert np.abs(harness.logits(ours, x) - expected).max() < TOLERANCE * np.abs(expected).max()
 

@@ -10,10 +10,16 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import zoo_harness as harness
 
 from kerasdl import zoo
-from kerasdl.zoo import blocks, cct, cnn, gan, linear, mlp, resnet, vit
+from kerasdl.zoo import alexnet, blocks, cct, cnn, convnext, gan, inception, linear, mlp, mobilenet, resnet, vgg, vit
+
+SIZED = (mlp, alexnet, vgg, cnn, resnet, inception, mobilenet, convnext, vit, cct)
+# What is counted with 224x224x3 pixels and 1000 classes: modules with all their sizes, and sizes of others.
+OF_IMAGENET = (mobilenet, convnext, vit)
+LARGE = {"18", "50", "2012", "2014", "11", "13", "16", "19", "googlenet", "googlenet_norm", "v3"}
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +78,8 @@ def test_zoo_needs_no_keras_until_a_model_and_no_tensorflow_ever(jax_report):
 
 def test_table_of_contents_is_the_folder():
     files = {file.stem for file in Path(zoo.__file__).parent.iterdir() if file.suffix == ".py" or file.is_dir()}
-    assert {*zoo.MODELS, *zoo.GENERATIVE} == files - {"__init__", "__pycache__", "blocks", "cost", "ensemble"}
+    others = {"__init__", "__pycache__", "blocks", "cost", "ensemble", "weights"}
+    assert {*zoo.MODELS, *zoo.GENERATIVE} == files - others
     assert set(harness.ARGS) == set(zoo.MODELS)
 
 
@@ -86,13 +93,13 @@ def outline(build, *args, **kwargs):
 
 @pytest.mark.parametrize(
     "module, size",
-    [(linear, None)] + [(module, size) for module in (mlp, cnn, resnet, vit, cct) for size in module.SIZES],
+    [(linear, None)] + [(module, size) for module in SIZED for size in module.SIZES],
 )
 def test_parameters_are_as_the_file_says(module, size):
     shape, classes = (28, 28, 1), 10
-    if module is vit or size in ("18", "50"):
+    if module in OF_IMAGENET or size in LARGE:
         shape, classes = (224, 224, 3), 1000
-    elif module in (resnet, cct):
+    elif module not in (linear, mlp, cnn):
         shape = (32, 32, 3)
     model = outline(module.build, shape, classes, **({"size": size} if size else {}))
     stated = module.PARAMETERS[size] if size else module.PARAMETERS
@@ -100,7 +107,7 @@ def test_parameters_are_as_the_file_says(module, size):
 
 
 def test_every_size_states_its_parameters():
-    for module in (mlp, cnn, resnet, vit, cct):
+    for module in SIZED:
         assert module.PARAMETERS.keys() == module.SIZES.keys()
 
 
@@ -110,6 +117,16 @@ def test_parameters_are_the_papers():
     assert (resnet.PARAMETERS["20"], resnet.PARAMETERS["56"]) == (269_722, 853_018)
     vits = [vit.PARAMETERS[size] for size in ("Ti", "S", "B", "L")]
     assert vits == [5_717_416, 22_050_664, 86_567_656, 304_326_632]
+    assert (alexnet.PARAMETERS["2012"], alexnet.PARAMETERS["2014"]) == (60_965_224, 61_100_840)
+    assert alexnet.PARAMETERS["cifar"] == 89_578  # Caffe's cifar10_full
+    vggs = [vgg.PARAMETERS[size] for size in ("11", "13", "16", "19")]
+    assert vggs == [132_863_336, 133_047_848, 138_357_544, 143_667_240]
+    inceptions = [inception.PARAMETERS[size] for size in ("cifar", "googlenet", "googlenet_norm", "v3")]
+    assert inceptions == [1_649_402, 6_998_552, 6_624_904, 23_834_568]
+    assert (mobilenet.PARAMETERS["v2"], mobilenet.PARAMETERS["lite0"]) == (3_504_872, 4_652_008)
+    assert [convnext.PARAMETERS[size] for size in ("T", "S", "B")] == [28_589_128, 50_223_688, 88_591_464]
+    small = [round(convnext.PARAMETERS[size] / 1e6, 2) for size in ("Atto", "Femto", "Pico", "Nano")]
+    assert small == [3.70, 5.22, 9.05, 15.59]  # as timm states them
     assert mlp.PARAMETERS["512"] == 407_050
     assert cnn.PARAMETERS["textbook"] == 34_826
 
@@ -133,6 +150,11 @@ def test_parameters_are_the_papers():
         ("cnn", (32, 32, 3), {"size": "M", "whitened": True}),
         ("cnn", (9, 12, 1), {"size": "airbench", "whitened": True}),
         ("cct", (33, 21, 3), {"size": "2/3x2", "drop": 0.1, "drop_path": 0.1}),
+        ("alexnet", (33, 21, 3), {"size": "cifar", "drop": 0.5}),
+        ("vgg", (33, 21, 3), {"size": "mu", "norm": True}),
+        ("inception", (33, 21, 3), {"size": "cifar"}),
+        ("mobilenet", (33, 21, 3), {"size": "mu", "padding": "both"}),
+        ("convnext", (33, 21, 3), {"size": "mu", "drop": 0.1, "drop_path": 0.1}),
     ],
 )
 def test_other_sizes_and_shapes(name, shape, args):
@@ -174,6 +196,10 @@ def test_shortcut_keeps_pixels_and_adds_empty_channels():
         ("vit", (8, 12, 3), {"size": "mu", "patch": 4}, (2, 3), False),
         ("vit", (8, 12, 3), {"size": "mu", "patch": 4, "pool": "mean"}, (2, 3), True),
         ("cct", (33, 21, 3), {"size": "2/3x2", "drop": 0.1, "drop_path": 0.1}, (9, 6), False),
+        ("vgg", (33, 21, 3), {"size": "mu"}, (8, 5), True),
+        ("inception", (33, 21, 3), {"size": "mu"}, (17, 11), True),
+        ("mobilenet", (33, 21, 3), {"size": "mu"}, (9, 6), True),
+        ("convnext", (33, 21, 3), {"size": "mu", "patch": 2}, (8, 5), False),
     ],
 )
 def test_maps_are_the_last_grid_that_the_features_pool(name, shape, args, grid, mean):
@@ -277,6 +303,12 @@ def test_arguments_of_a_model_have_names():
         (lambda: cnn.build((9, 12, 1), 2, size="textbook"), ["10x10", "9x12"]),
         (lambda: cnn.build((8, 8, 1), 2, whitened=True), ["'airbench'", "'S'"]),
         (lambda: cct.build((8, 8, 1), 2, size="2"), ["'2'", "2/3x2"]),
+        (lambda: alexnet.build((62, 80, 3), 2, size="2012"), ["63x63", "'2012'", "62x80"]),
+        (lambda: vgg.build((80, 31, 3), 2, size="16"), ["32x32", "'16'", "80x31"]),
+        (lambda: inception.build((74, 80, 3), 2, size="v3"), ["75x75", "'v3'", "74x80"]),
+        (lambda: convnext.build((31, 80, 3), 2), ["32x32", "'T'", "31x80"]),
+        (lambda: convnext.build((32, 32, 3), 2, size="mu", patch=0), ["patch", "1 or more", "0"]),
+        (lambda: mobilenet.build((32, 32, 3), 2, padding="valid"), ["'same'", "'both'", "'valid'"]),
         (lambda: cnn.build(12, 2), ["linear or mlp", "12"]),
         (lambda: resnet.build(12, 2), ["linear or mlp", "12"]),
         (lambda: vit.build(12, 2), ["linear or mlp", "12"]),
@@ -372,6 +404,88 @@ def test_whitening_is_saved_and_only_its_bias_learns(tmp_path):
 def test_compact_transformers_have_the_papers_parameters_beside_biases_in_the_attention(size, millions):
     width, depth, *_ = cct.SIZES[size]
     assert round((cct.PARAMETERS[size] - 3 * width * depth) / 1e6, 2) == millions
+
+
+# The classic nets
+
+
+@pytest.mark.parametrize("args", [{}, {"size": 3, "shift": 1.0, "alpha": 5e-3, "beta": 0.5}])
+def test_response_normalisation_is_that_of_tensorflow(args):
+    layer, x = blocks.ResponseNorm(**args), np.random.default_rng(0).normal(0, 20, (2, 5, 6, 12)).astype("float32")
+    expected = tf.nn.local_response_normalization(x, layer.size // 2, layer.shift, layer.alpha, layer.beta)
+    np.testing.assert_allclose(layer(x), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(13, 9), (3, 2), (7, 7), (14, 21)])
+def test_a_grid_is_the_mean_of_its_cells(shape):
+    """From the pixel in which a cell begins to the one in which it ends, as PyTorch has it."""
+    x = np.random.default_rng(0).normal(size=(2, *shape, 3)).astype("float32")
+    cells = [[x[:, i * shape[0] // 7:-(-(i + 1) * shape[0] // 7), j * shape[1] // 7:-(-(j + 1) * shape[1] // 7)]
+              .mean((1, 2)) for j in range(7)] for i in range(7)]
+    np.testing.assert_allclose(np.moveaxis(np.asarray(blocks.GridMean(7)(x)), 0, 2), cells, atol=1e-6)
+
+
+@pytest.mark.parametrize("size, parameters", [("11", 132_868_840), ("13", 133_053_736), ("16", 138_365_992),
+                                              ("19", 143_678_248), ("cifar16", 14_728_266)])
+def test_vgg_with_normalisation_has_the_parameters_of_torchvision(size, parameters):
+    shape, classes = ((32, 32, 3), 10) if size == "cifar16" else ((224, 224, 3), 1000)
+    model = outline(vgg.build, shape, classes, size=size, norm=True)
+    assert sum(math.prod(weight.shape) for weight in model.trainable_weights) == parameters
+
+
+@pytest.mark.parametrize("module, args, grid", [
+    (alexnet, {"size": "2012"}, (6, 6, 256)), (alexnet, {"size": "2014"}, (6, 6, 256)),
+    (vgg, {"size": "11"}, (7, 7, 512)), (inception, {"size": "googlenet"}, (7, 7, 1024)),
+    (inception, {"size": "googlenet_norm"}, (7, 7, 1024)), (mobilenet, {"size": "lite0"}, (7, 7, 1280)),
+    (mobilenet, {"size": "v2", "padding": "both"}, (7, 7, 1280)), (convnext, {"size": "Atto"}, (7, 7, 320))])
+def test_the_last_maps_have_the_papers_shape(module, args, grid):
+    model = outline(module.body, (224, 224, 3), **args)
+    assert model.output["maps"].shape == (None, *grid)
+    assert "grid" not in {layer.name for layer in model.layers}
+
+
+def test_other_sizes_of_image_have_the_weights_of_the_papers():
+    """The hidden layers of AlexNet and VGG read a grid of their own size, so that weights fit."""
+    for module, size in ((alexnet, "2012"), (vgg, "11")):
+        shapes = [[weight.shape for weight in outline(module.build, (*sides, 3), 10, size=size).weights]
+                  for sides in ((224, 224), (300, 140))]
+        assert shapes[0] == shapes[1]
+
+
+def test_alexnets_towers_do_not_see_each_other_before_the_third_convolution():
+    body = outline(alexnet.body, (63, 63, 3), size="2012")
+
+    def towers(name):
+        below = keras.Model(body.input, body.get_layer(name).output).layers
+        return {side for side in (1, 2) if any(f"tower{side}" in layer.name for layer in below)}
+
+    assert [towers(f"stage2_tower{side}_pool") for side in (1, 2)] == [{1}, {2}]
+    assert [towers(f"stage3_tower{side}_conv") for side in (1, 2)] == [{1, 2}, {1, 2}]
+
+
+def test_a_branch_of_convnext_starts_near_zero_and_is_multiplied_by_its_gains():
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
+    layer = convnext.LayerScale(0.5)
+    np.testing.assert_allclose(layer(x), 0.5 * x)
+    layer.gain.assign([1.0, 2.0, 3.0, 4.0])
+    np.testing.assert_allclose(layer(x), x * [1, 2, 3, 4], rtol=1e-6)
+    gains = convnext.build((8, 8, 1), 2, size="mu", patch=2).get_layer("stage2_block1_scale").gain
+    np.testing.assert_allclose(gains, np.full(16, 1e-6))
+
+
+def test_stochastic_depth_of_convnext_grows_over_all_stages():
+    model = outline(convnext.build, (32, 32, 3), 2, size="Atto", drop_path=0.11)
+    rates = [layer.rate for layer in model.layers if isinstance(layer, blocks.DropPath)]
+    np.testing.assert_allclose(rates, np.arange(1, 12) / 100)
+
+
+def test_averages_of_v3_count_zeros_around_the_maps_if_asked():
+    """As PyTorch's do: a corner of ones has 4 of 9 pixels."""
+    x = np.ones((1, 5, 5, 1), "float32")
+    for count_zeros, corner in ((False, 1.0), (True, 4 / 9)):
+        inputs = keras.Input((5, 5, 1))
+        pool = keras.Model(inputs, inception.apply(inputs, "valid", "mean", "a", count_zeros))
+        np.testing.assert_allclose(np.asarray(pool(x))[0, 0, 0, 0], corner, rtol=1e-6)
 
 
 # Rows

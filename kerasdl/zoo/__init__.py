@@ -14,7 +14,8 @@ import importlib
 import inspect
 import pathlib
 
-MODELS = ("linear", "mlp", "cnn", "resnet", "vit", "cct")  # the table of contents, simplest first
+MODELS = ("linear", "mlp", "alexnet", "vgg", "cnn", "resnet", "inception", "mobilenet", "convnext", "vit", "cct"
+          )  # the table of contents, simplest first
 GENERATIVE = ("gan",)  # modules whose `build` returns a generator and a discriminator
 
 

@@ -1,9 +1,10 @@
-"""What two or more models share: the input with its scaling, the head, and the look-up of a size."""
+"""What two or more models share: the input with its scaling, the head, the look-up of a size, and some layers."""
 
 import math
 import numbers
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from kerasdl.zoo import unknown
@@ -64,6 +65,13 @@ def positive(name, value):
         raise ValueError(f"Expected {name} to be a whole number, 1 or more. Received: {value!r}")
 
 
+def at_least(side, image_shape, size):
+    """Raise ValueError if an image has fewer pixels a side than a size can shrink."""
+    if min(image_shape[:2]) < side:
+        raise ValueError(f"Expected {side}x{side} pixels or more for {size!r}. "
+                         f"Received: {image_shape[0]}x{image_shape[1]}")
+
+
 def lookup(sizes, size):
     """Return the entry of a table of sizes, or raise ValueError with the nearest key that exists."""
     if size not in sizes:
@@ -77,6 +85,29 @@ def stretch(table, old, new):
     own, grid = table[:, :tokens], ops.reshape(table[:, tokens:], (1, *old, -1))
     grid = ops.image.resize(grid, new, interpolation="bicubic", antialias=True, data_format="channels_last")
     return ops.concatenate([own, ops.reshape(grid, (1, math.prod(new), -1))], axis=1)
+
+
+def conv(x, filters, kernel, stride, name):
+    """Apply a convolution without bias, padded equally on both sides at any stride."""
+    if stride > 1 and kernel > 1:
+        x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
+    padding = "same" if stride == 1 else "valid"
+    return layers.Conv2D(
+        filters, kernel, stride, padding, use_bias=False, kernel_initializer="he_normal", name=name
+    )(x)
+
+
+def hidden_layers(maps, side, width, drop):
+    """Map the last grid (B, h, w, C) to "features" (B, width) by two hidden layers, as AlexNet and VGG do.
+
+    A grid of other than side x side cells is averaged to that many, so that weights fit images of any size.
+    """
+    if maps.shape[1:3] != (side, side):
+        maps = GridMean(side, name="grid")(maps)
+    x = layers.Flatten(name="flatten")(maps)  # (B, side * side * C)
+    x = layers.Dense(width, activation="relu", kernel_initializer="he_normal", name="hidden1")(x)
+    x = dropout(x, drop, "hidden1_drop")
+    return layers.Dense(width, activation="relu", kernel_initializer="he_normal", name="features")(x)
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
@@ -117,3 +148,65 @@ class DropPath(layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+class GridMean(layers.Layer):
+    """Average maps of any size in side x side cells: (B, H, W, C) -> (B, side, side, C).
+
+    Cells share pixels where their number does not divide that of the pixels, as in PyTorch's adaptive pooling.
+
+    Args:
+        side: cells a side.
+    """
+
+    def __init__(self, side, **kwargs):
+        super().__init__(**kwargs)
+        self.side = side
+
+    def call(self, x):
+        rows, columns = (ops.cast(self.shares(pixels), x.dtype) for pixels in x.shape[1:3])
+        return ops.einsum("jw,biwc->bijc", columns, ops.einsum("ih,bhwc->biwc", rows, x))
+
+    def shares(self, pixels):
+        """Return what each cell takes of each pixel: (side, pixels), rows of sum 1."""
+        shares = np.zeros((self.side, pixels), "float32")
+        for i, row in enumerate(shares):
+            begin, end = i * pixels // self.side, -(-(i + 1) * pixels // self.side)
+            row[begin:end] = 1 / (end - begin)
+        return shares
+
+    def get_config(self):
+        return super().get_config() | {"side": self.side}
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+class ResponseNorm(layers.Layer):
+    """Divide each number by those of the maps around its own: Krizhevsky et al. 2012, section 3.3.
+
+    x_i / (shift + alpha * sum of x_j^2 over the `size` maps j around i) ^ beta. Unlike PyTorch's and Caffe's, alpha is
+    not divided by `size`. The sum is in float32 under any precision policy.
+
+    Args:
+        size: number of maps, odd.
+        shift: the paper's k.
+        alpha: weight of the sum.
+        beta: the power.
+    """
+
+    def __init__(self, size=5, shift=2.0, alpha=1e-4, beta=0.75, **kwargs):
+        super().__init__(**kwargs)
+        self.size, self.shift, self.alpha, self.beta = size, shift, alpha, beta
+
+    def call(self, x):
+        maps = np.arange(x.shape[-1])
+        near = np.abs(maps[:, None] - maps) <= self.size // 2  # a product with it is the sum, faster than slices are
+        total = ops.matmul(ops.square(ops.cast(x, "float32")), near.astype("float32"))
+        share = ops.exp(-self.beta * ops.log(self.shift + self.alpha * total))  # a power, which is slower on a CPU
+        return x * ops.cast(share, x.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return super().get_config() | {"size": self.size, "shift": self.shift, "alpha": self.alpha, "beta": self.beta}

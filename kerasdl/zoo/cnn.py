@@ -21,7 +21,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from kerasdl.zoo.blocks import entrance, head, lookup, positive
+from kerasdl.zoo.blocks import at_least, entrance, head, lookup, positive
 
 SIZES = {  # filters: the stem's, then each stage's
     "mu": (8, 16),
@@ -44,8 +44,7 @@ PARAMETERS = {  # trainable, 28x28x1 -> 10
 
 def textbook(x, widths):
     """Conv, pool, conv, pool without padding, as in the Keras example `mnist_convnet`: the last maps."""
-    if min(x.shape[1:3]) < 10:
-        raise ValueError(f"Expected 10x10 pixels or more for 'textbook'. Received: {x.shape[1]}x{x.shape[2]}")
+    at_least(10, x.shape[1:], "textbook")
     for i, width in enumerate(widths, 1):
         x = layers.Conv2D(width, 3, activation="relu", name=f"conv{i}")(x)
         x = layers.MaxPooling2D(2, name=f"pool{i}")(x)

@@ -13,7 +13,7 @@ alike, so weights trained in PyTorch or by keras.applications fit.
 import keras
 from keras import layers, ops
 
-from kerasdl.zoo.blocks import entrance, head, lookup
+from kerasdl.zoo.blocks import conv, entrance, head, lookup
 from kerasdl.zoo.weights import loaded
 
 SIZES = {  # form, block, width of each stage, blocks in each stage
@@ -49,16 +49,6 @@ class PadShortcut(layers.Layer):
     def call(self, x):
         x = x[:, :: self.stride, :: self.stride]
         return ops.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.filters - x.shape[-1])))
-
-
-def conv(x, filters, kernel, stride, name):
-    """Apply a convolution without bias, padded equally on both sides at any stride."""
-    if stride > 1 and kernel > 1:
-        x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
-    padding = "same" if stride == 1 else "valid"
-    return layers.Conv2D(
-        filters, kernel, stride, padding, use_bias=False, kernel_initializer="he_normal", name=name
-    )(x)
 
 
 def norm(x, name):

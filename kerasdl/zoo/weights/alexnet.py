@@ -11,6 +11,6 @@ def torch_names(tensors: Tensors, model) -> Tensors:
 TABLES = [
     Table("alexnet", "torchvision", "torch", [
         *((f"stage{i}_conv", f"features.{number}") for i, number in enumerate((0, 3, 6, 8, 10), 1)),
-        ("hidden1", "classifier.1"), ("hidden2", "classifier.4"), ("logits", "classifier.6"),
+        ("hidden1", "classifier.1"), ("features", "classifier.4"), ("logits", "classifier.6"),
     ], prepare=torch_names),
 ]

@@ -77,6 +77,8 @@ class Table:
         """Return a tensor of the source as our variable holds it; of another shape if it does not fit."""
         if self.family == "torch" and array.ndim == 4:
             array = array.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0))
+        elif depthwise and array.ndim == 4 and array.shape[2] == 1:  # stored as a convolution in groups of one
+            array = array.transpose(0, 1, 3, 2)
         elif self.family == "torch" and array.ndim == 2 and len(variable.shape) > 1:
             array = array.T
         fits = array.size == np.prod(variable.shape) and (array.ndim < 4 or len(variable.shape) < 4)
@@ -130,7 +132,7 @@ def by_row(tensors: Mapping[str, np.ndarray], name: str, model: Any) -> Tensors:
     """
     found = dict(tensors)
     if name in found and "hidden1" in {layer.name for layer in model.layers}:
-        height, width, channels = model.get_layer("pooled").output.shape[1:]
+        height, width, channels = model.get_layer("flatten").input.shape[1:]
         kernel = found[name].reshape(-1, channels, height, width)
         found[name] = kernel.transpose(0, 2, 3, 1).reshape(len(kernel), -1)
     return found

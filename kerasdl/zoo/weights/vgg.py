@@ -25,10 +25,10 @@ def red_first(tensors: Tensors, model) -> Tensors:
 
 TABLES = [
     Table("vgg", "torchvision", "torch", [
-        (r"(stage\d_(?:conv|norm)\d)", r"\1"), ("hidden1", "classifier.0"), ("hidden2", "classifier.3"),
+        (r"(stage\d_(?:conv|norm)\d)", r"\1"), ("hidden1", "classifier.0"), ("features", "classifier.3"),
         ("logits", "classifier.6"),
     ], prepare=torch_names),
     Table("vgg", "keras", "keras", [
-        (r"stage(\d)_conv(\d)", r"block\1_conv\2"), ("hidden1", "fc1"), ("hidden2", "fc2"), ("logits", "predictions"),
+        (r"stage(\d)_conv(\d)", r"block\1_conv\2"), ("hidden1", "fc1"), ("features", "fc2"), ("logits", "predictions"),
     ], ignored=r"^conv2d(_\d)?/", prepare=red_first, mean=CAFFE[0], deviation=CAFFE[1]),
 ]
