@@ -19,15 +19,18 @@ from kerasdl.text import thousands
 NAME = "bench_zoo"
 FILE = Path(__file__).parents[1] / "docs" / "results" / f"{NAME}.json"
 SMALL, LARGE = (32, 32, 3), (224, 224, 3)
-IMAGENET = {("resnet", "18"), ("resnet", "50"), ("vit", "S"), ("vit", "B"), ("vit", "L")}  # made for 224x224 pixels
-PATCHES = {SMALL: 4, LARGE: 16}
+IMAGENET = {  # sizes made for 224x224 pixels
+    "alexnet": ("2012", "2014"), "vgg": ("11", "13", "16", "19"), "resnet": ("18", "50"),
+    "inception": ("googlenet", "googlenet_norm", "v3"), "mobilenet": ("v2", "lite0"),
+    "convnext": ("Femto", "Pico", "Nano", "T", "S", "B"), "vit": ("S", "B", "L")}
+PATCHES = {"vit": {SMALL: 4, LARGE: 16}, "convnext": {SMALL: 2, LARGE: 4}}
 
 
 def measure(model: str, size: str) -> dict[str, Any]:
     """Return what a model needs at the size of image that it is made for."""
     from kerasdl.zoo.cost import multiply_adds
 
-    shape = LARGE if (model, size) in IMAGENET else SMALL
+    shape = LARGE if size in IMAGENET.get(model, ()) else SMALL
     args = arguments(model, size, shape)
     network = zoo.build(model, shape, 10, **args)
     return {"model": model, "size": size, "side": shape[0], "patch": args.get("patch"),
@@ -38,7 +41,7 @@ def measure(model: str, size: str) -> dict[str, Any]:
 def arguments(model: str, size: str, shape: tuple[int, int, int]) -> dict[str, Any]:
     """Return the arguments of `build`."""
     args: dict[str, Any] = {"size": size} if size else {}
-    return args | {"patch": PATCHES[shape]} if model == "vit" else args
+    return args | {"patch": PATCHES[model][shape]} if model in PATCHES else args
 
 
 def smallest(model: str, args: dict[str, Any]) -> int:

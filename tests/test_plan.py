@@ -20,8 +20,8 @@ FACTS = {"flops": 197e9, "moved": 8190, "cycles": 3_000_000, "memory": 100, "col
     "all-reduce": {"operations": 3, "bytes": 10**6}}}
 OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for HLO temporaries (23.24G) "
                  'exceeds available HBM (15.75G).\n op_name="jit(f)/vit/block1_attn/dot"')
-SMALL = {"linear": {}, "mlp": {"size": "mu"}, "cnn": {"size": "mu"}, "resnet": {"size": "mu"},
-         "vit": {"size": "mu", "patch": 4}, "cct": {"size": "mu"}}
+SMALL = dict.fromkeys(zoo.MODELS, {"size": "mu"}) | {
+    "linear": {}, "convnext": {"size": "mu", "patch": 2}, "vit": {"size": "mu", "patch": 4}}
 GAN = {"size": "mu"}
 SAMPLE = ("linear_digits", "resnet_imagenet", "dcgan_mnist")  # every model is lowered where it is compiled
 

@@ -2,7 +2,7 @@
 
 Sizes Atto to N are those of Woo et al. 2023 (arXiv:2301.00808, table 15) with the blocks of the first paper, as timm
 has them. A stem cuts the image into patches; four stages of blocks follow, each at half the resolution of the one
-before. For small images take small patches: patches of 2 pixels on 32x32 pixels are what 7 are on 112x112.
+before. Small images want small patches: with 2 pixels a side, an image of 32x32 has a grid of 16x16.
 
 Departs from the paper: kernels start from a normal distribution of deviation 0.02 that is not truncated. GELU is exact
 and written with erf, as in `vit`.

@@ -1,4 +1,4 @@
-"""VGG: Simonyan & Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image ...", arXiv:1409.1556.
+"""VGG: Simonyan & Zisserman 2015, "Very Deep Convolutional Networks ...", arXiv:1409.1556.
 
 Convolutions of 3x3 pixels only, in five stages that a pool ends, and two hidden layers of 4096. A size is the number
 of layers with weights: the paper's A (11), B (13), D (16) and E (19). "cifar16" has the convolutions of 16 and no
