@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -64,14 +65,15 @@ class Multilabel(Objective):
         return {"thresholds": dict(zip(splits["val"].classes, thresholds.tolist(), strict=True)),
                 "at_thresholds": {name: whole_split.at_thresholds(*of, thresholds) for name, of in found.items()}}
 
+    @cached_property
     def thresholds(self) -> Mapping[str, float]:
-        """Return the thresholds of a finished run by class; empty before there are some."""
+        """The thresholds of a finished run by class; empty before there are some."""
         file = self.run / "result.json" if self.run else None
         return json.loads(file.read_text()).get("thresholds", {}) if file and file.is_file() else {}
 
     def answers(self, outputs: np.ndarray, classes: Sequence[str], top: int) -> list[list[tuple[str, float]]]:
         """Return the `top` most probable classes of each example, and all that reach their threshold, best first."""
-        known = self.thresholds()
+        known = self.thresholds
         least = np.array([known.get(name, 0.5) for name in classes])
         found = []
         for row in expit(outputs.astype("float64")):
@@ -82,7 +84,7 @@ class Multilabel(Objective):
 
     def chosen(self, answers: Sequence[tuple[str, float]]) -> list[str]:
         """Return the labels whose probability reaches their threshold, best first; it may be none."""
-        known = self.thresholds()
+        known = self.thresholds
         return [name for name, value in answers if value >= known.get(name, 0.5)]
 
     def sections(self, findings: Findings) -> list[Section]:
