@@ -34,7 +34,8 @@ def attributes(file: Path, base: str) -> dict[str, Any]:
     """Return the plain values that the first subclass of `base` in a file sets for its class.
 
     Attributes that are something else are left out, but for `Settings`: if that is a class of the same file with no
-    other base than the class `Settings`, it is here as the list of its fields.
+    other base than the class `Settings` and without methods, it is here as the list of its fields: a method may accept
+    others, too.
     """
     classes = {node.name: node for node in _parsed(file).body if isinstance(node, ast.ClassDef)}
     found = next(node for node in classes.values() if any(isinstance(it, ast.Name) and it.id == base
@@ -44,7 +45,8 @@ def attributes(file: Path, base: str) -> dict[str, Any]:
         if not isinstance(node, ast.Assign):
             continue
         named = classes.get(node.value.id) if isinstance(node.value, ast.Name) else None
-        own = named is not None and [ast.unparse(it) for it in named.bases] == ["Settings"]
+        own = named is not None and [ast.unparse(it) for it in named.bases] == ["Settings"] and not any(
+            isinstance(it, ast.FunctionDef) for it in named.body)
         value = _fields(named) if named is not None and own else _plain(node.value)
         if value is not ...:
             values |= {target.id: value for target in node.targets if isinstance(target, ast.Name)}

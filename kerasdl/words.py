@@ -26,14 +26,15 @@ FIELDS = {  # another word: the key of a recipe
     "label": "data_args.label", "target": "data_args.label", "classes": "data_args.classes",
     "image_size": "data_args.image_size", "img_size": "data_args.image_size", "imgsz": "data_args.image_size",
 }
-NO_WEIGHTS = "kerasdl brings no pretrained weights yet: see docs/finetune.md. From a run of yours: --init RUN"
+WEIGHTS = "Weights from outside are an argument of the model: model_args.weights=NAME or FILE, see kerasdl weights " \
+          "list. From a run of yours: --init RUN"
 SENTENCES = {  # words that stand for no single key
     "loss": "The loss follows from the objective: cross-entropy for objective=classify, the squared error for regress. "
             "Your own: objective=FILE.py:CLASS, docs/extend.md.",
     "metrics": "The metrics follow from the objective. monitor=NAME chooses the one that the best epoch is taken by.",
     "validation_split": "The splits are parts of the data: splits.train='train[:80%]' splits.val='train[80%:]'",
     "val_split": "The splits are parts of the data: splits.train='train[:80%]' splits.val='train[80%:]'",
-    "pretrained": NO_WEIGHTS, "weights": NO_WEIGHTS, "checkpoint": NO_WEIGHTS,
+    "pretrained": WEIGHTS, "weights": WEIGHTS, "checkpoint": WEIGHTS,
     "gpus": "Devices are an option of the command: --strategy mirrored",
     "devices": "Devices are an option of the command: --strategy mirrored",
 }

@@ -106,7 +106,7 @@ def test_commands_that_are_not_run_exist(page):
     """Their verbs, recipes, overrides and make targets are real."""
     from kerasdl import cli
 
-    verbs = {verb.name or verb.callback.__name__ for verb in cli.app.registered_commands} | {"tune"}
+    verbs = {verb.name or verb.callback.__name__ for verb in cli.app.registered_commands} | {"tune", "weights"}
     targets = re.findall(r"(?m)^([\w-]+):", (ROOT / "Makefile").read_text())
     for block in blocks(page):
         for words in commands(block) if block.language == "bash" else []:

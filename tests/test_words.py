@@ -13,6 +13,7 @@ from kerasdl import recipe_text, words
 from kerasdl.cli import command as cli
 from kerasdl.cli import completion
 from kerasdl.cli.tune import tuning
+from kerasdl.cli.weights import weights
 from kerasdl.recipe import Recipe, load, names
 
 
@@ -39,7 +40,7 @@ from kerasdl.recipe import Recipe, load, names
     (["fit", "vit_mnist"], ["Write: kerasdl train vit_mnist"]),
     (["show", "linear_digits", "augment=flp"], ["no augmentation 'flp'", "'flip'"]),
     (["train", "mlp_csv", "data=a/t.csv"], ["Write data=csv:a/t.csv"]),
-    (["train", "vit_mnist", "pretrained=true"], ["no pretrained weights yet", "docs/finetune.md"]),
+    (["train", "vit_mnist", "pretrained=true"], ["model_args.weights", "kerasdl weights list"]),
     (["train", "vit_mnist", "--gpus", "2"], ["--gpus is no option", "--strategy mirrored"]),
     (["train", "vit_mnist", "--class-weight", "balanced"], ["Write objective_args.class_weight=balanced"]),
     (["export", "runs/a"], ["export('FOLDER')", "docs/zoo.md"]),
@@ -146,7 +147,9 @@ def test_completion_knows_verbs_options_recipes_fields_runs_and_searches(here, h
 
 
 def test_the_table_of_options_is_that_of_the_verbs():
-    verbs = {**cli.VERBS, **{f"tune {verb.name}": verb.callback for verb in tuning.registered_commands}}
+    verbs = {**cli.VERBS, **{f"{name} {verb.name}": verb.callback for name, below in (("tune", tuning),
+                                                                                      ("weights", weights))
+                             for verb in below.registered_commands}}
     assert set(completion.OPTIONS) == set(verbs)
     for name, function in verbs.items():
         given = cli.options(function) - {"--help", "--json"}

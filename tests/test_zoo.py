@@ -272,7 +272,7 @@ def test_arguments_of_any_build_function_are_checked():
 
 
 def test_arguments_of_a_model_have_names():
-    assert zoo.arguments("vit") == ["size", "patch", "pool", "drop", "drop_path", "name"]
+    assert zoo.arguments("vit") == ["size", "patch", "pool", "drop", "drop_path", "weights", "name"]
     assert zoo.arguments("gan") == ["net", "size", "latent", "conditional", "clusters"]
     with pytest.raises(ValueError, match="'vit'"):
         zoo.arguments("vti")

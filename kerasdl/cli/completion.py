@@ -26,6 +26,7 @@ OPTIONS = {  # of each verb; all but launch have EVERYWHERE
     "plan": "--backend --batch --largest --no-largest --on --price", "doctor": "",
     "tune run": "--backend --checkpoint-every --logical-cpus --memory --no-report --oracle --report --resume --seed "
                 "--strategy --timeout --trials --workdir --workers",
+    "weights list": "", "weights get": "", "weights import": "--arg --classes --image-size --model --out",
     "tune list": "", "tune report": "", "tune best": "--backend --seeds --workers"}
 
 
@@ -56,11 +57,10 @@ def offers(before: list[str], typed: str) -> list[str]:
     if not before:
         verbs = dict.fromkeys(name.partition(" ")[0] for name in OPTIONS)
         return matching([*verbs, "--version", "--help"], typed)
-    if verb == "tune":
-        below = [name.partition(" ")[2] for name in OPTIONS if name.startswith("tune ")]
+    if below := [name.partition(" ")[2] for name in OPTIONS if name.startswith(f"{verb} ")]:
         if not rest:
-            return matching([*below, *searches(typed)], typed)
-        verb, rest = (f"tune {rest[0]}", rest[1:]) if rest[0] in below else ("tune run", rest)
+            return matching([*below, *(searches(typed) if verb == "tune" else ())], typed)
+        verb, rest = (f"{verb} {rest[0]}", rest[1:]) if rest[0] in below else ("tune run", rest)
     if typed.startswith("-"):
         return matching(f"{OPTIONS.get(verb, '')} {EVERYWHERE} --quiet --debug".split(), typed)
     source = SOURCES.get("train --init" if before[-1] in ("--init", "--resume") else verb)

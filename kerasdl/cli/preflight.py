@@ -15,6 +15,7 @@ from kerasdl.data import sources
 from kerasdl.devices.names import check_name
 from kerasdl.errors import UserError
 from kerasdl.evaluation.located import located, located_args
+from kerasdl.installation import backend
 from kerasdl.recipe import Recipe
 from kerasdl.run import INIT, Run, weights_file
 from kerasdl.settings import check_keys
@@ -37,6 +38,7 @@ def training(recipe: Recipe, workdir: str | Path | None = None, strategy: str = 
 
 def evaluation(run: Run, data: str | None) -> None:
     """Raise a UserError for a mistake in what a run is to be evaluated on."""
+    backend.check()
     facts, recipe = run.data, run.recipe
     folder = facts.get("folder")
     args = located_args(recipe.data_args, folder)
@@ -63,7 +65,8 @@ def _objective(recipe: Recipe, run: Path | None) -> dict[str, Any]:
         return {}
     declared = registry.declared(recipe.objective)
     if "Settings" in declared:
-        check_keys(declared["Settings"], recipe.objective_args, "objective_args", f"objective={recipe.objective}")
+        args = [key for key in recipe.objective_args if key not in declared.get("renamed", ())]
+        check_keys(declared["Settings"], args, "objective_args", f"objective={recipe.objective}")
     return declared
 
 

@@ -51,11 +51,7 @@ class Adversarial(Objective):
     losses = {"d_loss": "discriminator's loss", "penalty": "discriminator's penalty", "g_loss": "generator's loss"}
     backends = ("tensorflow",)
     Settings = AdversarialSettings
-
-    def __init__(self, recipe: Recipe, run: Path | None = None):
-        renamed = {"referee": "reference"}  # since version 0.1
-        args = {renamed.get(key, key): value for key, value in recipe.objective_args.items()}
-        super().__init__(recipe.model_copy(update={"objective_args": args}), run)
+    renamed = {"referee": "reference"}
 
     def check(self, split: Split, replicas: int = 1) -> None:
         super().check(split, replicas)

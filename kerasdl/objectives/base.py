@@ -41,6 +41,7 @@ class Objective:
         backends: the backends of Keras on which it trains.
         predicts: whether the kept model answers questions about an example, so that predictions.npz is written.
         augments_views: whether test-time augmentation makes sense: the answer for an image is a mean over views.
+        renamed: settings that earlier versions called otherwise, {old name: name}.
         Settings: a class of typed settings, which a recipe gives as `objective_args`.
     """
 
@@ -53,6 +54,7 @@ class Objective:
     backends: ClassVar[tuple[str, ...]] = ("tensorflow", "jax")
     predicts: ClassVar[bool] = False
     augments_views: ClassVar[bool] = False
+    renamed: ClassVar[Mapping[str, str]] = {}
     Settings: ClassVar[type[NoSettings]] = NoSettings
 
     # A pure function (x, y, seed) -> (x, y) of a whole batch, applied after augmentation; seed is int64 (2,), a hash of
@@ -61,6 +63,8 @@ class Objective:
     prepare: Callable | None = None
 
     def __init__(self, recipe: Recipe, run: Path | None = None):
+        args = {self.renamed.get(key, key): value for key, value in recipe.objective_args.items()}
+        recipe = recipe if args == recipe.objective_args else recipe.model_copy(update={"objective_args": args})
         self.recipe, self.run = recipe, run
         self.settings: Any = parse(self.Settings, recipe.objective_args, "objective_args",
                                    f"objective={recipe.objective}")

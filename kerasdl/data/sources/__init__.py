@@ -10,7 +10,7 @@ A source's module has
 and, for what evaluation and prediction ask of data that a model was not trained on, as far as it can:
 
 - `read_for(facts, path, split, *, target, ...) -> Split`, where `facts` is the run's data.json;
-- `KIND`, the kind of its examples, or `KINDS` where it has several;
+- `KIND`, the kind of its examples, or `kind_of(args)` where that depends on `data_args`;
 - `look_for(facts, path, *, target, ...)`, which is to `read_for` what `look` is to `read`;
 - `read_files(files, facts, reading)`, an iterator of kerasdl.data.chunks.Chunk, with `EXTENSIONS`, the endings of its
   files, and `NOUNS`, words for what is in them, for one file and for several.
@@ -98,7 +98,7 @@ def look_for(facts: Mapping[str, Any], name: str, *, target: Target | None = Non
         DataError: as `load_for` does; nothing that `load_for` accepts.
     """
     source, path = place(name)
-    _check_kind(source, name, recorded_kind(facts))
+    _check_kind(source, name, recorded_kind(facts), args)
     module = None if source == "tfds" else import_module(f"{__name__}.{source}")
     if module and hasattr(module, "look_for"):
         known = _keywords(module, module.read_for)
@@ -156,24 +156,24 @@ def load_for(facts: Mapping[str, Any], name: str, split: str, *, target: Target 
         DataError: as `load`, and for data of another kind, columns or classes that the model does not know.
     """
     source, path = find(name)
-    _check_kind(place(name)[0], name, recorded_kind(facts))
+    _check_kind(place(name)[0], name, recorded_kind(facts), args)
     if not hasattr(source, "read_for"):
         return load_splits(name, {split: split}, target=target, **args)[split]
     known = _keywords(source, source.read_for)
     return source.read_for(facts, path, split, target=target, **{key: args[key] for key in args if key in known})
 
 
-def _check_kind(source: str, name: str, kind: str) -> None:
+def _check_kind(source: str, name: str, kind: str, args: Mapping[str, Any]) -> None:
     """Raise a DataError for a source whose examples are of another kind than a model takes."""
-    kinds = ("image",) if source == "tfds" else _kinds(import_module(f"{__name__}.{source}"), kind)
-    if kind not in kinds:
+    if source == "tfds":  # which is not imported for this
+        found = "image"
+    else:
+        module = import_module(f"{__name__}.{source}")
+        found = module.kind_of(args) if hasattr(module, "kind_of") else getattr(module, "KIND", kind)
+    if found != kind:
         known = [f"{prefix}:PATH" for prefix, other in modules().items() if getattr(other, "KIND", None) == kind]
         such = f", such as {' or '.join(known)}" if known else ""
         raise DataError(f"The model takes {kind} data{such}. Received: {name}.")
-
-
-def _kinds(module: ModuleType, kind: str) -> tuple[str, ...]:
-    return getattr(module, "KINDS", (getattr(module, "KIND", kind),))
 
 
 def _whole(name: str, splits: Mapping[str, str], target: Target | None, args: dict[str, Any]) -> dict[str, Split]:

@@ -22,7 +22,12 @@ from kerasdl.errors import DataError
 from kerasdl.settings import parse
 
 KIND, EXTENSIONS, NOUNS = "row", (".csv", ".tsv", *PARQUET, *EXCEL), ("CSV rows", "a CSV file", "CSV files")
-KINDS, Args = ("row", "image"), TableArgs
+Args = TableArgs
+
+
+def kind_of(args: Mapping[str, Any]) -> str:
+    """Return what an example is: an image where the table names image files."""
+    return "row" if args.get("image") is None else "image"
 
 
 def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[str, Split]:
