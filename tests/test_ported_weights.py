@@ -31,7 +31,8 @@ PORTS = {  # golden file -> model, arguments
     "alexnet_torchvision": ("alexnet", {"size": "2014"}), "vgg_torchvision": ("vgg", {"size": "11"}),
     "vgg_bn_torchvision": ("vgg", {"size": "11", "norm": True}),
 }
-LARGE = {"resnet50_torchvision", "convnext_torchvision", "googlenet_torchvision", "inception_torchvision",
+LARGE = {"resnet_hf", "mobilenet_timm", "resnet50_torchvision", "convnext_torchvision", "googlenet_torchvision",
+         "inception_torchvision",
          "alexnet_torchvision", "vgg_torchvision", "vgg_bn_torchvision"}  # run with --soak
 
 
@@ -48,12 +49,12 @@ def images(side, model):
     return pixels(side)[:, :, :side] if model == "vit" else pixels(side)
 
 
-def difference(name, tensors=None, change=lambda network: None, **more):
-    """Return the largest relative difference of logits, over the image sizes, after a change to the network."""
+def difference(name, tensors=None, change=lambda network: None, sides=2, **more):
+    """Return the largest relative difference of logits, over some image sizes, after a change to the network."""
     model, args = PORTS[name]
     held, expected = golden(name)
     worst = 0.0
-    for side, wanted in expected.items():
+    for side, wanted in list(expected.items())[:sides]:
         x = images(side, model)
         network = zoo.build(model, x.shape[1:], CLASSES, **{**args, **more})
         loaded = weights.load(network, held if tensors is None else tensors(held), model)
@@ -130,7 +131,7 @@ def tanh_gelu(network):
     pytest.param("inception_torchvision", {"count_zeros": False}, marks=pytest.mark.soak),
 ])
 def test_mistakes_in_a_port_do_not_pass(name, mutation):
-    assert difference(name, **mutation) > 2 * TOLERANCE
+    assert difference(name, sides=1, **mutation) > 2 * TOLERANCE
 
 
 def applications(name):

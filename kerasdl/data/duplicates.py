@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-WHOLE = 4096  # bytes of an example that are read for its key; of a larger one so many, in RUNS pieces
+WHOLE = 1024  # bytes of an example that are read for its key; of a larger one so many, in RUNS pieces
 RUNS = 8
 TAIL = 4096  # bytes at the end of a file that are read where another file has its size
-TRAIN, ASKED = 8000, 400  # training images, and images of another split, that are looked at for near copies
+TRAIN, ASKED = 8000, 250  # training images, and images of another split, that are looked at for near copies
 SIDE, GRID = 8, 32  # of a thumbnail, and the largest one on which detail is compared
 SMALLEST = 16  # pixels a side; smaller images, such as 8 x 8 digits, have no detail that tells copies from neighbours
 LIKE = 0.8  # correlation of two thumbnails from which their detail is compared
