@@ -9,7 +9,7 @@ demo: $(INSTALLED)  ## train a Vision Transformer on handwritten digits and writ
 	$(BIN)/kerasdl train vit_digits
 
 test: $(INSTALLED)  ## the whole test suite
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)  ## ruff over everything, mypy over the package
 	$(BIN)/ruff check .

@@ -21,7 +21,13 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "soak: trains for minutes; run only with --soak")
 
 
+LONG = ("zoo", "backends", "replicas", "docs", "workers", "tuning", "tuning_trials", "resume", "gan_run", "train",
+        "plan", "adversarial", "reproduce", "ensemble")  # files that take longest, so that none of them begins last
+
+
 def pytest_collection_modifyitems(config, items):
+    places = {f"test_{name}.py": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))  # keeps the order within a file
     if config.getoption("--soak"):
         return
     slow = [item for item in items if "soak" in item.keywords]

@@ -196,6 +196,8 @@ def test_groups_that_cannot_be_kept_apart(tmp_path):
     frame["who"] = np.arange(60) // 5
     refused(lambda: from_frame(frame, "art", group="who", test=frame[:20]), "is in", "test")
     refused(lambda: from_frame(frame, "art", group="who", order="size"), "one of the two")
+    refused(lambda: from_frame(frame.assign(who=frame["who"].where(frame.index > 2)), "art", group="who"), "'who'",
+            "groups the rows", "3 of 60")
 
 
 @pytest.mark.parametrize("times", [
@@ -262,6 +264,14 @@ def test_a_table_that_would_fill_the_memory_is_refused(monkeypatch):
                           "y": np.resize([0, 1], 600)})
     refused(lambda: from_frame(pd.concat([frame, frame]), "y"), "1200 rows", "'place'", "hash='place'")
     assert from_frame(frame.iloc[:300], "y")
+
+
+def test_a_category_that_only_test_has_is_refused():
+    frame = table()
+    extra = frame.iloc[:20].assign(colour="gelb")
+    refused(lambda: from_frame(frame, "art", test=extra), "'colour'", "'gelb'", "training data has not")
+    parts = from_frame(frame, "art", test=frame.iloc[:20].assign(colour="rot"))
+    assert len(parts["test"]) == 20 and parts["test"].columns["colour"] == ["blau", "grün", "rot"]
 
 
 # Several labels or numbers

@@ -159,8 +159,8 @@ def check_test(frame: pd.DataFrame, extra: pd.DataFrame, args: TableArgs, path: 
 def _index(frame: pd.DataFrame, rows: int, y: np.ndarray | None, classes: Sequence[str] | None, args: TableArgs
            ) -> dict[str, np.ndarray]:
     """Return the places of the rows of each part; those after the first `rows` are test."""
-    groups = None if args.group is None else frame[str(args.group)].astype(str).to_numpy()
-    order = None if args.order is None else _times(frame[str(args.order)], str(args.order), args.date_format)
+    groups = None if args.group is None else _present(frame, str(args.group), "groups").astype(str).to_numpy()
+    order = None if args.order is None else _times(_present(frame, str(args.order), "orders"), args.date_format)
     given = {} if args.split is None else _named(frame[str(args.split)], str(args.split))
     if rows < len(frame):
         if "test" in given:
@@ -176,9 +176,14 @@ def _index(frame: pd.DataFrame, rows: int, y: np.ndarray | None, classes: Sequen
 
 def _weights(frame: pd.DataFrame, name: str) -> np.ndarray:
     """Return how much each row counts, (N,) float32."""
+    return numbers_of(_present(frame, name, "weighs"), name).astype("float32")
+
+
+def _present(frame: pd.DataFrame, name: str, does: str) -> pd.Series:
+    """Return a column that says something of each row, and is missing in none."""
     if missing := int(frame[name].isna().sum()):
-        raise DataError(f"The column {name!r}, which weighs the rows, is missing in {missing} of {len(frame)} rows.")
-    return numbers_of(frame[name], name).astype("float32")
+        raise DataError(f"The column {name!r}, which {does} the rows, is missing in {missing} of {len(frame)} rows.")
+    return frame[name]
 
 
 def _named(values: pd.Series, name: str) -> dict[str, np.ndarray]:
@@ -193,11 +198,11 @@ def _named(values: pd.Series, name: str) -> dict[str, np.ndarray]:
     return parts
 
 
-def _times(values: pd.Series, name: str, form: str | None) -> np.ndarray:
+def _times(values: pd.Series, form: str | None) -> np.ndarray:
     """Return a column of numbers or dates as numbers."""
-    if missing := int(values.isna().sum()):
-        raise DataError(f"The column {name!r}, which orders the rows, is missing in {missing} of {len(values)} rows.")
-    return numbers_of(values, name) if is_numeric(values) else moments_of(values, name, form).astype("int64").to_numpy()
+    if is_numeric(values):
+        return numbers_of(values, str(values.name))
+    return moments_of(values, str(values.name), form).astype("int64").to_numpy()
 
 
 def _same_classes(train: pd.Series, test: pd.Series, path: str, test_path: str) -> None:
@@ -215,14 +220,17 @@ def splits_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, 
     """
     parts = parts_of(frame, extra, args, target, path)
     frame, index = parts.frame, parts.index
-    first = frame.iloc[:len(frame) - (0 if extra is None else len(extra))]
-    _check_columns(first, path, args.columns("keep", frame))
+    own = len(frame) - (0 if extra is None else len(extra))
+    _check_columns(frame.iloc[:own], path, args.columns("keep", frame))
     category, hashed, dates = (args.columns(field, frame) for field in ("category", "hash", "dates"))
     frame = split_dates(frame, dates, args.date_format)
     columns: dict[str, list[str] | None] = {}
     for name in frame.columns:
         columns[name] = [f"bucket {number}" for number in range(args.buckets)] if name in hashed else \
             categories_of(frame[name], name, name in category)
+        if columns[name] and name not in hashed:  # one that only the second table has is refused, as a class is
+            known = set(frame[name].iloc[:own].dropna().astype(str))
+            columns[name] = [category for category in columns[name] or () if category in known]
     medians = medians_of(frame, columns, index["train"]) if args.fill else {}
     if args.fill:  # missing text is a category of its own where there is some
         columns |= {name: [*categories, MISSING] for name, categories in columns.items()
