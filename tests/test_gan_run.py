@@ -34,8 +34,9 @@ REFEREE = Recipe(model="cnn", model_args={"size": "mu"}, data="digits", batch=12
 
 
 @pytest.fixture(scope="module", autouse=True)
-def home(tmp_path_factory):
-    """A cache of its own, blocks of two steps, and a referee that is trained in a second."""
+def home(tmp_path_factory, hard_run):
+    """A cache of its own, blocks of two steps, and a referee that is trained in a second. The run that all files share
+    has the usual blocks."""
     folder = tmp_path_factory.mktemp("home")
     (folder / "tiny.py").write_text(f"from kerasdl import Recipe\nrecipe = Recipe(**{REFEREE.model_dump()!r})\n")
     with pytest.MonkeyPatch.context() as patch:

@@ -31,9 +31,9 @@ PORTS = {  # golden file -> model, arguments
     "alexnet_torchvision": ("alexnet", {"size": "2014"}), "vgg_torchvision": ("vgg", {"size": "11"}),
     "vgg_bn_torchvision": ("vgg", {"size": "11", "norm": True}),
 }
-LARGE = {"resnet_hf", "mobilenet_timm", "resnet50_torchvision", "convnext_torchvision", "googlenet_torchvision",
-         "inception_torchvision",
-         "alexnet_torchvision", "vgg_torchvision", "vgg_bn_torchvision"}  # run with --soak
+LARGE = {"resnet_hf", "vit_hf", "mobilenet_timm", "resnet50_torchvision", "convnext_torchvision",
+         "googlenet_torchvision", "inception_torchvision", "alexnet_torchvision", "vgg_torchvision",
+         "vgg_bn_torchvision"}  # run with --soak
 
 
 def golden(name):
@@ -118,17 +118,17 @@ def tanh_gelu(network):
 
 
 @pytest.mark.parametrize("name, mutation", [
-    ("vit_timm", {"tensors": qk_swapped}), ("vit_hf", {"tensors": swapped(".q_proj.", ".k_proj.")}),
-    ("vit_timm", {"change": tanh_gelu}),
+    ("vit_timm", {"tensors": qk_swapped}), ("vit_timm", {"change": tanh_gelu}),
     ("vit_timm", {"change": set_everywhere(keras.layers.LayerNormalization, epsilon=1e-5)}),
-    ("vit_hf", {"change": set_everywhere(keras.layers.LayerNormalization, epsilon=1e-5)}),
     ("resnet_torchvision", {"change": transposed}), ("resnet_torchvision", {"change": padded_on_the_other_side}),
     ("resnet_torchvision", {"change": blue_first}),
-    ("resnet_torchvision", {"change": set_everywhere(keras.layers.BatchNormalization, epsilon=1e-3)}),
-    ("resnet_torchvision", {"tensors": swapped("bn1.running_mean", "bn1.bias")}),
-    ("convnext_timm", {"change": tanh_gelu}), ("mobilenet_torchvision", {"padding": "same"}),
-    pytest.param("resnet50_torchvision", {"stride_in": "1x1"}, marks=pytest.mark.soak),
-    pytest.param("inception_torchvision", {"count_zeros": False}, marks=pytest.mark.soak),
+    *(pytest.param(*case, marks=pytest.mark.soak) for case in [
+        ("vit_hf", {"tensors": swapped(".q_proj.", ".k_proj.")}),
+        ("vit_hf", {"change": set_everywhere(keras.layers.LayerNormalization, epsilon=1e-5)}),
+        ("resnet_torchvision", {"change": set_everywhere(keras.layers.BatchNormalization, epsilon=1e-3)}),
+        ("resnet_torchvision", {"tensors": swapped("bn1.running_mean", "bn1.bias")}),
+        ("convnext_timm", {"change": tanh_gelu}), ("mobilenet_torchvision", {"padding": "same"}),
+        ("resnet50_torchvision", {"stride_in": "1x1"}), ("inception_torchvision", {"count_zeros": False})]),
 ])
 def test_mistakes_in_a_port_do_not_pass(name, mutation):
     assert difference(name, sides=1, **mutation) > 2 * TOLERANCE

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import zoo_harness as harness
 
-from kerasdl.zoo import resnet, vit
+from kerasdl.zoo import resnet, vit, weights
 
 erf = np.vectorize(math.erf, otypes=[float])
 
@@ -30,29 +30,6 @@ def fill(weight, rng):
         weight.assign(0.2 * rng.standard_normal(weight.shape, "float32"))
 
 
-def borrow_resnet50(ours, theirs):
-    """Copies the weights of keras.applications.ResNet50, whose convolutions have a bias and ours do not.
-
-    Normalising x + b around a mean m is normalising x around m - b.
-    """
-    names = [("stem_conv", "stem_norm", "conv1_conv", "conv1_bn")]
-    for i, blocks in enumerate((3, 4, 6, 3), 1):
-        for j in range(1, blocks + 1):
-            here, there = f"stage{i}_block{j}", f"conv{i + 1}_block{j}"
-            if j == 1:
-                names.append(
-                    (f"{here}_shortcut_conv", f"{here}_shortcut_norm", f"{there}_0_conv", f"{there}_0_bn")
-                )
-            for k in (1, 2, 3):
-                names.append((f"{here}_conv{k}", f"{here}_norm{k}", f"{there}_{k}_conv", f"{there}_{k}_bn"))
-    for conv, norm, their_conv, their_norm in names:
-        kernel, bias = theirs.get_layer(their_conv).get_weights()
-        gamma, beta, mean, variance = theirs.get_layer(their_norm).get_weights()
-        ours.get_layer(conv).set_weights([kernel])
-        ours.get_layer(norm).set_weights([gamma, beta, mean - bias, variance])
-    ours.get_layer("logits").set_weights(theirs.get_layer("predictions").get_weights())
-
-
 def test_resnet50_is_that_of_keras_applications():
     shape, classes = (64, 96, 3), 10
     theirs = keras.applications.ResNet50(
@@ -62,9 +39,11 @@ def test_resnet50_is_that_of_keras_applications():
     for weight in theirs.weights:
         fill(weight, rng)
     ours = resnet.build(shape, classes, size="50", stride_in="1x1")
-    borrow_resnet50(ours, theirs)
+    tensors = {f"{layer.name}/{place}": np.asarray(weight) for layer in theirs.layers
+               for place, weight in enumerate(layer.weights)}
+    weights.load(ours, tensors, "resnet")
     x = harness.pictures(2, shape)
-    expected = harness.logits(theirs, np.asarray(ours.get_layer("scale")(x)))
+    expected = harness.logits(theirs, keras.applications.resnet.preprocess_input(x.astype("float32")))
     assert relative(harness.logits(ours, x), expected) < 1e-5
     assert relative(expected[0], expected[1]) > 1e-2  # the picture matters
 
@@ -116,9 +95,9 @@ def test_vit_b16_is_the_papers_equations():
         fill(weight, rng)
     x = harness.pictures(2, shape)
 
-    def weights(name):
+    def weights_of(name):
         return [w.astype("float64") for w in model.get_layer(name).get_weights()]
 
-    expected = vit_forward(x.astype("float64"), weights, depth=12, patch=16)
+    expected = vit_forward(x.astype("float64"), weights_of, depth=12, patch=16)
     assert relative(harness.logits(model, x), expected) < 1e-5
     assert relative(expected[0], expected[1]) > 1e-2
