@@ -37,7 +37,7 @@ def curves(history: pd.DataFrame, best: int | None) -> list[tuple[str, Any]]:
     found = []
     for name in metrics:
         drawing = curve(history.get(name), history.get(f"val_{name}"), best, percent=name == "accuracy")
-        found.append((label(name)[:1].upper() + label(name)[1:], drawing))
+        found.append((heading(label(name)), drawing))
     if "learning_rate" in history:
         found.append(("Learning rate", curve(history["learning_rate"], None, best)))
     return found
@@ -217,6 +217,11 @@ def label(metric: str) -> str:
     return {"mae": "MAE", "r2": "R²", "map": "mAP", "auc": "AUC", "macro_f1": "macro F1",
             "balanced_accuracy": "balanced accuracy", "d_loss": "discriminator loss", "g_loss": "generator loss",
             "calibration_error": "calibration error"}.get(metric, metric)
+
+
+def heading(name: str) -> str:
+    """Return a name as a heading; one with a capital letter of its own, mAP, stays as it is."""
+    return name[:1].upper() + name[1:] if name == name.lower() else name
 
 
 def _canvas(xlabel: str, ylabel: str = "", size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:

@@ -47,7 +47,8 @@ def curves(groups: list[Group]) -> list[tuple[str, object]]:
                             if name not in figures.SINGLE)
     names = [name for name in columns if name.startswith("val_") or f"val_{name}" not in columns]
     names.sort(key=lambda name: (not name.startswith("val_"), name.endswith("loss")))
-    return [(figures.label(name.removeprefix("val_")) + " on " + ("val" if name.startswith("val_") else "train"),
+    return [(figures.heading(f"{figures.label(name.removeprefix('val_'))} on "
+                             f"{'val' if name.startswith('val_') else 'train'}"),
              figures.overlay([[history[name] for history in group if name in history] for group in histories],
                              percent=name.endswith("accuracy"))) for name in names]
 
