@@ -149,8 +149,8 @@ def applications(name):
 
 
 @pytest.mark.parametrize("name, model, args, prepare", [
-    ("MobileNetV2", "mobilenet", {"size": "v2"}, keras.applications.mobilenet_v2.preprocess_input),
     *(pytest.param(*case, marks=pytest.mark.soak) for case in [
+        ("MobileNetV2", "mobilenet", {"size": "v2"}, keras.applications.mobilenet_v2.preprocess_input),
         ("ResNet50", "resnet", {"size": "50", "stride_in": "1x1"}, keras.applications.resnet.preprocess_input),
         ("InceptionV3", "inception", {"size": "v3"}, keras.applications.inception_v3.preprocess_input),
         ("ConvNeXtTiny", "convnext", {"size": "T"}, lambda x: x),
