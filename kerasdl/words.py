@@ -31,7 +31,7 @@ WEIGHTS = "Weights from outside are an argument of the model: model_args.weights
 SENTENCES = {  # words that stand for no single key
     "loss": "The loss follows from the objective: cross-entropy for objective=classify, the squared error for regress. "
             "Your own: objective=FILE.py:CLASS, docs/extend.md.",
-    "metrics": "The metrics follow from the objective. monitor=NAME chooses the one that the best epoch is taken by.",
+    "metrics": "The metrics follow from the objective. monitor=NAME chooses the score that selects the best epoch.",
     "validation_split": "The splits are parts of the data: splits.train='train[:80%]' splits.val='train[80%:]'",
     "val_split": "The splits are parts of the data: splits.train='train[:80%]' splits.val='train[80%:]'",
     "pretrained": WEIGHTS, "weights": WEIGHTS, "checkpoint": WEIGHTS,

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from data_harness import PARTS, refused
+from data_harness import PARTS, read_rows, refused
 
 from kerasdl.data import load, load_splits
-from kerasdl.data.sources.csv import read_for, read_rows
+from kerasdl.data.sources.csv import read_for
 from kerasdl.errors import DataError
 
 

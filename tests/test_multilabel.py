@@ -1,4 +1,4 @@
-"""Several labels an example: as data, in training, and as what a user is told."""
+"""Several labels an example: as data, in training, and in predictions and reports."""
 
 import csv
 import json

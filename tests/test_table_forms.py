@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
-from data_harness import PARTS, refused
+from data_harness import PARTS, read_rows, refused
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -14,7 +14,6 @@ from PIL import Image
 import kerasdl
 from kerasdl.data import from_frame, leaks, load, load_splits
 from kerasdl.data.sources import load_for
-from kerasdl.data.sources.csv import read_rows
 from kerasdl.evaluation.evaluate import evaluate
 
 RNG = np.random.default_rng(0)
@@ -210,7 +209,7 @@ def test_the_last_by_order_are_test(times):
     spans = {name: [times[int(row)] for row in part.x[:, 1]] for name, part in parts.items()}
     assert max(spans["train"]) < min(spans["val"]) and max(spans["val"]) < min(spans["test"])
     assert list(parts["train"].columns) == ["x", "row"] and len(parts["test"]) == 20 and len(parts["val"]) == 10
-    refused(lambda: from_frame(frame.assign(when=0), "y", order="when", keep="row"), "same value")
+    refused(lambda: from_frame(frame.assign(when=0), "y", order="when", keep="row"), "one value")
 
 
 def test_a_column_names_the_parts():

@@ -3,12 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from data_harness import PARTS, refused
+from data_harness import PARTS, read_rows, refused
 from sklearn import datasets
 
 import kerasdl
 from kerasdl.data import from_arrays, leaks, load, load_splits
-from kerasdl.data.sources.csv import read_rows
 from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.evaluation.predict import predict
 

@@ -1,6 +1,6 @@
 """Mistakes that need no TensorFlow, found before it is imported: that takes ten seconds.
 
-Each check is the one that would find the mistake later, called early, so that there is one message. What cannot be
+Each check also runs later, when the data is read; called early it gives the same message. What cannot be
 known from names, headers and folders is left to the checks that come with reading, and nothing is refused here that
 these accept.
 """

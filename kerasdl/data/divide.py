@@ -114,5 +114,5 @@ def _last(order: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
     edge = values[-max(1, round(share * len(values)))]
     later = order >= edge if (order < edge).any() else order > edge
     if not later.any() or later.all():
-        raise DataError("order has the same value in so many examples that they cannot be divided by it.")
+        raise DataError("order has one value in most examples, so that they cannot be divided by it.")
     return np.flatnonzero(~later), np.flatnonzero(later)

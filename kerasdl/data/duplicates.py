@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-WHOLE = 1024  # bytes of an example that are read for its key; of a larger one so many, in RUNS pieces
+WHOLE = 1024  # bytes of an example that are read for its key, in RUNS pieces where it is larger
 RUNS = 8
 TAIL = 4096  # bytes at the end of a file that are read where another file has its size
 TRAIN, ASKED = 8000, 250  # training images, and images of another split, that are looked at for near copies

@@ -78,7 +78,7 @@ def batched(x: np.ndarray, y: np.ndarray) -> bool:
 
 
 def spec_batched(spec: Any) -> bool:
-    """Return whether a Dataset gives batches; those with a fixed number of examples are told by equal lengths."""
+    """Return whether a Dataset gives batches; a fixed batch size is recognised by equal lengths."""
     x, y = (part.shape for part in spec)
     if not (x.rank and y.rank):
         return False

@@ -141,8 +141,8 @@ def without_none(x, y, weights=None):
     return (x,) if y is None else (x, y) if weights is None else (x, y, weights)
 
 
-def beside(split: Any, targets: np.ndarray | None) -> tuple[np.ndarray, ...]:
-    """Return what a training batch has of each example besides itself: nothing, its target, or that and its weight."""
+def targets_and_weights(split: Any, targets: np.ndarray | None) -> tuple[np.ndarray, ...]:
+    """Return what a training batch has with each example: nothing, its target, or its target and its weight."""
     weights = split.relative_weights
     return () if targets is None else (targets,) if weights is None else (targets, weights)
 
@@ -210,7 +210,7 @@ def flip_parity(parity: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor) -> tf.Ten
 
 def _indexed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Dataset:
     with tf.device("CPU"):
-        x, others = tf.constant(split.x), [tf.constant(values) for values in beside(split, targets)]
+        x, others = tf.constant(split.x), [tf.constant(values) for values in targets_and_weights(split, targets)]
 
     def epoch_of(epoch):
         return tf.data.Dataset.from_tensor_slices(

@@ -213,7 +213,7 @@ def check_same(found: Split, expected: Mapping[str, Any], name: str) -> None:
 
 
 def checked_weights(weights: Any, count: int) -> np.ndarray:
-    """Return weights of so many examples as float32, checked.
+    """Return the weights of `count` examples as float32, checked.
 
     Raises:
         DataError: other than one finite number from 0 on for each example.

@@ -224,8 +224,7 @@ def _text(path: str, texts: Collection[str], dialect: Dialect) -> pd.DataFrame:
 
 
 def _check_separator(path: str, names: pd.Series, dialect: Dialect) -> None:
-    """Refuse a first line of one field in which another separator stands, or in which the one that was given does not.
-    """
+    """Refuse a first line of one field: it has another separator, or not the given one."""
     if len(names) > 1:
         return
     if dialect.sep is not None:

@@ -108,7 +108,7 @@ class Adversarial(Objective):
 
     def evaluator(self, kept: keras.Model, reference: Any) -> GeneratorScores:
         if self.monitor == "accuracy" and not (len(kept.inputs) == 2 and reference.classifies):
-            raise UserError("monitor=accuracy is for a generator that is told the class. Monitor another score.")
+            raise UserError("monitor=accuracy is for a conditional generator. Monitor another score.")
         return GeneratorScores(kept, sample, reference, self.monitor)
 
     def follow_ups(self, kept: keras.Model, splits: Mapping[str, Split], reference: Any

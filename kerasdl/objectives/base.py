@@ -33,8 +33,8 @@ class Objective:
         inputs: the kinds of example that it can learn from; see kerasdl.data.spec.
         target: what the data must give with each example: "class", "labels", "number", or None for nothing.
         scores: every score that it logs on validation data, and whether "max" or "min" is better.
-        overall_scores: likewise, the scores that `overall` gives. One that is not among `scores`, too, is computed only
-            if the recipe's `monitor` names it.
+        overall_scores: the same for the scores that `overall` gives. One that is not among `scores`, too, is computed
+            only if the recipe's `monitor` names it.
         monitor: the score that chooses the best epoch, unless the recipe's `monitor` names another one. An instance has
             that in `monitor`, and in `scores` what this recipe logs.
         losses: names of losses in a training step's logs, and what a message calls them.

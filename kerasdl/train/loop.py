@@ -35,7 +35,7 @@ class DeviceDataset:
 
     def __init__(self, split: Split, targets: np.ndarray | None, transform: Callable | None, alternates: bool,
                  seed: int, steps: int):
-        self.data = tuple(tf.constant(values) for values in (split.x, *pipeline.beside(split, targets)))
+        self.data = tuple(tf.constant(values) for values in (split.x, *pipeline.targets_and_weights(split, targets)))
         self.seed, self.steps, self.transform = seed, steps, transform
         self.parities = pipeline.parities(seed, len(split)) if alternates else None
 

@@ -171,20 +171,6 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], *, unknown: str 
                            chunks.size_of((facts["shape"],), 4), unknown)
 
 
-def read_rows(path: str, columns: Columns, medians: Mapping[str, float], reading: Mapping[str, Any] | None = None
-              ) -> np.ndarray:
-    """Return the rows of a file as `read_files` gives them, (N, F).
-
-    Raises:
-        DataError: at the first row that cannot be read.
-    """
-    facts = {"kind": "row", "shape": 1, "columns": columns, "medians": medians, "reading": reading or {}}
-    found = list(read_files([Path(path)], facts))
-    for fault in (fault for chunk in found for fault in chunk.faults):
-        raise DataError(fault.why)
-    return np.concatenate([chunk.x for chunk in found])
-
-
 def _opened(path: str, columns: Columns, reading: Mapping[str, Any]) -> pd.DataFrame:
     """Return a table that is read as the one was that a model was trained on."""
     return read_table(path, [*in_words(columns), *_texts(reading)], _dialect(reading))
