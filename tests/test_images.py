@@ -294,3 +294,77 @@ def test_a_set_that_is_decoded_as_it_is_used_shows_the_same(tmp_path, monkeypatc
     read = load_splits(f"folder:{tmp_path}/set", PARTS)
     for part in PARTS:
         np.testing.assert_array_equal(read[part].take(np.arange(len(read[part])))[0], held[part].x)
+
+
+# Images of any size as examples of one
+
+
+def as_evaluated(image, side, crop, filter):
+    """Return what timm's transform for evaluation makes of an image: its shorter side resized, the centre kept."""
+    width, height = image.size
+    shorter = int(side / crop)
+    size = (shorter, shorter * height // width) if width < height else (shorter * width // height, shorter)
+    image = image.resize(size, filter)
+    left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
+    return np.asarray(image.crop((left, top, left + side, top + side)))
+
+
+@pytest.mark.parametrize("interpolation, filter", [("bilinear", Image.Resampling.BILINEAR),
+                                                   ("bicubic", Image.Resampling.BICUBIC)])
+@pytest.mark.parametrize("size", [(90, 61), (50, 133), (64, 64), (20, 31)])
+def test_a_centre_crop_is_that_of_pillow_to_a_grey_level(tmp_path, size, interpolation, filter):
+    image = Image.fromarray(noise(9, 8, 3)).resize(size, Image.Resampling.BICUBIC)
+    image.save(tmp_path / "a.png")
+    found = images.load_image(tmp_path / "a.png", (32, 32, 3), images.Fit(0.875, interpolation)).astype(int)
+    expected = as_evaluated(image, 32, 0.875, filter).astype(int)
+    assert np.abs(found - expected).max() <= 2 and np.abs(found - expected).mean() < 0.3  # Pillow rounds each pass
+
+
+@pytest.mark.parametrize("stored, shape, seen", [
+    ((40, 80), (20, 20), (slice(None), slice(20, 60))), ((80, 40), (20, 20), (slice(20, 60), slice(None))),
+    ((40, 80), (10, 20), (slice(None), slice(None))), ((64, 80), (10, 20), (slice(12, 52), slice(None)))])
+def test_a_crop_keeps_the_proportions(tmp_path, stored, shape, seen):
+    pixels = noise(*stored, 1)
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "a.png")
+    found = images.load_image(tmp_path / "a.png", (*shape, 1), images.Fit(1.0)).astype(int)
+    expected = images.fitted(pixels[seen], (*shape, 1), images.Fit()).astype(int)
+    inner = np.s_[2:-2, 2:-2]  # at the border the crop's own neighbours count
+    assert np.abs(found - expected)[inner].max() <= 1
+
+
+def folder_of(tmp_path, channels=3):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir(parents=True)
+        for number in range(20):
+            Image.fromarray(noise(20 + number, 24, channels).squeeze()).save(tmp_path / name / f"{number}.png")
+    return f"folder:{tmp_path}"
+
+
+def test_a_run_predicts_images_fitted_as_those_that_it_was_trained_on(tmp_path):
+    args = {"image_size": [16, 16], "crop": 0.8, "interpolation": "bicubic"}
+    source = folder_of(tmp_path / "data")
+    run = train("linear_digits", data=source, data_args=args, batch=8, epochs=1, workdir=tmp_path / "run")
+    file = tmp_path / "data/cat/19.png"
+    ((_, answers),) = predict(run, [file])
+    pixels = images.load_image(file, (16, 16, 3), images.Fit(0.8, "bicubic"))
+    logits = run.model().predict(pixels[None], verbose=0)[0]
+    expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    assert answers[0][1] == pytest.approx(expected.max(), rel=1e-5)
+
+
+def test_channels_are_as_asked_for(tmp_path):
+    source = folder_of(tmp_path, channels=1)
+    assert load(source, image_size=16).shape == (16, 16, 1)
+    grey = load(source, image_size=16, channels=3)
+    assert grey.shape == (16, 16, 3)
+    assert (np.ptp(grey.x, axis=-1) == 0).all()
+    assert load(source, image_size=16, channels=1).shape == (16, 16, 1)
+
+
+def test_what_does_not_go_together_is_refused(tmp_path):
+    source = folder_of(tmp_path)
+    refused(lambda: load(source, crop=0.875), "crop", "image_size")
+    refused(lambda: load(source, interpolation="bicubic"), "interpolation", "image_size")
+    refused(lambda: load(source, image_size=8, crop=1.5), "crop", "1.5")
+    refused(lambda: load(source, image_size=8, interpolation="lanczos"), "interpolation", "lanczos")
+    refused(lambda: load(source, image_size=8, channels=2), "channels", "2")

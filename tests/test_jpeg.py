@@ -38,7 +38,7 @@ def test_the_bits_are_those_of_pillow(tmp_path, options, channels):
             np.testing.assert_array_equal(found, expected)
         (tmp_path / "a.jpg").write_bytes(data)
         name = tf.constant(str(tmp_path / "a.jpg"))
-        np.testing.assert_array_equal(images.decode(name, (*size, channels), False), expected)
+        np.testing.assert_array_equal(images.decode(name, (*size, channels), None), expected)
 
 
 def test_files_that_hold_more_than_pixels_are_left_to_pillow():
@@ -63,9 +63,9 @@ def test_a_limit_of_pillow_holds_here_too(monkeypatch, tmp_path):
 
 def test_images_are_conformed_as_op_by_op(tmp_path):
     for channels, wanted in ((1, 1), (1, 3), (3, 1), (3, 3)):
-        for size, resize in (((20, 30), True), ((45, 33), True), ((37, 50), False)):
+        for size, fit in (((20, 30), images.Fit()), ((45, 33), images.Fit(0.9, "bicubic")), ((37, 50), None)):
             image = smooth(37, 50, channels)
             Image.fromarray(image.squeeze()).save(tmp_path / "a.png")
-            expected = images.conform(tf.constant(image), (*size, wanted), resize).numpy()
-            found = images.load_image(tmp_path / "a.png", (*size, wanted), size if resize else None)
+            expected = images.conform(tf.constant(image), (*size, wanted), fit).numpy()
+            found = images.load_image(tmp_path / "a.png", (*size, wanted), fit)
             np.testing.assert_array_equal(found, expected)

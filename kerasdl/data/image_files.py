@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from kerasdl.data import images
+from kerasdl.data.image_args import ImageArgs
 from kerasdl.data.split import Split
 from kerasdl.errors import DataError
 
@@ -17,8 +18,7 @@ LOOKS = 100  # files that are looked at for their channels
 MEMORY = 2 * 2**30  # bytes of decoded pixels that are kept in memory; above, files are decoded as they are used
 
 
-def split_of(files: Sequence[Path], y: np.ndarray | None, classes: Sequence[str], *,
-             image_size: Sequence[int] | int | None = None, value_range: Sequence[float] | None = None,
+def split_of(files: Sequence[Path], y: np.ndarray | None, classes: Sequence[str], args: ImageArgs, *,
              shape: tuple[int, ...] | None = None, weights: np.ndarray | None = None) -> Split:
     """Return image files as one split called "all".
 
@@ -26,8 +26,7 @@ def split_of(files: Sequence[Path], y: np.ndarray | None, classes: Sequence[str]
         files: image files.
         y: their targets; None without.
         classes: the classes' names.
-        image_size: (height, width) to resize to; None: all must have the same size.
-        value_range: (low, high), the values that become 0 and 255, for files of more than 8 bits.
+        args: how they are read.
         shape: (H, W, C) of an example; None: as asked for, or as in the first file, with one channel if all files that
             are looked at are grey.
         weights: how much each counts in training; None: all alike.
@@ -35,11 +34,11 @@ def split_of(files: Sequence[Path], y: np.ndarray | None, classes: Sequence[str]
     Raises:
         DataError: a file that is broken, or of another size.
     """
-    ends = images.checked_range(value_range)
-    shape = shape or _measure(files, image_size, ends)
-    pixels, decode = _images(files, shape, image_size, ends)
-    return Split("all", pixels, y, shape, len(files), tuple(classes), decode=decode,
-                 reading={"value_range": ends} if ends else {}, weights=weights)
+    args.check()
+    shape = shape or _measure(files, args)
+    pixels, decode = _images(files, shape, args.fit, args.ends)
+    return Split("all", pixels, y, shape, len(files), tuple(classes), decode=decode, reading=args.reading(),
+                 weights=weights)
 
 
 def divided(whole: Split, files: Sequence[Path], root: Path, parts: Mapping[str, np.ndarray]) -> dict[str, Split]:
@@ -92,26 +91,28 @@ def groups_of(files: Sequence[Path], root: Path, group: int | str | None) -> np.
     return np.array(names)
 
 
-def _images(files: Sequence[Path], shape: tuple[int, ...], image_size: Sequence[int] | int | None,
-            ends: images.Range | None) -> tuple[np.ndarray, Callable | None]:
+def _images(files: Sequence[Path], shape: tuple[int, ...], fit: images.Fit | None, ends: images.Range | None
+            ) -> tuple[np.ndarray, Callable | None]:
     """Return the images (N, H, W, C) and None; of more than MEMORY the names of their files and what reads one."""
     def decode(name):
-        return images.decode(name, shape, image_size is not None, ends)
+        return images.decode(name, shape, fit, ends)
 
     if len(files) * np.prod(shape) > MEMORY:
         return np.array([os.fsencode(file) for file in files]), decode  # a name need not be UTF-8
     found = np.empty((len(files), *shape), "uint8")  # filled in place: a list of images would take as much again
 
     def read(index: int) -> None:
-        found[index] = images.load_image(files[index], shape, image_size, ends)
+        found[index] = images.load_image(files[index], shape, fit, ends)
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(read, range(len(files))))  # a list raises what a thread raised
     return found, None
 
 
-def _measure(files: Sequence[Path], image_size: Sequence[int] | int | None, ends: images.Range | None
-             ) -> tuple[int, int, int]:
-    size = images.read_raw(files[0], ends).shape[:2] if image_size is None else images.height_width(image_size)
-    grey = all(images.read_raw(file, ends).shape[2] == 1 for file in files[::max(1, len(files) // LOOKS)])
-    return *size, 1 if grey else 3
+def _measure(files: Sequence[Path], args: ImageArgs) -> tuple[int, int, int]:
+    def seen(file: Path) -> tuple[int, ...]:
+        return images.read_raw(file, args.ends).shape
+
+    height, width = args.size or seen(files[0])[:2]
+    looked_at = files[::max(1, len(files) // LOOKS)]
+    return height, width, args.channels or (1 if all(seen(file)[2] == 1 for file in looked_at) else 3)

@@ -26,8 +26,7 @@ def splits_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, 
     """
     parts = parts_of(frame, extra, args, target, path)
     files = files_of(parts.frame, args, path)
-    whole = image_files.split_of(files, parts.y, parts.classes, image_size=args.image_size,
-                                 value_range=args.value_range, weights=parts.weights)
+    whole = image_files.split_of(files, parts.y, parts.classes, args, weights=parts.weights)
     return image_files.divided(whole, files, root_of(args, path), parts.index)
 
 
@@ -57,8 +56,7 @@ def split_for(facts: Mapping[str, Any], path: str, split: str, args: TableArgs, 
             frame = frame[labels.whole(frame[label[0]]).astype(str).isin(known or ())]
         y, names = labels.targets_of(frame, label, target, args.label_sep, known)
     files = files_of(frame, args, path)
-    whole = image_files.split_of(files, y, names, image_size=args.image_size, value_range=args.value_range,
-                                 shape=tuple(facts["shape"]))
+    whole = image_files.split_of(files, y, names, args, shape=tuple(facts["shape"]))
     index = np.arange(len(files))
     if split != "all":
         index = divide(y if target == "class" and y is not None else index, known if target == "class" else None)[split]

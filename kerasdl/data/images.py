@@ -8,10 +8,11 @@ imported where it is used, so that a missing file is reported without it.
 import io
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
@@ -27,7 +28,40 @@ DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # modes of more than 8 bit
 ORIENTATION = 274  # the EXIF tag
 WHITE = 255
 Range = tuple[float, float]
+Interpolation = Literal["bilinear", "bicubic"]
 DEEP_COLOURS = re.compile(r";16[BLN]")  # in the raw mode of colours of 16 bits each; a BMP of 5-6-5 bits is BGR;16
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How an image of any size gets the size of an example.
+
+    Attributes:
+        crop: None: the whole image, whose proportions may change. Else the image is resized until the example covers
+            this share of it, 0 to 1, and the centre is kept, as timm does to evaluate: of squares of 224 pixels and
+            0.875 the shorter side becomes 256.
+        interpolation: "bilinear" or "bicubic", both with an antialiasing filter, as Pillow has them.
+    """
+
+    crop: float | None = None
+    interpolation: Interpolation = "bilinear"
+
+    @classmethod
+    def of(cls, reading: Mapping[str, Any]) -> "Fit | None":
+        """Return how a split's examples were fitted, from its `reading`; None if they were not."""
+        return cls(**reading["fit"]) if "fit" in reading else None
+
+    def covered(self, height: Any, width: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
+        """Return the height and width that an image gets before its centre is cut; tensors or whole numbers."""
+        import tensorflow as tf
+
+        rows, columns = shape[:2]
+        if self.crop is None:
+            return rows, columns
+        wide = tf.cast(height * columns, "int64") <= tf.cast(width * rows, "int64")  # the height decides
+        inner, outer = int(rows / self.crop), int(columns / self.crop)
+        return (tf.where(wide, inner, tf.maximum(rows, outer * height // width)),
+                tf.where(wide, tf.maximum(columns, inner * width // height), outer))
 
 
 def read_raw(path: Path, value_range: Range | None = None) -> np.ndarray:
@@ -146,35 +180,36 @@ def _in_srgb(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
 
 
-def load_image(path: Path, shape: tuple[int, ...], image_size: Sequence[int] | int | None,
-               value_range: Range | None = None) -> np.ndarray:
-    """Return an image file as an example, uint8 of this shape, resized if there is an image_size.
+def load_image(path: Path, shape: tuple[int, ...], fit: Fit | None, value_range: Range | None = None) -> np.ndarray:
+    """Return an image file as an example, uint8 of this shape.
 
     Raises:
-        DataError: as `read_raw` does, and for another size that is not resized.
+        DataError: as `read_raw` does, and for another size if there is no `fit`.
     """
     image = read_raw(path, value_range)
-    if image_size is None and image.shape[:2] != shape[:2]:
+    if fit is None and image.shape[:2] != shape[:2]:
         raise DataError(f"{path} is {image.shape[0]}x{image.shape[1]}, where {shape[0]}x{shape[1]} was expected. "
                         "To bring all images to one size, pass data_args.image_size=(H, W).")
-    return fitted(image, shape, image_size is not None)
+    return fitted(image, shape, fit)
 
 
-def fitted(image: np.ndarray, shape: tuple[int, ...], resize: bool) -> np.ndarray:
-    """Return what `conform` does of an array; one that has the shape is returned as it is."""
-    return image if image.shape == tuple(shape) else _fitting(tuple(shape), resize)(image).numpy()
+def fitted(image: np.ndarray, shape: tuple[int, ...], fit: Fit | None) -> np.ndarray:
+    """Return what `conform` makes of an array; one that has the shape and is not cropped is returned as it is."""
+    as_it_is = image.shape == tuple(shape) and (fit is None or fit.crop is None)
+    return image if as_it_is else _fitting(tuple(shape), fit)(image).numpy()
 
 
 @lru_cache
-def _fitting(shape: tuple[int, ...], resize: bool) -> Callable:
+def _fitting(shape: tuple[int, ...], fit: Fit | None) -> Callable:
     """Return `conform` compiled for any image: op by op it takes twice as long."""
     import tensorflow as tf
 
-    return tf.function(lambda image: conform(image, shape, resize),
+    return tf.function(lambda image: conform(image, shape, fit),
                        input_signature=[tf.TensorSpec((None, None, None), "uint8")])
 
 
-def decode(name: "tf.Tensor", shape: tuple[int, ...], resize: bool, value_range: Range | None = None) -> "tf.Tensor":
+def decode(name: "tf.Tensor", shape: tuple[int, ...], fit: Fit | None, value_range: Range | None = None
+           ) -> "tf.Tensor":
     """Return the image file of this name (a string tensor) as an example, uint8 of this shape. For a graph."""
     import tensorflow as tf
 
@@ -187,13 +222,13 @@ def decode(name: "tf.Tensor", shape: tuple[int, ...], resize: bool, value_range:
         return tf.ensure_shape(tf.numpy_function(read, [name], tf.uint8), (None, None, None))
 
     if value_range:
-        return conform(as_viewers_do(), shape, resize)
+        return conform(as_viewers_do(), shape, fit)
     image = jpeg.pixels(tf.io.read_file(name))
-    return conform(tf.cond(tf.size(image) > 0, lambda: image, as_viewers_do), shape, resize)
+    return conform(tf.cond(tf.size(image) > 0, lambda: image, as_viewers_do), shape, fit)
 
 
-def conform(image: "tf.Tensor", shape: tuple[int, ...], resize: bool) -> "tf.Tensor":
-    """Return an image with the channels (grey repeated, colour made grey) and the size of `shape`."""
+def conform(image: "tf.Tensor", shape: tuple[int, ...], fit: Fit | None) -> "tf.Tensor":
+    """Return an image with the channels (grey repeated, colour made grey) and, by `fit`, the size of `shape`."""
     import tensorflow as tf
 
     grey = tf.shape(image)[2] == 1  # unknown until the file is read
@@ -202,16 +237,20 @@ def conform(image: "tf.Tensor", shape: tuple[int, ...], resize: bool) -> "tf.Ten
     else:
         image = tf.cond(grey, lambda: image,
                         lambda: tf.image.rgb_to_grayscale(tf.ensure_shape(image, (None, None, 3))))
-    if resize:
-        image = resized(image, shape)
+    if fit is not None:
+        image = resized(image, shape, fit)
     return tf.ensure_shape(image, shape)
 
 
-def resized(image: "tf.Tensor", shape: tuple[int, ...]) -> "tf.Tensor":
+def resized(image: "tf.Tensor", shape: tuple[int, ...], fit: Fit) -> "tf.Tensor":
     """Return the image with the height and width of `shape`, uint8."""
     import tensorflow as tf
 
-    image = tf.image.resize(image, shape[:2], antialias=True)
+    size = fit.covered(tf.shape(image)[0], tf.shape(image)[1], shape)
+    image = tf.image.resize(image, size, fit.interpolation, antialias=True)
+    if fit.crop is not None:
+        top, left = (tf.cast(tf.round((whole - side) / 2), "int32") for whole, side in zip(size, shape, strict=False))
+        image = image[top:top + shape[0], left:left + shape[1]]
     return tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), "uint8")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from kerasdl.data.images import load_image
+from kerasdl.data.images import Fit, load_image
 from kerasdl.data.split import Split
 from kerasdl.errors import DataError
 
@@ -32,6 +32,6 @@ def naming(splits: Mapping[str, Split]) -> Iterator[None]:
                     path = Path(os.fsdecode(file))
                     if split.kind == "image":
                         # raises an error that says what is wrong with it
-                        load_image(path, split.shape, None, split.reading.get("value_range"))
+                        load_image(path, split.shape, Fit.of(split.reading), split.reading.get("value_range"))
                     raise DataError(f"{path} cannot be decoded. Mend or remove it.") from None
         raise

@@ -21,6 +21,7 @@ from kerasdl.data.columns import (
     split_dates,
 )
 from kerasdl.data.divide import completed
+from kerasdl.data.image_args import ImageArgs
 from kerasdl.data.leaks import counting
 from kerasdl.data.spec import Target
 from kerasdl.data.split import Split
@@ -59,10 +60,6 @@ class ColumnArgs(Settings):
     image: Column | None = Field(None, description="the column of image files; then each row is an image")
     root: str | None = Field(None, description="the folder of the image files; None: that of the table")
     suffix: str = Field("", description="what follows the names of the image files, such as .jpg")
-    image_size: Annotated[int | list | tuple, "int or list"] | None = Field(
-        None, description="(height, width) that images are resized to")
-    value_range: Annotated[list | tuple, "list"] | None = Field(
-        None, description="(low, high), the values that become 0 and 255, of images of more than 8 bits")
 
     def columns(self, field: str, frame: pd.DataFrame) -> list[str]:
         """Return the columns that a field names."""
@@ -75,7 +72,7 @@ class ColumnArgs(Settings):
         return [name for value in fields if value != () for name in listed(value, ())]
 
 
-class TableArgs(Dialect, ColumnArgs):
+class TableArgs(Dialect, ColumnArgs, ImageArgs):
     """What data_args takes with csv:PATH."""
 
 

@@ -9,22 +9,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from kerasdl.data import image_files, images, layout
 from kerasdl.data.chunks import Chunk, of_files
 from kerasdl.data.divide import completed
+from kerasdl.data.image_args import ImageArgs
 from kerasdl.data.spec import Target, recorded_kind
 from kerasdl.data.split import Split
 from kerasdl.data.subset import of_classes
 from kerasdl.errors import DataError, nearest
+from kerasdl.settings import parse
+
+
+class Args(ImageArgs):
+    """What data_args takes with folder:PATH."""
+
+    group: int | str | None = Field(
+        None, description="what keeps images in one split, such as those of a patient: 1 is the folder that an image "
+                          "lies in, 2 the one above it; a text is a regular expression that is searched in its path")
+
 
 KIND, EXTENSIONS = "image", images.EXTENSIONS
 NOUNS = ("images", "an image", "image files")
 logger = logging.getLogger(__name__)
 
 
-def read(path: str, *, target: Target | None = "class", image_size: Sequence[int] | None = None,
-         value_range: Sequence[float] | None = None, group: int | str | None = None) -> dict[str, Split]:
+def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[str, Split]:
     """Return the splits train, val and test of a folder of images, as viewers show them; see kerasdl.data.images.
 
     What was left out, and which folders were taken for parts, is logged.
@@ -33,33 +44,26 @@ def read(path: str, *, target: Target | None = "class", image_size: Sequence[int
         path: PATH/<class>/*.png, or PATH/{train,val,test}/<class>/*.png. A part that is not there is carved from train.
         target: "class", or None where labels are not needed: then PATH/*.png and PATH/{train,val,test}/*.png are read
             too, with what is in folders below, as images without labels. Class folders still give labels.
-        image_size: (height, width) to resize to; by default all must have the same size.
-        value_range: (low, high), the values that become 0 and 255, for files of more than 8 bits.
-        group: what keeps images in one split, such as those of a patient: 1 is the folder that an image lies in, 2 the
-            one above it; a text is a regular expression, "patient\\d+", that is searched in its path.
+        **given: fields of Args.
 
     Raises:
         DataError: naming the folder or file that is wrong: empty, broken, of another size, of other classes.
     """
-    _check_target(path, target)
+    args = _checked(path, target, given)
     root = _root(path)
     roots = layout.unlabelled(root) if target is None else None
-    files, labels, parts, classes = _find_images(roots, root, group) if roots else _find(root, group)
+    files, labels, parts, classes = _find_images(roots, root, args.group) if roots else _find(root, args.group)
     for line in (layout.understood(root, roots or layout.roots(root)), layout.left_out(root, files)):
         if line:
             logger.warning(line)
-    whole = image_files.split_of(files, labels, classes, image_size=image_size, value_range=value_range)
+    whole = image_files.split_of(files, labels, classes, args)
     return image_files.divided(whole, files, root, parts)
 
 
-def look(path: str, *, target: Target | None = None, image_size: Sequence[int] | None = None,
-         value_range: Sequence[float] | None = None, group: int | str | None = None) -> None:
+def look(path: str, *, target: Target | None = None, **given: Any) -> None:
     """Find mistakes that `read` would find without looking at files: the folder, its class folders, the arguments."""
-    _check_target(path, target)
+    _checked(path, target, given)
     root = _root(path)
-    if image_size is not None:
-        images.height_width(image_size)
-    images.checked_range(value_range)
     if target == "class":
         above = next(iter(layout.roots(root).values()))
         _check_classes(above, layout.class_names(above))
@@ -70,11 +74,19 @@ def look_for(facts: Mapping[str, Any], path: str, **_: Any) -> None:
     _root(path)
 
 
-def _check_target(path: str, target: Target | None) -> None:
+def _checked(path: str, target: Target | None, given: dict[str, Any]) -> Args:
+    """Return data_args as settings.
+
+    Raises:
+        DataError: settings that do not go together, or a target that a folder does not have.
+    """
     if target in ("number", "labels"):
         what = "A number" if target == "number" else "Several labels"
         raise DataError(f"The target of folder:{path} is a class. {what} can be learned from a table that names the "
                         "images: data=csv:PATH data_args.image=COLUMN.")
+    args = parse(Args, given, "data_args", "folder:PATH")
+    args.check()
+    return args
 
 
 def _check_classes(above: Path, names: Collection[str]) -> None:
@@ -84,8 +96,7 @@ def _check_classes(above: Path, names: Collection[str]) -> None:
 
 
 def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target | None = "class",
-             image_size: Sequence[int] | None = None, value_range: Sequence[float] | None = None,
-             classes: Sequence[str] | None = None) -> Split:
+             classes: Sequence[str] | None = None, **given: Any) -> Split:
     """Return a part of a folder that a model was not trained on.
 
     Args:
@@ -93,15 +104,14 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target 
         path: as in `read`.
         split: "train", "val" or "test" as `read` gives them, or "all" images, of any size and any of the classes.
         target: as in `read`.
-        image_size: that of the model, if images were resized to it; by default all must have it.
-        value_range: as in `read`.
         classes: those that the model was trained on, if it was trained on some only. Others are left out.
+        **given: as in `read`. Without image_size, images are fitted as in training.
 
     Raises:
         DataError: as `read` does, and for a class that the model does not know.
     """
     if split != "all":
-        parts = read(path, target=target, image_size=image_size, value_range=value_range)
+        parts = read(path, target=target, **given)
         if split not in parts:
             raise DataError(f"folder:{path} has the splits {', '.join(parts)}, all. Received: {split!r}.")
         return parts[split] if classes is None else of_classes(parts[split], classes)
@@ -110,8 +120,10 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target 
     root, known, shape = _root(path), facts["classes"], tuple(facts["shape"])
     roots = layout.unlabelled(root) if target is None else None
     files, labels = _files_for(known, roots, root, classes)
-    return image_files.split_of(files, labels, () if labels is None else known, image_size=image_size,
-                                value_range=value_range, shape=shape)
+    if "image_size" not in given and "fit" in (reading := facts.get("reading", {})):
+        given = {"image_size": shape[:2], **reading["fit"], **given}
+    args = _checked(path, target, given)
+    return image_files.split_of(files, labels, () if labels is None else known, args, shape=shape)
 
 
 def _files_for(known: Sequence[str], roots: Mapping[str, Path] | None, root: Path, classes: Sequence[str] | None
@@ -135,23 +147,27 @@ def _files_for(known: Sequence[str], roots: Mapping[str, Path] | None, root: Pat
 
 
 def read_files(files: Iterable[Path], facts: Mapping[str, Any], *, resize: bool = False, **_: Any) -> Iterator[Chunk]:
-    """Yield the pixels of image files, uint8, as a model takes them, which may be another size's if `resize`.
+    """Yield the pixels of image files, uint8, as a model takes them: fitted as those that it was trained on.
+
+    Where those were not fitted, images of another size are refused, or resized if `resize`.
 
     Raises:
         DataError: for a model of other images than grey ones or those of three colours.
     """
     height, width, channels = facts["shape"]
-    ends = images.checked_range(facts.get("reading", {}).get("value_range"))
+    reading = facts.get("reading", {})
+    ends, fit = images.checked_range(reading.get("value_range")), images.Fit.of(reading)
+    fit = images.Fit() if fit is None and resize else fit
     if channels not in (1, 3):
         raise DataError(f"The model takes images of {channels} channels, and a file gives 1 or 3. Give .npy files, or "
                         "arrays from Python: kerasdl.evaluation.predict.predict(run, x).")
 
     def read(file: Path) -> np.ndarray:
         image = images.read_raw(file, ends)
-        if image.shape[:2] != (height, width) and not resize:
+        if image.shape[:2] != (height, width) and fit is None:
             raise DataError(f"{file} is {image.shape[0]}x{image.shape[1]}; the model takes {height}x{width}. "
                             "Resize it, or pass --resize.")
-        return images.fitted(image, (height, width, channels), resize)
+        return images.fitted(image, (height, width, channels), fit)
 
     return of_files(files, read, (height, width, channels))
 

@@ -15,10 +15,12 @@ import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from kerasdl.data.images import height_width, resized
+from kerasdl.data.image_args import ImageArgs
+from kerasdl.data.images import Fit, Interpolation, resized
 from kerasdl.data.spec import Target
 from kerasdl.data.split import Split
 from kerasdl.errors import DataError, nearest
+from kerasdl.settings import parse
 
 KIND = "image"
 TOGETHER = 256  # examples that are read at once
@@ -26,7 +28,8 @@ MEMORY = 2 * 2**30  # bytes of decoded pixels that are kept in memory; larger se
 
 
 def read(name: str, *, splits: Mapping[str, str], target: Target | None = "class",
-         image_size: Sequence[int] | None = None) -> dict[str, Split]:
+         image_size: Sequence[int] | None = None, crop: float | None = None,
+         interpolation: Interpolation = "bilinear") -> dict[str, Split]:
     """Return the wanted splits of a tfds set of images, in the order of its files.
 
     Args:
@@ -34,6 +37,8 @@ def read(name: str, *, splits: Mapping[str, str], target: Target | None = "class
         splits: wanted name -> "train", "val", "test" or a tfds expression; see kerasdl.data.load.
         target: "class", or None where labels are not needed; those that are there are kept.
         image_size: (height, width) to resize to; needed where the set's images differ in size.
+        crop: what share of an image's shorter side its centre keeps; None: the whole image, whatever its proportions.
+        interpolation: "bilinear" or "bicubic".
 
     Raises:
         DataError: for an unknown name or split, a set that is not on disk and cannot be fetched, splits that overlap.
@@ -42,7 +47,9 @@ def read(name: str, *, splits: Mapping[str, str], target: Target | None = "class
         what = "A number" if target == "number" else "Several labels"
         raise DataError(f"The target of {name} is a class. {what} can only be learned from csv:PATH.")
     builder = _prepared(name)
-    source = _source(builder, name, target, image_size)
+    args = parse(ImageArgs, {"image_size": image_size, "crop": crop, "interpolation": interpolation}, "data_args", name)
+    args.check()
+    source = _source(builder, name, target, args)
     known = list(builder.info.splits)
     if "test" in known and set(splits.values()) & set(canonical(known)) and not source.labelled("test"):
         known.remove("test")
@@ -62,7 +69,8 @@ class Source:
         label: the name of the labels; None without.
         shape: of an image as the model sees it.
         classes: the classes' names; empty without labels.
-        resize: whether images are brought to the shape.
+        fit: how images are brought to the shape; None: they have it.
+        reading: that, for Split.reading.
     """
 
     builder: tfds.core.DatasetBuilder
@@ -70,18 +78,19 @@ class Source:
     label: str | None
     shape: tuple[Any, ...]
     classes: tuple[str, ...]
-    resize: bool
+    fit: Fit | None
+    reading: Mapping[str, Any]
 
     def fitted(self, pixels: tf.Tensor) -> tf.Tensor:
         """Return an image with the shape of all."""
-        return tf.ensure_shape(resized(pixels, self.shape) if self.resize else pixels, self.shape)
+        return tf.ensure_shape(resized(pixels, self.shape, self.fit) if self.fit else pixels, self.shape)
 
     def labelled(self, expression: str) -> bool:
         """Return whether the first example has a label, or none has. In test parts that a contest keeps to itself, tfds
         says -1."""
         if self.label is None:
             return True
-        as_stored = replace(self, resize=False, shape=(None, None, None))
+        as_stored = replace(self, fit=None, shape=(None, None, None))
         return all(label >= 0 for _, label in as_stored.one_by_one(expression).take(1))
 
     def one_by_one(self, expression: str) -> tf.data.Dataset:
@@ -114,7 +123,7 @@ class Source:
         return (images, tf.cast(example[self.label], "int32")) if self.label else images
 
 
-def _source(builder, name: str, target: Target | None, image_size: Sequence[int] | None) -> Source:
+def _source(builder, name: str, target: Target | None, args: ImageArgs) -> Source:
     """Return what holds images and labels in the set, if it has them."""
     features, keys = builder.info.features, builder.info.supervised_keys
     supervised = keys and isinstance(features[keys[0]], tfds.features.Image) \
@@ -130,12 +139,12 @@ def _source(builder, name: str, target: Target | None, image_size: Sequence[int]
         raise DataError(f"{name} is not an image-classification set: expected an image and a class label, "
                         f"received {keys or 'no supervised keys'}.")
     shape = tuple(features[image].shape)
-    if image_size is not None:
-        shape = (*height_width(image_size), shape[2])
+    if args.size:
+        shape = (*args.size, shape[2])
     if None in shape[:2]:
         raise DataError(f"The images of {name} differ in size. Choose one with data_args.image_size=(H, W).")
     classes = tuple(features[label].names) if label else ()
-    return Source(builder, image, label, shape, classes, image_size is not None)
+    return Source(builder, image, label, shape, classes, args.fit, args.reading())
 
 
 def canonical(available: Sequence[str]) -> dict[str, str]:
@@ -280,7 +289,8 @@ def _split(source: Source, want: str, expression: str) -> Split:
     if size * int(np.prod(shape)) > MEMORY:
         if not source.labelled(expression):
             raise no_labels
-        return Split(want, source.one_by_one(expression), None, shape, size, source.classes, streamed=True)
+        return Split(want, source.one_by_one(expression), None, shape, size, source.classes, streamed=True,
+                     reading=source.reading)
     if builder.info.file_format is tfds.core.FileFormat.TFRECORD:
         batches = source.together(expression)
     else:
@@ -293,4 +303,4 @@ def _split(source: Source, want: str, expression: str) -> Split:
         start += len(images)
     if y.min() < 0:
         raise no_labels
-    return Split(want, x, y if source.label else None, shape, size, source.classes)
+    return Split(want, x, y if source.label else None, shape, size, source.classes, reading=source.reading)
