@@ -239,3 +239,25 @@ def test_preprocessing_and_epsilon_are_part_of_the_saved_model(tmp_path):
     source.save(tmp_path / "m.keras")
     np.testing.assert_array_equal(harness.logits(keras.saving.load_model(tmp_path / "m.keras"), x),
                                   harness.logits(source, x))
+
+
+def test_a_backbone_is_a_trained_network_without_its_head_for_images_of_any_size(tmp_path):
+    for name, args, shape in (("vit", {"size": "mu", "patch": 8}, (32, 48, 3)), ("vgg", {"size": "mu"}, (20, 36, 3))):
+        whole = harness.randomise(zoo.build(name, (32, 32, 3), 7, **args))
+        whole.save(tmp_path / "whole.keras")
+        same = weights.backbone(tmp_path / "whole.keras", (32, 32, 3))
+        x = pixels(32)[:, :, :32]
+        np.testing.assert_array_equal(np.asarray(same(x)["features"]), harness.logits(zoo.features(whole), x))
+        other = weights.backbone(tmp_path / "whole.keras", shape)
+        assert other(np.zeros((2, *shape)))["features"].shape == same(x)["features"].shape
+        for one, another in zip(same.variables, other.variables, strict=True):
+            if one.path != "position/table":
+                np.testing.assert_array_equal(one, another)
+    refused_value(lambda: weights.backbone(tmp_path / "whole.keras", (32, 32, 1)), "3 channels", "(32, 32, 1)")
+    refused_value(lambda: weights.backbone(tmp_path / "none.keras", (32, 32, 3)), "There is no file")
+    refused_value(lambda: weights.backbone(tmp_path / "w.npz", (32, 32, 3)), "kerasdl weights import")
+    flat = [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(4, name="features")]
+    keras.Sequential(flat).save(tmp_path / "flat.keras")
+    refused_value(lambda: weights.backbone(tmp_path / "flat.keras", (9, 8, 3)), "8x8 pixels only")
+    keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]).save(tmp_path / "own.keras")
+    refused_value(lambda: weights.backbone(tmp_path / "own.keras", (8, 8, 3)), "no layer named 'features'")

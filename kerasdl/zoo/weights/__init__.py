@@ -8,14 +8,14 @@ layer, "scale", gets the preprocessing that the weights were trained with, so th
 import importlib
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kerasdl.zoo.weights import files, public
+from kerasdl.zoo.weights import bodies, files, public
 from kerasdl.zoo.weights.tables import Table
 
 NETS = ("alexnet", "convnext", "inception", "mobilenet", "resnet", "vgg", "vit")  # each has a file of tables
@@ -114,6 +114,30 @@ def loaded(model: Any, weights: str | Path | None, net: str) -> Any:
     if known is not None and known.net != net:
         raise ValueError(f"The weights {str(weights)!r} are of {known.net}, and not of {net}.")
     logger.info(load(model, file, net, preprocessing=known.preprocessing if known else None).sentence())
+    return model
+
+
+def backbone(weights: str | Path, image_shape: Sequence[int]) -> Any:
+    """Return a trained network without its head: raw pixels (B, H, W, 3), 0..255, in; features and maps out.
+
+    Args:
+        weights: a name that kerasdl.zoo.weights.public knows, or a .keras file of a model of the zoo.
+        image_shape: (height, width, channels). A network for another size is made for this one.
+
+    Returns:
+        A functional keras.Model with outputs {"features": (B, D), "maps": (B, h, w, C)}; a .keras file may have no
+        maps.
+
+    Raises:
+        ValueError: as `public.find` and `load` do; a file that is no model of the zoo, or an image that does not fit.
+    """
+    from kerasdl import zoo
+
+    file, known = public.find(weights)
+    if known is None:
+        return bodies.of_file(file, tuple(image_shape))
+    model = zoo.body(known.net, tuple(image_shape), **known.args)
+    load(model, file, known.net, preprocessing=known.preprocessing)
     return model
 
 

