@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from benchmarks import ensembles, frontier, orders, page, searches, transfer, tried, variants
+from benchmarks import ensembles, frontier, orders, page, photos_page, searches, transfer, tried, variants
 from benchmarks import zoo as zoo_page
 from benchmarks.plans import ROWS as PLANS
 from kerasdl import objectives
@@ -135,6 +135,9 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         root / "docs" / "lab" / "transfer.md": filled(
             root / "docs" / "lab" / "transfer.md",
             transfer=transfer.body(page.load(root / "docs" / "results", "transfer"))),
+        root / "docs" / "photos.md": filled(
+            root / "docs" / "photos.md", folders=photos_page.folders(photos_page.load(folder)),
+            frozen=photos_page.frozen(photos_page.load(folder)), tuned=photos_page.tuned(photos_page.load(folder))),
         root / "docs" / "ensembles.md": filled(
             root / "docs" / "ensembles.md",
             ensembles=ensembles.body(page.load(root / "docs" / "results", ensembles.NAME))),

@@ -149,6 +149,21 @@ def heat_map(matrix: np.ndarray) -> Markup:
     return _svg(figure)
 
 
+def intervals(names: Sequence[str], values: Sequence[float], ends: Sequence[tuple[float, float]], chosen: int
+              ) -> Markup:
+    """Scores as points with their intervals, one below the other, in percent; the chosen one in another colour."""
+    figure, axes = _canvas("", size=(6.6, 0.5 + 0.32 * len(names)))
+    for place, (value, (low, high)) in enumerate(zip(values, ends, strict=True)):
+        colour = SECOND if place == chosen else FIRST
+        axes.plot([low, high], [place, place], color=colour, linewidth=2.5, solid_capstyle="round")
+        axes.plot([value], [place], color=colour, marker="o", markersize=7)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_formatter(PERCENT)
+    return _svg(figure)
+
+
 def scatter(actual: np.ndarray, predicted: np.ndarray) -> Markup:
     """Predicted against actual numbers; at most POINTS of them, evenly spaced in the split."""
     figure, axes = _canvas("actual", "predicted")

@@ -17,6 +17,7 @@ from kerasdl.cli.evaluate import evaluate_run
 from kerasdl.cli.fields import show_fields
 from kerasdl.cli.launch import launch_workers
 from kerasdl.cli.list import list_recipes
+from kerasdl.cli.photos import classify_photos
 from kerasdl.cli.plan import plan_recipe
 from kerasdl.cli.predict import predict_files
 from kerasdl.cli.report import report_run
@@ -35,7 +36,7 @@ from kerasdl.text import typed
 
 VERBS: dict[str, Callable[..., None]] = {
     "list": list_recipes, "show": show_recipe, "fields": show_fields, "train": train_recipe, "eval": evaluate_run,
-    "predict": predict_files, "sample": sample_images, "report": report_run, "runs": list_runs, "best": best_run,
+    "predict": predict_files, "photos": classify_photos, "sample": sample_images, "report": report_run, "runs": list_runs, "best": best_run,
     "compare": compare_runs, "ensemble": average_runs, "results": show_results, "reproduce": reproduce_recipe,
     "launch": launch_workers, "plan": plan_recipe, "doctor": check_installation}
 ELSEWHERE = {  # verbs of other tools: what to write instead

@@ -19,6 +19,7 @@ OPTIONS = {  # of each verb; all but launch have EVERYWHERE
     "train": "--backend --checkpoint-every --feed --init --logical-cpus --no-report --profile --report --resume "
              "--strategy --workdir",
     "eval": "--data --split --tta", "predict": "--out --resize --skip-bad --top --unknown-category",
+    "photos": "--group --minutes --no-report --report --seed --weights --workdir",
     "sample": "--class --n --out --seed", "report": "",
     "runs": "--show --sort --where", "best": "--by --where", "compare": "--no-report --out --report",
     "ensemble": "--out --split --workdir", "results": "", "reproduce": "--backend --seeds --workdir",

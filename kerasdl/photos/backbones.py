@@ -1,0 +1,92 @@
+"""Networks that know something already: public weights of this machine, and models of your own runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kerasdl import zoo
+from kerasdl.errors import UserError, nearest
+from kerasdl.run import Run, weights_file
+from kerasdl.zoo import weights
+from kerasdl.zoo.weights import public
+
+PIXELS = "pixels"  # the control that knows nothing
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network up to its representation.
+
+    Attributes:
+        name: how tables call it.
+        source: a name of public weights or a .keras file; "" for pixels.
+        fields: what a recipe needs to build the same network, with its weights.
+        side: pixels that it was trained on, or the only ones that it takes.
+        flexible: whether it takes images of other sizes.
+    """
+
+    name: str
+    source: str
+    fields: dict[str, Any]
+    side: int
+    flexible: bool = True
+
+    def body(self, side: int) -> keras.Model:
+        """Return the network for colour images of this size: {"features": (B, D)}."""
+        shape = (side, side, 3)
+        try:
+            return weights.backbone(self.source, shape) if self.source else zoo.body("linear", shape)
+        except ValueError as error:
+            raise UserError(" ".join(str(error).split())) from None
+
+
+def pixels() -> Backbone:
+    """Return the control: the pixels of a thumbnail."""
+    return Backbone(PIXELS, "", {"model": "linear"}, 16, flexible=False)
+
+
+def at_hand() -> list[Backbone]:
+    """Return the public weights that are on this machine."""
+    return [_public(name) for name, known in public.KNOWN.items() if (public.folder() / known.file).is_file()]
+
+
+def named(sources: Sequence[str]) -> list[Backbone]:
+    """Return backbones by name.
+
+    Args:
+        sources: names of public weights, folders of runs, or .keras files.
+
+    Raises:
+        UserError: none of these, or public weights that are not on this machine.
+    """
+    return [_named(source) for source in dict.fromkeys(sources)]
+
+
+def _named(source: str) -> Backbone:
+    if source in public.KNOWN:
+        try:
+            public.find(source)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        return _public(source)
+    if not Path(source).exists():
+        raise UserError(f"--weights {source}: there is no run, no .keras file and there are no public weights of that "
+                        f"name. {nearest(source, public.KNOWN)}")
+    file = weights_file(source)
+    run = Run(file.parent)
+    if not (run.path / "recipe.json").is_file() or not (run.path / "data.json").is_file():
+        raise UserError(f"--weights {source}: {file.parent} is not the folder of a run, so that it is not known how "
+                        "to build the network again.")
+    shape = run.data["shape"]
+    if run.data["kind"] != "image" or shape[2] != 3:
+        raise UserError(f"--weights {source}: photographs have three channels, and the run took examples of {shape}.")
+    fields = {"model": run.recipe.model, "model_args": run.recipe.model_args, "init": str(file)}
+    return Backbone(run.recipe.name or run.recipe.model, str(file), fields, shape[0])
+
+
+def _public(name: str) -> Backbone:
+    known = public.KNOWN[name]
+    return Backbone(name, name, {"model": known.net, "model_args": {**known.args, "weights": name}}, known.image_size)

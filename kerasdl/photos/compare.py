@@ -1,0 +1,237 @@
+"""Try what is worth trying on a folder of photographs, within a budget, and keep what validation chooses."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from kerasdl import zoo
+from kerasdl.data import Split, load_splits
+from kerasdl.errors import UserError
+from kerasdl.photos import backbones, budget, frozen, recipes
+from kerasdl.photos.backbones import PIXELS, Backbone
+from kerasdl.photos.budget import Budget, Deadline
+from kerasdl.photos.folder import Folder, look
+from kerasdl.recipe import Recipe
+from kerasdl.run import Run, folder_for
+from kerasdl.text import duration
+from kerasdl.train.fit import train
+
+logger = logging.getLogger(__name__)
+SPLITS = {name: name for name in ("train", "val", "test")}
+FROZEN, SCRATCH = 0.3, 0.2  # shares of the budget; what they leave is for fine-tuning
+CLOSING = 20.0  # seconds for the last measurements and the page
+ENOUGH = 8  # epochs of fine-tuning, for which smaller images are taken
+NONE = ("No trained weights are on this machine, and they make the largest difference. To fetch some, 19 MB: kerasdl "
+        "weights get efficientnet-lite0")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A classifier of the folder.
+
+    Attributes:
+        name: of the network.
+        kind: "frozen", "from scratch" or "fine-tuned".
+        side: pixels of its images.
+        run: its folder.
+        seconds: that it took.
+        note: what the budget did to it.
+    """
+
+    name: str
+    kind: str
+    side: int
+    run: Run
+    seconds: float
+    note: str = ""
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What validation says: the score that chooses, then the loss; the larger the better."""
+        result = self.run.result
+        return result["val"][result["monitor"]], -result["val"]["loss"]
+
+
+@dataclass
+class Trials:
+    """What has been tried on a folder so far.
+
+    Attributes:
+        folder: the photographs.
+        home: the folder of the runs.
+        clock: what is left of the budget.
+        group: what keeps images in one split.
+        seed: of every training.
+        candidates: in the order in which they were made.
+        remarks: what was left out, and why.
+        sizes: images of each split, once they were read.
+    """
+
+    folder: Folder
+    home: Path
+    clock: Budget
+    group: int | str | None = None
+    seed: int = 0
+    candidates: list[Candidate] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.splits = lru_cache(maxsize=1)(self._splits)  # of one size: several would not fit into memory
+
+    def freeze(self, backbone: Backbone, side: int) -> None:
+        """Fit a linear head to a frozen network."""
+        recipe = recipes.frozen(backbone, self.folder, side, self.group, self.seed)
+        path = self.home / f"{recipe.name}_{side}"
+        self._add(backbone.name, "frozen", side, path, lambda: frozen.run(
+            recipe, backbone.body(side), self.splits(side), path))
+
+    def train(self, name: str, kind: str, side: int, recipe: Recipe, seconds: float) -> None:
+        """Train a recipe, and end it after the epoch in which its time is over."""
+        path, deadline = self.home / recipe.name, Deadline(seconds)
+        if self.begun(recipe):
+            recipe = Run(path).recipe  # its length is what was planned then
+        self._add(name, kind, side, path, lambda: train(recipe, workdir=path, strategy="one", callbacks=[deadline]),
+                  lambda: f"ended by the budget after epoch {deadline.ended} of {recipe.epochs}" * bool(deadline.ended))
+
+    def frozen_before(self, backbone: Backbone) -> list[int]:
+        """Return the sizes of a network that an interrupted comparison has finished, the largest first."""
+        found = self.home.glob(f"frozen_{backbone.name}_*/result.json")
+        return sorted((int(file.parent.name.rpartition("_")[2]) for file in found), reverse=True)
+
+    def begun(self, recipe: Recipe) -> bool:
+        """Return whether an interrupted comparison has begun to train this."""
+        return (self.home / recipe.name / "recipe.json").exists()
+
+    def best(self, kind: str = "") -> Candidate:
+        """Return the candidate that validation chooses, of all or of a kind; of equal ones the first."""
+        return max((each for each in self.candidates if each.kind.startswith(kind)), key=lambda each: each.rank)
+
+    @property
+    def per_class(self) -> float:
+        """Images of a class that there are to learn from."""
+        return self.sizes["train"] / len(self.folder.counts)
+
+    def _splits(self, side: int) -> Mapping[str, Split]:
+        recipe = recipes.from_scratch(self.folder, side, self.group, self.seed, per_class=1, epochs=1)
+        found = load_splits(recipe.data, SPLITS, **recipe.data_args)
+        self.sizes = {name: len(split) for name, split in found.items()}
+        return found
+
+    def _add(self, name: str, kind: str, side: int, path: Path, make: Callable[[], Run],
+             note: Callable[[], str] = lambda: "") -> None:
+        began = time.monotonic()
+        run = Run(path) if (path / "result.json").exists() else make()
+        found = Candidate(name, kind, side, run, time.monotonic() - began, note())
+        self.candidates.append(found)
+        monitor = run.result["monitor"]
+        logger.info("%s, %s, %d pixels: %s %.4f on val, %s", name, kind, side, monitor.replace("_", " "),
+                    found.rank[0], ", ".join(filter(None, [duration(found.seconds), found.note])))
+
+
+def compare(path: str | Path, *, minutes: float = 10.0, weights: Sequence[str] = (), workdir: str | Path | None = None,
+            group: int | str | None = None, seed: int = 0) -> Trials:
+    """Return everything that was tried on a folder of photographs.
+
+    Frozen networks with logistic regression come first, each at one or two image sizes; then a small network from
+    scratch, as the control; then the best frozen network is fine-tuned, from its fitted head. Every candidate is a run.
+
+    Args:
+        path: PATH/<class>/*.jpg, or PATH/{train,val,test}/<class>/*.jpg.
+        minutes: the budget, 1 or more.
+        weights: names of public weights, folders of runs or .keras files; empty: the public weights of this machine.
+        workdir: the folder of the runs; by default runs/photos/<time>-<id>. What an interrupted comparison has
+            finished there is not made again.
+        group: what keeps images in one split; see kerasdl.data.sources.folder.
+        seed: of every training.
+
+    Raises:
+        UserError: a folder that cannot be learned from, weights that are not there, or a workdir that holds other
+            things.
+    """
+    if minutes < 1:
+        raise UserError(f"--minutes is 1 or more. Received: {minutes:g}.")
+    networks = backbones.named(weights) if weights else backbones.at_hand()
+    trials = Trials(look(path), home_of(workdir), Budget(minutes), group, seed)
+    logger.info(trials.folder.sentence())
+    trials.splits(backbones.pixels().side)  # every file is read here, so that a broken one is found at once
+    trials.freeze(backbones.pixels(), backbones.pixels().side)
+    costs = freeze_all(trials, networks)
+    train_from_scratch(trials)
+    if networks:
+        fine_tune(trials, networks, costs)
+    else:
+        remark(trials, NONE)
+    return trials
+
+
+def home_of(workdir: str | Path | None) -> Path:
+    """Return the folder of the runs, which is new, empty, or that of an interrupted comparison."""
+    home = folder_for("photos") if workdir is None else Path(workdir)
+    if (home / "photos.json").exists():
+        raise UserError(f"{home} already holds a finished comparison. Choose another --workdir.")
+    if home.is_dir() and any(home.iterdir()) and not any(home.glob(f"frozen_{PIXELS}_*/recipe.json")):
+        raise UserError(f"{home} holds something else. Choose another --workdir.")
+    return home
+
+
+def freeze_all(trials: Trials, networks: Sequence[Backbone]) -> dict[str, float]:
+    """Freeze each network at the sizes for which there is time, and return seconds per image and pixel of each."""
+    ends, costs = trials.clock.left - FROZEN * trials.clock.seconds, {}
+    for number, backbone in enumerate(networks):
+        sides = budget.sides_for(backbone.side, trials.folder.shorter) if backbone.flexible else [backbone.side]
+        seconds = budget.seconds_per_image(backbone.body(sides[-1]))
+        costs[backbone.name] = seconds / sides[-1] ** 2
+        share = (trials.clock.left - ends) / (len(networks) - number)
+        chosen = trials.frozen_before(backbone) or \
+            budget.affordable(sides, share, trials.folder.images, sides[-1], seconds)
+        for side in chosen:
+            trials.freeze(backbone, side)
+        if not chosen:
+            remark(trials, f"{backbone.name} was left out: its features would take "
+                           f"{duration(seconds * trials.folder.images)}.")
+    return costs
+
+
+def train_from_scratch(trials: Trials) -> None:
+    """Train the control."""
+    side, sizes = min(recipes.SMALL, max(budget.SIDES[0] // 2, trials.folder.shorter)), trials.sizes
+    seconds = min(SCRATCH * trials.clock.seconds, trials.clock.left - CLOSING)
+    recipe = recipes.from_scratch(trials.folder, side, trials.group, trials.seed, per_class=trials.per_class, epochs=1)
+    cost = budget.seconds_per_image(zoo.body(recipe.model, (side, side, 3), **recipe.model_args))
+    epochs = budget.epochs_for(seconds, sizes["train"], sizes["val"], cost, recipes.MOST["from scratch"])
+    if epochs < recipes.FEWEST and not trials.begun(recipe):
+        remark(trials, "There was no time to train a network from scratch.")
+        return
+    trials.train("small network", "from scratch", side, recipe.override(epochs=max(epochs, 1)), seconds)
+
+
+def fine_tune(trials: Trials, networks: Sequence[Backbone], costs: Mapping[str, float]) -> None:
+    """Train all layers of the best frozen network, at the best of its sizes that leaves time for enough epochs."""
+    seconds, sizes = trials.clock.left - CLOSING, trials.sizes
+    tried = [each for each in trials.candidates if each.kind == "frozen" and each.name != PIXELS]
+    if not tried:
+        return
+    best = max(tried, key=lambda each: each.rank)
+    backbone = next(each for each in networks if each.name == best.name)
+    planned = []
+    for candidate in sorted((each for each in tried if each.name == best.name), key=lambda each: each.rank)[::-1]:
+        cost = costs[best.name] * candidate.side ** 2
+        planned.append((budget.epochs_for(seconds, sizes["train"], sizes["val"], cost, recipes.MOST["fine-tuned"]),
+                        candidate))
+    epochs, start = next((plan for plan in planned if plan[0] >= ENOUGH), max(planned, key=lambda plan: plan[0]))
+    recipe = recipes.fine_tuned(backbone, trials.folder, start.side, trials.group, trials.seed,
+                                start=str(start.run.path), per_class=trials.per_class, epochs=max(epochs, 1))
+    if epochs < recipes.FEWEST and not trials.begun(recipe):
+        remark(trials, f"There was no time to fine-tune {best.name}: an epoch of {start.side} pixels takes too long.")
+        return
+    trials.train(best.name, "fine-tuned", start.side, recipe, seconds)
+
+
+def remark(trials: Trials, text: str) -> None:
+    """Keep a sentence for the page, and log it."""
+    trials.remarks.append(text)
+    logger.warning(text)

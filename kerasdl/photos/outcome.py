@@ -1,0 +1,56 @@
+"""What came of a comparison, as plain numbers: photos.json."""
+
+from pathlib import Path
+from typing import Any
+
+import kerasdl
+from kerasdl.environment import environment
+from kerasdl.errors import UserError
+from kerasdl.evaluation import predictions
+from kerasdl.files import write_json, writing
+from kerasdl.photos import intervals
+from kerasdl.photos.compare import Candidate, Trials
+from kerasdl.text import moment
+
+FILE = "photos.json"
+
+
+def document(trials: Trials) -> dict[str, Any]:
+    """Return the comparison: what was found in the folder, and each candidate with its scores and their intervals.
+
+    "interval" is of the test score, and "behind" of how much better the chosen candidate is, in the score that chooses.
+    """
+    chosen, clock = trials.best(), trials.clock
+    return {
+        "folder": str(trials.folder.path), "found": trials.folder.sentence(), "classes": trials.folder.counts,
+        "splits": trials.sizes, "score": chosen.run.result["monitor"], "chosen": chosen.run.path.name,
+        "minutes": clock.seconds / 60, "seconds": round(clock.spent, 1), "seed": trials.seed,
+        "candidates": [_described(candidate, chosen) for candidate in trials.candidates], "remarks": trials.remarks,
+        "finished": moment(), "kerasdl": kerasdl.__version__, "environment": environment()}
+
+
+def write(trials: Trials) -> dict[str, Any]:
+    """Write photos.json into the folder of the runs, the last of its files, and return what it holds."""
+    found = document(trials)
+    with writing(trials.home, "Choose another --workdir."):
+        write_json(trials.home / FILE, found)
+    return found
+
+
+def chosen_run(home: Path, found: dict[str, Any]) -> Path:
+    """Return the folder of the run that validation chose."""
+    return home / found["chosen"]
+
+
+def _described(candidate: Candidate, chosen: Candidate) -> dict[str, Any]:
+    result, score = candidate.run.result, chosen.run.result["monitor"]
+    own, best = (predictions.read(each.run) for each in (candidate, chosen))
+    if own is None or best is None:
+        raise UserError(f"{candidate.run.path} has no predictions.npz. Remove the folder, and start again.")
+    behind = None if candidate is chosen else intervals.of_difference(score, own.truth, best.outputs, own.outputs)
+    return {
+        "name": candidate.name, "kind": candidate.kind, "pixels": candidate.side, "run": candidate.run.path.name,
+        "parameters": result["parameters"], "val": result["val"], "test": result["test"],
+        "interval": intervals.of_score(score, own.truth, own.outputs), "behind": behind,
+        "epochs": result["train"].get("epochs"), "augment": list(candidate.run.recipe.augment),
+        "seconds": round(candidate.seconds, 1), "note": candidate.note}

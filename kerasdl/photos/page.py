@@ -1,0 +1,66 @@
+"""photos.html: what was tried on a folder of photographs, what was chosen, and where it is wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from kerasdl import figures, objectives, reports
+from kerasdl.data import Split
+from kerasdl.files import whole, writing
+from kerasdl.reports import page as pages
+from kerasdl.run import Run
+from kerasdl.text import duration, typed
+
+SHOWN = 6  # images of a class
+CLASSES = 12  # of which images are shown
+
+
+def write(home: Path, found: dict[str, Any]) -> Path:
+    """Write the page, one file that needs no other but links to the runs, and return its path.
+
+    Args:
+        home: the folder of the comparison.
+        found: what its photos.json holds.
+    """
+    for row in found["candidates"]:
+        pages.report(home / row["run"])
+    run = Run.open(home / found["chosen"])
+    shown = pages.findings(run, None, run.recipe.data, run.result)
+    score, rows = found["score"], found["candidates"]
+    text = template().render(
+        found=found, rows=rows, best=next(row for row in rows if row["run"] == found["chosen"]),
+        score=figures.label(score), scores={row["run"]: (row["val"][score], row["test"][score]) for row in rows},
+        plot=figures.intervals([f"{row['name']}, {row['kind']}, {row['pixels']}" for row in rows],
+                               [row["test"][score] for row in rows], [row["interval"] for row in rows],
+                               [row["run"] for row in rows].index(found["chosen"])),
+        sheets=sheets(shown.splits("train")), sections=objectives.of(run.recipe, run.path).sections(shown),
+        folder=Path(found["folder"]).name, duration=duration, run=typed(run.path), command=command(home, found),
+        settings=run.recipe.diff())
+    file = home / "photos.html"
+    with writing(file, "Choose another --workdir."), whole(file) as partial:
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+    return file
+
+
+def command(home: Path, found: dict[str, Any]) -> str:
+    """Return the command that compares again."""
+    return f"kerasdl photos {typed(found['folder'])} --minutes {found['minutes']:g} --seed {found['seed']}"
+
+
+def sheets(split: Split) -> list[tuple[str, list[str]]]:
+    """Return (class, addresses of some images), of the classes with the most images."""
+    counts, found = np.bincount(np.asarray(split.y), minlength=len(split.classes)), []
+    for label in np.argsort(-counts, kind="stable")[:CLASSES]:
+        places = np.flatnonzero(np.asarray(split.y) == label)
+        chosen = places[np.linspace(0, len(places) - 1, min(SHOWN, len(places))).astype(int)]
+        found.append((split.classes[label], figures.examples(split, chosen)["images"]))
+    return found
+
+
+def template() -> jinja2.Template:
+    """Return the template of the page."""
+    loader = jinja2.FileSystemLoader([Path(__file__).parent, Path(reports.__file__).parent])
+    return jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True
+                              ).get_template("photos.html.j2")

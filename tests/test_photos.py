@@ -1,0 +1,275 @@
+"""`kerasdl photos`: the best classifier of a folder that what is at hand can give, within a budget, with a page."""
+
+import json
+import re
+from itertools import pairwise
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from kerasdl import zoo
+from kerasdl.errors import UserError
+from kerasdl.evaluation import predictions
+from kerasdl.photos import backbones, budget, compare, intervals, outcome, page, recipes
+from kerasdl.photos.folder import look
+from kerasdl.run import Run
+from kerasdl.zoo import weights
+from kerasdl.zoo.weights import public
+
+RNG = np.random.default_rng(0)
+SIZES, MODES = ((40, 48), (36, 36), (52, 40)), ("png", "jpg", "webp", "bmp")
+
+
+def photographs(root, counts, part=""):
+    """Write images of several sizes and formats: each class has a direction of stripes, in any colour."""
+    for label, (name, count) in enumerate(counts.items()):
+        (root / part / name).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            height, width = SIZES[number % 3]
+            y, x = np.mgrid[:height, :width]
+            wave = np.sin((x * np.cos(label) + y * np.sin(label)) / 2 + RNG.uniform(0, 6))[..., None]
+            pixels = 128 + 60 * wave * RNG.uniform(-1, 1, 3) + RNG.normal(size=(height, width, 3)) * 12
+            file = root / part / name / f"{number}.{MODES[number % 4]}"
+            Image.fromarray(pixels.clip(0, 255).astype("uint8")).save(file)
+    return root
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return photographs(tmp_path_factory.mktemp("photographs"), {"across": 30, "steep": 24, "upright": 30})
+
+
+@pytest.fixture
+def tiny_weights(tmp_path, monkeypatch):
+    """Public weights of a tiny network, named "tiny", in a cache of their own."""
+    monkeypatch.setenv("KERASDL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(public, "KNOWN", {"tiny": public.Public(
+        "mobilenet", {"size": "mu", "padding": "both"}, "tiny.safetensors", "sha256:0", 0.1, "MIT", "nowhere", "none",
+        classes=7, image_size=64)})
+    model = zoo.build("mobilenet", (64, 64, 3), 7, size="mu", padding="both")
+    public.folder().mkdir(parents=True)
+    weights.save(model, public.folder() / "tiny.safetensors", "mobilenet", "timm")
+    return "tiny"
+
+
+def quick(monkeypatch):
+    monkeypatch.setattr(recipes, "MOST", {"fine-tuned": 2, "from scratch": 2})
+    monkeypatch.setattr(recipes, "FEWEST", 1)
+
+
+# The folder
+
+
+def test_what_a_folder_holds(tmp_path):
+    photographs(tmp_path, {"across": 12, "steep": 6})
+    exif = Image.Exif()
+    exif[274] = 6  # turned: 30 wide and 90 high on disk, the other way round for a viewer
+    for file in tmp_path.glob("*/*"):
+        file.unlink()
+    for number in range(12):
+        Image.new("RGB", (30, 90), "red").save(tmp_path / "across" / f"{number}.jpg", exif=exif)
+    for number in range(5):
+        Image.new("RGB", (90, 30), "red").save(tmp_path / "steep" / f"{number}.jpg")
+    found = look(tmp_path)
+    assert (found.height, found.width, found.shorter, found.images) == (30, 90, 30, 17)
+    assert found.counts == {"across": 12, "steep": 5}
+    assert found.imbalanced and found.crop is None  # so long that a square would lose most of it
+    assert "'across' has 12, 'steep' 5" in found.sentence()
+
+
+@pytest.mark.parametrize("counts, words", [
+    ({"cat": 20, "dog": 1}, ["'dog'", "1 image.", "5 or more"]),
+    ({"cat": 20, "dog": 4, "eel": 2}, ["'eel'", "2 images", "1 more such class", "5 or more"]),
+    ({"cat": 20}, ["1 class folders", "at least two"])])
+def test_too_few_images_are_refused(tmp_path, counts, words):
+    with pytest.raises(UserError) as caught:
+        look(photographs(tmp_path, counts))
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no folder"):
+        look(tmp_path / "gone")
+
+
+# The budget
+
+
+def test_sizes_follow_images_and_network():
+    assert budget.sides_for(224, 600) == [224, 192, 160, 128, 96, 64]
+    assert budget.sides_for(224, 32) == [128, 96, 64]  # enlarged four times, and no more
+    assert budget.sides_for(32, 600) == [64]
+
+
+def test_what_is_planned_fits_into_the_time():
+    for seconds in (20, 60, 300, 3000):
+        chosen = budget.affordable([224, 192, 160, 128, 96, 64], seconds, images=1000, at=64, cost=0.005)
+        needed = sum(budget.FITTING + 1000 * 0.005 * (side / 64) ** 2 for side in chosen)
+        assert needed <= seconds and len(chosen) <= 2
+        assert all(small <= large / 1.4 for large, small in pairwise(chosen))
+    assert budget.affordable([224, 64], 1e9, 1000, 64, 1.0) == [224, 64]
+    assert budget.affordable([224, 64], 1, 1000, 64, 1.0) == []
+    assert budget.epochs_for(1e6, 700, 100, 0.001, most=30) == 30
+    epochs = budget.epochs_for(300, 700, 100, 0.01, most=300)
+    assert epochs * 0.01 * (budget.STEP * 700 + 100) <= 300 - budget.STARTING
+    assert budget.epochs_for(10, 700, 100, 0.01, most=30) == 0
+
+
+def test_a_training_ends_after_the_epoch_in_which_its_time_is_over(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(budget.time, "monotonic", lambda: now[0])
+
+    class Clock(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            now[0] += 10
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    for seconds, epochs in ((25, 3), (1000, 5), (45, 5)):  # the last would end with the fifth anyway
+        deadline = budget.Deadline(seconds)
+        history = model.fit(np.ones((4, 2)), np.ones(4), epochs=5, verbose=0, callbacks=[Clock(), deadline])
+        assert len(history.epoch) == epochs
+        assert deadline.ended == (epochs if epochs < 5 else None)
+
+
+# Intervals
+
+
+def test_wilsons_interval_and_the_bootstrap():
+    truth = np.repeat([0, 1], 50)
+    logits = np.eye(2)[np.where(np.arange(100) % 10 == 0, 1 - truth, truth)]  # 90 of 100 right
+    low, high = intervals.of_score("accuracy", truth, logits)
+    assert (low, high) == pytest.approx((0.8256, 0.9448), abs=1e-4)  # Wilson 1927, z = 1.96
+    balanced = intervals.of_score("balanced_accuracy", truth, logits)
+    assert balanced[0] < 0.9 < balanced[1] and balanced[1] - balanced[0] == pytest.approx(0.117, abs=0.02)
+    worse = np.eye(2)[1 - truth]
+    behind = intervals.of_difference("accuracy", truth, logits, worse)
+    assert 0.8 < behind[0] < 0.9 < behind[1]
+    assert intervals.of_difference("accuracy", truth, logits, logits) == (0.0, 0.0)
+
+
+# The comparison
+
+
+@pytest.fixture(scope="module")
+def compared(folder, tmp_path_factory):
+    """A comparison with a run's network, once fine-tuned, and its document."""
+    home = tmp_path_factory.mktemp("compared")
+    with pytest.MonkeyPatch.context() as patch:
+        quick(patch)
+        patch.setenv("KERASDL_CACHE", str(home / "cache"))
+        known = {"tiny": public.Public("mobilenet", {"size": "mu", "padding": "both"}, "tiny.safetensors", "sha256:0",
+                                       0.1, "MIT", "nowhere", "nothing", classes=7, image_size=64,
+                                       preprocessing=((0.5,) * 3, (0.25,) * 3))}
+        patch.setattr(public, "KNOWN", known)
+        public.folder().mkdir(parents=True)
+        weights.save(zoo.build("mobilenet", (64, 64, 3), 7, size="mu", padding="both"),
+                     public.folder() / "tiny.safetensors", "mobilenet", "timm")
+        trials = compare.compare(folder, minutes=60, workdir=home / "photos")
+        document = outcome.write(trials)
+        yield trials, document, page.write(trials.home, document)
+
+
+def test_every_way_is_tried_and_validation_chooses(compared):
+    trials, document, _ = compared
+    assert [(row["name"], row["kind"]) for row in document["candidates"]] == [
+        ("pixels", "frozen"), ("tiny", "frozen"), ("small network", "from scratch"), ("tiny", "fine-tuned")]
+    assert document["splits"] == {"train": 58, "val": 9, "test": 17}
+    ranks = {row["run"]: (row["val"]["accuracy"], -row["val"]["loss"]) for row in document["candidates"]}
+    assert document["chosen"] == max(ranks, key=ranks.get)
+    for row in document["candidates"]:
+        assert row["interval"][0] <= row["test"]["accuracy"] <= row["interval"][1]
+        assert (row["behind"] is None) == (row["run"] == document["chosen"])
+    assert json.loads((trials.home / "photos.json").read_text())["chosen"] == document["chosen"]
+
+
+def test_each_candidate_is_a_run_that_predicts_what_was_measured(compared, folder):
+    trials, document, _ = compared
+    for row in document["candidates"]:
+        run = Run.open(trials.home / row["run"])
+        found = predictions.read(run)
+        split = compare.load_splits(run.recipe.data, compare.SPLITS, **run.recipe.data_args)["test"]
+        np.testing.assert_array_equal(found.truth, split.y)
+        np.testing.assert_allclose(run.model().predict(split.x, verbose=0), found.outputs, atol=2e-4, rtol=1e-4)
+        assert run.result["test"]["accuracy"] == pytest.approx((found.outputs.argmax(1) == found.truth).mean())
+
+
+def test_fine_tuning_begins_with_the_fitted_head_and_the_weights_own_preprocessing(compared):
+    trials, document, _ = compared
+    frozen, tuned = (Run.open(trials.home / document["candidates"][place]["run"]) for place in (1, 3))
+    assert tuned.recipe.init == str(frozen.path) and "logits" in tuned.origin["taken"]
+    assert not tuned.origin["new"]
+    scales = [run.model().get_layer("scale") for run in (frozen, tuned)]
+    assert scales[0].scale == scales[1].scale == pytest.approx([1 / (255 * 0.25)] * 3)
+
+
+def test_the_page_has_every_candidate_and_its_report(compared):
+    trials, document, file = compared
+    text = file.read_text()
+    for row in document["candidates"]:
+        assert f'href="{row["run"]}/report.html"' in text and (trials.home / row["run"] / "report.html").is_file()
+    assert float(re.search(r'id="test" value="([\d.]+)"', text)[1]) == next(
+        row["test"]["accuracy"] for row in document["candidates"] if row["run"] == document["chosen"])
+    assert "<svg" in text and text.count("<img") >= 18
+
+
+def test_what_is_finished_is_not_made_again_and_a_finished_comparison_is_kept(compared, folder, monkeypatch):
+    trials, document, _ = compared
+    quick(monkeypatch)
+    with pytest.raises(UserError, match="already holds a finished comparison"):
+        compare.compare(folder, workdir=trials.home)
+    (trials.home / "photos.json").unlink()
+    times = {row["run"]: (trials.home / row["run"] / "result.json").stat().st_mtime_ns for row in
+             document["candidates"]}
+    again = compare.compare(folder, minutes=60, workdir=trials.home)
+    assert {each.run.path.name for each in again.candidates} == set(times)
+    for name, time in times.items():
+        assert (trials.home / name / "result.json").stat().st_mtime_ns == time
+    assert again.best().run.path.name == document["chosen"]
+
+
+def test_another_folder_is_not_written_into(folder, tmp_path):
+    (tmp_path / "letters.txt").write_text("mine")
+    with pytest.raises(UserError, match="holds something else"):
+        compare.compare(folder, workdir=tmp_path)
+
+
+def test_without_weights_it_says_so_and_does_what_it_can(folder, tmp_path, monkeypatch):
+    quick(monkeypatch)
+    monkeypatch.setenv("KERASDL_CACHE", str(tmp_path / "empty"))
+    trials = compare.compare(folder, minutes=60, workdir=tmp_path / "photos")
+    assert [each.kind for each in trials.candidates] == ["frozen", "from scratch"]
+    assert any("kerasdl weights get" in remark for remark in trials.remarks)
+
+
+def test_a_run_of_ones_own_is_a_backbone(folder, tmp_path, monkeypatch, compared):
+    quick(monkeypatch)
+    scratch = compared[0].home / "scratch"
+    (found,) = backbones.named([str(scratch)])
+    assert found.fields["model"] == "cnn" and found.name == "scratch"
+    features = found.body(64).predict(np.zeros((2, 64, 64, 3), "uint8"), verbose=0)["features"]
+    assert features.shape == (2, 96)
+
+
+@pytest.mark.parametrize("name, words", [("resnet18", ["--weights resnet18"]), ("tiny", ["weights get tiny"])])
+def test_weights_that_are_not_there_are_refused(name, words, tmp_path, monkeypatch, tiny_weights):
+    (public.folder() / "tiny.safetensors").unlink()
+    with pytest.raises(UserError) as caught:
+        backbones.named([name])
+    assert "\n" not in str(caught.value) and all(word in str(caught.value) for word in words)
+
+
+def test_rare_classes_get_weights_and_another_score_chooses(tmp_path):
+    found = look(photographs(tmp_path, {"across": 24, "steep": 6}))
+    recipe = recipes.frozen(backbones.pixels(), found, 16, None, 0)
+    assert recipe.objective_args == {"class_weight": "balanced"} and recipe.monitor == "balanced_accuracy"
+    assert recipe.data_args["crop"] == 1.0
+
+
+def test_augmentation_is_the_stronger_the_fewer_images_there_are():
+    crops = [recipes.augmentation(count)[0][1] for count in (20, 500, 5000)]
+    assert crops == sorted(crops) and len(set(crops)) == 3  # the least share of the area that a crop keeps
