@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasdl.data import randaugment as operations
 from kerasdl.data.augment import ALTERNATING, AUGMENTS, alternates, compose
 from kerasdl.errors import UserError
 
@@ -175,110 +174,6 @@ def test_mixing_takes_any_float_targets_but_not_class_numbers():
         run("mixup", labels=np.arange(B))
 
 
-def operate(name, images, level, sign=1):
-    """One operation on a whole batch."""
-    drawn = tf.fill((1, len(images)), operations.OPERATIONS.index(name))
-    return operations.apply(tf.constant(images), drawn, tf.fill((1, len(images)), sign), level).numpy()
-
-
-def luma(images):
-    return np.floor(images @ np.array([0.299, 0.587, 0.114]) + 0.5)[..., None]
-
-
-@pytest.mark.parametrize(("sign", "factor"), [(1, 1.9), (-1, 0.1)])
-@pytest.mark.parametrize("name", ["brightness", "contrast", "color", "sharpness"])
-def test_enhancing_moves_away_from_a_base(name, sign, factor):
-    images = IMAGES.astype(float)
-    base = {
-        "brightness": np.zeros(SHAPE),
-        "contrast": np.floor(luma(images).mean(axis=(1, 2, 3), keepdims=True) + 0.5),
-        "color": luma(images),
-        "sharpness": images.copy(),
-    }[name]
-    if name == "sharpness":
-        shifts = [images[:, r : r + H - 2, c : c + W - 2] for r in range(3) for c in range(3)]
-        base[:, 1:-1, 1:-1] = (sum(shifts) + 4 * shifts[4]) / 13
-    expected = np.clip(base + factor * (images - base), 0, 255)
-    np.testing.assert_allclose(operate(name, IMAGES, 1.0, sign), expected, atol=1.6)
-
-
-def test_solarize_inverts_the_bright_and_posterize_drops_bits():
-    inverted = np.where(IMAGES < 128, IMAGES, 255 - IMAGES)
-    np.testing.assert_array_equal(operate("solarize", IMAGES, 0.5), inverted)
-    np.testing.assert_array_equal(operate("posterize", IMAGES, 1.0), IMAGES & 0b11110000)
-
-
-def test_autocontrast_stretches_and_equalize_flattens():
-    dull = 90 + IMAGES // 8
-    stretched = operate("autocontrast", dull, 0.3)
-    assert (stretched.min(axis=(1, 2)) == 0).all() and (stretched.max(axis=(1, 2)) == 255).all()
-    skewed = (np.linspace(0, 1, 64 * 64) ** 3 * 255).astype(np.uint8).reshape(1, 64, 64, 1)
-    flat = operate("equalize", skewed, 0.3)
-    even = np.linspace(0, 255, 64 * 64)  # skewed is sorted
-    assert (np.diff(flat.ravel()) >= 0).all()
-    assert np.abs(flat.ravel() - even).mean() < np.abs(skewed.ravel() - even).mean() / 4
-    constant = np.full((2, 64, 64, 1), 77, np.uint8)
-    for name in ("autocontrast", "equalize"):
-        np.testing.assert_array_equal(operate(name, constant, 0.3), constant)
-
-
-def test_moves_place_pixels():
-    square = IMAGES[:, :, :H]
-    np.testing.assert_array_equal(operate("rotate", square, 3.0, 1), np.rot90(square, 1, axes=(1, 2)))
-    np.testing.assert_array_equal(operate("rotate", square, 3.0, -1), np.rot90(square, -1, axes=(1, 2)))
-    right = operate("translate_x", IMAGES, 1.0, -1)  # 0.45 of 16 pixels is 7.2
-    np.testing.assert_array_equal(right[:, :, 7:], IMAGES[:, :, :-7])
-    assert (right[:, :, :7] == operations.GREY).all()
-    up = operate("translate_y", IMAGES, 1.0, 1)  # 0.45 of 12 pixels is 5.4
-    np.testing.assert_array_equal(up[:, :-5], IMAGES[:, 5:])
-    sheared = operate("shear_x", IMAGES, 1.0)
-    for row in range(H):
-        shift = round(0.3 * (row - (H - 1) / 2))
-        expected = np.roll(IMAGES[:, row], -shift, axis=1)[:, max(-shift, 0) : W - max(shift, 0)]
-        np.testing.assert_array_equal(sheared[:, row, max(-shift, 0) : W - max(shift, 0)], expected)
-    turned = operate("shear_x", IMAGES.transpose(0, 2, 1, 3), 1.0)
-    np.testing.assert_array_equal(operate("shear_y", IMAGES, 1.0), turned.transpose(0, 2, 1, 3))
-
-
-def test_layers_follow_one_another():
-    level = 5 / (0.45 * H)  # a shift of 5 whole pixels, so that rounding once is rounding twice
-
-    def both(first, second):
-        drawn = np.repeat([[operations.OPERATIONS.index(name)] for name in (first, second)], B, axis=1)
-        signs = tf.ones(drawn.shape, tf.int32)
-        return operations.apply(tf.constant(IMAGES), tf.constant(drawn, tf.int32), signs, level).numpy()
-
-    for first, second in (("translate_y", "shear_x"), ("shear_x", "translate_y"), ("brightness", "solarize")):
-        expected = operate(second, operate(first, IMAGES, level), level)
-        inside = expected != operations.GREY  # beyond the border the two may differ
-        np.testing.assert_array_equal(both(first, second)[inside], expected[inside])
-    assert not np.array_equal(both("translate_y", "shear_x"), both("shear_x", "translate_y"))
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_randaugment_draws_each_operation(channels):
-    """Each copy of one image comes out as some operation would make it, and all occur, about evenly."""
-    image = (IMAGES[:1, :, :, :channels] // 2 + np.arange(W, dtype=np.uint8)[:, None] * 4) + 5
-    made = {}
-    for name in operations.OPERATIONS:
-        for sign in (-1, 1):
-            made.setdefault(operate(name, image, 20 / 30, sign).astype(np.uint8).tobytes(), name)
-    copies = np.repeat(image, 600, axis=0)
-    augmented, _ = run("randaugment", 1, 20, images=copies, labels=np.zeros((600, 1), np.float32))
-    drawn = [made[result.tobytes()] for result in augmented]
-    unchanged = {"equalize", "color"} if channels == 1 else {"equalize"}  # grey; under 256 pixels
-    for name in set(operations.OPERATIONS) - unchanged - {"identity"}:
-        assert 20 < drawn.count(name) < 75
-    assert set(drawn) == set(operations.OPERATIONS) - unchanged
-
-
-def test_randaugment_at_magnitude_0_only_stretches_the_range():
-    still, _ = run("randaugment", 2, 0)
-    changed = (still != IMAGES).any(axis=(1, 2, 3))
-    np.testing.assert_array_equal(still[changed], operate("autocontrast", IMAGES, 0.0)[changed])
-    assert 0 < changed.mean() < 0.4
-
-
 def test_compose_applies_in_order_with_a_seed_each():
     given = tf.constant(IMAGES), tf.constant(LABELS)
     images, labels = compose((("pad_crop", 2), "flip", ["mixup", 0.5], ("cutout", 8, "black")), SHAPE[1:])(*given, SEED)
@@ -313,7 +208,14 @@ def test_no_specs_change_nothing():
         ((("cutmix", "1"),), SHAPE[1:], "not '1'"),
         ((("randaugment", 2, 31),), SHAPE[1:], "magnitude is a number from 0 to 30"),
         ((("randaugment", True),), SHAPE[1:], "layers is a whole number"),
-        (("randaugment",), (8, 8, 2), "1 or 3 channels, not 2"),
+        (("randaugment",), (8, 8, 2), "randaugment needs images of 1 or 3 channels, not 2; leave it out"),
+        (("color_jitter",), (8, 8, 4), "color_jitter needs images of 1 or 3 channels, not 4"),
+        (("grey",), (8, 8, 1), "grey needs images of 3 channels, not 1; leave it out"),
+        ((("random_resized_crop", 0),), SHAPE[1:], "scale is a number from 0.01 to 1 here, not 0"),
+        ((("random_resized_crop", 0.08, 0.75),), SHAPE[1:], "ratio is a number from 1 to 10 here, not 0.75"),
+        ((("color_jitter", 0.4, 0.4, 0.4, 0.6),), SHAPE[1:], "color_jitter's hue is a number from 0 to 0.5"),
+        ((("blur", 1.5),), SHAPE[1:], "blur's p is a number from 0 to 1 here, not 1.5"),
+        ((("autoaugment", "svhn"),), SHAPE[1:], "autoaugment's policy is one of cifar10, imagenet, not 'svhn'"),
         (("flip",), (13,), "flip needs images"),
         (("flip",), 13, "flip needs images"),
     ],
