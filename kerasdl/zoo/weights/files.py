@@ -1,5 +1,6 @@
 """Files of weights as named NumPy arrays. No pickle is loaded; see `legacy` for the one file that is an exception."""
 
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 READ = (".safetensors", ".npz", ".h5", ".keras")
+PRESET = "model.weights.h5"  # the network of a KerasHub preset
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
@@ -14,12 +16,22 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
 
     Args:
         path: .safetensors, .npz, Keras' .weights.h5, .keras or older .h5. Of a Keras file an array is called by its
-            layer and its place there, "conv1/0".
+            layer and its place there, "conv1/0". Also the folder of a KerasHub preset, whose network has the prefix
+            "backbone/" and whose head, in a file of its own, has none.
 
     Raises:
         ValueError: no such file, one that is damaged or of another kind, or the package that reads it is missing.
     """
     path = Path(path).expanduser()
+    folder = path.parent if path.name == PRESET and (path.parent / "config.json").is_file() else path
+    if (folder / PRESET).is_file():
+        head = folder / "task.weights.h5"
+        body = {f"backbone/{name}": array for name, array in _read(folder / PRESET).items()}
+        return body | (_read(head) if head.is_file() else {})
+    return _read(path)
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise ValueError(f"There is no file of weights {str(path)!r}.")
     if path.suffix not in (*READ, ".pth"):
@@ -80,7 +92,7 @@ def _of_group(file) -> dict[str, np.ndarray]:
     found = {}
 
     def visit(path, item):
-        if hasattr(item, "shape"):
+        if hasattr(item, "shape") and not re.search(r"^optimizer/|/seed_generator/", path):
             place, _, number = path.rpartition("/")
             *above, layer = place.removesuffix("/vars").split("/")
             own = file[place].attrs.get("name", layer)

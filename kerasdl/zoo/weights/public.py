@@ -84,14 +84,15 @@ def find(name: str | Path) -> tuple[Path, Public | None]:
     """Return the file of some weights, and what is known of it.
 
     Args:
-        name: a key of KNOWN, or a file.
+        name: a key of KNOWN, a file, or the folder of a KerasHub preset.
 
     Raises:
         ValueError: neither, or public weights that are not on this machine.
     """
     if str(name) not in KNOWN:
-        if Path(name).expanduser().suffix:
-            return Path(name).expanduser(), None
+        file = Path(name).expanduser()
+        if file.suffix or file.is_dir():
+            return file, None
         raise ValueError(unknown("weights", name, KNOWN) + " Or give a file.")
     known = KNOWN[str(name)]
     if not (file := folder() / known.file).is_file():

@@ -1,8 +1,9 @@
-"""Weights of residual networks: torchvision, timm and Hugging Face (v1.5), keras.applications (`stride_in="1x1"`)."""
+"""Weights of residual networks: torchvision, timm and Hugging Face (v1.5), KerasHub, keras.applications
+(`stride_in="1x1"`)."""
 
 import re
 
-from kerasdl.zoo.weights.tables import Table, Tensors, renamed
+from kerasdl.zoo.weights.tables import Table, Tensors, hub_names, renamed
 
 CAFFE = ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3)  # red, green, blue
 
@@ -43,6 +44,14 @@ TABLES = [
         (r"stage(\d)_block(\d+)_norm(\d)", r"resnet.encoder.stages.{\1-1}.layers.{\2-1}.layer.{\3-1}.normalization"),
         ("logits", "classifier.1"),
     ], prepare=hf_names),
+    Table("resnet", "keras_hub", "keras", [
+        ("stem_conv", "backbone/conv1_conv"), ("stem_norm", "backbone/conv1_bn"),
+        (r"stage(\d)_block(\d+)_shortcut_conv", r"backbone/stack{\1-1}_block{\2-1}_0_conv"),
+        (r"stage(\d)_block(\d+)_shortcut_norm", r"backbone/stack{\1-1}_block{\2-1}_0_bn"),
+        (r"stage(\d)_block(\d+)_conv(\d)", r"backbone/stack{\1-1}_block{\2-1}_\3_conv"),
+        (r"stage(\d)_block(\d+)_norm(\d)", r"backbone/stack{\1-1}_block{\2-1}_\3_bn"),
+        ("logits", "predictions"),
+    ], prepare=hub_names),
     Table("resnet", "keras", "keras", [
         ("stem_conv", "conv1_conv"), ("stem_norm", "conv1_bn"),
         (r"stage(\d)_block(\d+)_shortcut_conv", r"conv{\1+1}_block\2_0_conv"),

@@ -39,7 +39,7 @@ class Table:
 
     Attributes:
         net: the module of the zoo.
-        source: whose names these are: "timm", "torchvision", "hf", "augreg", "keras".
+        source: whose names these are: "timm", "torchvision", "hf", "augreg", "keras" (keras.applications), "keras_hub".
         family: a key of SUFFIXES.
         rules: (pattern of one of our owners, what the source calls it); the first that matches counts. A replacement
             that begins with "=" is the whole name of a tensor.
@@ -115,6 +115,11 @@ def renamed(tensors: Mapping[str, np.ndarray], *changes: tuple[str, str]) -> Ten
             name = re.sub(pattern, replacement, name)
         found[name] = array
     return found
+
+
+def hub_names(tensors: Tensors, model: Any) -> Tensors:
+    """Return KerasHub's tensors with one prefix for every network, as a preset is read, and none for its head."""
+    return renamed(tensors, (r"^\w+_backbone/", "backbone/"), (r"^sequential/", ""))
 
 
 def owners(model: Any, pattern: str) -> list[str]:
