@@ -33,7 +33,7 @@ def drawn(name, shape):
 def drawn_for_keras(path, shape):
     """Return random values for an array of a .weights.h5 file: of four in a group the first is a gain."""
     kind = {"0": "gamma", "3": "var"}.get(path.rpartition("/")[2], "") if len(shape) == 1 else ""
-    if "patching_and_embedding" in path and len(shape) in (2, 3):  # positions and the class token: small, or epsilon hides
+    if "patching_and_embedding" in path and len(shape) in (2, 3):  # and the class token; large ones hide epsilon
         return drawn(f"{path}pos_embed", shape) / np.float32(4)
     array = drawn(f"{path}{kind}", shape)
     fan_in = np.prod(shape[:-2] if shape[-1] == 1 else shape[:-1])  # a depthwise kernel is (h, w, C, 1)

@@ -13,7 +13,7 @@ from data_harness import refused_value
 
 from kerasdl import zoo
 from kerasdl.zoo import weights
-from kerasdl.zoo.weights import files, tables
+from kerasdl.zoo.weights import files, tables, vit
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.golden import CLASSES, drawn, drawn_for_keras, pixels, pixels_of  # noqa: E402
@@ -252,16 +252,52 @@ def test_networks_of_keras_applications(name, model, args, prepare):
     assert np.abs(harness.logits(ours, x) - expected).max() < TOLERANCE * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("model, args", [("vit", {"size": "mu", "patch": 8}), ("resnet", {"size": "18"})])
-def test_what_is_written_is_read_again(model, args, tmp_path):
-    network = harness.randomise(zoo.build(model, (32, 32, 3), 7, **args))
-    for table in weights.tables_of(model):
-        if table.family != "torch":
-            continue
-        weights.save(network, tmp_path / "w.safetensors", model, table.source)
-        again = zoo.build(model, (32, 32, 3), 7, **args, weights=str(tmp_path / "w.safetensors"))
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.soak] if name in LARGE else [])
+                                  for name in PORTS])
+def test_what_is_written_are_the_tensors_that_the_source_has(name, tmp_path):
+    model, args = PORTS[name]
+    held, expected = golden(name)
+    x = images(next(iter(expected)), model)
+    network = zoo.build(model, x.shape[1:], CLASSES, **args)
+    weights.load(network, held, model)
+    source, classes = name.rpartition("_")[2], list("abcdefghij")
+    header = weights.save(network, file := tmp_path / "w.safetensors", model, source, classes)
+    held = vit.hf_names(held, network) if name == "vit_hf" else held
+    written = files.read(file)
+    assert written.keys() == held.keys()
+    for key in held:
+        assert written[key].shape == held[key].shape
+        np.testing.assert_array_equal(written[key], held[key], err_msg=key)
+    assert header["image_size"] == list(x.shape[1:3]) and header["classes"] == classes
+
+
+@pytest.mark.parametrize("model, args, channels", [
+    ("vit", {"size": "mu", "patch": 8}, 3), ("resnet", {"size": "8"}, 1), ("vgg", {"size": "mu", "norm": True}, 3),
+    ("alexnet", {"size": "2014"}, 3), ("convnext", {"size": "Atto"}, 3),
+    ("mobilenet", {"size": "mu", "padding": "both"}, 3)])
+def test_what_is_written_is_read_again_with_its_preprocessing(model, args, channels, tmp_path):
+    """Weights, epsilons and the scaling of pixels are the network's own, and not those that are usual for the names."""
+    shape = (64, 64, channels)
+    network = harness.randomise(zoo.build(model, shape, 7, **args))
+    for source in weights.sources(model):
+        weights.save(network, file := tmp_path / "w.safetensors", model, source)
+        again = zoo.build(model, shape, 7, **args, weights=str(file))
+        x = harness.pictures(2, shape)
+        np.testing.assert_array_equal(harness.logits(again, x), harness.logits(network, x))
         for one, other in zip(network.variables, again.variables, strict=True):
             np.testing.assert_array_equal(np.asarray(one), np.asarray(other), err_msg=one.path)
+
+
+@pytest.mark.parametrize("model, args, source, words", [
+    ("vit", {"size": "mu", "patch": 8, "pool": "mean"}, "hf", "pool='token'"),
+    ("resnet", {"size": "50", "stride_in": "1x1"}, "torchvision", "in those of 3x3"),
+    ("mobilenet", {"size": "mu"}, "timm", "padding='both'"), ("vit", {"size": "mu", "patch": 8}, "torchvision",
+                                                              "Expected one of: hf, timm."),
+    ("inception", {"size": "cifar"}, None, "no name for"), ("cct", {"size": "mu"}, None, "'cct'")])
+def test_a_network_that_the_source_builds_otherwise_is_not_written(model, args, source, words, tmp_path):
+    network = zoo.build(model, (32, 32, 3), 7, **args)
+    refused_value(lambda: weights.save(network, tmp_path / "w.safetensors", model, source), words)
+    assert not (tmp_path / "w.safetensors").exists()
 
 
 def test_a_head_of_other_classes_is_new_and_another_grid_is_resized():

@@ -1,13 +1,16 @@
 """Files of weights as named NumPy arrays. No pickle is loaded; see `legacy` for the one file that is an exception."""
 
+import json
 import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 READ = (".safetensors", ".npz", ".h5", ".keras")
+OURS = "kerasdl"  # what the header of a .safetensors file says made it
 PRESET = "model.weights.h5"  # the network of a KerasHub preset
 
 
@@ -64,7 +67,28 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], notes: Mapping[str
     """
     from safetensors.numpy import save_file
 
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path, dict(notes))
+    save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, path, dict(notes))
+
+
+def header(path: str | Path) -> dict[str, Any]:
+    """Return what the header of a .safetensors file that `writing.save` wrote says; of any other file nothing.
+
+    Raises:
+        ValueError: a header that is damaged.
+    """
+    path = Path(path).expanduser()
+    if path.suffix != ".safetensors":
+        return {}
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as file:
+        notes = file.metadata() or {}
+    if notes.get("made_by") != OURS or "mean" not in notes:
+        return {}
+    try:
+        return {key: json.loads(notes[key]) for key in ("image_size", "mean", "std", "epsilon", "classes")}
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path} has a header of kerasdl that is damaged: {error}") from None
 
 
 def _safetensors(path: Path) -> dict[str, np.ndarray]:

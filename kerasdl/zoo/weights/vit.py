@@ -3,9 +3,10 @@ arXiv:2106.10270)."""
 
 import numpy as np
 
-from kerasdl.zoo.weights.tables import HALF, Table, Tensors, hub_names, renamed
+from kerasdl.zoo.weights.tables import HALF, Table, Tensors, hub_names, lacks, renamed
 
 QKV = ("q", "k", "v")
+TOKEN = lacks("class_token", "theirs reads a class token, which is pool='token' here")
 HUB_BLOCK = r"backbone/vi_t_encoder/encoder_layers/vi_t_encoder_block_{\1-1}"
 
 
@@ -72,7 +73,7 @@ TABLES = [
         (r"block(\d+)_up", r"vit.encoder.layer.{\1-1}.intermediate.dense"),
         (r"block(\d+)_down", r"vit.encoder.layer.{\1-1}.output.dense"),
         ("norm", "vit.layernorm"), ("logits", "classifier"),
-    ], prepare=hf_names, epsilon=1e-12, mean=HALF[0], deviation=HALF[1]),
+    ], prepare=hf_names, refuses=TOKEN, epsilon=1e-12, mean=HALF[0], deviation=HALF[1]),
     Table("vit", "keras_hub", "keras", [
         ("patches", "backbone/vi_t_patching_and_embedding/patch_embedding"),
         ("class_token", "=backbone/vit_patching_and_embedding/0"),
