@@ -5,6 +5,7 @@ Weights are drawn from their names, so that a test can draw the same. Run each w
     python -m benchmarks.golden tests/golden torch      # timm 1.0.31, torchvision 0.29.1, Transformers 5.24.0
     python -m benchmarks.golden tests/golden augreg     # timm, which reads Google's .npz files
     python -m benchmarks.golden tests/golden keras_hub  # KerasHub 0.32.0
+    python -m benchmarks.golden tests/golden images     # timm and torchvision: how they resize and crop an image
 """
 
 import sys
@@ -147,6 +148,37 @@ def augreg_goldens(folder):
     write(folder, "vit_augreg", shapes, found)
 
 
+SIDES = ((300, 451), (90, 60), (427, 640), (224, 224))  # of images that are cropped for 224 pixels a side
+
+
+def scene(height, width):
+    """Return an image with edges, slopes and noise, (height, width, 3) uint8."""
+    rows, columns = np.mgrid[:height, :width]
+    waves = 127 + 90 * np.sin(rows[..., None] / (3, 7, 17)) * np.cos(columns[..., None] / (5, 11, 23))
+    waves[height // 3:height // 2, width // 4:width // 2] = (250, 5, 120)
+    noise = np.random.default_rng(height).integers(-30, 31, (height, width, 3))
+    return np.clip(waves + noise, 0, 255).astype("uint8")
+
+
+def images_goldens(folder):
+    """What the evaluation of timm and of torchvision reads of an image, at every seventh pixel."""
+    from PIL import Image
+    from timm.data import create_transform
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms._presets import ImageClassification
+
+    found = {}
+    for size in SIDES:
+        image = Image.fromarray(scene(*size))
+        for library, interpolation in (("timm", "bicubic"), ("torchvision", "bilinear")):
+            change = create_transform(224, interpolation=interpolation, mean=(0,) * 3, std=(1,) * 3, crop_pct=0.875) \
+                if library == "timm" else ImageClassification(crop_size=224, resize_size=256, mean=(0,) * 3, std=(1,) * 3,
+                                                              interpolation=InterpolationMode(interpolation))
+            pixels = np.rint(np.asarray(change(image)) * 255).astype("uint8").transpose(1, 2, 0)
+            found[f"{library}-{interpolation}-{size[0]}x{size[1]}"] = pixels[::7, ::7]
+    np.savez_compressed(Path(folder, "images.npz"), **found)
+
+
 def hub_models():
     """Yield a file's name, the preprocessing, the shapes of images, and what builds KerasHub's network for one."""
     from keras_hub import models as hub
@@ -196,4 +228,5 @@ def hub_goldens(folder):
 
 
 if __name__ == "__main__":
-    {"torch": torch_goldens, "augreg": augreg_goldens, "keras_hub": hub_goldens}[sys.argv[2]](sys.argv[1])
+    {"torch": torch_goldens, "augreg": augreg_goldens, "keras_hub": hub_goldens,
+     "images": images_goldens}[sys.argv[2]](sys.argv[1])
