@@ -167,15 +167,15 @@ def images_goldens(folder):
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms._presets import ImageClassification
 
-    found = {}
+    found, scaling = {}, {"mean": (0,) * 3, "std": (1,) * 3}
+    changes = {"timm-bicubic": create_transform(224, interpolation="bicubic", crop_pct=0.875, **scaling),
+               "torchvision-bilinear": ImageClassification(crop_size=224, resize_size=256, **scaling,
+                                                           interpolation=InterpolationMode("bilinear"))}
     for size in SIDES:
         image = Image.fromarray(scene(*size))
-        for library, interpolation in (("timm", "bicubic"), ("torchvision", "bilinear")):
-            change = create_transform(224, interpolation=interpolation, mean=(0,) * 3, std=(1,) * 3, crop_pct=0.875) \
-                if library == "timm" else ImageClassification(crop_size=224, resize_size=256, mean=(0,) * 3, std=(1,) * 3,
-                                                              interpolation=InterpolationMode(interpolation))
+        for name, change in changes.items():
             pixels = np.rint(np.asarray(change(image)) * 255).astype("uint8").transpose(1, 2, 0)
-            found[f"{library}-{interpolation}-{size[0]}x{size[1]}"] = pixels[::7, ::7]
+            found[f"{name}-{size[0]}x{size[1]}"] = pixels[::7, ::7]
     np.savez_compressed(Path(folder, "images.npz"), **found)
 
 
