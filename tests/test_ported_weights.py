@@ -4,6 +4,7 @@ import pickle
 import sys
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -12,10 +13,10 @@ from data_harness import refused_value
 
 from kerasdl import zoo
 from kerasdl.zoo import weights
-from kerasdl.zoo.weights import files, tables
+from kerasdl.zoo.weights import files, tables, vit
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-from golden import CLASSES, drawn, pixels  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.golden import CLASSES, drawn, drawn_for_keras, pixels, pixels_of  # noqa: E402
 
 GOLDEN = Path(__file__).parent / "golden"
 TOLERANCE = 1e-5
@@ -45,6 +46,19 @@ def golden(name):
     return {tensor: drawn(tensor, shape) for tensor, shape in shapes.items()}, logits
 
 
+def hub_file(name, path):
+    """Write the .weights.h5 file of a network of KerasHub, and return {(height, width): logits} of it."""
+    with np.load(GOLDEN / f"{name}.npz") as held, h5py.File(path, "w") as file:
+        for line in held["names"].tolist():
+            dataset, _, own = line.partition("|")
+            own, _, shape = own.partition(":")
+            shape = tuple(map(int, shape.split(",")))
+            file.create_dataset(dataset, data=drawn_for_keras(dataset, shape)).parent.attrs["name"] = own
+        file.create_dataset("optimizer/vars/0", data=3).parent.attrs["name"] = "adam"
+        return {tuple(map(int, key.removeprefix("logits").split("x"))): held[key]
+                for key in held if key.startswith("logits")}
+
+
 def images(side, model):
     return pixels(side)[:, :, :side] if model == "vit" else pixels(side)
 
@@ -68,6 +82,46 @@ def difference(name, tensors=None, change=lambda network: None, sides=2, **more)
                                   for name in PORTS])
 def test_logits_are_those_of_the_source(name):
     assert difference(name) < TOLERANCE
+
+
+HUB = {  # golden file -> model, arguments
+    "vit_hub": ("vit", {"size": "Ti"}), "vit_hub_wide": ("vit", {"size": "Ti"}),
+    "resnet_hub": ("resnet", {"size": "18"}), "resnet50_hub": ("resnet", {"size": "50"}),
+    "mobilenet_hub": ("mobilenet", {"size": "lite0", "padding": "both"}), "vgg_hub": ("vgg", {"size": "11"}),
+}
+
+
+def hub_difference(name, file, change=lambda network: None, **more):
+    """Return the largest relative difference of logits to those of KerasHub, after a change to the network."""
+    expected, (model, args), worst = hub_file(name, file), HUB[name], 0.0
+    for size, wanted in expected.items():
+        network = zoo.build(model, (*size, 3), CLASSES, **{**args, **more}, weights=str(file))
+        change(network)
+        worst = max(worst, np.abs(harness.logits(network, pixels_of(size)) - wanted).max() / np.abs(wanted).max())
+    return worst
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.soak] if not name.startswith("vit") else [])
+                                  for name in HUB])
+def test_logits_are_those_of_keras_hub(name, tmp_path):
+    assert hub_difference(name, tmp_path / "of.weights.h5") < TOLERANCE
+
+
+def test_a_preset_of_keras_hub_is_a_folder(tmp_path):
+    """Its network and its head are files of their own, the first without a prefix."""
+    whole = tmp_path / "whole.weights.h5"
+    (expected,) = hub_file("vit_hub", whole).values()
+    (preset := tmp_path / "preset").mkdir()
+    with h5py.File(whole) as file:
+        for name, prefix in (("model", "layers/vi_t_backbone"), ("task", "layers/dense")):
+            with h5py.File(preset / f"{name}.weights.h5", "w") as part:
+                file.copy(prefix, part, name="layers/dense") if name == "task" else \
+                    [file.copy(f"{prefix}/layers/{layer}", part, name=f"layers/{layer}")
+                     for layer in file[f"{prefix}/layers"]]
+    (preset / "config.json").write_text("{}")
+    for path in (preset, preset / "model.weights.h5"):
+        network = zoo.build("vit", (64, 64, 3), CLASSES, size="Ti", weights=str(path))
+        assert np.abs(harness.logits(network, pixels_of((64, 64))) - expected).max() < TOLERANCE * expected.max()
 
 
 def swapped(one, other):
@@ -134,6 +188,39 @@ def test_mistakes_in_a_port_do_not_pass(name, mutation):
     assert difference(name, sides=1, **mutation) > 2 * TOLERANCE
 
 
+def keys_and_queries_swapped(network):
+    layer = network.get_layer("block1_attn")
+    query, key = (np.asarray(part.kernel) for part in (layer.query_dense, layer.key_dense))
+    layer.query_dense.kernel.assign(key), layer.key_dense.kernel.assign(query)
+
+
+@pytest.mark.parametrize("name, mutation", [
+    ("vit_hub", {"change": keys_and_queries_swapped}), ("vit_hub", {"change": tanh_gelu}),
+    ("vit_hub", {"change": set_everywhere(keras.layers.LayerNormalization, epsilon=1e-5)}),
+    *(pytest.param(*case, marks=pytest.mark.soak) for case in [
+        ("resnet_hub", {"change": set_everywhere(keras.layers.BatchNormalization, epsilon=1e-3)}),
+        ("resnet_hub", {"change": transposed}), ("resnet50_hub", {"stride_in": "1x1"}),
+        ("mobilenet_hub", {"padding": "same"})])])
+def test_mistakes_in_a_port_of_keras_hub_do_not_pass(name, mutation, tmp_path):
+    assert hub_difference(name, tmp_path / "of.weights.h5", **mutation) > 2 * TOLERANCE
+
+
+def test_a_checkpoint_of_google_has_the_logits_that_timm_reads_from_it(tmp_path):
+    """timm resizes the positions for another grid as we do; a .npz file itself, as Google does, bilinearly."""
+    tensors, logits = golden("vit_augreg")
+    np.savez(tmp_path / "ti16.npz", **tensors, **{"pre_logits/bias": np.zeros(3)})
+    for side, wanted in logits.items():
+        network, x = zoo.build("vit", (side, side, 3), CLASSES, size="Ti"), pixels(side)[:, :, :side]
+        assert weights.load(network, tmp_path / "ti16.npz", "vit").resized == (side == 96)
+        found = harness.logits(network, x)
+        assert np.abs(found - wanted).max() < TOLERANCE * np.abs(wanted).max()
+        for change in (keys_and_queries_swapped, tanh_gelu):
+            change(network)
+            assert np.abs(harness.logits(network, x) - wanted).max() > 2 * TOLERANCE * np.abs(wanted).max()
+    with np.load(GOLDEN / "vit_augreg.npz") as held:
+        assert 1e-3 < np.abs(found - held["bilinear96"]).max() / np.abs(found).max() < 0.1
+
+
 def applications(name):
     """A network of keras.applications with random weights, and its tensors."""
     shape = (96, 128, 3) if name != "VGG16" else (224, 224, 3)
@@ -165,16 +252,52 @@ def test_networks_of_keras_applications(name, model, args, prepare):
     assert np.abs(harness.logits(ours, x) - expected).max() < TOLERANCE * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("model, args", [("vit", {"size": "mu", "patch": 8}), ("resnet", {"size": "18"})])
-def test_what_is_written_is_read_again(model, args, tmp_path):
-    network = harness.randomise(zoo.build(model, (32, 32, 3), 7, **args))
-    for table in weights.tables_of(model):
-        if table.family != "torch":
-            continue
-        weights.save(network, tmp_path / "w.safetensors", model, table.source)
-        again = zoo.build(model, (32, 32, 3), 7, **args, weights=str(tmp_path / "w.safetensors"))
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.soak] if name in LARGE else [])
+                                  for name in PORTS])
+def test_what_is_written_are_the_tensors_that_the_source_has(name, tmp_path):
+    model, args = PORTS[name]
+    held, expected = golden(name)
+    x = images(next(iter(expected)), model)
+    network = zoo.build(model, x.shape[1:], CLASSES, **args)
+    weights.load(network, held, model)
+    source, classes = name.rpartition("_")[2], list("abcdefghij")
+    header = weights.save(network, file := tmp_path / "w.safetensors", model, source, classes)
+    held = vit.hf_names(held, network) if name == "vit_hf" else held
+    written = files.read(file)
+    assert written.keys() == held.keys()
+    for key in held:
+        assert written[key].shape == held[key].shape
+        np.testing.assert_array_equal(written[key], held[key], err_msg=key)
+    assert header["image_size"] == list(x.shape[1:3]) and header["classes"] == classes
+
+
+@pytest.mark.parametrize("model, args, channels", [
+    ("vit", {"size": "mu", "patch": 8}, 3), ("resnet", {"size": "8"}, 1), ("vgg", {"size": "mu", "norm": True}, 3),
+    ("alexnet", {"size": "2014"}, 3), ("convnext", {"size": "Atto"}, 3),
+    ("mobilenet", {"size": "mu", "padding": "both"}, 3)])
+def test_what_is_written_is_read_again_with_its_preprocessing(model, args, channels, tmp_path):
+    """Weights, epsilons and the scaling of pixels are the network's own, and not those that are usual for the names."""
+    shape = (64, 64, channels)
+    network = harness.randomise(zoo.build(model, shape, 7, **args))
+    for source in weights.sources(model):
+        weights.save(network, file := tmp_path / "w.safetensors", model, source)
+        again = zoo.build(model, shape, 7, **args, weights=str(file))
+        x = harness.pictures(2, shape)
+        np.testing.assert_array_equal(harness.logits(again, x), harness.logits(network, x))
         for one, other in zip(network.variables, again.variables, strict=True):
             np.testing.assert_array_equal(np.asarray(one), np.asarray(other), err_msg=one.path)
+
+
+@pytest.mark.parametrize("model, args, source, words", [
+    ("vit", {"size": "mu", "patch": 8, "pool": "mean"}, "hf", "pool='token'"),
+    ("resnet", {"size": "50", "stride_in": "1x1"}, "torchvision", "in those of 3x3"),
+    ("mobilenet", {"size": "mu"}, "timm", "padding='both'"), ("vit", {"size": "mu", "patch": 8}, "torchvision",
+                                                              "Expected one of: hf, timm."),
+    ("inception", {"size": "cifar"}, None, "no name for"), ("cct", {"size": "mu"}, None, "'cct'")])
+def test_a_network_that_the_source_builds_otherwise_is_not_written(model, args, source, words, tmp_path):
+    network = zoo.build(model, (32, 32, 3), 7, **args)
+    refused_value(lambda: weights.save(network, tmp_path / "w.safetensors", model, source), words)
+    assert not (tmp_path / "w.safetensors").exists()
 
 
 def test_a_head_of_other_classes_is_new_and_another_grid_is_resized():

@@ -43,7 +43,7 @@ from kerasdl.recipe import Recipe, load, names
     (["train", "vit_mnist", "pretrained=true"], ["model_args.weights", "kerasdl weights list"]),
     (["train", "vit_mnist", "--gpus", "2"], ["--gpus is no option", "--strategy mirrored"]),
     (["train", "vit_mnist", "--class-weight", "balanced"], ["Write objective_args.class_weight=balanced"]),
-    (["export", "runs/a"], ["export('FOLDER')", "docs/zoo.md"]),
+    (["export", "runs/a"], ["There is no run folder runs/a"]),
     (["runs", "--limit", "2"], ["No such option: --limit", "kerasdl runs --help"]),
     (["eval"], ["Missing argument 'RUN'", "kerasdl eval --help"]),
     (["list", "models"], ["unexpected extra argument"]),

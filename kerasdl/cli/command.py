@@ -14,6 +14,7 @@ from kerasdl.cli.compare import compare_runs
 from kerasdl.cli.doctor import check_installation
 from kerasdl.cli.ensemble import average_runs
 from kerasdl.cli.evaluate import evaluate_run
+from kerasdl.cli.export import export_model
 from kerasdl.cli.fields import show_fields
 from kerasdl.cli.launch import launch_workers
 from kerasdl.cli.list import list_recipes
@@ -36,9 +37,10 @@ from kerasdl.text import typed
 
 VERBS: dict[str, Callable[..., None]] = {
     "list": list_recipes, "show": show_recipe, "fields": show_fields, "train": train_recipe, "eval": evaluate_run,
-    "predict": predict_files, "photos": classify_photos, "sample": sample_images, "report": report_run, "runs": list_runs, "best": best_run,
-    "compare": compare_runs, "ensemble": average_runs, "results": show_results, "reproduce": reproduce_recipe,
-    "launch": launch_workers, "plan": plan_recipe, "doctor": check_installation}
+    "predict": predict_files, "photos": classify_photos, "sample": sample_images, "report": report_run,
+    "runs": list_runs, "best": best_run, "compare": compare_runs, "ensemble": average_runs, "export": export_model,
+    "results": show_results, "reproduce": reproduce_recipe, "launch": launch_workers, "plan": plan_recipe,
+    "doctor": check_installation}
 ELSEWHERE = {  # verbs of other tools: what to write instead
     "resume": "kerasdl train --resume RUN", "continue": "kerasdl train --resume RUN", "fit": "kerasdl train RECIPE",
     "run": "kerasdl train RECIPE", "evaluate": "kerasdl eval RUN", "test": "kerasdl eval RUN",
@@ -46,8 +48,7 @@ ELSEWHERE = {  # verbs of other tools: what to write instead
     "search": "kerasdl tune SEARCH", "sweep": "kerasdl tune SEARCH", "recipes": "kerasdl list",
     "models": "kerasdl fields MODEL, or kerasdl list for the recipes",
     "diff": "kerasdl compare RUN RUN...", "version": "kerasdl --version", "help": "kerasdl --help",
-    "config": "kerasdl fields", "settings": "kerasdl fields", "check": "kerasdl doctor", "info": "kerasdl doctor",
-    "export": "kerasdl.load('RUN').model().export('FOLDER') in Python; docs/zoo.md says more"}
+    "config": "kerasdl fields", "settings": "kerasdl fields", "check": "kerasdl doctor", "info": "kerasdl doctor"}
 FLAGS = {"--debug", "--quiet", "-q"}  # may stand anywhere; kerasdl.cli.terminal reads them
 SETTABLE = ("train", "show", "plan", "launch", "tune")  # verbs that take KEY=VALUE
 

@@ -22,7 +22,8 @@ OPTIONS = {  # of each verb; all but launch have EVERYWHERE
     "photos": "--group --minutes --no-report --report --seed --weights --workdir",
     "sample": "--class --n --out --seed", "report": "",
     "runs": "--show --sort --where", "best": "--by --where", "compare": "--no-report --out --report",
-    "ensemble": "--out --split --workdir", "results": "", "reproduce": "--backend --seeds --workdir",
+    "ensemble": "--out --split --workdir", "export": "--format --model --names --out", "results": "",
+    "reproduce": "--backend --seeds --workdir",
     "launch": "--checkpoint-every --no-report --report --workdir --workers",
     "plan": "--backend --batch --largest --no-largest --on --price", "doctor": "",
     "tune run": "--backend --checkpoint-every --logical-cpus --memory --no-report --oracle --report --resume --seed "
@@ -92,7 +93,7 @@ def searches(typed: str) -> list[str]:
 
 SOURCES: dict[str, Callable[[list[str], str], list[str]]] = {
     **dict.fromkeys(("train", "show", "plan", "launch", "reproduce", "tune run"), recipes),
-    **dict.fromkeys(("eval", "predict", "sample", "report", "compare", "ensemble", "train --init"), runs),
+    **dict.fromkeys(("eval", "predict", "sample", "report", "compare", "ensemble", "export", "train --init"), runs),
     **dict.fromkeys(("tune report", "tune best"), studies),
     "fields": lambda rest, typed: [*field_names(), "sgd", "adamw", "muon", *modules(PACKAGE / "objectives"),
                                    *modules(PACKAGE / "zoo")]}

@@ -18,6 +18,7 @@ def list_weights(as_json: AsJson = False) -> None:
     from kerasdl.zoo.weights import public
 
     rows = [{"name": name, "model": known.net, "model_args": known.args, "classes": known.classes,
+             "image_size": known.image_size, "crop": known.crop, "interpolation": known.interpolation,
              "megabytes": known.megabytes, "licence": known.licence, "source": known.source, "address": known.address,
              "checksum": known.checksum, "here": (public.folder() / known.file).is_file()}
             for name, known in public.KNOWN.items()]

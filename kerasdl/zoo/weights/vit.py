@@ -1,10 +1,13 @@
-"""Weights of Vision Transformers: timm, Hugging Face, and Google's AugReg (Steiner et al. 2022, arXiv:2106.10270)."""
+"""Weights of Vision Transformers: timm, Hugging Face, KerasHub, and Google's AugReg (Steiner et al. 2022,
+arXiv:2106.10270)."""
 
 import numpy as np
 
-from kerasdl.zoo.weights.tables import HALF, Table, Tensors, renamed
+from kerasdl.zoo.weights.tables import HALF, Table, Tensors, hub_names, lacks, renamed
 
 QKV = ("q", "k", "v")
+TOKEN = lacks("class_token", "theirs reads a class token, which is pool='token' here")
+HUB_BLOCK = r"backbone/vi_t_encoder/encoder_layers/vi_t_encoder_block_{\1-1}"
 
 
 def split_qkv(tensors: Tensors, model) -> Tensors:
@@ -45,6 +48,12 @@ def hf_names(tensors: Tensors, model) -> Tensors:
         (r"mlp\.fc1", "intermediate.dense"), (r"mlp\.fc2", "output.dense"))
 
 
+def hub_blocks(tensors: Tensors, model) -> Tensors:
+    """Return KerasHub's tensors: its first block has no number, and its positions have no axis for the batch."""
+    found = renamed(hub_names(tensors, model), (r"vi_t_encoder_block/", "vi_t_encoder_block_0/"))
+    return found | {name: array[None] for name, array in found.items() if name.endswith("position_embedding/0")}
+
+
 TABLES = [
     Table("vit", "timm", "torch", [
         ("patches", "patch_embed.proj"), ("class_token", "=cls_token"), ("position", "=pos_embed"),
@@ -64,7 +73,16 @@ TABLES = [
         (r"block(\d+)_up", r"vit.encoder.layer.{\1-1}.intermediate.dense"),
         (r"block(\d+)_down", r"vit.encoder.layer.{\1-1}.output.dense"),
         ("norm", "vit.layernorm"), ("logits", "classifier"),
-    ], prepare=hf_names, epsilon=1e-12, mean=HALF[0], deviation=HALF[1]),
+    ], prepare=hf_names, refuses=TOKEN, epsilon=1e-12, mean=HALF[0], deviation=HALF[1]),
+    Table("vit", "keras_hub", "keras", [
+        ("patches", "backbone/vi_t_patching_and_embedding/patch_embedding"),
+        ("class_token", "=backbone/vit_patching_and_embedding/0"),
+        ("position", "=backbone/vi_t_patching_and_embedding/position_embedding/0"),
+        (r"block(\d+)_norm(\d)", rf"{HUB_BLOCK}/ln_\2"),
+        (r"block(\d+)_attn/(query|key|value|attention_output)", rf"{HUB_BLOCK}/mha/\2"),
+        (r"block(\d+)_up", rf"{HUB_BLOCK}/mlp/dense_1"), (r"block(\d+)_down", rf"{HUB_BLOCK}/mlp/dense_2"),
+        ("norm", "backbone/vi_t_encoder/ln"), ("logits", "predictions"),
+    ], prepare=hub_blocks, mean=HALF[0], deviation=HALF[1]),
     Table("vit", "augreg", "flax", [
         ("patches", "embedding"), ("class_token", "=cls"), ("position", "=Transformer/posembed_input/pos_embedding"),
         (r"block(\d+)_norm1", r"Transformer/encoderblock_{\1-1}/LayerNorm_0"),

