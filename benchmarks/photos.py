@@ -91,7 +91,7 @@ def tuned() -> list[dict]:
         for seed in SEEDS:
             ways = {
                 "fine-tuned": of_cifar(recipes.fine_tuned(backbone, folder, SIDE, None, seed, start=str(start.path),
-                                                          per_class=PER_CLASS, epochs=20), SIDE),
+                                                          norms=("*_norm",), per_class=PER_CLASS, epochs=20), SIDE),
                 "small network from scratch": of_cifar(recipes.from_scratch(
                     folder, 32, None, seed, per_class=PER_CLASS, epochs=100), 32),
                 "cnn_cifar10_quick from scratch": of_cifar(load("cnn_cifar10_quick").override(

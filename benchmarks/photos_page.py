@@ -31,10 +31,9 @@ def folders(found: dict[str, Any]) -> str:
                   "| --- | --- | ---: | ---: | ---: | --- | ---: |"]
         for row in outcome["candidates"]:
             mark = "**" * (row["run"] == outcome["chosen"])
-            low, high = row["interval"]
-            parts.append(f"| {mark}{row['name']}{mark} | {row['kind']} | {row['pixels']} | {percent(row['val'][score])} "
-                         f"| {mark}{percent(row['test'][score])}{mark} | {percent(low)} to {percent(high)} "
-                         f"| {duration(row['seconds'])} |")
+            val, test, low, high = map(percent, (row["val"][score], row["test"][score], *row["interval"]))
+            parts.append(f"| {mark}{row['name']}{mark} | {row['kind']} | {row['pixels']} | {val} "
+                         f"| {mark}{test}{mark} | {low} to {high} | {duration(row['seconds'])} |")
         parts += [f"\n{remark}" for remark in outcome["remarks"]] + [""]
     return "\n".join(parts) + measured(found, "folders")
 

@@ -1,5 +1,6 @@
 """`kerasdl photos`: the best classifier of a folder that what is at hand can give, within a budget, with a page."""
 
+import hashlib
 import json
 import re
 from itertools import pairwise
@@ -41,17 +42,17 @@ def folder(tmp_path_factory):
     return photographs(tmp_path_factory.mktemp("photographs"), {"across": 30, "steep": 24, "upright": 30})
 
 
-@pytest.fixture
-def tiny_weights(tmp_path, monkeypatch):
-    """Public weights of a tiny network, named "tiny", in a cache of their own."""
-    monkeypatch.setenv("KERASDL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(public, "KNOWN", {"tiny": public.Public(
-        "mobilenet", {"size": "mu", "padding": "both"}, "tiny.safetensors", "sha256:0", 0.1, "MIT", "nowhere", "none",
-        classes=7, image_size=64)})
-    model = zoo.build("mobilenet", (64, 64, 3), 7, size="mu", padding="both")
-    public.folder().mkdir(parents=True)
-    weights.save(model, public.folder() / "tiny.safetensors", "mobilenet", "timm")
-    return "tiny"
+def tiny_weights(home, patch):
+    """Put weights of a tiny network, named "tiny", into a cache of their own as the only public ones."""
+    patch.setenv("KERASDL_CACHE", str(home / "cache"))
+    file = public.folder() / "tiny.safetensors"
+    file.parent.mkdir(parents=True)
+    weights.save(zoo.build("mobilenet", (64, 64, 3), 7, size="mu", padding="both"), file, "mobilenet", "timm")
+    checksum = f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
+    patch.setattr(public, "KNOWN", {"tiny": public.Public(
+        "mobilenet", {"size": "mu", "padding": "both"}, file.name, checksum, 0.1, "MIT", "nowhere", "nothing",
+        classes=7, image_size=64, preprocessing=((0.5,) * 3, (0.25,) * 3))})
+    return file
 
 
 def quick(monkeypatch):
@@ -161,14 +162,7 @@ def compared(folder, tmp_path_factory):
     home = tmp_path_factory.mktemp("compared")
     with pytest.MonkeyPatch.context() as patch:
         quick(patch)
-        patch.setenv("KERASDL_CACHE", str(home / "cache"))
-        known = {"tiny": public.Public("mobilenet", {"size": "mu", "padding": "both"}, "tiny.safetensors", "sha256:0",
-                                       0.1, "MIT", "nowhere", "nothing", classes=7, image_size=64,
-                                       preprocessing=((0.5,) * 3, (0.25,) * 3))}
-        patch.setattr(public, "KNOWN", known)
-        public.folder().mkdir(parents=True)
-        weights.save(zoo.build("mobilenet", (64, 64, 3), 7, size="mu", padding="both"),
-                     public.folder() / "tiny.safetensors", "mobilenet", "timm")
+        tiny_weights(home, patch)
         trials = compare.compare(folder, minutes=60, workdir=home / "photos")
         document = outcome.write(trials)
         yield trials, document, page.write(trials.home, document)
@@ -256,8 +250,8 @@ def test_a_run_of_ones_own_is_a_backbone(folder, tmp_path, monkeypatch, compared
 
 
 @pytest.mark.parametrize("name, words", [("resnet18", ["--weights resnet18"]), ("tiny", ["weights get tiny"])])
-def test_weights_that_are_not_there_are_refused(name, words, tmp_path, monkeypatch, tiny_weights):
-    (public.folder() / "tiny.safetensors").unlink()
+def test_weights_that_are_not_there_are_refused(name, words, tmp_path, monkeypatch):
+    tiny_weights(tmp_path, monkeypatch).unlink()
     with pytest.raises(UserError) as caught:
         backbones.named([name])
     assert "\n" not in str(caught.value) and all(word in str(caught.value) for word in words)

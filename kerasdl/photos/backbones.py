@@ -43,6 +43,14 @@ class Backbone:
             raise UserError(" ".join(str(error).split())) from None
 
 
+def batch_norms(network: keras.Model) -> tuple[str, ...]:
+    """Return the names of the layers of batch normalisation, or the pattern that is theirs alone."""
+    names = [layer.name for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    others = [layer.name for layer in network.layers if layer.name not in names]
+    alone = all(name.endswith("_norm") for name in names) and not any(name.endswith("_norm") for name in others)
+    return ("*_norm",) if names and alone else tuple(names)
+
+
 def pixels() -> Backbone:
     """Return the control: the pixels of a thumbnail."""
     return Backbone(PIXELS, "", {"model": "linear"}, 16, flexible=False)

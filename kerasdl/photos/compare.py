@@ -224,7 +224,8 @@ def fine_tune(trials: Trials, networks: Sequence[Backbone], costs: Mapping[str, 
                         candidate))
     epochs, start = next((plan for plan in planned if plan[0] >= ENOUGH), max(planned, key=lambda plan: plan[0]))
     recipe = recipes.fine_tuned(backbone, trials.folder, start.side, trials.group, trials.seed,
-                                start=str(start.run.path), per_class=trials.per_class, epochs=max(epochs, 1))
+                                start=str(start.run.path), norms=backbones.batch_norms(backbone.body(start.side)),
+                                per_class=trials.per_class, epochs=max(epochs, 1))
     if epochs < recipes.FEWEST and not trials.begun(recipe):
         remark(trials, f"There was no time to fine-tune {best.name}: an epoch of {start.side} pixels takes too long.")
         return

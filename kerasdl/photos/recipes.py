@@ -18,19 +18,21 @@ def frozen(backbone: Backbone, folder: Folder, side: int, group: int | str | Non
 
 
 def fine_tuned(backbone: Backbone, folder: Folder, side: int, group: int | str | None, seed: int, *, start: str,
-               per_class: float, epochs: int) -> Recipe:
+               norms: tuple[str, ...], per_class: float, epochs: int) -> Recipe:
     """Return the recipe that trains all layers from a run's weights, whose head is fitted already.
 
     A head that is random pulls the features out of shape (Kumar et al. 2022, arXiv:2202.10054); lower layers learn
-    more slowly (Clark et al. 2020, arXiv:2003.10555, for the decay).
+    more slowly (Clark et al. 2020, arXiv:2003.10555, for the decay). Batch normalisation keeps its statistics: those of
+    a few augmented images are others than the head was fitted to.
 
     Args:
         start: the folder of the run with the frozen network.
+        norms: the layers of batch normalisation.
         per_class: images of a class to learn from.
         epochs: passes over them.
     """
     return validate({"name": f"finetuned_{backbone.name}", **_data(folder, side, group, seed), **backbone.fields,
-                     "init": start, "batch": BATCH, "epochs": epochs, "optimizer": "adamw", "lr": 5e-4,
+                     "init": start, "freeze": norms, "batch": BATCH, "epochs": epochs, "optimizer": "adamw", "lr": 5e-4,
                      "weight_decay": 0.05, "layer_decay": 0.85, "warmup": "10%", "schedule": "cosine",
                      "augment": augmentation(per_class)})
 
