@@ -14,7 +14,8 @@ MIXED = {"5b": SQUARES, "5c": SQUARES, "5d": SQUARES, "6a": {1: "branch3x3", 2: 
          "6c": STRIPS, "6d": STRIPS, "6e": STRIPS, "7a": {1: "branch3x3_{}", 2: "branch7x7x3_{}"}, "7b": FORKS,
          "7c": FORKS}
 STEM = {1: "Conv2d_1a_3x3", 2: "Conv2d_2a_3x3", 3: "Conv2d_2b_3x3", 5: "Conv2d_3b_1x1", 6: "Conv2d_4a_3x3"}
-ZEROS = lacks("block1_branch4_1_pad", "theirs counts the zeros around maps, which is count_zeros=True here")
+OTHER = lacks(block11_join="theirs is size='v3' or 'googlenet_norm' here",
+              block1_branch4_1_pad="theirs counts the zeros around maps, which is count_zeros=True here")
 GOOGLENET = ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
 KINDS = (("conv", "conv"), ("norm", "bn"))
 
@@ -44,7 +45,7 @@ TABLES = [
           for i, (name, branches) in enumerate(MIXED.items(), 1) for branch, theirs in branches.items()
           for ours, kind in KINDS),
         ("logits", "fc"),
-    ], ignored=r"num_batches_tracked$|^AuxLogits\.", refuses=ZEROS),
+    ], ignored=r"num_batches_tracked$|^AuxLogits\.", refuses=OTHER),
     Table("inception", "torchvision", "torch", [
         *((f"stem_{i}_{ours}", f"conv{number}.{theirs}") for number, i in enumerate((1, 3, 4), 1)
           for ours, theirs in KINDS),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from kerasdl.zoo.weights.tables import HALF, Table, Tensors, hub_names, lacks, owners, renamed
 
-PADS = lacks("stem_pad", "PyTorch pads on both sides, which is padding='both' here")
+PADS = lacks(stem_pad="PyTorch pads on both sides, which is padding='both' here")
 FIRST, ANY = "stage1_block1", r"(stage\d_block\d)"
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,44 +54,23 @@ def load(model: Any, source: str | Path | Mapping[str, np.ndarray], net: str, *,
     Raises:
         ValueError: a tensor or a variable that is left over, or one of another shape, with its name.
     """
-    tensors = dict(source) if isinstance(source, Mapping) else files.read(source)
-    header = {} if isinstance(source, Mapping) else files.header(source)
-    what = "The tensors" if isinstance(source, Mapping) else f"{source}"
+    if isinstance(source, Mapping):
+        what, tensors, header = "The tensors", dict(source), {}
+    else:
+        what, tensors, header = str(source), files.read(source), files.header(source)
     table = table or best(model, tensors, net, what)
     prepared = table.prepare(tensors, model)
-    values, used, replaced, resized = [], set(), [], False
     heads = _of_other_classes(model, table, prepared)
-    for variable, owner in variables(model):
-        if owner in heads:
-            replaced.append(owner)
-            continue
-        name = table.name(variable.path)
-        if name is None or name not in prepared:
-            raise ValueError(f"{what} has no tensor for {variable.path} {tuple(variable.shape)}"
-                             f"{f': {name!r} is expected' if name else ''}. {_left(prepared, model, table)}")
-        array = table.arranged(prepared[name], variable, depthwise(model, owner))
-        if owner == "position" and array.shape != tuple(variable.shape):
-            array, resized = _stretched(array, model), True
-        if array.shape != tuple(variable.shape):
-            raise ValueError(f"{what}: {name} has shape {prepared[name].shape}, which does not fit {variable.path} "
-                             f"{tuple(variable.shape)}.")
-        values.append((variable, array))
-        used.add(name)
-    names = {table.name(variable.path) for variable, owner in variables(model) if owner in heads}
-    if "logits" not in {layer.name for layer in model.layers}:  # a body
-        names |= {name for name in prepared for kind in ("kernel", "bias") if name == table.name(f"logits/{kind}")}
-    if left := [name for name in prepared if name not in used | names and not re.search(table.ignored, name)]:
-        raise ValueError(f"{what} has {len(left)} tensors that the network has no place for, such as {left[0]!r} "
-                         f"{prepared[left[0]].shape}.")
-    for variable, array in values:
+    arrays, resized = _arranged(model, table, prepared, heads, what)
+    _check_all_used(model, table, prepared, what)
+    for variable, array in arrays:
         variable.assign(array)
-    epsilon = header.get("epsilon") or table.epsilon
     for layer in model.layers:
-        if epsilon is not None and hasattr(layer, "epsilon"):
+        if hasattr(layer, "epsilon") and (epsilon := header.get("epsilon") or table.epsilon) is not None:
             layer.epsilon = epsilon
     own = (header["mean"], header["std"]) if header else (table.mean, table.deviation)
     _preprocess(model, *(preprocessing or own))
-    return Loaded(table, tuple(dict.fromkeys(replaced)), resized)
+    return Loaded(table, heads, resized)
 
 
 def loaded(model: Any, weights: str | Path | None, net: str) -> Any:
@@ -114,15 +93,50 @@ def loaded(model: Any, weights: str | Path | None, net: str) -> Any:
     return model
 
 
-def _of_other_classes(model: Any, table: Table, tensors: Mapping[str, np.ndarray]) -> set[str]:
+def _of_other_classes(model: Any, table: Table, tensors: Mapping[str, np.ndarray]) -> tuple[str, ...]:
     """Return the owners of heads whose tensors are for another number of classes, or not in the file."""
-    found = set()
+    found = []
     for variable, owner in variables(model):
         there = tensors.get(table.name(variable.path) or "")
         if owner in table.heads and variable.path.endswith("/bias") and (there is None or
                                                                          there.size != variable.shape[-1]):
-            found.add(owner)
-    return found
+            found.append(owner)
+    return tuple(found)
+
+
+def _arranged(model: Any, table: Table, tensors: Mapping[str, np.ndarray], heads: Sequence[str], what: str
+              ) -> tuple[list[tuple[Any, np.ndarray]], bool]:
+    """Return (variable, array) for all but the variables of some heads, and whether positions were resized.
+
+    Raises:
+        ValueError: a variable without a tensor, or with one that does not fit.
+    """
+    found, resized = [], False
+    for variable, owner in variables(model):
+        if owner in heads:
+            continue
+        name, shape = table.name(variable.path), tuple(variable.shape)
+        if name is None or name not in tensors:
+            raise ValueError(f"{what} has no tensor for {variable.path} {shape}"
+                             f"{f': {name!r} is expected' if name else ''}. {_left(tensors, model, table)}")
+        array = table.arranged(tensors[name], variable, depthwise(model, owner))
+        if owner == "position" and array.shape != shape:
+            array, resized = _stretched(array, model), True
+        if array.shape != shape:
+            raise ValueError(f"{what}: {name} has shape {tensors[name].shape}, which does not fit "
+                             f"{variable.path} {shape}.")
+        found.append((variable, array))
+    return found, resized
+
+
+def _check_all_used(model: Any, table: Table, tensors: Mapping[str, np.ndarray], what: str) -> None:
+    """Raise ValueError for tensors that the network has no place for; a body has none for those of the head."""
+    used = {table.name(variable.path) for variable, _ in variables(model)}
+    if "logits" not in {layer.name for layer in model.layers}:
+        used |= {table.name(f"logits/{kind}") for kind in ("kernel", "bias")}
+    if left := [name for name in tensors if name not in used and not re.search(table.ignored, name)]:
+        raise ValueError(f"{what} has {len(left)} tensors that the network has no place for, such as {left[0]!r} "
+                         f"{tensors[left[0]].shape}.")
 
 
 def _left(tensors: Mapping[str, np.ndarray], model: Any, table: Table) -> str:

@@ -130,9 +130,9 @@ def by_channel(tensors: Mapping[str, np.ndarray], name: str, model: Any) -> Tens
     return found
 
 
-def lacks(layer: str, why: str) -> Callable[[Any], str]:
-    """Return what says why of a model without a layer of this name."""
-    return lambda model: "" if layer in {each.name for each in model.layers} else why
+def lacks(**reasons: str) -> Callable[[Any], str]:
+    """Return what gives the reason for the first layer of these names that a model does not have."""
+    return lambda model: next((why for layer, why in reasons.items() if not owners(model, layer)), "")
 
 
 def hub_names(tensors: Tensors, model: Any) -> Tensors:

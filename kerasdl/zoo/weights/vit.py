@@ -6,7 +6,7 @@ import numpy as np
 from kerasdl.zoo.weights.tables import HALF, Table, Tensors, hub_names, lacks, renamed
 
 QKV = ("q", "k", "v")
-TOKEN = lacks("class_token", "theirs reads a class token, which is pool='token' here")
+TOKEN = lacks(class_token="theirs reads a class token, which is pool='token' here")
 HUB_BLOCK = r"backbone/vi_t_encoder/encoder_layers/vi_t_encoder_block_{\1-1}"
 
 

@@ -60,14 +60,14 @@ def save(model: Any, path: str | Path, net: str, source: str | None = None, clas
 
 
 def _first(model: Any, tables: Sequence[Table]) -> tuple[Table, dict[str, np.ndarray]]:
-    """Return the first table in whose names a network can be written, and its tensors; else raise what each says."""
-    reasons = []
+    """Return the first table in whose names a network can be written, and its tensors; else raise the first error."""
+    errors = []
     for table in tables:
         try:
             return table, exported(model, table)
         except ValueError as error:
-            reasons.append(str(error))
-    raise ValueError(" ".join(dict.fromkeys(reasons)))
+            errors.append(error)
+    raise errors[0]
 
 
 def exported(model: Any, table: Table) -> dict[str, np.ndarray]:
