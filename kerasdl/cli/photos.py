@@ -19,7 +19,7 @@ from kerasdl.cli.terminal import (
 
 
 def classify_photos(path: Annotated[Path, typer.Argument(metavar="PATH", help="a folder of images for each class")],
-                    minutes: Annotated[float, typer.Option(help="how long everything may take")] = 10.0,
+                    minutes: Annotated[float, typer.Option(min=1, help="how long everything may take")] = 10.0,
                     weights: Annotated[list[str] | None, typer.Option(
                         metavar="NAME", help="public weights, or the folder of a run, to begin with; may be given "
                                              "several times; by default all public weights of this machine")] = None,
@@ -31,9 +31,11 @@ def classify_photos(path: Annotated[Path, typer.Argument(metavar="PATH", help="a
                         callback=named, help="folder of the comparison; an interrupted one in it is resumed")] = None,
                     report: WriteReport = True, as_json: AsJson = False) -> None:
     """Find the best classifier of a folder of photographs: frozen and fine-tuned networks, and controls."""
+    from kerasdl.photos.backbones import named as networks
     from kerasdl.photos.folder import look
 
     look(path)  # mistakes are reported before TensorFlow is imported
+    networks(weights or ())
     with quiet():
         from kerasdl.photos import compare, outcome, page
     trials = compare.compare(path, minutes=minutes, weights=weights or (), workdir=workdir, seed=seed,

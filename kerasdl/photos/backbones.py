@@ -1,17 +1,21 @@
-"""Networks that know something already: public weights of this machine, and models of your own runs."""
+"""Networks that know something already: public weights of this machine, and models of your own runs.
+
+Importing this file is light, so that a wrong name is reported at once.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import keras
+from typing import TYPE_CHECKING, Any
 
 from kerasdl import zoo
 from kerasdl.errors import UserError, nearest
-from kerasdl.run import Run, weights_file
+from kerasdl.run import Run
 from kerasdl.zoo import weights
 from kerasdl.zoo.weights import public
+
+if TYPE_CHECKING:
+    import keras
 
 PIXELS = "pixels"  # the control that knows nothing
 
@@ -34,7 +38,7 @@ class Backbone:
     side: int
     flexible: bool = True
 
-    def body(self, side: int) -> keras.Model:
+    def body(self, side: int) -> "keras.Model":
         """Return the network for colour images of this size: {"features": (B, D)}."""
         shape = (side, side, 3)
         try:
@@ -43,8 +47,10 @@ class Backbone:
             raise UserError(" ".join(str(error).split())) from None
 
 
-def batch_norms(network: keras.Model) -> tuple[str, ...]:
+def batch_norms(network: "keras.Model") -> tuple[str, ...]:
     """Return the names of the layers of batch normalisation, or the pattern that is theirs alone."""
+    import keras
+
     names = [layer.name for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     others = [layer.name for layer in network.layers if layer.name not in names]
     alone = all(name.endswith("_norm") for name in names) and not any(name.endswith("_norm") for name in others)
@@ -65,7 +71,7 @@ def named(sources: Sequence[str]) -> list[Backbone]:
     """Return backbones by name.
 
     Args:
-        sources: names of public weights, folders of runs, or .keras files.
+        sources: names of public weights, or folders of runs.
 
     Raises:
         UserError: none of these, or public weights that are not on this machine.
@@ -80,14 +86,13 @@ def _named(source: str) -> Backbone:
         except ValueError as error:
             raise UserError(str(error)) from None
         return _public(source)
-    if not Path(source).exists():
-        raise UserError(f"--weights {source}: there is no run, no .keras file and there are no public weights of that "
-                        f"name. {nearest(source, public.KNOWN)}")
-    file = weights_file(source)
-    run = Run(file.parent)
-    if not (run.path / "recipe.json").is_file() or not (run.path / "data.json").is_file():
-        raise UserError(f"--weights {source}: {file.parent} is not the folder of a run, so that it is not known how "
-                        "to build the network again.")
+    run = Run(Path(source))
+    if not run.path.exists():
+        raise UserError(f"--weights {source}: there is no run and there are no public weights of that name. "
+                        f"{nearest(source, public.KNOWN)}")
+    file = run.path / "model.keras"
+    if not all(part.is_file() for part in (file, run.path / "recipe.json", run.path / "data.json")):
+        raise UserError(f"--weights {source}: expected the name of public weights or the folder of a finished run.")
     shape = run.data["shape"]
     if run.data["kind"] != "image" or shape[2] != 3:
         raise UserError(f"--weights {source}: photographs have three channels, and the run took examples of {shape}.")

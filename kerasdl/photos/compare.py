@@ -142,7 +142,7 @@ def compare(path: str | Path, *, minutes: float = 10.0, weights: Sequence[str] =
     Args:
         path: PATH/<class>/*.jpg, or PATH/{train,val,test}/<class>/*.jpg.
         minutes: the budget, 1 or more.
-        weights: names of public weights, folders of runs or .keras files; empty: the public weights of this machine.
+        weights: names of public weights, or folders of runs; empty: the public weights of this machine.
         workdir: the folder of the runs; by default runs/photos/<time>-<id>. What an interrupted comparison has
             finished there is not made again.
         group: what keeps images in one split; see kerasdl.data.sources.folder.
