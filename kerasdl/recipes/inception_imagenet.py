@@ -9,6 +9,6 @@ recipe = Recipe(
     epochs=100, batch=256, precision="mixed_bfloat16",
     optimizer="sgd", lr=0.1, warmup="5 epochs", weight_decay=4e-4,  # the paper has RMSProp at 0.045
     global_clipnorm=2.0, objective_args={"label_smoothing": 0.1},
-    augment=("flip", ("pad_crop", 37)),  # the paper's has crops of many sizes and shapes
+    augment=("random_resized_crop", "flip"),
     claim=Claim(published=0.788, source="Szegedy et al. 2016 (arXiv:1512.00567), table 3: 21.2 % error, one crop"),
 )
