@@ -31,8 +31,10 @@ def fine_tuned(backbone: Backbone, folder: Folder, side: int, group: int | str |
         per_class: images of a class to learn from.
         epochs: passes over them.
     """
-    return validate({"name": f"finetuned_{backbone.name}", **_data(folder, side, group, seed), **backbone.fields,
-                     "init": start, "freeze": norms, "batch": BATCH, "epochs": epochs, "optimizer": "adamw", "lr": 5e-4,
+    fields = _data(folder, side, group, seed)
+    smoothed = {**fields.pop("objective_args", {}), "label_smoothing": 0.1}
+    return validate({"name": f"finetuned_{backbone.name}", **fields, **backbone.fields, "init": start, "freeze": norms,
+                     "objective_args": smoothed, "batch": BATCH, "epochs": epochs, "optimizer": "adamw", "lr": 1e-3,
                      "weight_decay": 0.05, "layer_decay": 0.85, "warmup": "10%", "schedule": "cosine",
                      "augment": augmentation(per_class)})
 
