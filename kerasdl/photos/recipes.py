@@ -50,9 +50,9 @@ def from_scratch(folder: Folder, side: int, group: int | str | None, seed: int, 
 def augmentation(per_class: float) -> tuple:
     """Return transforms, the stronger the fewer images of a class there are."""
     if per_class < FEW:
-        return (("random_resized_crop", 0.35), "flip", ("color_jitter", 0.3, 0.3, 0.3))
+        return (("random_resized_crop", 0.2), "flip", ("color_jitter", 0.4, 0.4, 0.4))
     if per_class < SOME:
-        return (("random_resized_crop", 0.5), "flip", ("color_jitter", 0.2, 0.2, 0.2))
+        return (("random_resized_crop", 0.4), "flip", ("color_jitter", 0.2, 0.2, 0.2))
     return (("random_resized_crop", 0.6), "flip")
 
 
