@@ -12,9 +12,9 @@ import keras
 import numpy as np
 import pytest
 import zoo_harness as harness
-from PIL import Image
 
 from kerasdl import zoo
+from kerasdl.data import images
 from kerasdl.zoo import weights
 from kerasdl.zoo.weights import public
 
@@ -41,13 +41,8 @@ def get(command, name):
 
 
 def fitted(image, side, crop, interpolation):
-    """Return the square in the middle of an image, whose shorter side becomes side / crop, as timm evaluates."""
-    height, width = image.shape[:2]
-    short = int(side / crop)
-    size = (short * width // height, short) if height < width else (short, short * height // width)
-    resized = Image.fromarray(image).resize(size, Image.Resampling[interpolation.upper()])
-    left, top = (round((whole - side) / 2) for whole in resized.size)
-    return np.asarray(resized.crop((left, top, left + side, top + side)))
+    """Return what data_args.crop and data_args.interpolation make of an image."""
+    return images.fitted(image, (side, side, 3), images.Fit(crop, interpolation))
 
 
 def test_images_are_cropped_as_timm_and_torchvision_do():
@@ -117,3 +112,14 @@ def test_the_convolutions_of_hed_are_those_of_the_file(command):
         other = np.asarray(body(np.ascontiguousarray(mistake)[None])["features"])
         assert np.abs(other - features).max() > 1e-3 * np.abs(features).max()
     assert weights.backbone("vgg16-hed", (32, 48, 3)).output["features"].shape[1:] == (512,)
+
+
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "resnet50-keras"])
+def test_the_layer_for_evaluation_does_what_data_args_do(name):
+    known, layer = public.KNOWN[name], weights.evaluation(name)
+    for size in ((300, 451), (640, 427)):
+        image = scene(*size)
+        found = keras.ops.convert_to_numpy(layer(image[None]))[0]
+        expected = fitted(image, known.image_size, known.crop, known.interpolation)
+        assert found.shape == expected.shape and 0 <= found.min() and found.max() <= 255
+        assert np.abs(found - expected).max() <= 1

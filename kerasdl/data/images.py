@@ -246,12 +246,19 @@ def resized(image: "tf.Tensor", shape: tuple[int, ...], fit: Fit) -> "tf.Tensor"
     """Return the image with the height and width of `shape`, uint8."""
     import tensorflow as tf
 
-    size = fit.covered(tf.shape(image)[0], tf.shape(image)[1], shape)
-    image = tf.image.resize(image, size, fit.interpolation, antialias=True)
+    def whole(pixels: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.round(tf.clip_by_value(pixels, 0, 255)), "uint8")
+
+    if fit == Fit():
+        return whole(tf.image.resize(image, shape[:2], antialias=True))
+    height, width = fit.covered(tf.shape(image)[0], tf.shape(image)[1], shape)
+    for size in ((tf.shape(image)[0], width), (height, width)):  # as Pillow: columns first, and whole numbers between
+        image = whole(tf.image.resize(image, size, fit.interpolation, antialias=True))
     if fit.crop is not None:
-        top, left = (tf.cast(tf.round((whole - side) / 2), "int32") for whole, side in zip(size, shape, strict=False))
+        top, left = (tf.cast(tf.round((held - side) / 2), "int32")
+                     for held, side in zip((height, width), shape, strict=False))
         image = image[top:top + shape[0], left:left + shape[1]]
-    return tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), "uint8")
+    return image
 
 
 def height_width(image_size: Sequence[int] | int) -> tuple[int, int]:

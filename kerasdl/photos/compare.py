@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 SPLITS = {name: name for name in ("train", "val", "test")}
 FROZEN, SCRATCH = 0.3, 0.2  # shares of the budget; what they leave is for fine-tuning
 CLOSING = 20.0  # seconds for the last measurements and the page
-ENOUGH = 8  # epochs of fine-tuning, for which smaller images are taken
+ENOUGH = 15  # epochs of fine-tuning, for which smaller images are taken
 NONE = ("No trained weights are on this machine, and they make the largest difference. To fetch some, 19 MB: kerasdl "
         "weights get efficientnet-lite0")
 

@@ -181,6 +181,37 @@ class GridMean(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
+class MiddleSquare(layers.Layer):
+    """Resize images and keep the square in their middle: (B, H, W, C) -> (B, side, side, C) float32, 0..255.
+
+    The shorter side becomes side / crop, as when timm evaluates. A batch has images of one size, known when the layer
+    is called.
+
+    Args:
+        side: of the square, in pixels.
+        crop: what share of the shorter side is kept, 0 to 1.
+        interpolation: "bilinear" or "bicubic", with an antialiasing filter.
+    """
+
+    def __init__(self, side, crop=0.875, interpolation="bicubic", **kwargs):
+        super().__init__(dtype=kwargs.pop("dtype", "float32"), **kwargs)
+        self.side, self.crop, self.interpolation = side, crop, interpolation
+
+    def call(self, x):
+        (height, width), short = x.shape[1:3], int(self.side / self.crop)
+        size = (short * height // width, short) if width < height else (short, short * width // height)
+        x = ops.cast(x, "float32")
+        for to in ((height, size[1]), size):  # as Pillow: columns first, and whole numbers between
+            x = ops.image.resize(x, to, interpolation=self.interpolation, antialias=True, data_format="channels_last")
+            x = ops.round(ops.clip(x, 0.0, 255.0))
+        top, left = (round((pixels - self.side) / 2) for pixels in size)
+        return x[:, top:top + self.side, left:left + self.side]
+
+    def get_config(self):
+        return super().get_config() | {"side": self.side, "crop": self.crop, "interpolation": self.interpolation}
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
 class ResponseNorm(layers.Layer):
     """Divide each number by those of the maps around its own: Krizhevsky et al. 2012, section 3.3.
 

@@ -7,8 +7,9 @@ layer, "scale", gets the preprocessing that the weights were trained with, so th
 
 from kerasdl.zoo.weights.bodies import backbone
 from kerasdl.zoo.weights.choice import NETS, best, tables_of, variables
+from kerasdl.zoo.weights.evaluation import evaluation
 from kerasdl.zoo.weights.reading import Loaded, load, loaded
 from kerasdl.zoo.weights.writing import exported, save, sources
 
-__all__ = ["NETS", "Loaded", "backbone", "best", "exported", "load", "loaded", "save", "sources", "tables_of",
-           "variables"]
+__all__ = ["NETS", "Loaded", "backbone", "best", "evaluation", "exported", "load", "loaded", "save", "sources",
+           "tables_of", "variables"]
