@@ -1,0 +1,154 @@
+"""Files of weights: what is written is read again, and what does not fit is refused."""
+
+import pickle
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import zoo_harness as harness
+from data_harness import refused_value
+
+from kerasdl import zoo
+from kerasdl.zoo import weights
+from kerasdl.zoo.weights import files, tables, vit
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from weights_harness import LARGE, PORTS, golden, images
+
+from benchmarks.golden import CLASSES, pixels  # noqa: E402
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.soak] if name in LARGE else [])
+                                  for name in PORTS])
+def test_what_is_written_are_the_tensors_that_the_source_has(name, tmp_path):
+    model, args = PORTS[name]
+    held, expected = golden(name)
+    x = images(next(iter(expected)), model)
+    network = zoo.build(model, x.shape[1:], CLASSES, **args)
+    weights.load(network, held, model)
+    source, classes = name.rpartition("_")[2], list("abcdefghij")
+    header = weights.save(network, file := tmp_path / "w.safetensors", model, source, classes)
+    held = vit.hf_names(held, network) if name == "vit_hf" else held
+    written = files.read(file)
+    assert written.keys() == held.keys()
+    for key in held:
+        assert written[key].shape == held[key].shape
+        np.testing.assert_array_equal(written[key], held[key], err_msg=key)
+    assert header["image_size"] == list(x.shape[1:3]) and header["classes"] == classes
+
+
+@pytest.mark.parametrize("model, args, channels", [
+    ("vit", {"size": "mu", "patch": 8}, 3), ("resnet", {"size": "8"}, 1), ("vgg", {"size": "mu", "norm": True}, 3),
+    pytest.param("alexnet", {"size": "2014"}, 3, marks=pytest.mark.soak), ("convnext", {"size": "Atto"}, 3),
+    ("mobilenet", {"size": "mu", "padding": "both"}, 3)])
+def test_what_is_written_is_read_again_with_its_preprocessing(model, args, channels, tmp_path):
+    """Weights, epsilons and the scaling of pixels are the network's own, and not those that are usual for the names."""
+    shape = (64, 64, channels)
+    network = harness.randomise(zoo.build(model, shape, 7, **args))
+    for source in weights.sources(model):
+        weights.save(network, file := tmp_path / "w.safetensors", model, source)
+        again = zoo.build(model, shape, 7, **args, weights=str(file))
+        x = harness.pictures(2, shape)
+        np.testing.assert_array_equal(harness.logits(again, x), harness.logits(network, x))
+        for one, other in zip(network.variables, again.variables, strict=True):
+            np.testing.assert_array_equal(np.asarray(one), np.asarray(other), err_msg=one.path)
+
+
+@pytest.mark.parametrize("model, args, source, words", [
+    ("vit", {"size": "mu", "patch": 8, "pool": "mean"}, "hf", "pool='token'"),
+    ("resnet", {"size": "50", "stride_in": "1x1"}, "torchvision", "in those of 3x3"),
+    ("mobilenet", {"size": "mu"}, "timm", "padding='both'"), ("vit", {"size": "mu", "patch": 8}, "torchvision",
+                                                              "Expected one of: hf, timm."),
+    ("inception", {"size": "cifar"}, None, "size='v3' or"), ("cct", {"size": "mu"}, None, "'cct'")])
+def test_a_network_that_the_source_builds_otherwise_is_not_written(model, args, source, words, tmp_path):
+    network = zoo.build(model, (32, 32, 3), 7, **args)
+    refused_value(lambda: weights.save(network, tmp_path / "w.safetensors", model, source), words)
+    assert not (tmp_path / "w.safetensors").exists()
+
+
+def test_a_head_of_other_classes_is_new_and_another_grid_is_resized():
+    source = harness.randomise(zoo.build("vit", (32, 32, 3), 7, size="mu", patch=8))
+    tensors = weights.exported(source, weights.tables_of("vit")[0])
+    network = zoo.build("vit", (64, 48, 3), 5, size="mu", patch=8)
+    head = np.asarray(network.get_layer("logits").kernel)
+    loaded = weights.load(network, tensors, "vit")
+    assert loaded.replaced == ("logits",) and loaded.resized
+    np.testing.assert_array_equal(head, network.get_layer("logits").kernel)
+    expected = zoo.module("vit").resize(source, (64, 48, 3))
+    np.testing.assert_allclose(np.asarray(network.get_layer("position").table),
+                               np.asarray(expected.get_layer("position").table), atol=1e-6)
+    body = zoo.body("vit", (32, 32, 3), size="mu", patch=8)
+    weights.load(body, tensors, "vit")
+    np.testing.assert_array_equal(body.get_layer("norm").gamma, source.get_layer("norm").gamma)
+
+
+def test_a_file_of_another_network_and_one_that_is_cut_are_refused(tmp_path):
+    small, deep = (zoo.build("resnet", (32, 32, 3), 7, size=size) for size in ("18", "50"))
+    before = [np.asarray(variable) for variable in small.variables]
+    table = weights.tables_of("resnet")[0]
+    tensors = weights.exported(small, table)
+    refused_value(lambda: weights.load(deep, tensors, "resnet"), "stage1_block1")
+    refused_value(lambda: weights.load(zoo.build("vit", (32, 32, 3), 7, size="mu", patch=8), tensors, "vit"),
+                  "not of vit", "conv1.weight", "resnet (torchvision)")
+    refused_value(lambda: weights.load(small, tensors | {"more": np.zeros(3)}, "resnet"), "'more'", "1 tensor")
+    refused_value(lambda: weights.load(small, {k: v for k, v in tensors.items() if k != "bn1.bias"}, "resnet"),
+                  "stem_norm/beta", "bn1.bias")
+    refused_value(lambda: weights.load(small, tensors | {"bn1.bias": np.zeros(65, "float32")}, "resnet"), "bn1.bias",
+                  "(65,)")
+    for one, other in zip(before, small.variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+    weights.save(small, path := tmp_path / "w.safetensors", "resnet", "torchvision")
+    whole = path.read_bytes()
+    for content in (whole[:-1000], whole[:4], b"", b"x" * 999):
+        path.write_bytes(content)
+        refused_value(lambda: weights.load(small, path, "resnet"), "w.safetensors", "damaged")
+    refused_value(lambda: files.read(tmp_path / "none.npz"), "no file of weights")
+
+
+def test_no_pickle_is_loaded(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "touched",))
+
+    for name in ("w.pt", "w.bin", "w.pkl", "w.pth"):
+        (tmp_path / name).write_bytes(pickle.dumps(Evil()) * 5)
+        refused_value(lambda name=name: files.read(tmp_path / name), name)
+    np.savez(tmp_path / "w.npz", a=np.array([Evil()], object))
+    refused_value(lambda: files.read(tmp_path / "w.npz"), "w.npz")
+    assert not (tmp_path / "touched").exists()
+
+
+def test_preprocessing_and_epsilon_are_part_of_the_saved_model(tmp_path):
+    source = harness.randomise(zoo.build("resnet", (32, 32, 3), 7, size="18"))
+    weights.load(source, weights.exported(source, weights.tables_of("resnet")[0]), "resnet")
+    mean, deviation = tables.IMAGENET
+    x = pixels(32)[:, :, :32]
+    scaled = np.asarray(keras.Model(source.input, source.get_layer("scale").output)(x))
+    np.testing.assert_allclose(scaled, (x / 255 - mean) / deviation, rtol=1e-4, atol=1e-5)
+    source.save(tmp_path / "m.keras")
+    np.testing.assert_array_equal(harness.logits(keras.saving.load_model(tmp_path / "m.keras"), x),
+                                  harness.logits(source, x))
+
+
+def test_a_backbone_is_a_trained_network_without_its_head_for_images_of_any_size(tmp_path):
+    for name, args, shape in (("vit", {"size": "mu", "patch": 8}, (32, 48, 3)), ("vgg", {"size": "mu"}, (20, 36, 3))):
+        whole = harness.randomise(zoo.build(name, (32, 32, 3), 7, **args))
+        whole.save(tmp_path / "whole.keras")
+        same = weights.backbone(tmp_path / "whole.keras", (32, 32, 3))
+        x = pixels(32)[:, :, :32]
+        np.testing.assert_array_equal(np.asarray(same(x)["features"]), harness.logits(zoo.features(whole), x))
+        other = weights.backbone(tmp_path / "whole.keras", shape)
+        assert other(np.zeros((2, *shape)))["features"].shape == same(x)["features"].shape
+        for one, another in zip(same.variables, other.variables, strict=True):
+            if one.path != "position/table":
+                np.testing.assert_array_equal(one, another)
+    refused_value(lambda: weights.backbone(tmp_path / "whole.keras", (32, 32, 1)), "3 channels", "(32, 32, 1)")
+    refused_value(lambda: weights.backbone(tmp_path / "none.keras", (32, 32, 3)), "There is no file")
+    refused_value(lambda: weights.backbone(tmp_path / "w.npz", (32, 32, 3)), "kerasdl weights import")
+    flat = [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(4, name="features")]
+    keras.Sequential(flat).save(tmp_path / "flat.keras")
+    refused_value(lambda: weights.backbone(tmp_path / "flat.keras", (9, 8, 3)), "8x8 pixels only")
+    keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]).save(tmp_path / "own.keras")
+    refused_value(lambda: weights.backbone(tmp_path / "own.keras", (8, 8, 3)), "no layer named 'features'")
