@@ -171,7 +171,7 @@ def compared(folder, tmp_path_factory):
 def test_every_way_is_tried_and_validation_chooses(compared):
     trials, document, _ = compared
     assert [(row["name"], row["kind"]) for row in document["candidates"]] == [
-        ("pixels", "frozen"), ("tiny", "frozen"), ("small network", "from scratch"), ("tiny", "fine-tuned")]
+        ("pixels", "linear"), ("tiny", "frozen"), ("small network", "from scratch"), ("tiny", "fine-tuned")]
     assert document["splits"] == {"train": 58, "val": 9, "test": 17}
     ranks = {row["run"]: (row["val"]["accuracy"], -row["val"]["loss"]) for row in document["candidates"]}
     assert document["chosen"] == max(ranks, key=ranks.get)
@@ -236,7 +236,7 @@ def test_without_weights_it_says_so_and_does_what_it_can(folder, tmp_path, monke
     quick(monkeypatch)
     monkeypatch.setenv("KERASDL_CACHE", str(tmp_path / "empty"))
     trials = compare.compare(folder, minutes=60, workdir=tmp_path / "photos")
-    assert [each.kind for each in trials.candidates] == ["frozen", "from scratch"]
+    assert [each.kind for each in trials.candidates] == ["linear", "from scratch"]
     assert any("kerasdl weights get" in remark for remark in trials.remarks)
 
 

@@ -2,7 +2,6 @@
 
 import math
 import time
-from dataclasses import dataclass, field
 
 import keras
 import numpy as np
@@ -36,21 +35,19 @@ class Budget:
         return time.monotonic() - self.began
 
 
-@dataclass
 class Deadline(keras.callbacks.Callback):
-    """Ends a training after the epoch in which its time is over.
+    """End a training after the epoch in which its time is over.
+
+    Args:
+        seconds: how long it may take, from when this is made.
 
     Attributes:
-        seconds: that it may take.
-        epochs: that it took, once it was ended.
+        ended: the epoch after which it ended the training; None: it did not.
     """
 
-    seconds: float
-    ended: int | None = field(default=None)
-
-    def __post_init__(self):
+    def __init__(self, seconds: float):
         super().__init__()
-        self.end = time.monotonic() + self.seconds
+        self.end, self.ended = time.monotonic() + seconds, None
 
     def on_epoch_end(self, epoch, logs=None):
         last = epoch + 1 == self.params["epochs"]

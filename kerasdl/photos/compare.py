@@ -34,7 +34,7 @@ class Candidate:
 
     Attributes:
         name: of the network.
-        kind: "frozen", "from scratch" or "fine-tuned".
+        kind: "linear" of pixels, "frozen", "from scratch" or "fine-tuned".
         side: pixels of its images.
         run: its folder.
         seconds: that it took.
@@ -86,7 +86,8 @@ class Trials:
         """Fit a linear head to a frozen network."""
         recipe = recipes.frozen(backbone, self.folder, side, self.group, self.seed)
         path = self.home / f"{recipe.name}_{side}"
-        self._add(backbone.name, "frozen", side, path, lambda: frozen.run(
+        kind = "frozen" if backbone.source else "linear"
+        self._add(backbone.name, kind, side, path, lambda: frozen.run(
             recipe, backbone.body(side), self.splits(side), path))
 
     def train(self, name: str, kind: str, side: int, recipe: Recipe, seconds: float) -> None:
@@ -106,9 +107,9 @@ class Trials:
         """Return whether an interrupted comparison has begun to train this."""
         return (self.home / recipe.name / "recipe.json").exists()
 
-    def best(self, kind: str = "") -> Candidate:
-        """Return the candidate that validation chooses, of all or of a kind; of equal ones the first."""
-        return max((each for each in self.candidates if each.kind.startswith(kind)), key=lambda each: each.rank)
+    def best(self) -> Candidate:
+        """Return the candidate that validation chooses; of equal ones the first."""
+        return max(self.candidates, key=lambda each: each.rank)
 
     @property
     def per_class(self) -> float:
@@ -212,7 +213,7 @@ def train_from_scratch(trials: Trials) -> None:
 def fine_tune(trials: Trials, networks: Sequence[Backbone], costs: Mapping[str, float]) -> None:
     """Train all layers of the best frozen network, at the best of its sizes that leaves time for enough epochs."""
     seconds, sizes = trials.clock.left - CLOSING, trials.sizes
-    tried = [each for each in trials.candidates if each.kind == "frozen" and each.name != PIXELS]
+    tried = [each for each in trials.candidates if each.kind == "frozen"]
     if not tried:
         return
     best = max(tried, key=lambda each: each.rank)
