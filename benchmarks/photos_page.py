@@ -24,7 +24,7 @@ def folders(found: dict[str, Any]) -> str:
     parts = []
     for outcome in found["folders"]:
         score = outcome["score"]
-        parts += [f"**{FOLDERS[outcome['folder']][:1].upper()}{FOLDERS[outcome['folder']][1:]}** — "
+        parts += [f"**{FOLDERS[outcome['folder']][:1].upper()}{FOLDERS[outcome['folder']][1:]}**: "
                   f"{outcome['found']}. {duration(outcome['process_seconds'])} in all, of a budget of "
                   f"{outcome['minutes']:g} minutes.", "",
                   f"| network | weights | pixels | val {score.replace('_', ' ')}, % | test, % | 95% | time |",

@@ -232,6 +232,16 @@ def test_another_folder_is_not_written_into(folder, tmp_path):
         compare.compare(folder, workdir=tmp_path)
 
 
+def test_an_image_in_two_splits_is_remarked(tmp_path, monkeypatch):
+    monkeypatch.setattr(compare, "train_from_scratch", lambda trials: None)
+    monkeypatch.setenv("KERASDL_CACHE", str(tmp_path / "empty"))
+    for part in ("train", "val", "test"):
+        photographs(tmp_path / "data", {"across": 6, "steep": 6}, part)
+    (tmp_path / "data/val/steep/0.png").write_bytes((tmp_path / "data/train/steep/0.png").read_bytes())
+    trials = compare.compare(tmp_path / "data", minutes=60, workdir=tmp_path / "photos")
+    assert any("val are in train" in remark for remark in outcome.document(trials)["remarks"])
+
+
 def test_without_weights_it_says_so_and_does_what_it_can(folder, tmp_path, monkeypatch):
     quick(monkeypatch)
     monkeypatch.setenv("KERASDL_CACHE", str(tmp_path / "empty"))

@@ -19,13 +19,15 @@ def document(trials: Trials) -> dict[str, Any]:
     """Return the comparison: what was found in the folder, and each candidate with its scores and their intervals.
 
     "interval" is of the test score, and "behind" of how much better the chosen candidate is, in the score that chooses.
+    "remarks" are of the data, such as images that are in two splits, and of what there was no time for.
     """
     chosen, clock = trials.best(), trials.clock
     return {
         "folder": str(trials.folder.path), "found": trials.folder.sentence(), "classes": trials.folder.counts,
         "splits": trials.sizes, "score": chosen.run.result["monitor"], "chosen": chosen.run.path.name,
         "minutes": clock.seconds / 60, "seconds": round(clock.spent, 1), "seed": trials.seed,
-        "candidates": [_described(candidate, chosen) for candidate in trials.candidates], "remarks": trials.remarks,
+        "candidates": [_described(candidate, chosen) for candidate in trials.candidates],
+        "remarks": [*chosen.run.data.get("remarks", []), *trials.remarks],
         "finished": moment(), "kerasdl": kerasdl.__version__, "environment": environment()}
 
 
