@@ -19,12 +19,12 @@ import numpy as np
 from PIL import Image
 
 RESULT = Path(__file__).parents[1] / "docs" / "results" / "photos.json"
-SPLITS = {"train": "train[:45000]", "val": "train[49000:]", "test": "test"}
+PARTS = {"val": "train[49000:]", "test": "test"}
 FROZEN = (  # images to learn from, weights, pixels a side
     (5000, "pixels", 16), (5000, "vgg16-hed", 64), (5000, "efficientnet-lite0", 64), (5000, "efficientnet-lite0", 128),
     (5000, "efficientnet-lite0", 224), (45000, "pixels", 16), (45000, "vgg16-hed", 32),
     (45000, "efficientnet-lite0", 64), (45000, "efficientnet-lite0", 128))
-SCRATCH_5000 = ("cnn_cifar10_quick", "data_args.per_class=500", "epochs=60", "batch=250", "splits.val=train[49000:]")
+SCRATCH_5000 = ("cnn_cifar10_quick", "splits.train=train[:5000]", "splits.val=train[49000:]", "epochs=60", "batch=250")
 PER_CLASS, SEEDS, SIDE = 50, (0, 1, 2), 128
 TEXTURES = ("brick", "grass", "gravel", "moon", "coins", "astronaut", "coffee", "chelsea", "rocket",
             "immunohistochemistry", "hubble_deep_field", "retina")
@@ -42,8 +42,7 @@ def features() -> list[dict]:
     for images, name, side in FROZEN:
         backbone = backbones.pixels() if name == "pixels" else backbones.named([name])[0]
         began = time.perf_counter()
-        few = {} if images == 45000 else {"per_class": images // 10}
-        splits = load_splits("cifar10", SPLITS, image_size=side, **few)
+        splits = load_splits("cifar10", {"train": f"train[:{images}]", **PARTS}, image_size=side)
         found = linear_probe.features_of(backbone.body(side), splits)
         truth = {part: labels(split) for part, split in splits.items()}
         probe = linear_probe.fit(found["train"], truth["train"], found["val"], truth["val"], 10)
@@ -74,7 +73,8 @@ def tuned() -> list[dict]:
 
     def of_cifar(recipe: Recipe, side: int) -> Recipe:
         args = {"per_class": PER_CLASS, **({"image_size": [side, side]} if side != 32 else {})}
-        return Recipe.model_validate({**dict(recipe), "data": "cifar10", "data_args": args, "splits": SPLITS})
+        return Recipe.model_validate({**dict(recipe), "data": "cifar10", "data_args": args,
+                                      "splits": {"train": "train[:2000]", **PARTS}})
 
     def note(way: str, run, seed: int) -> None:
         result = run.result
@@ -85,7 +85,7 @@ def tuned() -> list[dict]:
 
     with tempfile.TemporaryDirectory() as home:
         first = of_cifar(recipes.frozen(backbone, folder, SIDE, None, 0), SIDE)
-        splits = load_splits(first.data, SPLITS, **first.data_args)
+        splits = load_splits(first.data, first.splits, **first.data_args)
         start = frozen.run(first, backbone.body(SIDE), splits, Path(home, "frozen"))
         note("frozen", start, 0)
         for seed in SEEDS:

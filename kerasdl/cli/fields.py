@@ -57,7 +57,7 @@ def found(word: str | None) -> tuple[list, str]:
         with quiet():
             from kerasdl import objectives
         return describe(objectives.get(word).Settings), f"Set one: objective={word} objective_args.KEY=VALUE"
-    if word in (*zoo.MODELS, *zoo.GENERATIVE):
+    if word in zoo.NAMES:
         with quiet():
             function = zoo.module(word).build
             sizes = getattr(zoo.module(word), "SIZES", {})
@@ -70,7 +70,7 @@ def found(word: str | None) -> tuple[list, str]:
         kinds = {"optimizer": OPTIMIZERS, "objective": registry.names(), "model": zoo.MODELS}
         more = f"    Settings: kerasdl fields {' | '.join(kinds[word])}" if word in kinds else ""
         return rows, f"Set it: kerasdl train RECIPE {word}=VALUE{more}"
-    known = [*Recipe.model_fields, *OPTIMIZERS, *registry.names(), *zoo.MODELS, *zoo.GENERATIVE]
+    known = [*Recipe.model_fields, *OPTIMIZERS, *registry.names(), *zoo.NAMES]
     hint = words.hint(word, known) if word in words.FIELDS or word in words.SENTENCES else nearest(word, known)
     raise UserError(f"There is no field {word!r}. {hint}")
 

@@ -44,8 +44,8 @@ def check(found, base) -> None:
     from kerasdl import user_code, zoo
 
     own = user_code.is_reference(found.model)
-    if not own and found.model not in (*zoo.MODELS, *zoo.GENERATIVE):
-        raise UserError(zoo.unknown("model", found.model, (*zoo.MODELS, *zoo.GENERATIVE)))
+    if not own and found.model not in zoo.NAMES:
+        raise UserError(zoo.unknown("model", found.model, zoo.NAMES))
     parts = ("model", "model_args", "objective", "objective_args", "augment")
     if base and all(getattr(found, key) == getattr(base, key) for key in parts):
         return

@@ -16,7 +16,9 @@ import pathlib
 
 MODELS = ("linear", "mlp", "alexnet", "vgg", "cnn", "resnet", "inception", "mobilenet", "convnext", "vit", "cct"
           )  # the table of contents, simplest first
+SEQUENCES = ("rnn", "conv1d")  # of steps or tokens: their first argument is sequence_shape, see zoo/sequences.py
 GENERATIVE = ("gan",)  # modules whose `build` returns a generator and a discriminator
+NAMES = (*MODELS, *SEQUENCES, *GENERATIVE)
 
 
 def unknown(what, given, known):
@@ -43,8 +45,8 @@ def file_of(name: str) -> pathlib.Path:
     Raises:
         ValueError: the zoo has no model of that name.
     """
-    if name not in (*MODELS, *GENERATIVE):
-        raise ValueError(unknown("model", name, (*MODELS, *GENERATIVE)))
+    if name not in NAMES:
+        raise ValueError(unknown("model", name, NAMES))
     folder = pathlib.Path(__file__).parent
     return folder / name / "__init__.py" if (folder / name).is_dir() else folder / f"{name}.py"
 
@@ -53,8 +55,9 @@ def build(model: str, /, image_shape, classes: int, **args):
     """Build a model by name: `zoo.build("vit", (32, 32, 3), 10, size="Ti", patch=4)`.
 
     Args:
-        model: one of MODELS, or of GENERATIVE, which returns two networks.
-        image_shape: (height, width, channels). "linear" and "mlp" also take an int, the number of columns of a table.
+        model: one of MODELS, of SEQUENCES, or of GENERATIVE, which returns two networks.
+        image_shape: (height, width, channels). "linear" and "mlp" also take an int, the number of columns of a table,
+            and models of SEQUENCES (steps, numbers), or (steps,) of tokens.
         classes: number of outputs.
         **args: arguments of that model's own `build`.
 
@@ -155,6 +158,6 @@ def features(model):
 
 def register():
     """Import every model, so that Keras knows the zoo's layers and can load a saved model."""
-    for name in (*MODELS, *GENERATIVE):
+    for name in NAMES:
         module(name)
     importlib.import_module(f"{__name__}.ensemble")
