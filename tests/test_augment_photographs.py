@@ -32,7 +32,7 @@ def boxes(*arguments, height=SIDE, width=SIDE):
     return np.concatenate([first, last - first + 1], axis=-1)
 
 
-@pytest.mark.parametrize("arguments", [(), (0.3, 2.0)])
+@pytest.mark.parametrize("arguments", [pytest.param((), marks=pytest.mark.soak), (0.3, 2.0)])
 def test_a_crop_is_the_enlarged_slice(arguments):
     made = run("random_resized_crop", *arguments)
     for new, old, (top, left, height, width) in zip(made, IMAGES, boxes(*arguments), strict=True):
@@ -66,7 +66,8 @@ def test_what_changes_nothing_gives_the_images_back(spec, dtype):
     np.testing.assert_array_equal(made, IMAGES)
 
 
-@pytest.mark.parametrize("spec", [("random_resized_crop",), ("color_jitter",), ("solarize",), ("blur",)])
+@pytest.mark.parametrize("spec", [("color_jitter",), ("solarize",), *(
+    pytest.param((name,), marks=pytest.mark.soak) for name in ("random_resized_crop", "blur"))])
 def test_grey_images_are_as_the_channels_of_colour_images(spec):
     """A grey image has no hue, and all its channels are the same."""
     grey = IMAGES[..., :1]

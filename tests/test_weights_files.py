@@ -41,7 +41,8 @@ def test_what_is_written_are_the_tensors_that_the_source_has(name, tmp_path):
 
 @pytest.mark.parametrize("model, args, channels", [
     ("vit", {"size": "mu", "patch": 8}, 3), ("resnet", {"size": "8"}, 1), ("vgg", {"size": "mu", "norm": True}, 3),
-    pytest.param("alexnet", {"size": "2014"}, 3, marks=pytest.mark.soak), ("convnext", {"size": "Atto"}, 3),
+    pytest.param("alexnet", {"size": "2014"}, 3, marks=pytest.mark.soak),
+    pytest.param("convnext", {"size": "Atto"}, 3, marks=pytest.mark.soak),
     ("mobilenet", {"size": "mu", "padding": "both"}, 3)])
 def test_what_is_written_is_read_again_with_its_preprocessing(model, args, channels, tmp_path):
     """Weights, epsilons and the scaling of pixels are the network's own, and not those that are usual for the names."""
@@ -58,7 +59,8 @@ def test_what_is_written_is_read_again_with_its_preprocessing(model, args, chann
 
 @pytest.mark.parametrize("model, args, source, words", [
     ("vit", {"size": "mu", "patch": 8, "pool": "mean"}, "hf", "pool='token'"),
-    ("resnet", {"size": "50", "stride_in": "1x1"}, "torchvision", "in those of 3x3"),
+    pytest.param("resnet", {"size": "50", "stride_in": "1x1"}, "torchvision", "in those of 3x3",
+                 marks=pytest.mark.soak),
     ("mobilenet", {"size": "mu"}, "timm", "padding='both'"), ("vit", {"size": "mu", "patch": 8}, "torchvision",
                                                               "Expected one of: hf, timm."),
     ("inception", {"size": "cifar"}, None, "size='v3' or"), ("cct", {"size": "mu"}, None, "'cct'")])

@@ -35,7 +35,7 @@ def outputs(network, x):
     return keras.ops.convert_to_numpy(network(x, training=False))
 
 
-@pytest.mark.parametrize("words", [False, True], ids=["numbers", "tokens"])
+@pytest.mark.parametrize("words", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["numbers", "tokens"])
 @pytest.mark.parametrize("model, args", RNNS + CONVOLUTIONS)
 def test_padding_changes_nothing(model, args, words):
     network, x = build(model, args, words), batch(words)
