@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from kerasdl.data import layout
+from kerasdl.data.images import ORIENTATION
 from kerasdl.errors import DataError
 
 FEWEST = 5  # images of a class: three to learn from, one to choose with, one to measure on
@@ -103,6 +104,6 @@ def _size(file: Path) -> tuple[int, int] | None:
     try:
         with Image.open(file) as image:
             width, height = image.size
-            return (width, height) if image.getexif().get(274) in TURNED else (height, width)
+            return (width, height) if image.getexif().get(ORIENTATION) in TURNED else (height, width)
     except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError):
         return None  # reading it for training will say what is wrong with it

@@ -1,6 +1,5 @@
 """What came of a comparison, as plain numbers: photos.json."""
 
-from pathlib import Path
 from typing import Any
 
 import kerasdl
@@ -37,11 +36,6 @@ def write(trials: Trials) -> dict[str, Any]:
     with writing(trials.home, "Choose another --workdir."):
         write_json(trials.home / FILE, found)
     return found
-
-
-def chosen_run(home: Path, found: dict[str, Any]) -> Path:
-    """Return the folder of the run that validation chose."""
-    return home / found["chosen"]
 
 
 def _described(candidate: Candidate, chosen: Candidate) -> dict[str, Any]:
