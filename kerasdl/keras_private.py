@@ -21,7 +21,7 @@ NAMES = {
     "_should_use_adamw": "which variables Keras' Muon leaves to AdamW: it goes by the number of axes",
     "_muon_update_step": "Muon's step, with kernels reshaped to the matrices that they are by nature",
     "_momentums": "AdamW's first moments, for TensorFlow's fused operation",
-    "_velocities": "AdamW's second moments, likewise",
+    "_velocities": "AdamW's second moments, for the same operation",
     # Fast forms of layers
     "_inverse_sqrt_key_dim": "the scale of attention",
     "_flash_attention": "whether attention runs another kernel already",

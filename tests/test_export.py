@@ -29,9 +29,9 @@ def test_a_run_is_exported_with_what_a_reader_has_to_know(command, run):
     done = command("export", run.path, "--out", "w.safetensors")
     assert done.code == 0
     assert all(words in done.out for words in ("in the names of hf", "8x8", "mean 0.5; std 0.5", "1e-06", "10, named"))
-    told = json.loads(command("export", run.path, "--names", "timm", "--out", "w.safetensors", "--json").out)
-    assert told | files.header("w.safetensors") == told
-    assert told["classes"] == list("0123456789") and told["image_size"] == [8, 8] and told["names"] == "timm"
+    printed = json.loads(command("export", run.path, "--names", "timm", "--out", "w.safetensors", "--json").out)
+    assert printed | files.header("w.safetensors") == printed
+    assert printed["classes"] == list("0123456789") and printed["image_size"] == [8, 8] and printed["names"] == "timm"
     again = zoo.build("vit", (8, 8, 1), 10, **run.recipe.model_args, weights="w.safetensors")
     x = harness.pictures()
     np.testing.assert_array_equal(harness.logits(again, x), harness.logits(run.model(), x))

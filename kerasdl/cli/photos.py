@@ -6,16 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from kerasdl.cli.terminal import (
-    AsJson,
-    WriteReport,
-    named,
-    print_field,
-    print_json,
-    print_line,
-    print_table,
-    quiet,
-)
+from kerasdl.cli.terminal import AsJson, WriteReport, named, print_field, print_json, print_line, print_table, quiet
 
 
 def classify_photos(path: Annotated[Path, typer.Argument(metavar="PATH", help="a folder of images for each class")],

@@ -28,15 +28,13 @@ class Backbone:
         name: how tables call it.
         source: a name of public weights or a .keras file; "" for pixels.
         fields: what a recipe needs to build the same network, with its weights.
-        side: pixels that it was trained on, or the only ones that it takes.
-        flexible: whether it takes images of other sizes.
+        side: pixels a side that it was trained on.
     """
 
     name: str
     source: str
     fields: dict[str, Any]
     side: int
-    flexible: bool = True
 
     def body(self, side: int) -> "keras.Model":
         """Return the network for colour images of this size: {"features": (B, D)}."""
@@ -59,7 +57,7 @@ def batch_norms(network: "keras.Model") -> tuple[str, ...]:
 
 def pixels() -> Backbone:
     """Return the control: the pixels of a thumbnail."""
-    return Backbone(PIXELS, "", {"model": "linear"}, 16, flexible=False)
+    return Backbone(PIXELS, "", {"model": "linear"}, 16)
 
 
 def at_hand() -> list[Backbone]:

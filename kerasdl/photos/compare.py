@@ -183,7 +183,7 @@ def freeze_all(trials: Trials, networks: Sequence[Backbone]) -> dict[str, float]
     """Freeze each network at the sizes for which there is time, and return seconds per image and pixel of each."""
     ends, costs = trials.clock.left - FROZEN * trials.clock.seconds, {}
     for number, backbone in enumerate(networks):
-        sides = budget.sides_for(backbone.side, trials.folder.shorter) if backbone.flexible else [backbone.side]
+        sides = budget.sides_for(backbone.side, trials.folder.shorter)
         seconds = budget.seconds_per_image(backbone.body(sides[-1]))
         costs[backbone.name] = seconds / sides[-1] ** 2
         share = (trials.clock.left - ends) / (len(networks) - number)

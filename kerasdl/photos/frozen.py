@@ -11,7 +11,7 @@ from kerasdl.data import Split
 from kerasdl.devices import strategy as strategies
 from kerasdl.evaluation import linear_probe, predictions
 from kerasdl.evaluation.linear_probe import LinearProbe
-from kerasdl.objectives import whole_split
+from kerasdl.photos import intervals
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 from kerasdl.train import record
@@ -58,5 +58,6 @@ def with_head(body: keras.Model, probe: LinearProbe, recipe: Recipe) -> keras.Mo
 
 def scores(logits: np.ndarray, truth: np.ndarray, monitor: str) -> dict[str, float]:
     """Return accuracy, cross-entropy and, if it is another one, the score that chooses."""
-    found = {"loss": linear_probe.cross_entropy(logits, truth), "accuracy": float((logits.argmax(1) == truth).mean())}
-    return found | ({monitor: whole_split.of_classes(monitor, truth, logits)} if monitor else {})
+    wanted = ["accuracy", *([monitor] if monitor else [])]
+    return {"loss": linear_probe.cross_entropy(logits, truth),
+            **{name: intervals.score(name, truth, logits) for name in wanted}}

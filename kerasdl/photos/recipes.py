@@ -48,7 +48,7 @@ def from_scratch(folder: Folder, side: int, group: int | str | None, seed: int, 
 
 
 def augmentation(per_class: float) -> tuple:
-    """Return transforms, the stronger the fewer images of a class there are."""
+    """Return transforms: stronger ones where a class has few images to learn from."""
     if per_class < FEW:
         return (("random_resized_crop", 0.2), "flip", ("color_jitter", 0.4, 0.4, 0.4))
     if per_class < SOME:

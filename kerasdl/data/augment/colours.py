@@ -25,8 +25,8 @@ def color_jitter(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, brightne
 
     Args:
         brightness: x of the factor, 0 to 1.
-        contrast: likewise.
-        saturation: likewise.
+        contrast: x of its factor, 0 to 1.
+        saturation: x of its factor, 0 to 1.
         hue: greatest turn either way in circles of 360 degrees, 0 to 0.5.
         p: probability that an image is changed, 0 to 1.
     """

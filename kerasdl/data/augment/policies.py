@@ -43,7 +43,8 @@ def autoaugment(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, policy: s
     they mean in torchvision: the greatest is the strongest, and moves and changes of colour take either sign.
 
     Departures: as in `randaugment`, moves are about the centre, by nearest pixel, with grey 128 around the image, and
-    a shift is at most 45 % of the side (150 of 331 pixels in the paper). Floats are rounded to whole numbers.
+    a shift is at most 45 % of the side (150 of 331 pixels in the paper). The threshold of solarize falls from 256 to 0,
+    where torchvision begins at 255. Floats are rounded to whole numbers.
 
     Args:
         policy: "cifar10" or "imagenet".

@@ -46,8 +46,8 @@ class Table:
         ignored: a pattern of tensors that are no weights.
         prepare: changes the tensors first, for the model: splits what is stored together, folds what we do not have.
         undo: the other way round, for an export.
-        refuses: says why the source builds another network than a model, whose weights have the same names all the
-            same; "" if it does not.
+        refuses: says why the source builds another network than a model, although its weights have the same names;
+            "" if it does not.
         epsilon: of the normalisations that the weights were trained with; None: ours.
         mean, deviation: what is subtracted from pixels in 0..1 and what they are divided by.
         heads: owners, of ours, that depend on the number of classes.

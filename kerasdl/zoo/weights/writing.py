@@ -82,7 +82,7 @@ def exported(model: Any, table: Table) -> dict[str, np.ndarray]:
             raise ValueError(f"{table.source} has no name for {variable.path} {tuple(variable.shape)}.")
         found[name] = table.released(np.asarray(variable.value), variable, depthwise(model, owner),
                                      owner.endswith("attention_output"))
-        if table.family == "torch" and name.endswith(".running_mean"):  # PyTorch misses a count that it does not use
+        if table.family == "torch" and name.endswith(".running_mean"):  # PyTorch expects a count that it never uses
             found[name.replace("running_mean", "num_batches_tracked")] = np.zeros((), "int64")
     if why := table.refuses(model):
         raise ValueError(f"{model.name} is not a network of {table.source}: {why}.")
