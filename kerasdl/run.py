@@ -21,9 +21,10 @@ from kerasdl.recipe import load as load_recipe
 from kerasdl.text import resuming
 
 FILES = ("data.json", "choice.json", "init.json", "result.json", "metrics.csv", "tensorboard", "checkpoint",
-         "model.keras", "predictions.npz", "report.html", "code")  # of a run, beside recipe.json
+         "model.keras", "predictions.npz", "report.html", "code", "tokenizer.json")  # of a run, beside recipe.json
 INIT = Path("checkpoint") / "init.keras"  # the first weights, copied until the run is finished
-NOTES = ("folder", "remarks")  # of data.json: where it was read, and what was remarked; not which data it is
+NOTES = ("folder", "remarks", "run")  # of data.json: where it was read, what was remarked, and where the run is; not
+# which data it is
 LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems without flock say
 
 
@@ -34,8 +35,8 @@ class Run:
     Files: recipe.json (exactly what ran), data.json (class names, shapes and columns, what predict needs), choice.json
     (what "auto" became), init.json (where the first weights came from, if the recipe says so), result.json (the
     numbers; absent while the run is not finished), metrics.csv (a row an epoch), tensorboard/, checkpoint/ (while it is
-    not finished), model.keras, predictions.npz (the answers for the test split), report.html, and code/ with the
-    user's own files, if the recipe names some.
+    not finished), model.keras, predictions.npz (the answers for the test split), report.html, tokenizer.json of
+    a model of text, and code/ with the user's own files, if the recipe names some.
     """
 
     path: Path
@@ -165,9 +166,10 @@ class Run:
 
     @property
     def data(self) -> dict[str, Any]:
-        """What the model expects: {"shape", "classes"} and, for CSV rows, "columns"."""
+        """What the model expects: {"shape", "classes"} and, for CSV rows, "columns"; and "run", the run's folder."""
         facts = json.loads(self._need("data.json").read_text())
-        return {"kind": "row" if isinstance(facts["shape"], int) else "image", **facts}  # 0.1 wrote no kind
+        kind = "row" if isinstance(facts["shape"], int) else "image"  # 0.1 wrote no kind
+        return {"kind": kind, **facts, "run": str(self.path)}
 
     @property
     def choice(self) -> dict[str, Any] | None:

@@ -235,7 +235,7 @@ def test_files(hard_run, hard_recipe):
     assert {name: int(mark.partition("-")[0]) for name, mark in examples.items()} == \
         {"train": 1257, "val": 180, "test": 360}
     assert hard_run.data == {"kind": "image", "shape": [8, 8, 1], "classes": list("0123456789"), "columns": {},
-                             "orders": 2, "examples": examples, **notes}
+                             "orders": 2, "examples": examples, "run": str(hard_run.path), **notes}
     assert kerasdl.load(hard_run.path) == Run.open(str(hard_run.path)) == hard_run
 
 

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from kerasdl.data.lengths import by_length, lengths, trimmed
 from kerasdl.errors import UserError
 
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor | None], tuple[tf.Tensor, tf.Tensor]]
-ORDERS, PARITIES, BUFFERS, PREPARED, EVALUATED = range(1000, 1005)  # streams of `key`; augmentations have 0, 1, ...
+ORDERS, PARITIES, BUFFERS, PREPARED, EVALUATED, BATCHES = range(1000, 1006)  # streams of `key`, after augmentations'
 BUFFER = 16384  # examples of a streamed set that are shuffled together; tfds stores sets in shuffled order already
 
 
@@ -34,7 +35,7 @@ def steps_per_epoch(split: Any, batch: int) -> int:
 
 def shuffled(split: Any, targets: np.ndarray | None, batch: int, *, epochs: int, seed: int,
              augment: Augment | None = None, alternates: bool = False, prepare: Callable | None = None,
-             start: int = 0) -> tf.data.Dataset:
+             trim: bool = False, start: int = 0) -> tf.data.Dataset:
     """Return the training batches (examples, targets) of every epoch in turn, from step `start` on.
 
     Without targets a batch is (examples,). If the split has weights it is (examples, targets, weights), whose mean over
@@ -51,6 +52,7 @@ def shuffled(split: Any, targets: np.ndarray | None, batch: int, *, epochs: int,
         alternates: whether `augment` reads the parity; otherwise it is None.
         prepare: a pure function (examples, targets, seed) -> (examples, targets) of any structure, applied to the
             augmented batch with the same seed. Targets may be None, before and after.
+        trim: cut sequences to the longest of the batch; see kerasdl.data.lengths.
         start: the first step, counted from the beginning of the run.
     """
     steps = steps_per_epoch(split, batch)
@@ -59,7 +61,7 @@ def shuffled(split: Any, targets: np.ndarray | None, batch: int, *, epochs: int,
     else:
         batches = _indexed(split, targets, batch, steps, epochs, seed, start)
 
-    change = transform(augment, prepare)
+    change = transform(augment, prepare, trim)
     parity_of = parities(seed, len(split)) if alternates else None
 
     @tf.autograph.experimental.do_not_convert  # as on the device; and an error stays what it is
@@ -74,17 +76,19 @@ def shuffled(split: Any, targets: np.ndarray | None, batch: int, *, epochs: int,
     return _untuned(batches.prefetch(2))
 
 
-def transform(augment: Augment | None, prepare: Callable | None) -> Callable | None:
-    """Return what is done to a training batch, (data, seed, parity) -> data: augmentation, then the objective's own.
+def transform(augment: Augment | None, prepare: Callable | None, trim: bool = False) -> Callable | None:
+    """Return what is done to a training batch, (data, seed, parity) -> data: padding is cut off, then augmentation,
+    then the objective's own.
 
     Data is (x,), (x, y) or (x, y, weights), before and after. None where nothing is done.
     """
-    if augment is None and prepare is None:
+    if augment is None and prepare is None and not trim:
         return None
     compiled = augment and tf.function(augment, jit_compile=True)
 
     def both(data, seed, parity):
         x, y, weights = (*data, None, None)[:3]
+        x = trimmed(x) if trim else x
         if compiled and weights is not None and y.dtype.is_floating and y.shape.rank == 2:
             x, y = compiled(x, with_weights(y, weights), seed, parity)
             y, weights = without_weights(y)
@@ -153,14 +157,14 @@ def blocks(split: Any, batch: int, size: int, *, epochs: int, seed: int, start: 
     A block never reaches into the next epoch, and only an epoch's last one has fewer steps than `size`, of which the
     last rows mean nothing: Keras counts on it, also in an epoch of which a part was done with batches from a stream.
     """
-    steps = steps_per_epoch(split, batch)
+    steps, length = steps_per_epoch(split, batch), lengths(split)
 
     def epoch_of(epoch):
-        examples, end = order(seed, epoch, len(split)), (epoch + 1) * steps
+        examples, end = batched_order(seed, epoch, len(split), batch, length), (epoch + 1) * steps
         firsts = tf.range(tf.maximum(epoch * steps, start), end, size)
 
         def block(first):
-            places = tf.minimum(first % steps * batch + tf.range(size * batch, dtype=tf.int64), len(split) - 1)
+            places = tf.minimum(first % steps * batch + tf.range(size * batch, dtype=tf.int64), steps * batch - 1)
             return first, tf.minimum(end - first, size), tf.reshape(tf.gather(examples, places), (size, batch))
 
         return tf.data.Dataset.from_tensor_slices(firsts).map(block)
@@ -198,6 +202,14 @@ def order(seed: int, epoch: tf.Tensor, size: int, stream: int = ORDERS) -> tf.Te
     return tf.cast(tf.argsort(draws), tf.int64)
 
 
+def batched_order(seed: int, epoch: tf.Tensor, size: int, batch: int, length: np.ndarray | None = None) -> tf.Tensor:
+    """Return the order of an epoch; with the lengths of the examples (size,), batches of similar ones."""
+    examples, steps = order(seed, epoch, size), size // batch
+    if length is None:
+        return examples
+    return by_length(examples[:steps * batch], tf.constant(length), order(seed, epoch, steps, BATCHES), batch)
+
+
 def parities(seed: int, size: int) -> tf.Tensor:
     """Return 0 or 1 for each example, int64 (size,), as many of the one as of the other or one less."""
     return order(seed, tf.constant(0), size, PARITIES) % 2
@@ -210,11 +222,12 @@ def flip_parity(parity: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor) -> tf.Ten
 
 def _indexed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Dataset:
     with tf.device("CPU"):
+        length = lengths(split)
         x, others = tf.constant(split.x), [tf.constant(values) for values in targets_and_weights(split, targets)]
 
     def epoch_of(epoch):
         return tf.data.Dataset.from_tensor_slices(
-            tf.reshape(order(seed, epoch, len(split))[:steps * batch], (steps, batch)))
+            tf.reshape(batched_order(seed, epoch, len(split), batch, length)[:steps * batch], (steps, batch)))
 
     def load(step, index):
         examples = tf.gather(x, index)

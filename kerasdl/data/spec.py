@@ -6,19 +6,20 @@ from typing import Any, Literal
 
 from kerasdl.errors import UserError, nearest
 
-Target = Literal["class", "labels", "number"]
+Target = Literal["class", "labels", "number", "tags"]
 
 KINDS = {  # kind -> what one feature of it is
     "image": "pixels (H, W, C), uint8, 0..255",
     "row": "the columns of a table (F,), float32",
-    "sequence": "T steps of F numbers (T, F), float32",
-    "tokens": "T whole numbers >= 0, the indices of a vocabulary (T,), int32",
+    "sequence": "T steps of F numbers (T, F), float32; a shorter one ends with steps of NaN",
+    "tokens": "T whole numbers >= 0, the indices of a vocabulary (T,), int32; a shorter text ends with zeros",
     "text": "a string ()",
     "mask": "a class for each pixel (H, W), int32",
     "boxes": "rectangles with their classes (N, 5), float32",
     "label": "the index of a class (), int32",
     "labels": "which of the classes there are (classes,), 0 or 1, float32",
     "number": "numbers to predict (outputs,), float32",
+    "tags": "a class for each token (T + L,), int32; -1: not scored; L: of words that were cut off",
 }
 ORDERS = 2  # version of the orders of examples, which every result names; docs/lab/orders.md describes the first
 AXES = {"image": 3, "row": 1, "sequence": 2, "tokens": 1, "text": 0}  # of one example of what a model takes
@@ -32,7 +33,7 @@ class Feature:
         kind: a key of KINDS.
         shape: of one example, without the batch.
         dtype: as NumPy names it.
-        names: the classes of a label, or of labels, by index, or the columns of a row; empty where they have no names.
+        names: the classes of a label, of labels or of tags, by index, or the columns of a row; empty where they have no names.
 
     Raises:
         UserError: an unknown kind.

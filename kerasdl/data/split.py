@@ -11,6 +11,7 @@ import numpy as np
 from kerasdl.data.spec import AXES, Feature, Target, check_kind, recorded_kind
 from kerasdl.errors import DataError, UserError
 
+SEVERAL = {None: "one class an example", "labels": "several labels an example", "tags": "a tag for each token"}
 DTYPES = {"image": "uint8", "row": "float32", "sequence": "float32", "tokens": "int32", "text": "string"}
 
 
@@ -23,7 +24,8 @@ class Split:
         x: an array of examples (N, ...); file names (N,) that `decode` reads; or, where `streamed`, a tf.data.Dataset
             of (example, class index), or of examples alone without labels, in a fixed order.
         y: class indices (N,) int32; of several labels an example, 1 for those that it has and 0 for the others,
-            (N, classes) float32; or numbers (N, outputs) float32. None without labels, and where `streamed`.
+            (N, classes) float32; numbers (N, outputs) float32; or a class for each token, "tags" of
+            kerasdl.data.spec, (N, T + L) int32. None without labels, and where `streamed`.
         shape: of one example as the model sees it: (H, W, C) of an image, the number of columns of a row, (T, F) of a
             sequence, (T,) of tokens.
         size: the number of examples.
@@ -36,6 +38,10 @@ class Split:
         streamed: whether the set is too large for memory, so that `x` is a Dataset.
         reading: how files become examples, where that is a choice: {"value_range": (low, high)}.
         weights: how much each example counts in the loss of the training (N,), float32, 0 or more; None: all alike.
+        build_args: what else a model is built with, of the arguments that its `build` takes: {"vocabulary": 8000} of
+            tokens, {"sample_rate": 8000} of sound.
+        texts: of tokens, the text of each example (N,), for people to read.
+        files: texts that a run keeps, by file name: {"tokenizer.json": ...}.
 
     Raises:
         UserError: an unknown kind, a shape that does not fit it, `streamed` without a Dataset, or weights that are not
@@ -56,6 +62,9 @@ class Split:
     streamed: bool = False
     reading: Mapping[str, Any] = field(default_factory=dict)
     weights: np.ndarray | None = None
+    build_args: Mapping[str, Any] = field(default_factory=dict)
+    texts: np.ndarray | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         check_kind(self.kind)
@@ -80,9 +89,11 @@ class Split:
 
     @property
     def target(self) -> Target | None:
-        """What is known of each example: its "class", several "labels", one "number" or several, or nothing."""
+        """What is known of each example: its "class", several "labels", the "tags" of its tokens, one "number" or
+        several, or nothing."""
         if self.classes:
-            return "class" if self.y is None or self.y.ndim == 1 else "labels"
+            one = self.y is None or self.y.ndim == 1
+            return "class" if one else "tags" if self.y.dtype.kind == "i" else "labels"  # type: ignore[union-attr]
         return None if self.y is None else "number"
 
     @property
@@ -116,6 +127,8 @@ class Split:
             found["label"] = Feature("label", (), "int32", self.classes)
         elif self.target == "labels":
             found["labels"] = Feature("labels", (self.outputs,), "float32", self.classes)
+        elif self.target == "tags":
+            found["tags"] = Feature("tags", self.y.shape[1:], "int32", self.classes)  # type: ignore[union-attr]
         elif self.target == "number":
             found["number"] = Feature("number", (self.outputs,), "float32")
         return found
@@ -124,9 +137,10 @@ class Split:
         """Return what evaluation and prediction need to know later, as plain JSON."""
         filled = {"medians": dict(self.medians)} if self.medians else {}
         read = {"reading": dict(self.reading)} if self.reading else {}
-        several = {"target": "labels"} if self.target == "labels" else {}
+        several = {"target": self.target} if self.target in ("labels", "tags") else {}
+        build = {"build_args": dict(self.build_args)} if self.build_args else {}
         return {"kind": self.kind, "shape": self.shape, "classes": list(self.classes), "columns": dict(self.columns),
-                **filled, **read, **several}
+                **filled, **read, **several, **build}
 
     def part(self, index: np.ndarray, **changes: Any) -> "Split":
         """Return the examples at these indices as a split, which is not for one that is streamed.
@@ -135,8 +149,10 @@ class Split:
             index: their places.
             **changes: other attributes, such as `name`.
         """
-        y, weights = (None if values is None else values[index] for values in (self.y, self.weights))
-        return replace(self, **{"x": self.x[index], "y": y, "weights": weights, "size": len(index), **changes})
+        y, weights, texts = (None if values is None else values[index]
+                             for values in (self.y, self.weights, self.texts))
+        return replace(self, **{"x": self.x[index], "y": y, "weights": weights, "texts": texts, "size": len(index),
+                                **changes})
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the examples at these indices, decoded, and their targets, None without labels; in that order."""
@@ -208,8 +224,8 @@ def check_same(found: Split, expected: Mapping[str, Any], name: str) -> None:
             raise UserError(f"The classes of {name} differ: class {index} is {came!r}, where the model learns "
                             f"{known!r}.")
     if theirs.get("target") != expected.get("target"):
-        model, other = ("several labels", "one class") if expected.get("target") else ("one class", "several labels")
-        raise UserError(f"The model learns {model} an example, and {name} has {other}.")
+        model, other = (SEVERAL[facts.get("target")] for facts in (expected, theirs))
+        raise UserError(f"The model learns {model}, and {name} has {other}.")
 
 
 def checked_weights(weights: Any, count: int) -> np.ndarray:

@@ -27,7 +27,8 @@ def replica_slice(values: tf.Tensor) -> tf.Tensor:
     replicas = context.num_replicas_in_sync
     if replicas == 1 or values is None:  # no labels
         return values
-    return tf.reshape(values, (replicas, -1, *values.shape[1:]))[context.replica_id_in_sync_group]
+    sides = tf.unstack(tf.shape(values)) if None in values.shape[1:] else values.shape  # of batches that were trimmed
+    return tf.reshape(values, (replicas, -1, *sides[1:]))[context.replica_id_in_sync_group]
 
 
 def is_resident(feed: str, split: Split) -> bool:
@@ -65,7 +66,15 @@ def memory() -> int:
     return machine if container == "max" else min(machine, int(container))
 
 
-def block_size(networks: Sequence[keras.Model], batch: int, steps: int) -> int:
-    """Return the steps of a block: a function of recipe and data alone, so that a resumed run cuts its epochs alike."""
-    most = max(1, min(STEPS, int(WORK / (6 * sum(map(multiply_adds, networks)) * batch))))
+def block_size(networks: Sequence[keras.Model], batch: int, steps: int, length: int = 1) -> int:
+    """Return the steps of a block: a function of recipe and data alone, so that a resumed run cuts its epochs alike.
+
+    Args:
+        networks: that train.
+        batch: examples a step.
+        steps: of an epoch.
+        length: steps of a sequence, for networks that take any number.
+    """
+    work = sum(multiply_adds(network, length) for network in networks)
+    most = max(1, min(STEPS, int(WORK / (6 * work * batch))))
     return -(-steps // -(-steps // most))

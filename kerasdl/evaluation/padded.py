@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras import tree
 
 from kerasdl.data import Split, pipeline
+from kerasdl.data.lengths import takes_any_length, trimmed
 from kerasdl.devices import distribute_fixes, on_device
 from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
@@ -133,6 +134,7 @@ class PaddedEvaluator:
 
     def _sweep(self, learner: Learner):
         prepare, batch = self.objective.prepare, self.batch
+        trims = takes_any_length(learner.network)
 
         def step(*values):
             learner.padded_step(*tree.map_structure(on_device.replica_slice, values))
@@ -145,6 +147,7 @@ class PaddedEvaluator:
                 index = tf.minimum(rows, size - 1)
                 real = tf.ensure_shape(tf.cast(rows < size, tf.float32), (batch,))
                 examples, answers = tf.gather(x, index), None if y is None else tf.gather(y, index)
+                examples = trimmed(examples) if trims else examples
                 if prepare:
                     examples, answers = pipeline.prepared(prepare, examples, answers,
                                                           pipeline.evaluation_seed(number))

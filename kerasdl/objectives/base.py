@@ -21,7 +21,8 @@ from kerasdl.settings import Settings as NoSettings
 from kerasdl.settings import parse
 from kerasdl.text import typed
 
-HAS = {"class": "classes", "labels": "several labels an example", "number": "numbers", None: "no labels"}  # of a target
+HAS = {"class": "classes", "labels": "several labels an example", "number": "numbers", "tags": "tags of tokens",
+       None: "no labels"}  # of a target
 
 
 class Objective:
@@ -84,7 +85,8 @@ class Objective:
             raise UserError(f"objective={name} learns from {' or '.join(self.inputs)} data, and the data has "
                             f"{split.kind} examples. Change one of the two.")
         if self.target and split.target != self.target:
-            raise UserError(f"objective={name} learns {'' if self.target == 'labels' else 'a '}{self.target}, and the "
+            learns = self.target if self.target in ("labels", "tags") else f"a {self.target}"
+            raise UserError(f"objective={name} learns {learns}, and the "
                             f"data has {HAS[split.target]}{' as targets' if split.target else ''}. Change one of the "
                             "two.")
         if split.weights is not None and not self.target:
@@ -249,14 +251,16 @@ def build_model(recipe: Recipe, split: Split, outputs: int | None = None, run: P
     if not user_code.is_reference(recipe.model):
         if recipe.model in zoo.GENERATIVE:
             raise ValueError(f"it is two networks, for objective=adversarial. Expected one of: {', '.join(zoo.MODELS)}")
-        return zoo.build(recipe.model, split.shape, outputs, **recipe.model_args)
+        args = build_args(zoo.module(recipe.model).build, recipe, split)
+        return zoo.build(recipe.model, split.shape, outputs, **args)
     function = user_code.load(recipe.model, run)
     zoo.check_args(function, recipe.model_args, recipe.model)
+    args = build_args(function, recipe, split)
     try:
-        inspect.signature(function).bind(split.shape, outputs, **recipe.model_args)
+        inspect.signature(function).bind(split.shape, outputs, **args)
     except TypeError as error:
         raise UserError(f"{recipe.model} is called with (image_shape, classes) and model_args: {error}.") from None
-    model = function(split.shape, outputs, **recipe.model_args)
+    model = function(split.shape, outputs, **args)
     if not isinstance(model, keras.Model):
         raise UserError(f"{recipe.model} must return a keras.Model. Received: {type(model).__name__}.")
     if not isinstance(model.input_shape, tuple):
@@ -270,6 +274,13 @@ def build_model(recipe: Recipe, split: Split, outputs: int | None = None, run: P
         raise UserError(f"{recipe.model} must answer with logits, and its answers are probabilities. Take the {last} "
                         "out of its last layer: the loss and `predict` apply it.")
     return model
+
+
+def build_args(function: Callable, recipe: Recipe, split: Split) -> dict[str, Any]:
+    """Return the arguments of a build function besides the shape and the outputs: the recipe's, and those of the data
+    that the function takes, such as the size of a vocabulary."""
+    known = zoo.options(function)
+    return {**{key: value for key, value in split.build_args.items() if key in known}, **recipe.model_args}
 
 
 def gives_probabilities(model: keras.Model, split: Split) -> bool:

@@ -18,7 +18,7 @@ from kerasdl.devices import strategy as strategies
 from kerasdl.devices.device import device
 from kerasdl.environment import environment, gemm_peak
 from kerasdl.errors import UserError
-from kerasdl.files import whole, write_json
+from kerasdl.files import whole, write_json, write_text
 from kerasdl.installation import backend
 from kerasdl.run import NOTES, Run
 from kerasdl.text import moment
@@ -52,6 +52,8 @@ def begin(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model) -> 
         with run.writing():
             if choice:
                 write_json(run.path / "choice.json", choice)
+            for name, text in setup.splits["train"].files.items():
+                write_text(run.path / name, text)
             write_json(file, facts | notes)
     elif file.exists() and run.data.get("orders", 1) != spec.ORDERS:
         raise UserError(f"{run.path} began with the orders of kerasdl 0.1 (docs/lab/orders.md), which later versions "

@@ -15,6 +15,7 @@ from keras import tree
 from kerasdl import objectives
 from kerasdl.data import Split, load_splits, pipeline
 from kerasdl.data.augment import alternates, compose
+from kerasdl.data.lengths import lengths, takes_any_length
 from kerasdl.data.split import check_columns, check_spread
 from kerasdl.devices import distribute_fixes, on_device
 from kerasdl.devices import strategy as strategies
@@ -98,7 +99,7 @@ class Setup:
         Raises:
             UserError: the recipe's model cannot be built.
         """
-        recipe = self.recipe
+        recipe, split = self.recipe, self.splits["train"]
         with self.devices.scope(), seeded(recipe.seed), precision(recipe.precision):
             networks = self._built()
             for network in networks if self.replicated else ():
@@ -110,14 +111,14 @@ class Setup:
             for optimizer, network in zip(optimizers, networks, strict=True):
                 optimizer.build(network.trainable_variables)
             self.objective.compile(model, *optimizers, jit=strategies.jit(self.devices, recipe.jit))
-            model.steps_per_execution = on_device.block_size(networks, recipe.batch, self.steps) \
-                if self.resident else 1
+            model.steps_per_execution = on_device.block_size(
+                networks, recipe.batch, self.steps, split.example_shape[0]) if self.resident else 1
             if backend.jax():
                 from kerasdl.train import loop_jax
 
                 loop_jax.install(model, recipe.accumulate, averager)
             else:
-                loop.install(model, self._on_device() if self.resident else None, recipe.accumulate,
+                loop.install(model, self._on_device(model) if self.resident else None, recipe.accumulate,
                              [averager.update] if averager else [])
             return model, kept
 
@@ -133,7 +134,8 @@ class Setup:
         targets, augment, parity = self._targets_and_augment()
         return strategies.shared(
             self.devices, lambda: pipeline.shuffled(split, targets, recipe.batch, augment=augment, alternates=parity,
-                                                    prepare=self.objective.prepare, **order), distribute_fixes.share)
+                                                    prepare=self.objective.prepare, trim=self._trims(model), **order),
+            distribute_fixes.share)
 
     def first_calls(self) -> Callable[[], int]:
         """Return a function that trains one call, from the beginning on, and returns the number of its examples."""
@@ -172,9 +174,16 @@ class Setup:
         augment = compose(recipe.augment, split.shape, labels=targets is not None) if recipe.augment else None
         return targets, augment, alternates(recipe.augment)
 
-    def _on_device(self) -> loop.DeviceDataset:
+    def _trims(self, model: keras.Model) -> bool:
+        """Return whether a batch is cut to its longest example: not where shapes are compiled, and not for a network
+        that takes sequences of one length."""
+        network = getattr(model, "network", None)
+        return network is not None and takes_any_length(network) and not model.jit_compile \
+            and lengths(self.splits["train"]) is not None
+
+    def _on_device(self, model: keras.Model) -> loop.DeviceDataset:
         targets, augment, parity = self._targets_and_augment()
-        transform = pipeline.transform(augment, self.objective.prepare)
+        transform = pipeline.transform(augment, self.objective.prepare, self._trims(model))
         return loop.DeviceDataset(self.splits["train"], targets, transform, parity, self.recipe.seed, self.steps)
 
 

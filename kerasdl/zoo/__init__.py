@@ -79,19 +79,19 @@ def body(model: str, /, image_shape, **args):
     `network.output["features"]` or `network.output["maps"]`, and make a flat `keras.Model(network.input, ...)`.
 
     Args:
-        model: one of MODELS.
+        model: one of MODELS or of SEQUENCES.
         image_shape: as in `build`.
         **args: arguments of that model's own `body`.
 
     Returns:
         A functional keras.Model with outputs {"features": (B, D), "maps": (B, h, w, C)}, in the precision of the
-        policy; "linear" and "mlp" have no "maps".
+        policy; "linear" and "mlp" have no "maps", and models of SEQUENCES have "steps" (B, T, D) in their place.
 
     Raises:
         ValueError: an unknown model, or an argument that the body does not have.
     """
-    if model not in MODELS:
-        raise ValueError(unknown("model", model, MODELS))
+    if model not in (*MODELS, *SEQUENCES):
+        raise ValueError(unknown("model", model, (*MODELS, *SEQUENCES)))
     function = module(model).body
     check_args(function, args, model)
     return function(image_shape, **args)

@@ -8,23 +8,31 @@ import math
 import keras
 
 
-def multiply_adds(model: keras.Model) -> int:
+def multiply_adds(model: keras.Model, steps: int = 1) -> int:
     """Return the multiply-adds of a forward pass on one example.
 
     A training step takes about 6 floating-point operations for each of them and each example.
+
+    Args:
+        model: the network.
+        steps: of the sequence, where the network takes any number of them.
     """
-    return sum(layer_multiply_adds(layer) for layer in model.layers)
+    return sum(layer_multiply_adds(layer, steps) for layer in model.layers)
 
 
-def layer_multiply_adds(layer: keras.layers.Layer) -> int:
+def layer_multiply_adds(layer: keras.layers.Layer, steps: int = 1) -> int:
     """Return the multiply-adds of one layer: attention by its formula, others once for each kernel entry and place.
 
-    The places are those of the output, or of the input of a transposed convolution.
+    The places are those of the output, of the input of a transposed convolution, and the steps of a recurrent layer.
     """
     if isinstance(layer, keras.layers.MultiHeadAttention):
         tokens, width = layer.output.shape[1:]
         inner = layer.num_heads * layer.key_dim
         return tokens * 4 * width * inner + 2 * tokens**2 * inner  # projections, scores, weighted sums
-    kernels = [weight for weight in layer.weights if weight.name == "kernel"]
-    places = layer.input if isinstance(layer, keras.layers.Conv2DTranspose) else layer.output
-    return math.prod(places.shape[1:-1]) * sum(math.prod(kernel.shape) for kernel in kernels) if kernels else 0
+    kernels = [weight for weight in layer.weights if weight.name in ("kernel", "recurrent_kernel")]
+    if not kernels:
+        return 0
+    of_input = isinstance(layer, (keras.layers.RNN, keras.layers.Conv2DTranspose))
+    places = (layer.input if of_input else layer.output).shape[1:-1]
+    return math.prod(steps if side is None else side for side in places) * sum(
+        math.prod(kernel.shape) for kernel in kernels)
