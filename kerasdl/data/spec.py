@@ -33,7 +33,8 @@ class Feature:
         kind: a key of KINDS.
         shape: of one example, without the batch.
         dtype: as NumPy names it.
-        names: the classes of a label, of labels or of tags, by index, or the columns of a row; empty where they have no names.
+        names: the classes of a label, of labels or of tags, by index, or the columns of a row; empty where they have
+            none.
 
     Raises:
         UserError: an unknown kind.
