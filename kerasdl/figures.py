@@ -27,6 +27,7 @@ PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.4g}%")
 POINTS = 2000  # more points than this in a scatter make a page heavy and no clearer
 CURVE = 300  # points of a line
 COLUMNS = 30  # a table of rows shows no more columns than this
+LETTERS = 400  # of a text that is shown
 THUMBNAIL = 224  # pixels: larger images are shrunk
 
 
@@ -183,12 +184,14 @@ def histogram(values: np.ndarray, xlabel: str) -> Markup:
 
 
 def examples(split: Split, indices: np.ndarray) -> dict[str, Any]:
-    """What these examples look like: {"images": [address, ...]} or, of rows, {"columns", "rows", "more"}."""
+    """What these examples look like: {"images": [address, ...]} or, of rows and texts, {"columns", "rows", "more"}."""
     if split.kind == "row":
         columns = split.columns or {f"x{i}": None for i in range(split.shape)}
         offsets = split.reading.get("offsets", {})
         rows = [_row(values, columns, offsets)[:COLUMNS] for values in split.x[indices]]
         return {"columns": list(columns)[:COLUMNS], "rows": rows, "more": max(0, len(columns) - COLUMNS)}
+    if split.texts is not None:
+        return {"columns": ["text"], "rows": [[text[:LETTERS]] for text in split.texts[indices]], "more": 0}
     return {"images": [png(image) for image in split.take(indices)[0]]} if len(indices) else {"images": []}
 
 

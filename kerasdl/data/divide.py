@@ -13,7 +13,7 @@ VAL, TEST = 0.1, 0.2  # shares that are carved where a set has no such part
 
 
 def divide(y: np.ndarray, classes: Sequence[str] | None, test: bool = True, groups: np.ndarray | None = None,
-           order: np.ndarray | None = None) -> dict[str, np.ndarray]:
+           order: np.ndarray | None = None, test_share: float = TEST) -> dict[str, np.ndarray]:
     """Return the indices of train, val and (if `test`) test in one set that has no parts of its own.
 
     Args:
@@ -22,6 +22,7 @@ def divide(y: np.ndarray, classes: Sequence[str] | None, test: bool = True, grou
         test: whether to carve a test part.
         groups: (N,) what belongs together, such as a patient: all examples of a group come into one part.
         order: (N,) numbers or times: train comes first, then val, then test. Equal ones come into one part.
+        test_share: of the examples that are test.
 
     Raises:
         DataError: for less than 10 examples, too few groups, or a class of which none would come into the training
@@ -32,7 +33,7 @@ def divide(y: np.ndarray, classes: Sequence[str] | None, test: bool = True, grou
     if groups is not None and order is not None:
         raise DataError("Splits keep groups apart (group) or follow the time (order). Give one of the two.")
     rest, parts = np.arange(len(y)), {}
-    for name, share in (("test", TEST), ("val", VAL / (1 - TEST) if test else VAL))[not test:]:
+    for name, share in (("test", test_share), ("val", VAL / (1 - test_share) if test else VAL))[not test:]:
         inner, part = carve(y[rest], share, classes is not None, *(
             None if values is None else values[rest] for values in (groups, order)))
         rest, parts[name] = rest[inner], rest[part]
@@ -45,13 +46,14 @@ def divide(y: np.ndarray, classes: Sequence[str] | None, test: bool = True, grou
 
 
 def completed(parts: Mapping[str, np.ndarray], rest: np.ndarray, y: np.ndarray, classes: Sequence[str] | None,
-              groups: np.ndarray | None = None, order: np.ndarray | None = None) -> dict[str, np.ndarray]:
+              groups: np.ndarray | None = None, order: np.ndarray | None = None, test_share: float = TEST
+              ) -> dict[str, np.ndarray]:
     """Return train, val and test where a set has some of them: what is missing is carved from `rest`, the others stay.
 
     Args:
         parts: the indices of the parts that the set has.
         rest: the indices of what is in neither val nor test.
-        y, classes, groups, order: of all examples, as in `divide`.
+        y, classes, groups, order, test_share: of all examples, as in `divide`.
 
     Raises:
         DataError: as `divide` does, and for a group that is in several parts.
@@ -60,7 +62,8 @@ def completed(parts: Mapping[str, np.ndarray], rest: np.ndarray, y: np.ndarray, 
     found = {"train": rest, **given}
     if len(given) < 2:
         carved = divide(y[rest], classes, "test" not in given,
-                        *(None if values is None else values[rest] for values in (groups, order)))
+                        *(None if values is None else values[rest] for values in (groups, order)),
+                        test_share=test_share)
         if "val" in given:  # that part stays, and the one just carved is train again
             carved["train"] = np.sort(np.concatenate([carved["train"], carved.pop("val")]))
         found |= {part: rest[places] for part, places in carved.items()}

@@ -42,6 +42,7 @@ class Split:
             tokens, {"sample_rate": 8000} of sound.
         texts: of tokens, the text of each example (N,), for people to read.
         files: texts that a run keeps, by file name: {"tokenizer.json": ...}.
+        remarks: sentences on what was cut off or left out, for the log and the report.
 
     Raises:
         UserError: an unknown kind, a shape that does not fit it, `streamed` without a Dataset, or weights that are not
@@ -65,6 +66,7 @@ class Split:
     build_args: Mapping[str, Any] = field(default_factory=dict)
     texts: np.ndarray | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self):
         check_kind(self.kind)

@@ -96,9 +96,11 @@ def _of_array(x: np.ndarray, facts: Mapping[str, Any], before: str) -> Iterator[
 
 def _own(facts: Mapping[str, Any]) -> ModuleType | None:
     """Return the source whose files hold examples as the model takes them."""
-    kind = recorded_kind(facts)
+    kind, recorded = recorded_kind(facts), facts.get("reading", {}).get("source")
     if kind == "row" and not facts.get("columns"):
         return None  # of arrays, whose columns have no names
+    if kind in ("tokens", "sequence"):  # several sources have such, which write down which of them it was
+        return sources.modules()[recorded] if recorded else None
     return next((source for source in _reading() if source.KIND == kind), None)
 
 

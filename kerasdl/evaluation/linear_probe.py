@@ -44,11 +44,11 @@ def features_of(body: keras.Model, splits: Mapping[str, Split], batch: int = 64)
     """Return the features (N, D) of each split, float32.
 
     Args:
-        body: has an output "features", as the networks of `zoo.body` do.
-        splits: of images or rows.
+        body: gives the features, or has an output "features", as the networks of `zoo.body` do.
+        splits: of any kind of examples.
         batch: examples at once.
     """
-    frozen = keras.Model(body.input, body.output["features"])
+    frozen = body if not isinstance(body.output, dict) else keras.Model(body.input, body.output["features"])
     with naming(splits):
         return {name: frozen.predict(split.dataset(batch).map(lambda x, *_: x), verbose=0).astype("float32")
                 for name, split in splits.items()}

@@ -14,6 +14,7 @@ from kerasdl.data.lengths import takes_any_length, trimmed
 from kerasdl.devices import distribute_fixes, on_device
 from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
+from kerasdl.evaluation.controls import controls
 from kerasdl.evaluation.tta import augmented
 from kerasdl.installation import backend
 from kerasdl.objectives.base import Objective
@@ -75,6 +76,8 @@ class PaddedEvaluator:
     def facts(self, splits: Mapping[str, Split]) -> dict[str, Any]:
         """Return what else result.json holds: the objective's own facts, and scores under test-time augmentation."""
         found = self.objective.facts(splits, lambda split: self._answers(self.learner, split))
+        if others := controls(self.objective, splits):
+            found |= {"controls": others}
         return found | ({"tta": self._measure(self.views, splits["test"])} if self.views else {})
 
     def _measure(self, learner: Learner, split: Split) -> dict[str, float]:

@@ -16,7 +16,7 @@ from kerasdl.errors import UserError, nearest
 from kerasdl.objectives import whole_split
 from kerasdl.objectives.base import Objective
 from kerasdl.objectives.calibration import BINS, calibration, calibration_error
-from kerasdl.objectives.sections import Findings, Section, template
+from kerasdl.objectives.sections import Findings, Section, note, table, template
 from kerasdl.settings import Settings
 
 WORST = 20  # how many mistakes a report shows
@@ -80,8 +80,20 @@ class Classify(Objective):
         if findings.predictions is None:
             return []
         _, truth, outputs = findings.predictions
-        return [Section("", template("classify.html.j2", data=findings.data, size=len(truth), classes=True,
-                                     **summary(findings.splits("test"), softmax(outputs, axis=1), truth)))]
+        page = Section("", template("classify.html.j2", data=findings.data, size=len(truth), classes=True,
+                                    **summary(findings.splits("test"), softmax(outputs, axis=1), truth)))
+        return [*beaten(findings), page]
+
+
+def beaten(findings: Findings) -> list[Section]:
+    """Return the table of the controls of result.json, if there are some, with the model's own row on top."""
+    if not (others := findings.result.get("controls")):
+        return []
+    rows = {findings.result["recipe"]: findings.result, **others}
+    shown = [(name, *(f"{scores[split]['accuracy']:.2%}" for split in ("val", "test"))) for name, scores in rows.items()]
+    return [Section("Controls", table(("", "val", "test"), shown) + note(
+        "Accuracy of this model, and of what it has to beat. The strength of each control is chosen on val."),
+        id="controls", above=True)]
 
 
 def class_weights(setting: str | Mapping[str, float] | None, split: Split) -> np.ndarray:

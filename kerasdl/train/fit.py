@@ -16,6 +16,7 @@ from kerasdl.checkpoints.signals import Stopped
 from kerasdl.checkpoints.trim import trim
 from kerasdl.data import Split
 from kerasdl.data.naming import naming
+from kerasdl.data.spec import PLURALS
 from kerasdl.data.split import check_same
 from kerasdl.devices import strategy as strategies
 from kerasdl.devices.cluster import collective_errors
@@ -169,7 +170,7 @@ def fit(setup: Setup, run: Run, model: keras.Model, callbacks: list[keras.callba
     parts = [(epoch, epoch + 1, done), (epoch + 1, epochs, 0)] if done else [(epoch, epochs, 0)]
     with (run.writing(), collective_errors(setup.devices), saver.stop,
           ProgressBar(epochs, steps, start, console, verbose, setup.is_chief,
-                      f"{setup.splits['train'].kind}s") as progress):
+                      PLURALS[setup.splits["train"].kind]) as progress):
         try:
             for first, last, done in parts:
                 if first < last and not saver.best.enough:

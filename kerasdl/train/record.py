@@ -46,7 +46,8 @@ def begin(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model) -> 
         if setup.initial:
             pretrained.note(run, setup.initial, kept, setup.splits["train"].classes)
     if not file.exists() and setup.is_chief:
-        notes = {"folder": str(Path.cwd()), "remarks": leaks.remarks(setup.splits)}
+        cut = [line for split in setup.splits.values() for line in split.remarks]
+        notes = {"folder": str(Path.cwd()), "remarks": [*cut, *leaks.remarks(setup.splits)]}
         for remark in notes["remarks"]:
             logger.warning(remark)
         with run.writing():

@@ -1,0 +1,250 @@
+"""Texts: a column of a table, a folder of documents for each class, or a file of lines for each class.
+
+See kerasdl.data.texts for what a folder means, and kerasdl.data.tokens for how texts become tokens.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from kerasdl.data import labels, table, texts, tokens
+from kerasdl.data.chunks import ROWS, Chunk, Fault
+from kerasdl.data.divide import completed, divide
+from kerasdl.data.spec import Target
+from kerasdl.data.split import Split
+from kerasdl.data.table import Column, Names, TableArgs
+from kerasdl.data.table_file import EXCEL, PARQUET, Dialect, checked, header, read_table
+from kerasdl.errors import DataError, nearest
+from kerasdl.settings import parse
+
+STDIN = "-"
+JSON_LINES = (".jsonl", ".ndjson")
+TABLES = (".csv", ".tsv", *PARQUET, *EXCEL, *JSON_LINES)
+KIND, EXTENSIONS, NOUNS = "tokens", (texts.DOCUMENT, *TABLES), ("texts", "a text", "files of texts")
+SHARED = ("label", "label_sep", "group", "order", "split", "weight", "test")  # fields of TableArgs
+LONG = 40  # letters of a label from which it looks like a text
+
+
+class Args(tokens.TokenArgs, Dialect):
+    """What data_args takes with text:PATH. All but the tokens, encoding and test_share is for tables."""
+
+    text: Column | None = Field(None, description="the column of texts; several are not joined")
+    label: Names | None = Field(None, description="the column to learn; several for several labels or numbers")
+    label_sep: str | None = Field(None, min_length=1, description="what separates several labels in one column")
+    group: Column | None = Field(None, description="a column whose equal values stay in one split, such as an author")
+    order: Column | None = Field(None, description="a column of numbers or dates: the last rows by it are test")
+    split: Column | None = Field(None, description="a column that says train, val or test")
+    weight: Column | None = Field(None, description="a column of how much each row counts in the training loss")
+    test: str | None = Field(None, description="a second table that is the test split")
+    test_share: float = Field(0.2, gt=0, lt=1, description="share of the texts of files and folders that is test, "
+                                                           "where no part is called so")
+
+
+def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[str, Split]:
+    """Return the splits train, val and test of texts.
+
+    Args:
+        path: a table with a column of texts (.csv, .tsv, .jsonl, Parquet, a spreadsheet); PATH/<class>/*.txt; a folder
+            with a file of lines for each class; or, without labels, one file of lines. A folder may have the parts
+            train, val and test, each with the classes inside.
+        target: "class", for a table also "labels" or "number", or None where no labels are needed.
+        **given: fields of Args.
+
+    Raises:
+        DataError: naming the file, the line or the column that is wrong.
+    """
+    args = parse(Args, given, "data_args", "text:PATH")
+    if is_table(path):
+        return _of_table(path, args, target)
+    _check_target(path, target)
+    found = texts.found(Path(path).expanduser(), args.encoding, target == "class")
+    y, classes = _indices(found.labels)
+    parts = {part: np.flatnonzero(found.place == part) for part in ("val", "test") if (found.place == part).any()}
+    rest = np.flatnonzero((found.place == "train") | (found.place == "all"))
+    places = np.arange(len(found.texts)) if y is None else y
+    index = completed(parts, rest, places, classes or None, test_share=args.test_share)
+    return texts.splits_of(found.texts, y, classes, index, args, _reading(found.form, args))
+
+
+def look(path: str, *, target: Target | None = None, **given: Any) -> None:
+    """Find mistakes that `read` would find in the arguments and in the first line of a table."""
+    args = parse(Args, given, "data_args", "text:PATH")
+    tokens.library()
+    if not is_table(path):
+        if not Path(path).expanduser().exists():
+            raise DataError(f"There is no file or folder {path!r}. Give the texts as data=text:PATH.")
+        _check_target(path, target)
+    elif Path(path).suffix.lower() not in JSON_LINES and (frame := header(path, Dialect.of(args))) is not None:
+        _check_columns(frame, args, target, path)
+
+
+def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target | None = "class", **given: Any
+             ) -> Split:
+    """Return a part of other texts, with the tokens and the classes of a model.
+
+    Args:
+        facts: of the run, its data.json.
+        path, target: as in `read`.
+        split: "train", "val" or "test", divided as `read` does, or "all" of them.
+        **given: fields of Args.
+    """
+    args, known = parse(Args, given, "data_args", "text:PATH"), tuple(facts["classes"])
+    if is_table(path):
+        frame = _table(path, args)
+        label = [] if target is None else labels.label_columns(frame, args.label, path)
+        y = labels.targets_of(frame, label, target, args.label_sep, known or None)[0] if target else None
+        some, place = _column(frame, args, path), np.repeat("all", len(frame))
+    else:
+        found = texts.found(Path(path).expanduser(), args.encoding, target == "class")
+        y, some, place = _known(found.labels, known, path), found.texts, found.place
+    if split in place:
+        index = np.flatnonzero(place == split)
+    elif split == "all":
+        index = np.arange(len(some))
+    else:
+        classes = known if target == "class" else None
+        parts = divide(np.arange(len(some)) if y is None or classes is None else y, classes, test_share=args.test_share)
+        if split not in parts:
+            raise DataError(f"{path} has the splits {', '.join(parts)}, all. Received: {split!r}.")
+        index = parts[split]
+    return texts.split_of(split, some[index], None if y is None else y[index], known, texts.tokens_of(facts),
+                          facts["shape"][0], {key: value for key, value in facts["reading"].items()})
+
+
+def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Iterator[Chunk]:
+    """Yield the texts of files: of a table its column, of a file of lines each line, of a document all of it."""
+    reading, tokenizer, length = facts["reading"], texts.tokens_of(facts), facts["shape"][0]
+    for file in files:
+        for names, some in _asked(file, reading):
+            good = [place for place, text in enumerate(some) if text.strip()]
+            faults = [Fault(sum(other < place for other in good), f"{names[place]} is empty.")
+                      for place in range(len(some)) if place not in set(good)]
+            x, _ = tokenizer.encode([some[place] for place in good], length)
+            yield Chunk([names[place] for place in good], x, faults)
+
+
+def is_table(path: str) -> bool:
+    """Return whether a path is that of a table, by its ending."""
+    return Path(path).suffix.lower() in TABLES and not Path(path).is_dir()
+
+
+def _asked(file: Path, reading: Mapping[str, Any]) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield names and texts of a file that a model is asked about, at most ROWS at a time."""
+    if is_table(str(file)):
+        column = reading.get("text")
+        frame = _table(str(file), Args(text=column, **reading.get("dialect", {})))
+        some = [str(text) for text in _column(frame, Args(text=column), str(file), empty=True)]
+        names = [f"{file}:{line}" for _, line in frame.index]
+    elif reading["form"] == "documents" and str(file) != STDIN:
+        names, some = [str(file)], [texts.decoded(file, "utf-8", reading["encoding"])]
+    else:
+        some = texts.decoded(file, "utf-8", reading["encoding"]).splitlines()
+        names = [f"{file}:{number}" for number in range(1, len(some) + 1)]
+    for start in range(0, len(some), ROWS):
+        yield names[start:start + ROWS], some[start:start + ROWS]
+
+
+def _of_table(path: str, args: Args, target: Target | None) -> dict[str, Split]:
+    frame = _table(path, args)
+    extra = None if args.test is None else _table(args.test, args)
+    _check_columns(frame, args, target, path)
+    if extra is not None:
+        _check_columns(extra, args, target, str(args.test))
+    own = TableArgs(**{key: getattr(args, key) for key in SHARED})
+    kept = [args.text, *([] if target is None else labels.label_columns(frame, args.label, path)),
+            *(getattr(args, key) for key in ("group", "order", "split", "weight"))]
+    columns = [name for name in frame if name in {str(column) for column in kept if column is not None}]
+    try:
+        parts = table.parts_of(frame[columns], None if extra is None else extra[columns], own, target, path)
+    except DataError as error:
+        raise _clearer(error, frame, args, target) from None
+    some = np.array([str(text) for text in _column(parts.frame, args, path)], object)
+    return texts.splits_of(some, parts.y, parts.classes, parts.index, args, _reading("lines", args), parts.weights)
+
+
+def _clearer(error: DataError, frame: pd.DataFrame, args: Args, target: Target | None) -> DataError:
+    """Return the error, or, where the label column holds texts, one that says so."""
+    values = frame.get(str(args.label))
+    if target == "class" and values is not None and values.dtype == object:
+        longest = max((str(value) for value in values.dropna()), key=len, default="")
+        if len(longest) > LONG and values.nunique() > len(values) // 2:
+            return DataError(f"The label column {str(args.label)!r} holds texts, such as {longest[:LONG]!r}..., and "
+                             f"not classes. Are label and text={args.text} swapped?")
+    return error
+
+
+def _table(path: str, args: Args) -> pd.DataFrame:
+    """Return a table whose column of texts is read as it is written."""
+    if Path(path).suffix.lower() not in JSON_LINES:
+        return read_table(path, [] if args.text is None else [str(args.text)], Dialect.of(args))
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise DataError(f"There is no file {path!r}. Give the texts as data=text:PATH.")
+    try:
+        frame = pd.read_json(file, lines=True, dtype=False, encoding=args.encoding)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} does not have a JSON object in each line: {error}.") from None
+    frame.index = pd.MultiIndex.from_product([[path], range(1, len(frame) + 1)])
+    return checked(frame, path)
+
+
+def _check_columns(frame: pd.DataFrame, args: Args, target: Target | None, path: str) -> None:
+    """Raise a DataError for columns that are not there; needs no rows."""
+    wanted = {"text": args.text, **{key: getattr(args, key) for key in ("group", "order", "split", "weight")}}
+    if args.text is None:
+        raise DataError(f"Say which column of {path} holds the texts: data_args.text=COLUMN. It has: "
+                        f"{', '.join(frame.columns)}.")
+    for name in wanted.values():
+        if name is not None and str(name) not in frame:
+            raise DataError(f"{path} has no column {str(name)!r}. {nearest(str(name), frame.columns)}")
+    if target is not None:
+        labels.label_columns(frame, args.label, path)
+
+
+def _column(frame: pd.DataFrame, args: Args, path: str, empty: bool = False) -> np.ndarray:
+    """Return the texts of a table (N,); missing ones are refused, or with `empty` are ""."""
+    if args.text is None or str(args.text) not in frame:
+        raise DataError(f"{path} has no column {str(args.text)!r} of texts. {nearest(str(args.text), frame.columns)}")
+    values = frame[str(args.text)]
+    found = np.array(["" if missing else str(text) for text, missing in zip(values, values.isna(), strict=True)],
+                     object)
+    if not empty:
+        texts.check_there(found, [f"{file}:{line}" for file, line in frame.index])
+    return found
+
+
+def _check_target(path: str, target: Target | None) -> None:
+    if target not in (None, "class"):
+        raise DataError(f"The target of text:{path} is a class, by folder or file. To learn something else, give a "
+                        "table with a column text.")
+    if target == "class" and Path(path).expanduser().is_file():
+        raise DataError(f"{path} is one file of lines, whose texts have no classes. Give a table with a column label, "
+                        "or a folder with a file for each class.")
+
+
+def _indices(names: np.ndarray | None) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    if names is None:
+        return None, ()
+    classes, y = np.unique(names, return_inverse=True)
+    return y.astype("int32"), tuple(str(name) for name in classes)
+
+
+def _known(names: np.ndarray | None, classes: Sequence[str], path: str) -> np.ndarray | None:
+    """Return the index of each class among those that a model knows."""
+    if names is None:
+        return None
+    for name in np.unique(names):
+        if name not in classes:
+            raise DataError(f"The classes of {path} differ: the model does not know {str(name)!r}. "
+                            f"{nearest(str(name), classes)}")
+    return np.array([classes.index(name) for name in names], "int32")
+
+
+def _reading(form: str, args: Args) -> dict[str, Any]:
+    dialect = Dialect.of(args).changed()
+    return {"source": "text", "form": form, "encoding": args.encoding,
+            **({"text": str(args.text)} if args.text is not None else {}), **({"dialect": dialect} if dialect else {})}
