@@ -90,7 +90,8 @@ def beaten(findings: Findings) -> list[Section]:
     if not (others := findings.result.get("controls")):
         return []
     rows = {findings.result["recipe"]: findings.result, **others}
-    shown = [(name, *(f"{scores[split]['accuracy']:.2%}" for split in ("val", "test"))) for name, scores in rows.items()]
+    shown = [(name, *(f"{scores[split]['accuracy']:.2%}" for split in ("val", "test")))
+             for name, scores in rows.items()]
     return [Section("Controls", table(("", "val", "test"), shown) + note(
         "Accuracy of this model, and of what it has to beat. The strength of each control is chosen on val."),
         id="controls", above=True)]

@@ -1,0 +1,104 @@
+"""Language modelling: predict the next token from those before it (Bengio et al. 2003; Radford et al. 2018)."""
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+from pydantic import Field
+
+from kerasdl.data.split import Split
+from kerasdl.data.tokens import FILE, Tokens
+from kerasdl.errors import UserError
+from kerasdl.objectives.base import Objective
+from kerasdl.objectives.sections import Findings, Section, note, preformatted, table
+from kerasdl.objectives.token_loss import Bits, mean_loss
+from kerasdl.objectives.token_model import token_model
+from kerasdl.settings import Settings
+from kerasdl.text import typed
+from kerasdl.zoo import generation
+
+
+class LanguageSettings(Settings):
+    """Settings of language modelling."""
+
+    shown: int = Field(500, ge=0, description="tokens of the sample in the report")
+    temperature: float = Field(0.8, gt=0, description="of that sample: below 1 probable tokens are taken more often")
+
+
+class Language(Objective):
+    """Predict each token from those before it. The kept model maps tokens (B, T) to float32 logits (B, T, tokens).
+
+    "bits" is the cross-entropy in bits a token; where tokens are characters, bits a character. The perplexity is
+    2 ** bits.
+    """
+
+    inputs = ("tokens",)
+    scores = {"loss": "min", "bits": "min"}
+    Settings = LanguageSettings
+
+    def network(self, split: Split) -> keras.Model:
+        return token_model(self.recipe, split, (split.example_shape[0] - 1,), run=self.run, causal=True)
+
+    def prepare(self, x: Any, y: None, seed: Any) -> tuple[Any, Any]:
+        """Return all tokens but the last, and what follows each: (B, T - 1) both, -1 for padding."""
+        following = x[:, 1:]
+        return x[:, :-1], following - keras.ops.cast(following == 0, "int32")
+
+    def compute_loss(self, x: Any, y: Any, y_pred: Any) -> Any:
+        return mean_loss(y, y_pred)
+
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [Bits()]
+
+    def continued(self, kept: keras.Model, prompt: str, count: int, *, temperature: float = 1.0,
+                  top_k: int | None = None, top_p: float | None = None, seed: int = 0) -> str:
+        """Return the prompt and `count` tokens that the kept model continues it with; see zoo.generation.sample.
+
+        Raises:
+            UserError: a prompt without a token that the model knows, or a setting out of range.
+        """
+        tokens = self.tokens()
+        ids = tokens.tokenizer.encode(prompt, add_special_tokens=False).ids
+        if not ids:
+            raise UserError(f"The prompt {prompt!r} has no token. Give a word or a letter to begin with.")
+        try:
+            found = generation.sample(kept, ids, count, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed,
+                                      never=tokens.special)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        return prompt + tokens.decode([*ids, *found])[len(tokens.decode(ids)):]
+
+    def tokens(self) -> Tokens:
+        """Return the tokenizer of the run."""
+        return Tokens((Path(self.run or ".") / FILE).read_text(encoding="utf-8"))
+
+    def facts(self, splits: Mapping[str, Split], answers: Callable) -> dict[str, Any]:
+        """Return what the model is compared with: the bits a token of its frequencies alone."""
+        return {"controls": {"frequencies of tokens": {name: {"bits": unigram(splits["train"], splits[name])}
+                                                       for name in ("val", "test")}}}
+
+    def sections(self, findings: Findings) -> list[Section]:
+        sample = self.continued(findings.model(), "\n", self.settings.shown, temperature=self.settings.temperature)
+        rows = [(findings.result["recipe"], *(findings.result[name]["bits"] for name in ("val", "test"))),
+                *((control, *(scores[name]["bits"] for name in ("val", "test")))
+                  for control, scores in findings.result.get("controls", {}).items())]
+        return [Section("Bits and perplexity", table(("", "val bits", "val perplexity", "test bits", "test perplexity"), [
+                    (name, *(f"{value:.3f}" for bits in pair for value in (bits, 2**bits))) for name, *pair in rows]),
+                    id="bits", above=True),
+                Section("A sample", preformatted(sample.strip()) + note(
+                    f"{self.settings.shown} tokens at temperature {self.settings.temperature:g}, seed 0. Your own: "
+                    f"kerasdl sample {typed(findings.folder)} --prompt TEXT"), id="sample")]
+
+    def next_command(self, folder: Path) -> str:
+        return f"kerasdl sample {typed(folder)} --prompt TEXT"
+
+
+def unigram(train: Split, split: Split) -> float:
+    """Return the bits a token of a model that knows how frequent each token is in train, and nothing else."""
+    import numpy as np
+
+    counts = np.bincount(train.x[:, 1:].ravel(), minlength=train.build_args["vocabulary"])[1:] + 1.0
+    found = np.bincount(split.x[:, 1:].ravel(), minlength=train.build_args["vocabulary"])[1:]
+    return float(-(found * np.log(counts / counts.sum())).sum() / found.sum() / math.log(2))
