@@ -82,3 +82,8 @@ def template(name: str, **values: Any) -> Markup:
     pages = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
                                trim_blocks=True, lstrip_blocks=True)
     return Markup(pages.get_template(name).render(**values))
+
+
+def preformatted(text: str) -> Markup:
+    """Return a text with its lines as they are."""
+    return Markup('<pre class="sample">{}</pre>').format(text)

@@ -7,6 +7,9 @@ import math
 
 import keras
 
+from kerasdl.zoo.attention import SelfAttention
+from kerasdl.zoo.sequences import TiedLogits
+
 
 def multiply_adds(model: keras.Model, steps: int = 1) -> int:
     """Return the multiply-adds of a forward pass on one example.
@@ -25,10 +28,12 @@ def layer_multiply_adds(layer: keras.layers.Layer, steps: int = 1) -> int:
 
     The places are those of the output, of the input of a transposed convolution, and the steps of a recurrent layer.
     """
-    if isinstance(layer, keras.layers.MultiHeadAttention):
-        tokens, width = layer.output.shape[1:]
-        inner = layer.num_heads * layer.key_dim
+    if isinstance(layer, (keras.layers.MultiHeadAttention, SelfAttention)):
+        tokens, width = layer.output.shape[1] or steps, layer.output.shape[2]
+        inner = layer.num_heads * layer.key_dim if isinstance(layer, keras.layers.MultiHeadAttention) else width
         return tokens * 4 * width * inner + 2 * tokens**2 * inner  # projections, scores, weighted sums
+    if isinstance(layer, TiedLogits):
+        return steps * math.prod(layer.input[1].shape)
     kernels = [weight for weight in layer.weights if weight.name in ("kernel", "recurrent_kernel")]
     if not kernels:
         return 0

@@ -12,7 +12,7 @@ import keras
 from keras import layers, ops
 
 from kerasdl.zoo.blocks import dropout, head, lookup
-from kerasdl.zoo.sequences import POOLINGS, Explicit, entrance
+from kerasdl.zoo.sequences import POOLINGS, Explicit, entrance, language_model
 
 CELLS = {"simple": layers.SimpleRNN, "gru": layers.GRU, "lstm": layers.LSTM}
 SIZES = {  # numbers a token, width of each direction, layers
@@ -95,3 +95,19 @@ def build(sequence_shape, classes: int, *, cell: str = "lstm", size: str = "S", 
     network = body(sequence_shape, cell=cell, size=size, directions=directions, pool=pool, vocabulary=vocabulary,
                    drop=drop)
     return keras.Model(network.input, head(network.output["features"], classes, drop), name=name)
+
+
+def build_language(sequence_shape, *, vocabulary: int, cell: str = "lstm", size: str = "S", drop: float = 0.0,
+                   name: str = "rnn_language") -> keras.Model:
+    """Build a language model: tokens (B, T) -> float32 logits (B, T, vocabulary) of the token after each.
+
+    Args:
+        sequence_shape: (steps,); steps may be None.
+        vocabulary, cell, size: as in `build`.
+        drop: dropout rate before each layer and before the head, whose weights are those of the embedding.
+        name: name of the model.
+
+    Raises:
+        ValueError: as `build`.
+    """
+    return language_model(body(sequence_shape, cell=cell, size=size, vocabulary=vocabulary, drop=drop), drop, name=name)

@@ -1,6 +1,6 @@
-"""What models of sequences share: an input with its mask, embedded steps, and poolings that leave padding out.
+"""What models of sequences share: an input with its mask, embedded steps, poolings that leave padding out, and heads.
 
-A batch has sequences of one length. Shorter ones are padded at the end: tokens with 0, numbers with NaN, which no data
+A model takes batches of any length. A batch has sequences of one length. Shorter ones are padded at the end: tokens with 0, numbers with NaN, which no data
 holds. The mask is computed from the input, once, and handed to every layer that looks at more than one step; so nothing
 depends on whether a layer in between forgets it, as Keras' implicit masks do. Padding changes no output.
 """
@@ -11,14 +11,15 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from kerasdl.zoo.blocks import Standardize
+from kerasdl.zoo.blocks import Standardize, dropout, head
 
 
 def entrance(shape, width, vocabulary=None):
     """Return the input, its mask (B, T), and its steps (B, T, D).
 
     Args:
-        shape: (T, F) of sequences of F numbers a step, or (T,) of tokens; T may be None, any length.
+        shape: (T, F) of sequences of F numbers a step, or (T,) of tokens, of up to T steps; None: not known. The input
+            takes any number of steps in either case.
         width: numbers that stand for a token.
         vocabulary: how many tokens there are, with the 0 of padding; None for numbers.
 
@@ -39,10 +40,45 @@ def entrance(shape, width, vocabulary=None):
         raise ValueError("A vocabulary is for tokens, which have sequence_shape=(steps,), and tokens need one. "
                          f"Received: sequence_shape={shape!r}, vocabulary={vocabulary!r}")
     if len(sides) == 1:
-        inputs = keras.Input(sides, dtype="int32", name="tokens")
-        return inputs, Present(name="mask")(inputs), layers.Embedding(vocabulary, width, name="embedding")(inputs)
-    inputs = keras.Input(sides, name="sequence")
+        inputs = keras.Input((None,), dtype="int32", name="tokens")
+        steps, _ = TokenEmbedding(vocabulary, width, name="embedding")(inputs)
+        return inputs, Present(name="mask")(inputs), steps
+    inputs = keras.Input((None, sides[1]), name="sequence")
     return inputs, Present(name="mask")(inputs), StandardizeSteps(name="scale", dtype="float32")(inputs)
+
+
+def tagger(network, classes, drop=0.0, *, name):
+    """Return a body of a model of SEQUENCES with a class for each step: float32 logits (B, T, classes)."""
+    return keras.Model(network.input, head(network.output["steps"], classes, drop), name=name)
+
+
+def language_model(network, drop=0.0, *, name):
+    """Return a body that reads tokens with a token for each step: float32 logits (B, T, vocabulary).
+
+    The head is the table of the embedding (Press & Wolf 2017, arXiv:1608.05859), without a bias.
+
+    Raises:
+        ValueError: the body does not read tokens, or its steps are not as wide as its embedding.
+    """
+    steps, table = dropout(network.output["steps"], drop, "steps_drop"), None
+    if "embedding" in {layer.name for layer in network.layers}:
+        table = network.get_layer("embedding").output[1]
+    if table is None or table.shape[1] != steps.shape[-1]:
+        raise ValueError("A language model needs a body that reads tokens, with steps as wide as its embedding. "
+                         f"Received: {network.name}, with steps of width {steps.shape[-1]}")
+    return keras.Model(network.input, TiedLogits(name="logits")(steps, table), name=name)
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+class TokenEmbedding(layers.Embedding):
+    """Return embedded tokens, (B, T) -> (B, T, D), and the table (vocabulary, D), which a head may share."""
+
+    def call(self, tokens):
+        return super().call(tokens), ops.convert_to_tensor(self.embeddings)
+
+    def compute_output_spec(self, tokens):
+        return (keras.KerasTensor((*tokens.shape, self.output_dim), dtype=self.compute_dtype),
+                keras.KerasTensor((self.input_dim, self.output_dim), dtype=self.compute_dtype))
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
@@ -85,6 +121,17 @@ class Explicit(layers.Layer):
 
     def compute_mask(self, *inputs):
         return None
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+class TiedLogits(Explicit):
+    """Return the products of steps with each row of a table: (B, T, D), (vocabulary, D) -> float32 (B, T, vocabulary)."""
+
+    def __init__(self, **kwargs):
+        super().__init__(dtype=kwargs.pop("dtype", "float32"), **kwargs)
+
+    def call(self, x, table):
+        return ops.matmul(x, ops.transpose(table))
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")

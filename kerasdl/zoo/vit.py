@@ -89,24 +89,45 @@ class TokenGrid(layers.Layer):
         return ops.reshape(x[:, -height * width:], (-1, height, width, x.shape[-1]))
 
 
-def block(x, heads, drop, drop_path, name, ratio=4):
-    """Apply a pre-norm encoder block: self-attention, then an MLP whose hidden layer is `ratio` times as wide."""
-    width = x.shape[-1]
+def block(x, heads, drop, drop_path, name, ratio=4, *, attend=None, post=False):
+    """Apply an encoder block: self-attention, then an MLP whose hidden layer is `ratio` times as wide.
+
+    Args:
+        x: tokens (B, N, D).
+        heads: of the attention.
+        drop, drop_path: as in `build`.
+        name: prefix of the names of its layers.
+        ratio: width of the hidden layer of the MLP, in widths of a token.
+        attend: another attention, a layer or a function (B, N, D) -> (B, N, D); None: of every token to all.
+        post: normalise the sums, as Vaswani et al. 2017 do, and not the inputs of the two branches.
+    """
+    norms = [layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm{number}") for number in (1, 2)]
+    y = (attend or attention(heads, x.shape[-1], f"{name}_attn"))(x if post else norms[0](x))
+    y = dropout(y, drop, f"{name}_attn_drop")
+    x = layers.Add(name=f"{name}_add1")([x, skip(y, drop_path, f"{name}_path1")])
+    x = norms[0](x) if post else x
+
+    y = mlp(x if post else norms[1](x), ratio, drop, name)
+    x = layers.Add(name=f"{name}_add2")([x, skip(y, drop_path, f"{name}_path2")])
+    return norms[1](x) if post else x
+
+
+def attention(heads, width, name):
+    """Return the self-attention of all tokens, (B, N, width) -> (B, N, width)."""
     # Keras before 3.15 takes the attention's kernel (D, heads, D/heads) for a convolution's and initialises it
     # several times too small. This is Glorot's bound for a map from D to D, which it is.
     glorot = keras.initializers.RandomUniform(-math.sqrt(3 / width), math.sqrt(3 / width))
+    layer = layers.MultiHeadAttention(heads, width // heads, kernel_initializer=glorot, name=name)
+    return lambda x: layer(x, x)
 
-    y = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm1")(x)
-    y = layers.MultiHeadAttention(heads, width // heads, kernel_initializer=glorot, name=f"{name}_attn")(y, y)
-    y = dropout(y, drop, f"{name}_attn_drop")
-    x = layers.Add(name=f"{name}_add1")([x, skip(y, drop_path, f"{name}_path1")])
 
-    y = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm2")(x)
-    y = layers.Dense(ratio * width, activation=gelu, name=f"{name}_up")(y)
+def mlp(x, ratio, drop, name):
+    """Apply the MLP of a block: (B, N, D) -> (B, N, D)."""
+    width = x.shape[-1]
+    y = layers.Dense(ratio * width, activation=gelu, name=f"{name}_up")(x)
     y = dropout(y, drop, f"{name}_up_drop")
     y = layers.Dense(width, name=f"{name}_down")(y)
-    y = dropout(y, drop, f"{name}_down_drop")
-    return layers.Add(name=f"{name}_add2")([x, skip(y, drop_path, f"{name}_path2")])
+    return dropout(y, drop, f"{name}_down_drop")
 
 
 def skip(y, drop_path, name):
