@@ -39,12 +39,15 @@ class Chunk(NamedTuple):
         x: the examples (N, ...).
         faults: those between them that cannot be read.
         unknown: {column: how many of its texts were unknown categories that were taken as missing}.
+        words: of sentences whose words get a tag, for each the words and the place of each one's first token, -1 where
+            it is cut off.
     """
 
     names: Sequence[str]
     x: np.ndarray
     faults: Sequence[Fault] = ()
     unknown: Mapping[str, int] = {}
+    words: Sequence[Sequence[tuple[str, int]]] = ()
 
 
 def size_of(shape: Sequence[int], itemsize: int, most: int = ROWS) -> int:

@@ -92,6 +92,31 @@ class Tokens:
                 x[row, :len(each.ids)] = each.ids
         return x, lost
 
+    def encode_words(self, sentences: Sequence[Sequence[str]], length: int
+                     ) -> tuple[np.ndarray, list[list[int]], list[int]]:
+        """Return the tokens of sentences of words, padded with 0, and where each word begins.
+
+        Returns:
+            x (N, length) int32; for each sentence the place of the first token of each word, -1 for a word that is cut
+            off or has no token; and how many such words each sentence has.
+        """
+        found = self.tokenizer.encode_batch([list(words) for words in sentences], is_pretokenized=True)
+        x, first = np.zeros((len(found), length), "int32"), []
+        for row, (each, words) in enumerate(zip(found, sentences, strict=True)):
+            ids, owners = each.ids, each.word_ids
+            if len(ids) > length:
+                end = self.ends()
+                ids, owners = ids[:length], owners[:length]
+                if end is not None:
+                    ids[-1], owners[-1] = end, None
+            x[row, :len(ids)] = ids
+            places = [-1] * len(words)
+            for place in reversed(range(len(ids))):
+                if owners[place] is not None:
+                    places[owners[place]] = place
+            first.append(places)
+        return x, first, [places.count(-1) for places in first]
+
     def ends(self) -> int | None:
         """Return the token that is added at the end of every text; None: none is."""
         ids = self.tokenizer.encode("").ids

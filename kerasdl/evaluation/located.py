@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-PATHS = ("test", "root")  # data_args that are paths
+PATHS = ("val", "test", "root", "tokens")  # data_args that are paths, or may be
 
 
 def located(name: str, folder: str | None) -> str:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from kerasdl.run import Run
 SHOWN = 20  # examples that are left out by name
 SILENCE = 30  # seconds after which a log gets a line
 Files = Sequence[str | Path] | np.ndarray
+Named = tuple[str, Sequence[tuple[str, int]] | None]  # an example's name, and its words
 logger = logging.getLogger(__name__)
 
 
@@ -85,22 +87,24 @@ class Predictions:
         for names, x in blocks(self._good(), size):
             model = model or self.run.model()
             outputs = model.predict(x, batch_size=batch, verbose=0, callbacks=[OnBatch(self._speak)])
-            yield from zip(names, self.objective.answers(outputs, self.facts["classes"], self.top), strict=True)
+            found = self.objective.answers(outputs, self.facts["classes"], self.top)
+            for (name, words), answers in zip(names, found, strict=True):
+                yield name, answers if words is None else of_words(words, answers)
             self.predicted += len(names)
         if not self.predicted:
             raise DataError(f"No example is left to predict: {self.skipped} of {self.skipped} cannot be read.")
 
-    def _good(self) -> Iterator[tuple[Sequence[str], np.ndarray]]:
+    def _good(self) -> Iterator[tuple[list[Named], np.ndarray]]:
         """Yield names and examples; what is wrong in between is skipped, or raised after what comes before it."""
         for chunk in self.chunks:
             self._speak()
             if chunk.faults and not self.skip_bad:
                 first = chunk.faults[0]
-                yield chunk.names[:first.place], chunk.x[:first.place]
+                yield named(chunk)[:first.place], chunk.x[:first.place]
                 raise BadExample(first.why)
             self._skip(chunk)
             self.unknown_categories.update(chunk.unknown)
-            yield chunk.names, chunk.x
+            yield named(chunk), chunk.x
 
     def _skip(self, chunk: Chunk) -> None:
         for fault in chunk.faults:
@@ -117,9 +121,20 @@ class Predictions:
             logger.info("%s examples predicted, %.0f s", f"{self.predicted:,}", now - self.began)
 
 
-def blocks(parts: Iterable[tuple[Sequence[str], np.ndarray]], size: int) -> Iterator[tuple[list[str], np.ndarray]]:
+def named(chunk: Chunk) -> list[Named]:
+    """Return the name of each example, with its words where they get a tag each."""
+    return list(zip(chunk.names, chunk.words or repeat(None), strict=False))
+
+
+def of_words(words: Sequence[tuple[str, int]], answers: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+    """Return ("word/TAG", probability) for each word, by the answers for tokens; without a tag for one cut off."""
+    return [(f"{word}/{answers[place][0]}", answers[place][1]) if place >= 0 else (f"{word}/?", 0.0)
+            for word, place in words]
+
+
+def blocks(parts: Iterable[tuple[Sequence[Any], np.ndarray]], size: int) -> Iterator[tuple[list[Any], np.ndarray]]:
     """Yield the same names and examples, `size` at a time; the last ones also if the parts end in a DataError."""
-    names: list[str] = []
+    names: list[Any] = []
     arrays: list[np.ndarray] = []
     iterator, failed = iter(parts), None
     while True:

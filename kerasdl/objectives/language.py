@@ -84,9 +84,9 @@ class Language(Objective):
         rows = [(findings.result["recipe"], *(findings.result[name]["bits"] for name in ("val", "test"))),
                 *((control, *(scores[name]["bits"] for name in ("val", "test")))
                   for control, scores in findings.result.get("controls", {}).items())]
-        return [Section("Bits and perplexity", table(("", "val bits", "val perplexity", "test bits", "test perplexity"), [
-                    (name, *(f"{value:.3f}" for bits in pair for value in (bits, 2**bits))) for name, *pair in rows]),
-                    id="bits", above=True),
+        head = ("", "val bits", "val perplexity", "test bits", "test perplexity")
+        scores = [(name, *(f"{value:.3f}" for bits in pair for value in (bits, 2**bits))) for name, *pair in rows]
+        return [Section("Bits and perplexity", table(head, scores), id="bits", above=True),
                 Section("A sample", preformatted(sample.strip()) + note(
                     f"{self.settings.shown} tokens at temperature {self.settings.temperature:g}, seed 0. Your own: "
                     f"kerasdl sample {typed(findings.folder)} --prompt TEXT"), id="sample")]

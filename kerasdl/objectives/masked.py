@@ -1,8 +1,8 @@
 """Masked language modelling: predict hidden tokens from those around them (Devlin et al. 2019, arXiv:1810.04805).
 
-Of the tokens that are chosen in a step, 80 % are replaced by [MASK], 10 % by a random one, and 10 % stay. They are drawn
-anew in each step, as RoBERTa does (Liu et al. 2019, arXiv:1907.11692). The layers of the body are called as those of
-`build`, so that `init=RUN` starts a classifier from them; see kerasdl.objectives.mae for images.
+Of the tokens that are chosen in a step, 80 % are replaced by [MASK], 10 % by a random one, and 10 % stay. They are
+drawn anew in each step, as RoBERTa does (Liu et al. 2019, arXiv:1907.11692). The layers of the body are called as those
+of `build`, so that `init=RUN` starts a classifier from them; see kerasdl.objectives.mae for images.
 """
 
 from typing import Any

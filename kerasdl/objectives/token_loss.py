@@ -8,11 +8,14 @@ from keras import ops
 
 
 def cross_entropy(targets: Any, logits: Any) -> tuple[Any, Any]:
-    """Return the cross-entropy of each token in nats, 0 where none is scored, and which are scored, both (B, T) float32.
+    """Return the cross-entropy of each token in nats, 0 where none is scored, and which are scored.
 
     Args:
         targets: (B, T) whole numbers; -1 is not scored.
         logits: (B, T, classes).
+
+    Returns:
+        (B, T) both, float32.
     """
     scored = ops.cast(targets >= 0, "float32")
     loss = keras.losses.sparse_categorical_crossentropy(ops.maximum(targets, 0), logits, from_logits=True)
@@ -45,8 +48,8 @@ class TokenAccuracy(keras.metrics.Mean):
         super().__init__(name=name, **kwargs)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        right = ops.cast(ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), ops.cast(y_true, "int32")), "float32")
-        super().update_state(right, of_tokens(ops.cast(y_true >= 0, "float32"), sample_weight))
+        right = ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), ops.cast(y_true, "int32"))
+        super().update_state(ops.cast(right, "float32"), of_tokens(ops.cast(y_true >= 0, "float32"), sample_weight))
 
 
 def of_tokens(scored: Any, weights: Any) -> Any:

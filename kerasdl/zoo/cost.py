@@ -38,6 +38,6 @@ def layer_multiply_adds(layer: keras.layers.Layer, steps: int = 1) -> int:
     if not kernels:
         return 0
     of_input = isinstance(layer, (keras.layers.RNN, keras.layers.Conv2DTranspose))
-    places = (layer.input if of_input else layer.output).shape[1:-1]
+    places = keras.tree.flatten(layer.input if of_input else layer.output)[0].shape[1:-1]  # without masks
     return math.prod(steps if side is None else side for side in places) * sum(
         math.prod(kernel.shape) for kernel in kernels)
