@@ -20,7 +20,7 @@ OPTIONS = {  # of each verb; all but launch have EVERYWHERE
              "--strategy --workdir",
     "eval": "--data --split --tta", "predict": "--out --resize --skip-bad --top --unknown-category",
     "photos": "--group --minutes --no-report --report --seed --weights --workdir",
-    "sample": "--class --n --out --seed", "report": "",
+    "sample": "--class --n --out --prompt --seed --temperature --tokens --top-k --top-p", "report": "",
     "runs": "--show --sort --where", "best": "--by --where", "compare": "--no-report --out --report",
     "ensemble": "--out --split --workdir", "export": "--format --model --names --out", "results": "",
     "reproduce": "--backend --seeds --workdir",

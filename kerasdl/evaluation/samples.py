@@ -1,6 +1,7 @@
-"""Images that a run's model makes."""
+"""Images that a run's model makes, and texts that it continues."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -31,6 +32,22 @@ def sample(run: Run | str | Path, n: int = 64, label: str | int | None = None, s
     if label is not None and str(label) not in classes:
         raise UserError(f"Unknown class {str(label)!r}. {nearest(str(label), classes)}")
     return objective.sample(run.model(), n, None if label is None else classes.index(str(label)), seed)
+
+
+def continued(run: Run | str | Path, prompt: str, count: int = 300, **settings: Any) -> str:
+    """Return a text with `count` tokens that a run's language model continues it with: the same for the same seed.
+
+    Args:
+        run: the run, or its folder.
+        prompt: the text so far.
+        count: how many tokens; characters, where these are the tokens.
+        **settings: temperature, top_k, top_p and seed, as in kerasdl.zoo.generation.sample.
+
+    Raises:
+        UserError: a run whose model writes no text, a prompt without a token, or a setting out of range.
+    """
+    run = Run.open(run)
+    return objectives.of(run.recipe, run.path).continued(run.model(), prompt, count, **settings)
 
 
 def write(images: np.ndarray, file: Path) -> None:

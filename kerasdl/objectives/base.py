@@ -225,6 +225,11 @@ class Objective:
         raise UserError(f"The model makes no images: its objective is {self.recipe.objective}. Ask it: "
                         "kerasdl predict RUN FILE...")
 
+    def continued(self, kept: keras.Model, prompt: str, count: int, *, temperature: float = 1.0,
+                  top_k: int | None = None, top_p: float | None = None, seed: int = 0) -> str:
+        """Return a text, and `count` tokens that the kept model continues it with."""
+        raise UserError(f"The model writes no text: its objective is {self.recipe.objective}. Leave out --prompt.")
+
     def sections(self, findings: Findings) -> list[Section]:
         """Return its part of the report."""
         return []

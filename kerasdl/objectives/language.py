@@ -70,6 +70,9 @@ class Language(Objective):
             raise UserError(str(error)) from None
         return prompt + tokens.decode([*ids, *found])[len(tokens.decode(ids)):]
 
+    def sample(self, kept: keras.Model, n: int, label: int | None, seed: int) -> Any:
+        raise UserError("The model writes text, and makes no images. Give it a beginning: --prompt TEXT")
+
     def tokens(self) -> Tokens:
         """Return the tokenizer of the run."""
         return Tokens((Path(self.run or ".") / FILE).read_text(encoding="utf-8"))

@@ -35,7 +35,8 @@ class Args(tokens.TokenArgs):
     word: int = Field(0, description="the column of the words; -1 is the last one")
     tag: int = Field(-1, description="the column of the tags; -1 is the last one")
     scheme: Literal["iob2", "iob1"] = Field(
-        "iob2", description="iob1: I- begins an entity, and B- only one that follows another of its type; it becomes iob2")
+        "iob2", description="iob1: I- begins an entity, and B- only one right behind another of its type; it becomes "
+                            "iob2")
     encoding: str = Field("utf-8", description="encoding of the files")
 
 
