@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasdl.data.tokens import FILE
 from kerasdl.errors import UserError, listed, nearest
 from kerasdl.files import whole, write_json
 from kerasdl.recipe import Recipe
@@ -32,6 +33,7 @@ class Pretrained:
         columns: of a table, as a run's data.json has them; None where only a file is known.
         weights: of each layer, in the order of the graph.
         grid: rows and columns of its patches, if it has any.
+        tokens: the tokenizer.json of a run on texts.
     """
 
     file: Path
@@ -40,6 +42,7 @@ class Pretrained:
     columns: Mapping[str, Sequence[str] | None] | None
     weights: Mapping[str, list[np.ndarray]]
     grid: tuple[int, int] | None
+    tokens: str | None = None
 
 
 def read(recipe: Recipe, before: Run | None = None) -> Pretrained | None:
@@ -54,10 +57,11 @@ def read(recipe: Recipe, before: Run | None = None) -> Pretrained | None:
         file, facts = before.path / INIT, dict(before.origin)
     else:
         file, facts = source(recipe.init)
-    classes, columns = facts.pop("classes"), facts.pop("columns", None)
+    classes, columns, tokens = facts.pop("classes"), facts.pop("columns", None), facts.pop("tokens", None)
     model = load_model(file, f"init={recipe.init}: ")
     weights = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
-    return Pretrained(file, facts | {"weights": fingerprint(weights)}, classes, columns, weights, grid_of(model))
+    return Pretrained(file, facts | {"weights": fingerprint(weights)}, classes, columns, weights, grid_of(model),
+                      tokens)
 
 
 def source(init: str) -> tuple[Path, dict[str, Any]]:
@@ -67,7 +71,8 @@ def source(init: str) -> tuple[Path, dict[str, Any]]:
     if file.name != "model.keras" or not (run.path / "recipe.json").is_file() or not (run.path / "data.json").is_file():
         return file, {"init": init, "classes": None, "columns": None}
     return file, {"init": init, "recipe": run.recipe.name or run.recipe.model, "seed": run.recipe.seed,
-                  "classes": run.data["classes"], "columns": run.data.get("columns")}
+                  "classes": run.data["classes"], "columns": run.data.get("columns"),
+                  "tokens": (run.path / FILE).read_text() if (run.path / FILE).is_file() else None}
 
 
 def fingerprint(weights: Mapping[str, Sequence[np.ndarray]]) -> str:

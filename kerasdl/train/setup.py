@@ -17,6 +17,7 @@ from kerasdl.data import Split, load_splits, pipeline
 from kerasdl.data.augment import alternates, compose
 from kerasdl.data.lengths import lengths, takes_any_length
 from kerasdl.data.split import check_columns, check_spread
+from kerasdl.data.tokens import FILE
 from kerasdl.devices import distribute_fixes, on_device
 from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
@@ -72,6 +73,9 @@ class Setup:
         objective.check(train, devices.num_replicas_in_sync)
         if initial and initial.columns:  # each has the place and the scale of one there
             check_columns(initial.columns, train.columns, f"init={recipe.init}")
+        if initial and initial.tokens and initial.tokens != train.files.get(FILE, initial.tokens):
+            raise UserError(f"init={recipe.init} was trained with another tokenizer, so that its numbers stand for "
+                            f"other tokens. Give data_args.tokens={recipe.init}.")
         return cls(recipe, objective, splits, devices, on_device.is_resident(feed, train), initial)
 
     def with_recipe(self, recipe: Recipe) -> "Setup":

@@ -24,8 +24,8 @@ KIND = "tokens"
 class Args(tokens.TokenArgs):
     """What data_args takes with chars:PATH."""
 
-    tokens: str = Field("char", description="char, bpe, word or wordpiece, a tokenizer that is trained on the training "
-                                            "part; or a file or a run that has one")
+    tokens: str = Field("char", description="char, bpe or word, a tokenizer that is trained on the training part; or "
+                                            "a file or a run that has one")
     lower: bool = Field(False, description="whether a trained tokenizer ignores case and accents; char never does")
     length: int = Field(256, gt=0, description="tokens that a model sees at once")
     windows: int = Field(4, gt=0, description="windows of train that each token lies in: they begin length / windows "

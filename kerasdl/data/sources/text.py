@@ -17,7 +17,7 @@ from kerasdl.data.divide import completed, divide
 from kerasdl.data.spec import Target
 from kerasdl.data.split import Split
 from kerasdl.data.table import Column, Names, TableArgs
-from kerasdl.data.table_file import EXCEL, PARQUET, Dialect, checked, header, read_table
+from kerasdl.data.table_file import EXCEL, PARQUET, Dialect, checked, header, is_numeric, read_table
 from kerasdl.errors import DataError, nearest
 from kerasdl.settings import parse
 
@@ -26,7 +26,7 @@ JSON_LINES = (".jsonl", ".ndjson")
 TABLES = (".csv", ".tsv", *PARQUET, *EXCEL, *JSON_LINES)
 KIND, EXTENSIONS, NOUNS = "tokens", (texts.DOCUMENT, *TABLES), ("texts", "a text", "files of texts")
 SHARED = ("label", "label_sep", "group", "order", "split", "weight", "test")  # fields of TableArgs
-LONG = 40  # letters of a label from which it looks like a text
+LONG = 20  # letters of a label from which it looks like a text
 
 
 class Args(tokens.TokenArgs, Dialect):
@@ -169,7 +169,7 @@ def _of_table(path: str, args: Args, target: Target | None) -> dict[str, Split]:
 def _clearer(error: DataError, frame: pd.DataFrame, args: Args, target: Target | None) -> DataError:
     """Return the error, or, where the label column holds texts, one that says so."""
     values = frame.get(str(args.label))
-    if target == "class" and values is not None and values.dtype == object:
+    if target == "class" and values is not None and not is_numeric(values):
         longest = max((str(value) for value in values.dropna()), key=len, default="")
         if len(longest) > LONG and values.nunique() > len(values) // 2:
             return DataError(f"The label column {str(args.label)!r} holds texts, such as {longest[:LONG]!r}..., and "

@@ -1,0 +1,279 @@
+"""Texts: tokens come from the training split alone, whatever the file, and a run answers raw text."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import kerasdl
+from kerasdl.data import load_splits
+from kerasdl.data.lengths import by_length, lengths
+from kerasdl.data.tokens import TokenArgs, Tokens
+from kerasdl.errors import UserError
+from kerasdl.evaluation import samples
+from kerasdl.evaluation.predict import predict
+from kerasdl.objectives.tag import entity_scores
+
+pytest.importorskip("tokenizers")
+pytest.importorskip("seqeval")
+GOOD, BAD = ("good", "fine", "lovely"), ("poor", "dull", "awful")
+SPLITS = {"train": "train", "val": "val", "test": "test"}
+RECIPE = {"model": "rnn", "model_args": {"size": "mu", "cell": "gru"}, "epochs": 3, "batch": 8, "lr": 0.02}
+
+
+def sentences(words, count, start):
+    return [f"{'so ' * (number % 7)}{words[number % 3]} film number{number + start}" for number in range(count)]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The same sixty sentences as a table, lines of JSON, files of lines, and documents."""
+    root = tmp_path_factory.mktemp("texts")
+    good, bad = sentences(GOOD, 30, 0), sentences(BAD, 30, 100)
+    rows = [(text, "good") for text in good] + [(text, "bad") for text in bad]
+    (root / "texts.csv").write_text("review,label\n" + "".join(f'"{text}",{label}\n' for text, label in rows))
+    (root / "texts.jsonl").write_text("".join(
+        json.dumps({"review": text, "label": label}) + "\n" for text, label in rows))
+    (root / "lines").mkdir()
+    (root / "lines" / "film.good").write_text("\n".join(good) + "\n\n")
+    (root / "lines" / "film.bad").write_text("\n".join(bad) + "\n")
+    for label, some in (("good", good), ("bad", bad)):
+        (root / "documents" / label).mkdir(parents=True)
+        for number, text in enumerate(some):
+            (root / "documents" / label / f"{number:02}.txt").write_text(text)
+    return root
+
+
+def load(files, name, **args):
+    table = {"text": "review", "label": "label"} if "." in name else {}
+    return load_splits(f"text:{files / name}", SPLITS, length=10, **table, **args)
+
+
+@pytest.mark.parametrize("name", ["texts.csv", "texts.jsonl", "lines", "documents"])
+def test_every_form_gives_the_same_texts(files, name):
+    found = load(files, name)
+    assert [len(found[part]) for part in SPLITS] == [42, 6, 12]
+    assert found["train"].classes == ("bad", "good") and found["train"].kind == "tokens"
+    pairs = {(text, split.classes[label]) for split in found.values() for text, label in zip(split.texts, split.y, strict=True)}
+    assert pairs == {*((text, "good") for text in sentences(GOOD, 30, 0)),
+                     *((text, "bad") for text in sentences(BAD, 30, 100))}
+
+
+@pytest.mark.parametrize("kind", ["word", "bpe", "char"])
+def test_the_vocabulary_is_that_of_the_training_split(files, kind):
+    found = load(files, "texts.csv", tokens=kind, vocabulary=300)
+    tokens = Tokens(found["train"].files["tokenizer.json"])
+    again = Tokens.of(TokenArgs(tokens=kind, vocabulary=300), found["train"].texts)
+    assert tokens.text == again.text and tokens.size == found["train"].build_args["vocabulary"]
+    assert found["train"].x.max() < tokens.size and (found["train"].x[:, 0] > 0).all()
+    if kind == "word":  # each text has a number of its own, which no other text has
+        assert (found["train"].x != 1).all() and ((found["test"].x == 1).sum(1) == 1).all()
+
+
+def test_a_text_that_is_cut_is_counted(files):
+    found = load(files, "texts.csv")["train"]
+    assert found.remarks == ()
+    short = load_splits(f"text:{files / 'texts.csv'}", SPLITS, length=4, text="review", label="label")["train"]
+    cut = sum(len(text.split()) > 4 for text in short.texts)
+    assert f"{cut} of the 42 texts of train have more than length=4 tokens" in short.remarks[0]
+
+
+@pytest.mark.parametrize("args, message", [
+    ({}, "Say which column"), ({"text": "reviews"}, "no column 'reviews'"),
+    ({"text": "review", "label": "rating"}, "no column 'rating'"),
+    ({"text": "label", "label": "review"}, "Are label and text=label swapped"),
+    ({"text": "review", "label": "label", "tokens": "nowhere.json"}, "There is no file 'nowhere.json'"),
+])
+def test_mistakes_in_columns(files, args, message):
+    with pytest.raises(UserError, match=message):
+        load_splits(f"text:{files / 'texts.csv'}", SPLITS, **args)
+
+
+@pytest.mark.parametrize("content, message", [
+    (b"review,label\ngood film,a\n ,b\n" + b"dull,b\n" * 20, "1 of 22 texts are empty"),
+    (b"review,label\n" + b"dull,b\n" * 20, "one class only"),
+])
+def test_mistakes_in_rows(tmp_path, content, message):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        load_splits(f"text:{tmp_path / 'a.csv'}", SPLITS, text="review", label="label")
+
+
+def test_another_encoding_is_named(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"plain\n" * 9 + "caf\xe9\n".encode("latin-1") + b"plain\n" * 9)
+    with pytest.raises(UserError, match=r"a:10 is not utf-8: it has the byte 0xe9"):
+        load_splits(f"text:{tmp_path}", SPLITS)
+    assert load_splits(f"text:{tmp_path}", SPLITS, encoding="latin-1")["train"].target == "class"
+
+
+@pytest.fixture(scope="module")
+def run(files, tmp_path_factory):
+    return kerasdl.train(kerasdl.Recipe(**RECIPE, data=f"text:{files / 'texts.csv'}",
+                                        data_args={"text": "review", "label": "label", "length": 10}),
+                         workdir=tmp_path_factory.mktemp("run") / "run", verbose=False)
+
+
+def test_a_run_answers_raw_text(run, files, tmp_path):
+    controls = run.result["controls"]["tf-idf + logistic regression"]
+    assert controls["test"]["accuracy"] == 1.0 and run.result["test"]["accuracy"] > 0.8
+    (tmp_path / "new.txt").write_text("a lovely film\n\nan awful film\n")
+    with pytest.raises(UserError, match="new.txt:2 is empty"):
+        predict(run, [tmp_path / "new.txt"])
+    (tmp_path / "new.txt").write_text("a lovely film\nan awful film\n")
+    (tmp_path / "new.csv").write_text("review\na lovely film\nan awful film\n")
+    lines, rows = (predict(run, [tmp_path / name], top=1) for name in ("new.txt", "new.csv"))
+    assert [answer[0][0] for _, answer in lines] == ["good", "bad"]
+    assert [name for name, _ in lines] == [f"{tmp_path / 'new.txt'}:{number}" for number in (1, 2)]
+    assert [answer for _, answer in rows] == [answer for _, answer in lines]
+
+
+def test_other_texts_have_the_tokens_of_the_run(run, files):
+    from kerasdl.evaluation.evaluate import evaluate
+
+    found = evaluate(run, split="all", data=f"text:{files / 'texts.csv'}")
+    assert found["accuracy"] > 0.8
+
+
+def test_the_tokenizer_of_another_run_is_refused(run, files, tmp_path):
+    recipe = run.recipe.override(init=str(run.path), data_args={"tokens": "char"})
+    with pytest.raises(UserError, match=f"data_args.tokens={run.path}"):
+        kerasdl.train(recipe, workdir=tmp_path / "run", verbose=False)
+
+
+def test_batches_of_similar_lengths_hold_every_example_once(files):
+    import tensorflow as tf
+
+    split = load(files, "texts.csv")["train"]
+    length = lengths(split)
+    np.testing.assert_array_equal(length, [len(text.split()) for text in split.texts])
+    order = np.random.default_rng(0).permutation(42)[:40]
+    found = by_length(tf.constant(order), tf.constant(length), tf.constant([3, 1, 4, 0, 2], tf.int64), 8).numpy()
+    assert sorted(found) == sorted(order)
+    spread = np.ptp(length[found].reshape(5, 8), axis=1)
+    assert spread.mean() < np.ptp(length[order].reshape(5, 8), axis=1).mean() / 2
+
+
+def test_streamed_is_resident_and_resumed_is_unbroken(run, tmp_path):
+    streamed = kerasdl.train(run.recipe, workdir=tmp_path / "streamed", feed="streamed", verbose=False)
+    part = kerasdl.train(run.recipe, workdir=tmp_path / "part", verbose=False, stop_after=1)
+    whole = kerasdl.train(run.recipe, workdir=part.path, verbose=False)
+    for other in (streamed, whole):
+        for ours, theirs in zip(run.model().get_weights(), other.model().get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+# A book
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    file = tmp_path_factory.mktemp("book") / "book.txt"
+    file.write_text("the cat sat on the mat.\n" * 60)
+    recipe = kerasdl.Recipe(model="transformer", model_args={"size": "mu"}, objective="language",
+                            data=f"chars:{file}", data_args={"length": 16}, epochs=2, batch=16, lr=0.01)
+    return kerasdl.train(recipe, workdir=file.parent / "run", verbose=False)
+
+
+def test_windows_cover_each_part_and_no_other(book):
+    found = load_splits(book.recipe.data, SPLITS, target=None, length=16)
+    text = "the cat sat on the mat.\n" * 60
+    tokens = Tokens(found["train"].files["tokenizer.json"])
+    test = "".join(tokens.decode(row[:16]) for row in found["test"].x)
+    assert text.endswith(test) and len(test) == round(len(text) * 0.1)
+    assert (found["train"].x[1:, 0] == found["train"].x[:-1, 4]).all()  # four windows hold a character
+
+
+def test_a_language_model_learns_and_continues(book):
+    bits, control = book.result["test"]["bits"], book.result["controls"]["frequencies of tokens"]["test"]["bits"]
+    assert bits < control / 2
+    assert book.result["test"]["loss"] == pytest.approx(bits * np.log(2), rel=0.05)
+    text = samples.continued(book, "the c", 20, temperature=0.5, seed=1)
+    assert text == samples.continued(book, "the c", 20, temperature=0.5, seed=1)
+    assert text.startswith("the c") and len(text) == 25 and text != samples.continued(book, "the c", 20, seed=2)
+    with pytest.raises(UserError, match="--prompt"):
+        samples.sample(book)
+
+
+def test_hidden_tokens_are_15_percent_and_80_10_10(files):
+    import tensorflow as tf
+
+    from kerasdl.objectives.masked import Masked
+
+    split = load(files, "texts.csv", tokens="bpe", vocabulary=300)["train"]
+    objective = Masked(kerasdl.Recipe(model="transformer", model_args={"size": "mu"}, objective="masked", data="x"))
+    objective.check(split)
+    objective.network(split)
+    x = np.tile(split.x, (200, 1))
+    shown, target = (value.numpy() for value in objective.prepare(tf.constant(x), None, tf.constant([1, 2], tf.int64)))
+    chosen = target >= 0
+    assert (target[chosen] == x[chosen]).all() and (shown[~chosen] == x[~chosen]).all() and not chosen[x == 0].any()
+    assert chosen.sum() / (x > 4).sum() == pytest.approx(0.15, abs=0.01)
+    assert (shown[chosen] == objective.hidden).mean() == pytest.approx(0.8, abs=0.02)
+    assert (shown[chosen] == x[chosen]).mean() == pytest.approx(0.1, abs=0.02)
+    again = objective.prepare(tf.constant(x), None, tf.constant([1, 3], tf.int64))[0].numpy()
+    assert (again != shown).any()
+
+
+# Words with tags
+
+CONLL = """-DOCSTART- -X- O
+
+Ada B-PER
+Lovelace I-PER
+met O
+Babbage B-PER
+
+London B-LOC
+is O
+large O
+
+"""
+
+
+@pytest.fixture
+def tags(tmp_path):
+    (tmp_path / "train.conll").write_text(CONLL * 12)
+    return tmp_path / "train.conll"
+
+
+def test_first_tokens_are_scored_and_words_that_are_cut_count_as_missed(tags):
+    found = load_splits(f"tags:{tags}", SPLITS, target="tags", length=3, tokens="word")["train"]
+    assert found.classes == ("O", "B-LOC", "B-PER", "I-PER") and found.target == "tags" and found.y.shape[1] == 4
+    row = found.y[[text.startswith("Ada") for text in found.texts]][0]
+    assert row.tolist() == [2, 3, 0, 2]  # Babbage is cut off, and is in the targets
+    assert "with" in found.remarks[0] and "entities, which count as missed" in found.remarks[0]
+
+
+def test_f1_of_a_fixture_that_was_counted_by_hand():
+    truth = [["B-PER", "I-PER", "O", "B-LOC"], ["O", "B-LOC", "I-LOC"], ["O", "I-PER"]]
+    answer = [["B-PER", "O", "O", "B-LOC"], ["O", "B-LOC", "I-LOC"], ["B-PER", "O"]]
+    found = entity_scores(truth, answer)["micro avg"]  # 3 true entities, 4 answered, 2 right
+    assert (found["precision"], found["recall"], found["support"]) == (0.5, pytest.approx(2 / 3), 3)
+
+
+def test_tags_that_continue_nothing_are_reported(tags):
+    tags.write_text(CONLL * 12 + "a O\nb I-LOC\n")
+    found = load_splits(f"tags:{tags}", SPLITS, target="tags", length=8)["train"]
+    assert f"1 tag of train continues an entity that did not begin, first {tags}:134" in found.remarks[0]
+    found = load_splits(f"tags:{tags}", SPLITS, target="tags", length=8, scheme="iob1")
+    assert not found["train"].remarks
+
+
+@pytest.mark.parametrize("line, message", [("word\n", "train.conll:1 has 1 column, 'word'"),
+                                           ("word X-LOC\n", "has the tag 'X-LOC'")])
+def test_mistakes_in_columns_of_words(tags, line, message):
+    tags.write_text(line + CONLL)
+    with pytest.raises(UserError, match=message):
+        load_splits(f"tags:{tags}", SPLITS, target="tags")
+
+
+def test_a_tagger_learns_and_names_each_word(tags, tmp_path):
+    recipe = kerasdl.Recipe(**RECIPE | {"epochs": 40}, objective="tag", data=f"tags:{tags}", data_args={"length": 8})
+    run = kerasdl.train(recipe, workdir=tmp_path / "run", verbose=False)
+    assert run.result["test"]["f1"] > 0.9 and run.result["controls"]["most frequent tag of each token"]
+    (tmp_path / "new.txt").write_text("London met Babbage\n")
+    (_, answers), = predict(run, [tmp_path / "new.txt"])
+    assert [word.partition("/")[0] for word, _ in answers] == ["London", "met", "Babbage"]
+    assert isinstance(run.model(), keras.Model)
