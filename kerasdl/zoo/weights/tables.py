@@ -44,12 +44,13 @@ class Table:
         rules: (pattern of one of our owners, what the source calls it); the first that matches counts. A replacement
             that begins with "=" is the whole name of a tensor.
         ignored: a pattern of tensors that are no weights.
+        others: a pattern of tensors of layers that our network does not have, such as BERT's pooler; None: none.
         prepare: changes the tensors first, for the model: splits what is stored together, folds what we do not have.
         undo: the other way round, for an export.
         refuses: says why the source builds another network than a model, although its weights have the same names;
             "" if it does not.
         epsilon: of the normalisations that the weights were trained with; None: ours.
-        mean, deviation: what is subtracted from pixels in 0..1 and what they are divided by.
+        mean, deviation: what is subtracted from pixels in 0..1 and what they are divided by; None for tokens.
         heads: owners, of ours, that depend on the number of classes.
     """
 
@@ -58,12 +59,13 @@ class Table:
     family: str
     rules: Sequence[tuple[str, str]]
     ignored: str = r"num_batches_tracked$"
+    others: str | None = None
     prepare: Callable[[Tensors, Any], Tensors] = same
     undo: Callable[[Tensors, Any], Tensors] = same
     refuses: Callable[[Any], str] = lambda model: ""
     epsilon: float | None = None
-    mean: Sequence[float] = IMAGENET[0]
-    deviation: Sequence[float] = IMAGENET[1]
+    mean: Sequence[float] | None = IMAGENET[0]
+    deviation: Sequence[float] | None = IMAGENET[1]
     heads: Sequence[str] = ("logits",)
 
     def name(self, path: str) -> str | None:
@@ -82,7 +84,7 @@ class Table:
             array = array.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0))
         elif depthwise and array.ndim == 4 and array.shape[2] == 1:  # stored as a convolution in groups of one
             array = array.transpose(0, 1, 3, 2)
-        elif self.family == "torch" and array.ndim == 2 and len(variable.shape) > 1:
+        elif self.family == "torch" and array.ndim == 2 and variable.path.endswith("/kernel"):
             array = array.T
         fits = array.size == np.prod(variable.shape) and (array.ndim < 4 or len(variable.shape) < 4)
         return array.reshape(variable.shape) if fits else array

@@ -18,9 +18,11 @@ def sources(net: str) -> list[str]:
     """Return the sources in whose names weights of a network are written, the default first.
 
     Raises:
-        ValueError: no names but ours are known for it.
+        ValueError: no names but ours are known for it, or its weights are only read.
     """
-    known = {table.source for table in tables_of(net)}
+    known = {table.source for table in tables_of(net) if table.mean is not None}
+    if not known:
+        raise ValueError(f"Weights of {net} are not written in the names of another library.")
     return [source for source in SOURCES if source in known]
 
 
