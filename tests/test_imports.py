@@ -23,7 +23,7 @@ ROOT_FILES = "environment errors files recipe run text"
 ARROWS = {room: set(names.split()) for room, names in {
     "errors": "", "settings": "errors", "files": "errors", "user_code": "errors files",
     "registry": "errors unimported user_code", "text": "", "logs": "", "keras_private": "", "unimported": "",
-    "zoo": "", "data": "errors settings unimported",
+    "zoo": "", "data": "errors settings unimported zoo",
     "recipe": "errors registry settings words", "words": "errors", "recipe_text": "recipe", "recipes": "recipe",
     "figures": "data", "runs": "errors text", "downloads": "errors files",
     "environment": "installation", "run": "errors files recipe text user_code zoo",

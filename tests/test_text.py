@@ -55,7 +55,8 @@ def test_every_form_gives_the_same_texts(files, name):
     found = load(files, name)
     assert [len(found[part]) for part in SPLITS] == [42, 6, 12]
     assert found["train"].classes == ("bad", "good") and found["train"].kind == "tokens"
-    pairs = {(text, split.classes[label]) for split in found.values() for text, label in zip(split.texts, split.y, strict=True)}
+    pairs = {(text, split.classes[label]) for split in found.values()
+             for text, label in zip(split.texts, split.y, strict=True)}
     assert pairs == {*((text, "good") for text in sentences(GOOD, 30, 0)),
                      *((text, "bad") for text in sentences(BAD, 30, 100))}
 

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from kerasdl.errors import DataError
 from kerasdl.settings import Settings
+from kerasdl.zoo.weights import public
 
 PAD, UNKNOWN, MASK = "[PAD]", "[UNK]", "[MASK]"
 SPECIAL = [PAD, UNKNOWN, "[CLS]", "[SEP]", MASK]
@@ -25,7 +26,8 @@ class TokenArgs(Settings):
     """How texts become tokens."""
 
     tokens: str = Field("word", description="word, bpe or char: a tokenizer that is trained on the training split; or "
-                                            "a file, tokenizer.json or BERT's vocab.txt, or a run's folder")
+                                            "a file, tokenizer.json or BERT's vocab.txt; a run's folder; or public "
+                                            "weights that have one, such as minilm")
     vocabulary: int = Field(10_000, gt=len(SPECIAL), description="most tokens that a trained tokenizer has")
     least: int = Field(1, ge=1, description="how often a word or character must occur to be a token")
     lower: bool = Field(True, description="whether a trained tokenizer, or vocab.txt, ignores case and accents")
@@ -186,15 +188,17 @@ def opened(name: str, lower: bool = True) -> Tokens:
     """Return the tokenizer of a file, or of a run's folder.
 
     Args:
-        name: tokenizer.json, vocab.txt of a BERT, or a folder that holds one of them.
+        name: tokenizer.json, vocab.txt of a BERT, a folder that holds one of them, or public weights on this machine.
         lower: whether a BERT of vocab.txt ignores case.
 
     Raises:
         DataError: there is no such file.
     """
-    path = Path(name).expanduser()
+    path = public.folder() / name if name in public.KNOWN else Path(name).expanduser()
     if path.is_dir():
         path = next((path / file for file in (FILE, "vocab.txt") if (path / file).is_file()), path / FILE)
+    if not path.is_file() and name in public.KNOWN:
+        raise DataError(f"The tokenizer of {name} is not here. Fetch it with its weights: kerasdl weights get {name}")
     if not path.is_file():
         raise DataError(f"data_args.tokens is {', '.join(TRAINED)}, or a file that holds a tokenizer. There is no "
                         f"file {str(path)!r}.")

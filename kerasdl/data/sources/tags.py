@@ -191,8 +191,8 @@ def _column(columns: Sequence[str], place: int, where: str, least: int = 2) -> s
 
 def _remarks(part: str, found: Sentences) -> list[str]:
     count = len(found.orphans)
-    return [f"{count} tag{'s' * (count > 1)} of {part} continue{'s' * (count == 1)} an entity that did not begin, first "
-            f"{found.orphans[0]}; strict scores see no entity there. If the file is in IOB1, give "
+    return [f"{count} tag{'s' * (count > 1)} of {part} continue{'s' * (count == 1)} an entity that did not begin, "
+            f"first {found.orphans[0]}; strict scores see no entity there. If the file is in IOB1, give "
             "data_args.scheme=iob1."] if count else []
 
 
