@@ -9,8 +9,8 @@ with norm="post", types=2 and `weights` their public weights are read. "S" with 
 setting for a CPU, of 0.8 million parameters.
 
 Departs from BERT: no pooler, and every token is of the first type. From both: no dropout of attention's weights,
-dropout in the MLP as in the ViT, a first distribution of weights as Keras has it, and biases in every linear map but the
-head of a language model.
+dropout in the MLP as in the ViT, a first distribution of weights as Keras has it, and biases in every linear map but
+the head of a language model.
 """
 
 import keras
