@@ -75,7 +75,7 @@ def body(rows: list[dict[str, Any]], folder: Path) -> str:
 def arguments_body() -> str:
     """Return for each model what it is and a table of the arguments of its `build`."""
     parts = []
-    for model in zoo.MODELS:
+    for model in (*zoo.MODELS, *zoo.SEQUENCES):
         module = zoo.module(model)
         headline = " ".join((inspect.getdoc(module) or "").partition("\n\n")[0].split())
         rows = [(f"`{row.name}`", row.takes.replace("|", "or"), f"`{row.default}`", row.meaning)

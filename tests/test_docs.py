@@ -169,9 +169,10 @@ def test_every_model_has_its_section():
     from kerasdl import zoo
 
     text = (ROOT / "docs" / "python.md").read_text()
-    assert re.findall(r"(?m)^### (\w+)\n\n::: kerasdl\.zoo\.(\w+)$", text) == [(name, name) for name in zoo.MODELS]
+    assert re.findall(r"(?m)^### (\w+)\n\n::: kerasdl\.zoo\.(\w+)$", text) == [
+        (name, name) for name in (*zoo.MODELS, *zoo.SEQUENCES)]
     page = (ROOT / "docs" / "zoo.md").read_text()
-    assert ":::" not in page and re.findall(r"(?m)^### (\w+)$", page) == list(zoo.MODELS)
+    assert ":::" not in page and re.findall(r"(?m)^### (\w+)$", page) == [*zoo.MODELS, *zoo.SEQUENCES]
 
 
 @pytest.fixture

@@ -154,7 +154,7 @@ def test_shipped_recipes(name):
     source = (RECIPES / f"{name}.py").read_text()
     assert found == load(name) and headline and source.startswith(f'"""{headline}')
     assert len(source.splitlines()) <= 40
-    assert found.model in (*zoo.MODELS, *zoo.GENERATIVE)
+    assert found.model in zoo.NAMES
     parameters = inspect.signature(zoo.module(found.model).build).parameters
     assert set(found.model_args) <= {key for key, part in parameters.items() if part.kind is part.KEYWORD_ONLY}
     if "size" in found.model_args:

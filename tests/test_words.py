@@ -137,7 +137,7 @@ def test_completion_knows_verbs_options_recipes_fields_runs_and_searches(here, h
     assert offers([], "tra") == ["train"] and "compare" in offers([], "")
     assert set(names()) <= set(offers(["train"], "")) and offers(["show"], "vit_dig") == ["vit_digits"]
     (here / "mine.py").touch()
-    assert offers(["train"], "mi") == ["mine.py"] and offers(["train", "mlp_digits"], "epo") == ["epochs="]
+    assert offers(["train"], "mine") == ["mine.py"] and offers(["train", "mlp_digits"], "epo") == ["epochs="]
     shutil.copytree(hard_run.path, "runs/one")
     for before in (["eval"], ["train", "--resume"], ["train", "vit_digits", "--init"], ["compare", "runs/x"]):
         assert offers(before, "") == ["runs/one"]

@@ -61,9 +61,8 @@ def completed(parts: Mapping[str, np.ndarray], rest: np.ndarray, y: np.ndarray, 
     given = {part: parts[part] for part in ("val", "test") if part in parts}
     found = {"train": rest, **given}
     if len(given) < 2:
-        carved = divide(y[rest], classes, "test" not in given,
-                        *(None if values is None else values[rest] for values in (groups, order)),
-                        test_share=test_share)
+        groups_of_rest, order_of_rest = (None if values is None else values[rest] for values in (groups, order))
+        carved = divide(y[rest], classes, "test" not in given, groups_of_rest, order_of_rest, test_share)
         if "val" in given:  # that part stays, and the one just carved is train again
             carved["train"] = np.sort(np.concatenate([carved["train"], carved.pop("val")]))
         found |= {part: rest[places] for part, places in carved.items()}

@@ -18,7 +18,7 @@ def lengths(split: Any) -> np.ndarray | None:
     other kinds of examples."""
     if split.kind not in ("tokens", "sequence") or not isinstance(split.x, np.ndarray):
         return None
-    there = split.x != 0 if split.kind == "tokens" else ~np.isnan(split.x).all(axis=-1)
+    there: Any = split.x != 0 if split.kind == "tokens" else ~np.isnan(split.x).all(axis=-1)
     found = np.where(there.any(1), there.shape[1] - there[:, ::-1].argmax(1), 0).astype("int32")
     return None if (found == there.shape[1]).all() else found
 

@@ -145,11 +145,11 @@ def splits_of(texts: np.ndarray, y: np.ndarray | None, classes: tuple[str, ...],
 def split_of(name: str, texts: np.ndarray, y: np.ndarray | None, classes: tuple[str, ...], tokens: Tokens, length: int,
              reading: Mapping[str, Any], weights: np.ndarray | None = None) -> Split:
     """Return texts as one split of tokens (N, length), which remarks how many texts lose their end."""
-    x, lost = tokens.encode(texts, length)
+    x, lost = tokens.encode(list(texts), length)
     cut = int((lost > 0).sum())
     remarks = (f"{cut:,} of the {len(x):,} texts of {name} have more than length={length} tokens and lose their end, "
                f"{lost.sum() / (lost.sum() + np.count_nonzero(x)):.1%} of all tokens.",) if cut else ()
-    return Split(name, x, y, (length,), len(x), classes, kind="tokens", checksum=zlib.crc32(x), weights=weights,
+    return Split(name, x, y, (length,), len(x), classes, kind="tokens", checksum=zlib.crc32(x.data), weights=weights,
                  texts=texts, reading={**reading, "length": length}, build_args={"vocabulary": tokens.size},
                  files={FILE: tokens.text}, remarks=remarks)
 

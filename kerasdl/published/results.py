@@ -13,11 +13,13 @@ from typing import Any
 
 from kerasdl.recipe import Recipe, validate
 from kerasdl.runs.find import fact
-from kerasdl.zoo import GENERATIVE, MODELS
+from kerasdl.zoo import NAMES
 
 HERE = Path(__file__).parents[1]
 NOT_RUN = "not run"
-DATA = {"digits": "Digits", "mnist": "MNIST", "cifar10": "JPEG-recompressed CIFAR-10", "imagenet2012": "ImageNet"}
+DATA = {"digits": "Digits", "mnist": "MNIST", "cifar10": "JPEG-recompressed CIFAR-10", "imagenet2012": "ImageNet",
+        "text:rt_polarity": "Sentences of film reviews", "tags:wnut17/wnut17train.conll": "WNUT-17",
+        "chars:tinyshakespeare/input.txt": "Shakespeare by characters"}
 HEAD = ("recipe", "data", "what is measured", "mean ± deviation", "runs (seeds)", "minutes", "parameters")
 
 
@@ -58,6 +60,8 @@ METRICS = {
     "classify": Metric("accuracy", "test accuracy, %", 100, "max", True),
     "regress": Metric("mae", "test MAE"),
     "adversarial": Metric("frechet_", "Fréchet distance", digits=3),
+    "tag": Metric("f1", "strict F1, %", 100, "max", True),
+    "language": Metric("bits", "bits a token", digits=3),
 }
 LOSS = Metric("loss", "test loss", digits=3)  # of every other objective
 
@@ -126,7 +130,7 @@ def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def template(recipe: Recipe) -> bool:
     """Whether the recipe waits for data of yours."""
-    return recipe.data.startswith(("csv:", "folder:"))
+    return recipe.data.startswith(("csv:", "folder:", "text:texts.csv"))
 
 
 def metric(recipe: Recipe) -> Metric:
@@ -136,7 +140,7 @@ def metric(recipe: Recipe) -> Metric:
 
 def ordered(recipes: Iterable[Recipe]) -> list[Recipe]:
     """Those with data of their own: data sets in the order of DATA, then the others; the simplest model first."""
-    kinds, models = list(METRICS), (*MODELS, *GENERATIVE)
+    kinds, models = list(METRICS), NAMES
     return sorted((recipe for recipe in recipes if not template(recipe)),
                   key=lambda recipe: (place(recipe.data), recipe.data, position(kinds, recipe.objective),
                                       position(models, recipe.model), recipe.name))

@@ -119,7 +119,7 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Ite
             names = [f"{file}:{number}" for number in range(len(words))]
         for start in range(0, len(words), ROWS):
             some = words[start:start + ROWS]
-            x, first, _ = tokenizer.encode_words(some, length)
+            x, first = tokenizer.encode_words(some, length)[:2]
             yield Chunk(names[start:start + ROWS], x, words=[list(zip(each, places, strict=True))
                                                               for each, places in zip(some, first, strict=True)])
 
@@ -176,7 +176,7 @@ def split_of(name: str, words: Sequence[Sequence[str]], tags: Sequence[Sequence[
     remarks = (f"{sum(lost):,} words of {name} are cut off or have no token, with {entities} entities, which count as "
                "missed.",) if most else ()
     columns = {key: getattr(args, key) for key in ("word", "tag", "scheme", "encoding")}
-    return Split(name, x, y, (args.length,), len(x), classes, kind="tokens", checksum=zlib.crc32(x),
+    return Split(name, x, y, (args.length,), len(x), classes, kind="tokens", checksum=zlib.crc32(x.data),
                  texts=np.array([" ".join(each) for each in words], object), files={tokens.FILE: tokenizer.text},
                  build_args={"vocabulary": tokenizer.size}, remarks=remarks,
                  reading={"source": "tags", "length": args.length, "encoding": args.encoding, "columns": columns})

@@ -123,7 +123,7 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Ite
             good = [place for place, text in enumerate(some) if text.strip()]
             faults = [Fault(sum(other < place for other in good), f"{names[place]} is empty.")
                       for place in range(len(some)) if place not in set(good)]
-            x, _ = tokenizer.encode([some[place] for place in good], length)
+            x = tokenizer.encode([some[place] for place in good], length)[0]
             yield Chunk([names[place] for place in good], x, faults)
 
 
@@ -213,7 +213,7 @@ def _column(frame: pd.DataFrame, args: Args, path: str, empty: bool = False) -> 
     found = np.array(["" if missing else str(text) for text, missing in zip(values, values.isna(), strict=True)],
                      object)
     if not empty:
-        texts.check_there(found, [f"{file}:{line}" for file, line in frame.index])
+        texts.check_there(list(found), [f"{file}:{line}" for file, line in frame.index])
     return found
 
 
