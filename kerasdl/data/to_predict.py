@@ -62,7 +62,7 @@ def read(files: Iterable[File], facts: Mapping[str, Any], resize: bool = False, 
         DataError: as `check` does, and for what is wrong with a file as a whole.
     """
     own = _own(facts)
-    for is_array, some in groupby(_expanded(files, recorded_kind(facts)), lambda file: _ending(file) in ARRAYS):
+    for is_array, some in groupby(_expanded(files, recorded_kind(facts)), lambda file: _is_array(file, own)):
         if is_array:
             for file in some:
                 _check_ending(file, own, facts)
@@ -112,6 +112,11 @@ def _ending(file: Path) -> str:
     return file.suffix.lower()
 
 
+def _is_array(file: Path, own: ModuleType | None) -> bool:
+    """Return whether a file holds examples as the model takes them; a source of series reads arrays itself."""
+    return _ending(file) in ARRAYS and not (own and _ending(file) in own.EXTENSIONS)
+
+
 def _check_ending(file: Path, own: ModuleType | None, facts: Mapping[str, Any]) -> None:
     """Raise a DataError for a file whose ending says that it holds something else than the model takes."""
     ending = _ending(file)
@@ -120,8 +125,9 @@ def _check_ending(file: Path, own: ModuleType | None, facts: Mapping[str, Any]) 
             raise DataError(f"The model takes {recorded_kind(facts)} data of arrays. Received: {file}. Give .npy "
                             "files, or arrays from Python: kerasdl.evaluation.predict.predict(run, x).")
         return
-    other = next((source for source in _reading() if source is not own and ending in source.EXTENSIONS), None)
-    array = ending in ARRAYS and recorded_kind(facts) != "image"
+    other = None if ending in ARRAYS else \
+        next((source for source in _reading() if source is not own and ending in source.EXTENSIONS), None)
+    array = _is_array(file, own) and recorded_kind(facts) != "image"
     if array or other and ending not in own.EXTENSIONS:
         what = "an array" if array else other.NOUNS[1]  # type: ignore[union-attr]
         raise DataError(f"The model takes {own.NOUNS[0]}, and {file} is {what}.")

@@ -1,0 +1,252 @@
+"""Time series: UCR's .tsv, the .ts of aeon, arrays in .npz, and long tables.
+
+See kerasdl.data.series_files for how files are read. Shorter series end with steps of NaN, which no network reads.
+"""
+
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from kerasdl.data import labels, series_files
+from kerasdl.data.chunks import Chunk, Fault, size_of
+from kerasdl.data.divide import completed
+from kerasdl.data.series_files import LongArgs, Series, opened
+from kerasdl.data.spec import Target
+from kerasdl.data.split import Split
+from kerasdl.data.table_file import Dialect, header
+from kerasdl.errors import DataError
+from kerasdl.settings import parse
+
+KIND, EXTENSIONS = "sequence", series_files.EXTENSIONS
+COLUMNS = ("id", "time", "value")  # of a long table, which prediction reads as training does
+NOUNS = ("series", "a file of series", "files of series (.tsv, .ts, .npz, .csv)")
+
+
+class Args(LongArgs):
+    """What data_args takes with series:PATH."""
+
+    test: str | None = Field(None, description="a second file that is the test split; None: NAME_TEST next to "
+                                               "NAME_TRAIN, x_test of a .npz, or else a fifth of the series")
+    length: int | None = Field(None, gt=0, description="most steps of a series; what is longer loses its end")
+    fill: Literal["interpolate"] | None = Field(
+        None, description="interpolate: fill missing values on a line between their neighbours; None refuses them")
+
+
+def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[str, Split]:
+    """Return the splits train, val and test of series.
+
+    Args:
+        path: a file NAME.tsv, .ts, .npz, .csv or .parquet.
+        target: "class", "number", or None where no labels are needed.
+        **given: fields of Args.
+
+    Raises:
+        DataError: naming the file, the series or the column that is wrong.
+    """
+    args = parse(Args, given, "data_args", "series:PATH")
+    _check_target(target, path)
+    test = args.test or _beside(path)
+    parts = [opened(file, args, target is not None) for file in (path, *([test] if test else []))]
+    if test and parts[0].test:
+        raise DataError(f"{path} has x_test, and data_args.test names another test split. Give one of the two.")
+    own, found = len(parts[0].values), _joined(parts)
+    count = len(found.values) - own or found.test
+    y, classes = _targets(found, target, len(found.values) - count, test or path)
+    length = min(args.length or np.inf, max(map(len, found.values)))
+    x, lost = _padded(found, args.fill, int(length), bool(args.length))
+    index = _index(len(x), count, y, classes)
+    notes = [] if args.test or not test else [f"test is {test}, because it lies next to {path}."]
+    reading = _reading(args)
+    return {part: _split(part, x[places], lost[places], y, classes, places, reading, notes * (part == "test"))
+            for part, places in index.items()}
+
+
+def look(path: str, *, target: Target | None = None, **given: Any) -> None:
+    """Find mistakes that `read` would find in the arguments and in the first line of a table."""
+    args = parse(Args, given, "data_args", "series:PATH")
+    _check_target(target, path)
+    for file in (path, *([args.test] if args.test else [])):
+        series_files.existing(file)
+        if Path(file).suffix.lower() == ".csv" and (frame := header(file, Dialect.of(args))) is not None:
+            series_files.check_columns(frame, args, target is not None, file)
+
+
+def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target | None = "class", **given: Any
+             ) -> Split:
+    """Return a part of other series, with the steps and the classes of a model.
+
+    Args:
+        facts: of the run, its data.json.
+        path, target: as in `read`.
+        split: "train", "val" or "test", divided as `read` does, or "all" of a file.
+        **given: fields of Args. `test` is that of the training.
+
+    Raises:
+        DataError: as `read`, and for a class that the model does not know, or a series that is longer than its own.
+    """
+    args, known = parse(Args, given, "data_args", "series:PATH"), tuple(facts["classes"])
+    if split not in ("train", "val", "test", "all"):
+        raise DataError(f"{path} has the splits train, val, test, all. Received: {split!r}.")
+    test = None if split == "all" else _beside(path)
+    parts = [opened(file, args, target is not None) for file in (path, *([test] if test else []))]
+    found = _joined(parts)
+    count = len(parts[-1].values) if test else found.test
+    y = None if target is None or found.labels is None else \
+        labels.targets_of(_values(found.labels, target), list(found.labels), target, known=known or None)[0]
+    _check_channels(found, facts["shape"][1], "the model takes")
+    x, lost = _padded(found, args.fill, facts["shape"][0], bool(args.length))
+    index = np.arange(len(x)) if split == "all" else _index(len(x), count, y, known)[split]
+    return _split(split, x[index], lost[index], y, known, index, facts["reading"], [])
+
+
+def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Iterator[Chunk]:
+    """Yield the series of files; labels in them are not needed. One that cannot be read is a fault."""
+    reading, shape = facts["reading"], facts["shape"]
+    args = Args(**{key: reading.get(key) for key in COLUMNS}, **reading.get("dialect", {}))
+    size = size_of(shape, 4)
+    for file in files:
+        found = opened(str(file), args, False)
+        for start in range(0, len(found.values), size):
+            names: list[str] = []
+            good: list[np.ndarray] = []
+            faults: list[Fault] = []
+            for values, name in zip(found.values[start:start + size], found.names[start:start + size], strict=True):
+                one = Series([values], [name], None)
+                try:
+                    _check_channels(one, shape[1], "the model takes")
+                    good.append(_padded(one, reading.get("fill"), shape[0], bool(reading.get("length")))[0][0])
+                    names.append(name)
+                except DataError as error:
+                    faults.append(Fault(len(names), str(error)))
+            yield Chunk(names, np.stack(good) if good else np.empty((0, *shape), "float32"), faults)
+
+
+def _beside(path: str) -> str | None:
+    """Return the file NAME_TEST that lies next to NAME_TRAIN, if there is one."""
+    file = Path(path).expanduser()
+    if not file.stem.endswith("_TRAIN"):
+        return None
+    other = file.with_name(f"{file.stem.removesuffix('_TRAIN')}_TEST{file.suffix}")
+    return str(other) if other.is_file() else None
+
+
+def _joined(parts: list[Series]) -> Series:
+    """Return the series of one or two files as one."""
+    frames = [part.labels for part in parts if part.labels is not None]
+    if frames and len({len(frame.columns) for frame in frames}) > 1:
+        raise DataError(f"{parts[1].names[0]} has {len(frames[1].columns)} labels, and {parts[0].names[0]} has "
+                        f"{len(frames[0].columns)}.")
+    frames = [frame.set_axis(frames[0].columns, axis=1) for frame in frames]
+    found = Series([each for part in parts for each in part.values], [name for part in parts for name in part.names],
+                   pd.concat(frames) if len(frames) == len(parts) else None, parts[0].test)
+    _check_channels(found, found.values[0].shape[1], f"{found.names[0]} has")
+    return found
+
+
+def _check_channels(found: Series, channels: int, whose: str) -> None:
+    """Raise a DataError for a series with another number of values a step than `whose`, "the model takes"."""
+    for values, name in zip(found.values, found.names, strict=True):
+        if values.shape[1] != channels:
+            raise DataError(f"{name} has {values.shape[1]} values a step, and {whose} {channels}.")
+
+
+def _check_target(target: Target | None, path: str) -> None:
+    if target not in ("class", "number", None):
+        raise DataError(f"The target of series:{path} is a class or a number. Received: {target!r}.")
+
+
+def _values(frame: pd.DataFrame, target: Target) -> pd.DataFrame:
+    """Return labels as numbers where all are, 10 after 9 and 1.0 the same as 1; others, such as 007, as texts."""
+    found = frame.copy()
+    for name in frame:
+        some = labels.whole(frame[name])
+        words = some.map(str, na_action="ignore").astype(object)
+        numbers = pd.to_numeric(words, errors="coerce")
+        if numbers[words.notna()].notna().all() and not words.str.fullmatch(r"[-+]?0\d.*", na=False).any():
+            found[name] = numbers.astype("float64")
+        elif target == "number":
+            wrong = words[numbers.isna() & words.notna()]
+            raise DataError(f"{wrong.index[0][0]} has the label {wrong.iloc[0]!r} in row {wrong.index[0][1]}, where a "
+                            "number is expected. To learn classes, set objective=classify.")
+        else:
+            found[name] = words
+    return found
+
+
+def _targets(found: Series, target: Target | None, train: int, test: str) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Return y and the classes' names; those of the series after the first `train` must be among them."""
+    if target is None or found.labels is None:
+        return None, ()
+    frame, names = _values(found.labels, target), list(found.labels)
+    y, classes = labels.targets_of(frame, names, target)
+    if target == "class" and len(new := np.setdiff1d(y[train:], y[:train])):
+        raise DataError(f"{test} has a class {classes[new[0]]!r} in its test split that no training series has.")
+    return y, classes
+
+
+def _index(size: int, test: int, y: np.ndarray | None, classes: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Return the places of train, val and test, of which the last `test` are test."""
+    given = {"test": np.arange(size - test, size)} if test else {}
+    places = y if classes and y is not None else np.arange(size)
+    return completed(given, np.arange(size - test), places, classes or None)
+
+
+def _padded(found: Series, fill: str | None, length: int, cut: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return series as x (N, length, F) float32, and how many steps each loses at its end (N,).
+
+    Args:
+        found: the series.
+        fill: "interpolate", or None to refuse missing values.
+        length: their number of steps.
+        cut: whether longer ones lose their end; else they are refused.
+    """
+    x = np.full((len(found.values), length, found.values[0].shape[1]), np.nan, "float32")
+    lost = np.zeros(len(x), "int64")
+    for row, (values, name) in enumerate(zip(found.values, found.names, strict=True)):
+        if len(values) > length and not cut:
+            raise DataError(f"{name} has {len(values)} steps, and the model takes {length} at most. Cut it, or train "
+                            "with data_args.length.")
+        whole = _whole(values, name, fill)[:length]
+        x[row, :len(whole)], lost[row] = whole, len(values) - len(whole)
+    return x, lost
+
+
+def _whole(values: np.ndarray, name: str, fill: str | None) -> np.ndarray:
+    """Return a series (T, F) in which no value is missing."""
+    if not len(values) or np.isnan(values).all(axis=0).any():
+        raise DataError(f"{name} has no values{' in one of its dimensions' if values.shape[1] > 1 else ''}.")
+    if np.isinf(values).any():
+        raise DataError(f"{name} has a value at step {np.isinf(values).any(axis=1).argmax()} that is infinite, or too "
+                        "large for float32.")
+    missing = np.isnan(values)
+    if not missing.any():
+        return values
+    if fill is None:
+        raise DataError(f"{name} misses {missing.sum()} of {missing.size} values, first at step "
+                        f"{missing.any(axis=1).argmax()}. Give data_args.fill=interpolate, or leave it out.")
+    steps, filled = np.arange(len(values)), values.copy()
+    for channel, gaps in enumerate(missing.T):
+        filled[gaps, channel] = np.interp(steps[gaps], steps[~gaps], values[~gaps, channel])
+    return filled
+
+
+def _split(name: str, x: np.ndarray, lost: np.ndarray, y: np.ndarray | None, classes: tuple[str, ...],
+           places: np.ndarray, reading: Mapping[str, Any], notes: list[str]) -> Split:
+    """Return some of the series as a split, which remarks how many lose their end."""
+    if cut := int((lost > 0).sum()):
+        share = lost.sum() / (lost.sum() + (~np.isnan(x[..., 0])).sum())
+        notes = [*notes, f"{cut:,} of the {len(x):,} series of {name} have more than length={x.shape[1]} steps and "
+                         f"lose their end, {share:.1%} of all steps."]
+    return Split(name, x, None if y is None else y[places], x.shape[1:], len(x), classes, kind=KIND,
+                 checksum=zlib.crc32(x), reading=reading, remarks=tuple(notes))
+
+
+def _reading(args: Args) -> dict[str, Any]:
+    """Return what a run has to know to read other series alike."""
+    chosen = {key: getattr(args, key) for key in (*COLUMNS, "length", "fill")} | {"dialect": Dialect.of(args).changed()}
+    return {"source": "series", **{key: value for key, value in chosen.items() if value not in (None, {})}}

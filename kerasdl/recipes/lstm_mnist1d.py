@@ -1,0 +1,9 @@
+"""An LSTM in both directions on MNIST-1D; python -m benchmarks.sequences_data writes the data."""
+
+from kerasdl.recipe import Recipe
+
+recipe = Recipe(
+    model="rnn", model_args={"cell": "lstm", "size": "M", "directions": 2},
+    data="series:mnist1d.npz",
+    epochs=30, batch=64, lr=3e-3, schedule="onecycle", ema=0.99,
+)
