@@ -28,6 +28,7 @@ from kerasdl.train import loop, optim, pretrained
 
 LIMIT = 1e18  # of a column's deviation, whose square is a number of float32
 ADAPT = 2048  # images of 32x32 pixels or less that a layer adapts to
+SEQUENCES = 128  # sequences at a time that layers before it see: spectra of sound take much more memory than sound
 SPLITS = {"train": "train", "val": "val", "test": "test"}
 
 
@@ -199,13 +200,20 @@ def adapt(network: keras.Model, split: Split) -> None:
             continue
         examples = split.sample(enough(*split.shape[:2]) if split.kind == "image" else len(split))
         if len(examples):
-            seen = np.asarray(keras.Model(network.inputs[0], layer.input)(examples))
+            seen = reaching(layer, network, examples, SEQUENCES if split.kind == "sequence" else len(examples))
             layer.adapt(seen)
             if isinstance(layer, keras.layers.Normalization) and split.kind == "row":
                 leave_constant(layer, seen)
                 names = list(split.columns) if len(split.columns) == seen.shape[1] else \
                     [f"Column {number}" for number in range(seen.shape[1])]
                 check_spread(np.sqrt(keras.ops.convert_to_numpy(layer.adapt_variance)), names, LIMIT)
+
+
+def reaching(layer: keras.layers.Layer, network: keras.Model, examples: np.ndarray, batch: int) -> np.ndarray:
+    """Return what a layer of a network receives of examples, which the layers before it see in batches."""
+    before = keras.Model(network.inputs[0], layer.input)
+    return np.concatenate([np.asarray(before(examples[start:start + batch]))
+                           for start in range(0, len(examples), batch)])
 
 
 def enough(height: int, width: int) -> int:

@@ -52,11 +52,11 @@ def texts(x, mask, filters, kernels):
     return layers.Concatenate(name="joined")(steps)
 
 
-def body(sequence_shape, *, size: str = "fcn", vocabulary: int | None = None, drop: float = 0.0,
-         name: str = "conv1d_body") -> keras.Model:
+def body(sequence_shape, *, size: str = "fcn", vocabulary: int | None = None, sample_rate: int | None = None,
+         drop: float = 0.0, name: str = "conv1d_body") -> keras.Model:
     """Return all but the head: {"features": (B, D), "steps": (B, T, D)}. Arguments and errors as `build`."""
     kind, embedded, filters, kernels = lookup(SIZES, size)
-    inputs, mask, x = entrance(sequence_shape, embedded, vocabulary)
+    inputs, mask, x = entrance(sequence_shape, embedded, vocabulary, sample_rate)
     if vocabulary is not None:
         x = dropout(x, drop, "embedding_drop")
     if kind == "text":
@@ -72,8 +72,8 @@ def body(sequence_shape, *, size: str = "fcn", vocabulary: int | None = None, dr
                                 "steps": layers.Identity(name="steps")(x)}, name=name)
 
 
-def build(sequence_shape, classes: int, *, size: str = "fcn", vocabulary: int | None = None, drop: float = 0.0,
-          name: str = "conv1d") -> keras.Model:
+def build(sequence_shape, classes: int, *, size: str = "fcn", vocabulary: int | None = None,
+          sample_rate: int | None = None, drop: float = 0.0, name: str = "conv1d") -> keras.Model:
     """Build a classifier: sequences (B, T, F) or tokens (B, T) -> float32 logits (B, classes).
 
     Args:
@@ -81,11 +81,12 @@ def build(sequence_shape, classes: int, *, size: str = "fcn", vocabulary: int | 
         classes: number of classes, or of outputs in a regression.
         size: a key of SIZES.
         vocabulary: number of tokens, with the 0 of padding; None for numbers.
+        sample_rate: of sound (samples, 1), whose log mel spectrum is read; see kerasdl.zoo.sound. None: other numbers.
         drop: dropout rate of embedded tokens and before the head; Kim has 0.5 before the head.
         name: name of the model.
 
     Raises:
         ValueError: another shape, tokens without a vocabulary, or an unknown size.
     """
-    network = body(sequence_shape, size=size, vocabulary=vocabulary, drop=drop)
+    network = body(sequence_shape, size=size, vocabulary=vocabulary, sample_rate=sample_rate, drop=drop)
     return keras.Model(network.input, head(network.output["features"], classes, drop), name=name)

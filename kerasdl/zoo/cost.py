@@ -9,6 +9,7 @@ import keras
 
 from kerasdl.zoo.attention import SelfAttention
 from kerasdl.zoo.sequences import TiedLogits
+from kerasdl.zoo.sound import LogMel, frames
 
 
 def multiply_adds(model: keras.Model, steps: int = 1) -> int:
@@ -18,8 +19,11 @@ def multiply_adds(model: keras.Model, steps: int = 1) -> int:
 
     Args:
         model: the network.
-        steps: of the sequence, where the network takes any number of them.
+        steps: of the sequence, where the network takes any number of them; the samples of sound.
     """
+    for layer in model.layers:
+        if isinstance(layer, LogMel):
+            steps = frames(steps, layer.sample_rate)
     return sum(layer_multiply_adds(layer, steps) for layer in model.layers)
 
 

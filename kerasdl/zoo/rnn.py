@@ -55,13 +55,14 @@ def joined(parts, name):
 
 
 def body(sequence_shape, *, cell: str = "lstm", size: str = "S", directions: int = 1, pool: str = "last",
-         vocabulary: int | None = None, drop: float = 0.0, name: str = "rnn_body") -> keras.Model:
+         vocabulary: int | None = None, sample_rate: int | None = None, drop: float = 0.0, name: str = "rnn_body"
+         ) -> keras.Model:
     """Return all but the head: {"features": (B, D), "steps": (B, T, D)}. Arguments and errors as `build`."""
     embedded, width, depth = lookup(SIZES, size)
     lookup(CELLS, cell), lookup(POOLINGS, pool)
     if directions not in (1, 2):
         raise ValueError(f"Expected directions=1 or 2. Received: {directions!r}")
-    inputs, mask, x = entrance(sequence_shape, embedded, vocabulary)
+    inputs, mask, x = entrance(sequence_shape, embedded, vocabulary, sample_rate)
     for number in range(1, depth + 1):
         parts = layer(dropout(x, drop, f"layer{number}_drop"), mask, cell, width, directions, f"layer{number}")
         x = joined(parts, f"layer{number}_joined")
@@ -75,7 +76,8 @@ def body(sequence_shape, *, cell: str = "lstm", size: str = "S", directions: int
 
 
 def build(sequence_shape, classes: int, *, cell: str = "lstm", size: str = "S", directions: int = 1,
-          pool: str = "last", vocabulary: int | None = None, drop: float = 0.0, name: str = "rnn") -> keras.Model:
+          pool: str = "last", vocabulary: int | None = None, sample_rate: int | None = None, drop: float = 0.0,
+          name: str = "rnn") -> keras.Model:
     """Build a classifier: sequences (B, T, F) or tokens (B, T) -> float32 logits (B, classes).
 
     Args:
@@ -86,6 +88,7 @@ def build(sequence_shape, classes: int, *, cell: str = "lstm", size: str = "S", 
         directions: 1: forwards; 2: backwards too.
         pool: "last", "mean", "max" or "attention", what is read of the steps.
         vocabulary: number of tokens, with the 0 of padding; None for numbers.
+        sample_rate: of sound (samples, 1), whose log mel spectrum is read; see kerasdl.zoo.sound. None: other numbers.
         drop: dropout rate before each layer and before the head.
         name: name of the model.
 
@@ -93,7 +96,7 @@ def build(sequence_shape, classes: int, *, cell: str = "lstm", size: str = "S", 
         ValueError: another shape, tokens without a vocabulary, or an unknown cell, size, pool or number of directions.
     """
     network = body(sequence_shape, cell=cell, size=size, directions=directions, pool=pool, vocabulary=vocabulary,
-                   drop=drop)
+                   sample_rate=sample_rate, drop=drop)
     return keras.Model(network.input, head(network.output["features"], classes, drop), name=name)
 
 

@@ -13,9 +13,10 @@ import numpy as np
 from keras import layers, ops
 
 from kerasdl.zoo.blocks import Standardize, dropout, head
+from kerasdl.zoo.sound import LogMel
 
 
-def entrance(shape, width, vocabulary=None):
+def entrance(shape, width, vocabulary=None, sample_rate=None):
     """Return the input, its mask (B, T), and its steps (B, T, D).
 
     Args:
@@ -23,15 +24,17 @@ def entrance(shape, width, vocabulary=None):
             takes any number of steps in either case.
         width: numbers that stand for a token.
         vocabulary: how many tokens there are, with the 0 of padding; None for numbers.
+        sample_rate: of sound, whose shape is (T, 1), in samples a second: the steps are the frames of its log mel
+            spectrum, and F their filters. None for other sequences.
 
     Returns:
         inputs: "sequence" (B, T, F), or "tokens" (B, T).
-        mask: which steps are there, booleans.
+        mask: which steps are there, booleans (B, T).
         steps: tokens embedded in D = width numbers; or the numbers, standardised once `adapt` of the layer "scale" has
             seen the training data, with 0 for padding, D = F.
 
     Raises:
-        ValueError: a shape that is neither, or tokens without a vocabulary.
+        ValueError: a shape that is neither, tokens without a vocabulary, or a sample rate of something else than sound.
     """
     sides = tuple(shape) if hasattr(shape, "__iter__") else ()
     if len(sides) not in (1, 2) or not all(side is None or isinstance(side, numbers.Integral) and side > 0
@@ -40,12 +43,16 @@ def entrance(shape, width, vocabulary=None):
     if (len(sides) == 1) != (vocabulary is not None):
         raise ValueError("A vocabulary is for tokens, which have sequence_shape=(steps,), and tokens need one. "
                          f"Received: sequence_shape={shape!r}, vocabulary={vocabulary!r}")
+    if sample_rate is not None and sides[1:] != (1,):
+        raise ValueError("A sample_rate is for sound, which has sequence_shape=(samples, 1). "
+                         f"Received: sequence_shape={shape!r}, sample_rate={sample_rate!r}")
     if len(sides) == 1:
         inputs = keras.Input((None,), dtype="int32", name="tokens")
         steps, _ = TokenEmbedding(vocabulary, width, name="embedding")(inputs)
         return inputs, Present(name="mask")(inputs), steps
     inputs = keras.Input((None, sides[1]), name="sequence")
-    return inputs, Present(name="mask")(inputs), StandardizeSteps(name="scale", dtype="float32")(inputs)
+    steps = inputs if sample_rate is None else LogMel(sample_rate, name="mel")(inputs)
+    return inputs, Present(name="mask")(steps), StandardizeSteps(name="scale", dtype="float32")(steps)
 
 
 def tagger(network, classes, drop=0.0, *, name):

@@ -20,6 +20,7 @@ from kerasdl.zoo import vit
 from kerasdl.zoo.attention import Positions, SelfAttention
 from kerasdl.zoo.blocks import dropout, head, lookup, positive
 from kerasdl.zoo.sequences import POOLINGS, Explicit, entrance, language_model
+from kerasdl.zoo.sound import frames
 from kerasdl.zoo.weights import loaded
 
 SIZES = {  # width, depth, heads
@@ -81,8 +82,8 @@ def positions_of(sequence_shape, longest):
     return longest or steps
 
 
-def body(sequence_shape, *, size: str = "S", vocabulary: int | None = None, causal: bool = False,
-         positions: str = "learned", norm: str = "pre", pool: str = "mean", drop: float = 0.0,
+def body(sequence_shape, *, size: str = "S", vocabulary: int | None = None, sample_rate: int | None = None,
+         causal: bool = False, positions: str = "learned", norm: str = "pre", pool: str = "mean", drop: float = 0.0,
          longest: int | None = None, types: int = 0, weights: str | None = None, name: str = "transformer_body"
          ) -> keras.Model:
     """Return all but the head: {"features": (B, D), "steps": (B, T, D)}. Arguments and errors as `build`."""
@@ -91,8 +92,9 @@ def body(sequence_shape, *, size: str = "S", vocabulary: int | None = None, caus
                               ("pool", pool, ("mean", "token", "last"))):
         if value not in known:
             raise ValueError(f"Expected {key} to be one of: {', '.join(known)}. Received: {value!r}")
-    inputs, mask, x = entrance(sequence_shape, width, vocabulary)
-    longest, post = positions_of(sequence_shape, longest), norm == "post"
+    inputs, mask, x = entrance(sequence_shape, width, vocabulary, sample_rate)
+    steps = sequence_shape[0] if sample_rate is None else frames(sequence_shape[0], sample_rate)
+    longest, post = positions_of((steps, *sequence_shape[1:]), longest), norm == "post"
     if vocabulary is None:
         x = layers.Dense(width, name="embedding")(x)
     if positions == "learned":
@@ -115,10 +117,10 @@ def body(sequence_shape, *, size: str = "S", vocabulary: int | None = None, caus
     return loaded(network, weights, "transformer")
 
 
-def build(sequence_shape, classes: int, *, size: str = "S", vocabulary: int | None = None, causal: bool = False,
-          positions: str = "learned", norm: str = "pre", pool: str = "mean", drop: float = 0.0,
-          longest: int | None = None, types: int = 0, weights: str | None = None, name: str = "transformer"
-          ) -> keras.Model:
+def build(sequence_shape, classes: int, *, size: str = "S", vocabulary: int | None = None,
+          sample_rate: int | None = None, causal: bool = False, positions: str = "learned", norm: str = "pre",
+          pool: str = "mean", drop: float = 0.0, longest: int | None = None, types: int = 0, weights: str | None = None,
+          name: str = "transformer") -> keras.Model:
     """Build a classifier: sequences (B, T, F) or tokens (B, T) -> float32 logits (B, classes).
 
     Args:
@@ -126,6 +128,8 @@ def build(sequence_shape, classes: int, *, size: str = "S", vocabulary: int | No
         classes: number of classes, or of outputs in a regression.
         size: a key of SIZES.
         vocabulary: number of tokens, with the 0 of padding; None for numbers.
+        sample_rate: of sound (samples, 1), whose log mel spectrum is read, a frame a step; see kerasdl.zoo.sound. None:
+            other numbers.
         causal: whether a step sees itself and earlier steps only.
         positions: "learned" or "rotary".
         norm: "pre" or "post".
@@ -141,8 +145,8 @@ def build(sequence_shape, classes: int, *, size: str = "S", vocabulary: int | No
         ValueError: another shape, tokens without a vocabulary, an unknown size, positions, norm or pool, a number of
             positions that is not known or less than the steps, or weights of another network.
     """
-    network = body(sequence_shape, size=size, vocabulary=vocabulary, causal=causal, positions=positions, norm=norm,
-                   pool=pool, drop=drop, longest=longest, types=types, weights=weights)
+    network = body(sequence_shape, size=size, vocabulary=vocabulary, sample_rate=sample_rate, causal=causal,
+                   positions=positions, norm=norm, pool=pool, drop=drop, longest=longest, types=types, weights=weights)
     return keras.Model(network.input, head(network.output["features"], classes, drop), name=name)
 
 
