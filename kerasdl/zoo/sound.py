@@ -1,4 +1,4 @@
-"""Sound for models of sequences: raw samples become log mel spectra, as in most work on speech since Davis & Mermelstein
+"""Sound for models of sequences: raw samples become log mel spectra, as in work on speech since Davis & Mermelstein
 1980.
 
 A frame is a Hann window of 25 ms, every 10 ms. The mel scale is HTK's, 2595 log10(1 + f / 700) (Young et al., The HTK

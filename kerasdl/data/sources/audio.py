@@ -60,7 +60,8 @@ def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[st
     """
     args, root = _checked(path, target, given)
     found = _find(root, args, target)
-    classes, y = (), None
+    classes: tuple[str, ...] = ()
+    y = None
     if found.labels is not None:
         names, indices = np.unique(found.labels, return_inverse=True)
         classes, y = tuple(map(str, names)), indices.astype("int32")
@@ -133,7 +134,7 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Ite
     return of_files(files, read_one, (length, 1))
 
 
-def _checked(path: str, target: Target | None, given: Mapping[str, Any]) -> tuple[Args, Path]:
+def _checked(path: str, target: Target | None, given: dict[str, Any]) -> tuple[Args, Path]:
     """Return data_args as settings, and the folder.
 
     Raises:
@@ -236,9 +237,9 @@ def _split(name: str, some: Sequence[np.ndarray], y: np.ndarray | None, classes:
     """Return sounds as one split, which remarks how many lose their end."""
     x = sounds.padded(some, length)
     cut = sum(len(sound) > length for sound in some)
-    remarks = (f"{cut:,} of the {len(some):,} sounds of {name} are longer than {length / rate:g} seconds and lose their "
-               "end.",) if cut else ()
-    return Split(name, x, y, (length, 1), len(x), classes, kind=KIND, checksum=zlib.crc32(x), reading=reading,
+    remarks = (f"{cut:,} of the {len(some):,} sounds of {name} are longer than {length / rate:g} seconds and lose "
+               "their end.",) if cut else ()
+    return Split(name, x, y, (length, 1), len(x), classes, kind=KIND, checksum=zlib.crc32(x.data), reading=reading,
                  build_args={"sample_rate": rate}, remarks=remarks)
 
 
