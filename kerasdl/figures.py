@@ -192,7 +192,8 @@ def examples(split: Split, indices: np.ndarray) -> dict[str, Any]:
         return {"columns": list(columns)[:COLUMNS], "rows": rows, "more": max(0, len(columns) - COLUMNS)}
     if split.texts is not None:
         return {"columns": ["text"], "rows": [[text[:LETTERS]] for text in split.texts[indices]], "more": 0}
-    return {"images": [png(image) for image in split.take(indices)[0]]} if len(indices) else {"images": []}
+    draw = sketch if split.kind == "sequence" else png
+    return {"images": [draw(example) for example in split.take(indices)[0]] if len(indices) else []}
 
 
 def _row(values: np.ndarray, columns: Mapping[str, list[str] | None], offsets: Mapping[str, float]) -> list[str]:
@@ -205,6 +206,20 @@ def _row(values: np.ndarray, columns: Mapping[str, list[str] | None], offsets: M
         cells.append(categories[int(block.argmax())] if categories else number)
         start += width
     return cells
+
+
+def sketch(series: np.ndarray) -> str:
+    """The values of a series (T, F) over its steps, a line for each of its first dimensions, as a data: address."""
+    series = series[:, :len(SERIES)].astype("float64")
+    low, high = np.nanmin(series), np.nanmax(series)
+    x = np.linspace(4, 156, len(series)) if len(series) > 1 else np.array([80.0])
+    lines = []
+    for values, colour in zip(series.T, SERIES, strict=False):
+        y = 96 - 92 * (values - low) / (high - low) if high > low else np.where(np.isnan(values), values, 50.0)
+        points = " ".join(f"{across:.1f},{down:.1f}" for across, down in zip(x, y, strict=True) if not np.isnan(down))
+        lines.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-linecap="round"/>')
+    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" width="160" height="100">{"".join(lines)}</svg>'
+    return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode()
 
 
 def png(image: np.ndarray) -> str:

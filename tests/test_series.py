@@ -1,11 +1,14 @@
 """Series: every format gives the same examples, what is wrong is named, and a run answers series of any length."""
 
+import base64
+
 import numpy as np
 import pandas as pd
 import pytest
 from data_harness import PARTS, refused
 
 import kerasdl
+from kerasdl import figures
 from kerasdl.data import load, load_splits, sources
 from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.evaluation.predict import predict
@@ -156,7 +159,7 @@ def test_mistakes_in_arguments(files):
 @pytest.fixture(scope="module")
 def run(files):
     recipe = kerasdl.Recipe(model="conv1d", model_args={"size": "mu"}, data=f"series:{files}/waves.csv", data_args=LONG,
-                            epochs=20, batch=8, lr=0.02)
+                            epochs=12, batch=8, lr=0.02)
     return kerasdl.train(recipe, workdir=files / "run", verbose=False)
 
 
@@ -165,17 +168,23 @@ def test_a_run_answers_other_series_in_every_format(run, files, tmp_path):
     made = [("up", np.array([0, 1, 2], "float32")), ("down", np.array([0, -1, -2, -3], "float32"))]
     write(tmp_path, made)
     (tmp_path / "waves.csv").write_text((tmp_path / "waves.csv").read_text().replace("kind", "unread"))
-    answers = [predict(run, [tmp_path / f"waves.{ending}"], top=1) for ending in ("tsv", "ts", "npz", "csv")]
+    answers = [predict(run, [tmp_path / f"waves.{ending}"], top=1) for ending in ("tsv", "npz", "csv")]
     for found in answers:
         assert [answer for _, answer in found] == [answer for _, answer in answers[0]]
     assert [answer[0][0] for _, answer in answers[0]] == ["up", "down"]
     assert [name for name, _ in answers[0]] == [f"{tmp_path}/waves.tsv:{row}" for row in (1, 2)]
-    assert answers[3][0][0] == f"{tmp_path}/waves.csv: series w0"
+    assert answers[2][0][0] == f"{tmp_path}/waves.csv: series w0"
     (tmp_path / "long.tsv").write_text("\t".join(["up", *map(str, range(12))]) + "\n")
     refused(lambda: predict(run, [tmp_path / "long.tsv"]), "long.tsv:1 has 12 steps", "9 at most", "data_args.length")
     (tmp_path / "wide.ts").write_text("@data\n1,2:1,2\n")
     refused(lambda: predict(run, [tmp_path / "wide.ts"]), "wide.ts:2 has 2 values a step, and the model takes 1")
     refused(lambda: predict(run, [tmp_path / "photo.png"]), "photo.png")
+
+
+def test_a_report_draws_series():
+    drawn = figures.sketch(np.array([[1, np.nan], [2, 5], [np.nan, np.nan]], "float32"))
+    text = base64.b64decode(drawn.partition(",")[2]).decode()
+    assert text.count("<polyline") == 2 and "nan" not in text
 
 
 def test_a_run_is_evaluated_on_other_series(run, tmp_path):

@@ -3,7 +3,7 @@
 from kerasdl.recipe import Recipe
 
 recipe = Recipe(
-    model="rnn", model_args={"cell": "lstm", "size": "M", "directions": 2},
+    model="rnn", model_args={"cell": "lstm", "size": "S", "directions": 2},
     data="series:mnist1d.npz",
     epochs=30, batch=64, lr=3e-3, schedule="onecycle", ema=0.99,
 )
