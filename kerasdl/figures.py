@@ -4,6 +4,7 @@ import base64
 import io
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import matplotlib
@@ -28,7 +29,9 @@ POINTS = 2000  # more points than this in a scatter make a page heavy and no cle
 CURVE = 300  # points of a line
 COLUMNS = 30  # a table of rows shows no more columns than this
 LETTERS = 400  # of a text that is shown
+POINTS = 2000  # a longer sequence is drawn as the range of its values, and not as a line
 THUMBNAIL = 224  # pixels: larger images are shrunk
+TRACE = 64, 192  # pixels of the drawing of a sequence
 
 
 def curves(history: pd.DataFrame, best: int | None) -> list[tuple[str, Any]]:
@@ -184,7 +187,7 @@ def histogram(values: np.ndarray, xlabel: str) -> Markup:
 
 
 def examples(split: Split, indices: np.ndarray) -> dict[str, Any]:
-    """What these examples look like: {"images": [address, ...]} or, of rows and texts, {"columns", "rows", "more"}."""
+    """What these examples look like: {"images": [address, ...]} of images and sequences, or, of rows and texts, {"columns", "rows", "more"}."""
     if split.kind == "row":
         columns = split.columns or {f"x{i}": None for i in range(split.shape)}
         offsets = split.reading.get("offsets", {})
@@ -192,7 +195,7 @@ def examples(split: Split, indices: np.ndarray) -> dict[str, Any]:
         return {"columns": list(columns)[:COLUMNS], "rows": rows, "more": max(0, len(columns) - COLUMNS)}
     if split.texts is not None:
         return {"columns": ["text"], "rows": [[text[:LETTERS]] for text in split.texts[indices]], "more": 0}
-    draw = sketch if split.kind == "sequence" else png
+    draw = png if split.kind == "image" else sketch if split.example_shape[0] <= POINTS else trace
     return {"images": [draw(example) for example in split.take(indices)[0]] if len(indices) else []}
 
 
@@ -230,6 +233,21 @@ def png(image: np.ndarray) -> str:
         image = tf.image.resize(image, (THUMBNAIL, THUMBNAIL), preserve_aspect_ratio=True, antialias=True)
         image = tf.cast(tf.round(tf.clip_by_value(image, 0, 255)), "uint8")
     return png_of(image)
+
+
+def trace(steps: np.ndarray) -> str:
+    """A sequence (T, F) without its padding as a data: address: the range of all its numbers in each column."""
+    height, width = TRACE
+    steps = steps[~np.isnan(steps).any(axis=1)]
+    if not len(steps):
+        return png_of(np.full((height, width, 1), 255, "uint8"))
+    edges = np.linspace(0, len(steps), width + 1)
+    columns = [steps[int(start):max(int(start) + 1, int(np.ceil(end)))] for start, end in pairwise(edges)]
+    low, high = (np.array([end(column) for column in columns]) for end in (np.min, np.max))
+    scale = (height - 1) / max(high.max() - low.min(), 1e-9)
+    place = np.arange(height)[::-1, None]
+    dark = (place >= np.floor((low - low.min()) * scale)) & (place <= np.ceil((high - low.min()) * scale))
+    return png_of(np.where(dark, 40, 255).astype("uint8")[..., None])
 
 
 def png_of(image: np.ndarray) -> str:
