@@ -156,7 +156,8 @@ def test_longer_sounds_are_cut_and_remarked(folder):
 def test_mixed_rates_are_refused_or_resampled(folder, tmp_path):
     root = by_class(folder, tmp_path)
     wavfile.write(root / "low" / "z.wav", 2 * RATE, tone(300, 1000, 2 * RATE))
-    refused(lambda: load_splits(f"audio:{root}", PARTS), "8000 samples a second", "z.wav has 16000", "data_args.rate=8000")
+    refused(lambda: load_splits(f"audio:{root}", PARTS), "8000 samples a second", "z.wav has 16000",
+            "data_args.rate=8000")
     found = load_splits(f"audio:{root}", PARTS, rate=4000)
     assert found["train"].build_args == {"sample_rate": 4000} and found["train"].shape == (276, 1)
     once = sounds.read(root / "low" / "z.wav", RATE)[0]
@@ -200,7 +201,8 @@ def test_a_run_answers_files(folder, tmp_path):
     wavfile.write(tmp_path / "fast.wav", 2 * RATE, tone(310, 800))
     (_, answers), = predict(run, [tmp_path / "new.wav"])
     assert answers[0][0] == "high"
-    refused(lambda: predict(run, [tmp_path / "long.wav"]), "long.wav has 0.10 seconds", "at most 0.07", "data_args.seconds")
+    refused(lambda: predict(run, [tmp_path / "long.wav"]), "long.wav has 0.10 seconds", "at most 0.07",
+            "data_args.seconds")
     refused(lambda: predict(run, [tmp_path / "fast.wav"]), "fast.wav has 16000", "takes 8000", "data_args.rate=8000")
     resampling = {**facts, "reading": {"source": "audio", "rate": RATE, "seconds": 0.05}, "shape": [400, 1]}
     chunk, = audio.read_files([tmp_path / "fast.wav", tmp_path / "long.wav"], resampling)

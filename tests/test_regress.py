@@ -55,7 +55,8 @@ def test_numbers_are_learned_and_told_in_any_unit(here, mean, unit):
 
 @pytest.mark.parametrize("model, args, columns, target", [
     ("mlp", {"size": "mu"}, 1e-15, 1e-15), ("linear", {}, 1e15, 1e15),
-    *(pytest.param("linear", {}, *units, marks=pytest.mark.soak) for units in ((1e-15, 1e-15), (1e-9, 1e9), (1e8, 1e-8))),
+    *(pytest.param("linear", {}, *units, marks=pytest.mark.soak)
+      for units in ((1e-15, 1e-15), (1e-9, 1e9), (1e8, 1e-8))),
     *(pytest.param("mlp", {"size": "mu"}, *units, marks=pytest.mark.soak)
       for units in ((1e15, 1e15), (1e-9, 1e9), (1e8, 1e-8)))])
 def test_a_unit_changes_no_score(here, model, args, columns, target):
