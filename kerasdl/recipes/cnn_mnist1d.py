@@ -5,6 +5,6 @@ from kerasdl.recipe import Claim, Recipe
 recipe = Recipe(
     model="conv1d", model_args={"size": "fcn"},
     data="series:mnist1d.npz",
-    epochs=20, batch=64, lr=3e-3, weight_decay=0.05, schedule="onecycle", ema=0.99,
+    epochs=15, batch=64, lr=3e-3, weight_decay=0.05, schedule="onecycle", ema=0.99,
     claim=Claim(published=0.94, source="Greydanus 2020 (arXiv:2011.14439): CNN"),
 )

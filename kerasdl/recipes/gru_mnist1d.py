@@ -5,6 +5,6 @@ from kerasdl.recipe import Claim, Recipe
 recipe = Recipe(
     model="rnn", model_args={"cell": "gru", "size": "S", "directions": 2},
     data="series:mnist1d.npz",
-    epochs=30, batch=64, lr=3e-3, schedule="onecycle", ema=0.99,
+    epochs=20, batch=64, lr=1e-2, schedule="onecycle", ema=0.99,
     claim=Claim(published=0.91, source="Greydanus 2020 (arXiv:2011.14439): GRU"),
 )

@@ -5,5 +5,5 @@ from kerasdl.recipe import Recipe
 recipe = Recipe(
     model="rnn", model_args={"cell": "lstm", "size": "S", "directions": 2},
     data="series:mnist1d.npz",
-    epochs=30, batch=64, lr=3e-3, schedule="onecycle", ema=0.99,
+    epochs=20, batch=64, lr=1e-2, schedule="onecycle", ema=0.99,
 )

@@ -243,7 +243,7 @@ def _split(name: str, x: np.ndarray, lost: np.ndarray, y: np.ndarray | None, cla
         notes = [*notes, f"{cut:,} of the {len(x):,} series of {name} have more than length={x.shape[1]} steps and "
                          f"lose their end, {share:.1%} of all steps."]
     return Split(name, x, None if y is None else y[places], x.shape[1:], len(x), classes, kind=KIND,
-                 checksum=zlib.crc32(x.data), reading=reading, remarks=tuple(notes))
+                 checksum=zlib.crc32(np.ascontiguousarray(x).data), reading=reading, remarks=tuple(notes))
 
 
 def _reading(args: Args) -> dict[str, Any]:
