@@ -186,7 +186,8 @@ def histogram(values: np.ndarray, xlabel: str) -> Markup:
 
 
 def examples(split: Split, indices: np.ndarray) -> dict[str, Any]:
-    """What these examples look like: {"images": [address, ...]} of images and sequences, or, of rows and texts, {"columns", "rows", "more"}."""
+    """What these examples look like: {"images": [address, ...]} of images and sequences; of rows and texts {"columns",
+    "rows", "more"}."""
     if split.kind == "row":
         columns = split.columns or {f"x{i}": None for i in range(split.shape)}
         offsets = split.reading.get("offsets", {})
