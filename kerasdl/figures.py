@@ -29,7 +29,7 @@ POINTS = 2000  # more points than this in a scatter make a page heavy and no cle
 CURVE = 300  # points of a line
 COLUMNS = 30  # a table of rows shows no more columns than this
 LETTERS = 400  # of a text that is shown
-POINTS = 2000  # a longer sequence is drawn as the range of its values, and not as a line
+STEPS = 2000  # a longer sequence is drawn as the range of its values, and not as a line
 THUMBNAIL = 224  # pixels: larger images are shrunk
 TRACE = 64, 192  # pixels of the drawing of a sequence
 
@@ -195,7 +195,7 @@ def examples(split: Split, indices: np.ndarray) -> dict[str, Any]:
         return {"columns": list(columns)[:COLUMNS], "rows": rows, "more": max(0, len(columns) - COLUMNS)}
     if split.texts is not None:
         return {"columns": ["text"], "rows": [[text[:LETTERS]] for text in split.texts[indices]], "more": 0}
-    draw = png if split.kind == "image" else sketch if split.example_shape[0] <= POINTS else trace
+    draw = png if split.kind == "image" else sketch if split.example_shape[0] <= STEPS else trace
     return {"images": [draw(example) for example in split.take(indices)[0]] if len(indices) else []}
 
 

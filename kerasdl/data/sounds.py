@@ -65,8 +65,8 @@ def padded(sounds: Sequence[np.ndarray], length: int) -> np.ndarray:
         DataError: an array of more than MEMORY bytes.
     """
     if (size := 4 * len(sounds) * length) > MEMORY:
-        raise DataError(f"{len(sounds)} sounds, padded to the longest of {length} samples, take {size / 2**30:.1f} GiB "
-                        f"of memory, and {MEMORY / 2**30:.0f} is the most. Give data_args.seconds, or a lower "
+        raise DataError(f"{len(sounds)} sounds, padded to the longest, of {length} samples, take {size / 2**30:.1f} "
+                        f"GiB of memory, and {MEMORY / 2**30:.0f} is the most. Give data_args.seconds, or a lower "
                         "data_args.rate.")
     found = np.full((len(sounds), length, 1), np.nan, "float32")
     for row, sound in zip(found, sounds, strict=True):

@@ -1,5 +1,4 @@
-"""Sound for models of sequences: raw samples become log mel spectra, as in work on speech since Davis & Mermelstein
-1980.
+"""Sound for models of sequences: raw samples become log mel spectra (after Davis & Mermelstein 1980).
 
 A frame is a Hann window of 25 ms, every 10 ms. The mel scale is HTK's, 2595 log10(1 + f / 700) (Young et al., The HTK
 Book, section 5.4), with triangles of equal width on it from 0 to half the sample rate. The spectrum is a product with

@@ -237,8 +237,8 @@ def _split(name: str, some: Sequence[np.ndarray], y: np.ndarray | None, classes:
     """Return sounds as one split, which remarks how many lose their end."""
     x = sounds.padded(some, length)
     cut = sum(len(sound) > length for sound in some)
-    remarks = (f"{cut:,} of the {len(some):,} sounds of {name} are longer than {length / rate:g} seconds and lose "
-               "their end.",) if cut else ()
+    remarks = (f"{cut:,} of the {len(some):,} sounds of {name} are longer than {length / rate:g} s and lose their "
+               "end.",) if cut else ()
     return Split(name, x, y, (length, 1), len(x), classes, kind=KIND, checksum=zlib.crc32(x.data), reading=reading,
                  build_args={"sample_rate": rate}, remarks=remarks)
 
