@@ -1,6 +1,7 @@
 """What several test files share: the folder of data, the command run in this process, and a few tiny runs."""
 
 import functools
+import gc
 import os
 from types import SimpleNamespace
 
@@ -11,6 +12,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the command has it, wh
 
 for threads in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):  # of each worker of pytest, and of what it starts
     os.environ.setdefault(threads, "1")
+
+gc.set_threshold(100_000, 20, 20)  # tracing makes many objects that stay: searching them takes a tenth of the time
 
 
 def pytest_addoption(parser):

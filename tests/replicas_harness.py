@@ -35,7 +35,7 @@ CASES = {
     "frozen": {"optimizer": "lion", "lr": 1e-3, "layer_decay": 0.5, "weight_decay": 0.1, "freeze": ("stem_*",),
                "ema": 0.9, **NORM},
 }
-FEW = [("sgd", 2), ("global_clipnorm", 4), ("accumulate", 2), ("ema", 4)]
+FEW = [("sgd", 2), ("global_clipnorm", 4), ("accumulate", 2), ("ema", 2)]
 APART = {"bfloat16": 1e-2}  # 2.8e-3 was seen: a number of 8 bits is rounded by up to 4e-3 of itself
 STEPS = 5
 

@@ -14,9 +14,11 @@ SEED = tf.constant([7, 1])
 IMAGES = np.random.default_rng(0).integers(0, 256, (B, SIDE, SIDE, 3)).astype(np.uint8)
 
 
-def run(name, *arguments, images=IMAGES):
-    """With XLA, as in training."""
-    transform = tf.function(compose(((name, *arguments),), images.shape[1:], labels=False), jit_compile=True)
+def run(name, *arguments, images=IMAGES, jit=False):
+    """Without XLA, whose compilation takes seconds; test_augment.py compares both, and each kind does it once here."""
+    transform = compose(((name, *arguments),), images.shape[1:], labels=False)
+    if jit:
+        transform = tf.function(transform, jit_compile=True)
     return transform(tf.constant(images), None, SEED)[0].numpy()
 
 
@@ -34,7 +36,7 @@ def boxes(*arguments, height=SIDE, width=SIDE):
 
 @pytest.mark.parametrize("arguments", [pytest.param((), marks=pytest.mark.soak), (0.3, 2.0)])
 def test_a_crop_is_the_enlarged_slice(arguments):
-    made = run("random_resized_crop", *arguments)
+    made = run("random_resized_crop", *arguments, jit=True)
     for new, old, (top, left, height, width) in zip(made, IMAGES, boxes(*arguments), strict=True):
         expected = tf.image.resize(old[top:top + height, left:left + width], (SIDE, SIDE))
         np.testing.assert_allclose(new, expected, atol=1.5)
@@ -103,7 +105,7 @@ def test_color_jitter_draws_each_factor_evenly():
 
 def test_color_jitter_turns_the_hue_evenly():
     red = np.tile(np.uint8([200, 100, 100]), (B, 4, 4, 1))
-    made = run("color_jitter", 0, 0, 0, 0.25, images=red)[:, 0, 0] / 255
+    made = run("color_jitter", 0, 0, 0, 0.25, images=red, jit=True)[:, 0, 0] / 255
     hues, saturations, values = np.array([colorsys.rgb_to_hsv(*pixel) for pixel in made]).T
     spread((hues + 0.5) % 1, 0.25, 0.75)
     np.testing.assert_allclose(saturations, 0.5, atol=0.01)
@@ -135,7 +137,7 @@ def test_blur_is_gaussian_with_deviations_up_to_two_pixels():
     """A single bright pixel shows the weights: 7 x 7 for a side of 64."""
     images = np.zeros((100, 64, 64, 1), np.uint8)
     images[:, 30, 20] = 255
-    made = run("blur", 1.0, images=images)[..., 0].astype(float)
+    made = run("blur", 1.0, images=images, jit=True)[..., 0].astype(float)
     window = made[:, 27:34, 17:24]
     assert made.sum() == window.sum()
     reach = np.arange(-3, 4)

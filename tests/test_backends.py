@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
+from zoo_harness import quick_jax
 
 from kerasdl.data import load
 from kerasdl.devices import jax
@@ -24,11 +25,11 @@ HERE = Path(__file__).parent
 
 
 def on_jax(what: str, folder: Path, **given: np.ndarray):
-    """What the harness finds in a process of its own."""
+    """What the harness finds in a process of its own, where JAX optimizes little in the suite, and all in the soak."""
     np.savez(folder / "given.npz", **given)
     command = [sys.executable, str(HERE / "backends_harness.py"), what, str(folder)]
-    wide = {"JAX_ENABLE_X64": "1"} if what == "double" else {}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=HERE.parent, env=os.environ | wide)
+    how = {"suite": quick_jax(folder), "double": {"JAX_ENABLE_X64": "1"}}.get(what, {})
+    done = subprocess.run(command, capture_output=True, text=True, cwd=HERE.parent, env=os.environ | how)
     assert done.returncode == 0, done.stderr[-3000:]
     return np.load(folder / "found.npz")
 

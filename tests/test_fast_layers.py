@@ -194,8 +194,9 @@ def after_ten_steps(optimizer, arguments, jit):
     return [w.numpy() for w in weights], {v.path: v.numpy() for v in made.variables}, made.get_config()
 
 
-@pytest.mark.parametrize("jit", [False, True])
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name, jit", [
+    *((name, False) for name in OPTIMIZERS), ("adamw_clip", True),
+    *(pytest.param(name, True, marks=pytest.mark.soak) for name in OPTIMIZERS if name != "adamw_clip")])
 def test_optimizers_take_keras_steps_and_keep_keras_state(name, jit):
     plain, ours, arguments = OPTIMIZERS[name]
     keras.backend.clear_session()

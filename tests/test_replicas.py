@@ -237,6 +237,14 @@ def test_norm_that_sees_parts_of_a_batch_is_told():
     assert not strategies.remarks(one, RECIPE, normed)
 
 
+def test_a_compiled_step_that_replicas_cannot_have_is_told(monkeypatch):
+    plain = zoo.build("mlp", (8, 8, 1), 3, size="mu")
+    monkeypatch.setattr(strategies, "describe", lambda devices: "mirrored")
+    assert strategies.remarks(None, RECIPE.override(jit=True), plain) == [
+        "jit is switched off: under replicas TensorFlow cannot compile the step"]
+    assert not strategies.remarks(None, RECIPE.override(jit=False), plain)
+
+
 def test_two_kinds_of_clipping(command):
     told = command("train", "linear_digits", "clipnorm=1.0", "clipvalue=0.5")
     assert told.code == 2 and "Choose one of" in told.err

@@ -44,26 +44,43 @@ def unbroken(tmp_path_factory):
     return train(RECIPE, workdir=tmp_path_factory.mktemp("runs") / "unbroken", verbose=False)
 
 
+def train_until(step: int, folder: Path, number: int = signal.SIGTERM, **options) -> Path:
+    """Train until a step, or the end of its block, where the process is told to stop; return the run's folder."""
+    original = callback.CheckpointCallback.on_train_batch_end
+
+    def stop_at(self, batch, logs=None):
+        if self.step < step <= self.epoch_began + callback.steps_done(self, batch):
+            os.kill(os.getpid(), number)
+        original(self, batch, logs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(callback.CheckpointCallback, "on_train_batch_end", stop_at)
+        with pytest.raises((SystemExit, KeyboardInterrupt)) as stopped:
+            train(RECIPE, workdir=folder, verbose=False, **options)
+    if number == signal.SIGTERM:
+        assert stopped.value.code == 143
+    return folder
+
+
 @pytest.fixture
-def interrupted(here, monkeypatch):
-    """Trains until a step, or the end of its block, where the process is told to stop; returns the run's folder."""
-    def until(step: int, folder: str = "broken", number: int = signal.SIGTERM, **options):
-        original = callback.CheckpointCallback.on_train_batch_end
-
-        def stop_at(self, batch, logs=None):
-            if self.step < step <= self.epoch_began + callback.steps_done(self, batch):
-                os.kill(os.getpid(), number)
-            original(self, batch, logs)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(callback.CheckpointCallback, "on_train_batch_end", stop_at)
-            with pytest.raises((SystemExit, KeyboardInterrupt)) as stopped:
-                train(RECIPE, workdir=folder, verbose=False, **options)
-        if number == signal.SIGTERM:
-            assert stopped.value.code == 143
-        return here / folder
+def interrupted(here):
+    def until(step: int, number: int = signal.SIGTERM, **options):
+        return train_until(step, here / "broken", number, **options)
 
     return until
+
+
+@pytest.fixture(scope="module")
+def once_stopped(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(on_device, "STEPS", STEPS // 2)
+        return train_until(7, tmp_path_factory.mktemp("runs") / "stopped", checkpoint_every=0)
+
+
+@pytest.fixture
+def stopped(here, once_stopped):
+    """A copy of a run that was stopped after step 8 of 16, with two checkpoints."""
+    return shutil.copytree(once_stopped, here / "broken")
 
 
 def write_recipe(file: Path) -> None:
@@ -108,8 +125,9 @@ def test_interrupted_at_any_step_it_ends_as_if_nothing_had_happened(interrupted,
     assert not (folder / "checkpoint").exists()
 
 
-def test_streamed_to_a_step_within_a_block_and_resident_from_there(interrupted, unbroken):
-    assert_same(train(RECIPE, workdir=interrupted(5, feed="streamed"), feed="resident", verbose=False), unbroken)
+def test_ctrl_c_in_streaming_within_a_block_leaves_a_run_that_resumes_resident(interrupted, unbroken):
+    folder = interrupted(5, number=signal.SIGINT, feed="streamed")
+    assert_same(train(RECIPE, workdir=folder, feed="resident", verbose=False), unbroken)
 
 
 @pytest.mark.soak
@@ -125,21 +143,15 @@ def test_interrupted_twice_and_the_time_of_all_parts_counts(interrupted, unbroke
     assert 1000 < run.result["train"]["seconds"] < 2000
 
 
-def test_ctrl_c_leaves_a_run_that_resumes(interrupted, unbroken):
-    assert_same(train(RECIPE, workdir=interrupted(6, number=signal.SIGINT), verbose=False), unbroken)
-
-
-def test_the_command_resumes_by_name(interrupted, command):
-    folder = interrupted(5)
-    told = command("train", "--resume", folder, "--no-report")
-    assert told.code == 0 and "after step 6 of 16" in told.err and Run.open(folder).result["status"] == "completed"
-    told = command("train", "--resume", folder)
+def test_the_command_resumes_by_name(stopped, command):
+    told = command("train", "--resume", stopped, "--no-report")
+    assert told.code == 0 and "after step 8 of 16" in told.err and Run.open(stopped).result["status"] == "completed"
+    told = command("train", "--resume", stopped)
     assert told.code == 2 and "finished run" in told.err
 
 
-def test_resume_with_a_changed_recipe_tells_the_difference(interrupted, command):
-    folder = interrupted(2)
-    told = command("train", "--resume", folder, "lr=0.5", "epochs=9")
+def test_resume_with_a_changed_recipe_tells_the_difference(stopped, command):
+    told = command("train", "--resume", stopped, "lr=0.5", "epochs=9")
     assert told.code == 2 and "lr 0.001 -> 0.5" in told.err and "epochs 4 -> 9" in told.err
 
 
@@ -150,14 +162,13 @@ def test_resume_of_nothing(command):
 
 @pytest.mark.parametrize("damage", [
     "flip", pytest.param("cut", marks=pytest.mark.soak), pytest.param("empty", marks=pytest.mark.soak)])
-def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(here, interrupted, unbroken, capsys, damage):
-    interrupted(7, checkpoint_every=0)
-    older, newer = sorted((here / "broken" / "checkpoint").glob("step-*.npz"))
+def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(stopped, unbroken, capsys, damage):
+    older, newer = sorted((stopped / "checkpoint").glob("step-*.npz"))
     content = bytearray(newer.read_bytes())
     for place in range(len(content) // 2, len(content) // 2 + 400):  # more than lies between two arrays
         content[place] ^= 1
     newer.write_bytes({"flip": bytes(content), "cut": bytes(content[:-900]), "empty": b""}[damage])
-    run = train(RECIPE, workdir="broken", verbose=False)
+    run = train(RECIPE, workdir=stopped, verbose=False)
     assert f"{newer.name} is damaged" in capsys.readouterr().err
     assert_same(run, unbroken)
 
@@ -263,10 +274,9 @@ def test_a_disk_that_does_not_answer_costs_no_checkpoint(here, interrupted, unbr
     assert_same(train(RECIPE, workdir=folder, verbose=False), unbroken)
 
 
-def test_a_checkpoint_of_versions_with_other_weights_is_refused(interrupted):
-    folder = interrupted(7)
-    checkpoints = Checkpoints(folder / "checkpoint")
-    step, = checkpoints.sound()
+def test_a_checkpoint_of_versions_with_other_weights_is_refused(stopped):
+    checkpoints = Checkpoints(stopped / "checkpoint")
+    step = checkpoints.steps()[0]
     arrays, facts = checkpoints.read(step)
     first, *others = facts["variables"]["network"]
     assert first == ["kernel", 64, 16]
@@ -275,28 +285,26 @@ def test_a_checkpoint_of_versions_with_other_weights_is_refused(interrupted):
                                                  "versions": {"kerasdl": "0.0.9", "keras": "3.99.0"}}))
         checkpoints.wait()
         with pytest.raises(UserError, match="kerasdl 0.0.9, keras 3.99.0, of which .* other weights"):
-            train(RECIPE, workdir=folder, verbose=False)
+            train(RECIPE, workdir=stopped, verbose=False)
 
 
-def test_a_run_is_trained_by_one_process_at_a_time(interrupted, unbroken):
-    folder = interrupted(7)
-    before = (folder / "metrics.csv").read_text()
-    lock = try_lock(folder / "recipe.json")
+def test_a_run_is_trained_by_one_process_at_a_time(stopped, unbroken):
+    before = (stopped / "metrics.csv").read_text()
+    lock = try_lock(stopped / "recipe.json")
     with pytest.raises(UserError, match="Another process trains .*broken"):
-        train(RECIPE, workdir=folder, verbose=False)
-    assert (folder / "metrics.csv").read_text() == before
+        train(RECIPE, workdir=stopped, verbose=False)
+    assert (stopped / "metrics.csv").read_text() == before
     os.close(lock)
-    assert_same(train(RECIPE, workdir=folder, verbose=False), unbroken)
+    assert_same(train(RECIPE, workdir=stopped, verbose=False), unbroken)
 
 
 @pytest.mark.soak
-def test_a_file_system_without_locks_trains_all_the_same(interrupted, unbroken, monkeypatch):
+def test_a_file_system_without_locks_trains_all_the_same(stopped, unbroken, monkeypatch):
     def none(file):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    folder = interrupted(7)
     monkeypatch.setattr(kerasdl.run, "try_lock", none)
-    assert_same(train(RECIPE, workdir=folder, verbose=False), unbroken)
+    assert_same(train(RECIPE, workdir=stopped, verbose=False), unbroken)
 
 
 def test_a_callback_that_stops_the_training_stops_one_that_goes_on(interrupted):
@@ -323,27 +331,25 @@ def test_arrays_with_other_pixels_are_other_data(here):
     assert begin(images).result["train"]["epochs"] == 4
 
 
-def test_other_data_than_the_run_began_with_is_refused(here, interrupted):
-    folder = interrupted(2)
-    facts = json.loads((folder / "data.json").read_text())
+def test_other_data_than_the_run_began_with_is_refused(stopped):
+    facts = json.loads((stopped / "data.json").read_text())
     assert set(facts["examples"]) == {"train", "val", "test"}
     for other in ({"shape": [9, 9, 1]}, {"examples": facts["examples"] | {"val": "180-00000000"}}):
-        (folder / "data.json").write_text(json.dumps(facts | other))
+        (stopped / "data.json").write_text(json.dumps(facts | other))
         with pytest.raises(UserError, match="not what .* began with"):
-            train(RECIPE, workdir=folder, verbose=False)
+            train(RECIPE, workdir=stopped, verbose=False)
 
 
-def test_a_run_that_began_with_the_orders_of_0_1_is_refused(here, interrupted):
-    folder = interrupted(2)
-    facts = json.loads((folder / "data.json").read_text())
+def test_a_run_that_began_with_the_orders_of_0_1_is_refused(stopped):
+    facts = json.loads((stopped / "data.json").read_text())
     assert facts.pop("orders") == 2
-    (folder / "data.json").write_text(json.dumps(facts))
+    (stopped / "data.json").write_text(json.dumps(facts))
     with pytest.raises(UserError, match="began with the orders of kerasdl 0.1 .* Start a new run"):
-        train(RECIPE, workdir=folder, verbose=False)
+        train(RECIPE, workdir=stopped, verbose=False)
 
 
-def test_checkpoints_of_another_number_of_workers_are_not_passed_over(interrupted):
-    folder = interrupted(2) / "checkpoint"
+def test_checkpoints_of_another_number_of_workers_are_not_passed_over(stopped):
+    folder = stopped / "checkpoint"
     (folder / "worker-0").mkdir()
     for file in folder.glob("step-*"):
         file.rename(folder / "worker-0" / file.name)

@@ -320,7 +320,8 @@ def test_mixed_precision(run):
 
 
 @pytest.mark.parametrize("model, args", [
-    pytest.param("vit", {"size": "mu", "patch": 2}, marks=pytest.mark.soak), ("resnet", {"size": "mu"})])
+    pytest.param("vit", {"size": "mu", "patch": 2}, marks=pytest.mark.soak),
+    pytest.param("resnet", {"size": "mu"}, marks=pytest.mark.soak), ("cnn", {"size": "mu"})])
 def test_in_bfloat16_too_the_saved_model_has_the_scores_of_result_json(run, model, args):
     """A fused layer does not round where Keras' own does, and a saved model has Keras' own."""
     made = run(LINEAR.override(model=model, epochs=1).model_copy(update={"model_args": args}),

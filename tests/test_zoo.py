@@ -20,6 +20,18 @@ SIZED = (mlp, alexnet, vgg, cnn, resnet, inception, mobilenet, convnext, vit, cc
 # What is counted with 224x224x3 pixels and 1000 classes: modules with all their sizes, and sizes of others.
 OF_IMAGENET = (mobilenet, convnext, vit)
 LARGE = {"18", "50", "2012", "2014", "11", "13", "16", "19", "googlenet", "googlenet_norm", "v3"}
+CHECKED = [(name, check) for name in zoo.MODELS for check in harness.CHECKS]
+# What takes longest runs for all models in the soak, and in every suite for a sample: {check: models}.
+ON_TENSORFLOW = {"memorise": ("mlp",)}
+ON_JAX = dict.fromkeys(("shape", "body", "save", "precision", "memorise"), ("resnet", "vit"))  # batch norm, attention
+
+
+def in_suite(name, check, sample):
+    return name in sample.get(check, zoo.MODELS)
+
+
+def cases(checked, sample):
+    return [pytest.param(*case, marks=() if in_suite(*case, sample) else pytest.mark.soak) for case in checked]
 
 
 @pytest.fixture(autouse=True)
@@ -28,17 +40,18 @@ def own_folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def jax_process(tmp_path_factory):
+def jax_process(tmp_path_factory, request):
     """A JAX process that imports only kerasdl: it loads what this one saved, and runs all checks as we do."""
     folder = tmp_path_factory.mktemp("jax")
     for name in zoo.MODELS:
         model = harness.randomise(harness.make(name, **harness.REGULARISED.get(name, {})))
         model.save(folder / f"{name}.keras")
         np.save(folder / f"{name}.npy", harness.logits(model, harness.pictures()))
-    quick = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    quick = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", **harness.quick_jax(folder)}
+    left_out = [f"{name}-{check}" for name, check in CHECKED if not in_suite(name, check, ON_JAX)]
     with open(folder / "errors.txt", "w") as errors:
         process = subprocess.Popen(
-            [sys.executable, harness.__file__, folder],
+            [sys.executable, harness.__file__, folder, *([] if request.config.getoption("--soak") else left_out)],
             env={**os.environ, **quick},
             stdout=errors,
             stderr=errors,
@@ -57,15 +70,13 @@ def jax_report(jax_process):
     return json.loads((folder / "report.json").read_text())
 
 
-@pytest.mark.parametrize("name, check", [
-    pytest.param(name, check, marks=pytest.mark.soak if check == "memorise" and name != "mlp" else ())
-    for name in zoo.MODELS for check in harness.CHECKS])  # on JAX all memorise in every suite
+@pytest.mark.parametrize("name, check", cases(CHECKED, ON_TENSORFLOW))
 def test_on_tensorflow(name, check):
     harness.CHECKS[check](name)
 
 
-@pytest.mark.parametrize("check", ["loads_elsewhere", *harness.CHECKS])
-@pytest.mark.parametrize("name", zoo.MODELS)
+@pytest.mark.parametrize("name, check", cases([(name, "loads_elsewhere") for name in zoo.MODELS] + CHECKED,
+                                              ON_JAX))
 def test_on_jax(name, check, jax_report):
     assert jax_report["backend"] == "jax"
     assert jax_report[name][check] is None, jax_report[name][check]

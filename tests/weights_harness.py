@@ -22,9 +22,9 @@ PORTS = {  # golden file -> model, arguments
     "alexnet_torchvision": ("alexnet", {"size": "2014"}), "vgg_torchvision": ("vgg", {"size": "11"}),
     "vgg_bn_torchvision": ("vgg", {"size": "11", "norm": True}),
 }
-LARGE = {"resnet_hf", "vit_hf", "mobilenet_timm", "resnet50_torchvision", "convnext_torchvision",
-         "googlenet_torchvision", "inception_torchvision", "alexnet_torchvision", "vgg_torchvision",
-         "vgg_bn_torchvision"}  # run with --soak
+LARGE = {"resnet_hf", "vit_hf", "mobilenet_timm", "mobilenet_torchvision", "resnet50_torchvision",
+         "convnext_torchvision", "googlenet_torchvision", "inception_torchvision", "alexnet_torchvision",
+         "vgg_torchvision", "vgg_bn_torchvision"}  # run with --soak
 
 
 def golden(name):
