@@ -70,7 +70,8 @@ def bert(tensors, tokens, heads=2, depth=2):
             scores = query[..., part] @ key[..., part].transpose(0, 2, 1) / np.sqrt(width)
             shares = np.exp(scores - scores.max(-1, keepdims=True)) * (tokens != 0)[:, None]
             read[..., part] = shares / shares.sum(-1, keepdims=True) @ value[..., part]
-        x = normalised(x + linear(read, f"{layer}.attention.output.dense"), tensors, f"{layer}.attention.output.LayerNorm")
+        x = x + linear(read, f"{layer}.attention.output.dense")
+        x = normalised(x, tensors, f"{layer}.attention.output.LayerNorm")
         hidden = linear(x, f"{layer}.intermediate.dense")
         hidden *= 0.5 * (1 + np.vectorize(erf)(hidden / np.sqrt(2)))
         x = normalised(x + linear(hidden, f"{layer}.output.dense"), tensors, f"{layer}.output.LayerNorm")

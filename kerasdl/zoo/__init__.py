@@ -16,7 +16,7 @@ import pathlib
 
 MODELS = ("linear", "mlp", "alexnet", "vgg", "cnn", "resnet", "inception", "mobilenet", "convnext", "vit", "cct"
           )  # the table of contents, simplest first
-SEQUENCES = ("rnn", "conv1d", "transformer")  # of steps or tokens: their first argument is sequence_shape, see zoo/sequences.py
+SEQUENCES = ("rnn", "conv1d", "transformer")  # of steps or tokens: first argument sequence_shape, see zoo/sequences.py
 GENERATIVE = ("gan",)  # modules whose `build` returns a generator and a discriminator
 NAMES = (*MODELS, *SEQUENCES, *GENERATIVE)
 

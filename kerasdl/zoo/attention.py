@@ -1,7 +1,7 @@
 """Attention among steps, with an explicit mask, and positions.
 
-Each layer has two ways to be called. `layer(x, ...)` takes whole sequences. `layer.step(x, ...)` takes the next steps of
-sequences whose earlier steps are in a cache: zoo/generation.py generates with it, at a cost of O(length) a token.
+Each layer has two ways to be called. `layer(x, ...)` takes whole sequences. `layer.step(x, ...)` takes the next steps
+of sequences whose earlier steps are in a cache: zoo/generation.py generates with it, at a cost of O(length) a token.
 """
 
 import keras
@@ -22,8 +22,8 @@ class SelfAttention(Explicit):
     Args:
         heads: a divisor of D.
         causal: whether a step attends to itself and to earlier steps only.
-        rotary: number of rotary positions (Su et al. 2021, arXiv:2104.09864); 0: no positions. The numbers i and i + d/2
-            of a head of d numbers are a pair, which turns by t / 10000^(2i/d) at step t.
+        rotary: number of rotary positions (Su et al. 2021, arXiv:2104.09864); 0: no positions. The numbers i and
+            i + d/2 of a head of d numbers are a pair, which turns by t / 10000^(2i/d) at step t.
 
     Raises:
         ValueError: heads do not divide D, an odd number a head with rotary positions, or more steps than positions.

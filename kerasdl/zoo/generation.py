@@ -11,8 +11,8 @@ from keras import layers, ops, tree
 class Decoder(keras.Model):
     """Feed tokens to a causal language model and return the logits of the next one.
 
-    It walks the model's layers. Attention and positions take their `step`, recurrent layers carry their state, and every
-    other layer of a language model looks at one step only. The weights are the model's own.
+    It walks the model's layers. Attention and positions take their `step`, recurrent layers carry their state, and
+    every other layer of a language model looks at one step only. The weights are the model's own.
 
     Args:
         model: of `transformer.build_language` or `rnn.build_language`.
@@ -95,8 +95,8 @@ class Decoder(keras.Model):
 def sample(model, prompt, count, *, temperature=1.0, top_k=None, top_p=None, seed=0, eos=None):
     """Return tokens that a language model continues a text with; the same for the same seed.
 
-    A transformer has a limited number of positions. When all are taken, the text so far is cut to the last half of them,
-    and the model reads that again. A longer prompt is cut to the last positions.
+    A transformer has a limited number of positions, and a longer prompt is cut to its last tokens. When all positions
+    are taken, the last tokens, half as many as there are positions, are fed anew as the beginning of a text.
 
     Args:
         model: of `transformer.build_language` or `rnn.build_language`.

@@ -1,8 +1,9 @@
 """What models of sequences share: an input with its mask, embedded steps, poolings that leave padding out, and heads.
 
-A model takes batches of any length. A batch has sequences of one length. Shorter ones are padded at the end: tokens with 0, numbers with NaN, which no data
-holds. The mask is computed from the input, once, and handed to every layer that looks at more than one step; so nothing
-depends on whether a layer in between forgets it, as Keras' implicit masks do. Padding changes no output.
+A model takes batches of any length. A batch has sequences of one length. Shorter ones are padded at the end: tokens
+with 0, numbers with NaN, which no data holds. The mask is computed from the input, once, and handed to every layer that
+looks at more than one step; so nothing depends on whether a layer in between forgets it, as Keras' implicit masks do.
+Padding changes no output.
 """
 
 import numbers
@@ -125,7 +126,7 @@ class Explicit(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="kerasdl")
 class TiedLogits(Explicit):
-    """Return the products of steps with each row of a table: (B, T, D), (vocabulary, D) -> float32 (B, T, vocabulary)."""
+    """Multiply steps by each row of a table: (B, T, D), (vocabulary, D) -> float32 (B, T, vocabulary)."""
 
     def __init__(self, **kwargs):
         super().__init__(dtype=kwargs.pop("dtype", "float32"), **kwargs)

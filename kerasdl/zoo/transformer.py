@@ -4,13 +4,12 @@ Blocks are those of the ViT, with an attention that leaves padding out. `norm="p
 al. 2017 (arXiv:1706.03762) and BERT do, and the embedded steps, as BERT does; `norm="pre"` normalises the inputs of the
 branches, and the last steps, as GPT-2 does. Positions are learned, or rotary (Su et al. 2021, arXiv:2104.09864).
 
-Sizes "tiny", "minilm" and "base" are BERT-tiny (Turc et al. 2019), MiniLM-L6-H384 (Wang et al. 2020) and BERT-base; with
-norm="post", types=2 and `weights` their public weights are read. "S" with 64 positions and 66 tokens is nanoGPT's
+Sizes "tiny", "minilm" and "base" are BERT-tiny (Turc et al. 2019), MiniLM-L6-H384 (Wang et al. 2020) and BERT-base;
+with norm="post", types=2 and `weights` their public weights are read. "S" with 64 positions and 66 tokens is nanoGPT's
 setting for a CPU, of 0.8 million parameters.
 
-Departs from BERT: no pooler, and every token is of the first type. From both: no dropout of attention's weights, dropout
-in the MLP as in the ViT, a first distribution of weights as Keras has it, and biases in every linear map but the head of
-a language model.
+Departs from BERT: no pooler, and every token is of the first type. Departs from both: no dropout of the attention's
+weights, dropout in the MLP as in the ViT, and Keras' distributions of initial weights.
 """
 
 import keras
