@@ -35,6 +35,10 @@ def jax_process(tmp_path_factory):
         model = harness.randomise(harness.make(name, **harness.REGULARISED.get(name, {})))
         model.save(folder / f"{name}.keras")
         np.save(folder / f"{name}.npy", harness.logits(model, harness.pictures()))
+    for name in zoo.SEQUENCES:
+        model = harness.randomise(harness.make_of_tokens(name))
+        model.save(folder / f"{name}.keras")
+        np.save(folder / f"{name}.npy", harness.logits(model, harness.padded_tokens()))
     quick = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     with open(folder / "errors.txt", "w") as errors:
         process = subprocess.Popen(
@@ -71,6 +75,11 @@ def test_on_jax(name, check, jax_report):
     assert jax_report[name][check] is None, jax_report[name][check]
 
 
+@pytest.mark.parametrize("name, check", [*((name, "tokens") for name in zoo.SEQUENCES), ("transformer", "decoder")])
+def test_sequences_on_jax(name, check, jax_report):
+    assert jax_report[name][check] is None, jax_report[name][check]
+
+
 def test_zoo_needs_no_keras_until_a_model_and_no_tensorflow_ever(jax_report):
     assert jax_report["light"]
     assert not jax_report["tensorflow"]
@@ -78,9 +87,10 @@ def test_zoo_needs_no_keras_until_a_model_and_no_tensorflow_ever(jax_report):
 
 def test_table_of_contents_is_the_folder():
     files = {file.stem for file in Path(zoo.__file__).parent.iterdir() if file.suffix == ".py" or file.is_dir()}
-    others = {"__init__", "__pycache__", "blocks", "cost", "ensemble", "sequences", "weights"}
+    others = {"__init__", "__pycache__", "attention", "blocks", "cost", "ensemble", "generation", "sequences",
+              "weights"}
     assert set(zoo.NAMES) == files - others
-    assert set(harness.ARGS) == set(zoo.MODELS)
+    assert set(harness.ARGS) == set(zoo.MODELS) and set(harness.SEQUENCE_ARGS) == set(zoo.SEQUENCES)
 
 
 def outline(build, *args, **kwargs):
