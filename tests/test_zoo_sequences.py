@@ -91,7 +91,8 @@ def test_parameter_counts(module):
         assert sum(int(np.prod(weight.shape)) for weight in network.trainable_weights) == count, size
 
 
-@pytest.mark.parametrize("size, count", [("tiny", 4_385_920), ("minilm", 22_713_216), ("base", 109_482_240)])
+@pytest.mark.parametrize("size, count", [("tiny", 4_385_920), ("minilm", 22_713_216),
+                                         pytest.param("base", 109_482_240, marks=pytest.mark.soak)])
 def test_sizes_of_bert_have_the_published_parameters(size, count):
     """Those counts include a pooler, a linear map of the first token."""
     network = outline(transformer.body, (512,), size=size, vocabulary=30_522, norm="post", types=2)

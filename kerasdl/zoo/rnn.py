@@ -79,7 +79,7 @@ def build(sequence_shape, classes: int, *, cell: str = "lstm", size: str = "S", 
     """Build a classifier: sequences (B, T, F) or tokens (B, T) -> float32 logits (B, classes).
 
     Args:
-        sequence_shape: (steps, numbers), or (steps,) of tokens; steps may be None, and any length fits. Padding is NaN, or 0.
+        sequence_shape: (steps, numbers), or (steps,) of tokens; steps may be None. Padding is NaN, or 0.
         classes: number of classes, or of outputs in a regression.
         cell: "simple", "gru" or "lstm".
         size: a key of SIZES.
