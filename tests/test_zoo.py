@@ -47,6 +47,10 @@ def jax_process(tmp_path_factory, request):
         model = harness.randomise(harness.make(name, **harness.REGULARISED.get(name, {})))
         model.save(folder / f"{name}.keras")
         np.save(folder / f"{name}.npy", harness.logits(model, harness.pictures()))
+    for name in zoo.SEQUENCES:
+        model = harness.randomise(harness.make_of_tokens(name))
+        model.save(folder / f"{name}.keras")
+        np.save(folder / f"{name}.npy", harness.logits(model, harness.padded_tokens()))
     quick = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", **harness.quick_jax(folder)}
     left_out = [f"{name}-{check}" for name, check in CHECKED if not in_suite(name, check, ON_JAX)]
     with open(folder / "errors.txt", "w") as errors:
@@ -82,6 +86,11 @@ def test_on_jax(name, check, jax_report):
     assert jax_report[name][check] is None, jax_report[name][check]
 
 
+@pytest.mark.parametrize("name, check", [*((name, "tokens") for name in zoo.SEQUENCES), ("transformer", "decoder")])
+def test_sequences_on_jax(name, check, jax_report):
+    assert jax_report[name][check] is None, jax_report[name][check]
+
+
 def test_zoo_needs_no_keras_until_a_model_and_no_tensorflow_ever(jax_report):
     assert jax_report["light"]
     assert not jax_report["tensorflow"]
@@ -92,7 +101,7 @@ def test_table_of_contents_is_the_folder():
     others = {"__init__", "__pycache__", "attention", "blocks", "cost", "ensemble", "generation", "sequences", "sound",
               "weights"}
     assert set(zoo.NAMES) == files - others
-    assert set(harness.ARGS) == set(zoo.MODELS)
+    assert set(harness.ARGS) == set(zoo.MODELS) and set(harness.SEQUENCE_ARGS) == set(zoo.SEQUENCES)
 
 
 def outline(build, *args, **kwargs):

@@ -31,6 +31,13 @@ ARGS = {
 REGULARISED = {"mlp": {"drop": 0.5}, "alexnet": {"drop": 0.5}, "convnext": {"drop_path": 0.5},
                "vit": {"drop": 0.1, "drop_path": 0.5}, "cct": {"drop": 0.1, "drop_path": 0.5}}
 
+WORDS = 20
+SEQUENCE_ARGS = {
+    "rnn": {"size": "mu", "cell": "gru"},
+    "conv1d": {"size": "mu"},
+    "transformer": {"size": "mu", "positions": "rotary", "causal": True},
+}
+
 
 def make(name, **args):
     from kerasdl import zoo
@@ -40,6 +47,18 @@ def make(name, **args):
 
 def pictures(n=8, shape=SHAPE, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (n, *shape)).astype("uint8")
+
+
+def make_of_tokens(name):
+    from kerasdl import zoo
+
+    return zoo.build(name, (12,), CLASSES, vocabulary=WORDS, **SEQUENCE_ARGS[name])
+
+
+def padded_tokens():
+    """Texts of 12, 7, 1 and 9 tokens, padded with 0: (4, 12)."""
+    x = np.random.default_rng(1).integers(1, WORDS, (4, 12)).astype("int32")
+    return x * (np.arange(12) < np.array([[12], [7], [1], [9]]))
 
 
 def randomise(model, seed=0, spread=0.1):
@@ -237,6 +256,35 @@ def quick_jax(folder):
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
 
 
+def check_tokens_load_elsewhere(name):
+    """As check_loads_elsewhere, and every weight of a model of tokens learns here."""
+    import keras
+
+    model = keras.saving.load_model(f"{name}.keras")
+    np.testing.assert_allclose(logits(model, padded_tokens()), np.load(f"{name}.npy"), rtol=1e-4, atol=1e-4)
+    for path, gradient in gradients(model, padded_tokens(), np.arange(4)).items():
+        assert gradient is not None and np.isfinite(gradient).all(), path
+        assert np.abs(gradient).max() > 1e-8 or path.endswith("attn/key/bias"), path
+
+
+def check_decoder(model, tokens):
+    """Tokens fed one by one, after some at once, have the logits of the whole pass."""
+    from kerasdl.zoo.generation import Decoder
+
+    wanted, decoder = logits(randomise(model), tokens), Decoder(model, len(tokens))
+    for _ in range(2):
+        found = [decoder.feed(tokens[:, :5]), *(decoder.feed(tokens[:, t:t + 1]) for t in range(5, tokens.shape[1]))]
+        np.testing.assert_allclose(np.stack(found, 1), wanted[:, 4:], atol=1e-5 * np.abs(wanted).max())
+        decoder.reset()
+
+
+def check_rotary_decoder(name):
+    from kerasdl.zoo import transformer
+
+    model = transformer.build_language((12,), vocabulary=WORDS, size="mu", positions="rotary")
+    check_decoder(model, np.random.default_rng(0).integers(1, WORDS, (2, 12)).astype("int32"))
+
+
 def main(folder, *left_out):
     import kerasdl
 
@@ -252,6 +300,8 @@ def main(folder, *left_out):
 
     import keras
 
+    report |= {name: {"tokens": attempt(check_tokens_load_elsewhere, name)} for name in kerasdl.zoo.SEQUENCES}
+    report["transformer"]["decoder"] = attempt(check_rotary_decoder, "transformer")
     report |= {"light": light, "backend": keras.backend.backend(), "tensorflow": tensorflow}
     Path("report.json").write_text(json.dumps(report))
 

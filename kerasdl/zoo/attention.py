@@ -118,7 +118,7 @@ class Positions(Explicit):
 
     def step(self, x, cache, position):
         """Add the vectors of the positions from `position` on; nothing is cached."""
-        return x + at(self.table, x, position), cache
+        return x + ops.cast(at(self.table, x, position), x.dtype), cache
 
     def cache_shapes(self, batch, longest):
         return []
@@ -133,8 +133,9 @@ class Positions(Explicit):
 def at(table, x, position=None):
     """Return the rows of a table of positions (longest, ...) for steps (B, T, D), from the first or from `position` on.
 
-    Where T is not known before the model runs, too many steps fail too: the shapes of rows and steps differ.
+    Where T is known only when the model runs, too many steps fail as well: the shapes of rows and steps differ.
     """
+    table = ops.convert_to_tensor(table)
     if x.shape[1] is not None and x.shape[1] > table.shape[0]:
         raise ValueError(f"Expected sequences of up to {table.shape[0]} steps, as many as the model has positions. "
                          f"Received: {x.shape[1]} steps. Cut them, or build the model with longest={x.shape[1]}.")
@@ -145,7 +146,7 @@ def at(table, x, position=None):
 
 def turned(x, turns):
     """Return pairs of numbers (B, heads, T, d) turned by angles, of which `turns` (T, d) holds cosines and sines."""
-    cos, sin = ops.split(ops.convert_to_tensor(turns), 2, axis=-1)
+    cos, sin = ops.split(turns, 2, axis=-1)
     one, other = ops.split(ops.cast(x, "float32"), 2, axis=-1)
     return ops.cast(ops.concatenate([one * cos - other * sin, one * sin + other * cos], axis=-1), x.dtype)
 

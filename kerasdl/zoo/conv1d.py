@@ -77,7 +77,7 @@ def build(sequence_shape, classes: int, *, size: str = "fcn", vocabulary: int | 
     """Build a classifier: sequences (B, T, F) or tokens (B, T) -> float32 logits (B, classes).
 
     Args:
-        sequence_shape: (steps, numbers), or (steps,) of tokens; steps may be None, any length. Padding is NaN, or 0.
+        sequence_shape: (steps, numbers), or (steps,) of tokens; steps may be None. Padding is NaN, or 0.
         classes: number of classes, or of outputs in a regression.
         size: a key of SIZES.
         vocabulary: number of tokens, with the 0 of padding; None for numbers.

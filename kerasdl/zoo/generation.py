@@ -19,6 +19,7 @@ class Decoder(keras.Model):
         batch: number of texts.
 
     Attributes:
+        vocabulary: number of tokens.
         longest: how many tokens can be fed before a `reset`; None: any number.
 
     Raises:
@@ -31,7 +32,8 @@ class Decoder(keras.Model):
                 layer, layers.RNN) and layer.go_backwards for layer in model.layers):
             raise ValueError(f"Expected a causal language model, tokens to logits. Received: {model.name}")
         sizes = [getattr(layer, "longest", 0) or getattr(layer, "rotary", 0) for layer in model.layers]
-        self.network, self.longest = model, min(filter(None, sizes), default=None)
+        self.network, self.vocabulary = model, model.output_shape[-1]
+        self.longest = min(filter(None, sizes), default=None)
         self.position = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="position")
         self.caches = {layer.name: [self.add_weight(shape=shape, dtype=layer.compute_dtype, initializer="zeros",
                                                     trainable=False, name=layer.name) for shape in shapes]
@@ -95,11 +97,12 @@ class Decoder(keras.Model):
 def sample(model, prompt, count, *, temperature=1.0, top_k=None, top_p=None, seed=0, eos=None, never=()):
     """Return tokens that a language model continues a text with; the same for the same seed.
 
-    A transformer has a limited number of positions. When all are taken, the text so far is cut to the last half of
-    them, and the model reads that again. A longer prompt is cut to the last positions.
+    A transformer has a limited number of positions, and a longer prompt is cut to its last tokens. When all positions
+    are taken, the last tokens, half as many as there are positions, are fed anew as the beginning of a text.
 
     Args:
-        model: of `transformer.build_language` or `rnn.build_language`.
+        model: of `transformer.build_language` or `rnn.build_language`; or its Decoder, which is compiled once for many
+            texts.
         prompt: tokens of the text so far, one or more, none of them the 0 of padding.
         count: number of tokens to draw.
         temperature, top_k, top_p: as in `shares`.
@@ -113,10 +116,11 @@ def sample(model, prompt, count, *, temperature=1.0, top_k=None, top_p=None, see
     Raises:
         ValueError: an empty prompt, a token that is not in the vocabulary, or settings out of range.
     """
-    text, decoder, rng = [int(token) for token in prompt], Decoder(model), np.random.default_rng(seed)
-    vocabulary = model.output_shape[-1]
+    decoder = model if isinstance(model, Decoder) else Decoder(model)
+    text, rng, vocabulary = [int(token) for token in prompt], np.random.default_rng(seed), decoder.vocabulary
     if not text or min(text) < 1 or max(text) >= vocabulary:
         raise ValueError(f"Expected a prompt of one token or more, each 1 to {vocabulary - 1}. Received: {text[:10]}")
+    decoder.reset()
     start, ahead = len(text), text[-(decoder.longest or len(text)):]
     room = (decoder.longest or 0) - len(ahead)
     for _ in range(count):

@@ -81,7 +81,7 @@ def build(sequence_shape, classes: int, *, cell: str = "lstm", size: str = "S", 
     """Build a classifier: sequences (B, T, F) or tokens (B, T) -> float32 logits (B, classes).
 
     Args:
-        sequence_shape: (steps, numbers), or (steps,) of tokens; steps may be None, any length. Padding is NaN, or 0.
+        sequence_shape: (steps, numbers), or (steps,) of tokens; steps may be None. Padding is NaN, or 0.
         classes: number of classes, or of outputs in a regression.
         cell: "simple", "gru" or "lstm".
         size: a key of SIZES.
@@ -105,7 +105,7 @@ def build_language(sequence_shape, *, vocabulary: int, cell: str = "lstm", size:
     """Build a language model: tokens (B, T) -> float32 logits (B, T, vocabulary) of the token after each.
 
     Args:
-        sequence_shape: (steps,); steps may be None.
+        sequence_shape: (steps,); steps may be None, and any length fits.
         vocabulary, cell, size: as in `build`.
         drop: dropout rate before each layer and before the head, whose weights are those of the embedding.
         name: name of the model.

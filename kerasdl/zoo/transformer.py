@@ -8,9 +8,8 @@ Sizes "tiny", "minilm" and "base" are BERT-tiny (Turc et al. 2019), MiniLM-L6-H3
 with norm="post", types=2 and `weights` their public weights are read. "S" with 64 positions and 66 tokens is nanoGPT's
 setting for a CPU, of 0.8 million parameters.
 
-Departs from BERT: no pooler, and every token is of the first type. From both: no dropout of attention's weights,
-dropout in the MLP as in the ViT, a first distribution of weights as Keras has it, and biases in every linear map but
-the head of a language model.
+Departs from BERT: no pooler, and every token is of the first type. Departs from both: no dropout of the attention's
+weights, dropout in the MLP as in the ViT, and Keras' distributions of initial weights.
 """
 
 import keras

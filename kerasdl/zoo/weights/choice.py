@@ -9,7 +9,7 @@ import numpy as np
 
 from kerasdl.zoo.weights.tables import Table
 
-NETS = ("alexnet", "convnext", "inception", "mobilenet", "resnet", "transformer", "vgg", "vit")  # with a file of tables
+NETS = ("alexnet", "convnext", "inception", "mobilenet", "resnet", "transformer", "vgg", "vit")  # each has a file
 
 
 def tables_of(net: str) -> list[Table]:

@@ -7,7 +7,7 @@ POSITIONS = f"{PREFIX}embeddings.position_embeddings.weight"
 
 
 def bert_names(tensors: Tensors, model) -> Tensors:
-    """Return the tensors with the prefix of a whole model, and the first positions, as many as ours has."""
+    """Return the tensors with the prefix of a whole model, and only as many of the first positions as ours has."""
     found = renamed(tensors, (r"^(?=(embeddings|encoder|pooler)\.)", PREFIX),
                     (r"LayerNorm\.gamma$", "LayerNorm.weight"), (r"LayerNorm\.beta$", "LayerNorm.bias"))
     wanted = next((layer.longest for layer in model.layers if layer.name == "position"), None)

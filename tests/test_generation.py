@@ -1,0 +1,87 @@
+"""Generation: what is fed token by token has the logits of the whole pass, and samples are draws from them."""
+
+import keras
+import numpy as np
+import pytest
+import zoo_harness as harness
+
+from kerasdl.zoo import rnn, transformer
+from kerasdl.zoo.generation import Decoder, sample, shares
+
+WORDS, TOKENS = harness.WORDS, np.random.default_rng(0).integers(1, harness.WORDS, (2, 12)).astype("int32")
+
+
+def gpt(longest=12, **args):
+    return transformer.build_language((longest,), vocabulary=WORDS, size="mu", **args)
+
+
+@pytest.mark.parametrize("build, args", [
+    (gpt, {}), (gpt, {"positions": "rotary", "norm": "post"}),
+    *((rnn.build_language, {"sequence_shape": (None,), "vocabulary": WORDS, "size": "mu", "cell": cell})
+      for cell in ("lstm", "gru", "simple"))], ids=["learned", "rotary", "lstm", "gru", "simple"])
+def test_a_token_at_a_time_gives_the_logits_of_the_whole_pass(build, args):
+    harness.check_decoder(build(**args), TOKENS)
+
+
+def test_mixed_precision_keeps_its_cache_in_bfloat16():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = gpt()
+    finally:
+        keras.config.set_dtype_policy(before)
+    decoder = Decoder(harness.randomise(model))
+    assert {variable.dtype for variable in decoder.caches["block1_attn"]} == {"bfloat16"}
+    found, wanted = decoder.feed(TOKENS[:1]), harness.logits(model, TOKENS[:1])[:, -1]
+    assert found.dtype == "float32" and np.abs(found - wanted).max() < 0.05 * np.abs(wanted).max()
+
+
+def test_a_decoder_refuses_more_tokens_than_positions_and_models_that_see_later_tokens():
+    decoder = Decoder(gpt(longest=6))
+    decoder.feed(TOKENS[:1, :4])
+    with pytest.raises(ValueError, match="up to 6 tokens.*3 after 4"):
+        decoder.feed(TOKENS[:1, :3])
+    for model in (gpt(causal=False), rnn.build((None,), 4, size="mu", vocabulary=WORDS)):
+        with pytest.raises(ValueError, match="causal language model"):
+            Decoder(model)
+
+
+def test_the_same_seed_gives_the_same_text_and_each_token_is_the_best_of_its_logits():
+    model = harness.randomise(gpt(longest=8), spread=0.5)
+    decoder = Decoder(model)
+    texts = [sample(decoder, [3, 1], 20, seed=seed).tolist() for seed in (1, 1, 2)]
+    assert texts[0] == texts[1] != texts[2]
+    text = [3, 1]
+    for token in sample(decoder, [3, 1], 6, temperature=0):  # while all of it has a position
+        assert token == harness.logits(model, np.array([text]))[0, -1, 1:].argmax() + 1
+        text.append(int(token))
+
+
+def test_a_long_text_is_cut_to_the_last_half_of_the_positions():
+    model, prompt = harness.randomise(gpt(longest=8), spread=0.5), [1 + i % (WORDS - 1) for i in range(20)]
+    text = prompt + sample(model, prompt, 7, temperature=0).tolist()
+    begins = (12, 17, 17, 17, 17, 17, 22)  # the last 8 of the prompt; then 4, to which those that follow are added
+    for end, begin in zip(range(20, 27), begins, strict=True):
+        assert text[end] == harness.logits(model, np.array([text[begin:end]]))[0, -1, 1:].argmax() + 1
+
+
+def test_a_text_ends_with_eos_and_a_prompt_is_checked():
+    model = rnn.build_language((None,), vocabulary=WORDS, size="mu")
+    text = sample(model, [1], 200, seed=1, eos=5)
+    assert text[-1] == 5 and (text[:-1] != 5).all() and (text > 0).all()
+    for prompt in ([], [0], [WORDS]):
+        with pytest.raises(ValueError, match="prompt"):
+            sample(model, prompt, 3)
+
+
+def test_shares_leave_out_padding_and_what_is_improbable():
+    logits = np.log(np.array([9, 1, 4, 2, 3.0]))
+    np.testing.assert_allclose(shares(logits), [0, 0.1, 0.4, 0.2, 0.3])
+    np.testing.assert_allclose(shares(logits, temperature=0.5), np.array([0, 1, 16, 4, 9]) / 30)
+    np.testing.assert_allclose(shares(logits, top_k=2), [0, 0, 4 / 7, 0, 3 / 7])
+    np.testing.assert_allclose(shares(logits, top_p=0.71), [0, 0, 4 / 9, 2 / 9, 3 / 9])
+    np.testing.assert_allclose(shares(logits, top_p=0.69), [0, 0, 4 / 7, 0, 3 / 7])
+    np.testing.assert_array_equal(shares(logits, temperature=0), [0, 0, 1, 0, 0])
+    for wrong in ({"temperature": -1}, {"top_k": 0}, {"top_p": 0}, {"top_p": 1.1}):
+        with pytest.raises(ValueError, match="Expected temperature"):
+            shares(logits, **wrong)
