@@ -4,7 +4,8 @@
 
 MNIST-1D (Greydanus 2020, arXiv:2011.14439) is made by the package mnist1d from its own seed. The adding problem
 (Hochreiter & Schmidhuber 1997, section 5.4) is made here. The package aeon holds the UCR files, with the archive's own
-division into train and test (Dau et al. 2019, arXiv:1810.07758).
+division into train and test (Dau et al. 2019, arXiv:1810.07758). It is not imported, and no extra brings it: it asks for
+an older pandas.
 """
 
 import shutil
@@ -41,10 +42,10 @@ def adding(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ucr() -> list[Path]:
-    """Return the files NAME_TRAIN.ts and NAME_TEST.ts of the package aeon, which is not imported for this."""
+    """Return the files NAME_TRAIN.ts and NAME_TEST.ts of the package aeon."""
     found = find_spec("aeon")
     if found is None:
-        raise SystemExit("The UCR files lie in the package aeon: pip install aeon")
+        raise SystemExit("The UCR files lie in the package aeon: pip install --no-deps aeon")
     package = Path(next(iter(found.submodule_search_locations)))
     return [package / "datasets" / "data" / name / f"{name}_{part}.ts" for name in UCR for part in ("TRAIN", "TEST")]
 
