@@ -4,8 +4,8 @@
 
 MNIST-1D (Greydanus 2020, arXiv:2011.14439) is made by the package mnist1d from its own seed. The adding problem
 (Hochreiter & Schmidhuber 1997, section 5.4) is made here. The package aeon holds the UCR files, with the archive's own
-division into train and test (Dau et al. 2019, arXiv:1810.07758). It is not imported, and no extra brings it: it asks for
-an older pandas.
+division into train and test (Dau et al. 2019, arXiv:1810.07758). It is not imported, and no extra brings it: it asks
+for an older pandas.
 """
 
 import shutil

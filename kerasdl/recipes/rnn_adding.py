@@ -1,4 +1,4 @@
-"""A SimpleRNN on the adding problem, which it does not learn: the control of lstm_adding."""
+"""A SimpleRNN on the adding problem with 200 steps, trained as lstm_adding is, whose control it is."""
 
 from kerasdl.recipe import Recipe
 
