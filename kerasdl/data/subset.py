@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,7 @@ def joined(splits: Sequence[Split]) -> Split:
     name = "+".join(split.name for split in splits)
     if any(split.streamed for split in splits):
         raise DataError(f"{name} is for a set that fits in memory; this one is streamed.")
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for field in ("x", "y", "weights", "texts"):
         values = [getattr(split, field) for split in splits]
         arrays[field] = None if values[0] is None else np.concatenate(values)
