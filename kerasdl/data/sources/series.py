@@ -78,6 +78,13 @@ def look(path: str, *, target: Target | None = None, **given: Any) -> None:
             series_files.check_columns(frame, args, target is not None, file)
 
 
+def look_for(facts: Mapping[str, Any], path: str, **_: Any) -> None:
+    """Find mistakes that `read_for` would find without reading: the model takes sound, or the file is not there."""
+    if "sample_rate" in facts.get("build_args", {}):
+        raise DataError(f"The model takes sound, such as audio:PATH. Received: series:{path}.")
+    series_files.existing(series_files.training_file(path))
+
+
 def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target | None = "class", **given: Any
              ) -> Split:
     """Return a part of other series, with the steps and the classes of a model.
@@ -91,6 +98,7 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target 
     Raises:
         DataError: as `read`, and for a class that the model does not know, or a series that is longer than its own.
     """
+    look_for(facts, path)
     args, known = parse(Args, given, "data_args", "series:PATH"), tuple(facts["classes"])
     if split not in ("train", "val", "test", "all"):
         raise DataError(f"{path} has the splits train, val, test, all. Received: {split!r}.")
