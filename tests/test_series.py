@@ -8,6 +8,7 @@ import pytest
 from data_harness import PARTS, refused
 
 import kerasdl
+from benchmarks import sequences_data
 from kerasdl import figures
 from kerasdl.data import load, load_splits, sources
 from kerasdl.evaluation.evaluate import evaluate
@@ -231,3 +232,12 @@ def test_a_run_is_evaluated_on_other_series(run, tmp_path):
     assert evaluate(run, split="test", data=f"series:{tmp_path}/waves.csv")["accuracy"] == 1.0
     write(tmp_path, [("sideways", values) for _, values in waves(20)])
     refused(lambda: evaluate(run, split="all", data=f"series:{tmp_path}/waves.tsv"), "'sideways'")
+
+
+def test_the_adding_problem():
+    x, y = sequences_data.adding(2000, 0)
+    numbers, marks = x[..., 0], x[..., 1]
+    half = sequences_data.STEPS // 2
+    assert (marks[:, :half].sum(1) == 1).all() and (marks[:, half:].sum(1) == 1).all() and numbers.max() < 1
+    np.testing.assert_allclose(y, (numbers * marks).sum(1), rtol=1e-6)
+    assert abs(y.mean() - 1) < 0.03 and abs(((y - 1) ** 2).mean() - 1 / 6) < 0.01
