@@ -31,7 +31,7 @@ COLUMNS = 30  # a table of rows shows no more columns than this
 LETTERS = 400  # of a text that is shown
 STEPS = 2000  # a longer sequence is drawn as the range of its values, and not as a line
 THUMBNAIL = 224  # pixels: larger images are shrunk
-TRACE = 64, 192  # pixels of the drawing of a sequence
+TRACE = 128, 128  # pixels of the drawing of a sequence
 
 
 def curves(history: pd.DataFrame, best: int | None) -> list[tuple[str, Any]]:
@@ -218,10 +218,12 @@ def sketch(series: np.ndarray) -> str:
     x = np.linspace(4, 156, len(series)) if len(series) > 1 else np.array([80.0])
     lines = []
     for values, colour in zip(series.T, SERIES, strict=False):
-        y = 96 - 92 * (values - low) / (high - low) if high > low else np.where(np.isnan(values), values, 50.0)
+        y = 156 - 152 * (values - low) / (high - low) if high > low else np.where(np.isnan(values), values, 80.0)
         points = " ".join(f"{across:.1f},{down:.1f}" for across, down in zip(x, y, strict=True) if not np.isnan(down))
-        lines.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-linecap="round"/>')
-    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" width="160" height="100">{"".join(lines)}</svg>'
+        lines.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2" '
+                     'stroke-linejoin="round" stroke-linecap="round"/>')
+    drawing = ('<svg xmlns="http://www.w3.org/2000/svg" width="160" height="160"><rect width="160" height="160" '
+               f'fill="#fff"/>{"".join(lines)}</svg>')
     return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode()
 
 

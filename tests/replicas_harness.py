@@ -34,15 +34,20 @@ CASES = {
     "layer_decay": {"optimizer": "sgd", "layer_decay": 0.5, "weight_decay": 0.1},
     "frozen": {"optimizer": "lion", "lr": 1e-3, "layer_decay": 0.5, "weight_decay": 0.1, "freeze": ("stem_*",),
                "ema": 0.9, **NORM},
+    "series": {"optimizer": "sgd", "model": "rnn", "model_args": {"cell": "gru", "size": "mu"}},
 }
-FEW = [("sgd", 2), ("global_clipnorm", 4), ("accumulate", 2), ("ema", 2)]
+FEW = [("sgd", 2), ("global_clipnorm", 4), ("accumulate", 2), ("ema", 2), ("series", 2)]
 APART = {"bfloat16": 1e-2}  # 2.8e-3 was seen: a number of 8 bits is rounded by up to 4e-3 of itself
 STEPS = 5
 
 
-def split(size: int = 130):
+def split(series: bool = False):
+    """130 images, or series of 1 to 9 steps."""
     random = np.random.default_rng(0)
+    size = 130
     x = random.integers(0, 256, (size, 8, 8, 1)).astype("uint8")
+    if series:
+        x = np.where(np.arange(9) < random.integers(1, 10, (size, 1)), random.normal(size=(size, 9)), np.nan)[..., None]
     return from_arrays(x, random.integers(0, 3, size), classes=["a", "b", "c"])["train"]
 
 
@@ -55,7 +60,7 @@ def devices(count: int) -> tf.distribute.Strategy:
 def trained(recipe: Recipe, count: int, stay: bool = True):
     """(model, kept, scores) after STEPS steps on `count` replicas. One device has its examples streamed."""
     strategy, stay = devices(count), stay and count > 1
-    setup = Setup(recipe, Classify(recipe), {"train": split()}, strategy, stay)
+    setup = Setup(recipe, Classify(recipe), {"train": split(recipe.model == "rnn")}, strategy, stay)
     model, kept = setup.networks()
     scores = PaddedEvaluator(setup.objective, kept, recipe.micro_batch, strategy)
     model.fit(setup.batches(model), steps_per_epoch=STEPS, verbose=0, shuffle=False)
@@ -68,7 +73,7 @@ def compare(cases: list[tuple[str, int]], stay: bool = True) -> dict[str, np.nda
     for name, count in sorted({*cases, *((name, 1) for name, _ in cases)}):
         _, kept, scores = trained(BASE.override(**CASES[name]), count, stay)
         out |= {f"{name}/{count}/{i}": keras.ops.convert_to_numpy(w) for i, w in enumerate(kept.weights)}
-        found = scores(split())
+        found = scores(split(CASES[name].get("model") == "rnn"))
         out[f"{name}/{count}/scores"] = np.array([found["loss"], found["accuracy"]])
     return out
 

@@ -204,6 +204,9 @@ def test_a_run_answers_files(folder, tmp_path):
     facts = run.data
     other = sources.load_for(facts, f"audio:{folder}", "test", target="class", **NAMES)
     assert other.shape == (552, 1)
+    refused(lambda: sources.load_for(facts, "series:a.tsv", "all", target="class"), "takes sound", "series:a.tsv")
+    numbers = {key: value for key, value in facts.items() if key != "build_args"}
+    refused(lambda: sources.look_for(numbers, f"audio:{folder}"), "series of numbers, and no sound")
     wavfile.write(tmp_path / "new.wav", RATE, tone(2010, 400))
     wavfile.write(tmp_path / "long.wav", RATE, tone(310, 800))
     wavfile.write(tmp_path / "fast.wav", 2 * RATE, tone(310, 800))

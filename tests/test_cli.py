@@ -165,6 +165,12 @@ def test_train_writes_a_run_and_says_where(command, here):
     assert list(here.iterdir()) == [here / "my [run]"]
 
 
+def test_a_run_that_keeps_the_last_epoch_says_so(command):
+    done = command("train", "linear_digits", "epochs=3", "lr=5", "schedule=constant", "ema=0", "keep=last", "--workdir",
+                   "run", "--no-report")
+    assert Run.open("run").result["best_epoch"] < 3 and re.search(r"^kept +epoch 3 of 3$", done.out, re.M)
+
+
 def test_train_without_a_report_into_the_usual_place(command, here):
     source = 'from kerasdl.recipe import load\nrecipe = load("linear_digits").override(epochs=1, name="")'
     (here / "mine.py").write_text(source)

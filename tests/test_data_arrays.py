@@ -61,6 +61,25 @@ def test_tokens_are_whole_numbers():
     assert from_arrays(words, LABELS)["train"].kind == "row"
 
 
+def test_the_vocabulary_of_tokens_goes_to_the_model():
+    words = np.arange(60 * 7).reshape(60, 7)
+    assert all(part.build_args == {"vocabulary": 420} for part in from_arrays(words, kind="tokens").values())
+    assert not from_arrays(words)["train"].build_args
+
+
+def test_shorter_sequences_end_with_nan():
+    x = NUMBERS.astype("float32")
+    x[::2, 3:] = np.nan
+    parts = from_arrays(x, LABELS)
+    assert sum(np.isnan(part.x[:, 3:]).all(axis=(1, 2)).sum() for part in parts.values()) == 30
+    assert not np.isnan(parts["train"].x[:, :3]).any()
+    x[1] = np.nan
+    refused(lambda: from_arrays(x, LABELS), "missing values (NaN)", "in 1 of 60 examples", "end a shorter one")
+    x[1, 1:] = 0
+    refused(lambda: from_arrays(x, LABELS), "in 1 of 60 examples")
+    refused(lambda: from_arrays(np.where(np.arange(4) == 3, np.nan, NUMBERS), LABELS), "in 60 of 60 examples")
+
+
 def test_arrays_without_labels():
     parts, labelled = from_arrays(IMAGES), from_arrays(IMAGES, LABELS)
     assert {name: len(part) for name, part in parts.items()} == {"train": 42, "val": 6, "test": 12}

@@ -316,6 +316,20 @@ def test_a_callback_that_stops_the_training_stops_one_that_goes_on(interrupted):
     assert train(RECIPE, workdir=folder, verbose=False, callbacks=[Enough()]).result["train"]["epochs"] == 2
 
 
+def test_series_of_several_lengths_stream_and_resume(here):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 9, 2)).astype("float32")
+    for series, length in zip(x, rng.integers(2, 10, 60), strict=True):
+        series[length:] = np.nan
+    change = {"data": from_arrays(x, np.arange(60) % 2), "model": "rnn", "batch": 8, "augment": (), "verbose": False,
+              "model_args": {"cell": "gru", "size": "mu", "drop": 0.2}}
+    whole = train(RECIPE, workdir=here / "whole", feed="resident", **change)
+    change.pop("verbose")
+    folder = train_until(7, here / "broken", feed="streamed", **change)
+    assert not (folder / "result.json").exists()
+    assert_same(train(RECIPE, workdir=folder, feed="streamed", verbose=False, **change), whole)
+
+
 def test_arrays_with_other_pixels_are_other_data(here):
     images, labels = np.random.default_rng(0).integers(0, 256, (60, 4, 4)).astype("uint8"), np.resize([0, 1], 60)
 

@@ -8,6 +8,7 @@ import pytest
 from data_harness import PARTS, refused
 
 import kerasdl
+from benchmarks import sequences_data
 from kerasdl import figures
 from kerasdl.data import load, load_splits, sources
 from kerasdl.evaluation.evaluate import evaluate
@@ -105,6 +106,44 @@ def test_the_test_split_lies_next_to_train_in_the_file_or_is_named(tmp_path):
     refused(lambda: load(f"series:{tmp_path}/b.npz"), "class '2'", "no training series")
 
 
+def test_a_folder_with_one_pair_is_a_data_set(tmp_path):
+    write(tmp_path, waves(), "a_TRAIN")
+    refused(lambda: load(f"series:{tmp_path}"), "NAME_TRAIN.ts and NAME_TEST.ts", "has none")
+    for part in ("TRAIN", "TEST"):
+        write(tmp_path, waves(12), "b_" + part)
+    refused(lambda: load(f"series:{tmp_path}"), "5 such pairs" if (tmp_path / "b_TEST.parquet").exists() else "4 such")
+    for file in (*tmp_path.glob("b_*.csv"), *tmp_path.glob("b_*.npz"), *tmp_path.glob("b_*.parquet"),
+                 *tmp_path.glob("b_*.tsv")):
+        file.unlink()
+    assert len(load(f"series:{tmp_path}", "test")) == 12
+    assert sources.look(f"series:{tmp_path}", target="class") is None
+
+
+def test_two_splits_are_one(files):
+    found = load_splits(f"series:{files}/waves.tsv", {"train": "train+val", "val": "val"})
+    alone = load_splits(f"series:{files}/waves.tsv", PARTS)
+    both = found["train"]
+    assert both.name == "train+val" and len(both) == 32 and both.classes == alone["train"].classes
+    np.testing.assert_array_equal(both.x[28:], alone["val"].x)
+    np.testing.assert_array_equal(both.y[:28], alone["train"].y)
+    assert both.fingerprint() != alone["train"].fingerprint()
+    refused(lambda: load(f"series:{files}/waves.tsv", "train+vla"), "train, val, test", "'train+vla'")
+
+
+def test_series_of_a_group_stay_in_one_split(files, tmp_path):
+    table = pd.read_csv(files / "waves.csv")
+    table["patient"] = table.who.str[1:].astype(int) // 4
+    table.to_csv(tmp_path / "a.csv", index=False)
+    found = load_splits(f"series:{tmp_path}/a.csv", PARTS, group="patient", **LONG)
+    of_part = {name: {values[~np.isnan(values)].tobytes() for values in part.x[..., 0]} for name, part in found.items()}
+    parts = [[name for name, there in of_part.items() if values.tobytes() in there] for _, values in waves()]
+    assert all(parts[number] == parts[number // 4 * 4] for number in range(40)) and len(set(map(tuple, parts))) == 3
+    table.loc[table.index[table.who == "w0"][0], "patient"] = 5
+    table.to_csv(tmp_path / "a.csv", index=False)
+    refused(lambda: load(f"series:{tmp_path}/a.csv", group="patient", **LONG), "series 'w0'", "several groups")
+    refused(lambda: load(f"series:{files}/waves.ts", group="patient"), "group=patient", "waves.ts")
+
+
 def test_longer_series_are_cut_and_counted(files):
     found = load(f"series:{files}/waves.tsv", length=6)
     whole = load(f"series:{files}/waves.tsv")
@@ -193,3 +232,12 @@ def test_a_run_is_evaluated_on_other_series(run, tmp_path):
     assert evaluate(run, split="test", data=f"series:{tmp_path}/waves.csv")["accuracy"] == 1.0
     write(tmp_path, [("sideways", values) for _, values in waves(20)])
     refused(lambda: evaluate(run, split="all", data=f"series:{tmp_path}/waves.tsv"), "'sideways'")
+
+
+def test_the_adding_problem():
+    x, y = sequences_data.adding(2000, 0)
+    numbers, marks = x[..., 0], x[..., 1]
+    half = sequences_data.STEPS // 2
+    assert (marks[:, :half].sum(1) == 1).all() and (marks[:, half:].sum(1) == 1).all() and numbers.max() < 1
+    np.testing.assert_allclose(y, (numbers * marks).sum(1), rtol=1e-6)
+    assert abs(y.mean() - 1) < 0.03 and abs(((y - 1) ** 2).mean() - 1 / 6) < 0.01

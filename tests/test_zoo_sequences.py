@@ -75,6 +75,18 @@ def test_an_empty_sequence_has_an_answer(model, args):
     assert np.isfinite(outputs(build(model, args, True), x)).all()
 
 
+@pytest.mark.parametrize("module, args", [(rnn, {}), (conv1d, {}), (transformer, {"longest": 19}),
+                                          (transformer, {"longest": 19, "positions": "rotary"})])
+def test_a_graph_takes_any_length(module, args):
+    """As training and evaluation trace it, where the length of a batch is known only when it comes."""
+    tf = pytest.importorskip("tensorflow")
+    network = harness.randomise(module.build((None, 3), 4, size="mu", **args))
+    graph = tf.function(lambda x: network(x, training=False), [tf.TensorSpec((None, None, 3))])
+    for steps in (STEPS, 19):
+        found = outputs(network, batch(False, steps))
+        np.testing.assert_allclose(graph(batch(False, steps)), found, atol=1e-6 * np.abs(found).max())
+
+
 def outline(build, *args, **kwargs):
     """Return a model with shapes and no numbers."""
     with keras.StatelessScope(initialize_variables=False):

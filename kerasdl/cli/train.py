@@ -66,7 +66,8 @@ def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", 
         return
     if not as_json:
         if run.result["best_epoch"]:
-            print_field("kept", f"epoch {run.result['best_epoch']} of {run.result['train']['epochs']}")
+            epochs = run.result["train"]["epochs"]
+            print_field("kept", f"epoch {epochs if changed.keep == 'last' else run.result['best_epoch']} of {epochs}")
         for split in ("val", "test"):
             print_scores(split, run.result[split])
     page = write_report(run) if report else None

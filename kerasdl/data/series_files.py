@@ -28,6 +28,8 @@ class LongArgs(Dialect):
                                                   "a series; None: they are in order")
     value: Names | None = Field(None, description="of a table: the column of values, or several")
     label: Names | None = Field(None, description="of a table: the column to learn, the same in all rows of a series")
+    group: Column | None = Field(None, description="of a table: a column, the same in all rows of a series, that keeps "
+                                                   "series in one split, such as those of a patient")
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,14 @@ class Series:
         names: what messages call each, such as FILE:LINE.
         labels: (N, columns), indexed by (file, row); None without labels.
         test: how many of the last ones the file calls test.
+        groups: (N,) what keeps series in one split; None without.
     """
 
     values: list[np.ndarray]
     names: list[str]
     labels: pd.DataFrame | None
     test: int = 0
+    groups: np.ndarray | None = None
 
 
 def opened(path: str, args: LongArgs, labelled: bool) -> Series:
@@ -59,6 +63,8 @@ def opened(path: str, args: LongArgs, labelled: bool) -> Series:
         DataError: naming the file and the line, series or column that is wrong.
     """
     file, ending = existing(path), Path(path).suffix.lower()
+    if args.group is not None and ending not in TABLES:
+        raise DataError(f"data_args.group={args.group} names a column of a long table. Received: {path}.")
     read = _ucr if ending == ".tsv" else _ts if ending == ".ts" else _of_arrays if ending in ARRAYS else _long
     found = read(str(file), args, labelled)
     if not found.values:
@@ -83,13 +89,39 @@ def existing(path: str) -> Path:
     return file
 
 
+def training_file(path: str) -> str:
+    """Return the path of a file; of a folder, the file NAME_TRAIN in it that has a NAME_TEST next to it.
+
+    Raises:
+        DataError: a folder with no such pair, or with several.
+    """
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        return path
+    files = [file for file in sorted(folder.glob("*_TRAIN.*")) if file.suffix.lower() in EXTENSIONS and beside(file)]
+    if len(files) != 1:
+        found = f"{len(files)} such pairs" if files else "none"
+        raise DataError(f"A folder of series has a pair of files such as NAME_TRAIN.ts and NAME_TEST.ts. Received: "
+                        f"{path}, which has {found}. Give the file as data=series:PATH.")
+    return str(files[0])
+
+
+def beside(path: str | Path) -> str | None:
+    """Return the file NAME_TEST that lies next to NAME_TRAIN, if there is one."""
+    file = Path(path).expanduser()
+    if not file.stem.endswith("_TRAIN"):
+        return None
+    other = file.with_name(f"{file.stem.removesuffix('_TRAIN')}_TEST{file.suffix}")
+    return str(other) if other.is_file() else None
+
+
 def check_columns(frame: pd.DataFrame, args: LongArgs, labelled: bool, path: str) -> None:
     """Raise a DataError for columns of a long table that are not named or not there. Needs no rows."""
     for field, what in (("id", "says which series a row belongs to"), ("value", "holds the values")):
         if getattr(args, field) is None:
             raise DataError(f"Say which column of {path} {what}: data_args.{field}=COLUMN. It has: "
                             f"{', '.join(frame.columns)}.")
-    named = [str(args.id), *([] if args.time is None else [str(args.time)]), *listed(args.value, frame.columns)]
+    named = [*_given(args.id, args.time, args.group), *listed(args.value, frame.columns)]
     for name in named:
         if name not in frame:
             raise DataError(f"{path} has no column {name!r}. {nearest(name, frame.columns)}")
@@ -177,22 +209,30 @@ def _long(path: str, args: LongArgs, labelled: bool) -> Series:
             wrong = frame[name][pd.to_numeric(frame[name], errors="coerce").isna() & frame[name].notna()]
             raise DataError(f"The column {name!r} of {path} holds the values of series, which are numbers. Received "
                             f"{str(wrong.iloc[0] if len(wrong) else frame[name].iloc[0])!r}.")
-    for name in [str(args.id), *([] if args.time is None else [str(args.time)])]:
+    for name in _given(args.id, args.time, args.group):
         if (missing := frame[name].isna()).any():
             raise DataError(f"The column {name!r} is missing in row {frame.index[missing][0][1]} of {path}.")
     place, ids = pd.factorize(frame[str(args.id)])
     order = np.argsort(place, kind="stable") if args.time is None else _in_time(frame, place, ids, args, path)
     begins = np.searchsorted(place[order], np.arange(len(ids)))
     values = np.split(frame[columns].to_numpy("float32")[order], begins[1:])
-    found = None
-    if labelled:
-        names = labels.label_columns(frame, args.label, path)
-        found = frame[names].iloc[order[begins]]
-        differ = (frame[names].astype(str).to_numpy() != found.astype(str).to_numpy()[place]).any(axis=1)
+    first = frame.iloc[order[begins]]
+
+    def of_series(columns: list[str], what: str) -> pd.DataFrame:
+        differ = (frame[columns].astype(str).to_numpy() != first[columns].astype(str).to_numpy()[place]).any(axis=1)
         if differ.any():
-            raise DataError(f"The series {str(ids[place[differ][0]])!r} of {path} has several labels. Expected "
-                            "one, the same in all of its rows.")
-    return Series(values, [f"{path}: series {name}" for name in ids], found)
+            raise DataError(f"The series {str(ids[place[differ][0]])!r} of {path} has several {what}s. Expected one, "
+                            "the same in all of its rows.")
+        return first[columns]
+
+    return Series(values, [f"{path}: series {name}" for name in ids],
+                  of_series(labels.label_columns(frame, args.label, path), "label") if labelled else None,
+                  groups=None if args.group is None else of_series([str(args.group)], "group").to_numpy().ravel())
+
+
+def _given(*columns: object) -> list[str]:
+    """Return the names of columns that are not None."""
+    return [str(column) for column in columns if column is not None]
 
 
 def _in_time(frame: pd.DataFrame, place: np.ndarray, ids: Any, args: LongArgs, path: str) -> np.ndarray:

@@ -1,6 +1,9 @@
-"""A part of a data set: only some of its classes, or only so many training examples of each."""
+"""A part of a data set: only some of its classes, only so many training examples of each, or several splits as one."""
 
+import zlib
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +45,26 @@ def per_class(split: Split, count: int) -> Split:
             raise DataError(f"per_class={count}: the class {name!r} has {len(place)} examples in {split.name}.")
     index = np.sort(np.concatenate(places))
     return split.part(index)
+
+
+def joined(splits: Sequence[Split]) -> Split:
+    """Return splits of one set as one, "train+val", with the examples of the first at the beginning.
+
+    Raises:
+        DataError: a set that is not in memory.
+    """
+    if len(splits) == 1:
+        return splits[0]
+    name = "+".join(split.name for split in splits)
+    if any(split.streamed for split in splits):
+        raise DataError(f"{name} is for a set that fits in memory; this one is streamed.")
+    arrays: dict[str, Any] = {}
+    for field in ("x", "y", "weights", "texts"):
+        values = [getattr(split, field) for split in splits]
+        arrays[field] = None if values[0] is None else np.concatenate(values)
+    return replace(splits[0], name=name, size=sum(map(len, splits)), **arrays,
+                   checksum=zlib.crc32(str([split.checksum for split in splits]).encode()),
+                   remarks=tuple(dict.fromkeys(remark for split in splits for remark in split.remarks)))
 
 
 def _labels(split: Split, what: str) -> np.ndarray:

@@ -69,7 +69,9 @@ def share(batches: tf.data.Dataset, context: tf.distribute.InputContext) -> tf.d
 
     def parts(*batch):
         def own(values):
-            split = tf.reshape(values, (replicas, values.shape[0] // replicas, *values.shape[1:]))
+            size = values.shape[0] // replicas
+            split = tf.reshape(values, tf.concat([(replicas, size), tf.shape(values)[1:]], axis=0))
+            split = tf.ensure_shape(split, (replicas, size, *values.shape[1:]))  # the length of sequences is not known
             return split[first:first + replicas // workers]
         return tree.map_structure(own, batch)
 

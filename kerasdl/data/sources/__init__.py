@@ -112,7 +112,7 @@ def load(name: str, split: str = "train", *, target: Target | None = "class", **
         name: "digits" (embedded), a tensorflow-datasets name such as "mnist", "csv:PATH" or "folder:PATH".
         split: "train", "val" or "test", which never overlap: where a set has no validation part, "val" is the last
             tenth of train and "train" the rest; never a part of test. Any tfds expression, such as "train[:50%]" or
-            "train+test", is taken literally, so that "train[:]" is the whole of it.
+            "train+test", is taken literally, so that "train[:]" is the whole of it. Of a path, "train+val" is both.
         target: "class", "labels" for several labels an example, "number" for regression (both of tables only), or None
             where no labels are needed: then a folder needs no class folders and a CSV no label column. Labels that are
             there all the same are kept, but for a CSV, whose label column may be either.
@@ -185,9 +185,10 @@ def _whole(name: str, splits: Mapping[str, str], target: Target | None, args: di
         return source.read(path, splits=splits, target=target, **args)
     parts = source.read(path, target=target, **args)
     for expression in splits.values():
-        if expression not in parts:
+        if not set(expression.split("+")) <= set(parts):
             raise DataError(f"{name} has the splits {', '.join(parts)}. Received: {expression!r}.")
-    return {want: parts[expression] for want, expression in splits.items()}
+    return {want: subset.joined([parts[part] for part in expression.split("+")])
+            for want, expression in splits.items()}
 
 
 def _check_args(name: str, known: Sequence[str], args: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ def from_arrays(x: Any, y: Any = None, *, kind: str | None = None, classes: Sequ
 
     - 4 axes (N, H, W, C): images;
     - 3 axes (N, H, W) of uint8: grey images;
-    - 3 axes (N, T, F) of any other dtype: sequences, kept as float32;
+    - 3 axes (N, T, F) of any other dtype: sequences, kept as float32; shorter ones end with steps of NaN;
     - 2 axes (N, F): rows, kept as float32.
 
     Args:
@@ -37,7 +37,7 @@ def from_arrays(x: Any, y: Any = None, *, kind: str | None = None, classes: Sequ
         y: class indices or names (N,); numbers (N,) or (N, outputs) where target="number"; None without labels. Where
             target="labels", a row of 0 and 1 for each example (N, classes), or a list of names, which may be empty.
         kind: "image", "row", "sequence" or "tokens", where the rule above does not say it: "image" for grey images of
-            floats, "tokens" for whole numbers (N, T) >= 0, the indices of a vocabulary, kept as int32.
+            floats, "tokens" for whole numbers (N, T) >= 0, the indices of a vocabulary, kept as int32; 0 is padding.
         classes: the classes' names by index; by default the values of `y`, or the names of its columns.
         test: (x, y) of a test set, x alone without labels, or pairs as for x; by default a fifth of the examples. Val
             is always carved from the rest.
@@ -71,6 +71,7 @@ def from_arrays(x: Any, y: Any = None, *, kind: str | None = None, classes: Sequ
         both_x = np.concatenate([x, test_x])
         both_y = None if y is None else np.concatenate([y, test_y])
     kind = _kind(both_x, x.dtype, kind)
+    _check_finite(both_x, kind)
     examples = _examples(both_x, kind)
     if kind == "image":
         _check_scale(x, "x")
@@ -84,8 +85,9 @@ def from_arrays(x: Any, y: Any = None, *, kind: str | None = None, classes: Sequ
     if test is not None:
         parts["test"] = np.arange(len(x), len(both_x))
     shape = examples.shape[1] if kind == "row" else examples.shape[1:]
+    build_args = {"vocabulary": int(examples.max()) + 1} if kind == "tokens" else {}
     return {name: Split(name, examples[index], None if targets is None else targets[index], shape, len(index), names,
-                        checksum=zlib.crc32(examples[index]), kind=kind,
+                        checksum=zlib.crc32(examples[index]), kind=kind, build_args=build_args,
                         weights=None if weights is None or index[-1] >= len(x) else weights[index])
             for name, index in parts.items()}
 
@@ -147,8 +149,6 @@ def _kind(x: np.ndarray, dtype: np.dtype, asked: str | None) -> str:
     """
     if x.dtype.kind not in "uifb":
         raise DataError(f"x must hold numbers. Received: {x.dtype}.")
-    if wrong := int((~np.isfinite(x)).reshape(len(x), -1).any(1).sum()):
-        raise DataError(f"x has missing values (NaN) or infinite ones in {wrong} of {len(x)} examples.")
     if asked is None:
         if not 2 <= x.ndim <= 4:
             raise DataError("x must be images (N, H, W, C), sequences (N, T, F) or rows (N, F). Received shape "
@@ -162,6 +162,18 @@ def _kind(x: np.ndarray, dtype: np.dtype, asked: str | None) -> str:
     return asked
 
 
+def _check_finite(x: np.ndarray, kind: str) -> None:
+    """Raise a DataError for values that are missing or infinite, but for steps of NaN that end a sequence."""
+    bad = ~np.isfinite(x)
+    if kind == "sequence" and bad.any():
+        there = ~np.isnan(x).all(axis=2)
+        length = x.shape[1] - there[:, ::-1].argmax(axis=1)
+        bad &= (np.arange(x.shape[1]) < length[:, None])[..., None]
+    if wrong := int(bad.reshape(len(x), -1).any(1).sum()):
+        where = ", other than the steps of NaN that end a shorter one" if kind == "sequence" else ""
+        raise DataError(f"x has missing values (NaN) or infinite ones in {wrong} of {len(x)} examples{where}.")
+
+
 def _examples(x: np.ndarray, kind: str) -> np.ndarray:
     if 0 in x.shape:
         raise DataError(f"x has an axis of length 0. Received shape {x.shape}.")
@@ -170,7 +182,7 @@ def _examples(x: np.ndarray, kind: str) -> np.ndarray:
             raise DataError(f"Tokens are whole numbers >= 0. Received {x.min()}..{x.max()} ({x.dtype}).")
         return x.astype("int32")
     if kind != "image":
-        if x.dtype.kind == "f" and np.abs(x).max() > FLOAT32:
+        if x.dtype.kind == "f" and np.nanmax(np.abs(x)) > FLOAT32:
             raise DataError("x has a value that is too large for a float32.")
         return x.astype("float32")
     if x.ndim == 3:

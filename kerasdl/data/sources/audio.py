@@ -85,6 +85,7 @@ def look(path: str, *, target: Target | None = None, **given: Any) -> None:
 
 def look_for(facts: Mapping[str, Any], path: str, **_: Any) -> None:
     """Find mistakes that `read_for` would find without looking for files: the folder is not there."""
+    _check_takes_sound(facts, path)
     _root(path)
 
 
@@ -102,6 +103,7 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target 
         DataError: as `read` does, and for a class that the model does not know or files of another rate, unless `rate`
             was given in training.
     """
+    _check_takes_sound(facts, path)
     args, root = _checked(path, target, given)
     found, known = _find(root, args, target), tuple(facts["classes"])
     y = None if found.labels is None else _known(found.labels, known, path)
@@ -149,6 +151,11 @@ def _checked(path: str, target: Target | None, given: dict[str, Any]) -> tuple[A
         if isinstance(value := getattr(args, name), str):
             _pattern(name, value)
     return args, _root(path)
+
+
+def _check_takes_sound(facts: Mapping[str, Any], path: str) -> None:
+    if "sample_rate" not in facts.get("build_args", {}):
+        raise DataError(f"The model takes series of numbers, and no sound. Received: audio:{path}.")
 
 
 def _root(path: str) -> Path:

@@ -41,7 +41,7 @@ def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[st
     """Return the splits train, val and test of series.
 
     Args:
-        path: a file NAME.tsv, .ts, .npz, .csv or .parquet.
+        path: a file NAME.tsv, .ts, .npz, .csv or .parquet, or a folder with one pair NAME_TRAIN and NAME_TEST.
         target: "class", "number", or None where no labels are needed.
         **given: fields of Args.
 
@@ -49,8 +49,9 @@ def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[st
         DataError: naming the file, the series or the column that is wrong.
     """
     args = parse(Args, given, "data_args", "series:PATH")
+    path = series_files.training_file(path)
     _check_target(target, path)
-    test = args.test or _beside(path)
+    test = args.test or series_files.beside(path)
     parts = [opened(file, args, target is not None) for file in (path, *([test] if test else []))]
     if test and parts[0].test:
         raise DataError(f"{path} has x_test, and data_args.test names another test split. Give one of the two.")
@@ -59,7 +60,7 @@ def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[st
     y, classes = _targets(found, target, len(found.values) - count, test or path)
     length = min(args.length or np.inf, max(map(len, found.values)))
     x, lost = _padded(found, args.fill, int(length), bool(args.length))
-    index = _index(len(x), count, y, classes)
+    index = _index(len(x), count, y, classes, found.groups)
     notes = [] if args.test or not test else [f"test is {test}, because it lies next to {path}."]
     reading = _reading(args)
     return {part: _split(part, x[places], lost[places], y, classes, places, reading, notes * (part == "test"))
@@ -69,11 +70,19 @@ def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[st
 def look(path: str, *, target: Target | None = None, **given: Any) -> None:
     """Find mistakes that `read` would find in the arguments and in the first line of a table."""
     args = parse(Args, given, "data_args", "series:PATH")
+    path = series_files.training_file(path)
     _check_target(target, path)
     for file in (path, *([args.test] if args.test else [])):
         series_files.existing(file)
         if Path(file).suffix.lower() == ".csv" and (frame := header(file, Dialect.of(args))) is not None:
             series_files.check_columns(frame, args, target is not None, file)
+
+
+def look_for(facts: Mapping[str, Any], path: str, **_: Any) -> None:
+    """Find mistakes that `read_for` would find without reading: the model takes sound, or the file is not there."""
+    if "sample_rate" in facts.get("build_args", {}):
+        raise DataError(f"The model takes sound, such as audio:PATH. Received: series:{path}.")
+    series_files.existing(series_files.training_file(path))
 
 
 def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target | None = "class", **given: Any
@@ -89,10 +98,13 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target 
     Raises:
         DataError: as `read`, and for a class that the model does not know, or a series that is longer than its own.
     """
+    look_for(facts, path)
     args, known = parse(Args, given, "data_args", "series:PATH"), tuple(facts["classes"])
     if split not in ("train", "val", "test", "all"):
         raise DataError(f"{path} has the splits train, val, test, all. Received: {split!r}.")
-    test = None if split == "all" else _beside(path)
+    args = args.model_copy(update={"group": None}) if split == "all" else args
+    path = series_files.training_file(path)
+    test = None if split == "all" else series_files.beside(path)
     parts = [opened(file, args, target is not None) for file in (path, *([test] if test else []))]
     found = _joined(parts)
     count = len(parts[-1].values) if test else found.test
@@ -100,7 +112,7 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target 
         labels.targets_of(_values(found.labels, target), list(found.labels), target, known=known or None)[0]
     _check_channels(found, facts["shape"][1], "the model takes")
     x, lost = _padded(found, args.fill, facts["shape"][0], bool(args.length))
-    index = np.arange(len(x)) if split == "all" else _index(len(x), count, y, known)[split]
+    index = np.arange(len(x)) if split == "all" else _index(len(x), count, y, known, found.groups)[split]
     return _split(split, x[index], lost[index], y, known, index, facts["reading"], [])
 
 
@@ -126,15 +138,6 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Ite
             yield Chunk(names, np.stack(good) if good else np.empty((0, *shape), "float32"), faults)
 
 
-def _beside(path: str) -> str | None:
-    """Return the file NAME_TEST that lies next to NAME_TRAIN, if there is one."""
-    file = Path(path).expanduser()
-    if not file.stem.endswith("_TRAIN"):
-        return None
-    other = file.with_name(f"{file.stem.removesuffix('_TRAIN')}_TEST{file.suffix}")
-    return str(other) if other.is_file() else None
-
-
 def _joined(parts: list[Series]) -> Series:
     """Return the series of one or two files as one."""
     frames = [part.labels for part in parts if part.labels is not None]
@@ -143,7 +146,8 @@ def _joined(parts: list[Series]) -> Series:
                         f"{len(frames[0].columns)}.")
     frames = [frame.set_axis(frames[0].columns, axis=1) for frame in frames]
     found = Series([each for part in parts for each in part.values], [name for part in parts for name in part.names],
-                   pd.concat(frames) if len(frames) == len(parts) else None, parts[0].test)
+                   pd.concat(frames) if len(frames) == len(parts) else None, parts[0].test,
+                   None if parts[0].groups is None else np.concatenate([part.groups for part in parts]))
     _check_channels(found, found.values[0].shape[1], f"{found.names[0]} has")
     return found
 
@@ -189,11 +193,12 @@ def _targets(found: Series, target: Target | None, train: int, test: str) -> tup
     return y, classes
 
 
-def _index(size: int, test: int, y: np.ndarray | None, classes: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _index(size: int, test: int, y: np.ndarray | None, classes: tuple[str, ...], groups: np.ndarray | None
+           ) -> dict[str, np.ndarray]:
     """Return the places of train, val and test, of which the last `test` are test."""
     given = {"test": np.arange(size - test, size)} if test else {}
     places = y if classes and y is not None else np.arange(size)
-    return completed(given, np.arange(size - test), places, classes or None)
+    return completed(given, np.arange(size - test), places, classes or None, groups)
 
 
 def _padded(found: Series, fill: str | None, length: int, cut: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,13 @@
+"""A bidirectional LSTM on outlines of leaves (UCR's OSULeaf).
+
+The archive has no validation part: all 200 training series are trained on, and the last epoch is kept. Val is a tenth
+of them, and chooses nothing. python -m benchmarks.sequences_data writes the data.
+"""
+
+from kerasdl.recipe import Recipe
+
+recipe = Recipe(
+    model="rnn", model_args={"cell": "lstm", "size": "S", "directions": 2},
+    data="series:OSULeaf_TRAIN.ts", splits={"train": "train+val"},
+    epochs=200, batch=16, lr=3e-3, schedule="cosine", global_clipnorm=1.0, ema=0.99, keep="last",
+)
