@@ -4,7 +4,6 @@ import base64
 import io
 import re
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import matplotlib
@@ -29,9 +28,8 @@ POINTS = 2000  # more points than this in a scatter make a page heavy and no cle
 CURVE = 300  # points of a line
 COLUMNS = 30  # a table of rows shows no more columns than this
 LETTERS = 400  # of a text that is shown
-STEPS = 2000  # a longer sequence is drawn as the range of its values, and not as a line
+STEPS = 640  # of a sequence that is drawn
 THUMBNAIL = 224  # pixels: larger images are shrunk
-TRACE = 128, 128  # pixels of the drawing of a sequence
 
 
 def curves(history: pd.DataFrame, best: int | None) -> list[tuple[str, Any]]:
@@ -195,7 +193,7 @@ def examples(split: Split, indices: np.ndarray) -> dict[str, Any]:
         return {"columns": list(columns)[:COLUMNS], "rows": rows, "more": max(0, len(columns) - COLUMNS)}
     if split.texts is not None:
         return {"columns": ["text"], "rows": [[text[:LETTERS]] for text in split.texts[indices]], "more": 0}
-    draw = png if split.kind == "image" else sketch if split.example_shape[0] <= STEPS else trace
+    draw = png if split.kind == "image" else sketch
     return {"images": [draw(example) for example in split.take(indices)[0]] if len(indices) else []}
 
 
@@ -213,7 +211,7 @@ def _row(values: np.ndarray, columns: Mapping[str, list[str] | None], offsets: M
 
 def sketch(series: np.ndarray) -> str:
     """The values of a series (T, F) over its steps, a line for each of its first dimensions, as a data: address."""
-    series = series[:, :len(SERIES)].astype("float64")
+    series = outline(series[~np.isnan(series).all(axis=1), :len(SERIES)].astype("float64"))
     low, high = np.nanmin(series), np.nanmax(series)
     x = np.linspace(4, 156, len(series)) if len(series) > 1 else np.array([80.0])
     lines = []
@@ -224,7 +222,15 @@ def sketch(series: np.ndarray) -> str:
                      'stroke-linejoin="round" stroke-linecap="round"/>')
     drawing = ('<svg xmlns="http://www.w3.org/2000/svg" width="160" height="160"><rect width="160" height="160" '
                f'fill="#fff"/>{"".join(lines)}</svg>')
-    return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode()
+    return address(drawing.encode(), "svg+xml")
+
+
+def outline(series: np.ndarray) -> np.ndarray:
+    """A series (T, F) of at most STEPS steps: of more the least and the greatest value in equal parts of them."""
+    if len(series) <= STEPS:
+        return series
+    parts = np.array_split(series, STEPS // 2)
+    return np.concatenate([np.stack([np.nanmin(part, axis=0), np.nanmax(part, axis=0)]) for part in parts])
 
 
 def png(image: np.ndarray) -> str:
@@ -237,29 +243,14 @@ def png(image: np.ndarray) -> str:
     return png_of(image)
 
 
-def trace(steps: np.ndarray) -> str:
-    """A sequence (T, F) without its padding as a data: address: the range of all its numbers in each column."""
-    height, width = TRACE
-    steps = steps[~np.isnan(steps).any(axis=1)]
-    if not len(steps):
-        return png_of(np.full((height, width, 1), 255, "uint8"))
-    edges = np.linspace(0, len(steps), width + 1)
-    columns = [steps[int(start):max(int(start) + 1, int(np.ceil(end)))] for start, end in pairwise(edges)]
-    low, high = (np.array([end(column) for column in columns]) for end in (np.min, np.max))
-    scale = (height - 1) / max(high.max() - low.min(), 1e-9)
-    place = np.arange(height)[::-1, None]
-    dark = (place >= np.floor((low - low.min()) * scale)) & (place <= np.ceil((high - low.min()) * scale))
-    return png_of(np.where(dark, 40, 255).astype("uint8")[..., None])
-
-
 def png_of(image: np.ndarray) -> str:
     """An image (H, W, C) uint8, as large as it is, as a data: address."""
     return address(tf.io.encode_png(image).numpy())
 
 
-def address(file: bytes) -> str:
-    """A PNG file as a data: address."""
-    return "data:image/png;base64," + base64.b64encode(file).decode()
+def address(file: bytes, kind: str = "png") -> str:
+    """The file of an image as a data: address."""
+    return f"data:image/{kind};base64," + base64.b64encode(file).decode()
 
 
 def label(metric: str) -> str:

@@ -21,10 +21,9 @@ from kerasdl.recipe import load as load_recipe
 from kerasdl.text import resuming
 
 FILES = ("data.json", "choice.json", "init.json", "result.json", "metrics.csv", "tensorboard", "checkpoint",
-         "model.keras", "predictions.npz", "report.html", "code", "tokenizer.json")  # of a run, beside recipe.json
+         "model.keras", "predictions.npz", "report.html", "code", "tokenizer.json")  # of a run, and recipe.json
 INIT = Path("checkpoint") / "init.keras"  # the first weights, copied until the run is finished
-NOTES = ("folder", "remarks", "run")  # of data.json: where it was read, what was remarked, and where the run is; not
-# which data it is
+NOTES = ("folder", "remarks", "run")  # of Run.data: all that does not say which data it is
 LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems without flock say
 
 

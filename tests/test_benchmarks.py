@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from zoo_harness import outline
 
 from benchmarks import ensembles, harness, keras_models, page, run, variants
 from benchmarks.rows import CLASSES, RACES, ROWS
@@ -21,14 +22,6 @@ from kerasdl.train.fit import train
 from kerasdl.zoo.cost import multiply_adds
 
 ROOT = Path(__file__).parents[1]
-
-
-def outline(build, *args, **kwargs):
-    """A model without values in its weights: enough to count."""
-    with keras.StatelessScope(initialize_variables=False):
-        model = build(*args, **kwargs)
-    keras.utils.clear_session()
-    return model
 
 
 def parameters(model):

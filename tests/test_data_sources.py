@@ -35,7 +35,7 @@ def waves(tmp_path, monkeypatch):
 
 
 def test_a_new_source_is_one_file(waves):
-    assert {"csv", "folder", "series", "audio", "waves"} <= set(sources.prefixes())
+    assert set(sources.prefixes()) == {"audio", "chars", "csv", "folder", "series", "tags", "text", "waves"}
     parts = load_splits("waves:3", PARTS, steps=6)
     assert {name: len(part) for name, part in parts.items()} == {"train": 28, "val": 4, "test": 8}
     assert parts["train"].kind == "sequence" and parts["train"].shape == (6, 2) and parts["train"].target == "class"

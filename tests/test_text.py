@@ -270,11 +270,16 @@ def test_mistakes_in_columns_of_words(tags, line, message):
         load_splits(f"tags:{tags}", SPLITS, target="tags")
 
 
-def test_a_tagger_learns_and_names_each_word(tags, tmp_path):
+def test_a_tagger_learns_and_names_each_word(tags, tmp_path, command):
     recipe = kerasdl.Recipe(**RECIPE | {"epochs": 40}, objective="tag", data=f"tags:{tags}", data_args={"length": 8})
     run = kerasdl.train(recipe, workdir=tmp_path / "run", verbose=False)
-    assert run.result["test"]["f1"] > 0.9 and run.result["controls"]["most frequent tag of each token"]
+    assert run.result["test"]["f1"] > 0.9 and run.result["entities"]["micro avg"]["support"] > 0
+    control = run.result["controls"]["most frequent tag of each token"]
+    assert control["test"]["f1"] == 1.0  # each word has one tag in this file
     (tmp_path / "new.txt").write_text("London met Babbage\n")
     (_, answers), = predict(run, [tmp_path / "new.txt"])
     assert [word.partition("/")[0] for word, _ in answers] == ["London", "met", "Babbage"]
+    assert command("predict", run.path, tmp_path / "new.txt", "--out", tmp_path / "new.csv").code == 0
+    assert (tmp_path / "new.csv").read_text().splitlines() == [
+        "example,prediction", f"{tmp_path / 'new.txt'}:1,{' '.join(word for word, _ in answers)}"]
     assert isinstance(run.model(), keras.Model)

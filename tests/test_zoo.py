@@ -104,14 +104,6 @@ def test_table_of_contents_is_the_folder():
     assert set(harness.ARGS) == set(zoo.MODELS) and set(harness.SEQUENCE_ARGS) == set(zoo.SEQUENCES)
 
 
-def outline(build, *args, **kwargs):
-    """A model with shapes and no numbers, so that counting 304 million weights takes no memory."""
-    with keras.StatelessScope(initialize_variables=False):
-        model = build(*args, **kwargs)
-    keras.utils.clear_session()  # or Keras would still give them numbers, at the next chance
-    return model
-
-
 @pytest.mark.parametrize(
     "module, size",
     [(linear, None)] + [(module, size) for module in SIZED for size in module.SIZES],
@@ -122,7 +114,7 @@ def test_parameters_are_as_the_file_says(module, size):
         shape, classes = (224, 224, 3), 1000
     elif module not in (linear, mlp, cnn):
         shape = (32, 32, 3)
-    model = outline(module.build, shape, classes, **({"size": size} if size else {}))
+    model = harness.outline(module.build, shape, classes, **({"size": size} if size else {}))
     stated = module.PARAMETERS[size] if size else module.PARAMETERS
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == stated
 
@@ -185,13 +177,13 @@ def test_other_sizes_and_shapes(name, shape, args):
 
 @pytest.mark.parametrize("stride, side", [(None, 32), (2, 16)])
 def test_stem_stride_shrinks_the_stages(stride, side):
-    model = outline(resnet.build, (32, 32, 3), 10, size="mu", stem_stride=stride)
+    model = harness.outline(resnet.build, (32, 32, 3), 10, size="mu", stem_stride=stride)
     assert model.get_layer("stage1_block1_relu").output.shape[1:3] == (side, side)
 
 
 @pytest.mark.parametrize("stride_in, conv1, conv2", [("3x3", 16, 8), ("1x1", 8, 8)])
 def test_bottleneck_halves_where_stride_in_says(stride_in, conv1, conv2):
-    model = outline(resnet.build, (64, 64, 3), 10, size="50", stride_in=stride_in)
+    model = harness.outline(resnet.build, (64, 64, 3), 10, size="50", stride_in=stride_in)
     sides = [model.get_layer(f"stage2_block1_conv{i}").output.shape[1] for i in (1, 2)]
     assert sides == [conv1, conv2]
 
@@ -450,7 +442,7 @@ def test_a_grid_is_the_mean_of_its_cells(shape):
                                               ("19", 143_678_248), ("cifar16", 14_728_266)])
 def test_vgg_with_normalisation_has_the_parameters_of_torchvision(size, parameters):
     shape, classes = ((32, 32, 3), 10) if size == "cifar16" else ((224, 224, 3), 1000)
-    model = outline(vgg.build, shape, classes, size=size, norm=True)
+    model = harness.outline(vgg.build, shape, classes, size=size, norm=True)
     assert sum(math.prod(weight.shape) for weight in model.trainable_weights) == parameters
 
 
@@ -460,7 +452,7 @@ def test_vgg_with_normalisation_has_the_parameters_of_torchvision(size, paramete
     (inception, {"size": "googlenet_norm"}, (7, 7, 1024)), (mobilenet, {"size": "lite0"}, (7, 7, 1280)),
     (mobilenet, {"size": "v2", "padding": "both"}, (7, 7, 1280)), (convnext, {"size": "Atto"}, (7, 7, 320))])
 def test_the_last_maps_have_the_papers_shape(module, args, grid):
-    model = outline(module.body, (224, 224, 3), **args)
+    model = harness.outline(module.body, (224, 224, 3), **args)
     assert model.output["maps"].shape == (None, *grid)
     assert "grid" not in {layer.name for layer in model.layers}
 
@@ -468,13 +460,13 @@ def test_the_last_maps_have_the_papers_shape(module, args, grid):
 def test_other_sizes_of_image_have_the_weights_of_the_papers():
     """The hidden layers of AlexNet and VGG read a grid of their own size, so that weights fit."""
     for module, size in ((alexnet, "2012"), (vgg, "11")):
-        shapes = [[weight.shape for weight in outline(module.build, (*sides, 3), 10, size=size).weights]
+        shapes = [[weight.shape for weight in harness.outline(module.build, (*sides, 3), 10, size=size).weights]
                   for sides in ((224, 224), (300, 140))]
         assert shapes[0] == shapes[1]
 
 
 def test_alexnets_towers_do_not_see_each_other_before_the_third_convolution():
-    body = outline(alexnet.body, (63, 63, 3), size="2012")
+    body = harness.outline(alexnet.body, (63, 63, 3), size="2012")
 
     def towers(name):
         below = keras.Model(body.input, body.get_layer(name).output).layers
@@ -495,7 +487,7 @@ def test_a_branch_of_convnext_starts_near_zero_and_is_multiplied_by_its_gains():
 
 
 def test_stochastic_depth_of_convnext_grows_over_all_stages():
-    model = outline(convnext.build, (32, 32, 3), 2, size="Atto", drop_path=0.11)
+    model = harness.outline(convnext.build, (32, 32, 3), 2, size="Atto", drop_path=0.11)
     rates = [layer.rate for layer in model.layers if isinstance(layer, blocks.DropPath)]
     np.testing.assert_allclose(rates, np.arange(1, 12) / 100)
 
@@ -586,7 +578,7 @@ def test_drop_path_drops_whole_samples_and_keeps_the_mean():
 
 
 def test_drop_path_grows_with_depth():
-    model = outline(vit.build, (8, 8, 1), 2, size="Ti", patch=4, drop_path=0.11)
+    model = harness.outline(vit.build, (8, 8, 1), 2, size="Ti", patch=4, drop_path=0.11)
     rates = {layer.name: layer.rate for layer in model.layers if isinstance(layer, blocks.DropPath)}
     assert "block1_path1" not in rates
     np.testing.assert_allclose([rates[f"block{i}_path2"] for i in range(2, 13)], np.arange(1, 12) / 100)

@@ -87,19 +87,11 @@ def test_a_graph_takes_any_length(module, args):
         np.testing.assert_allclose(graph(batch(False, steps)), found, atol=1e-6 * np.abs(found).max())
 
 
-def outline(build, *args, **kwargs):
-    """Return a model with shapes and no numbers."""
-    with keras.StatelessScope(initialize_variables=False):
-        network = build(*args, **kwargs)
-    keras.utils.clear_session()
-    return network
-
-
 @pytest.mark.parametrize("module", [rnn, conv1d, transformer])
 def test_parameter_counts(module):
     assert module.PARAMETERS.keys() == module.SIZES.keys()
     for size, count in module.PARAMETERS.items():
-        network = outline(module.build, (40, 1), 10, size=size)
+        network = harness.outline(module.build, (40, 1), 10, size=size)
         assert sum(int(np.prod(weight.shape)) for weight in network.trainable_weights) == count, size
 
 
@@ -107,7 +99,7 @@ def test_parameter_counts(module):
                                          pytest.param("base", 109_482_240, marks=pytest.mark.soak)])
 def test_sizes_of_bert_have_the_published_parameters(size, count):
     """Those counts include a pooler, a linear map of the first token."""
-    network = outline(transformer.body, (512,), size=size, vocabulary=30_522, norm="post", types=2)
+    network = harness.outline(transformer.body, (512,), size=size, vocabulary=30_522, norm="post", types=2)
     width = network.output["steps"].shape[-1]
     assert network.count_params() + width * (width + 1) == count
 

@@ -250,6 +250,16 @@ def check_loads_elsewhere(name):
     np.testing.assert_allclose(logits(model, pictures()), theirs, rtol=1e-4, atol=1e-4)
 
 
+def outline(build, *args, **kwargs):
+    """A model with shapes and no numbers, so that counting 304 million weights takes no memory."""
+    import keras
+
+    with keras.StatelessScope(initialize_variables=False):
+        model = build(*args, **kwargs)
+    keras.utils.clear_session()  # or Keras would still give them numbers, at the next chance
+    return model
+
+
 def quick_jax(folder):
     """Environment in which JAX optimizes little, and compiles what is equal once: a saved model as its original."""
     return {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_COMPILATION_CACHE_DIR": os.fspath(folder / "compiled"),

@@ -50,7 +50,7 @@ def predict_files(run: RunFolder,
     found = Predictions(opened, files, resize, top, skip_bad, unknown_category)
     lines = hinted(found, out)
     if out is not None:
-        write(lines, out, found.objective.chosen)
+        write(lines, out, found.objective.chosen, shares=found.objective.target != "tags")
     elif as_json:
         counted = skip_bad or unknown_category != "refuse"
         print_list((as_entry(found, *answer) for answer in lines), found if counted else None)

@@ -45,6 +45,19 @@ def divide(y: np.ndarray, classes: Sequence[str] | None, test: bool = True, grou
     return {"train": rest, "val": parts["val"], **({"test": parts["test"]} if test else {})}
 
 
+def of_places(place: np.ndarray, y: np.ndarray, classes: Sequence[str] | None, groups: np.ndarray | None = None,
+              test_share: float = TEST) -> dict[str, np.ndarray]:
+    """Return train, val and test of examples of which some say their part; what is missing is carved from train.
+
+    Args:
+        place: (N,) "train", "val" or "test"; "all" where it is not said.
+        y, classes, groups, test_share: as in `divide`.
+    """
+    given = {part: np.flatnonzero(place == part) for part in ("val", "test") if (place == part).any()}
+    return completed(given, np.flatnonzero((place == "train") | (place == "all")), y, classes, groups,
+                     test_share=test_share)
+
+
 def completed(parts: Mapping[str, np.ndarray], rest: np.ndarray, y: np.ndarray, classes: Sequence[str] | None,
               groups: np.ndarray | None = None, order: np.ndarray | None = None, test_share: float = TEST
               ) -> dict[str, np.ndarray]:

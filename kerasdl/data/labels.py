@@ -56,6 +56,29 @@ def targets_of(frame: pd.DataFrame, names: Sequence[str], target: Target, sep: s
     return _classes(values, names[0]) if known is None else (_known(values, names[0], known), tuple(known))
 
 
+def of_names(names: np.ndarray | None) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Return the index of each name's class, (N,) int32, and the classes in order; None and () without names."""
+    if names is None:
+        return None, ()
+    classes, y = np.unique(names, return_inverse=True)
+    return y.astype("int32"), tuple(map(str, classes))
+
+
+def of_known_names(names: np.ndarray | None, classes: Sequence[str], path: str) -> np.ndarray | None:
+    """Return the index of each name among the classes of a model, (N,) int32; None without names.
+
+    Raises:
+        DataError: a name that the model does not know.
+    """
+    if names is None:
+        return None
+    for name in np.unique(names):
+        if name not in classes:
+            raise DataError(f"The classes of {path} differ: the model does not know {str(name)!r}. "
+                            f"{nearest(str(name), classes)}")
+    return np.array([classes.index(name) for name in names], "int32")
+
+
 def _known(values: pd.Series, label: str, classes: Sequence[str]) -> np.ndarray:
     """Return the index of each label among the classes of a model, int32."""
     _all_there(values, label)

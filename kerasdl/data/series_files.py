@@ -98,7 +98,8 @@ def training_file(path: str) -> str:
     folder = Path(path).expanduser()
     if not folder.is_dir():
         return path
-    files = [file for file in sorted(folder.glob("*_TRAIN.*")) if file.suffix.lower() in EXTENSIONS and beside(file)]
+    files = [file for file in sorted(folder.glob("*_TRAIN.*"))
+             if file.suffix.lower() in EXTENSIONS and test_file_of(file)]
     if len(files) != 1:
         found = f"{len(files)} such pairs" if files else "none"
         raise DataError(f"A folder of series has a pair of files such as NAME_TRAIN.ts and NAME_TEST.ts. Received: "
@@ -106,7 +107,7 @@ def training_file(path: str) -> str:
     return str(files[0])
 
 
-def beside(path: str | Path) -> str | None:
+def test_file_of(path: str | Path) -> str | None:
     """Return the file NAME_TEST that lies next to NAME_TRAIN, if there is one."""
     file = Path(path).expanduser()
     if not file.stem.endswith("_TRAIN"):

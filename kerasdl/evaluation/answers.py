@@ -19,7 +19,8 @@ def check_ending(file: Path) -> None:
 
 
 def write(found: Iterable[Answer], file: Path,
-          chosen: Callable[[list[tuple[str, float]]], list[str]] = lambda answers: [answers[0][0]]) -> None:
+          chosen: Callable[[list[tuple[str, float]]], list[str]] = lambda answers: [answers[0][0]],
+          shares: bool = True) -> None:
     """Write predictions as CSV, or as JSON lines if the file ends in .jsonl, whole or not at all, with all digits.
 
     Args:
@@ -28,6 +29,8 @@ def write(found: Iterable[Answer], file: Path,
             class is called "example" or "prediction", each class NAME has the column "class NAME". Several labels are
             a prediction joined by "|", which may be empty.
         chosen: answers -> the labels that are the prediction, as the objective's `chosen`.
+        shares: whether labels are classes, each of which has a column of its probability. Words with their tags are
+            not.
 
     Raises:
         UserError: another ending, or a file that cannot be written.
@@ -36,7 +39,7 @@ def write(found: Iterable[Answer], file: Path,
     with writing(file, "Name another file with --out."), whole(file) as partial, open(partial, "w", newline="") as out:
         table = None
         for name, answers in found:
-            row = _row(name, answers, chosen)
+            row = _row(name, answers, chosen, shares)
             if file.suffix == ".jsonl":
                 out.write(json.dumps({key: value if key in FIXED else float(value) for key, value in row.items()}))
                 out.write("\n")
@@ -47,10 +50,13 @@ def write(found: Iterable[Answer], file: Path,
             table.writerow(row)
 
 
-def _row(name: str, answers: list[tuple[str, float]], chosen: Callable[..., list[str]]) -> dict[str, str]:
+def _row(name: str, answers: list[tuple[str, float]], chosen: Callable[..., list[str]], shares: bool
+         ) -> dict[str, str]:
+    if not shares:
+        return {"example": name, "prediction": " ".join(chosen(answers))}
     if answers[0][0]:
         prefix = "class " if any(label in FIXED for label, _ in answers) else ""
-        shares = {prefix + label: f"{value:.9g}" for label, value in sorted(answers)}
-        return {"example": name, "prediction": "|".join(chosen(answers)), **shares}
+        values = {prefix + label: f"{value:.9g}" for label, value in sorted(answers)}
+        return {"example": name, "prediction": "|".join(chosen(answers)), **values}
     names = ["value"] if len(answers) == 1 else [f"value {number}" for number in range(1, len(answers) + 1)]
     return {"example": name} | {key: f"{value:.9g}" for key, (_, value) in zip(names, answers, strict=True)}

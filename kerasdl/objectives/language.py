@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from pydantic import Field
 
 from kerasdl.data.split import Split
@@ -18,6 +19,8 @@ from kerasdl.objectives.token_model import token_model
 from kerasdl.settings import Settings
 from kerasdl.text import typed
 from kerasdl.zoo import generation
+
+PROMPT = 8  # tokens that the sample of the report begins with
 
 
 class LanguageSettings(Settings):
@@ -83,16 +86,18 @@ class Language(Objective):
                                                        for name in ("val", "test")}}}
 
     def sections(self, findings: Findings) -> list[Section]:
-        sample = self.continued(findings.model(), "\n", self.settings.shown, temperature=self.settings.temperature)
+        prompt = self.tokens().decode(findings.splits("test").x[0, :PROMPT])
+        sample = self.continued(findings.model(), prompt, self.settings.shown, temperature=self.settings.temperature)
         rows = [(findings.result["recipe"], *(findings.result[name]["bits"] for name in ("val", "test"))),
                 *((control, *(scores[name]["bits"] for name in ("val", "test")))
                   for control, scores in findings.result.get("controls", {}).items())]
         head = ("", "val bits", "val perplexity", "test bits", "test perplexity")
         scores = [(name, *(f"{value:.3f}" for bits in pair for value in (bits, 2**bits))) for name, *pair in rows]
         return [Section("Bits and perplexity", table(head, scores), id="bits", above=True),
-                Section("A sample", preformatted(sample.strip()) + note(
-                    f"{self.settings.shown} tokens at temperature {self.settings.temperature:g}, seed 0. Your own: "
-                    f"kerasdl sample {typed(findings.folder)} --prompt TEXT"), id="sample")]
+                Section("A sample", preformatted(sample) + note(
+                    f"The first {PROMPT} tokens of the test split, and {self.settings.shown} that the model continues "
+                    f"them with at temperature {self.settings.temperature:g}, seed 0. Your own: kerasdl sample "
+                    f"{typed(findings.folder)} --prompt TEXT"), id="sample")]
 
     def next_command(self, folder: Path) -> str:
         return f"kerasdl sample {typed(folder)} --prompt TEXT"
@@ -100,8 +105,6 @@ class Language(Objective):
 
 def unigram(train: Split, split: Split) -> float:
     """Return the bits a token of a model that knows how frequent each token is in train, and nothing else."""
-    import numpy as np
-
     counts = np.bincount(train.x[:, 1:].ravel(), minlength=train.build_args["vocabulary"])[1:] + 1.0
     found = np.bincount(split.x[:, 1:].ravel(), minlength=train.build_args["vocabulary"])[1:]
     return float(-(found * np.log(counts / counts.sum())).sum() / found.sum() / math.log(2))

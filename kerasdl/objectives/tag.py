@@ -85,6 +85,10 @@ class Tag(Objective):
         return [[(classes[index], float(row[place, index])) for place, index in enumerate(row.argmax(-1))]
                 for row in shares]
 
+    def chosen(self, answers: Sequence[tuple[str, float]]) -> list[str]:
+        """Return all words with their tags."""
+        return [label for label, _ in answers]
+
     def sections(self, findings: Findings) -> list[Section]:
         entities, result = findings.result["entities"], findings.result
         scores = {result["recipe"]: result, **result["controls"]}

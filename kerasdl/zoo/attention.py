@@ -140,7 +140,7 @@ def at(table, x, position=None):
         raise ValueError(f"Expected sequences of up to {table.shape[0]} steps, as many as the model has positions. "
                          f"Received: {x.shape[1]} steps. Cut them, or build the model with longest={x.shape[1]}.")
     if position is None:
-        return ops.convert_to_tensor(table)[:ops.shape(x)[1]]
+        return table[:ops.shape(x)[1]]
     return ops.take(table, position + ops.arange(ops.shape(x)[1]), axis=0)
 
 

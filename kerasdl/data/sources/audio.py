@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from kerasdl.data import image_files, layout, sounds
+from kerasdl.data import image_files, labels, layout, sounds
 from kerasdl.data.chunks import Chunk, of_files
-from kerasdl.data.divide import completed
+from kerasdl.data.divide import of_places
 from kerasdl.data.spec import Target
 from kerasdl.data.split import Split
-from kerasdl.errors import DataError, nearest
+from kerasdl.errors import DataError
 from kerasdl.settings import Settings, parse
 
 KIND, EXTENSIONS, NOUNS = "sequence", (sounds.ENDING,), ("sounds", "a sound", ".wav files")
@@ -60,17 +60,11 @@ def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[st
     """
     args, root = _checked(path, target, given)
     found = _find(root, args, target)
-    classes: tuple[str, ...] = ()
-    y = None
-    if found.labels is not None:
-        names, indices = np.unique(found.labels, return_inverse=True)
-        classes, y = tuple(map(str, names)), indices.astype("int32")
-        if len(classes) < 2:
-            raise DataError(f"{root} has one class only, {classes[0]!r}. Expected sounds of at least two.")
-    parts = {part: np.flatnonzero(found.place == part) for part in ("val", "test") if (found.place == part).any()}
-    rest = np.flatnonzero((found.place == "train") | (found.place == "all"))
-    index = completed(parts, rest, np.arange(len(found.files)) if y is None else y, classes or None,
-                      image_files.groups_of(found.files, root, args.group), test_share=args.test_share)
+    y, classes = labels.of_names(found.labels)
+    if len(classes) == 1:
+        raise DataError(f"{root} has one class only, {classes[0]!r}. Expected sounds of at least two.")
+    index = of_places(found.place, np.arange(len(found.files)) if y is None else y, classes or None,
+                      image_files.groups_of(found.files, root, args.group), args.test_share)
     some, rate = sounds.read_all(found.files, args.rate)
     longest = max(map(len, some))
     length = longest if args.seconds is None else min(longest, max(1, round(args.seconds * rate)))
@@ -106,13 +100,11 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target 
     _check_takes_sound(facts, path)
     args, root = _checked(path, target, given)
     found, known = _find(root, args, target), tuple(facts["classes"])
-    y = None if found.labels is None else _known(found.labels, known, path)
+    y = labels.of_known_names(found.labels, known, path)
     places = np.arange(len(found.files))
     if split != "all":
-        parts = {part: np.flatnonzero(found.place == part) for part in ("val", "test") if (found.place == part).any()}
-        rest = np.flatnonzero((found.place == "train") | (found.place == "all"))
-        index = completed(parts, rest, places if y is None else y, None if y is None else known,
-                          image_files.groups_of(found.files, root, args.group), test_share=args.test_share)
+        index = of_places(found.place, places if y is None else y, None if y is None else known,
+                          image_files.groups_of(found.files, root, args.group), args.test_share)
         if split not in index:
             raise DataError(f"audio:{path} has the splits {', '.join(index)}, all. Received: {split!r}.")
         places = index[split]
@@ -184,12 +176,12 @@ def _find(root: Path, args: Args, target: Target | None) -> Found:
     place = np.array([part for _, part in pairs])
     if args.test is not None:
         place = _test_by_name(files, place, root, args.test)
-    labels = None
+    names = None
     if by_folder:
-        labels = np.array([_folder_of(file, places[part]) for file, part in pairs])
+        names = np.array([_folder_of(file, places[part]) for file, part in pairs])
     elif target == "class":
-        labels = _labels_by_name(files, str(args.label))
-    return Found(files, labels, place)
+        names = _labels_by_name(files, str(args.label))
+    return Found(files, names, place)
 
 
 def _folder_of(file: Path, above: Path) -> str:
@@ -218,15 +210,6 @@ def _test_by_name(files: Sequence[Path], place: np.ndarray, root: Path, test: st
         raise DataError(f"data_args.test={test} is found in the names of {'all' if matches.all() else 'none'} of the "
                         f"{len(files)} files, such as {files[0].name}. Expected some of them.")
     return np.where(matches, "test", place)
-
-
-def _known(names: np.ndarray, classes: Sequence[str], path: str) -> np.ndarray:
-    """Return the index of each class among those that a model knows."""
-    for name in np.unique(names):
-        if name not in classes:
-            raise DataError(f"The classes of {path} differ: the model does not know {str(name)!r}. "
-                            f"{nearest(str(name), classes)}")
-    return np.array([classes.index(name) for name in names], "int32")
 
 
 def _as_trained(file: Path, facts: Mapping[str, Any]) -> np.ndarray:

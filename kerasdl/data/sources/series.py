@@ -51,7 +51,7 @@ def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[st
     args = parse(Args, given, "data_args", "series:PATH")
     path = series_files.training_file(path)
     _check_target(target, path)
-    test = args.test or series_files.beside(path)
+    test = args.test or series_files.test_file_of(path)
     parts = [opened(file, args, target is not None) for file in (path, *([test] if test else []))]
     if test and parts[0].test:
         raise DataError(f"{path} has x_test, and data_args.test names another test split. Give one of the two.")
@@ -104,7 +104,7 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target 
         raise DataError(f"{path} has the splits train, val, test, all. Received: {split!r}.")
     args = args.model_copy(update={"group": None}) if split == "all" else args
     path = series_files.training_file(path)
-    test = None if split == "all" else series_files.beside(path)
+    test = None if split == "all" else series_files.test_file_of(path)
     parts = [opened(file, args, target is not None) for file in (path, *([test] if test else []))]
     found = _joined(parts)
     count = len(parts[-1].values) if test else found.test

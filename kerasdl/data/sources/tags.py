@@ -15,7 +15,7 @@ from pydantic import Field
 
 from kerasdl.data import texts, tokens
 from kerasdl.data.chunks import ROWS, Chunk
-from kerasdl.data.divide import completed
+from kerasdl.data.divide import of_places
 from kerasdl.data.spec import Target
 from kerasdl.data.split import Split
 from kerasdl.errors import DataError, nearest
@@ -71,8 +71,7 @@ def read(path: str, *, target: Target | None = "tags", **given: Any) -> dict[str
     found = {part: sentences(file, args) for part, file in files.items()}
     counts = [len(each.words) for each in found.values()]
     places = np.repeat(list(found), counts)
-    index = completed({part: np.flatnonzero(places == part) for part in found if part != "train"},
-                      np.flatnonzero(places == "train"), np.arange(len(places)), None)
+    index = of_places(places, np.arange(len(places)), None)
     words = [each for part in found.values() for each in part.words]
     tags = [each for part in found.values() for each in part.tags]
     classes = (OUTSIDE, *sorted({tag for each in tags for tag in each} - {OUTSIDE}))
@@ -111,7 +110,8 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Ite
     tokenizer, length = texts.tokens_of(facts), facts["shape"][0]
     for file in files:
         if file.suffix.lower() in (".txt", ""):
-            words = [line.split() for line in texts.decoded(file, facts["reading"]["encoding"]).splitlines()]
+            content = texts.decoded(file, "utf-8", facts["reading"]["encoding"])
+            words = [line.split() for line in content.splitlines()]
             names = [f"{file}:{number}" for number, each in enumerate(words, 1) if each]
             words = [each for each in words if each]
         else:

@@ -3,7 +3,7 @@
 See kerasdl.data.texts for what a folder means, and kerasdl.data.tokens for how texts become tokens.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydantic import Field
 
 from kerasdl.data import labels, table, texts, tokens
 from kerasdl.data.chunks import ROWS, Chunk, Fault
-from kerasdl.data.divide import completed, divide
+from kerasdl.data.divide import of_places
 from kerasdl.data.spec import Target
 from kerasdl.data.split import Split
 from kerasdl.data.table import Column, Names, TableArgs
@@ -62,11 +62,9 @@ def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[st
         return _of_table(path, args, target)
     _check_target(path, target)
     found = texts.found(Path(path).expanduser(), args.encoding, target == "class")
-    y, classes = _indices(found.labels)
-    parts = {part: np.flatnonzero(found.place == part) for part in ("val", "test") if (found.place == part).any()}
-    rest = np.flatnonzero((found.place == "train") | (found.place == "all"))
-    places = np.arange(len(found.texts)) if y is None else y
-    index = completed(parts, rest, places, classes or None, test_share=args.test_share)
+    y, classes = labels.of_names(found.labels)
+    index = of_places(found.place, np.arange(len(found.texts)) if y is None else y, classes or None,
+                      test_share=args.test_share)
     return texts.splits_of(found.texts, y, classes, index, args, _reading(found.form, args))
 
 
@@ -100,19 +98,17 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target 
         some, place = _column(frame, args, path), np.repeat("all", len(frame))
     else:
         found = texts.found(Path(path).expanduser(), args.encoding, target == "class")
-        y, some, place = _known(found.labels, known, path), found.texts, found.place
-    if split in place:
-        index = np.flatnonzero(place == split)
-    elif split == "all":
-        index = np.arange(len(some))
-    else:
-        classes = known if target == "class" else None
-        parts = divide(np.arange(len(some)) if y is None or classes is None else y, classes, test_share=args.test_share)
+        y, some, place = labels.of_known_names(found.labels, known, path), found.texts, found.place
+    index = np.arange(len(some))
+    if split != "all":
+        of_class = y if target == "class" else None
+        parts = of_places(place, index if of_class is None else of_class, None if of_class is None else known,
+                          test_share=args.test_share)
         if split not in parts:
             raise DataError(f"{path} has the splits {', '.join(parts)}, all. Received: {split!r}.")
         index = parts[split]
     return texts.split_of(split, some[index], None if y is None else y[index], known, texts.tokens_of(facts),
-                          facts["shape"][0], {key: value for key, value in facts["reading"].items()})
+                          facts["shape"][0], facts["reading"])
 
 
 def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Iterator[Chunk]:
@@ -224,24 +220,6 @@ def _check_target(path: str, target: Target | None) -> None:
     if target == "class" and Path(path).expanduser().is_file():
         raise DataError(f"{path} is one file of lines, whose texts have no classes. Give a table with a column label, "
                         "or a folder with a file for each class.")
-
-
-def _indices(names: np.ndarray | None) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    if names is None:
-        return None, ()
-    classes, y = np.unique(names, return_inverse=True)
-    return y.astype("int32"), tuple(str(name) for name in classes)
-
-
-def _known(names: np.ndarray | None, classes: Sequence[str], path: str) -> np.ndarray | None:
-    """Return the index of each class among those that a model knows."""
-    if names is None:
-        return None
-    for name in np.unique(names):
-        if name not in classes:
-            raise DataError(f"The classes of {path} differ: the model does not know {str(name)!r}. "
-                            f"{nearest(str(name), classes)}")
-    return np.array([classes.index(name) for name in names], "int32")
 
 
 def _reading(form: str, args: Args) -> dict[str, Any]:
