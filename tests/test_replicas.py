@@ -237,7 +237,7 @@ def test_norm_that_sees_parts_of_a_batch_is_told():
     assert not strategies.remarks(one, RECIPE, normed)
 
 
-def test_a_compiled_step_that_replicas_cannot_have_is_told(monkeypatch):
+def test_a_compiled_step_that_replicas_cannot_have_is_reported(monkeypatch):
     plain = zoo.build("mlp", (8, 8, 1), 3, size="mu")
     monkeypatch.setattr(strategies, "describe", lambda devices: "mirrored")
     assert strategies.remarks(None, RECIPE.override(jit=True), plain) == [

@@ -45,7 +45,7 @@ def unbroken(tmp_path_factory):
 
 
 def train_until(step: int, folder: Path, number: int = signal.SIGTERM, **options) -> Path:
-    """Train until a step, or the end of its block, where the process is told to stop; return the run's folder."""
+    """Train until a step, or the end of its block, where a signal stops the process; return the run's folder."""
     original = callback.CheckpointCallback.on_train_batch_end
 
     def stop_at(self, batch, logs=None):

@@ -9,6 +9,7 @@ import pytest
 import kerasdl
 from kerasdl.data import load_splits
 from kerasdl.data.lengths import by_length, lengths
+from kerasdl.data.sources import load_for
 from kerasdl.data.tokens import TokenArgs, Tokens
 from kerasdl.errors import UserError
 from kerasdl.evaluation import samples
@@ -135,6 +136,16 @@ def test_other_texts_have_the_tokens_of_the_run(run, files):
 
     found = evaluate(run, split="all", data=f"text:{files / 'texts.csv'}")
     assert found["accuracy"] > 0.8
+
+
+def test_val_of_other_texts_holds_none_of_their_test_part(run, tmp_path):
+    for part, start in (("train", 200), ("test", 300)):
+        for name, words in (("good", GOOD), ("bad", BAD)):
+            (tmp_path / part).mkdir(exist_ok=True)
+            (tmp_path / part / f"{name}.txt").write_text("\n".join(sentences(words, 20, start)))
+    facts = {"target": "class", "text": "review", "label": "label"}
+    found = {part: set(load_for(run.data, f"text:{tmp_path}", part, **facts).texts) for part in SPLITS}
+    assert [len(texts) for texts in found.values()] == [36, 4, 40] and not found["val"] & found["test"]
 
 
 def test_the_tokenizer_of_another_run_is_refused(run, files, tmp_path):
