@@ -64,5 +64,5 @@ def test_files_of_a_kind_that_no_source_reads(tmp_path):
 
 
 def test_a_target_that_does_not_exist():
-    with pytest.raises(DataError, match="'class', 'labels', 'number' or None. Received: 'clas'"):
+    with pytest.raises(DataError, match="'class', 'labels', 'number', 'tags' or None. Received: 'clas'"):
         load("digits", target="clas")

@@ -52,7 +52,7 @@ def complaints(kind: type[Objective]) -> Iterator[str]:
     if kind.monitor not in kind.scores:
         yield f"monitor={kind.monitor!r} is not among its scores: {', '.join(kind.scores)}."
     if kind.target not in (None, *get_args(spec.Target)):
-        yield f"target is 'class', 'labels', 'number' or None. Received: {kind.target!r}."
+        yield f"target is 'class', 'labels', 'number', 'tags' or None. Received: {kind.target!r}."
     if isinstance(kind.inputs, str) or not set(kind.inputs) <= set(spec.KINDS):
         yield f"inputs is a tuple of {', '.join(map(repr, spec.KINDS))}. Received: {kind.inputs!r}."
 

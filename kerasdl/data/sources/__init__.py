@@ -133,7 +133,7 @@ def load_splits(name: str, splits: Mapping[str, str], *, target: Target | None =
                 ) -> dict[str, Split]:
     """Return several splits at once: `splits` maps the names that you want to split expressions. See load."""
     if target not in (*get_args(Target), None):
-        raise DataError(f"target is 'class', 'labels', 'number' or None. Received: {target!r}.")
+        raise DataError(f"target is 'class', 'labels', 'number', 'tags' or None. Received: {target!r}.")
     found = _whole(name, splits, target, args)
     if classes is not None:
         found = {want: subset.of_classes(split, classes) for want, split in found.items()}
