@@ -106,7 +106,9 @@ def build_language(sequence_shape, *, vocabulary: int, cell: str = "lstm", size:
 
     Args:
         sequence_shape: (steps,); steps may be None, and any length fits.
-        vocabulary, cell, size: as in `build`.
+        vocabulary: number of tokens.
+        cell: "simple", "gru" or "lstm", as in `build`.
+        size: a key of SIZES.
         drop: dropout rate before each layer and before the head, whose weights are those of the embedding.
         name: name of the model.
 

@@ -156,9 +156,16 @@ def build_language(sequence_shape, *, vocabulary: int, size: str = "S", causal: 
 
     Args:
         sequence_shape: (steps,); steps may be None.
+        vocabulary: number of tokens. The head's weights are those of the embedding.
+        size: a key of SIZES.
         causal: True: logits of the token after each; False: of the token itself, which the text may hide.
-        vocabulary, size, positions, norm, drop, longest, types, weights, name: as in `build`. The head's weights are
-            those of the embedding.
+        positions: "learned" or "rotary", as in `build`.
+        norm: "pre" or "post", as in `build`.
+        drop: dropout rate, as in `build`.
+        longest: rows of the table of learned positions, as in `build`.
+        types: segment types of BERT, as in `build`.
+        weights: a name or a file, as in `build`.
+        name: name of the model.
 
     Raises:
         ValueError: as `build`.
