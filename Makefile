@@ -40,6 +40,7 @@ plans: $(INSTALLED)  ## write the plans of docs/tpu.md; compiled steps are cache
 bench: $(INSTALLED)  ## images per second against plain Keras, PyTorch, JAX and keras-hub; use an idle machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.sequences
 	$(BIN)/python -m benchmarks.gan
 
 bench_more: bench  ## also time to accuracy, scaling, replicas, folders of images, oracles

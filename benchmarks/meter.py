@@ -60,6 +60,10 @@ class Meter:
 def report(parameters: int, images_per_second: float, first_step_seconds: float, total_seconds: float,
            memory_mb: float, **scores: float) -> None:
     """The last line of a program's output."""
-    print("\n" + json.dumps({
-        "images_per_second": images_per_second, "first_step_seconds": first_step_seconds,
-        "total_seconds": total_seconds, "peak_mb": memory_mb, "parameters": parameters, **scores}), flush=True)
+    say(images_per_second=images_per_second, first_step_seconds=first_step_seconds, total_seconds=total_seconds,
+        peak_mb=memory_mb, parameters=parameters, **scores)
+
+
+def say(**facts: float) -> None:
+    """Print facts as JSON, on a line of their own."""
+    print("\n" + json.dumps(facts), flush=True)

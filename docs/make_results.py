@@ -19,7 +19,19 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from benchmarks import ensembles, frontier, orders, page, photos_page, searches, transfer, tried, variants
+from benchmarks import (
+    ensembles,
+    frontier,
+    orders,
+    page,
+    photos_page,
+    searches,
+    sequences,
+    texts,
+    transfer,
+    tried,
+    variants,
+)
 from benchmarks import zoo as zoo_page
 from benchmarks.plans import ROWS as PLANS
 from kerasdl import objectives
@@ -122,7 +134,8 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         root / "docs" / "data.md": filled(root / "docs" / "data.md", table=table(
             ("argument", "takes", "default", "meaning"), field_rows(TableArgs))),
         root / "docs" / "benchmarks.md": filled(root / "docs" / "benchmarks.md",
-                                                bench=page.body(root / "docs" / "results")),
+                                                bench=page.body(root / "docs" / "results"),
+                                                sequences=sequences.body(page.load(folder, sequences.NAME))),
         root / "docs" / "tpu.md": filled(root / "docs" / "tpu.md",
                                          plans=plans_table(recipes, root / "docs" / "results")),
         root / "docs" / "lab" / "tpu.md": filled(root / "docs" / "lab" / "tpu.md", broken=broken_table(),
@@ -139,6 +152,8 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         root / "docs" / "lab" / "transfer.md": filled(
             root / "docs" / "lab" / "transfer.md",
             transfer=transfer.body(page.load(root / "docs" / "results", "transfer"))),
+        root / "docs" / "lab" / "texts.md": filled(
+            root / "docs" / "lab" / "texts.md", texts=texts.body(page.load(root / "docs" / "results", "texts"))),
         root / "docs" / "photos.md": filled(
             root / "docs" / "photos.md", folders=photos_page.folders(photos_page.load(folder)),
             frozen=photos_page.frozen(photos_page.load(folder)), tuned=photos_page.tuned(photos_page.load(folder))),
