@@ -69,12 +69,11 @@ def at(moment: int | str, act):
     setattr(owner, name, original)
 
 
-def main(folder: str, recipe: str, *cases: str) -> None:
+def main(folder: str, recipe: str) -> None:
     on_device.STEPS = 1  # so that every step can be the moment
     disk, told = Path(folder) / "disk", {}
     disk.mkdir()
-    for case in cases or CASES:
-        moment, pages = CASES[case]
+    for case, (moment, pages) in CASES.items():
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", disk], check=True)
         run = disk / case
         with at(moment, lambda run=run, pages=pages: spoil(disk, run, pages)):

@@ -205,6 +205,7 @@ def test_a_lazy_penalty_is_rare_and_heavy():
     np.testing.assert_allclose(np.mean(found[0]), np.mean(found[1]), rtol=1e-4)
 
 
+@pytest.mark.soak
 def test_a_penalty_can_follow_a_schedule():
     """With networks that stand still the penalty falls as its weight does."""
     weights = (1.0, keras.optimizers.schedules.ExponentialDecay(1.0, 4, 0.01))

@@ -51,8 +51,10 @@ def same(one, other):
     assert one[1] == pytest.approx(other[1], rel=1e-5)
 
 
-@pytest.mark.parametrize("objective", list(Y))
-@pytest.mark.parametrize("feed, accumulate", [("streamed", 1), ("resident", 1), ("streamed", 2), ("resident", 2)])
+@pytest.mark.parametrize("objective, feed, accumulate", [
+    ("classify", "streamed", 1), ("classify", "resident", 2), ("regress", "streamed", 2), ("multilabel", "resident", 1),
+    *(pytest.param(objective, feed, parts, marks=pytest.mark.soak)
+      for objective in Y for feed in ("streamed", "resident") for parts in (1, 2))])
 def test_a_weight_of_two_is_the_example_twice(objective, feed, accumulate, monkeypatch):
     """The network's normalisation of columns, and the units of a regression, look at the rows: they are fixed."""
     weights = np.where(np.arange(SIZE) < SIZE // 3, 2.0, 1.0)

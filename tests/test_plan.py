@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from kerasdl import zoo
+from kerasdl.data.sources import place
 from kerasdl.errors import UserError
 from kerasdl.plan import chips, estimate, planner, report
 from kerasdl.plan.max_batch import following, max_batch
@@ -164,7 +165,7 @@ def small(name: str) -> Recipe:
 
 
 def own_data(name: str) -> bool:
-    return load(name).data.startswith(("csv:", "folder:"))
+    return place(load(name).data)[0] != "tfds"
 
 
 def lowered(step) -> str:
@@ -198,6 +199,18 @@ def test_a_table_of_ones_own_is_read_for_its_columns(table):
     step = Step(load("linear_csv").override(f"data=csv:{table}", "data_args.label=kind"))
     assert [(spec.shape, spec.dtype) for spec in step.specs(16)] == [((16, 5), "float32"), ((16, 2), "float32")]
     assert lowered(step)
+
+
+def test_a_text_is_read_for_its_tokens(tmp_path):
+    from kerasdl.plan.step import Step
+
+    (tmp_path / "book.txt").write_text("to be or not to be " * 200)
+    data = [f"data=chars:{tmp_path / 'book.txt'}", "data_args.length=16", "batch=16"]
+    step = Step(load("gpt_shakespeare").override(*data, "model_args.size=mu"))
+    assert [(spec.shape, spec.dtype) for spec in step.specs(16)] == [((16, 16), "int32")] * 2
+    assert lowered(step)
+    with pytest.raises(UserError, match="No plan can be made for rnn"):
+        Step(load("lstm_shakespeare").override(*data, "model_args.size=mu"))
 
 
 @pytest.mark.parametrize("call, words", [

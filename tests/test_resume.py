@@ -125,6 +125,7 @@ def test_interrupted_at_any_step_it_ends_as_if_nothing_had_happened(interrupted,
     assert not (folder / "checkpoint").exists()
 
 
+@pytest.mark.soak
 def test_ctrl_c_in_streaming_within_a_block_leaves_a_run_that_resumes_resident(interrupted, unbroken):
     folder = interrupted(5, number=signal.SIGINT, feed="streamed")
     assert_same(train(RECIPE, workdir=folder, feed="resident", verbose=False), unbroken)
@@ -174,24 +175,23 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(stopped, unbrok
 
 
 @pytest.fixture(scope="module")
-def spoiled(request, tmp_path_factory):
+def spoiled(tmp_path_factory):
     """Runs on a small tmpfs that was full, or not to be written, for a while: see disk_harness."""
-    cases = [] if request.config.getoption("--soak") else ["result"]
     folder = tmp_path_factory.mktemp("spoiled")
     alone = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
     if not shutil.which("unshare") or subprocess.run([*alone, "mount", "-t", "tmpfs", "tmpfs", folder]).returncode:
         pytest.skip("this process may not mount a tmpfs, neither as it is nor by unshare -rm")
     write_recipe(folder / "recipe.py")
     harness = Path(__file__).with_name("disk_harness.py")
-    command = [*alone, sys.executable, harness, folder, folder / "recipe.py", *cases]
+    command = [*alone, sys.executable, harness, folder, folder / "recipe.py"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
 
 @pytest.mark.parametrize("case, reason, kept", [
-    ("result", "No space left on device", r"The checkpoint of step 16 is kept"),
     *(pytest.param(*case, marks=pytest.mark.soak) for case in (
+        ("result", "No space left on device", r"The checkpoint of step 16 is kept"),
         ("rows", "No space left on device", r"No checkpoint was written yet|The checkpoint of step 1 is kept"),
         ("tensorboard", "No space left on device", r"The checkpoint of step [78] is kept"),
         ("unwritable", "Read-only file system", r"The checkpoint of step [78] is kept")))])
@@ -316,6 +316,7 @@ def test_a_callback_that_stops_the_training_stops_one_that_goes_on(interrupted):
     assert train(RECIPE, workdir=folder, verbose=False, callbacks=[Enough()]).result["train"]["epochs"] == 2
 
 
+@pytest.mark.soak
 def test_series_of_several_lengths_stream_and_resume(here):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 9, 2)).astype("float32")

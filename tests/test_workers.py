@@ -101,6 +101,7 @@ def test_a_worker_with_a_folder_of_its_own_goes_on(here):
         Run.unfinished(here / "own", load("linear_digits"))
 
 
+@pytest.mark.soak
 def test_SIGTERM_ends_a_worker_before_its_training_begins():
     """TensorFlow's strategy swallows it; while the training goes on it is StopSignal's."""
     cluster = {"cluster": {"worker": [f"127.0.0.1:{free_ports(1)[0]}"]}, "task": {"type": "worker", "index": 0}}

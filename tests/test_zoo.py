@@ -23,7 +23,7 @@ LARGE = {"18", "50", "2012", "2014", "11", "13", "16", "19", "googlenet", "googl
 CHECKED = [(name, check) for name in zoo.MODELS for check in harness.CHECKS]
 # What takes longest runs for all models in the soak, and in every suite for a sample: {check: models}.
 ON_TENSORFLOW = {"memorise": ("mlp",)}
-ON_JAX = dict.fromkeys(("shape", "body", "save", "precision", "memorise"), ("resnet", "vit"))  # batch norm, attention
+ON_JAX = dict.fromkeys(("shape", "body", "save", "precision", "memorise"), ("vit",))
 
 
 def in_suite(name, check, sample):
@@ -106,7 +106,9 @@ def test_table_of_contents_is_the_folder():
 
 @pytest.mark.parametrize(
     "module, size",
-    [(linear, None)] + [(module, size) for module in SIZED for size in module.SIZES],
+    [(linear, None), *(
+        pytest.param(module, size, marks=() if size in ("mu", list(module.SIZES)[-1]) else pytest.mark.soak)
+        for module in SIZED for size in module.SIZES)],
 )
 def test_parameters_are_as_the_file_says(module, size):
     shape, classes = (28, 28, 1), 10

@@ -8,6 +8,7 @@ import tensorflow_datasets as tfds
 
 from kerasdl.data import Split, load_splits
 from kerasdl.data.images import height_width
+from kerasdl.data.sources import place, prefixes
 from kerasdl.data.sources.digits import Digits
 from kerasdl.data.sources.tfds import canonical, data_dirs
 from kerasdl.data.spec import Target
@@ -20,13 +21,13 @@ SIZES = {  # sets whose sizes tfds does not know before they are prepared; from 
 
 
 def stand_in(recipe: Recipe, target: Target) -> Split:
-    """Return the training split of a recipe with no examples in it; for a table or folder the split itself.
+    """Return the training split of a recipe with no examples in it; for data of a path the split itself.
 
     Its size is 0 where it is unknown: a set of tfds that is not prepared here and not in SIZES. An unknown data set, or
     one without images and classes, is a UserError.
     """
     asked, args = recipe.splits.get("train", "train"), recipe.data_args
-    if recipe.data.startswith(("csv:", "folder:")):
+    if place(recipe.data)[0] != "tfds":
         return load_splits(recipe.data, {"train": asked}, target=target, **args)["train"]
     info = described(recipe.data)
     image, label, *_ = info.supervised_keys or (None, None)
@@ -51,7 +52,7 @@ def described(name: str) -> tfds.core.DatasetInfo:
     known = tfds.list_builders(with_community_datasets=False)
     if plain.partition("/")[0] not in known:
         raise UserError(f"Unknown data set {name!r}. {nearest(name, ['digits', *known])} "
-                        "Your own data: csv:PATH or folder:PATH.")
+                        f"Your own data: a PATH with {', '.join(f'{prefix}:' for prefix in prefixes())} before it.")
     folder = next((folder for folder in data_dirs() if (Path(folder) / plain).is_dir()), tempfile.gettempdir())
     return tfds.builder(name, data_dir=folder, try_gcs=False).info
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from kerasdl import objectives
 from kerasdl.data import Split, pipeline
+from kerasdl.data.split import DTYPES
 from kerasdl.devices.strategy import choose
 from kerasdl.errors import UserError
 from kerasdl.objectives.base import Objective
@@ -42,7 +43,10 @@ class Step:
                             f"Leave out --backend {backend}.")
         split = stand_in(recipe, objective.target)
         setup = Setup(recipe, objective, {"train": replace(split, size=split.size or recipe.batch)}, choose("one"))
-        self.model, _ = setup.networks()
+        self.model, kept = setup.networks()
+        if any(isinstance(layer, keras.layers.RNN) for layer in kept.layers):
+            raise UserError(f"No plan can be made for {recipe.model}: of the loop of a recurrent layer the compiler "
+                            "counts one turn.")
         self.batch = example_batch(objective, split, recipe)
         self.size, self.parts = split.size, recipe.accumulate
         self.weights = sum(math.prod(weight.shape) for weight in self.model.trainable_variables)
@@ -82,8 +86,7 @@ def example_batch(objective: Objective, split: Split, recipe: Recipe) -> tuple:
     """Return a batch of one example as the network sees it, after augmentation and the objective's `prepare`."""
     mixed = any((entry if isinstance(entry, str) else entry[0]) in MIXING for entry in recipe.augment)
     targets = objective.targets(split)
-    row = split.kind == "row"
-    x = tf.zeros((1, split.shape) if row else (1, *split.shape), "float32" if row or mixed else "uint8")
+    x = tf.zeros((1, *split.example_shape), "float32" if mixed else DTYPES[split.kind])
     y = None if targets is None else tf.zeros((1, *targets.shape[1:]), targets.dtype)
     if objective.prepare:
         x, y = objective.prepare(x, y, tf.zeros(2, "int64"))
