@@ -42,8 +42,11 @@ class FirstStep(Explicit):
 
 
 def layer(x, mask, cell, width, directions, name):
-    """Apply cells to steps, forwards, and backwards too with two directions: a list of one or two (B, T, width)."""
-    found = [CELLS[cell](width, return_sequences=True, name=f"{name}_forward")(x, mask=mask)]
+    """Apply cells to steps, forwards, and backwards too with two directions: a list of one or two (B, T, width).
+
+    Forwards nobody asks for the mask: padding comes last, so what is read of it reaches no step that is there.
+    """
+    found = [CELLS[cell](width, return_sequences=True, name=f"{name}_forward")(x)]
     if directions == 2:
         back = CELLS[cell](width, return_sequences=True, go_backwards=True, name=f"{name}_backward")(x, mask=mask)
         found.append(Backwards(name=f"{name}_turned")(back))
