@@ -1,4 +1,4 @@
-"""`kerasdl export`: a run's model in a format that other libraries read."""
+"""`kerasdl export`: a run's model in a file that other runtimes or libraries read."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,21 +8,70 @@ import typer
 from kerasdl.cli.terminal import AsJson, print_field, print_json, quiet
 from kerasdl.errors import UserError
 
-SUFFIXES = {"safetensors": ".safetensors"}  # of each format
+SUFFIX = ".safetensors"
 
 
 def export_model(source: Annotated[str, typer.Argument(metavar="RUN", help="folder of a run, or a .keras file")],
-                 form: Annotated[Literal["safetensors"], typer.Option(
-                     "--format", help="safetensors: the weights, in the names of another library")] = "safetensors",
+                 form: Annotated[Literal["safetensors", "onnx", "litert", "openvino", "savedmodel", "keras"],
+                                 typer.Option("--format", help="safetensors: the weights alone, in the names of "
+                                              "another library; the others: files that run, tried and compared "
+                                              "before they are kept")] = "safetensors",
+                 quantize: Annotated[Literal["float16", "dynamic", "int8"] | None, typer.Option(
+                     help="store numbers in fewer bits; dynamic: matrices in 8 bits, without a calibration")] = None,
+                 tolerance: Annotated[float | None, typer.Option(
+                     min=0, help="how far answers may be from the model's, as a share of their range (default 1e-4); "
+                                 "with --quantize how much of a validation score may be lost (0.005)")] = None,
                  names: Annotated[str | None, typer.Option(
                      help="whose names: hf (Hugging Face), timm or torchvision; by default the first of them that "
                           "builds such a network")] = None,
                  model: Annotated[str | None, typer.Option(
                      help="model of the zoo in a .keras file; by default the name that the file has for it")] = None,
                  out: Annotated[Path | None, typer.Option(
-                     metavar="FILE", help="the file to write; by default next to the model")] = None,
+                     metavar="PATH", help="the file of weights to write, by default next to the model; of the other "
+                                          "formats the folder, by default export/FORMAT in the run")] = None,
                  as_json: AsJson = False) -> None:
-    """Write a run's trained model for another library, and print the preprocessing that goes with it."""
+    """Write a run's trained model for another runtime or library, with what a reader of it has to know."""
+    if form == "safetensors":
+        if quantize or tolerance is not None:
+            raise UserError("--quantize and --tolerance are for files that run. Choose another --format.")
+        export_weights(source, names, model, out, as_json)
+        return
+    if names or model:
+        raise UserError(f"--names and --model are for --format safetensors. Leave them out with --format {form}.")
+    if source.endswith(".keras"):
+        raise UserError(f"--format {form} is compared on validation data, which a run has and a .keras file has not. "
+                        "Name a run.")
+    export_file(source, form, quantize, tolerance, out, as_json)
+
+
+def export_file(source: str, form: str, quantize: str | None, tolerance: float | None, out: Path | None, as_json: bool
+                ) -> None:
+    """Write, compare and describe a file of a runtime."""
+    from kerasdl.deploy import formats
+    from kerasdl.run import Run
+
+    formats.find(form, quantize), Run.open(source).model_file  # before TensorFlow is imported
+    with quiet():
+        from kerasdl.deploy import export
+        facts = export(source, form, quantize=quantize, out=out, tolerance=tolerance)
+    if as_json:
+        print_json(facts)
+        return
+    print_field("file", f"{Path(facts['folder']) / facts['file']}, {facts['bytes']:,} bytes")
+    print_field("input", f"{facts['input']['dtype']} (B, {', '.join(map(str, facts['input']['shape']))}): "
+                         f"{facts['input']['is']}")
+    print_field("output", f"(B, {', '.join(map(str, facts['output']['shape']))}): {facts['output']['is']}")
+    print_field("apart", f"{facts['difference']:.2g} of the range of the outputs, on {facts['examples']:,} validation "
+                         "examples")
+    if facts["scores"]:
+        name, score = next(iter(facts["scores"].items()))
+        print_field("val", f"{name} {score['file']:.4f}; Keras {score['keras']:.4f}")
+    print_field("time", "; ".join(f"{times['file_ms']:.3g} ms for {batch}, Keras {times['keras_ms']:.3g}"
+                                  for batch, times in facts["latency"].items()))
+
+
+def export_weights(source: str, names: str | None, model: str | None, out: Path | None, as_json: bool) -> None:
+    """Write the weights in the names of another library, and print the preprocessing that goes with them."""
     from kerasdl import zoo
     from kerasdl.run import Run, load_model
     from kerasdl.zoo import weights
@@ -32,9 +81,9 @@ def export_model(source: Annotated[str, typer.Argument(metavar="RUN", help="fold
     if not file.is_file():
         raise UserError(f"There is no file {file}.")
     net = run.recipe.model if run else model
-    out = out or file.with_suffix(SUFFIXES[form])
-    if out.suffix != SUFFIXES[form]:
-        raise UserError(f"--format {form} is written to a {SUFFIXES[form]} file. Received: {out}.")
+    out = out or file.with_suffix(SUFFIX)
+    if out.suffix != SUFFIX:
+        raise UserError(f"--format safetensors is written to a {SUFFIX} file. Received: {out}.")
     if net:
         check(net, names)
     with quiet():
@@ -49,7 +98,7 @@ def export_model(source: Annotated[str, typer.Argument(metavar="RUN", help="fold
     except (ValueError, ImportError) as error:
         raise UserError(" ".join(str(error).split())) from None
     if as_json:
-        print_json({"file": out, "format": form, **header})
+        print_json({"file": out, "format": "safetensors", **header})
     else:
         print_header(out, header)
 

@@ -48,7 +48,7 @@ class SelfAttention(Explicit):
         self.turns = np.concatenate([np.cos(angles), np.sin(angles)], axis=-1).astype("float32")  # (rotary, d)
 
     def call(self, x, mask):
-        allowed = mask[:, None, None]  # (B, 1, 1, T): queries x keys
+        allowed = ops.expand_dims(mask, (1, 2))  # (B, 1, 1, T): queries x keys
         if self.causal:
             order = ops.arange(ops.shape(x)[1])
             allowed = ops.logical_and(allowed, order[:, None] >= order)

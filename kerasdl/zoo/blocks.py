@@ -118,8 +118,15 @@ class Standardize(layers.Normalization):
     """
 
     def call(self, inputs):
-        inputs, spread = ops.cast(inputs, self.compute_dtype), ops.sqrt(self.variance)
-        return inputs * spread + self.mean if self.invert else (inputs - self.mean) / spread
+        inputs, (mean, variance) = ops.cast(inputs, self.compute_dtype), self.moments()
+        spread = ops.sqrt(variance)
+        return inputs * spread + mean if self.invert else (inputs - mean) / spread
+
+    def moments(self):
+        """Return mean and variance of the columns. Keras' own are constants of a graph, which ONNX has no place for."""
+        if self.input_mean is not None:
+            return self.mean, self.variance
+        return (ops.cast(weight, self.compute_dtype) for weight in (self.adapt_mean, self.adapt_variance))
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")

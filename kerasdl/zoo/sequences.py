@@ -110,7 +110,8 @@ class StandardizeSteps(Standardize):
 
     def call(self, inputs):
         inputs = ops.cast(inputs, self.compute_dtype)
-        scaled = super().call(ops.where(ops.isnan(inputs), self.mean, inputs))
+        mean, _ = self.moments()
+        scaled = super().call(ops.where(ops.isnan(inputs), mean, inputs))
         return ops.where(ops.isnan(inputs), 0.0, scaled)
 
     def adapt(self, data):
@@ -147,7 +148,7 @@ class Hide(Explicit):
     """Put 0 where there is padding: (B, T, D) and a mask (B, T) -> (B, T, D)."""
 
     def call(self, x, mask):
-        return ops.where(mask[..., None], x, ops.zeros((), x.dtype))
+        return ops.where(ops.expand_dims(mask, -1), x, ops.zeros((), x.dtype))
 
 
 class Pooling(Explicit):
@@ -162,7 +163,7 @@ class MeanStep(Pooling):
     """The mean of the steps."""
 
     def call(self, x, mask):
-        there = ops.cast(mask, x.dtype)[..., None]
+        there = ops.expand_dims(ops.cast(mask, x.dtype), -1)
         return ops.sum(ops.where(there > 0, x, 0.0), axis=1) / ops.maximum(ops.sum(there, axis=1), 1)
 
 
@@ -171,7 +172,7 @@ class MaxStep(Pooling):
     """The maximum of each number over the steps."""
 
     def call(self, x, mask):
-        there = mask[..., None]
+        there = ops.expand_dims(mask, -1)
         least = ops.cast(-3e38 if x.dtype == "float32" else -6e4, x.dtype)
         return ops.where(ops.any(there, axis=1), ops.max(ops.where(there, x, least), axis=1), 0.0)
 
@@ -182,8 +183,8 @@ class LastStep(Pooling):
 
     def call(self, x, mask):
         last = ops.maximum(ops.sum(ops.cast(mask, "int32"), axis=1) - 1, 0)
-        steps = ops.take_along_axis(x, last[:, None, None], axis=1)[:, 0]
-        return ops.where(ops.any(mask, axis=1)[:, None], steps, 0.0)
+        steps = ops.take_along_axis(x, ops.expand_dims(last, (1, 2)), axis=1)[:, 0]
+        return ops.where(ops.expand_dims(ops.any(mask, axis=1), 1), steps, 0.0)
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
@@ -198,7 +199,7 @@ class AttentionStep(Pooling):
         score = ops.where(mask, ops.cast(ops.matmul(x, self.query), "float32"), -1e9)
         share = ops.exp(score - ops.max(score, axis=1, keepdims=True)) * ops.cast(mask, "float32")
         share = share / ops.maximum(ops.sum(share, axis=1, keepdims=True), 1e-9)
-        return ops.sum(x * ops.cast(share, x.dtype)[..., None], axis=1)
+        return ops.sum(x * ops.expand_dims(ops.cast(share, x.dtype), -1), axis=1)
 
 
 POOLINGS = {"mean": MeanStep, "max": MaxStep, "last": LastStep, "attention": AttentionStep}

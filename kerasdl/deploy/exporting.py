@@ -1,0 +1,218 @@
+"""`export`: convert a run's model, run the file where it is to run, and keep it if it is right."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasdl import objectives
+from kerasdl.deploy import formats, gate, measure, network
+from kerasdl.errors import UserError
+from kerasdl.evaluation.splits import load_split
+from kerasdl.files import write_json, writing
+from kerasdl.objectives.base import Objective
+from kerasdl.run import Run
+
+FACTS = "export.json"
+DISTRIBUTIONS = {"ai_edge_litert": "ai-edge-litert"}  # of modules that have another name on the package index
+logger = logging.getLogger(__name__)
+
+
+def export(run: Run | str | Path, form: str, *, quantize: str | None = None, out: str | Path | None = None,
+           tolerance: float | None = None, data: Any = None) -> dict[str, Any]:
+    """Write a run's model for another runtime, and return what was measured, which export.json says, too.
+
+    The file takes what the model takes, raw pixels, rows, series or token ids in float32 or int32, in batches of any
+    size, and answers with logits, or with numbers.
+
+    Args:
+        run: the run, or its folder.
+        form: a name of kerasdl.deploy.formats.
+        quantize: None, "float16", "dynamic" or "int8", of those that the format has.
+        out: the folder to write; by default `export/<form>` or `export/<form>-<quantize>` in the run.
+        tolerance: how far a float32 file's answers may be from the model's, as a share of their range (1e-4), or how
+            much of the validation score a file with fewer bits may lose (0.005).
+        data: the splits of a run that was trained on arrays.
+
+    Raises:
+        UserError: the format is unknown or not installed, the folder exists, the model cannot be converted, the file
+            does not run, or its answers are not the model's. Then nothing is written.
+    """
+    made, run = formats.find(form, quantize), Run.open(run)
+    out = Path(out) if out is not None else run.path / "export" / "-".join(filter(None, (form, quantize)))
+    if out.exists():
+        raise UserError(f"{out} is there already. Remove it, or choose another --out.")
+    objective, kept = objectives.of(run.recipe, run.path), run.model()
+    if len(kept.inputs) > 1 or len(kept.outputs) > 1:
+        raise UserError(f"{run.path} has a model of {len(kept.inputs)} inputs and {len(kept.outputs)} outputs. "
+                        "One of each can be exported.")
+    plain = network.in_float32(kept)
+    x, y, calibration = tried_with(run, objective, plain, data, quantize == "int8")
+    if not getattr(made, "LOOPS", True):
+        plain = network.unrolled(plain, x.shape[1])
+    with folder(out) as partial:
+        convert(made, plain, partial / made.FILE, quantize, calibration, form)
+        if hasattr(made, "annotate"):
+            made.annotate(str(partial / made.FILE), {"kerasdl": json.dumps(about(run, plain))})
+        reference = measure.in_batches(lambda batch: plain.predict_on_batch(batch), x)
+        found = measured(form, partial / made.FILE, plain, x)
+        before, after = (scores_of(objective, y, outputs) for outputs in (reference, found["all"]))
+        scores = [gate.Score(name, before[name], after[name], better) for name, better in rated(objective).items()
+                  if name in before and name in after]
+        chosen = next((score for score in scores if score.name == objective.monitor), scores[0] if scores else None)
+        answers = {name: value for name, value in found.items() if not name.startswith("seconds")}
+        if why := gate.refusal(reference, answers, quantize, chosen, tolerance):
+            raise UserError(f"No file was written: as {described(form, quantize)} {why}.")
+        facts = {"format": form, "quantize": quantize, "file": made.FILE, **about(run, plain),
+                 "examples": len(x), "difference": gate.difference(reference, found["all"], reference),
+                 "scores": {score.name: {"keras": score.model, "file": score.file} for score in scores},
+                 "bytes": size(partial / made.FILE), "latency": latency(found), "packages": packages(made)}
+        write_json(partial / FACTS, facts | {"sha256": digest(partial / made.FILE)})
+    return json.loads((out / FACTS).read_text()) | {"folder": str(out)}
+
+
+def described(form: str, quantize: str | None) -> str:
+    return form if quantize is None else f"{form} in {quantize}"
+
+
+def tried_with(run: Run, objective: Objective, plain: keras.Model, data: Any, calibrates: bool
+               ) -> tuple[np.ndarray, Any, np.ndarray]:
+    """Return the validation split, its targets, and training examples for a calibration."""
+    if network.is_generator(objective):
+        x = network.drawn(plain)
+        return x, None, x
+    x, y = network.examples_of(objective, load_split(run, "val", data))
+    if not calibrates:
+        return x, y, x[:0]
+    train = load_split(run, "train", data)
+    return x, y, network.examples_of(objective, train.part(np.arange(min(len(train), network.CALIBRATION))))[0]
+
+
+def convert(made: formats.Format, plain: keras.Model, path: Path, quantize: str | None, calibration: np.ndarray,
+            form: str) -> None:
+    """Write the file, or say in one line that it cannot be written."""
+    try:
+        made.write(plain, str(path), quantize, calibration)
+    except Exception as error:  # converters raise anything
+        logger.debug("%s", error, exc_info=True)
+        raise UserError(f"No file was written: {described(form, quantize)} cannot be made of this model: "
+                        f"{first_line(error)}") from error
+    if not path.exists():
+        raise UserError(f"No file was written: the converter of {form} wrote nothing, and raised no error.")
+
+
+def first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines or [type(error).__name__])[0][:300]
+
+
+def measured(form: str, path: Path, plain: keras.Model, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what kerasdl.deploy.measure finds, in a process of its own."""
+    with tempfile.TemporaryDirectory() as held:
+        beside, given, found = (f"{held}/{name}" for name in ("network.keras", "given.npz", "found.npz"))
+        plain.save(beside)
+        np.savez(given, x=x)
+        command = [sys.executable, "-m", measure.__name__, form, str(path), beside, given, found]
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"KERAS_BACKEND": "tensorflow"})
+        if done.returncode:
+            why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            raise UserError(f"No file was written: the runtime of {form} does not run it: {why[:300]}")
+        with np.load(found) as arrays:
+            return dict(arrays)
+
+
+def scores_of(objective: Objective, y: Any, outputs: np.ndarray) -> dict[str, float]:
+    """Return the scores of answers; none without targets, or of answers that are no numbers."""
+    if y is None or not np.isfinite(outputs).all():
+        return {}
+    found = {}
+    for metric in objective.metrics():
+        metric.update_state(y, outputs)
+        found[metric.name] = float(metric.result())
+    for name in objective.overall_scores:
+        found[name] = float(objective.overall(name, y, outputs))
+    return found
+
+
+def rated(objective: Objective) -> dict[str, str]:
+    """Return {score: "max" or "min"}."""
+    return {**objective.scores, **objective.overall_scores}
+
+
+def about(run: Run, plain: keras.Model) -> dict[str, Any]:
+    """Return what a reader of the file has to know to use it."""
+    facts, recipe = run.data, run.recipe
+    return {"recipe": recipe.name, "objective": recipe.objective, "kind": facts["kind"],
+            "input": {"name": plain.inputs[0].name, "shape": list(plain.input_shape[1:]),
+                      "dtype": str(plain.inputs[0].dtype), "is": INPUTS[facts["kind"]]},
+            "output": {"shape": list(plain.output_shape[1:]), "is": OUTPUTS.get(facts.get("target"), "numbers")},
+            "classes": list(facts.get("classes") or ())}
+
+
+INPUTS = {"image": "pixels, 0..255, not normalised", "row": "the columns of a table as data.json has them",
+          "sequence": "steps of numbers; NaN at the end of shorter ones",
+          "tokens": "ids of tokenizer.json; 0 is padding"}
+OUTPUTS = {None: "logits of classes", "class": "logits of classes", "labels": "logits of labels"}
+
+
+def latency(found: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return medians in milliseconds at each batch, of the file and of Keras' compiled call, and their ratio."""
+    table = {}
+    for batch in measure.TIMED:
+        ours, keras_call = (statistics.median(row) for row in found[f"seconds{batch}"].tolist())
+        table[str(batch)] = {"file_ms": round(1e3 * ours, 4), "keras_ms": round(1e3 * keras_call, 4),
+                             "ratio": round(keras_call / ours, 3)}
+    return table
+
+
+def packages(made: formats.Format) -> dict[str, str]:
+    found = {}
+    for name in ("keras", "tensorflow", *made.PACKAGES):
+        try:
+            found[name] = version(DISTRIBUTIONS.get(name, name))
+        except PackageNotFoundError:  # TensorFlow's wheels have several names
+            found[name] = str(getattr(sys.modules.get(name), "__version__", "unknown"))
+    return found
+
+
+def files_of(path: Path) -> list[Path]:
+    return sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+
+
+def size(path: Path) -> int:
+    return sum(one.stat().st_size for one in files_of(path))
+
+
+def digest(path: Path) -> str:
+    """Return SHA-256 of the file, or of the files of a folder one after another."""
+    found = hashlib.sha256()
+    for one in files_of(path):
+        found.update(one.read_bytes())
+    return found.hexdigest()
+
+
+@contextmanager
+def folder(out: Path) -> Iterator[Path]:
+    """A folder to write to, which becomes `out` once the block has ended well."""
+    partial = out.with_name(f".partial-{os.getpid()}-{out.name}")
+    try:
+        with writing(out, "Name another folder with --out."):
+            partial.mkdir(parents=True)
+        yield partial
+        with writing(out, "Name another folder with --out."):
+            partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

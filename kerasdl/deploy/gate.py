@@ -1,0 +1,86 @@
+"""Whether a file's answers are those of the model. Arithmetic only: no framework, no files.
+
+A float32 file has to give the model's numbers. One with fewer bits has to give its scores: numbers differ, and what
+counts is what the file gets wrong that the model got right.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+APART = 1e-4  # of a float32 file from the model, as a share of the range of the outputs
+BATCHED = 0.05  # the same of a file with fewer bits from itself, in batches of other sizes
+LOST = 0.005  # of the score of validation, by a file with fewer bits
+ALIKE = 0.95  # correlation of answers, by a file with fewer bits of a model without scores
+STILL = 1e-6  # outputs that vary less than this share of their size do not vary
+
+
+class Score(NamedTuple):
+    """One score of the model and of the file on the same examples; `better` is "max" or "min"."""
+
+    name: str
+    model: float
+    file: float
+    better: str
+
+    @property
+    def lost(self) -> float:
+        """How much worse the file is; where less is better as a share of the model's."""
+        if self.better == "max":
+            return self.model - self.file
+        return (self.file - self.model) / max(abs(self.model), 1e-12)
+
+
+def refusal(reference: np.ndarray, answers: Mapping[str, np.ndarray], kind: str | None,
+            score: Score | None = None, tolerance: float | None = None) -> str | None:
+    """Return in one line why a file is not kept; None: it is right.
+
+    Args:
+        reference: what the model answers, (N, ...).
+        answers: what the file does: "all" (N, ...), and "first1" and so on, in batches of these sizes.
+        kind: how it is quantized; None: not at all.
+        score: by which the run's epochs were chosen, if its objective has one.
+        tolerance: instead of APART, or of LOST for a file with fewer bits, which may always lose one example.
+    """
+    found = answers["all"]
+    if not np.isfinite(reference).all():
+        return "the model itself answers with NaN or infinity"
+    if not varies(reference):
+        return "the model answers every example alike, so that a comparison would say nothing"
+    if found.shape != reference.shape:
+        return f"its answers have the shape {found.shape}, and the model's {reference.shape}"
+    if not np.isfinite(found).all():
+        return "it answers with NaN or infinity"
+    for part in answers.values():
+        apart = difference(found[:len(part)], part, reference)
+        if apart > (APART if kind is None else BATCHED):
+            return f"a batch of {len(part)} is answered otherwise than the same examples among more: by {apart:.2g}"
+    if kind is None:
+        apart, allowed = difference(reference, found, reference), APART if tolerance is None else tolerance
+        return f"its answers are {apart:.2g} of their range from the model's; allowed are {allowed:g}" \
+            if apart > allowed else None
+    if score is None:
+        alike = correlation(reference, found)
+        return f"its answers and the model's have a correlation of {alike:.3f}; {ALIKE:g} are asked for" \
+            if alike < ALIKE else None
+    allowed = max(LOST, 1.01 / len(reference)) if tolerance is None else tolerance
+    return f"validation {score.name} goes from {score.model:.4f} to {score.file:.4f}; allowed is a loss of " \
+           f"{allowed:.2g}" if not score.lost <= allowed else None
+
+
+def varies(outputs: np.ndarray) -> bool:
+    """Whether an answer depends on the example."""
+    size = np.abs(outputs).max()
+    return bool(len(outputs) > 1 and size > 0 and np.ptp(outputs, axis=0).max() > STILL * size)
+
+
+def difference(one: np.ndarray, other: np.ndarray, reference: np.ndarray) -> float:
+    """Return the largest difference, as a share of the range of the reference."""
+    return float(np.abs(one.astype("float64") - other).max() / np.ptp(reference))
+
+
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    if not varies(other):
+        return 0.0
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])

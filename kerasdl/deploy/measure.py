@@ -1,0 +1,51 @@
+"""Run a file in its runtime, next to Keras: python -m kerasdl.deploy.measure FORMAT FILE NETWORK GIVEN FOUND
+
+A process of its own: a runtime that dies takes nobody along. NETWORK is a .keras file. GIVEN
+(.npz) has `x`. FOUND gets the file's answers to all of it
+in batches of 32, its answers to the first 1, 7 and 32, and seconds of calls of both in turn, at batches of 1 and of 32.
+"""
+
+import os
+import sys
+import time
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from kerasdl.deploy import formats
+
+BATCHES = (1, 7, 32)
+TIMED = (1, 32)
+CALLS, WARM = 30, 5
+
+
+def in_batches(call, x: np.ndarray, size: int = 32) -> np.ndarray:
+    return np.concatenate([np.array(call(x[start:start + size])) for start in range(0, len(x), size)])
+
+
+def seconds(calls, x: np.ndarray) -> list[list[float]]:
+    """Return the seconds of each call on x, CALLS times, one after the other in turn."""
+    taken: list[list[float]] = [[] for _ in calls]
+    for turn in range(WARM + CALLS):
+        for call, mine in zip(calls, taken, strict=True):
+            began = time.perf_counter()
+            call(x)
+            if turn >= WARM:
+                mine.append(time.perf_counter() - began)
+    return taken
+
+
+def main(form: str, file: str, network: str, given: str, found: str) -> None:
+    x, threads = np.load(given)["x"], len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    call = formats.find(form).load(file, threads)
+    arrays: dict[str, Any] = {f"first{size}": np.array(call(x[:size])) for size in BATCHES}
+    arrays["all"] = in_batches(call, x)
+    keras_call = formats.find("keras").load(network, threads)
+    arrays |= {f"seconds{size}": np.array(seconds((call, keras_call), x[:size])) for size in TIMED}
+    np.savez(found, **arrays)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,68 @@
+"""What is exported: the kept network in float32, and what it is tried with."""
+
+import json
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasdl import zoo
+from kerasdl.data import Split, pipeline
+from kerasdl.objectives.base import Objective
+
+CALIBRATION = 256  # training examples that show a quantizer the ranges of numbers
+DRAWN = 256  # inputs of a generator
+
+
+def in_float32(network: keras.Model) -> keras.Model:
+    """Return the network, or where it computes in fewer bits a copy in float32 with the same weights.
+
+    No other runtime takes bfloat16 on every processor, and most files with it do not load.
+    """
+    policies = {layer.dtype_policy.name for layer in network.layers if hasattr(layer, "dtype_policy")} - {"float32"}
+    if not policies:
+        return network
+    text = network.to_json()
+    for name in policies:
+        text = text.replace(f'"{name}"', '"float32"')
+    copy = keras.models.model_from_json(text)
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def unrolled(network: keras.Model, steps: int) -> keras.Model:
+    """Return the network without loops where it has some, for sequences of just so many steps.
+
+    Shorter ones are padded, which changes no answer. LiteRT's and OpenVINO's loops take no recurrent layer of Keras.
+    """
+    if not any(isinstance(layer, keras.layers.RNN) for layer in network.layers):
+        return network
+    config = json.loads(network.to_json())
+    for layer in config["config"]["layers"]:
+        if layer["class_name"] == "InputLayer":
+            layer["config"]["batch_shape"][1] = steps
+        elif "unroll" in layer["config"]:
+            layer["config"]["unroll"] = True
+    copy = keras.models.model_from_json(json.dumps(config))
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def examples_of(objective: Objective, split: Split, batch: int = 32) -> tuple[np.ndarray, Any]:
+    """Return a split as the network takes it, in its order: x (N, ...) float32 or int32, and its targets or None."""
+    batches = list(pipeline.in_order(split, objective.targets(split), batch, objective.prepare).as_numpy_iterator())
+    longest = max(x.shape[1] for x, *_ in batches) if split.kind in ("tokens", "sequence") else None
+    if longest is not None and any(x.shape[1] != longest for x, *_ in batches):
+        raise ValueError("batches of one split have several lengths")
+    x = np.concatenate([x for x, *_ in batches])
+    y = [rest[0] for _, *rest in batches if rest]
+    return x.astype("int32" if split.kind == "tokens" else "float32"), np.concatenate(y) if y else None
+
+
+def drawn(network: keras.Model) -> np.ndarray:
+    """Return inputs of a generator of one input: noise (DRAWN, ...)."""
+    return np.random.default_rng(0).standard_normal((DRAWN, *network.input_shape[1:])).astype("float32")
+
+
+def is_generator(objective: Objective) -> bool:
+    return objective.recipe.model in zoo.GENERATIVE

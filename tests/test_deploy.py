@@ -1,0 +1,243 @@
+"""`kerasdl export --format onnx` and its like: a file is kept only if it answers as the model does."""
+
+import json
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import zoo_harness as harness
+
+from kerasdl import data, zoo
+from kerasdl.deploy import export, exporting, formats, gate, measure, network
+from kerasdl.errors import UserError
+from kerasdl.files import write_json
+from kerasdl.objectives.classify import Classify
+from kerasdl.recipe import load
+from kerasdl.run import Run
+
+RANDOM = np.random.default_rng(0)
+REFERENCE = RANDOM.normal(size=(40, 5))
+SUITE = {"onnx": (None, "int8"), "litert": (None, "dynamic")}  # of the kinds; the others run in the soak
+CLOSE = {None: 1e-5, "float16": 5e-3, "dynamic": 0.05}
+
+
+# The gate
+
+def answers(found=REFERENCE, **parts):
+    return {"all": found, "first1": found[:1], "first7": found[:7], **parts}
+
+
+def test_what_is_equal_passes_at_any_number_of_bits():
+    near = REFERENCE + 1e-5 * RANDOM.normal(size=REFERENCE.shape)
+    for kind in (None, "float16", "int8"):
+        assert gate.refusal(REFERENCE, answers(near), kind) is None
+    assert gate.refusal(REFERENCE, answers(near), "int8", gate.Score("accuracy", 0.9, 0.897, "max")) is None
+
+
+@pytest.mark.parametrize("found, kind, score, tolerance, words", [
+    (answers(REFERENCE + 0.01), None, None, None, "of their range from the model's; allowed are 0.0001"),
+    (answers(REFERENCE + 1e-5), None, None, 1e-7, "allowed are 1e-07"),
+    (answers(np.where(REFERENCE > 2, np.nan, REFERENCE)), None, None, None, "NaN"),
+    (answers(REFERENCE[:, :4]), None, None, None, r"shape \(40, 4\)"),
+    (answers(first7=REFERENCE[:7] + 0.1), None, None, None, "a batch of 7 is answered otherwise"),
+    (answers(), "int8", gate.Score("accuracy", 0.9, 0.8, "max"), None, "accuracy goes from 0.9000 to 0.8000"),
+    (answers(), "int8", gate.Score("accuracy", 0.9, 0.897, "max"), 0.001, "allowed is a loss of 0.001"),
+    (answers(), "int8", gate.Score("accuracy", 0.9, float("nan"), "max"), None, "to nan"),
+    (answers(), "int8", gate.Score("mae", 2.0, 2.2, "min"), None, "mae goes from 2.0000 to 2.2000"),
+    (answers(RANDOM.normal(size=REFERENCE.shape)), "int8", None, None, "correlation"),
+    (answers(np.zeros_like(REFERENCE)), "int8", None, None, "correlation of 0.000")])
+def test_what_is_wrong_is_refused(found, kind, score, tolerance, words):
+    assert re.search(words, gate.refusal(REFERENCE, found, kind, score, tolerance))
+
+
+@pytest.mark.parametrize("reference, words", [(np.zeros((40, 5)), "alike"), (np.ones((40, 5)) * range(5), "alike"),
+                                              (np.full((40, 5), np.inf), "infinity")])
+def test_a_comparison_that_says_nothing_is_refused(reference, words):
+    """Dead outputs agree with everything that is dead: found in a first measurement of exports."""
+    assert words in gate.refusal(reference, answers(reference), None)
+
+
+# Formats
+
+def cases():
+    models = [*zoo.MODELS, *zoo.SEQUENCES, "series rnn", "series conv1d", "series transformer"]
+    suite = ("mlp", "cnn", "vit", "rnn", "series transformer")
+    for name in models:
+        for form in formats.names():
+            module = pytest.importorskip(f"kerasdl.deploy.formats.{form}")
+            for kind in (None, *module.QUANTIZED):
+                few = name in suite and kind in SUITE.get(form, ()) and (kind is None or name == "cnn")
+                yield pytest.param(name, form, kind, marks=() if few else pytest.mark.soak)
+
+
+@pytest.mark.parametrize("name, form, kind", cases())
+def test_every_model_has_the_answers_of_keras_in_every_format(tmp_path, name, form, kind):
+    try:
+        made = formats.find(form, kind)
+    except UserError as error:
+        pytest.skip(str(error))
+    if name in zoo.MODELS:
+        model, x = harness.make(name), harness.pictures(64).astype("float32")
+    elif name in zoo.SEQUENCES:
+        model, x = harness.make_of_tokens(name), np.tile(harness.padded_tokens(), (16, 1))
+    else:
+        kind_of = name.split()[1]
+        model = zoo.build(kind_of, (12, 2), 5, **harness.SEQUENCE_ARGS[kind_of])
+        x = RANDOM.normal(size=(64, 12, 2)).astype("float32")
+        x[:20, 9:] = np.nan
+    wanted = harness.randomise(model).predict_on_batch(x)
+    plain = model if getattr(made, "LOOPS", True) else network.unrolled(model, 12)
+    file = str(tmp_path / made.FILE)
+    made.write(plain, file, kind, x)
+    call = made.load(file, 1)
+    for batch in (64, 1, 7):
+        found = np.array(call(x[:batch]))
+        if kind == "int8":  # of random weights: far from what training would leave
+            assert gate.correlation(wanted[:batch], found) > 0.8 or batch < 64
+        else:
+            np.testing.assert_allclose(found, wanted[:batch], atol=CLOSE[kind] * np.ptp(wanted))
+
+
+def test_reduced_precision_is_exported_in_float32():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = harness.randomise(harness.make("resnet"))
+    finally:
+        keras.config.set_dtype_policy(before)
+    plain = network.in_float32(model)
+    assert {layer.compute_dtype for layer in plain.layers[1:]} == {"float32"}
+    for ours, theirs in zip(plain.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert network.in_float32(plain) is plain
+
+
+# Runs
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished run, as far as an export looks at it, of a network with random weights."""
+    made = Run.create(load("cnn_digits").override(model_args={"size": "mu"}), tmp_path / "run")
+    harness.randomise(zoo.build("cnn", (8, 8, 1), 10, size="mu")).save(made.path / "model.keras")
+    write_json(made.path / "data.json", data.load("digits", "val").describe())
+    return made
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """The runtime in this process: a new one takes seconds to import what is imported here already."""
+    def measured(form, path, plain, x):
+        files = [path.with_name(f".{name}") for name in ("network.keras", "given.npz", "found.npz")]
+        try:
+            plain.save(files[0])
+            np.savez(files[1], x=x)
+            measure.main(form, str(path), *map(str, files))
+            with np.load(files[2]) as arrays:
+                return dict(arrays)
+        finally:
+            for file in files:
+                file.unlink(missing_ok=True)
+
+    monkeypatch.setattr(exporting, "measured", measured)
+
+
+def test_a_run_is_exported_by_command_and_runs_elsewhere(command, run, refused):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    done = command("export", run.path, "--format", "onnx", "--json")
+    assert done.code == 0, done.err
+    facts = json.loads(done.out)
+    folder = run.path / "export" / "onnx"
+    assert sorted(path.name for path in folder.iterdir()) == ["export.json", "model.onnx"]
+    assert facts == json.loads((folder / "export.json").read_text()) | {"folder": str(folder)}
+    assert facts["difference"] < 1e-5 and facts["examples"] == 180
+    assert facts["scores"]["accuracy"]["file"] == facts["scores"]["accuracy"]["keras"]
+    assert facts["bytes"] == (folder / "model.onnx").stat().st_size
+    assert facts["input"]["shape"] == [8, 8, 1] and facts["output"]["is"] == "logits of classes"
+
+    opened = onnxruntime.InferenceSession(str(folder / "model.onnx"))
+    x = harness.pictures(5).astype("float32")
+    found = opened.run(None, {facts["input"]["name"]: x})[0]
+    np.testing.assert_allclose(found, run.model().predict_on_batch(x), rtol=1e-4, atol=1e-4)
+    noted = json.loads(opened.get_modelmeta().custom_metadata_map["kerasdl"])
+    assert noted["classes"] == facts["classes"] == list("0123456789")
+    refused("export", run.path, "--format", "onnx", words=["is there already", "--out"])
+
+
+def test_a_file_that_is_not_the_model_is_not_written(run, here, monkeypatch, tmp_path):
+    """One scale of one layer is poisoned between the model and the file."""
+    pytest.importorskip("onnxruntime")
+    made = formats.find("onnx")
+    write = made.write
+
+    def poisoned(plain, path, kind, examples):
+        wrong = keras.models.clone_model(plain)
+        wrong.set_weights(plain.get_weights())
+        kernel = next(weight for weight in wrong.trainable_weights if weight.ndim == 4)
+        kernel.assign(np.asarray(kernel) * 1.01)
+        write(wrong, path, kind, examples)
+
+    monkeypatch.setattr(made, "write", poisoned)
+    with pytest.raises(UserError, match="No file was written: as onnx its answers are .* from the model's"):
+        export(run, "onnx", out=tmp_path / "out")
+    assert list(tmp_path.glob("*out*")) == []
+
+
+def test_what_no_runtime_loads_is_not_written(run, monkeypatch, tmp_path):
+    """Keras' own GELU becomes an operation that ONNX does not have; the converter says nothing, and writes a file."""
+    pytest.importorskip("onnxruntime")
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(12, "gelu"),
+                              keras.layers.Dense(10)])
+    harness.randomise(model).save(run.path / "model.keras")
+    with pytest.raises(UserError, match="No file was written: .*onnx.*"):
+        export(run, "onnx", out=tmp_path / "out")
+    assert list(tmp_path.glob("*out*")) == []
+
+
+def test_dead_outputs_are_refused(run, here, tmp_path):
+    model = run.model()
+    for weight in model.trainable_weights:
+        weight.assign(np.zeros(weight.shape))
+    model.save(run.path / "model.keras")
+    with pytest.raises(UserError, match="answers every example alike"):
+        export(run, "keras", out=tmp_path / "out")
+
+
+def test_a_score_that_falls_is_refused(run, here, monkeypatch, tmp_path):
+    """8 bits of a file whose answers are all for the first class; a correlation would not see it."""
+    pytest.importorskip("onnxruntime")
+    model = run.model()
+    x, y = network.examples_of(Classify(run.recipe), exporting.load_split(run, "val"))
+    before = exporting.scores_of(Classify(run.recipe), y, model.predict_on_batch(x))["accuracy"]
+    truth = np.eye(10)[model.predict_on_batch(x).argmax(1)]
+    monkeypatch.setattr(exporting, "tried_with", lambda *_: (x, truth, x))
+    measured = exporting.measured
+    monkeypatch.setattr(exporting, "measured", lambda *given: {
+        name: value if "seconds" in name else value + 99 * np.eye(10)[0] for name, value in measured(*given).items()})
+    assert 0 <= before <= 1
+    with pytest.raises(UserError, match="validation accuracy goes from 1.0000 to 0"):
+        export(run, "onnx", quantize="int8", out=tmp_path / "out")
+
+
+@pytest.mark.parametrize("words, said", [
+    (["--format", "onnx", "--quantize", "int4"], ["int4"]),
+    (["--format", "keras", "--quantize", "int8"], ["has no --quantize int8", "float32 only"]),
+    (["--format", "onnx", "--names", "hf"], ["--names", "safetensors"]),
+    (["--quantize", "int8"], ["--quantize", "Choose another --format"]),
+    (["--format", "onnx", "--tolerance", "-1"], ["--tolerance"])])
+def test_mistakes_are_one_line(refused, run, words, said):
+    refused("export", run.path, *words, words=said)
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    for name, words in (("openvino", r"pip install 'kerasdl\[openvino\]'"), ("onxx", "Did you mean"),
+                        ("onnx", r"pip install 'kerasdl\[export\]'")):
+        with pytest.raises(UserError, match=words):
+            formats.find(name)
+
+
+def test_a_keras_file_has_no_validation_data(refused, run):
+    refused("export", run.path / "model.keras", "--format", "onnx", words=["validation data", "Name a run"])
+    assert Path(run.path / "model.keras").exists()
