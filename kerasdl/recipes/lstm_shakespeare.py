@@ -5,5 +5,5 @@ from kerasdl.recipe import Recipe
 recipe = Recipe(
     model="rnn", model_args={"cell": "lstm", "size": "L"}, objective="language",
     data="chars:tinyshakespeare/input.txt", data_args={"length": 64},
-    epochs=20, batch=32, lr=2e-3, schedule="cosine", warmup="5%", global_clipnorm=1.0,
+    epochs=6, batch=32, lr=2e-3, schedule="cosine", warmup="5%", global_clipnorm=1.0,
 )
