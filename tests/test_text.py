@@ -285,7 +285,7 @@ def test_a_tagger_learns_and_names_each_word(tags, tmp_path, command):
     recipe = kerasdl.Recipe(**RECIPE | {"epochs": 40}, objective="tag", data=f"tags:{tags}", data_args={"length": 8})
     run = kerasdl.train(recipe, workdir=tmp_path / "run", verbose=False)
     assert run.result["test"]["f1"] > 0.9 and run.result["entities"]["micro avg"]["support"] > 0
-    control = run.result["controls"]["most frequent tag of each token"]
+    control = run.result["controls"]["most frequent tag of each word"]
     assert control["test"]["f1"] == 1.0  # each word has one tag in this file
     (tmp_path / "new.txt").write_text("London met Babbage\n")
     (_, answers), = predict(run, [tmp_path / "new.txt"])

@@ -6,7 +6,7 @@ so that their entities are missed.
 """
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -23,6 +23,7 @@ from kerasdl.objectives.token_model import checked
 from kerasdl.zoo.sequences import tagger
 
 OUTSIDE = 0  # the class of words in no entity
+Word = tuple[int, ...]  # its tokens
 
 
 class Tag(Objective):
@@ -67,17 +68,20 @@ class Tag(Objective):
         return super().targets(split)
 
     def facts(self, splits: Mapping[str, Split], answers: Callable) -> dict[str, Any]:
-        """Return the scores by type of entity, and of a control: the tag that each token has most often in train."""
+        """Return the scores by type of entity, and of a control: the tag that each word has most often in train."""
         classes, found = splits["train"].classes, {}
         common = most_frequent(splits["train"])
         for name in ("val", "test"):
-            truth, answer = named(splits[name].y, common[splits[name].x], classes)  # type: ignore[arg-type]
+            guess = np.full(splits[name].x.shape, OUTSIDE)
+            for row, place, word in words_of(splits[name]):
+                guess[row, place] = common.get(word, OUTSIDE)
+            truth, answer = named(splits[name].y, guess, classes)  # type: ignore[arg-type]
             found[name] = {"f1": float(entity_scores(truth, answer)["micro avg"]["f1-score"])}
         y, y_pred = answers(splits["test"])
         types = entity_scores(*named(y, y_pred.argmax(-1), classes))
         return {"entities": {kind: {key: float(value) for key, value in scores.items()}
                              for kind, scores in types.items()},
-                "controls": {"most frequent tag of each token": found}}
+                "controls": {"most frequent tag of each word": found}}
 
     def answers(self, outputs: np.ndarray, classes: Sequence[str], top: int) -> list[list[tuple[str, float]]]:
         """Return for each token (T,) of each sentence its most probable tag and the probability."""
@@ -150,9 +154,17 @@ def entity_scores(truth: list[list[str]], answer: list[list[str]]) -> dict[str, 
     return {**{kind: found[kind] for kind in kinds}, "micro avg": found.get("micro avg", none)}
 
 
-def most_frequent(split: Split) -> np.ndarray:
-    """Return the tag (vocabulary,) that each token has most often where a word begins; O for those that begin none."""
-    counts = np.zeros((split.build_args["vocabulary"], len(split.classes)), "int64")
-    y = split.y[:, :split.x.shape[1]]  # type: ignore[index]
-    np.add.at(counts, (split.x[y >= 0], y[y >= 0]), 1)
-    return counts.argmax(1)
+def words_of(split: Split) -> Iterator[tuple[int, int, Word]]:
+    """Yield the row and the place of each word that was not cut off, and its tokens."""
+    for row, (tokens, tags) in enumerate(zip(split.x, split.y, strict=True)):  # type: ignore[arg-type]
+        places = np.flatnonzero(tags[:len(tokens)] >= 0)
+        for place, end in zip(places, [*places[1:], len(tokens)], strict=True):
+            yield row, int(place), tuple(token for token in tokens[place:end].tolist() if token)
+
+
+def most_frequent(split: Split) -> dict[Word, int]:
+    """Return the tag that each word has most often; of several the one with the lowest index."""
+    counts: dict[Word, np.ndarray] = {}
+    for row, place, word in words_of(split):
+        counts.setdefault(word, np.zeros(len(split.classes), "int64"))[split.y[row, place]] += 1  # type: ignore[index]
+    return {word: int(found.argmax()) for word, found in counts.items()}
