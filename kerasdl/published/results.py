@@ -19,7 +19,10 @@ HERE = Path(__file__).parents[1]
 NOT_RUN = "not run"
 DATA = {"digits": "Digits", "mnist": "MNIST", "cifar10": "JPEG-recompressed CIFAR-10", "imagenet2012": "ImageNet",
         "text:rt_polarity": "Sentences of film reviews", "tags:wnut17/wnut17train.conll": "WNUT-17",
-        "chars:tinyshakespeare/input.txt": "Shakespeare by characters"}
+        "chars:tinyshakespeare/input.txt": "Shakespeare by characters", "audio:spoken_digit": "Spoken digits",
+        "series:mnist1d.npz": "MNIST-1D", "series:GunPoint_TRAIN.ts": "GunPoint",
+        "series:ItalyPowerDemand_TRAIN.ts": "ItalyPowerDemand", "series:ArrowHead_TRAIN.ts": "ArrowHead",
+        "series:OSULeaf_TRAIN.ts": "OSULeaf", "series:adding.npz": "Adding problem"}
 HEAD = ("recipe", "data", "what is measured", "mean ± deviation", "runs (seeds)", "minutes", "parameters")
 
 
@@ -58,7 +61,7 @@ class Metric:
 
 METRICS = {
     "classify": Metric("accuracy", "test accuracy, %", 100, "max", True),
-    "regress": Metric("mae", "test MAE"),
+    "regress": Metric("mae", "test MAE", digits=3),
     "adversarial": Metric("frechet_", "Fréchet distance", digits=3),
     "tag": Metric("f1", "strict F1, %", 100, "max", True),
     "language": Metric("bits", "bits a token", digits=3),
