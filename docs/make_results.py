@@ -122,8 +122,8 @@ IMAGES_LEGEND = """\
 IMAGE_SCORES = ("Fréchet distance", "real to real", "untrained", "KID × 1000", "density", "coverage",
                 "sample accuracy, %", "learned from samples, %")
 IMAGES_HEAD = ("recipe", "network", *IMAGE_SCORES, "samples, classifier", "runs (seeds)", "minutes")
-NUMBERS = (*IMAGE_SCORES, "test accuracy, %", "parameters", "seconds", "minutes", "images/s", "examples/s", "GEMM, GFLOP/s",
-           "published, %")  # right
+NUMBERS = (*IMAGE_SCORES, "test accuracy, %", "parameters", "seconds", "minutes", "images/s", "examples/s",
+           "GEMM, GFLOP/s", "published, %")  # right
 
 
 def pages(root: Path = ROOT) -> dict[Path, str]:

@@ -230,7 +230,7 @@ def test_readme_and_the_command_tell_the_same(command):
 
 def test_regression_and_generation_are_told_by_what_is_theirs():
     errors = [{"test": {"loss": 9.0, "mae": value, "r2": 0.5}} for value in (2.0, 4.0)]
-    assert results.score(recipe.load("linear_csv").override(objective="regress"), errors) == "3.00 ± 1.41"
+    assert results.score(recipe.load("linear_csv").override(objective="regress"), errors) == "3.000 ± 1.414"
     distance = {"test": {"kid_cnn_mnist": 0.1, "frechet_cnn_mnist": 1.5}}
     assert results.score(recipe.load("gan_mnist"), [distance]) == "1.500"
     assert results.metric(recipe.load("gan_mnist")).goal == "min"
