@@ -211,7 +211,7 @@ def test_a_score_that_falls_is_refused(run, here, monkeypatch, tmp_path):
     x, y = network.examples_of(Classify(run.recipe), exporting.load_split(run, "val"))
     before = exporting.scores_of(Classify(run.recipe), y, model.predict_on_batch(x))["accuracy"]
     truth = np.eye(10)[model.predict_on_batch(x).argmax(1)]
-    monkeypatch.setattr(exporting, "tried_with", lambda *_: (x, truth, x))
+    monkeypatch.setattr(exporting, "tried_with", lambda *_: (x, truth, measure.as_input(x)))
     measured = exporting.measured
     monkeypatch.setattr(exporting, "measured", lambda *given: {
         name: value if "seconds" in name else value + 99 * np.eye(10)[0] for name, value in measured(*given).items()})

@@ -61,8 +61,7 @@ def export_file(source: str, form: str, quantize: str | None, tolerance: float |
     print_field("input", f"{facts['input']['dtype']} (B, {', '.join(map(str, facts['input']['shape']))}): "
                          f"{facts['input']['is']}")
     print_field("output", f"(B, {', '.join(map(str, facts['output']['shape']))}): {facts['output']['is']}")
-    print_field("apart", f"{facts['difference']:.2g} of the range of the outputs, on {facts['examples']:,} validation "
-                         "examples")
+    print_field("apart", f"{facts['difference']:.2g} of the range of the outputs, on {facts['examples']:,} examples")
     if facts["scores"]:
         name, score = next(iter(facts["scores"].items()))
         print_field("val", f"{name} {score['file']:.4f}; Keras {score['keras']:.4f}")

@@ -8,6 +8,13 @@ A format is a file of `formats`. `export` converts (`network`), runs the file in
 judges what came out (`gate`).
 """
 
-from kerasdl.deploy.exporting import export
+from typing import Any
 
-__all__ = ["export"]
+
+def __getattr__(name: str) -> Any:
+    """Return `export`, for which alone Keras is imported: `measure` runs other runtimes without it."""
+    if name != "export":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from kerasdl.deploy.exporting import export
+
+    return export

@@ -59,6 +59,7 @@ def export(run: Run | str | Path, form: str, *, quantize: str | None = None, out
     if len(kept.inputs) > 1 or len(kept.outputs) > 1:
         raise UserError(f"{run.path} has a model of {len(kept.inputs)} inputs and {len(kept.outputs)} outputs. "
                         "One of each can be exported.")
+    objective.bind(kept)
     plain = network.in_float32(kept)
     x, y, calibration = tried_with(run, objective, plain, data, quantize == "int8")
     if not getattr(made, "LOOPS", True):
@@ -66,7 +67,7 @@ def export(run: Run | str | Path, form: str, *, quantize: str | None = None, out
     with folder(out) as partial:
         convert(made, plain, partial / made.FILE, quantize, calibration, form)
         if hasattr(made, "annotate"):
-            made.annotate(str(partial / made.FILE), {"kerasdl": json.dumps(about(run, plain))})
+            made.annotate(str(partial / made.FILE), {"kerasdl": json.dumps(about(run, objective, plain))})
         reference = measure.in_batches(lambda batch: plain.predict_on_batch(batch), x)
         found = measured(form, partial / made.FILE, plain, x)
         before, after = (scores_of(objective, y, outputs) for outputs in (reference, found["all"]))
@@ -76,7 +77,7 @@ def export(run: Run | str | Path, form: str, *, quantize: str | None = None, out
         answers = {name: value for name, value in found.items() if not name.startswith("seconds")}
         if why := gate.refusal(reference, answers, quantize, chosen, tolerance):
             raise UserError(f"No file was written: as {described(form, quantize)} {why}.")
-        facts = {"format": form, "quantize": quantize, "file": made.FILE, **about(run, plain),
+        facts = {"format": form, "quantize": quantize, "file": made.FILE, **about(run, objective, plain),
                  "examples": len(x), "difference": gate.difference(reference, found["all"], reference),
                  "scores": {score.name: {"keras": score.model, "file": score.file} for score in scores},
                  "bytes": size(partial / made.FILE), "latency": latency(found), "packages": packages(made)}
@@ -98,7 +99,8 @@ def tried_with(run: Run, objective: Objective, plain: keras.Model, data: Any, ca
     if not calibrates:
         return x, y, x[:0]
     train = load_split(run, "train", data)
-    return x, y, network.examples_of(objective, train.part(np.arange(min(len(train), network.CALIBRATION))))[0]
+    return x, y, measure.as_input(network.examples_of(
+        objective, train.part(np.arange(min(len(train), network.CALIBRATION))))[0])
 
 
 def convert(made: formats.Format, plain: keras.Model, path: Path, quantize: str | None, calibration: np.ndarray,
@@ -152,20 +154,23 @@ def rated(objective: Objective) -> dict[str, str]:
     return {**objective.scores, **objective.overall_scores}
 
 
-def about(run: Run, plain: keras.Model) -> dict[str, Any]:
+def about(run: Run, objective: Objective, plain: keras.Model) -> dict[str, Any]:
     """Return what a reader of the file has to know to use it."""
-    facts, recipe = run.data, run.recipe
+    facts, recipe, generates = run.data, run.recipe, network.is_generator(objective)
     return {"recipe": recipe.name, "objective": recipe.objective, "kind": facts["kind"],
             "input": {"name": plain.inputs[0].name, "shape": list(plain.input_shape[1:]),
-                      "dtype": str(plain.inputs[0].dtype), "is": INPUTS[facts["kind"]]},
-            "output": {"shape": list(plain.output_shape[1:]), "is": OUTPUTS.get(facts.get("target"), "numbers")},
+                      "dtype": str(plain.inputs[0].dtype), "is": NOISE[0] if generates else INPUTS[facts["kind"]]},
+            "output": {"shape": list(plain.output_shape[1:]),
+                       "is": NOISE[1] if generates else OUTPUTS.get(objective.target or "", "numbers")},
             "classes": list(facts.get("classes") or ())}
 
 
 INPUTS = {"image": "pixels, 0..255, not normalised", "row": "the columns of a table as data.json has them",
           "sequence": "steps of numbers; NaN at the end of shorter ones",
           "tokens": "ids of tokenizer.json; 0 is padding"}
-OUTPUTS = {None: "logits of classes", "class": "logits of classes", "labels": "logits of labels"}
+NOISE = "noise from a standard normal distribution", "pixels, -1..1"  # in and out of a generator
+OUTPUTS = {"class": "logits of classes", "labels": "logits of labels",
+           "tags": "logits of tags at each token"}
 
 
 def latency(found: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -49,14 +49,10 @@ def unrolled(network: keras.Model, steps: int) -> keras.Model:
 
 
 def examples_of(objective: Objective, split: Split, batch: int = 32) -> tuple[np.ndarray, Any]:
-    """Return a split as the network takes it, in its order: x (N, ...) float32 or int32, and its targets or None."""
+    """Return a split as the network takes it, in its order: x (N, ...), and its targets or None."""
     batches = list(pipeline.in_order(split, objective.targets(split), batch, objective.prepare).as_numpy_iterator())
-    longest = max(x.shape[1] for x, *_ in batches) if split.kind in ("tokens", "sequence") else None
-    if longest is not None and any(x.shape[1] != longest for x, *_ in batches):
-        raise ValueError("batches of one split have several lengths")
-    x = np.concatenate([x for x, *_ in batches])
     y = [rest[0] for _, *rest in batches if rest]
-    return x.astype("int32" if split.kind == "tokens" else "float32"), np.concatenate(y) if y else None
+    return np.concatenate([x for x, *_ in batches]), np.concatenate(y) if y else None
 
 
 def drawn(network: keras.Model) -> np.ndarray:

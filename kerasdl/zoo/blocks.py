@@ -123,10 +123,11 @@ class Standardize(layers.Normalization):
         return inputs * spread + mean if self.invert else (inputs - mean) / spread
 
     def moments(self):
-        """Return mean and variance of the columns. Keras' own are constants of a graph, which ONNX has no place for."""
+        """Return mean and variance of the columns. Keras holds them outside of a graph, where ONNX does not look."""
         if self.input_mean is not None:
-            return self.mean, self.variance
-        return (ops.cast(weight, self.compute_dtype) for weight in (self.adapt_mean, self.adapt_variance))
+            return [ops.convert_to_tensor(np.asarray(given), self.compute_dtype)
+                    for given in (self.input_mean, self.input_variance)]
+        return [ops.cast(weight, self.compute_dtype) for weight in (self.adapt_mean, self.adapt_variance)]
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
