@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from benchmarks import (
     ensembles,
+    exports,
     frontier,
     orders,
     page,
@@ -157,6 +158,9 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         root / "docs" / "lab" / "transfer.md": filled(
             root / "docs" / "lab" / "transfer.md",
             transfer=transfer.body(page.load(root / "docs" / "results", "transfer"))),
+        root / "docs" / "lab" / "export.md": filled(
+            root / "docs" / "lab" / "export.md",
+            export=exports.body(page.load(root / "docs" / "results", exports.NAME))),
         root / "docs" / "lab" / "texts.md": filled(
             root / "docs" / "lab" / "texts.md", texts=texts.body(page.load(root / "docs" / "results", "texts"))),
         root / "docs" / "photos.md": filled(

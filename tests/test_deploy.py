@@ -128,12 +128,12 @@ def run(tmp_path):
 @pytest.fixture
 def here(monkeypatch):
     """The runtime in this process: a new one takes seconds to import what is imported here already."""
-    def measured(form, path, plain, x):
+    def measured(form, path, plain, x, run):
         files = [path.with_name(f".{name}") for name in ("network.keras", "given.npz", "found.npz")]
         try:
             plain.save(files[0])
             np.savez(files[1], x=x)
-            measure.main(form, str(path), *map(str, files))
+            measure.main(form, str(path), *map(str, files), str(run))
             with np.load(files[2]) as arrays:
                 return dict(arrays)
         finally:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import math
 import os
 import shutil
 import statistics
@@ -68,18 +69,19 @@ def export(run: Run | str | Path, form: str, *, quantize: str | None = None, out
         convert(made, plain, partial / made.FILE, quantize, calibration, form)
         if hasattr(made, "annotate"):
             made.annotate(str(partial / made.FILE), {"kerasdl": json.dumps(about(run, objective, plain))})
-        reference = measure.in_batches(lambda batch: plain.predict_on_batch(batch), x)
-        found = measured(form, partial / made.FILE, plain, x)
+        reference = measure.in_batches(plain.predict_on_batch, x)
+        found = measured(form, partial / made.FILE, plain, x, run.path)
         before, after = (scores_of(objective, y, outputs) for outputs in (reference, found["all"]))
         scores = [gate.Score(name, before[name], after[name], better) for name, better in rated(objective).items()
-                  if name in before and name in after]
+                  if math.isfinite(before.get(name, math.nan)) and name in after]
         chosen = next((score for score in scores if score.name == objective.monitor), scores[0] if scores else None)
         answers = {name: value for name, value in found.items() if not name.startswith("seconds")}
         if why := gate.refusal(reference, answers, quantize, chosen, tolerance):
             raise UserError(f"No file was written: as {described(form, quantize)} {why}.")
         facts = {"format": form, "quantize": quantize, "file": made.FILE, **about(run, objective, plain),
                  "examples": len(x), "difference": gate.difference(reference, found["all"], reference),
-                 "scores": {score.name: {"keras": score.model, "file": score.file} for score in scores},
+                 "scores": {score.name: {"keras": score.model, "file": score.file} for score in scores
+                            if math.isfinite(score.file)},
                  "bytes": size(partial / made.FILE), "latency": latency(found), "packages": packages(made)}
         write_json(partial / FACTS, facts | {"sha256": digest(partial / made.FILE)})
     return json.loads((out / FACTS).read_text()) | {"folder": str(out)}
@@ -98,9 +100,8 @@ def tried_with(run: Run, objective: Objective, plain: keras.Model, data: Any, ca
     x, y = network.examples_of(objective, load_split(run, "val", data))
     if not calibrates:
         return x, y, x[:0]
-    train = load_split(run, "train", data)
-    return x, y, measure.as_input(network.examples_of(
-        objective, train.part(np.arange(min(len(train), network.CALIBRATION))))[0])
+    some, _ = network.examples_of(objective, load_split(run, "train", data), network.CALIBRATION)
+    return x, y, measure.as_input(some)
 
 
 def convert(made: formats.Format, plain: keras.Model, path: Path, quantize: str | None, calibration: np.ndarray,
@@ -121,13 +122,13 @@ def first_line(error: BaseException) -> str:
     return (lines or [type(error).__name__])[0][:300]
 
 
-def measured(form: str, path: Path, plain: keras.Model, x: np.ndarray) -> dict[str, np.ndarray]:
+def measured(form: str, path: Path, plain: keras.Model, x: np.ndarray, run: Path) -> dict[str, np.ndarray]:
     """Return what kerasdl.deploy.measure finds, in a process of its own."""
     with tempfile.TemporaryDirectory() as held:
         beside, given, found = (f"{held}/{name}" for name in ("network.keras", "given.npz", "found.npz"))
         plain.save(beside)
         np.savez(given, x=x)
-        command = [sys.executable, "-m", measure.__name__, form, str(path), beside, given, found]
+        command = [sys.executable, "-m", measure.__name__, form, str(path), beside, given, found, str(run)]
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"KERAS_BACKEND": "tensorflow"})
         if done.returncode:
             why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

@@ -1,19 +1,21 @@
-"""Run a file in its runtime, next to Keras: python -m kerasdl.deploy.measure FORMAT FILE NETWORK GIVEN FOUND
+"""Run a file in its runtime, next to Keras: python -m kerasdl.deploy.measure FORMAT FILE NETWORK GIVEN FOUND RUN
 
-A process of its own: a runtime that dies takes nobody along. NETWORK is a .keras file. GIVEN
-(.npz) has `x`. FOUND gets the file's answers to all of it
-in batches of 32, its answers to the first 1, 7 and 32, and seconds of calls of both in turn, at batches of 1 and of 32.
+A process of its own: a runtime that dies takes nobody along. NETWORK is a .keras file, and the folder RUN has the code
+of layers in it that are the user's. GIVEN (.npz) has `x`. FOUND gets the file's answers to all of it in batches of 32
+and to the first 1, 7 and 32, and the seconds of calls of both in turn, at batches of 1 and of 32.
 """
 
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
+from kerasdl import user_code
 from kerasdl.deploy import formats
 
 BATCHES = (1, 7, 32)
@@ -42,7 +44,8 @@ def seconds(calls, x: np.ndarray) -> list[list[float]]:
     return taken
 
 
-def main(form: str, file: str, network: str, given: str, found: str) -> None:
+def main(form: str, file: str, network: str, given: str, found: str, run: str) -> None:
+    user_code.register(Path(run))
     x, threads = np.load(given)["x"], len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     call = formats.find(form).load(file, threads)
     arrays: dict[str, Any] = {f"first{size}": np.array(call(as_input(x[:size]))) for size in BATCHES}

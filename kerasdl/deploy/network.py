@@ -11,6 +11,7 @@ from kerasdl.data import Split, pipeline
 from kerasdl.objectives.base import Objective
 
 CALIBRATION = 256  # training examples that show a quantizer the ranges of numbers
+BATCH = 32
 DRAWN = 256  # inputs of a generator
 
 
@@ -48,9 +49,10 @@ def unrolled(network: keras.Model, steps: int) -> keras.Model:
     return copy
 
 
-def examples_of(objective: Objective, split: Split, batch: int = 32) -> tuple[np.ndarray, Any]:
-    """Return a split as the network takes it, in its order: x (N, ...), and its targets or None."""
-    batches = list(pipeline.in_order(split, objective.targets(split), batch, objective.prepare).as_numpy_iterator())
+def examples_of(objective: Objective, split: Split, count: int | None = None) -> tuple[np.ndarray, Any]:
+    """Return a split, or about its first `count` examples, as the network takes it: x (N, ...), and targets or None."""
+    found = pipeline.in_order(split, objective.targets(split), BATCH, objective.prepare)
+    batches = list(found.take(-1 if count is None else -(-count // BATCH)).as_numpy_iterator())
     y = [rest[0] for _, *rest in batches if rest]
     return np.concatenate([x for x, *_ in batches]), np.concatenate(y) if y else None
 
