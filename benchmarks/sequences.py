@@ -8,7 +8,6 @@ scaled_dot_product_attention.
 
 import argparse
 import json
-import statistics
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -68,23 +67,17 @@ ROWS = {
 }
 
 
-def speed(said: list[dict[str, Any]]) -> float | None:
-    found = [one["steps_per_second"] for one in said if "error" not in one]
-    return statistics.median(found) if found else None
-
-
 def measure(name: str, repeats: int) -> list[dict[str, Any]]:
     """An entry for each opponent."""
     programs = {program: partial(harness.call, f"benchmarks.{program}", name)
                 for program in ("sequences_ours", *OPPONENTS)}
     said = harness.interleaved(programs, repeats)
-    ours = speed(said["sequences_ours"])
-    wrong = {one["parameters"] for one in said["sequences_ours"]} - {ROWS[name].parameters}
-    if wrong or ours is None:
+    ours = harness.median(said["sequences_ours"], "steps_per_second")
+    if ours is None or {one.get("parameters") for one in said["sequences_ours"]} != {ROWS[name].parameters}:
         raise SystemExit(f"{name}: {said['sequences_ours']}")
     entries = []
     for opponent in OPPONENTS:
-        theirs = speed(said[opponent])
+        theirs = harness.median(said[opponent], "steps_per_second")
         failed = next((one["error"] for one in said[opponent] if "error" in one), None)
         entries.append({"row": name, "opponent": opponent, "ours": ours, "theirs": theirs,
                         "ratio": theirs and ours / theirs, "repeats": repeats, "error": failed,

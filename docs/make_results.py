@@ -75,8 +75,7 @@ NOTES = {  # what a reader of a data set's numbers should know
     "text:rt_polarity": "10,662 sentences of Pang & Lee 2005, of which a fixed tenth is the test split. TF-IDF with\n"
                         "logistic regression has no recipe: `controls` in each result has its accuracy.",
     "series:mnist1d.npz": "4,000 series of 40 numbers, which `benchmarks/sequences_data.py` makes, and 1,000 for the\n"
-                          "test. With the 40 numbers in one random order for all series, `cnn_mnist1d` has 54.1 %\n"
-                          "(1 seed): what it is good at is shapes that begin anywhere.",
+                          "test.",
     "audio:spoken_digit": "Six speakers. The standard test has recordings 0 to 4 of every speaker and digit. The\n"
                           "recipes `..._speaker` are tested on a speaker whom training has never heard.",
     "imagenet2012": "Not run: these recipes need a TPU; [TPU](tpu.md) says what they need there. Validation is the\n"
@@ -205,7 +204,7 @@ def results_page(recipes: list[Recipe], found: dict[str, list[dict]]) -> str:
     if others := [recipe for recipe in ordered(recipes)
                   if recipe.objective not in ("classify", "adversarial")]:
         rows = [table_row(recipe, found.get(recipe.name, [])) for recipe in others]
-        sections.append(f"## Tags, language models and numbers\n\n{table(SHORT, rows)}\n{sources(others)}"
+        sections.append(f"## Other objectives\n\n{table(SHORT, rows)}\n{sources(others)}"
                         f"{commands(others)}")
     if images := [recipe for recipe in recipes if recipe.objective == "adversarial"]:
         sections.append(images_section(images, found))

@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib import import_module
 from pathlib import Path
 
 import keras
@@ -66,7 +67,7 @@ def cases():
     suite = ("mlp", "cnn", "vit", "rnn", "series transformer")
     for name in models:
         for form in formats.names():
-            module = pytest.importorskip(f"kerasdl.deploy.formats.{form}")
+            module = import_module(f"kerasdl.deploy.formats.{form}")
             for kind in (None, *module.QUANTIZED):
                 few = name in suite and kind in SUITE.get(form, ()) and (kind is None or name == "cnn")
                 yield pytest.param(name, form, kind, marks=() if few else pytest.mark.soak)
@@ -209,14 +210,12 @@ def test_a_score_that_falls_is_refused(run, here, monkeypatch, tmp_path):
     """8 bits of a file whose answers are all for the first class; a correlation would not see it."""
     pytest.importorskip("onnxruntime")
     model = run.model()
-    x, y = network.examples_of(Classify(run.recipe), exporting.load_split(run, "val"))
-    before = exporting.scores_of(Classify(run.recipe), y, model.predict_on_batch(x))["accuracy"]
+    x, _ = network.examples_of(Classify(run.recipe), exporting.load_split(run, "val"))
     truth = np.eye(10)[model.predict_on_batch(x).argmax(1)]
     monkeypatch.setattr(exporting, "tried_with", lambda *_: (x, truth, measure.as_input(x)))
     measured = exporting.measured
     monkeypatch.setattr(exporting, "measured", lambda *given: {
         name: value if "seconds" in name else value + 99 * np.eye(10)[0] for name, value in measured(*given).items()})
-    assert 0 <= before <= 1
     with pytest.raises(UserError, match="validation accuracy goes from 1.0000 to 0"):
         export(run, "onnx", quantize="int8", out=tmp_path / "out")
 

@@ -125,10 +125,10 @@ def first_line(error: BaseException) -> str:
 def measured(form: str, path: Path, plain: keras.Model, x: np.ndarray, run: Path) -> dict[str, np.ndarray]:
     """Return what kerasdl.deploy.measure finds, in a process of its own."""
     with tempfile.TemporaryDirectory() as held:
-        beside, given, found = (f"{held}/{name}" for name in ("network.keras", "given.npz", "found.npz"))
-        plain.save(beside)
+        compared, given, found = (f"{held}/{name}" for name in ("network.keras", "given.npz", "found.npz"))
+        plain.save(compared)
         np.savez(given, x=x)
-        command = [sys.executable, "-m", measure.__name__, form, str(path), beside, given, found, str(run)]
+        command = [sys.executable, "-m", measure.__name__, form, str(path), compared, given, found, str(run)]
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"KERAS_BACKEND": "tensorflow"})
         if done.returncode:
             why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

@@ -32,7 +32,7 @@ def in_float32(network: keras.Model) -> keras.Model:
 
 
 def unrolled(network: keras.Model, steps: int) -> keras.Model:
-    """Return the network without loops where it has some, for sequences of just so many steps.
+    """Return the network without loops where it has some, for sequences of `steps` steps.
 
     Shorter ones are padded, which changes no answer. LiteRT's and OpenVINO's loops take no recurrent layer of Keras.
     """
