@@ -13,15 +13,26 @@ OBJECTIVES = Path(__file__).parent / "objectives"
 
 
 @cache
+def bases() -> dict[str, str]:
+    """Return {objective of the package: the base of its class}: the files that define a subclass of Objective or of
+    Classify, in alphabetical order."""
+    found = {file.stem: re.search(r"^class \w+\((Objective|Classify)\)", file.read_text(), re.M)
+             for file in sorted(OBJECTIVES.glob("*.py"))}
+    return {name: match[1] for name, match in found.items() if match}
+
+
 def names() -> list[str]:
-    """Return the objectives of the package, in alphabetical order: the files that define a subclass of Objective."""
-    found = (file for file in OBJECTIVES.glob("*.py") if re.search(r"^class \w+\(Objective\)", file.read_text(), re.M))
-    return sorted(file.stem for file in found)
+    """Return the objectives of the package, in alphabetical order."""
+    return list(bases())
 
 
 def declared(name: str) -> dict[str, Any]:
     """Return what the class of an objective of the package declares: its target, and the names of its settings."""
-    return attributes(OBJECTIVES / f"{name}.py", "Objective")
+    own = attributes(OBJECTIVES / f"{name}.py", bases()[name])
+    if bases()[name] == "Objective":
+        return own
+    inherited = declared(bases()[name].lower())
+    return {key: value for key, value in inherited.items() if key != "Settings"} | own
 
 
 def check(name: str) -> None:

@@ -157,6 +157,10 @@ class Objective:
         """
         raise NotImplementedError(f"{type(self).__name__} needs compute_loss(self, x, y, y_pred) -> (B,)")
 
+    def validation_loss(self, x: Any, y: Any, y_pred: Any) -> Any:
+        """Return the loss of each example, (B,), where nothing is learned from it. Arguments as `compute_loss`."""
+        return self.compute_loss(x, y, y_pred)
+
     def metrics(self) -> list[keras.metrics.Metric]:
         """Return new metrics of (y, y_pred, sample_weight), which are logged next to the loss.
 

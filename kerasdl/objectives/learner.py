@@ -31,7 +31,8 @@ class Learner(FitsReplicas):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Return the mean of the examples' losses, plus what layers add, such as regularizers."""
-        losses = self.objective.compute_loss(x, y, y_pred)
+        objective = self.objective
+        losses = (objective.compute_loss if training else objective.validation_loss)(x, y, y_pred)
         if len(losses.shape) != 1:
             raise UserError(f"Expected compute_loss of {type(self.objective).__name__} to return one number for each "
                              f"example, (B,). Received shape {tuple(losses.shape)}.")

@@ -61,6 +61,7 @@ class Metric:
 
 METRICS = {
     "classify": Metric("accuracy", "test accuracy, %", 100, "max", True),
+    "distill": Metric("accuracy", "test accuracy, %", 100, "max", True),
     "regress": Metric("mae", "test MAE", digits=3),
     "adversarial": Metric("frechet_", "Fréchet distance", digits=3),
     "tag": Metric("f1", "strict F1, %", 100, "max", True),

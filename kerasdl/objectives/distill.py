@@ -1,0 +1,99 @@
+"""Distillation: learn classes from labels and from a trained network's answers to the same images.
+
+Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531, and for hard answers Touvron et
+al. 2021 (DeiT, arXiv:2012.12877, equation 3). The teacher sees what the student sees, augmentation included (Beyer et
+al. 2022, arXiv:2106.05237). Scores and the loss of validation are those of classification.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import keras
+from keras import ops
+from pydantic import Field
+
+from kerasdl.data.split import Split, check_columns
+from kerasdl.data.tokens import FILE
+from kerasdl.errors import UserError
+from kerasdl.objectives.classify import Classify, ClassifySettings
+from kerasdl.objectives.sections import Findings, Section, note, table
+from kerasdl.run import Run
+
+
+class DistillSettings(ClassifySettings):
+    """Settings of distillation."""
+
+    teacher: str = Field(description="the folder of a finished run with the same classes and the same form of data")
+    answers: Literal["soft", "hard"] = Field(
+        "soft", description="what is learned of the teacher: its probabilities, or its most probable class")
+    temperature: float = Field(4.0, gt=0, description="what the logits of both are divided by, for soft answers")
+    share: float = Field(
+        0.9, ge=0, le=1, description="share of the teacher's answers in the loss; the rest are the labels'. DeiT's, for "
+                                     "hard answers, is 0.5")
+
+
+class Distill(Classify):
+    """Learn one class of several from labels and a teacher. The kept model gives float32 logits (B, classes)."""
+
+    target = "class"
+    Settings = DistillSettings
+
+    def check(self, split: Split, replicas: int = 1) -> None:
+        super().check(split, replicas)
+        run, name = Run.open(self.settings.teacher), f"objective_args.teacher={self.settings.teacher}"
+        run.model_file  # noqa: B018  is there
+        facts = run.data
+        classes, shape = list(facts.get("classes") or ()), tuple(facts.get("shape") or ())
+        if classes != list(split.classes):
+            raise UserError(f"{name} knows {len(classes)} classes, {', '.join(classes[:5])}..., and the data has "
+                            f"{len(split.classes)}, {', '.join(split.classes[:5])}.... They have to be the same.")
+        if facts["kind"] != split.kind or (split.kind == "image" and shape != tuple(split.shape)):
+            raise UserError(f"{name} takes {facts['kind']} examples {shape}, and the data has {split.kind} examples "
+                            f"{tuple(split.shape)}.")
+        check_columns(facts.get("columns") or {}, split.columns or {}, name)
+        tokens = run.path / FILE
+        if tokens.is_file() and tokens.read_text() != split.files.get(FILE):
+            raise UserError(f"{name} was trained with another tokenizer. Give data_args.tokens={run.path}.")
+
+    def network(self, split: Split) -> keras.Model:
+        """Build the student, and load the teacher, after it: the student's first weights are those without one."""
+        student = super().network(split)
+        self.teacher = Run.open(self.settings.teacher).model()
+        self.teacher.trainable = False
+        return student
+
+    def compute_loss(self, x: Any, y: Any, y_pred: Any) -> Any:
+        """Return (1 - share) x cross-entropy with the labels + share x the teacher's part, weighted by class as y is.
+
+        Soft: T^2 x the Kullback-Leibler divergence of the student's probabilities at temperature T from the teacher's,
+        so that its gradient is as large as the labels' whatever T. Hard: cross-entropy with the teacher's class.
+        """
+        labels = super().compute_loss(x, y, y_pred)
+        logits, share, heat = ops.stop_gradient(self.teacher(x, training=False)), self.settings.share, 1.0
+        if self.settings.answers == "soft":
+            heat = self.settings.temperature
+            wanted, known = ops.softmax(logits / heat), ops.log_softmax(logits / heat)
+        else:
+            wanted, known = ops.one_hot(ops.argmax(logits, axis=-1), logits.shape[-1]), 0.0
+        apart = ops.sum(wanted * (known - ops.log_softmax(y_pred / heat)), axis=-1)
+        return (1 - share) * labels + share * heat**2 * ops.sum(y, axis=-1) * apart
+
+    def validation_loss(self, x: Any, y: Any, y_pred: Any) -> Any:
+        """Return the cross-entropy with the labels, which compares with that of a run without a teacher."""
+        return super().compute_loss(x, y, y_pred)
+
+    def facts(self, splits: Mapping[str, Split], answers: Callable[[Split], tuple[Any, Any]]) -> dict[str, Any]:
+        run = Run.open(self.settings.teacher)
+        return super().facts(splits, answers) | {"teacher": {
+            "run": self.settings.teacher, "recipe": run.recipe.name or run.recipe.model, "seed": run.recipe.seed,
+            "parameters": run.result["parameters"], "val": run.result["val"], "test": run.result["test"]}}
+
+    def sections(self, findings: Findings) -> list[Section]:
+        mine, teacher = findings.result, findings.result.get("teacher")
+        if not teacher:
+            return super().sections(findings)
+        rows = [(name, f"{one['parameters']:,}", *(f"{one[split]['accuracy']:.2%}" for split in ("val", "test")))
+                for name, one in ((mine["recipe"], mine), (f"teacher: {teacher['recipe']}", teacher))]
+        return [Section("Teacher", table(("", "parameters", "val", "test"), rows) + note(
+            "Accuracy of this model and of the trained network whose answers it learned from."), id="teacher",
+            above=True), *super().sections(findings)]
