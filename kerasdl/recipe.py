@@ -116,6 +116,14 @@ class Recipe(BaseModel):
                                          "objective's own")
     tta: Literal["flip", "flip_shift"] | None = Field(
         None, description="test-time augmentation; result.json holds its scores and those without it")
+    prune: float = Field(
+        0.0, ge=0, lt=1, description="share of the weights of kernels that become zero by the last quarter of the "
+                                     "epochs, the smallest ones; 0: none")
+    prune_channels: float = Field(
+        0.0, ge=0, lt=1, description="share of the multiply-adds that go with whole filters of the model that init "
+                                     "names, before the first step; 0: none")
+    quantize: Literal["int8", "int4"] | None = Field(
+        None, description="quantisation-aware training of the model that init names: bits of its weights")
     precision: Literal["float32", "mixed_bfloat16", "auto"] = Field(
         "float32", description="dtype policy of the layers; weights stay float32; auto: the faster one")
     jit: bool | Literal["auto"] | None = Field(

@@ -88,7 +88,7 @@ def test_positions_are_resized_on_the_grid_of_patches(saved, pool):
     new = begun(vit.build((8, 24, 1), 4, size="mu", patch=4, pool=pool), origin)
     assert arrays_of(new) == arrays_of(vit.resize(old, (8, 24, 1)))
     assert pretrained.account(new, origin, ())["fitted"] == {"position": "4x4 -> 2x6 patches"}
-    assert "position 4x4 -> 2x6 patches" in pretrained.summary(origin, new, ())
+    assert "position 4x4 -> 2x6 patches" in pretrained.summary(origin, pretrained.account(new, origin, ()))
 
 
 @pytest.mark.parametrize("first, second, pools", [((16, 16), (8, 32), ("mean", "mean")),
@@ -125,7 +125,7 @@ def test_layers_of_another_size_are_new_and_told(saved):
     new = begun(vit.build((8, 8, 1), 4, size="mu", patch=2), origin)
     told = pretrained.account(new, origin, ())
     assert told["new"] == ["patches"] and "position" in told["fitted"] and "block2_down" in told["taken"]
-    assert pretrained.summary(origin, new, ()).endswith("new: patches")
+    assert pretrained.summary(origin, pretrained.account(new, origin, ())).endswith("new: patches")
 
 
 def test_the_hash_is_of_the_weights_and_not_of_the_file(hard_run, origin, here):

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import tree
 
 from kerasdl.keras_private import flat_layers
+from kerasdl.zoo.fake_quantized import FakeQuantize
 
 
 def clip_after_reduce(optimizer: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.Optimizer]:
@@ -56,6 +57,25 @@ def synchronize_norms(network: keras.Model, together: bool = True) -> None:
     for layer in flat_layers(network):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = together
+
+
+class RangeOfAll(FakeQuantize):
+    """Follow the smallest and the largest number of the whole batch; each replica sees those of its part."""
+
+    def ends(self, x):
+        low, high = super().ends(x)
+        context = tf.distribute.get_replica_context()
+        if context is None or context.num_replicas_in_sync == 1:
+            return low, high
+        every = context.all_gather(tf.stack([low, -high])[None], axis=0)  # a reduction takes a sum or a mean only
+        return tf.reduce_min(every[:, 0]), -tf.reduce_min(every[:, 1])
+
+
+def synchronize_ranges(network: keras.Model) -> None:
+    """Let layers that round activations see the range of the whole batch."""
+    for layer in flat_layers(network):
+        if type(layer) is FakeQuantize:
+            layer.__class__ = RangeOfAll
 
 
 def share(batches: tf.data.Dataset, context: tf.distribute.InputContext) -> tf.data.Dataset:

@@ -4,6 +4,9 @@ Keras' `use_ema` averages trainable variables only, and so pairs averaged kernel
 And it is made of optimizer slots that callbacks swap in and out; here the average is an ordinary network of its own.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -39,6 +42,12 @@ class Averager:
         """Return which part of the way to the network the average moves in this step."""
         step = ops.cast(step, "float32")
         return 1 - ops.minimum(self.decay, (1 + step) / (10 + step))
+
+    def updated(self, values: Mapping[int, Any], step: Any) -> dict[int, Any]:
+        """Return new values of variables after a step, {id: value}, with the average moved, on JAX."""
+        share = self.share(step)
+        return {**values, **{id(slow): values[id(slow)] + share * (values[id(fast)] - values[id(slow)])
+                             for slow, fast in self.pairs}}
 
     def _move(self, strategy, share) -> None:
         """Move each replica's own copy, which is the same everywhere: an assignment in a replica would be summed."""

@@ -1,7 +1,7 @@
 """Classification: softmax cross-entropy on logits, one class of several."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import keras
 import numpy as np
@@ -39,7 +39,7 @@ class Classify(Objective):
     overall_scores = {"balanced_accuracy": "max", "macro_f1": "max", "auc": "max"}
     monitor = "accuracy"
     predicts = augments_views = True
-    Settings = ClassifySettings
+    Settings: ClassVar[type[ClassifySettings]] = ClassifySettings
 
     def targets(self, split: Split) -> np.ndarray:
         """Return one-hot rows (N, classes); of a streamed split (classes, classes), by label."""

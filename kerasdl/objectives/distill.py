@@ -28,8 +28,8 @@ class DistillSettings(ClassifySettings):
         "soft", description="what is learned of the teacher: its probabilities, or its most probable class")
     temperature: float = Field(4.0, gt=0, description="what the logits of both are divided by, for soft answers")
     share: float = Field(
-        0.9, ge=0, le=1, description="share of the teacher's answers in the loss; the rest are the labels'. DeiT's, for "
-                                     "hard answers, is 0.5")
+        0.9, ge=0, le=1, description="share of the teacher's answers in the loss; the labels have the rest. DeiT's, "
+                                     "for hard answers, is 0.5")
 
 
 class Distill(Classify):

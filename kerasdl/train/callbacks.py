@@ -87,16 +87,17 @@ class BestWeights(keras.callbacks.Callback):
             the earlier epoch.
         patience: epochs without improvement after which training stops; None: never.
         keep: "best", or "last" for the last epoch's weights whatever their score.
+        first: the first epoch, counted from 1, that may be the best.
 
     Attributes:
         scores: of the epoch whose weights are kept.
     """
 
     def __init__(self, kept: keras.Model, validate: Callable[[], dict[str, float]], monitor: str, goal: str,
-                 patience: int | None = None, keep: str = "best"):
+                 patience: int | None = None, keep: str = "best", first: int = 1):
         super().__init__()
         self.kept, self.validate, self.monitor, self.sign = kept, validate, monitor, 1 if goal == "max" else -1
-        self.patience, self.keep = patience, keep
+        self.patience, self.keep, self.first = patience, keep, first
         self.rank: tuple[float, float] | None = None
         self.best_epoch: int | None = None
         self.weights: list[np.ndarray] | None = None
@@ -115,7 +116,7 @@ class BestWeights(keras.callbacks.Callback):
         decides = scores[self.monitor]
         loss = scores.get("loss", decides)
         rank = (self.sign * decides, -loss)
-        if not (math.isfinite(loss) and math.isfinite(decides)):
+        if not (math.isfinite(loss) and math.isfinite(decides)) or self.epochs < self.first:
             rank = (-math.inf, -math.inf)  # NaN is no better than anything
         if self.rank is None or rank > self.rank:
             self.rank, self.best_epoch, self.weights, self.scores = rank, epoch + 1, self.kept.get_weights(), scores

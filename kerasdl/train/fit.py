@@ -29,7 +29,7 @@ from kerasdl.objectives.base import Objective
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
 from kerasdl.run import Run
-from kerasdl.train import autotune, optim, pretrained, record
+from kerasdl.train import autotune, compressed, optim, pretrained, record
 from kerasdl.train import profile as profiles
 from kerasdl.train.callbacks import BestWeights, Diverged, StopOnNaN, Timing
 from kerasdl.train.progress import ProgressBar
@@ -87,11 +87,13 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
                     with run.writing(), collective_errors(setup.devices):
                         logger.info(profiles.profile(setup, run.path / "tensorboard"))
                 best = BestWeights(kept, lambda: scores(setup.splits["val"]), scores.monitor,
-                                   goal(setup.objective, scores.monitor), recipe.patience, recipe.keep)
+                                   goal(setup.objective, scores.monitor), recipe.patience, recipe.keep,
+                                   compressed.first_counted(recipe))
                 timing = Timing(recipe.batch, lambda: optim.rates(recipe, setup.steps), setup.steps)
                 saver = CheckpointCallback(run.path, model, kept, best, timing, setup.steps, every, setup.devices,
                                            stop_after)
-                own = [StopOnNaN(setup.steps, setup.objective.losses), timing, best, *setup.objective.callbacks(),
+                own = [StopOnNaN(setup.steps, setup.objective.losses), timing,
+                       *compressed.callbacks(recipe, model), best, *setup.objective.callbacks(),
                        *(record.callbacks(run, setup, kept) if setup.is_chief else []), *callbacks]
                 try:
                     fit(setup, run, model, own, saver, console, verbose)
@@ -146,10 +148,9 @@ def announce(setup: Setup, choice: dict[str, Any], kept: keras.Model) -> None:
     """Log what is not as the recipe says, or not only there."""
     if not setup.is_chief:
         return
-    classes = setup.splits["train"].classes
     for line in [*([autotune.summary(choice)] if choice else []),
                  *strategies.remarks(setup.devices, setup.recipe, kept),
-                 *([pretrained.summary(setup.initial, kept, classes)] if setup.initial else [])]:
+                 *([pretrained.summary(setup.initial, setup.begun)] if setup.initial else [])]:
         logger.info(line)
 
 

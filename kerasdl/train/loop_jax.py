@@ -1,27 +1,26 @@
-"""The training step on JAX: Keras' own, taken in parts and followed by the average where the recipe asks for it."""
+"""The training step on JAX: Keras' own, taken in parts, and followed by an average or masks if the recipe says so."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import keras
 
-from kerasdl.objectives.average import Averager
 
-
-def install(model: keras.Model, parts: int = 1, averager: Averager | None = None) -> None:
+def install(model: keras.Model, parts: int = 1, after: Sequence[Any] = ()) -> None:
     """Give a compiled model its training step, a function of all variables' values, which Keras compiles.
 
     Args:
         parts: micro-batches that a batch is divided into, whose gradients are summed.
-        averager: moves the average after each step; None: there is no average.
+        after: change variables after each step, by `updated(values, step) -> values`, {id of a variable: value}.
     """
     plain = model.train_step
 
     def step(state, batch):
         logs, state = plain(state, batch) if parts == 1 else accumulated_step(model, state, batch, parts)
-        return logs, averaged(model, state, averager) if averager else state
+        return logs, changed(model, state, after) if after else state
 
-    if parts > 1 or averager:
+    if parts > 1 or after:
         model.train_step = step
 
 
@@ -45,13 +44,13 @@ def accumulated_step(model: keras.Model, state: tuple, batch: tuple, parts: int)
     return logs, (trainable, others, slots, metrics)
 
 
-def averaged(model: keras.Model, state: tuple, averager: Averager) -> tuple:
-    """Return the state with the average moved; its weights are among the model's non-trainable variables."""
+def changed(model: keras.Model, state: tuple, after: Sequence[Any]) -> tuple:
+    """Return the state with what happens after a step; an average's weights are among the non-trainable variables."""
     trainable, others, slots, metrics = state
     variables = model.trainable_variables + model.non_trainable_variables
     values: dict[int, Any] = dict(zip(map(id, variables), trainable + others, strict=True))
     place = next(i for i, variable in enumerate(model.optimizer.variables) if variable is model.optimizer.iterations)
-    share = averager.share(slots[place])
-    for slow, fast in averager.pairs:
-        values[id(slow)] += share * (values[id(fast)] - values[id(slow)])
-    return trainable, [values[id(variable)] for variable in model.non_trainable_variables], slots, metrics
+    for one in after:
+        values = one.updated(values, slots[place])
+    return ([values[id(variable)] for variable in model.trainable_variables],
+            [values[id(variable)] for variable in model.non_trainable_variables], slots, metrics)

@@ -197,8 +197,8 @@ def before_head(network: keras.Model) -> list[str]:
     return [name for name in learned(network) if name in up_to]
 
 
-def note(run: Run, pretrained: Pretrained, network: keras.Model, classes: Sequence[str]) -> None:
-    """Write init.json, and a copy of the model for as long as the run is not finished; both, or what was read is none
+def note(run: Run, pretrained: Pretrained, begun: Mapping[str, Any]) -> None:
+    """Write init.json, with the account `begun`, and a copy of the model for as long as the run is not finished; both, or what was read is none
     of theirs."""
     if (run.path / "init.json").exists() and (run.path / INIT).exists():
         return
@@ -207,7 +207,7 @@ def note(run: Run, pretrained: Pretrained, network: keras.Model, classes: Sequen
         with whole(run.path / INIT) as partial:
             shutil.copyfile(pretrained.file, partial)
         known = {"classes": pretrained.classes, "columns": pretrained.columns}
-        write_json(run.path / "init.json", {**pretrained.facts, **known, **account(network, pretrained, classes)})
+        write_json(run.path / "init.json", {**pretrained.facts, **known, **begun})
 
 
 def account(network: keras.Model, pretrained: Pretrained, classes: Sequence[str]) -> dict[str, Any]:
@@ -218,10 +218,10 @@ def account(network: keras.Model, pretrained: Pretrained, classes: Sequence[str]
             "new": [name for name in learned(network) if name not in found]}
 
 
-def summary(pretrained: Pretrained, network: keras.Model, classes: Sequence[str]) -> str:
-    """One line for the log."""
-    parts_of, facts = account(network, pretrained, classes), pretrained.facts
+def summary(pretrained: Pretrained, begun: Mapping[str, Any]) -> str:
+    """One line for the log, of an account."""
+    facts = pretrained.facts
     whose = f" ({facts['recipe']}, seed {facts['seed']})" if "recipe" in facts else ""
-    parts = [f"{len(parts_of['taken'])} layers taken", *(f"{name} {how}" for name, how in parts_of["fitted"].items()),
-             f"new: {', '.join(parts_of['new']) or 'none'}"]
+    parts = [f"{len(begun['taken'])} layers taken", *(f"{name} {how}" for name, how in begun["fitted"].items()),
+             f"new: {', '.join(begun['new']) or 'none'}"]
     return f"init {facts['init']}{whose}: {'; '.join(parts)}"

@@ -44,7 +44,7 @@ def begin(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model) -> 
         with run.writing():
             user_code.keep(setup.recipe, run.path)
         if setup.initial:
-            pretrained.note(run, setup.initial, kept, setup.splits["train"].classes)
+            pretrained.note(run, setup.initial, setup.begun)
     if not file.exists() and setup.is_chief:
         cut = [line for split in setup.splits.values() for line in split.remarks]
         notes = {"folder": str(Path.cwd()), "remarks": [*cut, *leaks.remarks(setup.splits)]}

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from kerasdl.errors import UserError
 from kerasdl.installation import backend
 from kerasdl.objectives.base import Objective
 from kerasdl.recipe import Recipe
-from kerasdl.train import loop, optim, pretrained
+from kerasdl.train import compressed, loop, optim, pretrained
 
 LIMIT = 1e18  # of a column's deviation, whose square is a number of float32
 ADAPT = 2048  # images of 32x32 pixels or less that a layer adapts to
@@ -43,6 +43,7 @@ class Setup:
         devices: the strategy.
         resident: whether the training examples stay on the device, so that the model takes blocks of steps.
         initial: the trained model that the recipe's `init` names.
+        begun: which layers begin with its weights, once networks are built.
     """
 
     recipe: Recipe
@@ -51,6 +52,7 @@ class Setup:
     devices: tf.distribute.Strategy
     resident: bool = False
     initial: pretrained.Pretrained | None = None
+    begun: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, recipe: Recipe, data: Mapping[str, Split] | str | None, devices: tf.distribute.Strategy,
@@ -110,6 +112,7 @@ class Setup:
             for network in networks if self.replicated else ():
                 distribute_fixes.own_noise(network)
                 distribute_fixes.synchronize_norms(network)
+                distribute_fixes.synchronize_ranges(network)
             model, kept, averager = self.objective.assemble(networks, self.steps * recipe.epochs)
             optimizers = [optim.optimizer(its, network, self.steps, clip_after_reduce=self.replicated)
                           for network, its in zip(networks, self.objective.optimizer_recipes(), strict=True)]
@@ -118,13 +121,14 @@ class Setup:
             self.objective.compile(model, *optimizers, jit=strategies.jit(self.devices, recipe.jit))
             model.steps_per_execution = on_device.block_size(
                 networks, recipe.batch, self.steps, split.example_shape[0]) if self.resident else 1
+            after = [one for one in (averager, compressed.pruner(recipe, model, networks[0], kept)) if one]
             if backend.jax():
                 from kerasdl.train import loop_jax
 
-                loop_jax.install(model, recipe.accumulate, averager)
+                loop_jax.install(model, recipe.accumulate, after)
             else:
                 loop.install(model, self._on_device(model) if self.resident else None, recipe.accumulate,
-                             [averager.update] if averager else [])
+                             [one.update for one in after])
             return model, kept
 
     def batches(self, model: keras.Model, start: int = 0) -> tf.data.Dataset:
@@ -170,7 +174,9 @@ class Setup:
         for network in networks:
             adapt(network, split)
             pretrained.load_into(network, self.initial, self.recipe, split.classes)
-        return networks
+        if self.initial:  # before layers change their shapes
+            self.begun.update(pretrained.account(networks[0], self.initial, split.classes))
+        return compressed.begin(networks, self.recipe, split)
 
     def _targets_and_augment(self):
         """Return targets and augmentation of the training split, and whether that alternates."""

@@ -160,4 +160,5 @@ def register():
     """Import every model, so that Keras knows the zoo's layers and can load a saved model."""
     for name in NAMES:
         module(name)
-    importlib.import_module(f"{__name__}.ensemble")
+    for name in ("ensemble", "fake_quantized"):
+        importlib.import_module(f"{__name__}.{name}")

@@ -13,12 +13,14 @@ QUANTIZED = {
 def write(network, path, kind, examples):
     import tensorflow as tf
 
+    from kerasdl.compression.quantize_aware import is_aware
+
     settings = {}
     if kind:
         settings["optimizations"] = [tf.lite.Optimize.DEFAULT]
     if kind == "float16":
         settings["target_spec"] = {"supported_types": [tf.float16]}
-    if kind == "int8":
+    if kind == "int8" and not is_aware(network):  # such a network knows its ranges
         settings["representative_dataset"] = lambda: ([one[None]] for one in examples)
     network.export(path, format="litert", verbose=False, **settings)
 

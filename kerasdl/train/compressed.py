@@ -1,0 +1,58 @@
+"""Trainings of smaller networks: what the fields prune, prune_channels and quantize of a recipe change."""
+
+from collections.abc import Iterator
+
+import keras
+
+from kerasdl.compression.channels import slimmed
+from kerasdl.compression.quantize_aware import quantize_aware
+from kerasdl.compression.sparsity import Prune, Pruner, first_full
+from kerasdl.data import Split
+from kerasdl.errors import UserError
+from kerasdl.recipe import Recipe
+
+SHOWN = 256  # training examples that show the first ranges of activations
+
+
+def begin(networks: tuple[keras.Model, ...], recipe: Recipe, split: Split) -> tuple[keras.Model, ...]:
+    """Return the networks to train: with channels removed, and rounding, where the recipe says so.
+
+    Raises:
+        UserError: the objective has several networks, there is no trained model to begin with, or the network cannot
+            be changed so.
+    """
+    asked = [name for name in ("prune", "prune_channels", "quantize") if getattr(recipe, name)]
+    if not asked:
+        return networks
+    if len(networks) > 1:
+        raise UserError(f"{asked[0]} is for one network, and objective={recipe.objective} trains {len(networks)}.")
+    if (recipe.prune_channels or recipe.quantize) and not recipe.init:
+        raise UserError(f"{asked[-1]} changes a trained model, and trains it on. Name it: init=RUN.")
+    (network,) = networks
+    try:
+        if recipe.prune_channels:
+            network = slimmed(network, recipe.prune_channels)
+        if recipe.quantize:
+            network = quantize_aware(network, recipe.quantize, split.sample(SHOWN))
+    except ValueError as error:
+        raise UserError(f"{asked[-1]}: {error}") from None
+    return (network,)
+
+
+def pruner(recipe: Recipe, model: keras.Model, network: keras.Model, kept: keras.Model) -> Pruner | None:
+    """Return what keeps pruned weights at zero, which the model keeps as `pruner`; None where nothing is pruned."""
+    if not recipe.prune:
+        return None
+    model.pruner = Pruner(model, network, kept)
+    return model.pruner
+
+
+def callbacks(recipe: Recipe, model: keras.Model) -> Iterator[keras.callbacks.Callback]:
+    """Yield what prunes after each epoch."""
+    if recipe.prune:
+        yield Prune(model.pruner, recipe.epochs, recipe.prune)
+
+
+def first_counted(recipe: Recipe) -> int:
+    """Return the first epoch, counted from 1, whose weights may be kept: before it, not all that go have gone."""
+    return first_full(recipe.epochs) if recipe.prune else 1
