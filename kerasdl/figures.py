@@ -166,6 +166,18 @@ def intervals(names: Sequence[str], values: Sequence[float], ends: Sequence[tupl
     return _svg(figure)
 
 
+def labelled(points: Sequence[tuple[str, float, float, bool]], xlabel: str, ylabel: str) -> Markup:
+    """Named points (name, x, y, whether it is ahead); those that are ahead are joined, from left to right."""
+    figure, axes = _canvas(xlabel, ylabel, size=(6.6, 3.6))
+    ahead = sorted((x, y) for _, x, y, first in points if first)
+    axes.plot(*zip(*ahead, strict=True), color=FIRST, linewidth=1.5)
+    for name, x, y, first in points:
+        axes.plot([x], [y], color=FIRST if first else INK, marker="o", markersize=7)
+        axes.annotate(name, (x, y), (0, 8), textcoords="offset points", ha="center", color=INK, fontsize=9)
+    axes.margins(0.15)
+    return _svg(figure)
+
+
 def scatter(actual: np.ndarray, predicted: np.ndarray) -> Markup:
     """Predicted against actual numbers; at most POINTS of them, evenly spaced in the split."""
     figure, axes = _canvas("actual", "predicted")

@@ -11,6 +11,7 @@ import typer
 
 from kerasdl import words
 from kerasdl.cli.compare import compare_runs
+from kerasdl.cli.compress import compress_run
 from kerasdl.cli.doctor import check_installation
 from kerasdl.cli.ensemble import average_runs
 from kerasdl.cli.evaluate import evaluate_run
@@ -39,8 +40,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "list": list_recipes, "show": show_recipe, "fields": show_fields, "train": train_recipe, "eval": evaluate_run,
     "predict": predict_files, "photos": classify_photos, "sample": sample_model, "report": report_run,
     "runs": list_runs, "best": best_run, "compare": compare_runs, "ensemble": average_runs, "export": export_model,
-    "results": show_results, "reproduce": reproduce_recipe, "launch": launch_workers, "plan": plan_recipe,
-    "doctor": check_installation}
+    "compress": compress_run, "results": show_results, "reproduce": reproduce_recipe,
+    "launch": launch_workers, "plan": plan_recipe, "doctor": check_installation}
 ELSEWHERE = {  # verbs of other tools: what to write instead
     "resume": "kerasdl train --resume RUN", "continue": "kerasdl train --resume RUN", "fit": "kerasdl train RECIPE",
     "run": "kerasdl train RECIPE", "evaluate": "kerasdl eval RUN", "test": "kerasdl eval RUN",

@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 from kerasdl import objectives
+from kerasdl.compression.quantize_aware import is_aware
 from kerasdl.deploy import formats, gate, measure, network
 from kerasdl.errors import UserError
 from kerasdl.evaluation.splits import load_split
@@ -29,6 +30,7 @@ from kerasdl.run import Run
 
 FACTS = "export.json"
 DISTRIBUTIONS = {"ai_edge_litert": "ai-edge-litert"}  # of modules that have another name on the package index
+ROUNDED = ("litert", "onnx", "openvino")  # formats that round a network for 8 bits otherwise than Keras does
 logger = logging.getLogger(__name__)
 
 
@@ -62,6 +64,9 @@ def export(run: Run | str | Path, form: str, *, quantize: str | None = None, out
                         "One of each can be exported.")
     objective.bind(kept)
     plain = network.in_float32(kept)
+    if is_aware(plain) and form in ROUNDED and (form, quantize) != ("litert", "int8"):
+        raise UserError(f"{run.path} was trained to run in 8 bits, and other files do not round as it does. Give "
+                        "--format litert --quantize int8.")
     x, y, calibration = tried_with(run, objective, plain, data, quantize == "int8")
     if not getattr(made, "LOOPS", True):
         plain = network.unrolled(plain, x.shape[1])

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import keras
 
 from kerasdl.compression.channels import slimmed
-from kerasdl.compression.quantize_aware import quantize_aware
+from kerasdl.compression.quantize_aware import is_aware, quantize_aware
 from kerasdl.compression.sparsity import Prune, Pruner, first_full
 from kerasdl.data import Split
 from kerasdl.errors import UserError
@@ -28,11 +28,14 @@ def begin(networks: tuple[keras.Model, ...], recipe: Recipe, split: Split) -> tu
         raise UserError(f"{asked[0]} is for one network, and objective={recipe.objective} trains {len(networks)}.")
     if (recipe.prune_channels or recipe.quantize) and not recipe.init:
         raise UserError(f"{asked[-1]} changes a trained model, and trains it on. Name it: init=RUN.")
+    if recipe.quantize and recipe.precision != "float32":
+        raise UserError(f"quantize rounds numbers in float32, and precision={recipe.precision} rounds them otherwise. "
+                        "Give precision=float32.")
     (network,) = networks
     try:
         if recipe.prune_channels:
             network = slimmed(network, recipe.prune_channels)
-        if recipe.quantize:
+        if recipe.quantize and not is_aware(network):
             network = quantize_aware(network, recipe.quantize, split.sample(SHOWN))
     except ValueError as error:
         raise UserError(f"{asked[-1]}: {error}") from None

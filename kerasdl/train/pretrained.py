@@ -34,6 +34,7 @@ class Pretrained:
         weights: of each layer, in the order of the graph.
         grid: rows and columns of its patches, if it has any.
         tokens: the tokenizer.json of a run on texts.
+        changed: whether it is of a training that changed the network's form, by prune_channels or quantize.
     """
 
     file: Path
@@ -43,6 +44,7 @@ class Pretrained:
     weights: Mapping[str, list[np.ndarray]]
     grid: tuple[int, int] | None
     tokens: str | None = None
+    changed: bool = False
 
 
 def read(recipe: Recipe, before: Run | None = None) -> Pretrained | None:
@@ -58,10 +60,11 @@ def read(recipe: Recipe, before: Run | None = None) -> Pretrained | None:
     else:
         file, facts = source(recipe.init)
     classes, columns, tokens = facts.pop("classes"), facts.pop("columns", None), facts.pop("tokens", None)
+    changed = facts.pop("changed", False)
     model = load_model(file, f"init={recipe.init}: ")
     weights = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
     return Pretrained(file, facts | {"weights": fingerprint(weights)}, classes, columns, weights, grid_of(model),
-                      tokens)
+                      tokens, changed)
 
 
 def source(init: str) -> tuple[Path, dict[str, Any]]:
@@ -72,6 +75,7 @@ def source(init: str) -> tuple[Path, dict[str, Any]]:
         return file, {"init": init, "classes": None, "columns": None}
     return file, {"init": init, "recipe": run.recipe.name or run.recipe.model, "seed": run.recipe.seed,
                   "classes": run.data["classes"], "columns": run.data.get("columns"),
+                  "changed": bool(run.recipe.prune_channels or run.recipe.quantize),
                   "tokens": (run.path / FILE).read_text() if (run.path / FILE).is_file() else None}
 
 
@@ -82,6 +86,23 @@ def fingerprint(weights: Mapping[str, Sequence[np.ndarray]]) -> str:
         for array in arrays:
             seen.update(f"{name} {array.dtype} {array.shape} ".encode() + np.ascontiguousarray(array).tobytes())
     return seen.hexdigest()
+
+
+def continued(network: keras.Model, pretrained: Pretrained) -> keras.Model:
+    """Return the trained network itself, in place of one of the recipe, where a training has changed its form.
+
+    Raises:
+        UserError: it takes or gives something else than the recipe's network.
+    """
+    if not pretrained.changed:
+        return network
+    found = load_model(pretrained.file)
+    for what, ours, theirs in (("takes", network.input_shape, found.input_shape),
+                               ("answers with", network.output_shape, found.output_shape)):
+        if ours != theirs:
+            raise UserError(f"init={pretrained.facts['init']} was compressed, so that it is trained on as it is. It "
+                            f"{what} {theirs}, and this training needs {ours}.")
+    return found
 
 
 def load_into(network: keras.Model, pretrained: Pretrained | None, recipe: Recipe, classes: Sequence[str]) -> None:
@@ -198,15 +219,15 @@ def before_head(network: keras.Model) -> list[str]:
 
 
 def note(run: Run, pretrained: Pretrained, begun: Mapping[str, Any]) -> None:
-    """Write init.json, with the account `begun`, and a copy of the model for as long as the run is not finished; both, or what was read is none
-    of theirs."""
+    """Write init.json, with the account `begun`, and a copy of the model for as long as the run is not finished; both,
+    or what was read is none of theirs."""
     if (run.path / "init.json").exists() and (run.path / INIT).exists():
         return
     with run.writing():
         (run.path / INIT).parent.mkdir(parents=True, exist_ok=True)
         with whole(run.path / INIT) as partial:
             shutil.copyfile(pretrained.file, partial)
-        known = {"classes": pretrained.classes, "columns": pretrained.columns}
+        known = {"classes": pretrained.classes, "columns": pretrained.columns, "changed": pretrained.changed}
         write_json(run.path / "init.json", {**pretrained.facts, **known, **begun})
 
 

@@ -171,6 +171,8 @@ class Setup:
             raise
         except (ValueError, TypeError, ArithmeticError) as error:
             raise UserError(f"{self.recipe.model} cannot be built: {' '.join(str(error).split())}") from None
+        if self.initial:
+            networks = (pretrained.continued(networks[0], self.initial), *networks[1:])
         for network in networks:
             adapt(network, split)
             pretrained.load_into(network, self.initial, self.recipe, split.classes)

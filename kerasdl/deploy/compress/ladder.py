@@ -1,0 +1,88 @@
+"""Versions of a run's model that are smaller and smaller, each a training of its own and a file that is measured."""
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kerasdl.deploy import exporting
+from kerasdl.deploy.compress.choose import LOST, lost
+from kerasdl.errors import UserError
+from kerasdl.recipe import Recipe
+from kerasdl.run import Run
+from kerasdl.train.fit import train
+from kerasdl.zoo.cost import multiply_adds
+
+FORMAT, BITS = "litert", "int8"
+SHARES = (0.25, 0.5, 0.7, 0.85)  # of the multiply-adds, that go with whole channels
+EPOCHS = 0.2  # of the run's, for each training
+RATE = 0.2  # of its learning rate
+AWARE = {"optimizer": "adamw", "optimizer_args": {}, "lr": 2e-4, "weight_decay": 0.0, "ema": 0.0,
+         "precision": "float32", "quantize": BITS, "prune_channels": 0.0}
+logger = logging.getLogger(__name__)
+
+
+def versions(run: Run, folder: Path, better: str, epochs: int | None, data: Any) -> Iterator[dict[str, Any]]:
+    """Yield what each version is like, the largest first.
+
+    Each has its training in `folder`/NAME/run and its file in `folder`/NAME/export, and what is there is not made
+    again. A version whose 8-bit file loses more than LOST against its own float32 is trained to be rounded, too.
+    """
+    epochs = epochs or max(1, round(EPOCHS * run.recipe.epochs))
+    for name, version in trainings(run, folder, epochs, data):
+        yield (found := measured(name, version, folder / name, data))
+        monitor = version.result["monitor"]
+        if lost(found, version.result["val"][monitor], better) > LOST:
+            name = f"{name}-aware"
+            recipe = next_recipe(version, epochs).override(**AWARE)
+            yield measured(name, trained(recipe, folder / name, data), folder / name, data)
+
+
+def trainings(run: Run, folder: Path, epochs: int, data: Any) -> Iterator[tuple[str, Run]]:
+    """Yield the run itself, and a run with fewer channels for each of SHARES that the network can lose."""
+    yield "whole", run
+    for share in SHARES:
+        name = f"channels-{100 * share:.0f}"
+        try:
+            version = trained(next_recipe(run, epochs).override(prune_channels=share), folder / name, data)
+        except UserError as error:
+            if not str(error).startswith("prune_channels"):
+                raise
+            logger.info("%s", error)
+            return
+        yield name, version
+
+
+def next_recipe(run: Run, epochs: int) -> Recipe:
+    """Return the recipe of a training that begins with a run's weights, and learns from its answers if it can."""
+    recipe, path = run.recipe, str(run.path.resolve())
+    short = recipe.override(init=path, epochs=epochs, lr=recipe.lr * RATE, schedule="cosine", warmup="10%",
+                            patience=None, prune_channels=0.0)
+    if recipe.objective != "classify":
+        return short
+    return short.override(objective="distill", objective_args={**recipe.objective_args, "teacher": path})
+
+
+def trained(recipe: Recipe, folder: Path, data: Any) -> Run:
+    """Return the run of a recipe in `folder`/run: the one that is there, finished if it is not, or a new one."""
+    path = folder / "run"
+    if (path / "recipe.json").is_file() and Run(path).recipe != recipe:
+        shutil.rmtree(folder)  # of other epochs, or of a run that has changed
+    if (path / "result.json").is_file():
+        return Run.open(path)
+    return train(recipe, workdir=path, data=data, verbose=False, test=False)
+
+
+def measured(name: str, version: Run, folder: Path, data: Any) -> dict[str, Any]:
+    """Return the facts of a version's file, which is made if it is not there."""
+    out = folder / "export"
+    if (out / exporting.FACTS).is_file():
+        facts = json.loads((out / exporting.FACTS).read_text())
+    else:
+        facts = exporting.export(version, FORMAT, quantize=BITS, out=out, tolerance=1.0, data=data)
+    model = version.model()
+    return {"name": name, "parameters": model.count_params(), "multiply_adds": multiply_adds(model),
+            "bytes": facts["bytes"], "milliseconds": facts["latency"]["1"]["file_ms"],
+            "val": facts["scores"][version.result["monitor"]]["file"]}

@@ -1,0 +1,100 @@
+"""`compress`: walk the ladder until a version reaches the target, choose one, and write what was found."""
+
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from kerasdl import objectives
+from kerasdl.deploy import exporting, formats, measure, network
+from kerasdl.deploy.compress import ladder
+from kerasdl.deploy.compress.choose import Target, chosen, frontier
+from kerasdl.errors import UserError
+from kerasdl.evaluation.splits import load_split
+from kerasdl.files import write_json
+from kerasdl.run import Run
+
+FACTS = "compress.json"
+logger = logging.getLogger(__name__)
+
+
+def compress(run: Run | str | Path, target: Target = Target(), *, epochs: int | None = None, data: Any = None  # noqa: B008
+             ) -> dict[str, Any]:
+    """Make smaller versions of a run's model, and return what each is like, as compress.json has it.
+
+    The run's folder `compress` holds the versions, and in `chosen` the file of the best one by validation of those that
+    reach the target; without a target the smallest that loses no more than half a point. That one reads the test split.
+
+    Args:
+        run: the run, or its folder.
+        target: what the file has to reach; the ladder ends with the first version that does.
+        epochs: of each training; by default a fifth of the run's.
+        data: the splits of a run that was trained on arrays.
+
+    Raises:
+        UserError: a run without scores, one that is compressed already, or a target that no version reaches; then
+            compress.json says how near they came.
+    """
+    formats.find(ladder.FORMAT, ladder.BITS)
+    run = Run.open(run)
+    check(run)
+    folder, result, monitor = run.path / "compress", run.result, run.result["monitor"]
+    better = exporting.rated(objectives.of(run.recipe, run.path))[monitor]
+    found: list[dict[str, Any]] = []
+    for version in ladder.versions(run, folder, better, epochs, data):
+        found.append(version)
+        logger.info(line(version))
+        if not target.open and target.reached(version):
+            break
+    before = result["val"][monitor]
+    best, ahead = chosen(found, target, before, better), frontier(found, better)
+    facts = {"run": str(run.path), "recipe": run.recipe.name, "score": monitor, "better": better, "val": before,
+             "parameters": result["parameters"], "target": target._asdict(),
+             "versions": [version | {"frontier": version["name"] in ahead} for version in found],
+             "chosen": best and best["name"]}
+    if best is None:
+        write_json(folder / FACTS, facts)
+        raise UserError(f"No version reaches {target}. The nearest: {'; '.join(map(line, found[-2:]))}. "
+                        f"{folder / FACTS} has all of them.")
+    file = keep(folder / best["name"] / "export", folder / "chosen")
+    facts |= {"file": str(file), "test": tested(run, file, data)}
+    write_json(folder / FACTS, facts)
+    return facts
+
+
+def check(run: Run) -> None:
+    """Raise a UserError for a run that cannot be compressed, or is already."""
+    recipe = run.recipe
+    if recipe.quantize or recipe.prune_channels:
+        raise UserError(f"{run.path} is compressed already. Name the run that it began with: {recipe.init}.")
+    if not objectives.of(recipe, run.path).predicts:
+        raise UserError(f"{run.path} has no scores of answers to compare, as its objective is {recipe.objective}. "
+                        "Compress a model that predicts.")
+
+
+def keep(exported: Path, chosen: Path) -> Path:
+    """Copy an exported folder, whole before it has its name, and return the file in it."""
+    partial = chosen.with_name(".partial-chosen")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(exported, partial)
+    shutil.rmtree(chosen, ignore_errors=True)
+    partial.rename(chosen)
+    return chosen / formats.find(ladder.FORMAT).FILE
+
+
+def tested(run: Run, file: Path, data: Any) -> dict[str, float]:
+    """Return the score of a file on the test split, and that of the run's model."""
+    objective = objectives.of(run.recipe, run.path)
+    objective.bind(run.model())
+    x, y = network.examples_of(objective, load_split(run, "test", data))
+    call = formats.find(ladder.FORMAT).load(str(file), os.cpu_count() or 1)
+    scores = exporting.scores_of(objective, y, measure.in_batches(call, x))
+    monitor = run.result["monitor"]
+    return {"file": scores[monitor], "keras": run.result["test"][monitor]}
+
+
+def line(version: dict[str, Any]) -> str:
+    """Return a version in a line of the log."""
+    return f"{version['name']}: {version['bytes'] / 1000:.1f} KB, {version['milliseconds']:.3g} ms, " \
+           f"val {version['val']:.4f}"
