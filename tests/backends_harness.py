@@ -41,7 +41,7 @@ ALL = [f"{model}_{data}" for data in ("digits", "mnist") for model in ("linear",
 APART = {"mlp_digits": 3e-4, "resnet_digits": 5e-4, "mlp_mnist": 2e-3, "cnn_mnist": 1e-3, "resnet_mnist": 5e-3}
 ROUNDED = {"mlp_digits": 1e-6, "resnet_digits": 1e-6, "mlp_mnist": 1e-6, "cnn_mnist": 1e-4}  # of these, in float64
 NOISY = Recipe(name="noisy", model="mlp", model_args={"size": "mu", "drop": 0.2}, data="digits", batch=128, epochs=4,
-               augment=(("translate", 1),), lr=1e-2, weight_decay=0.01, ema=0.9)
+               augment=(("translate", 1),), lr=1e-2, weight_decay=0.01, ema=0.9, prune=0.5)
 NORM = {"model": "resnet", "model_args": {"size": "mu"}}
 BASE = Recipe(model="mlp", model_args={"size": "mu"}, data="arrays", batch=16, epochs=1, lr=0.05, schedule="constant",
               optimizer="sgd")

@@ -15,6 +15,7 @@ from kerasdl.devices import distribute_fixes
 from kerasdl.devices.strategy import mirrored
 from kerasdl.evaluation.padded import PaddedEvaluator
 from kerasdl.objectives.classify import Classify
+from kerasdl.objectives.distill import Distill
 from kerasdl.recipe import Recipe
 from kerasdl.train.setup import Setup
 
@@ -34,11 +35,24 @@ CASES = {
     "layer_decay": {"optimizer": "sgd", "layer_decay": 0.5, "weight_decay": 0.1},
     "frozen": {"optimizer": "lion", "lr": 1e-3, "layer_decay": 0.5, "weight_decay": 0.1, "freeze": ("stem_*",),
                "ema": 0.9, **NORM},
+    "prune": {"optimizer": "sgd", "prune": 0.5, "ema": 0.9},
+    "quantize": {"optimizer": "sgd", "lr": 1e-3, "quantize": "int8", "init": "its own weights", **NORM},
+    "distill": {"optimizer": "sgd", "objective": "distill", "objective_args": {"teacher": "a network"}},
     "series": {"optimizer": "sgd", "model": "rnn", "model_args": {"cell": "gru", "size": "mu"}},
 }
-FEW = [("sgd", 2), ("global_clipnorm", 4), ("accumulate", 2), ("ema", 2), ("series", 2)]
+FEW = [("sgd", 2), ("global_clipnorm", 4), ("accumulate", 2), ("ema", 2), ("series", 2),
+       ("prune", 2), ("quantize", 2), ("distill", 2)]
 APART = {"bfloat16": 1e-2}  # 2.8e-3 was seen: a number of 8 bits is rounded by up to 4e-3 of itself
 STEPS = 5
+
+
+class Taught(Distill):
+    """With a teacher of random weights, which no run has."""
+
+    def network(self, split):
+        student = Classify.network(self, split)
+        self.teacher = keras.models.clone_model(student)
+        return student
 
 
 def split(series: bool = False):
@@ -60,8 +74,11 @@ def devices(count: int) -> tf.distribute.Strategy:
 def trained(recipe: Recipe, count: int, stay: bool = True):
     """(model, kept, scores) after STEPS steps on `count` replicas. One device has its examples streamed."""
     strategy, stay = devices(count), stay and count > 1
-    setup = Setup(recipe, Classify(recipe), {"train": split(recipe.model == "rnn")}, strategy, stay)
+    objective = Taught(recipe) if recipe.objective == "distill" else Classify(recipe)
+    setup = Setup(recipe, objective, {"train": split(recipe.model == "rnn")}, strategy, stay)
     model, kept = setup.networks()
+    if recipe.prune:
+        model.pruner.prune(recipe.prune)
     scores = PaddedEvaluator(setup.objective, kept, recipe.micro_batch, strategy)
     model.fit(setup.batches(model), steps_per_epoch=STEPS, verbose=0, shuffle=False)
     return model, kept, scores

@@ -127,24 +127,6 @@ def run(tmp_path):
     return made
 
 
-@pytest.fixture
-def here(monkeypatch):
-    """The runtime in this process: a new one takes seconds to import what is imported here already."""
-    def measured(form, path, plain, x, run):
-        files = [path.with_name(f".{name}") for name in ("network.keras", "given.npz", "found.npz")]
-        try:
-            plain.save(files[0])
-            np.savez(files[1], x=x)
-            measure.main(form, str(path), *map(str, files), str(run))
-            with np.load(files[2]) as arrays:
-                return dict(arrays)
-        finally:
-            for file in files:
-                file.unlink(missing_ok=True)
-
-    monkeypatch.setattr(exporting, "measured", measured)
-
-
 def test_a_run_is_exported_by_command_and_runs_elsewhere(command, run, refused):
     onnxruntime = pytest.importorskip("onnxruntime")
     done = command("export", run.path, "--format", "onnx", "--json")
@@ -167,7 +149,7 @@ def test_a_run_is_exported_by_command_and_runs_elsewhere(command, run, refused):
     refused("export", run.path, "--format", "onnx", words=["is there already", "--out"])
 
 
-def test_a_file_that_is_not_the_model_is_not_written(run, here, monkeypatch, tmp_path):
+def test_a_file_that_is_not_the_model_is_not_written(run, runtime_here, monkeypatch, tmp_path):
     """One scale of one layer is poisoned between the model and the file."""
     pytest.importorskip("onnxruntime")
     made = formats.find("onnx")
@@ -197,7 +179,7 @@ def test_what_no_runtime_loads_is_not_written(run, monkeypatch, tmp_path):
     assert list(tmp_path.glob("*out*")) == []
 
 
-def test_dead_outputs_are_refused(run, here, tmp_path):
+def test_dead_outputs_are_refused(run, runtime_here, tmp_path):
     model = run.model()
     for weight in model.trainable_weights:
         weight.assign(np.zeros(weight.shape))
@@ -206,7 +188,7 @@ def test_dead_outputs_are_refused(run, here, tmp_path):
         export(run, "keras", out=tmp_path / "out")
 
 
-def test_a_score_that_falls_is_refused(run, here, monkeypatch, tmp_path):
+def test_a_score_that_falls_is_refused(run, runtime_here, monkeypatch, tmp_path):
     """8 bits of a file whose answers are all for the first class; a correlation would not see it."""
     pytest.importorskip("onnxruntime")
     model = run.model()

@@ -29,7 +29,8 @@ from kerasdl.train.callbacks import Timing
 from kerasdl.train.fit import train
 
 RECIPE = Recipe(model="mlp", model_args={"size": "mu", "drop": 0.2}, data="digits", batch=256, epochs=4, ema=0.9,
-                warmup="10%", augment=(("translate", 1), ("mixup", 0.2)), weight_decay=0.05, patience=3)
+                warmup="10%", augment=(("translate", 1), ("mixup", 0.2)), weight_decay=0.05, patience=3,
+                prune=0.5)
 STEPS = 4  # of an epoch
 
 

@@ -1,0 +1,248 @@
+"""Smaller networks: what is folded, removed, rounded or set to zero changes what it should, and nothing else."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import zoo_harness as harness
+
+from kerasdl import zoo
+from kerasdl.compression import channels, sparsity
+from kerasdl.compression.fold import folded
+from kerasdl.compression.quantize_aware import is_aware, quantize_aware
+from kerasdl.deploy import formats, measure
+from kerasdl.deploy.compress import ladder, walk
+from kerasdl.deploy.compress.choose import Target, chosen, frontier, size_of
+from kerasdl.errors import UserError
+from kerasdl.objectives.distill import Distill
+from kerasdl.recipe import Recipe, load
+from kerasdl.run import Run
+from kerasdl.train.fit import train
+from kerasdl.zoo.cost import multiply_adds
+
+RANDOM = np.random.default_rng(0)
+
+
+def made(name, **args):
+    """A network with other weights than the first ones, which hide what a normalisation does, and images for it."""
+    network = harness.randomise(zoo.build(name, (16, 16, 3), 5, **args))
+    return network, RANDOM.integers(0, 256, (32, 16, 16, 3)).astype("float32")
+
+
+CONVOLUTIONS = {"resnet": {"size": "8"}, "mobilenet": {"size": "mu"}, "vgg": {"size": "mu", "norm": True},
+                "inception": {"size": "mu"}, "cnn": {"size": "mu"}, "mlp": {"size": "mu"}}
+
+
+# Folding
+
+@pytest.mark.parametrize("name, stay", [("resnet", 0), ("mobilenet", 0), ("vgg", 0), ("cnn", None)])
+def test_folded_norms_compute_the_same(name, stay):
+    network, x = made(name, **CONVOLUTIONS[name])
+    plain = folded(network)
+    norms = [sum(isinstance(layer, keras.layers.BatchNormalization) for layer in one.layers)
+             for one in (network, plain)]
+    assert norms[1] == stay if stay is not None else norms[1] <= norms[0]
+    wanted = network.predict_on_batch(x)
+    np.testing.assert_allclose(plain.predict_on_batch(x), wanted, atol=2e-6 * np.ptp(wanted))
+
+
+# Whole channels
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_surgery_equals_channels_that_are_zero(name):
+    network, x = made(name, **CONVOLUTIONS[name])
+    found = channels.Channels(network)
+    gone = channels.chosen(network, found, 0.4)
+    small, zero = (how(network, found, gone) for how in (channels.without, zeroed))
+    wanted = zero.predict_on_batch(x)
+    np.testing.assert_allclose(small.predict_on_batch(x), wanted, atol=2e-6 * np.ptp(wanted))
+    assert np.abs(wanted - network.predict_on_batch(x)).max() > 0.01 * np.ptp(wanted)  # they were of use
+    assert multiply_adds(small) <= 0.6 * multiply_adds(network)
+    assert round(channels.remaining(network, found, gone)) == multiply_adds(small)
+
+
+def zeroed(network, found, gone):
+    """The network in the shapes that it had, with channels that are always zero."""
+    twin = keras.models.clone_model(network)
+    for layer in network.layers:
+        made = np.array([group not in gone for group in found.made[layer.name]], "float32")
+        kept = layer.get_weights()
+        if isinstance(layer, channels.FILTERS):
+            kept = [one * made for one in kept]
+        elif isinstance(layer, keras.layers.DepthwiseConv2D):
+            kept = [kept[0] * made[:, None], *(one * made for one in kept[1:])]
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            kept = [one if weight.name == "moving_variance" else one * made
+                    for weight, one in zip(layer.weights, kept, strict=True)]
+        twin.get_layer(layer.name).set_weights(kept)
+    return twin
+
+
+def test_a_residual_is_one_group():
+    """The stem, the second convolution of a block and what pads the way past a stage keep the same channels."""
+    network, _ = made("resnet", size="8")
+    found = channels.Channels(network)
+    assert (found.made["stem_conv"] == found.made["stage1_block1_conv2"]).all()
+    assert (found.made["stage1_block1_add"] == found.made["stage2_block1_conv2"][:16]).all()
+    assert not set(found.made["stage1_block1_conv1"]) & set(found.made["stem_conv"])
+    small = channels.slimmed(network, 0.3)
+    assert len(channels.Channels(small).made["stem_conv"]) < 16
+
+
+def test_what_cannot_go_is_said():
+    with pytest.raises(ValueError, match="can lose .* of its multiply-adds by whole channels.*99% is asked for"):
+        channels.slimmed(made("resnet", size="mu")[0], 0.99)
+
+
+# Zeros
+
+def test_the_share_of_zeros_is_exact_and_no_layer_dies():
+    values = [RANDOM.normal(size=(20, 30)), 1e-4 * RANDOM.normal(size=(3, 3, 4, 5)), RANDOM.normal(size=(30, 2))]
+    for share in (0.0, 0.5, 0.9, 0.99):
+        masks = sparsity.masks_of(values, share)
+        assert sum((mask == 0).sum() for mask in masks) == round(share * 840)
+        for kernel, mask in zip(values, masks, strict=True):
+            assert mask.ravel()[np.abs(kernel).argmax()] == 1
+            assert np.abs(kernel[mask == 0]).max(initial=0) <= np.abs(kernel[mask == 1]).min()
+
+
+def test_the_schedule_rises_to_the_target_and_stays():
+    shares = [sparsity.share_of_zeros(epoch, 8, 0.8) for epoch in range(8)]
+    assert shares == sorted(shares) and shares[5:] == [0.8] * 3 and 0 < shares[0] < shares[4] < 0.8
+
+
+def test_a_pruned_run_has_its_zeros_in_the_kept_weights(here):
+    recipe = Recipe(model="mlp", model_args={"size": "mu"}, data="digits", batch=256, epochs=4, ema=0.9, prune=0.8,
+                    lr=1e-2)
+    run = train(recipe, workdir=here / "run", verbose=False)
+    assert sparsity.zeros(run.model()) == pytest.approx(0.8, abs=1e-3)
+    assert run.result["best_epoch"] >= 3  # before, not all have gone
+
+
+# Rounding
+
+@pytest.mark.parametrize("name", ["resnet", pytest.param("mobilenet", marks=pytest.mark.soak)])
+def test_the_8_bit_file_answers_as_the_network_that_rounds(tmp_path, name):
+    """To two steps of the last layer, and half a step in the mean: a number that lies between two of a layer's numbers
+    is rounded to one in float32 and may be rounded to the other in integers, and the next layers pass that on."""
+    try:
+        litert = formats.find("litert", "int8")
+    except UserError as error:
+        pytest.skip(str(error))
+    network, x = made(name, **CONVOLUTIONS[name])
+    aware = quantize_aware(network, "int8", x)
+    assert is_aware(aware) and not is_aware(network)
+    litert.write(aware, str(tmp_path / "model.tflite"), "int8", x[:0])
+    found = measure.in_batches(litert.load(str(tmp_path / "model.tflite"), 1), x)
+    wanted, last = aware.predict_on_batch(x), aware.layers[-1]
+    step = (float(last.high) - min(float(last.low), 0)) / 255
+    assert np.abs(found - wanted).max() < 2.01 * step
+    assert np.abs(found - wanted).mean() < 0.5 * step
+    assert len(np.unique(np.rint(wanted / step))) > 20
+    assert np.abs(wanted - network.predict_on_batch(x)).max() < 0.1 * np.ptp(wanted)
+
+
+def test_fewer_bits_round_more():
+    network, x = made("vgg", **CONVOLUTIONS["vgg"])
+    wanted = network.predict_on_batch(x)
+    apart = [np.abs(quantize_aware(network, kind, x).predict_on_batch(x) - wanted).mean() for kind in ("int8", "int4")]
+    assert apart[1] > 4 * apart[0] > 0
+
+
+# Distillation
+
+def test_the_loss_is_that_of_the_papers():
+    logits, taught = RANDOM.normal(size=(6, 4)).astype("float32"), 3 * RANDOM.normal(size=(6, 4)).astype("float32")
+    y = np.eye(4, dtype="float32")[[0, 1, 2, 3, 0, 1]]
+
+    def log_softmax(z):
+        return z - np.log(np.exp(z).sum(1, keepdims=True))
+
+    labels = -(y * log_softmax(logits)).sum(1)
+    apart = log_softmax(taught / 3) - log_softmax(logits / 3)
+    wanted = {"soft": 9 * (np.exp(log_softmax(taught / 3)) * apart).sum(1),
+              "hard": -log_softmax(logits)[np.arange(6), taught.argmax(1)]}
+    for answers, part in wanted.items():
+        args = {"teacher": "there", "answers": answers, "temperature": 3.0, "share": 0.7}
+        objective = Distill(Recipe(model="linear", data="digits", objective="distill", objective_args=args))
+        objective.teacher = lambda x, training: keras.ops.convert_to_tensor(taught)
+        np.testing.assert_allclose(objective.compute_loss(None, y, logits), 0.3 * labels + 0.7 * part, rtol=1e-4)
+        np.testing.assert_allclose(objective.validation_loss(None, y, logits), labels, rtol=1e-5)
+
+
+# Commands
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A finished run of a small network."""
+    recipe = load("cnn_digits").override(model_args={"size": "mu"}, epochs=3)
+    return train(recipe, workdir=tmp_path_factory.mktemp("runs") / "whole", verbose=False)
+
+
+def test_a_run_with_other_channels_is_trained_on_as_it_is(here, whole):
+    first = train(whole.recipe.override(init=str(whole.path), prune_channels=0.4, epochs=1, objective="distill",
+                                        objective_args={"teacher": str(whole.path)}), workdir=here / "a", verbose=False)
+    assert multiply_adds(first.model()) <= 0.6 * multiply_adds(whole.model())
+    assert first.result["teacher"]["test"] == whole.result["test"]
+    second = train(whole.recipe.override(init=str(here / "a"), quantize="int8", epochs=1), workdir=here / "b",
+                   verbose=False)
+    assert is_aware(second.model()) and multiply_adds(second.model()) == multiply_adds(first.model())
+    assert len(json.loads((here / "b" / "init.json").read_text())["new"]) == 0
+
+
+@pytest.mark.parametrize("change, words", [
+    (["quantize=int8"], ["quantize", "init=RUN"]), (["prune_channels=0.5"], ["prune_channels", "init=RUN"]),
+    (["quantize=int2"], ["int8", "int4"]), (["prune=1"], ["prune", "less than 1"]),
+    (["quantize=int8", "init=RUN", "precision=mixed_bfloat16"], ["float32"]),
+    (["objective=distill"], ["teacher is required"]),
+    (["objective=distill", "objective_args.teacher=nowhere"], ["nowhere"]),
+    (["objective=distill", "objective_args.teacher=RUN", "objective_args.answers=some"], ["soft", "hard"])])
+def test_mistakes_of_a_training_are_one_line(refused, whole, change, words):
+    refused("train", "cnn_digits", "model_args.size=mu", "epochs=1",
+            *(one.replace("RUN", str(whole.path)) for one in change), words=words)
+
+
+def test_a_teacher_of_other_classes_is_refused(refused, table, here, whole):
+    refused("train", "mlp_csv", f"data=csv:{table}", "data_args.label=kind", "objective=distill",
+            f"objective_args.teacher={whole.path}", words=["They have to be the same"])
+
+
+def test_the_versions_are_chosen_by_size_and_score():
+    versions = [{"name": name, "bytes": size, "milliseconds": 1.0, "val": val}
+                for name, size, val in (("a", 100, 0.90), ("b", 70, 0.897), ("c", 71, 0.85), ("d", 40, 0.80))]
+    assert chosen(versions, Target(), 0.9, "max")["name"] == "b"  # the smallest that loses half a point at most
+    assert chosen(versions, Target(bytes=80), 0.9, "max")["name"] == "b"
+    assert chosen(versions, Target(bytes=50), 0.9, "max")["name"] == "d"
+    assert chosen(versions, Target(bytes=10), 0.9, "max") is None
+    assert chosen(versions, Target(milliseconds=0.5), 0.9, "max") is None
+    assert frontier(versions, "max") == {"a", "b", "d"}
+    assert chosen(versions, Target(), 0.79, "min")["name"] == "d"
+    assert [size_of(text) for text in ("96 KB", "96KiB", "1.5 MB")] == [96_000, 98_304, 1_500_000]
+
+
+def test_compress_walks_down_to_a_size(command, refused, whole, here, runtime_here, monkeypatch):
+    try:
+        formats.find("litert", "int8")
+    except UserError as error:
+        pytest.skip(str(error))
+    run = Run(shutil.copytree(whole.path, here / "run"))
+    monkeypatch.setattr(ladder, "SHARES", (0.4, 0.6))
+    monkeypatch.setattr(ladder, "LOST", 1.0)
+    size = ladder.measured("whole", run, run.path / "compress" / "whole", None)["bytes"]
+    done = command("compress", run.path, "--to", f"{size - 1} B", "--epochs", "1", "--json")
+    assert done.code == 0, done.err
+    facts = json.loads(done.out)
+    assert [one["name"] for one in facts["versions"]] == ["whole", "channels-40"]
+    assert facts["chosen"] == "channels-40" and facts["versions"][1]["bytes"] < size
+    folder = run.path / "compress"
+    assert facts["test"]["keras"] == run.result["test"]["accuracy"] and 0 < facts["test"]["file"] <= 1
+    assert json.loads((folder / "chosen" / "export.json").read_text())["bytes"] == facts["versions"][1]["bytes"]
+    assert "channels-40" in (folder / "compress.html").read_text()
+    assert Run(folder / "channels-40" / "run").recipe.objective == "distill"
+
+    monkeypatch.setattr(ladder, "train", None)  # what is there is not trained again
+    assert walk.compress(run, Target(size - 1), epochs=1)["chosen"] == "channels-40"
+    refused("compress", run.path, "--to", "lots", words=["96 KB"])
+    refused("compress", folder / "channels-40" / "run", words=["compressed already"])
