@@ -14,12 +14,12 @@ ROWS = (  # a room may import the rooms of lower rows; a tuple is one row
     ("train",),
     ("checkpoints", "evaluation", "devices"),
     ("objectives",),
-    ("data",),
+    ("data", "compression"),
     ("zoo",),
     ("recipe", "run", "runs", "files", "environment", "errors", "installation"),
 )
 WORDS = {"cli": "the commands", "reports": "the page of a run", "train": "from a recipe to a run",
-         "objectives": "what a model learns", "data": "examples, in an order", "zoo": "the models"}
+         "objectives": "what a model learns", "zoo": "the models"}
 PARTS = {"recipes"}  # folders that belong to a room: shipped recipes are files of `recipe`
 PICTURE = "images/house.svg"
 WIDTH, EDGE, GAP, HEIGHT, ARROW, COLUMNS = 400, 4, 8, 40, 22, 3

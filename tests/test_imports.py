@@ -23,21 +23,21 @@ ROOT_FILES = "environment errors files recipe run text"
 ARROWS = {room: set(names.split()) for room, names in {
     "errors": "", "settings": "errors", "files": "errors", "user_code": "errors files",
     "registry": "errors unimported user_code", "text": "", "logs": "", "keras_private": "", "unimported": "",
-    "zoo": "", "data": "errors settings unimported zoo",
+    "zoo": "", "compression": "zoo", "data": "errors settings unimported zoo",
     "recipe": "errors registry settings words", "words": "errors", "recipe_text": "recipe", "recipes": "recipe",
     "figures": "data", "runs": "errors text", "downloads": "errors files",
     "environment": "installation", "run": "errors files recipe text user_code zoo",
     "installation": "errors environment data devices",  # doctor looks at folders and devices
-    "objectives": "data errors figures keras_private recipe registry settings text user_code zoo",
+    "objectives": "data errors figures keras_private recipe registry run settings text user_code zoo",
     "devices": "data errors installation keras_private recipe run zoo",
     "checkpoints": "devices errors files installation",
     "evaluation": f"{ROOT_FILES} data devices installation objectives zoo",
-    "train": f"{ROOT_FILES} checkpoints data devices evaluation installation keras_private logs objectives user_code "
-             "zoo",
+    "train": f"{ROOT_FILES} checkpoints compression data devices evaluation installation keras_private logs objectives "
+             "user_code zoo",
     "reports": "data errors evaluation figures files objectives recipe_text run runs text",
     "ensemble": "environment errors files recipe run data devices evaluation installation objectives train zoo",
     "photos": "data devices environment errors evaluation figures files objectives recipe reports run text train zoo",
-    "deploy": "data errors evaluation files objectives run user_code zoo",
+    "deploy": "compression data errors evaluation figures files objectives recipe reports run train user_code zoo",
     "published": "data environment errors evaluation installation recipe run runs train zoo",
     "plan": "data devices environment errors files installation objectives recipe train",
     "tuning": "checkpoints data devices errors figures files installation logs objectives recipe recipe_text run "

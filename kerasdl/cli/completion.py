@@ -23,7 +23,7 @@ OPTIONS = {  # of each verb; all but launch have EVERYWHERE
     "sample": "--class --n --out --prompt --seed --temperature --tokens --top-k --top-p", "report": "",
     "runs": "--show --sort --where", "best": "--by --where", "compare": "--no-report --out --report",
     "ensemble": "--out --split --workdir", "export": "--format --model --names --out --quantize --tolerance",
-    "results": "",
+    "compress": "--epochs --latency --no-report --report --to", "results": "",
     "reproduce": "--backend --seeds --workdir",
     "launch": "--checkpoint-every --no-report --report --workdir --workers",
     "plan": "--backend --batch --largest --no-largest --on --price", "doctor": "",
