@@ -12,7 +12,7 @@ SUFFIX = ".safetensors"
 
 
 def export_model(source: Annotated[str, typer.Argument(metavar="RUN", help="folder of a run, or a .keras file")],
-                 form: Annotated[Literal["safetensors", "onnx", "litert", "openvino", "savedmodel", "keras"],
+                 form: Annotated[Literal["safetensors", "onnx", "litert", "openvino", "savedmodel", "keras", "web"],
                                  typer.Option("--format", help="safetensors: the weights alone, in the names of "
                                               "another library; the others: files that run, tried and compared "
                                               "before they are kept")] = "safetensors",
