@@ -51,22 +51,29 @@ export function grey({values, height, width}) {
   return {values: found, height, width, channels: 1};
 }
 
+/** Return the value at x >= 0 of a polynomial, its highest power first. */
+const polynomial = (x, ...factors) => factors.reduce((sum, factor) => float(float(sum * x) + factor));
+
 const KERNELS = {
-  bilinear: {radius: 1, at: (x) => Math.max(0, 1 - x)},
-  bicubic: {radius: 2, at: (x) => x >= 2 ? 0 : x >= 1 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : (1.5 * x - 2.5) * x * x + 1},
+  bilinear: {radius: 1, at: (x) => Math.max(0, float(1 - x))},
+  bicubic: {radius: 2, at: (x) => x >= 2 ? 0 : x >= 1 ? polynomial(x, -0.5, 2.5, -4, 2) : polynomial(x, 1.5, -2.5, 0, 1)},
 };
 
-/** Return for each of `size` new places the first old one and the weights from there on: antialiased if it shrinks. */
+/**
+ * Return for each of `size` new places the first old one and the weights from there on: antialiased if it shrinks. Each
+ * step is rounded to float32, in TensorFlow's order: then halves, which are rounded later, are the same halves.
+ */
 function spans(held, size, kernel) {
-  const step = held / size, stretch = Math.max(step, 1), reach = kernel.radius * stretch, found = [];
+  const step = float(1 / float(size / held)), stretch = Math.max(step, 1), narrow = float(1 / stretch);
+  const reach = float(kernel.radius * stretch), found = [];
   for (let place = 0; place < size; place++) {
-    const centre = (place + 0.5) * step;
-    const start = Math.max(0, Math.ceil(centre - reach - 0.5));
-    const end = Math.min(held - 1, Math.floor(centre + reach - 0.5));
-    const weights = [];
-    for (let old = start; old <= end; old++) weights.push(kernel.at(Math.abs(old + 0.5 - centre) / stretch));
-    const sum = weights.reduce((one, other) => one + other, 0);
-    found.push({start, weights: weights.map((weight) => float(weight / sum))});
+    const centre = float((place + 0.5) * step), weights = [];
+    const start = Math.max(0, Math.ceil(float(float(centre - reach) - 0.5)));
+    const end = Math.min(held - 1, Math.floor(float(float(centre + reach) - 0.5)));
+    for (let old = start; old <= end; old++)
+      weights.push(kernel.at(float(Math.abs(float(old + 0.5 - centre)) * narrow)));
+    const share = float(1 / weights.reduce((one, other) => float(one + other), 0));
+    found.push({start, weights: weights.map((weight) => float(weight * share))});
   }
   return found;
 }
@@ -210,7 +217,8 @@ export function ofJson(text, {shape}) {
   const wanted = `[${shape.map((side) => side ?? "any").join(", ")}]`, found = [], sides = [];
   const walk = (part, depth) => {
     if (depth === shape.length) {
-      if (part !== null && typeof part !== "number") throw new Error(`Numbers were expected. Received: ${JSON.stringify(part)}`);
+      if (part !== null && typeof part !== "number")
+        throw new Error(`Numbers were expected. Received: ${JSON.stringify(part)}`);
       return found.push(part ?? NaN);
     }
     sides[depth] ??= part?.length;

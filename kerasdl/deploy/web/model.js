@@ -13,8 +13,8 @@ export async function load() {
   const ask = async (values, shape) => {
     const given = new ort.Tensor("float32", Float32Array.from(values), shape);
     const {data} = (await session.run({[session.inputNames[0]]: given}))[session.outputNames[0]];
-    const width = data.length / shape[0];
-    return Array.from({length: shape[0]}, (_, row) => answersOf([...data.slice(row * width, (row + 1) * width)], facts));
+    const width = data.length / shape[0], rows = Array.from({length: shape[0]}, (_, row) => row * width);
+    return rows.map((start) => answersOf([...data.slice(start, start + width)], facts));
   };
   return {facts, ask};
 }

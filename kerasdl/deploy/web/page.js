@@ -47,14 +47,16 @@ function fail(error) {
 function bars(found) {
   if (facts.answers === "numbers")
     return at("bars").replaceChildren(...found.map(({value}) => element("p", number(value), {className: "number"})));
-  const wide = found.some(({label}) => label.length > 14);
+  const longest = Math.max(...facts.classes.map((label) => label.length)), wide = longest > 14;
+  at("bars").style.setProperty("--label", `${longest + 1}ch`);
   at("bars").replaceChildren(...found.slice(0, MOST).map(({label, value, chosen}) => {
     const bar = element("div", "", {className: `bar${chosen ? " chosen" : ""}${wide ? " wide" : ""}`});
     bar.append(element("b", label), element("progress", "", {max: 1, value, ariaLabel: label}),
                element("span", `${(100 * value).toFixed(1)} %`));
     return bar;
   }));
-  if (found.length > MOST) at("bars").append(element("p", `and ${found.length - MOST} less probable classes`, {className: "soft"}));
+  if (found.length > MOST)
+    at("bars").append(element("p", `and ${found.length - MOST} less probable classes`, {className: "soft"}));
 }
 
 const number = (value) => String(Number(value.toPrecision(6)));
@@ -79,8 +81,9 @@ function startImages() {
   show("images");
   const light = facts.pad && facts.pad.ground < facts.pad.ink;
   at("images-title").textContent = facts.pad ? "Or choose an image" : "Choose an image";
-  at("hint").textContent = `Click to choose or take an image, or drop one here. It becomes ${height} × ${width} pixels.` +
-    (facts.pad ? ` The training images are ${light ? "light on dark" : "dark on light"}.` : "");
+  at("hint").textContent = "Click to choose or take an image, or drop one here. " +
+    `It becomes ${height} × ${width} pixels.` + (facts.pad ? ` The training images are ${light ? "light on dark" : "dark on light"}.` : "");
+  at("images").classList.toggle("first", !facts.pad);
   at("empty").textContent = facts.pad ? "Draw something, or choose an image." : "Choose an image.";
   at("file").addEventListener("change", () => at("file").files[0] && choose(at("file").files[0]));
   const drop = at("drop");
@@ -102,7 +105,7 @@ function choose(file) {
 }
 
 function startDrawing() {
-  const pad = at("pad"), {ground, ink, side} = facts.pad, [rows, columns] = facts.shape;
+  const pad = at("pad"), {ground, ink} = facts.pad, [rows, columns] = facts.shape;
   pad.height = Math.round(pad.width * rows / columns);
   pad.style.setProperty("--aspect", columns / rows);
   const context = pad.getContext("2d", {willReadFrequently: true});
@@ -129,16 +132,20 @@ function startDrawing() {
     if (example) answer(() => ofPixels({...example, channels: 1}));
   };
   wipe();
-  // A line of about two pixels of the example, as pens leave them in the training images.
-  Object.assign(context, {lineWidth: pad.width * Math.max(0.06, 0.7 * side[1] / columns * 2), lineCap: "round", lineJoin: "round",
-                          strokeStyle: colour(light)});
+  // About as wide as in scans of handwriting: a pixel of small images, and two of larger ones.
+  Object.assign(context, {
+    lineWidth: pad.width * Math.max(0.06, 1.3 / Math.min(rows, columns)), lineCap: "round", lineJoin: "round",
+    strokeStyle: colour(light)});
   pad.addEventListener("pointerdown", (event) => {
     event.preventDefault();
     pad.setPointerCapture(event.pointerId);
     last = place(event);
     line(event);
   });
-  pad.addEventListener("pointermove", (event) => last && (event.getCoalescedEvents?.() ?? [event]).forEach(line));
+  pad.addEventListener("pointermove", (event) => {
+    const parts = event.getCoalescedEvents?.() ?? []; // what a fast finger passed since the last event; may be empty
+    if (last) (parts.length ? parts : [event]).forEach(line);
+  });
   for (const name of ["pointerup", "pointercancel"])
     pad.addEventListener(name, () => { last &&= null; look(); });
   at("clear").addEventListener("click", () => { asked++; wipe(); clear(); show("empty"); });
@@ -154,7 +161,8 @@ function startRows() {
     label.append(Object.assign(field, {name}));
     return label;
   }));
-  const ofForm = () => Object.fromEntries(facts.columns.map(([name], index) => [name, at("fields").children[index].lastChild.value]));
+  const field = (index) => at("fields").children[index].lastChild;
+  const ofForm = () => Object.fromEntries(facts.columns.map(([name], index) => [name, field(index).value]));
   const look = () => answer(() => ({values: ofRow(ofForm(), facts), shape: [1, ...facts.shape]}));
   at("form").addEventListener("submit", (event) => event.preventDefault());
   at("fields").addEventListener("input", look);
@@ -180,14 +188,14 @@ async function answerTable() {
     const found = await ask(values, [rows.length, ...facts.shape]);
     if (mine !== asked) return;
     clear();
-    const table = element("table"), head = table.insertRow();
-    for (const name of ["row", facts.answers === "numbers" ? "value" : "class", ...facts.answers === "softmax" ? ["probability"] : []])
-      head.append(element("th", name));
+    const table = element("table"), shares = facts.answers === "softmax";
+    const head = ["row", facts.answers === "numbers" ? "value" : "class", ...shares ? ["probability"] : []];
+    table.insertRow().append(...head.map((name) => element("th", name)));
     found.forEach((answers, index) => {
       const row = table.insertRow(), said = answers.filter(({chosen}) => chosen);
       row.append(element("td", index + 1),
                  element("td", said.map(({label, value}) => label || number(value)).join(", ") || "none"));
-      if (facts.answers === "softmax") row.append(element("td", said[0].value.toFixed(4)));
+      if (shares) row.append(element("td", said[0].value.toFixed(4)));
     });
     at("table").append(table);
     at("answer").dataset.answers = JSON.stringify(found);
@@ -198,8 +206,8 @@ async function answerTable() {
 
 function startRaw() {
   at("empty").textContent = "Paste an example.";
-  at("raw-shape").textContent = `Numbers as JSON, as lists of the shape [${facts.shape.map((side) => side ?? "any").join(", ")}]; ` +
-    "null is a missing number.";
+  const sides = facts.shape.map((side) => side ?? "any").join(", ");
+  at("raw-shape").textContent = `Numbers as JSON, as lists of the shape [${sides}]; null is a missing number.`;
   at("read-json").addEventListener("click", () => answer(() => {
     const {values, shape} = ofJson(at("json").value, facts);
     return {values, shape: [1, ...shape]};
@@ -211,7 +219,7 @@ try {
   ({facts, ask} = await load());
   document.title = at("title").textContent = facts.title;
   at("state").textContent = facts.about;
-  at("about").textContent = `Made with kerasdl. onnxruntime-web ${facts.runtime}, under the MIT licence: onnxruntime/LICENSE.`;
+  at("about").textContent = `Made with kerasdl. Runs with onnxruntime-web ${facts.runtime} (onnxruntime/LICENSE).`;
   show("both");
   PANELS[facts.panel]();
 } catch (error) {
