@@ -71,13 +71,14 @@ def runs(tmp_path_factory, package):
     root, names = tmp_path_factory.mktemp("runs"), [str(digit) for digit in range(10)]
     colours = {"kind": "image", "shape": [28, 28, 3], "classes": ["a", "b", "c"],
                "reading": {"fit": {"crop": 0.875, "interpolation": "bicubic"}}}
+    digits = harness.randomise(zoo.build("cnn", (8, 8, 1), 10, size="mu"))
     linear = harness.randomise(keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)]))
     columns = {"2": None, "1": ["7", "red", "(missing)"], "size, mm": None}
     rows = {"kind": "row", "shape": 5, "classes": [], "columns": columns, "medians": {"2": 1.5},
             "reading": {"offsets": {"size, mm": 1000.0}}}
     found = {
-        "digits": (made(root / "digits", harness.randomise(zoo.build("cnn", (8, 8, 1), 10, size="mu")), kind="image", shape=[8, 8, 1],
-                        classes=names), np.pad(RANDOM.integers(0, 256, (20, 8, 4, 1)), ((0, 0), (0, 0), (2, 2), (0, 0)))),
+        "digits": (made(root / "digits", digits, kind="image", shape=[8, 8, 1], classes=names),
+                   np.pad(RANDOM.integers(0, 256, (20, 8, 4, 1)), ((0, 0), (0, 0), (2, 2), (0, 0)))),
         "colours": (made(root / "colours", keras.Sequential([
             keras.Input((28, 28, 3)), keras.layers.Rescaling(1 / 255), keras.layers.AveragePooling2D(14),
             keras.layers.Flatten(), keras.layers.Dense(3)]), **colours), np.zeros((4, 28, 28, 3))),
@@ -141,7 +142,7 @@ def found(runs, files, tmp_path_factory):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         shown = subprocess.Popen(
             [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-             f"--user-data-dir={tmp_path_factory.mktemp('browser')}", "--remote-debugging-port=0",  # else it ends at once
+             f"--user-data-dir={tmp_path_factory.mktemp('browser')}", "--remote-debugging-port=0",  # else it ends
              f"http://127.0.0.1:{server.server_port}/"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             answers = json.loads(came.get(timeout=SECONDS))
@@ -184,7 +185,7 @@ def test_what_cannot_be_read_is_a_line_on_the_page(found):
 
 
 def test_a_drawing_is_brought_to_where_the_training_images_have_their_ink(found):
-    """A line in the upper half of the pad; the examples have ink from top to bottom in the four columns in the middle."""
+    """A line in the upper half of the pad; the examples have ink from top to bottom, in four columns in the middle."""
     drawn = found["digits"]["answers"][4]
     seen = np.array(drawn["seen"]).reshape(8, 8)
     assert len(drawn["answers"]) == 10
@@ -211,8 +212,9 @@ def test_a_run_is_exported_with_all_that_the_page_needs(runs, monkeypatch):
     """The runtime in this process: a new one takes seconds to import what is imported here already."""
     run, call = runs["digits"], formats.find("web").load
     write_json(run.path / "data.json", data.load("digits", "val").describe())
+    times = {f"seconds{size}": np.ones((2, 3)) for size in measure.TIMED}
     monkeypatch.setattr(exporting, "measured", lambda form, path, plain, x, _: {
-        "all": measure.in_batches(call(str(path), 1), x), **{f"seconds{size}": np.ones((2, 3)) for size in measure.TIMED}})
+        "all": measure.in_batches(call(str(path), 1), x), **times})
     said = exporting.export(run, "web")
     folder = run.path / "export" / "web"
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
@@ -220,7 +222,8 @@ def test_a_run_is_exported_with_all_that_the_page_needs(runs, monkeypatch):
                      "onnxruntime/LICENSE", "onnxruntime/ort.js", "onnxruntime/ort.wasm", "page.js", "style.css"]
     assert said["file"] == "." and said["bytes"] > (folder / "onnxruntime" / "ort.wasm").stat().st_size
     told = json.loads((folder / "model.json").read_text())
-    assert told["answers"] == "softmax" and told["about"].endswith(f"accuracy {said['scores']['accuracy']['file']:.4g}.")
+    assert told["answers"] == "softmax"
+    assert told["about"].endswith(f"accuracy {said['scores']['accuracy']['file']:.4g}.")
     assert told["pad"]["ground"] == 0 and told["pad"]["ink"] == 255  # light on dark
 
 
@@ -234,7 +237,8 @@ def test_a_page_names_no_address_but_its_own(runs):
 
 @pytest.mark.parametrize("change, words", [
     ({"shape": [8, 8, 2]}, "1 or 3 channels"), ({"reading": {"value_range": [0, 4095]}}, "8 bits"),
-    ({"kind": "tokens", "shape": [8]}, "tokenizer"), ({"kind": "row", "shape": 8, "reading": {"dates": ["day"]}}, "'day'")])
+    ({"kind": "tokens", "shape": [8]}, "tokenizer"),
+    ({"kind": "row", "shape": 8, "reading": {"dates": ["day"]}}, "'day'")])
 def test_models_that_the_page_cannot_ask_are_refused(tmp_path, change, words):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)])
     run = made(tmp_path, model, **{"kind": "image", "shape": [8, 8, 1], "classes": ["a", "b"], **change})

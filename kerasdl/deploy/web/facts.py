@@ -55,12 +55,17 @@ def shown_as(objective: Objective, classes: Any, outputs: tuple[int | None, ...]
     tried = 3 * np.random.default_rng(0).standard_normal((4, outputs[0]))
     given = objective.answers(tried, classes, outputs[0])
     for name, function in SHOWN.items():
-        names = [""] * outputs[0] if name == "numbers" else list(classes)
-        ours = [sorted(zip(names, function(row), strict=False)) for row in tried]
-        if all(len(a) == len(b) and all(x == y and np.isclose(p, q) for (x, p), (y, q) in zip(a, sorted(b), strict=True))
-               for a, b in zip(ours, given, strict=True)):
+        labels = [""] * outputs[0] if name == "numbers" else list(classes)
+        ours = [sorted(zip(labels, function(row), strict=False)) for row in tried]
+        if all(map(alike, ours, map(sorted, given))):
             return name
     return None
+
+
+def alike(one: list[tuple[str, float]], other: list[tuple[str, float]]) -> bool:
+    """Return whether (label, value) pairs have the same labels and, nearly, the same values."""
+    return [label for label, _ in one] == [label for label, _ in other] and \
+        np.allclose([value for _, value in one], [value for _, value in other])
 
 
 def of(run: Run, objective: Objective, exported: Mapping[str, Any], x: np.ndarray) -> dict[str, Any]:
