@@ -12,7 +12,7 @@ from kerasdl.deploy.formats import onnx
 
 FILE = "."  # all of the folder
 PACKAGES = onnx.PACKAGES
-QUANTIZED = {kind: means for kind, means in onnx.QUANTIZED.items() if kind != "float16"}  # has no kernels there
+QUANTIZED = {kind: means for kind, means in onnx.QUANTIZED.items() if kind != "float16"}  # not tried there
 PAGE = ("index.html", "style.css", "page.js", "examples.js", "model.js")
 
 
