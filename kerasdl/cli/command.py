@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from kerasdl import words
+from kerasdl.cli.card import write_card
 from kerasdl.cli.compare import compare_runs
 from kerasdl.cli.compress import compress_run
 from kerasdl.cli.doctor import check_installation
@@ -40,7 +41,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "list": list_recipes, "show": show_recipe, "fields": show_fields, "train": train_recipe, "eval": evaluate_run,
     "predict": predict_files, "photos": classify_photos, "sample": sample_model, "report": report_run,
     "runs": list_runs, "best": best_run, "compare": compare_runs, "ensemble": average_runs, "export": export_model,
-    "compress": compress_run, "results": show_results, "reproduce": reproduce_recipe,
+    "compress": compress_run, "card": write_card, "results": show_results, "reproduce": reproduce_recipe,
     "launch": launch_workers, "plan": plan_recipe, "doctor": check_installation}
 ELSEWHERE = {  # verbs of other tools: what to write instead
     "resume": "kerasdl train --resume RUN", "continue": "kerasdl train --resume RUN", "fit": "kerasdl train RECIPE",

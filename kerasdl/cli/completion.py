@@ -23,7 +23,8 @@ OPTIONS = {  # of each verb; all but launch have EVERYWHERE
     "sample": "--class --n --out --prompt --seed --temperature --tokens --top-k --top-p", "report": "",
     "runs": "--show --sort --where", "best": "--by --where", "compare": "--no-report --out --report",
     "ensemble": "--out --split --workdir", "export": "--format --model --names --out --quantize --tolerance",
-    "compress": "--epochs --latency --no-report --report --to", "results": "",
+    "compress": "--epochs --latency --no-report --report --to",
+    "card": "--dry-run --licence --license --out --public --push", "results": "",
     "reproduce": "--backend --seeds --workdir",
     "launch": "--checkpoint-every --no-report --report --workdir --workers",
     "plan": "--backend --batch --largest --no-largest --on --price", "doctor": "",
@@ -94,7 +95,8 @@ def searches(typed: str) -> list[str]:
 
 SOURCES: dict[str, Callable[[list[str], str], list[str]]] = {
     **dict.fromkeys(("train", "show", "plan", "launch", "reproduce", "tune run"), recipes),
-    **dict.fromkeys(("eval", "predict", "sample", "report", "compare", "ensemble", "export", "train --init"), runs),
+    **dict.fromkeys(("eval", "predict", "sample", "report", "compare", "ensemble", "export", "card", "train --init"),
+                    runs),
     **dict.fromkeys(("tune report", "tune best"), studies),
     "fields": lambda rest, typed: [*field_names(), "sgd", "adamw", "muon", *modules(PACKAGE / "objectives"),
                                    *modules(PACKAGE / "zoo")]}

@@ -12,9 +12,10 @@ SUFFIX = ".safetensors"
 
 
 def export_model(source: Annotated[str, typer.Argument(metavar="RUN", help="folder of a run, or a .keras file")],
-                 form: Annotated[Literal["safetensors", "onnx", "litert", "openvino", "savedmodel", "keras"],
+                 form: Annotated[Literal["safetensors", "onnx", "litert", "openvino", "savedmodel", "keras", "web"],
                                  typer.Option("--format", help="safetensors: the weights alone, in the names of "
-                                              "another library; the others: files that run, tried and compared "
+                                              "another library; web: a folder with a page that runs the model in "
+                                              "browsers; the others: files that run, tried and compared "
                                               "before they are kept")] = "safetensors",
                  quantize: Annotated[Literal["float16", "dynamic", "int8"] | None, typer.Option(
                      help="store numbers in fewer bits; dynamic: matrices in 8 bits, without a calibration")] = None,

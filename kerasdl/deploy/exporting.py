@@ -63,6 +63,8 @@ def export(run: Run | str | Path, form: str, *, quantize: str | None = None, out
         raise UserError(f"{run.path} has a model of {len(kept.inputs)} inputs and {len(kept.outputs)} outputs. "
                         "One of each can be exported.")
     objective.bind(kept)
+    if hasattr(made, "check"):
+        made.check(run, objective, kept)
     plain = network.in_float32(kept)
     if is_aware(plain) and form in ROUNDED and (form, quantize) != ("litert", "int8"):
         raise UserError(f"{run.path} was trained to run in 8 bits, and other files do not round as it does. Give "
@@ -87,8 +89,10 @@ def export(run: Run | str | Path, form: str, *, quantize: str | None = None, out
                  "examples": len(x), "difference": gate.difference(reference, found["all"], reference),
                  "scores": {score.name: {"keras": score.model, "file": score.file} for score in scores
                             if math.isfinite(score.file)},
-                 "bytes": size(partial / made.FILE), "latency": latency(found), "packages": packages(made)}
-        write_json(partial / FACTS, facts | {"sha256": digest(partial / made.FILE)})
+                 "latency": latency(found), "packages": packages(made)}
+        if hasattr(made, "accompany"):
+            made.accompany(str(partial / made.FILE), run, objective, facts, x)
+        write_json(partial / FACTS, facts | {"bytes": size(partial / made.FILE), "sha256": digest(partial / made.FILE)})
     return json.loads((out / FACTS).read_text()) | {"folder": str(out)}
 
 

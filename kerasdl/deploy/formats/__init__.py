@@ -8,7 +8,10 @@
 - `load(path, threads) -> call`: what runs the file, (B, ...) -> outputs of it as an array. It imports neither Keras nor
   TensorFlow unless the format is theirs.
 - `LOOPS = False`, if recurrent layers have to be unrolled for it;
-- `annotate(path, facts)`, if a file of the format has a place for {name: text}.
+- `annotate(path, facts)`, if a file of the format has a place for {name: text};
+- `check(run, objective, network)`, if there are runs that it does not take: raise a UserError;
+- `accompany(path, run, objective, exported, x)`, if more files belong to it: write them into the folder `path`.
+  `exported` is what export.json will say, and `x` (N, ...) are the validation examples.
 """
 
 import pkgutil
@@ -25,7 +28,7 @@ EXTRAS = {"openvino": "openvino"}  # of pip, that a format needs; "export" for t
 
 
 class Format(Protocol):
-    """What the module of a format has; `LOOPS` and `annotate` may be missing."""
+    """What the module of a format has; LOOPS, annotate, check and accompany may be missing."""
 
     FILE: str
     PACKAGES: tuple[str, ...]

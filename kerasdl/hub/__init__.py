@@ -1,0 +1,1 @@
+"""Runs for other people: a model card, and a repository on Hugging Face."""

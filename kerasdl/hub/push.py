@@ -1,0 +1,99 @@
+"""A run as a repository on Hugging Face, in one commit."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kerasdl.errors import UserError
+from kerasdl.hub import files
+from kerasdl.run import NOTES, Run
+
+CARD = "README.md"
+
+
+def contents(run: Run, card: str) -> dict[str, Path | bytes]:
+    """Return {name in the repository: file or bytes}: the card, and the run's files.
+
+    data.json goes without the folder in which the training ran.
+    """
+    facts = json.loads((run.path / "data.json").read_text())
+    kept = {key: value for key, value in facts.items() if key not in NOTES or key == "remarks"}
+    return {CARD: card.encode(), **files.shared(run), "data.json": (json.dumps(kept, indent=2) + "\n").encode()}
+
+
+def places(run: Run, given: Mapping[str, Path | bytes]) -> list[str]:
+    """Return which of the text files name a folder of this machine: the run's, that of its training, or the home."""
+    folders = {str(Path.home()), str(run.path.resolve().parent), str(run.data.get("folder") or "")} - {"", "/"}
+    return [name for name, held in given.items() if Path(name).suffix in (".json", ".html", ".csv", ".md", ".py")
+            and any(re.search(rf"{re.escape(folder)}\b", text(held)) for folder in folders)]
+
+
+def text(held: Path | bytes) -> str:
+    return held.decode() if isinstance(held, bytes) else held.read_text(errors="replace")
+
+
+def size(held: Path | bytes) -> int:
+    return len(held) if isinstance(held, bytes) else held.stat().st_size
+
+
+def check(repository: str) -> None:
+    """Raise a UserError for a name that is no repository, without huggingface-hub, or without a token."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        raise UserError(f"--push takes OWNER/NAME, as in --push me/digits. Received: {repository!r}.")
+    try:
+        from huggingface_hub import get_token
+    except ImportError:
+        raise UserError("--push needs huggingface-hub: pip install 'kerasdl[hub]'") from None
+    if not get_token():
+        raise UserError("--push needs a token of Hugging Face. Log in with: hf auth login, or set HF_TOKEN.")
+
+
+def push(given: Mapping[str, Path | bytes], repository: str, public: bool = False) -> dict[str, Any]:
+    """Make the repository unless it is there, and upload all files in one commit.
+
+    Args:
+        given: {name in the repository: file or bytes}.
+        repository: OWNER/NAME.
+        public: whether everybody may read it. One that is public already is refused without this.
+
+    Returns:
+        "repository", its address, and "commit", that of the commit.
+
+    Raises:
+        UserError: no token, no network, a repository that is not the user's, or one that is public.
+    """
+    check(repository)
+    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    api = HfApi(library_name="kerasdl")
+    try:
+        made = api.create_repo(repository, private=not public, exist_ok=True)
+        if not public and not api.repo_info(repository).private:
+            raise UserError(f"{repository} is there and public. Add --public, or choose another name.")
+        done = api.create_commit(
+            repository, [CommitOperationAdd(path_in_repo=name, path_or_fileobj=held) for name, held in given.items()],
+            commit_message="Upload a model trained with kerasdl")
+    except HFValidationError as error:
+        raise UserError(f"{repository} is no name of a repository: {first_line(error)}") from None
+    except HfHubHTTPError as error:
+        raise UserError(f"Hugging Face refuses {repository}: {first_line(error)}") from None
+    except Exception as error:
+        if not is_network(error):
+            raise
+        raise UserError(f"Hugging Face cannot be reached ({type(error).__name__}). Nothing was uploaded; the same "
+                        "command tries again.") from None
+    return {"repository": str(made), "commit": done.commit_url}
+
+
+def is_network(error: BaseException) -> bool:
+    """Return whether an error is one of the connection: of Python, or of the HTTP library that huggingface-hub uses."""
+    return isinstance(error, (ConnectionError, TimeoutError)) or any(
+        base.__name__ in ("TransportError", "RequestException") for base in type(error).__mro__)
+
+
+def first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines or [type(error).__name__])[0][:200]
