@@ -32,14 +32,16 @@ TILE = 64  # pixels a side of what is cut from a photograph
 FORMATS = ("jpg", "png", "webp", "bmp", "gif")
 
 
-def features() -> list[dict]:
-    """Return rows of frozen features with logistic regression, and of a network from scratch on as many images."""
+def features(timed: bool) -> list[dict]:
+    """Return rows of frozen features with logistic regression; those that are in the results are not measured again."""
     from kerasdl.data import load_splits
     from kerasdl.evaluation import linear_probe
     from kerasdl.photos import backbones
 
-    rows = []
+    rows = held().get("features", [])
     for images, name, side in FROZEN:
+        if any((row["images"], row["network"], row["pixels"]) == (images, name, side) for row in rows):
+            continue
         backbone = backbones.pixels() if name == "pixels" else backbones.named([name])[0]
         began = time.perf_counter()
         splits = load_splits("cifar10", {"train": f"train[:{images}]", **PARTS}, image_size=side)
@@ -48,8 +50,9 @@ def features() -> list[dict]:
         probe = linear_probe.fit(found["train"], truth["train"], found["val"], truth["val"], 10)
         right = {part: float((probe.logits(found[part]).argmax(1) == truth[part]).mean()) for part in ("val", "test")}
         rows.append({"images": images, "network": name, "pixels": side, "val": right["val"], "test": right["test"],
-                     "C": probe.strength, "seconds": round(time.perf_counter() - began, 1)})
+                     "C": probe.strength, "seconds": round(time.perf_counter() - began, 1) if timed else None})
         print(rows[-1], flush=True)
+        keep("features", rows)
     return rows
 
 
@@ -175,15 +178,25 @@ def main() -> None:
     """Measure some parts and put them into the file of results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="+", choices=("features", "scratch", "tuned", "folders"))
+    parser.add_argument("--untimed", action="store_true", help="leave out times of features: the machine is not idle")
     parser.add_argument("--bccd", type=Path, help="the folder of the data set BCCD")
     args = parser.parse_args()
-    parts = {"features": features, "scratch": scratch, "tuned": tuned, "folders": lambda: folders(args.bccd)}
+    parts = {"features": lambda: features(not args.untimed), "scratch": scratch, "tuned": tuned,
+             "folders": lambda: folders(args.bccd)}
+    for part in args.parts:
+        keep(part, parts[part]())
+
+
+def held() -> dict:
+    """Return the results so far."""
+    return json.loads(RESULT.read_text()) if RESULT.exists() else {}
+
+
+def keep(part: str, measured: list[dict]) -> None:
+    """Put a part into the file of results."""
     from kerasdl.environment import environment
 
-    for part in args.parts:
-        measured = parts[part]()
-        held = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-        RESULT.write_text(json.dumps(held | {part: measured, f"{part}_environment": environment()}, indent=1) + "\n")
+    RESULT.write_text(json.dumps(held() | {part: measured, f"{part}_environment": environment()}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

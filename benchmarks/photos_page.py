@@ -50,7 +50,7 @@ def frozen(found: dict[str, Any]) -> str:
         tick = "`" * own
         lines.append(f"| {row['images']:,} | {tick}{row['network']}{tick} "
                      f"| {'from scratch' if own else 'frozen'} | {row['pixels']} | {percent(row['val'])} "
-                     f"| {percent(row['test'])} | {duration(row['seconds'])} |")
+                     f"| {percent(row['test'])} | {'' if row['seconds'] is None else duration(row['seconds'])} |")
     return "\n".join(lines) + "\n" + measured(found, "features")
 
 
