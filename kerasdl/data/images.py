@@ -8,7 +8,8 @@ imported where it is used, so that a missing file is reported without it.
 import io
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -75,34 +76,40 @@ def read_raw(path: Path, value_range: Range | None = None) -> np.ndarray:
         DataError: the file cannot be read, does not decode, has values of more than 8 bits and there is no range, or
             shows nothing on white.
     """
-    try:
-        with open(path, "rb") as file:
-            if file.read(3) == b"\xff\xd8\xff":
-                from kerasdl.data import jpeg
+    with decoding(path), open(path, "rb") as file:
+        if file.read(3) == b"\xff\xd8\xff":
+            from kerasdl.data import jpeg
 
-                file.seek(0)
-                if (pixels := jpeg.read(file.read())) is not None:
-                    return _scaled(pixels, path, value_range) if value_range else pixels
             file.seek(0)
-            with Image.open(file) as image:
-                return _shown(image, path, value_range)
+            if (pixels := jpeg.read(file.read())) is not None:
+                return _scaled(pixels, path, value_range) if value_range else pixels
+        file.seek(0)
+        with Image.open(file) as image:
+            return shown(image, path, value_range)
+
+
+@contextmanager
+def decoding(name: Path | str) -> Iterator[None]:
+    """Within it, what goes wrong with an image file becomes a DataError that calls it `name`."""
+    try:
+        yield
     except DataError:
         raise
     except FileNotFoundError:
-        raise DataError(f"There is no file {str(path)!r}.") from None
+        raise DataError(f"There is no file {str(name)!r}.") from None
     except Image.DecompressionBombError:
-        raise DataError(f"{path} is larger than Pillow reads. Make it smaller.") from None
+        raise DataError(f"{name} is larger than Pillow reads. Make it smaller.") from None
     except OSError as error:
         if error.errno:
-            raise DataError(f"{path} cannot be read: {error.strerror}.") from None
-        raise DataError(f"{path} does not decode as an image. Mend or remove it.") from None
+            raise DataError(f"{name} cannot be read: {error.strerror}.") from None
+        raise DataError(f"{name} does not decode as an image. Mend or remove it.") from None
     except (ValueError, TypeError, SyntaxError, EOFError, ImageCms.PyCMSError):  # what Pillow's readers raise
-        raise DataError(f"{path} does not decode as an image. Mend or remove it.") from None
+        raise DataError(f"{name} does not decode as an image. Mend or remove it.") from None
 
 
-def _shown(image: Image.Image, path: Path, value_range: Range | None) -> np.ndarray:
-    """Return the pixels of an opened file, uint8 (H, W, 1 or 3)."""
-    if image.mode in DEEP or DEEP_COLOURS.search(_stored_as(image)):
+def shown(image: Image.Image, path: Path, value_range: Range | None) -> np.ndarray:
+    """Return the pixels of an opened file, uint8 (H, W, 1 or 3); see `read_raw`."""
+    if image.mode in DEEP or has_deep_colours(image):
         return _scaled(_deep_values(image, path), path, value_range)
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
@@ -116,11 +123,12 @@ def _shown(image: Image.Image, path: Path, value_range: Range | None) -> np.ndar
     return _scaled(pixels, path, value_range) if value_range else pixels
 
 
-def _stored_as(image: Image.Image) -> str:
-    """Return how the file stores a pixel, "RGB;16B": Pillow reads colours of 16 bits as 8 and says so nowhere else."""
+def has_deep_colours(image: Image.Image) -> bool:
+    """Return whether an opened file has colours of 16 bits each: Pillow reads them as 8, and says so only in how it
+    calls what a pixel is stored as, "RGB;16B"."""
     tiles = getattr(image, "tile", None)
     args = tiles[0][3] if tiles else ""
-    return str(args[0] if isinstance(args, tuple) and args else args)
+    return bool(DEEP_COLOURS.search(str(args[0] if isinstance(args, tuple) and args else args)))
 
 
 def _deep_values(image: Image.Image, path: Path) -> np.ndarray:

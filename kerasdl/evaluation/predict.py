@@ -16,6 +16,7 @@ from kerasdl.data import to_predict
 from kerasdl.data.chunks import FILES, ROWS, BadExample, Chunk, size_of
 from kerasdl.errors import DataError
 from kerasdl.evaluation.answers import Answer
+from kerasdl.objectives.answers import of_words
 from kerasdl.run import Run
 
 SHOWN = 20  # examples that are left out by name
@@ -124,12 +125,6 @@ class Predictions:
 def named(chunk: Chunk) -> list[Named]:
     """Return the name of each example, with its words where they get a tag each."""
     return list(zip(chunk.names, chunk.words or repeat(None), strict=False))
-
-
-def of_words(words: Sequence[tuple[str, int]], answers: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Return ("word/TAG", probability) for each word, by the answers for tokens; without a tag for one cut off."""
-    return [(f"{word}/{answers[place][0]}", answers[place][1]) if place >= 0 else (f"{word}/?", 0.0)
-            for word, place in words]
 
 
 def blocks(parts: Iterable[tuple[Sequence[Any], np.ndarray]], size: int) -> Iterator[tuple[list[Any], np.ndarray]]:

@@ -13,7 +13,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from kerasdl import figures
 from kerasdl.data.split import Split
 from kerasdl.errors import UserError, nearest
-from kerasdl.objectives import whole_split
+from kerasdl.objectives import answers, whole_split
 from kerasdl.objectives.base import Objective
 from kerasdl.objectives.calibration import BINS, calibration, calibration_error
 from kerasdl.objectives.sections import Findings, Section, note, table, template
@@ -71,10 +71,7 @@ class Classify(Objective):
 
     def answers(self, outputs: np.ndarray, classes: Sequence[str], top: int) -> list[list[tuple[str, float]]]:
         """Return the `top` most probable classes of each example, best first, with their probabilities."""
-        probabilities = softmax(outputs, axis=1)
-        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
-        return [[(classes[index], float(row[index])) for index in chosen]
-                for row, chosen in zip(probabilities, best, strict=True)]
+        return answers.of_classes(outputs, classes, top)
 
     def sections(self, findings: Findings) -> list[Section]:
         if findings.predictions is None:

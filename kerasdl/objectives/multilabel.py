@@ -15,6 +15,7 @@ from kerasdl import figures
 from kerasdl.data.multi_hot import check_learnable
 from kerasdl.data.split import Split
 from kerasdl.objectives import whole_split
+from kerasdl.objectives.answers import chosen_labels, of_labels
 from kerasdl.objectives.base import Objective
 from kerasdl.objectives.classify import WORST, class_weights
 from kerasdl.objectives.sections import Findings, Section, template
@@ -73,19 +74,11 @@ class Multilabel(Objective):
 
     def answers(self, outputs: np.ndarray, classes: Sequence[str], top: int) -> list[list[tuple[str, float]]]:
         """Return the `top` most probable classes of each example, and all that reach their threshold, best first."""
-        known = self.thresholds
-        least = np.array([known.get(name, 0.5) for name in classes])
-        found = []
-        for row in expit(outputs.astype("float64")):
-            best = np.argsort(-row, kind="stable")
-            found.append([(classes[index], float(row[index])) for place, index in enumerate(best)
-                          if place < top or row[index] >= least[index]])
-        return found
+        return of_labels(outputs, classes, top, self.thresholds)
 
     def chosen(self, answers: Sequence[tuple[str, float]]) -> list[str]:
         """Return the labels whose probability reaches their threshold, best first; it may be none."""
-        known = self.thresholds
-        return [name for name, value in answers if value >= known.get(name, 0.5)]
+        return chosen_labels(answers, self.thresholds)
 
     def sections(self, findings: Findings) -> list[Section]:
         if findings.predictions is None:

@@ -9,6 +9,7 @@ from keras import ops
 
 from kerasdl import figures
 from kerasdl.data.split import Split, check_spread
+from kerasdl.objectives.answers import of_numbers
 from kerasdl.objectives.base import Objective
 from kerasdl.objectives.sections import Findings, Section, template
 from kerasdl.zoo.blocks import Standardize
@@ -58,7 +59,7 @@ class Regress(Objective):
 
     def answers(self, outputs: np.ndarray, classes: Sequence[str], top: int) -> list[list[tuple[str, float]]]:
         """Return the numbers of each example, each with an empty name."""
-        return [[("", value) for value in row] for row in outputs.tolist()]
+        return of_numbers(outputs)
 
     def sections(self, findings: Findings) -> list[Section]:
         if findings.predictions is None:

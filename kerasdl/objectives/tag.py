@@ -11,11 +11,11 @@ from typing import Any
 
 import keras
 import numpy as np
-from scipy.special import softmax
 
 from kerasdl import user_code, zoo
 from kerasdl.data.split import Split
 from kerasdl.errors import UserError
+from kerasdl.objectives.answers import of_tokens
 from kerasdl.objectives.base import Objective, build_args, build_model
 from kerasdl.objectives.sections import Findings, Section, note, table
 from kerasdl.objectives.token_loss import TokenAccuracy, mean_loss
@@ -85,9 +85,7 @@ class Tag(Objective):
 
     def answers(self, outputs: np.ndarray, classes: Sequence[str], top: int) -> list[list[tuple[str, float]]]:
         """Return for each token (T,) of each sentence its most probable tag and the probability."""
-        shares = softmax(outputs.astype("float64"), axis=-1)
-        return [[(classes[index], float(row[place, index])) for place, index in enumerate(row.argmax(-1))]
-                for row in shares]
+        return of_tokens(outputs, classes)
 
     def chosen(self, answers: Sequence[tuple[str, float]]) -> list[str]:
         """Return all words with their tags."""

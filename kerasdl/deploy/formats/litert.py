@@ -2,6 +2,7 @@
 
 FILE = "model.tflite"
 PACKAGES = ("tensorflow", "ai_edge_litert")
+RUNTIME = ("ai_edge_litert",)
 LOOPS = False
 QUANTIZED = {
     "float16": "weights in 16 bits",

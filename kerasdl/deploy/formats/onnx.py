@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 FILE = "model.onnx"
 PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
+RUNTIME = ("onnxruntime",)
 QUANTIZED = {
     "float16": "weights and sums in 16 bits",
     "dynamic": "matrices in 8 bits, what they multiply rounded to 8 bits as it comes; convolutions stay",
