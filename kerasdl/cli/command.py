@@ -28,6 +28,7 @@ from kerasdl.cli.reproduce import reproduce_recipe
 from kerasdl.cli.results import show_results
 from kerasdl.cli.runs import best_run, list_runs
 from kerasdl.cli.sample import sample_model
+from kerasdl.cli.serve import serve_run
 from kerasdl.cli.show import show_recipe
 from kerasdl.cli.terminal import DEBUG, print_line, verbose
 from kerasdl.cli.train import train_recipe
@@ -41,8 +42,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "list": list_recipes, "show": show_recipe, "fields": show_fields, "train": train_recipe, "eval": evaluate_run,
     "predict": predict_files, "photos": classify_photos, "sample": sample_model, "report": report_run,
     "runs": list_runs, "best": best_run, "compare": compare_runs, "ensemble": average_runs, "export": export_model,
-    "compress": compress_run, "card": write_card, "results": show_results, "reproduce": reproduce_recipe,
-    "launch": launch_workers, "plan": plan_recipe, "doctor": check_installation}
+    "compress": compress_run, "card": write_card, "serve": serve_run, "results": show_results,
+    "reproduce": reproduce_recipe, "launch": launch_workers, "plan": plan_recipe, "doctor": check_installation}
 ELSEWHERE = {  # verbs of other tools: what to write instead
     "resume": "kerasdl train --resume RUN", "continue": "kerasdl train --resume RUN", "fit": "kerasdl train RECIPE",
     "run": "kerasdl train RECIPE", "evaluate": "kerasdl eval RUN", "test": "kerasdl eval RUN",

@@ -24,7 +24,10 @@ OPTIONS = {  # of each verb; all but launch have EVERYWHERE
     "runs": "--show --sort --where", "best": "--by --where", "compare": "--no-report --out --report",
     "ensemble": "--out --split --workdir", "export": "--format --model --names --out --quantize --tolerance",
     "compress": "--epochs --latency --no-report --report --to",
-    "card": "--dry-run --licence --license --out --public --push", "results": "",
+    "card": "--dry-run --licence --license --out --public --push",
+    "serve": "--batch --file --host --max-examples --max-mb --max-megapixels --port --resize --threads --timeout "
+             "--unknown-category --wait-ms",
+    "results": "",
     "reproduce": "--backend --seeds --workdir",
     "launch": "--checkpoint-every --no-report --report --workdir --workers",
     "plan": "--backend --batch --largest --no-largest --on --price", "doctor": "",
@@ -95,7 +98,8 @@ def searches(typed: str) -> list[str]:
 
 SOURCES: dict[str, Callable[[list[str], str], list[str]]] = {
     **dict.fromkeys(("train", "show", "plan", "launch", "reproduce", "tune run"), recipes),
-    **dict.fromkeys(("eval", "predict", "sample", "report", "compare", "ensemble", "export", "card", "train --init"),
+    **dict.fromkeys(("eval", "predict", "sample", "report", "compare", "ensemble", "export", "card", "serve",
+                     "train --init"),
                     runs),
     **dict.fromkeys(("tune report", "tune best"), studies),
     "fields": lambda rest, typed: [*field_names(), "sgd", "adamw", "muon", *modules(PACKAGE / "objectives"),

@@ -1,0 +1,207 @@
+"""The routes of a server. An error is one line of JSON, {"error": "..."}."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from kerasdl.deploy.serving import requests
+from kerasdl.deploy.serving.batching import Batcher
+from kerasdl.deploy.serving.inputs import Inputs
+from kerasdl.deploy.serving.limits import Limits, Refused
+from kerasdl.deploy.serving.metrics import Metrics
+from kerasdl.deploy.serving.served import Served, cores
+
+PAGE = Path(__file__).with_name("page.html")
+SAFE = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy":
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' blob: data:; "
+        "connect-src 'self'"}
+logger = logging.getLogger(__name__)
+
+
+class Wrong(BaseModel):
+    """Why a request is refused."""
+
+    error: str
+
+
+REQUESTS = {"required": True, "content": {
+    "application/json": {"schema": {"type": "object", "minProperties": 1, "maxProperties": 1, "properties": {
+        "rows": {"type": "array", "description": "of a table, each an object or a list of values"},
+        "texts": {"type": "array", "items": {"type": "string"}},
+        "instances": {"type": "array", "description": "nested lists as the model takes them"}}}},
+    "multipart/form-data": {"schema": {"type": "object", "properties": {
+        "file": {"type": "array", "items": {"type": "string", "format": "binary"}}}}},
+    **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/*", *requests.ENDINGS)}}}
+ANSWERS = {"description": "the answers, in the order of the examples", "content": {"application/json": {"schema": {
+    "type": "object", "properties": {"predictions": {"type": "array", "items": {"type": "object", "properties": {
+        "example": {"type": "string"},
+        "answers": {"type": "array", "items": {"type": "object", "properties": {
+            "class": {"type": ["string", "null"]}, "value": {"type": ["number", "null"]}}}},
+        "chosen": {"type": "array", "items": {"type": "string"}}}}}}}}}}
+ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": Wrong} for code in (400, 408, 413, 415, 422, 503, 504)}
+
+
+def build(served: Served, threads: int | None = None, most: int = 32, wait: float = 0.002,
+          limits: Limits | None = None, resize: bool = False, unknown: str = "refuse") -> FastAPI:
+    """Return the application that answers for an export.
+
+    Args:
+        served: the export.
+        threads: of the model; None: all cores.
+        most: examples of a batch.
+        wait: seconds that a batch waits for requests which are being read.
+        limits: what a request may cost.
+        resize, unknown: as in Inputs.
+
+    Raises:
+        UserError: the file does not run.
+    """
+    limits, metrics = limits or Limits(), Metrics()
+    inputs, call = Inputs(served.run.data, limits, resize, unknown), served.opened(threads or cores())
+    pool = ThreadPoolExecutor(cores(), "read")
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.batcher = Batcher(call, most, wait, limits.waiting, metrics.batch)
+        metrics.waiting.set_function(lambda: app.state.batcher.queued)
+        app.state.worker = asyncio.create_task(app.state.batcher.run())
+        yield
+        app.state.worker.cancel()
+        app.state.batcher.close()
+        pool.shutdown(cancel_futures=True)
+
+    app = FastAPI(title=f"kerasdl: {served.run.recipe.name}", docs_url=None, redoc_url=None, lifespan=lifespan,
+                  description=f"Answers of {served.run.path.name}, {served.about['format']}.")
+
+    @app.post("/predict", openapi_extra={"requestBody": REQUESTS}, responses={200: ANSWERS, **ERRORS})
+    async def predict(request: Request, top: Annotated[int, Query(ge=1, description="how many classes to name")] = 3
+                      ) -> Response:
+        """Answer for images, rows, texts, series or arrays."""
+        batcher, began = app.state.batcher, time.perf_counter()
+        body = await requests.body_of(request, limits)
+        try:
+            async with asyncio.timeout(limits.seconds):
+                with batcher.expected():
+                    examples = await requests.examples_of(request, body, inputs, pool)
+                outputs = await batcher.submit(examples.x)
+        except TimeoutError:
+            raise Refused(504, f"No answer within {limits.seconds:g} seconds.") from None
+        found = [{"example": name, **answer} for name, answer in
+                 zip(examples.names, served.answers(outputs, top, examples.words), strict=True)]
+        metrics.seconds.observe(time.perf_counter() - began)
+        return Response(json.dumps({"predictions": found}), media_type="application/json")
+
+    @app.get("/model")
+    async def model() -> dict[str, Any]:
+        """Return what is served, and what a request may hold."""
+        return about(served, inputs, limits)
+
+    @app.get("/healthz", responses={503: {"model": Wrong}})
+    async def healthz() -> Response:
+        """Say whether the model answers: it has answered once, and what gathers its batches runs."""
+        if app.state.worker.done():
+            raise Refused(503, "The server does not answer any more. Start it again.")
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/metrics", response_class=Response)
+    async def measured() -> Response:
+        """Return counters in the form of Prometheus."""
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/report", response_class=HTMLResponse)
+    async def report() -> Response:
+        """Return the run's report."""
+        file = report_of(served)
+        if file is None:
+            raise Refused(404, "The run has no report.html. Write it with: kerasdl report RUN")
+        return HTMLResponse(await asyncio.to_thread(file.read_bytes), headers=SAFE)
+
+    @app.get("/", response_class=HTMLResponse)
+    async def page() -> Response:
+        """Return a page to try the model."""
+        return HTMLResponse(PAGE.read_text(), headers=SAFE)
+
+    add_errors(app)
+    app.add_middleware(Counted, metrics=metrics)
+    return app
+
+
+def report_of(served: Served) -> Path | None:
+    """Return the run's report; None if there is none, or one that leads out of the run's folder."""
+    file = (served.run.path / "report.html").resolve()
+    return file if file.is_file() and file.parent == served.run.path.resolve() else None
+
+
+def about(served: Served, inputs: Inputs, limits: Limits) -> dict[str, Any]:
+    """Return what a client has to know."""
+    facts = served.about
+    columns = {name: inputs.facts["columns"].get(name) for name in inputs.columns}
+    return {"recipe": facts["recipe"], "objective": facts["objective"], "kind": facts["kind"],
+            "format": facts["format"], "quantize": facts["quantize"], "shape": facts["input"]["shape"],
+            "input": facts["input"]["is"], "classes": facts["classes"], "columns": columns,
+            "source": inputs.reading.get("source"), "report": report_of(served) is not None,
+            "limits": {"megabytes": limits.megabytes, "examples": limits.examples, "megapixels": limits.megapixels,
+                       "seconds": limits.seconds}}
+
+
+def add_errors(app: FastAPI) -> None:
+    """Answer every error with one line."""
+    def line(status: int, why: str, headers: dict[str, str] | None = None) -> Response:
+        return JSONResponse({"error": why}, status, headers)
+
+    @app.exception_handler(Refused)
+    async def refused(request: Request, error: Refused) -> Response:
+        return line(error.status, str(error), error.headers)
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        what = {404: f"There is no {request.url.path[:100]} here.",
+                405: f"{request.method} is not what {request.url.path[:100]} takes."}
+        return line(error.status_code, what.get(error.status_code, str(error.detail)), dict(error.headers or {}))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        return line(422, f"{first['loc'][-1]}: {first['msg']}.")
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> Response:
+        return line(400, "The sender closed the connection.")
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        logger.warning("%s %s failed: %s: %s", request.method, request.url.path, type(error).__name__, error)
+        return line(500, "The server failed on this request. Its log says why.")
+
+
+class Counted:
+    """Count the answers by path and status. Middleware of ASGI itself: Starlette's own costs every request a task."""
+
+    def __init__(self, app: Any, metrics: Metrics):
+        self.app, self.metrics = app, metrics
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def counted(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                route = scope.get("route")  # set by the router: other paths are not counted one by one
+                self.metrics.requests.labels(getattr(route, "path", "other"), str(message["status"])).inc()
+            await send(message)
+
+        await self.app(scope, receive, counted)

@@ -1,0 +1,261 @@
+"""What a request holds, as the model takes it: the readers of `kerasdl predict`, within limits.
+
+A file is read under a name that is made here. Of the name that came with it only the ending is used.
+"""
+
+import csv
+import io
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from kerasdl.data import images, resize, texts, to_predict
+from kerasdl.data.chunks import Chunk
+from kerasdl.data.columns import PARTS, check_present
+from kerasdl.data.table_file import Dialect
+from kerasdl.deploy.serving.limits import Limits, Refused, check_count
+from kerasdl.errors import DataError
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM")  # Pillow's others start programs
+ENDINGS = (".csv", ".tsv", ".txt", ".ts", ".wav", ".npy")  # of files that unpack nothing
+NUMPY = b"\x93NUMPY"
+MOST = 10_000_000  # steps of all series of a request, padded to the longest
+
+
+class Examples(NamedTuple):
+    """Examples (N, ...) with their names, and the words of sentences as in kerasdl.data.chunks.Chunk."""
+
+    names: Sequence[str]
+    x: np.ndarray
+    words: Sequence[Sequence[tuple[str, int]]] = ()
+
+
+class Inputs:
+    """Read what a request holds as `kerasdl predict` would. Its methods may run in several threads.
+
+    Args:
+        facts: of the run, its data.json.
+        limits: what a request may cost.
+        resize: resize images of another size to the model's.
+        unknown: what a category is that the training has not seen: "refuse" or "missing".
+    """
+
+    def __init__(self, facts: Mapping[str, Any], limits: Limits, resize: bool = False, unknown: str = "refuse"):
+        self.facts, self.limits, self.resize, self.unknown = facts, limits, resize, unknown
+        self.kind, self.shape = facts["kind"], tuple(np.ravel(facts["shape"]).tolist())
+        self.reading = facts.get("reading", {})
+        self.dialect = Dialect(**(self.reading.get("dialect") or {}))
+        self.tokens = texts.tokens_of(facts) if self.kind == "tokens" and self.reading.get("source") else None
+
+    # What a request may hold
+
+    def of_image(self, data: bytes, name: str) -> Examples:
+        """Return an image file as an example (1, H, W, C) float32."""
+        if self.kind != "image":
+            raise Refused(415, f"The model takes {self.noun}, and {name} is an image.")
+        height, width, channels = self.shape
+        ends, fit = images.checked_range(self.reading.get("value_range")), images.Fit.of(self.reading)
+        fit = images.Fit() if fit is None and self.resize else fit
+        if channels not in (1, 3):
+            raise Refused(415, f"The model takes images of {channels} channels, and a file gives 1 or 3. Send arrays.")
+        with images.decoding(name), Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+            if opened.width * opened.height > self.limits.pixels:
+                raise Refused(413, f"{name} has {opened.width}x{opened.height} pixels. At most "
+                                   f"{self.limits.megapixels:g} million are decoded.")
+            if images.has_deep_colours(opened):
+                raise DataError(f"{name} has colours of 16 bits, which a server does not read. Convert it.")
+            pixels = images.shown(opened, Path(name), ends)
+        if pixels.shape[:2] != (height, width) and fit is None:
+            raise DataError(f"{name} is {pixels.shape[0]}x{pixels.shape[1]}; the model takes {height}x{width}. Resize "
+                            "it, or start the server with --resize.")
+        return Examples([name], resize.fitted(pixels, self.shape, fit)[None].astype("float32"))
+
+    def of_file(self, data: bytes, name: str, ending: str) -> Examples:
+        """Return the examples of a file: rows, texts, series or a sound, by its ending."""
+        if data.startswith(NUMPY):
+            return self.of_npy(data, name)
+        if self.kind == "image":
+            return self.of_image(data, name)
+        if ending not in ENDINGS:
+            raise Refused(415, f"{name} is no file that is read here. Send one of {', '.join(ENDINGS)}.")
+        if data.count(b"\n") > 100 + 100 * self.limits.examples:  # of any form, before it is parsed
+            raise Refused(413, f"{name} has too many lines. A request may hold {self.limits.examples:,} examples.")
+        return self._read(data, name, ending)
+
+    def of_rows(self, rows: Any) -> Examples:
+        """Return rows of a table, each {column: value} or a list of values; null is a missing one."""
+        if self.kind != "row" or not self.columns:
+            raise Refused(422, f"The model takes {self.noun}. Received rows.")
+        if not isinstance(rows, list):
+            raise Refused(422, "rows is a list of objects or of lists.")
+        check_count(len(rows), self.limits)
+        for row in rows:
+            if not isinstance(row, (dict, list)) or isinstance(row, list) and len(row) != len(self.columns):
+                raise Refused(422, f"A row is an object, or a list of {len(self.columns)} values: "
+                                   f"{', '.join(self.columns)}.")
+        if len({type(row) for row in rows}) > 1:
+            raise Refused(422, "rows are all objects, or all lists.")
+        names = self.columns if isinstance(rows[0], list) else \
+            [name for name in self.columns if any(name in row for row in rows)]
+        check_present(dict.fromkeys(names), dict.fromkeys(self.columns))
+        text = io.StringIO()
+        text.write("\n" * self.dialect.skiprows)
+        writer = csv.writer(text, delimiter=self.dialect.separator("rows.csv"), lineterminator="\n")
+        if self.dialect.header is not False:
+            writer.writerow(names)
+        for row in rows:
+            values = row if isinstance(row, list) else [row.get(name) for name in names]
+            writer.writerow([self._field(value) for value in values])
+        return self._read(text.getvalue().encode(self.dialect.encoding, "replace"), "rows", ".csv")
+
+    def of_texts(self, some: Any) -> Examples:
+        """Return texts as tokens."""
+        if self.tokens is None:
+            raise Refused(422, f"The model takes {self.noun}. Received texts.")
+        if not isinstance(some, list) or not all(isinstance(text, str) for text in some):
+            raise Refused(422, "texts is a list of strings.")
+        check_count(len(some), self.limits)
+        if empty := [place for place, text in enumerate(some) if not text.strip()]:
+            raise Refused(422, f"The text {empty[0]} is empty.")
+        names = [str(place) for place in range(len(some))]
+        if self.reading["source"] != "tags":
+            return Examples(names, self.tokens.encode(some, self.shape[0])[0])
+        split = [text.split() for text in some]
+        x, first, _ = self.tokens.encode_words(split, self.shape[0])
+        return Examples(names, x, [list(zip(*pair, strict=True)) for pair in zip(split, first, strict=True)])
+
+    def of_instances(self, instances: Any) -> Examples:
+        """Return nested lists as the model takes them; in series null is a missing value."""
+        if not isinstance(instances, list):
+            raise Refused(422, "instances is a list of examples.")
+        check_count(len(instances), self.limits)
+        try:
+            return self._of_series(instances) if self.kind == "sequence" else self.of_array(np.array(instances))
+        except (ValueError, TypeError, OverflowError):
+            raise Refused(422, f"instances is no array of numbers of the shape (N, {self._sides}).") from None
+
+    def of_npy(self, data: bytes, name: str) -> Examples:
+        """Return the array in an .npy file. It is as large as the file: nothing is allocated by what a header says."""
+        file = io.BytesIO(data)
+        try:
+            version = np.lib.format.read_magic(file)
+            header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+            shape, fortran, dtype = header(file)
+            if dtype.kind not in "uifb":
+                raise Refused(422, f"{name} is an array of {dtype}. Expected numbers.")
+            x = np.frombuffer(data, dtype, offset=file.tell()).reshape(shape, order="F" if fortran else "C")
+        except (ValueError, KeyError, TypeError, SyntaxError, EOFError):
+            raise Refused(400, f"{name} does not load as an array.") from None
+        return self.of_array(x)
+
+    def of_array(self, x: np.ndarray) -> Examples:
+        """Return examples (N, ...) in the type that the file takes, if they are numbers that it can take."""
+        if x.shape[1:] != self.shape or x.ndim == 0 or x.dtype.kind not in "uifb":
+            raise Refused(422, f"The model takes an array of shape (N, {self._sides}). Received: {x.shape} of "
+                               f"{x.dtype}.")
+        check_count(len(x), self.limits)
+        if self.kind == "sequence" and self.reading.get("source") == "series":
+            return self._of_own_series(x)
+        with np.errstate(over="ignore"):
+            found = x.astype("float32")
+        if self.kind == "tokens":
+            vocabulary = self.facts.get("build_args", {}).get("vocabulary", np.inf)
+            if (found != np.floor(found)).any() or (found < 0).any() or (found >= vocabulary).any():
+                raise Refused(422, f"Tokens are whole numbers from 0 to {vocabulary - 1}.")
+            return Examples(numbered(len(x)), x.astype("int32"))
+        wrong = np.isinf(found) | np.isnan(found)
+        if self.kind == "sequence":  # a shorter one ends with steps of NaN
+            there = ~np.isnan(found).all(axis=2)
+            ends = there.shape[1] - there[:, ::-1].argmax(axis=1)
+            wrong &= (np.arange(there.shape[1]) < ends[:, None])[..., None] | ~there.any(axis=1)[:, None, None]
+        if wrong.any():
+            raise Refused(422, f"The example {np.argwhere(wrong)[0][0]} has a value that is infinite, missing, or too "
+                               "large for float32.")
+        return Examples(numbered(len(x)), found)
+
+    # How it is read
+
+    @property
+    def noun(self) -> str:
+        return {"image": "images", "row": "rows", "tokens": "texts", "sequence": "series"}[self.kind]
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that a table has: a date is one, and several columns of the model."""
+        dates = self.reading.get("dates", ())
+        made = {f"{name} {part}" for name in dates for part in PARTS}
+        return [*(name for name in self.facts.get("columns") or () if name not in made), *dates]
+
+    @property
+    def _sides(self) -> str:
+        return ", ".join(map(str, self.shape))
+
+    def _field(self, value: Any) -> str:
+        """Return a value of JSON as it is written in the tables that the model knows."""
+        if value is None:
+            return ""
+        if isinstance(value, bool):
+            return str(value)
+        if isinstance(value, (int, float)):
+            return repr(value).replace(".", self.dialect.decimal)
+        if isinstance(value, str):
+            return value
+        raise Refused(422, f"A value of a row is a number, a text, true, false or null. Received: "
+                           f"{json.dumps(value)[:40]}.")
+
+    def _of_series(self, instances: list[Any]) -> Examples:
+        """Return series of any length, the shorter ones with NaN at their end."""
+        series = [np.array(one, "float64") for one in instances]
+        series = [one[:, None] if one.ndim == 1 and self.shape[1] == 1 else one for one in series]
+        if wrong := [one.shape for one in series if one.ndim != 2 or one.shape[1] != self.shape[1] or not len(one)]:
+            raise Refused(422, f"A series has some steps of {self.shape[1]} values each. Received: {wrong[0]}.")
+        own, longest = self.reading.get("source") == "series", max(map(len, series))
+        if longest > self.shape[0] and not own or longest * len(series) > MOST:
+            raise Refused(422, f"A series has {longest:,} steps. The model takes {self.shape[0]:,}.")
+        x = np.full((len(series), longest if own else self.shape[0], self.shape[1]), np.nan)
+        for row, one in zip(x, series, strict=True):
+            row[:len(one)] = one
+        return self._of_own_series(x) if own else self.of_array(x)
+
+    def _of_own_series(self, x: np.ndarray) -> Examples:
+        """Return series (N, T, F) cut and filled as those of the training were."""
+        held = io.BytesIO()
+        np.savez(held, x=x)
+        return self._read(held.getvalue(), "instances", ".npz")
+
+    def _read(self, data: bytes, name: str, ending: str) -> Examples:
+        """Return the examples of a file by the readers of `kerasdl predict`; the first bad one refuses it all."""
+        with tempfile.NamedTemporaryFile(suffix=ending) as file, called(file.name, name):
+            file.write(data)
+            file.flush()
+            chunks: list[Chunk] = []
+            for chunk in to_predict.read([file.name], self.facts, self.resize, self.unknown):
+                if chunk.faults:
+                    raise DataError(chunk.faults[0].why)
+                chunks.append(chunk)
+                check_count(sum(len(each.x) for each in chunks), self.limits)
+            if not chunks:
+                raise DataError(f"{name} is empty.")
+            names = [str(each).replace(file.name, name) for chunk in chunks for each in chunk.names]
+            x = np.concatenate([chunk.x for chunk in chunks])
+            x = x if x.dtype == "int32" else x.astype("float32")
+            return Examples(names, x, [words for chunk in chunks for words in chunk.words])
+
+
+@contextmanager
+def called(path: str, name: str) -> Iterator[None]:
+    """Within it errors call a temporary file as its sender does."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(str(error).replace(path, name)) from None
+
+
+def numbered(count: int) -> list[str]:
+    return [str(place) for place in range(count)]

@@ -1,0 +1,156 @@
+"""An exported file that is opened to answer, and what its run says of inputs and answers."""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasdl import registry, user_code
+from kerasdl.deploy import formats
+from kerasdl.errors import UserError
+from kerasdl.objectives import answers
+from kerasdl.run import Run
+
+FACTS = "export.json"  # as kerasdl.deploy.exporting writes it
+
+
+@dataclass(frozen=True)
+class Served:
+    """A run and an export of it.
+
+    Attributes:
+        run: the run.
+        folder: that holds the file and export.json.
+        about: the content of export.json.
+    """
+
+    run: Run
+    folder: Path
+    about: Mapping[str, Any]
+
+    @classmethod
+    def find(cls, run: Run, folder: Path) -> "Served":
+        """Return the export in a folder, checked against the run.
+
+        Raises:
+            UserError: there is none, it is damaged or of another run, or the model makes no predictions.
+        """
+        check_predicts(run)
+        if not (folder / FACTS).is_file():
+            raise UserError(f"{folder} has no {FACTS}. Make an export of the run: kerasdl export RUN --format onnx")
+        found = cls(run, folder, json.loads((folder / FACTS).read_text()))
+        if not found.file.is_file():
+            raise UserError(f"There is no file {found.file}. Export the run again.")
+        if hashlib.sha256(found.file.read_bytes()).hexdigest() != found.about["sha256"]:
+            raise UserError(f"{found.file} is not the file that {FACTS} describes: its SHA-256 differs. Export the run "
+                            "again.")
+        own = [run.recipe.name, list(run.data["classes"]), np.ravel(run.data["shape"]).tolist()]
+        other = [found.about[key] for key in ("recipe", "classes")] + [found.about["input"]["shape"]]
+        if own != other:
+            raise UserError(f"{folder} is an export of another run: {other[0]} with the input {tuple(other[2])}, and "
+                            f"{run.path} is {own[0]} with {tuple(own[2])}.")
+        return found
+
+    @property
+    def file(self) -> Path:
+        return self.folder / self.about["file"]
+
+    @property
+    def kind(self) -> str:
+        return self.about["kind"]
+
+    @property
+    def dtype(self) -> str:
+        return self.about["input"]["dtype"]
+
+    @cached_property
+    def thresholds(self) -> Mapping[str, float]:
+        """The thresholds of labels that the run chose."""
+        file = self.run.path / "result.json"
+        return json.loads(file.read_text()).get("thresholds", {}) if file.is_file() else {}
+
+    def opened(self, threads: int):
+        """Return what runs the file, (B, ...) -> outputs, after it has answered once.
+
+        Raises:
+            UserError: the runtime is not installed, or does not run the file.
+        """
+        call = runtime(self.about["format"]).load(str(self.file), threads)
+        try:
+            outputs = call(self.example())
+        except Exception as error:  # runtimes raise anything
+            raise UserError(f"{self.file} does not run: {' '.join(str(error).split())[:200]}") from None
+        if outputs.shape[1:] != tuple(self.about["output"]["shape"]):
+            raise UserError(f"{self.file} answers with {outputs.shape[1:]}, and {FACTS} says "
+                            f"{tuple(self.about['output']['shape'])}. Export the run again.")
+        return call
+
+    def example(self) -> np.ndarray:
+        """Return an example (1, ...) that any model takes."""
+        return np.ones((1, *self.about["input"]["shape"]), self.dtype)
+
+    def answers(self, outputs: np.ndarray, top: int, words: Sequence[Sequence[tuple[str, int]]] = ()
+                ) -> list[dict[str, Any]]:
+        """Return what `kerasdl predict --json` prints of some outputs (N, ...), without the examples' names.
+
+        Args:
+            outputs: of the model.
+            top: how many classes to name.
+            words: of sentences whose words get a tag, as in kerasdl.data.chunks.Chunk.
+        """
+        classes, what = self.about["classes"], self.about["output"]["is"]
+        if what == "logits of labels":
+            found = answers.of_labels(outputs, classes, top, self.thresholds)
+            return [{"answers": worded(some), "chosen": answers.chosen_labels(some, self.thresholds)} for some in found]
+        if what == "logits of tags":
+            found = answers.of_tokens(outputs, classes)
+            found = [answers.of_words(*pair) for pair in zip(words, found, strict=True)] if words else found
+        else:
+            found = answers.of_classes(outputs, classes, top) if what == "logits of classes" else \
+                answers.of_numbers(outputs)
+        return [{"answers": worded(some)} for some in found]
+
+
+def worded(some: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
+    return [{"class": label or None, "value": value if abs(value) < float("inf") else None} for label, value in some]
+
+
+def runtime(form: str) -> formats.Format:
+    """Return a format that is served.
+
+    Raises:
+        UserError: it is one that is not, or its runtime is not installed.
+    """
+    known = {name: import_module(f"{formats.__name__}.{name}") for name in ("litert", "onnx")}
+    if form not in known:
+        raise UserError(f"kerasdl serve runs {' and '.join(known)}. Received an export as {form}.")
+    found: Any = known[form]
+    if missing := [name for name in found.RUNTIME if find_spec(name) is None]:
+        raise UserError(f"A file of {form} is run by {' and '.join(missing)}, which is not installed: "
+                        "pip install 'kerasdl[serve]'")
+    return found
+
+
+def check_predicts(run: Run) -> None:
+    """Raise a UserError for a run that answers no questions about an example; warn where its answers are its own."""
+    name = run.recipe.objective
+    if user_code.is_reference(name):
+        logging.getLogger(__name__).warning(
+            "objective=%s is your own. What it does in `answers` is not served: classes get softmax, labels a sigmoid, "
+            "numbers are given as they are.", name)
+    elif not registry.declared(name).get("predicts"):
+        raise UserError(f"A model with objective={name} makes no predictions, which is what is served.")
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
