@@ -4,15 +4,14 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
+from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -31,12 +30,6 @@ SAFE = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy":
 logger = logging.getLogger(__name__)
 
 
-class Wrong(BaseModel):
-    """Why a request is refused."""
-
-    error: str
-
-
 REQUESTS = {"required": True, "content": {
     "application/json": {"schema": {"type": "object", "minProperties": 1, "maxProperties": 1, "properties": {
         "rows": {"type": "array", "description": "of a table, each an object or a list of values"},
@@ -51,7 +44,14 @@ ANSWERS = {"description": "the answers, in the order of the examples", "content"
         "answers": {"type": "array", "items": {"type": "object", "properties": {
             "class": {"type": ["string", "null"]}, "value": {"type": ["number", "null"]}}}},
         "chosen": {"type": "array", "items": {"type": "string"}}}}}}}}}}
-ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": Wrong} for code in (400, 408, 413, 415, 422, 503, 504)}
+PREDICT = {
+    "summary": "Predict", "operationId": "predict", "requestBody": REQUESTS,
+    "description": "Answer for images, rows, texts, series or arrays.",
+    "parameters": [{"name": "top", "in": "query", "schema": {"type": "integer", "minimum": 1, "default": 3},
+                    "description": "how many classes to name"}],
+    "responses": {"200": ANSWERS, **{str(code): {"description": HTTPStatus(code).phrase, "content": {
+        "application/json": {"schema": {"type": "object", "properties": {"error": {"type": "string"}}}}}}
+        for code in (400, 408, 413, 415, 422, 500, 503, 504)}}}
 
 
 def build(served: Served, threads: int | None = None, most: int = 32, wait: float = 0.002,
@@ -60,7 +60,7 @@ def build(served: Served, threads: int | None = None, most: int = 32, wait: floa
 
     Args:
         served: the export.
-        threads: of the model; None: all cores.
+        threads: of the model; None: all cores but one, which reads the requests.
         most: examples of a batch.
         wait: seconds that a batch waits for requests which are being read.
         limits: what a request may cost.
@@ -70,7 +70,7 @@ def build(served: Served, threads: int | None = None, most: int = 32, wait: floa
         UserError: the file does not run.
     """
     limits, metrics = limits or Limits(), Metrics()
-    inputs, call = Inputs(served.run.data, limits, resize, unknown), served.opened(threads or cores())
+    inputs, call = Inputs(served.run.data, limits, resize, unknown), served.opened(threads or max(1, cores() - 1))
     pool = ThreadPoolExecutor(cores(), "read")
 
     @asynccontextmanager
@@ -86,11 +86,8 @@ def build(served: Served, threads: int | None = None, most: int = 32, wait: floa
     app = FastAPI(title=f"kerasdl: {served.run.recipe.name}", docs_url=None, redoc_url=None, lifespan=lifespan,
                   description=f"Answers of {served.run.path.name}, {served.about['format']}.")
 
-    @app.post("/predict", openapi_extra={"requestBody": REQUESTS}, responses={200: ANSWERS, **ERRORS})
-    async def predict(request: Request, top: Annotated[int, Query(ge=1, description="how many classes to name")] = 3
-                      ) -> Response:
-        """Answer for images, rows, texts, series or arrays."""
-        batcher, began = app.state.batcher, time.perf_counter()
+    async def predict(request: Request) -> Response:
+        batcher, began, top = app.state.batcher, time.perf_counter(), top_of(request)
         body = await requests.body_of(request, limits)
         try:
             async with asyncio.timeout(limits.seconds):
@@ -104,12 +101,15 @@ def build(served: Served, threads: int | None = None, most: int = 32, wait: floa
         metrics.seconds.observe(time.perf_counter() - began)
         return Response(json.dumps({"predictions": found}), media_type="application/json")
 
+    # Starlette's own route: FastAPI's takes as long for a request as all else here together. See `described`.
+    app.add_route("/predict", predict, methods=["POST"])
+
     @app.get("/model")
     async def model() -> dict[str, Any]:
         """Return what is served, and what a request may hold."""
         return about(served, inputs, limits)
 
-    @app.get("/healthz", responses={503: {"model": Wrong}})
+    @app.get("/healthz")
     async def healthz() -> Response:
         """Say whether the model answers: it has answered once, and what gathers its batches runs."""
         if app.state.worker.done():
@@ -135,8 +135,29 @@ def build(served: Served, threads: int | None = None, most: int = 32, wait: floa
         return HTMLResponse(PAGE.read_text(), headers=SAFE)
 
     add_errors(app)
-    app.add_middleware(Counted, metrics=metrics)
+    app.add_middleware(Counted, metrics=metrics, paths={getattr(route, "path", "") for route in app.routes})
+    app.openapi = described(app)  # type: ignore[method-assign]  # FastAPI's way to extend its schema
     return app
+
+
+def top_of(request: Request) -> int:
+    """Return how many classes to name."""
+    text = request.query_params.get("top", "3")
+    if not text.isdecimal() or not 1 <= (top := int(text[:9])):
+        raise Refused(422, f"top is a whole number from 1. Received: {text[:40]!r}.")
+    return top
+
+
+def described(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    """Return what describes the application with /predict, whose requests have too many forms for a Python type."""
+    own = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        found = own()
+        found["paths"].setdefault("/predict", {"post": PREDICT})
+        return found
+
+    return openapi
 
 
 def report_of(served: Served) -> Path | None:
@@ -172,11 +193,6 @@ def add_errors(app: FastAPI) -> None:
                 405: f"{request.method} is not what {request.url.path[:100]} takes."}
         return line(error.status_code, what.get(error.status_code, str(error.detail)), dict(error.headers or {}))
 
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        return line(422, f"{first['loc'][-1]}: {first['msg']}.")
-
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: ClientDisconnect) -> Response:
         return line(400, "The sender closed the connection.")
@@ -190,8 +206,8 @@ def add_errors(app: FastAPI) -> None:
 class Counted:
     """Count the answers by path and status. Middleware of ASGI itself: Starlette's own costs every request a task."""
 
-    def __init__(self, app: Any, metrics: Metrics):
-        self.app, self.metrics = app, metrics
+    def __init__(self, app: Any, metrics: Metrics, paths: Collection[str]):
+        self.app, self.metrics, self.paths = app, metrics, paths
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -200,8 +216,8 @@ class Counted:
 
         async def counted(message: Any) -> None:
             if message["type"] == "http.response.start":
-                route = scope.get("route")  # set by the router: other paths are not counted one by one
-                self.metrics.requests.labels(getattr(route, "path", "other"), str(message["status"])).inc()
+                path = scope["path"] if scope["path"] in self.paths else "other"  # a label of each would fill memory
+                self.metrics.requests.labels(path, str(message["status"])).inc()
             await send(message)
 
         await self.app(scope, receive, counted)

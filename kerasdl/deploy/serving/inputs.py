@@ -169,7 +169,9 @@ class Inputs:
             if (found != np.floor(found)).any() or (found < 0).any() or (found >= vocabulary).any():
                 raise Refused(422, f"Tokens are whole numbers from 0 to {vocabulary - 1}.")
             return Examples(numbered(len(x)), x.astype("int32"))
-        wrong = np.isinf(found) | np.isnan(found)
+        if np.isfinite(found).all():
+            return Examples(numbered(len(x)), found)
+        wrong = ~np.isfinite(found)
         if self.kind == "sequence":  # a shorter one ends with steps of NaN
             there = ~np.isnan(found).all(axis=2)
             ends = there.shape[1] - there[:, ::-1].argmax(axis=1)
