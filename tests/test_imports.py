@@ -37,7 +37,7 @@ ARROWS = {room: set(names.split()) for room, names in {
     "reports": "data errors evaluation figures files objectives recipe_text run runs text",
     "ensemble": "environment errors files recipe run data devices evaluation installation objectives train zoo",
     "photos": "data devices environment errors evaluation figures files objectives recipe reports run text train zoo",
-    "deploy": "compression data downloads errors evaluation figures files objectives recipe reports run train "
+    "deploy": "compression data downloads errors evaluation figures files objectives recipe registry reports run train "
               "user_code zoo",
     "hub": "data errors objectives recipe_text run text",
     "published": "data environment errors evaluation installation recipe run runs train zoo",

@@ -27,10 +27,10 @@ def fitted(image: np.ndarray, shape: tuple[int, ...], fit: Fit | None) -> np.nda
     if fit is None:
         return image
     if fit == Fit():
-        return resized(image, *shape[:2], fit.interpolation) if image.shape[:2] != shape[:2] else image
-    height, width = covered(fit, *image.shape[:2], shape)
-    for size in ((image.shape[0], width), (height, width)):  # as Pillow: columns first, and whole numbers between
-        image = resized(image, *size, fit.interpolation)
+        return resized(image, shape[0], shape[1], fit.interpolation) if image.shape[:2] != shape[:2] else image
+    height, width = covered(fit, image.shape[0], image.shape[1], shape)
+    for rows in (image.shape[0], height):  # as Pillow: columns first, and whole numbers between
+        image = resized(image, rows, width, fit.interpolation)
     top, left = (round((held - side) / 2) if fit.crop is not None else 0
                  for held, side in zip((height, width), shape, strict=False))
     return image[top:top + shape[0], left:left + shape[1]]

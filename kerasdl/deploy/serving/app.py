@@ -171,7 +171,7 @@ def about(served: Served, inputs: Inputs, limits: Limits) -> dict[str, Any]:
     facts = served.about
     columns = {name: inputs.facts["columns"].get(name) for name in inputs.columns}
     return {"recipe": facts["recipe"], "objective": facts["objective"], "kind": facts["kind"],
-            "format": facts["format"], "quantize": facts["quantize"], "shape": facts["input"]["shape"],
+            "format": facts["format"], "quantize": facts["quantize"], "shape": served.shape,
             "input": facts["input"]["is"], "classes": facts["classes"], "columns": columns,
             "source": inputs.reading.get("source"), "report": report_of(served) is not None,
             "limits": {"megabytes": limits.megabytes, "examples": limits.examples, "megapixels": limits.megapixels,

@@ -64,10 +64,7 @@ class Inputs:
         fit = images.Fit() if fit is None and self.resize else fit
         if channels not in (1, 3):
             raise Refused(415, f"The model takes images of {channels} channels, and a file gives 1 or 3. Send arrays.")
-        with images.decoding(name), Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            if opened.width * opened.height > self.limits.pixels:
-                raise Refused(413, f"{name} has {opened.width}x{opened.height} pixels. At most "
-                                   f"{self.limits.megapixels:g} million are decoded.")
+        with images.decoding(name), self._opened(data, name) as opened:
             if images.has_deep_colours(opened):
                 raise DataError(f"{name} has colours of 16 bits, which a server does not read. Convert it.")
             pixels = images.shown(opened, Path(name), ends)
@@ -197,6 +194,17 @@ class Inputs:
     @property
     def _sides(self) -> str:
         return ", ".join(map(str, self.shape))
+
+    def _opened(self, data: bytes, name: str) -> Image.Image:
+        """Return an image of which only the head is read, and which is not too large to decode."""
+        most = f"At most {self.limits.megapixels:g} million are decoded."
+        try:
+            opened = Image.open(io.BytesIO(data), formats=FORMATS)
+        except Image.DecompressionBombError:
+            raise Refused(413, f"{name} has more pixels than Pillow opens. {most}") from None
+        if opened.width * opened.height > self.limits.pixels:
+            raise Refused(413, f"{name} has {opened.width}x{opened.height} pixels. {most}")
+        return opened
 
     def _field(self, value: Any) -> str:
         """Return a value of JSON as it is written in the tables that the model knows."""

@@ -115,7 +115,8 @@ async def body_of(request: Request, limits: Limits) -> bytes:
     """
     declared = request.headers.get("content-length", "0")
     large = declared.isdecimal() and int(declared) > limits.bytes
-    parts, total = [], 0
+    parts: list[bytes] = []
+    total = 0
     if not (large and request.headers.get("expect", "").lower() == "100-continue"):  # which is sent at the first read
         try:
             async with asyncio.timeout(limits.seconds):

@@ -53,11 +53,11 @@ class Served:
         if hashlib.sha256(found.file.read_bytes()).hexdigest() != found.about["sha256"]:
             raise UserError(f"{found.file} is not the file that {FACTS} describes: its SHA-256 differs. Export the run "
                             "again.")
-        own = [run.recipe.name, list(run.data["classes"]), np.ravel(run.data["shape"]).tolist()]
-        other = [found.about[key] for key in ("recipe", "classes")] + [found.about["input"]["shape"]]
-        if own != other:
-            raise UserError(f"{folder} is an export of another run: {other[0]} with the input {tuple(other[2])}, and "
-                            f"{run.path} is {own[0]} with {tuple(own[2])}.")
+        name, shape = found.about["recipe"], tuple(found.about["input"]["shape"])
+        if name != run.recipe.name or found.about["classes"] != list(run.data["classes"]) or \
+                not fits(found.shape, shape):
+            raise UserError(f"{folder} is an export of another run: {name} with the input {shape}, and {run.path} is "
+                            f"{run.recipe.name} with {found.shape}.")
         return found
 
     @property
@@ -67,6 +67,11 @@ class Served:
     @property
     def kind(self) -> str:
         return self.about["kind"]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of an example."""
+        return tuple(np.ravel(self.run.data["shape"]).tolist())
 
     @property
     def dtype(self) -> str:
@@ -89,14 +94,14 @@ class Served:
             outputs = call(self.example())
         except Exception as error:  # runtimes raise anything
             raise UserError(f"{self.file} does not run: {' '.join(str(error).split())[:200]}") from None
-        if outputs.shape[1:] != tuple(self.about["output"]["shape"]):
+        if not fits(outputs.shape[1:], self.about["output"]["shape"]):
             raise UserError(f"{self.file} answers with {outputs.shape[1:]}, and {FACTS} says "
                             f"{tuple(self.about['output']['shape'])}. Export the run again.")
         return call
 
     def example(self) -> np.ndarray:
         """Return an example (1, ...) that any model takes."""
-        return np.ones((1, *self.about["input"]["shape"]), self.dtype)
+        return np.ones((1, *self.shape), self.dtype)
 
     def answers(self, outputs: np.ndarray, top: int, words: Sequence[Sequence[tuple[str, int]]] = ()
                 ) -> list[dict[str, Any]]:
@@ -118,6 +123,11 @@ class Served:
             found = answers.of_classes(outputs, classes, top) if what == "logits of classes" else \
                 answers.of_numbers(outputs)
         return [{"answers": worded(some)} for some in found]
+
+
+def fits(shape: Sequence[int], declared: Sequence[int | None]) -> bool:
+    """Return whether a shape is one that a file declares; None is any number."""
+    return len(shape) == len(declared) and all(side in (None, own) for own, side in zip(shape, declared, strict=True))
 
 
 def worded(some: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:

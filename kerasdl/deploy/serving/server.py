@@ -2,9 +2,11 @@
 
 import signal
 import socket
+import warnings
 
 import uvicorn
 from fastapi import FastAPI
+from PIL import Image
 
 from kerasdl.errors import UserError
 
@@ -42,4 +44,5 @@ def serve(app: FastAPI, listening: socket.socket, grace: float) -> None:
     # uvicorn raises the signal again once it has stopped, which would end the process with another exit code than 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit of pixels is the server's own
     uvicorn.Server(config).run(sockets=[listening])

@@ -1,0 +1,474 @@
+"""`kerasdl serve`: answers are those of `kerasdl predict`, and whatever is sent, the server answers the next one."""
+
+import asyncio
+import io
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import zoo_harness as harness
+from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
+from serving_harness import client, exported, flat, line, png, same
+
+from kerasdl import data
+from kerasdl.data import images, resize
+from kerasdl.deploy.serving.batching import Batcher
+from kerasdl.deploy.serving.limits import Limits, Refused
+from kerasdl.errors import UserError
+from kerasdl.evaluation.predict import predict
+
+RNG = np.random.default_rng(0)
+PIXELS = RNG.integers(0, 256, (8, 8), "uint8")
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("served")
+
+
+@pytest.fixture(scope="module")
+def digits(folder):
+    return exported(folder / "digits", model="cnn", model_args={"size": "mu"}, data="digits")
+
+
+@pytest.fixture(scope="module")
+def people(folder):
+    """Rows with a date, a category, numbers that may be missing, and a truth."""
+    frame = pd.DataFrame({"age": RNG.integers(18, 80, 60), "height": RNG.normal(170, 10, 60).round(1),
+                          "city": RNG.choice(["Bern", "Oslo", "Rome"], 60), "smoker": RNG.choice([True, False], 60),
+                          "joined": [f"2024-{1 + day % 12:02}-{1 + day % 28:02}" for day in range(60)],
+                          "risk": RNG.choice(["high", "low"], 60)})
+    frame.loc[::7, "height"] = np.nan
+    frame.to_csv(folder / "people.csv", index=False)
+    return exported(folder / "people", model="mlp", model_args={"size": "mu"}, data=f"csv:{folder / 'people.csv'}",
+                    data_args={"label": "risk", "fill": "median", "dates": ["joined"]})
+
+
+@pytest.fixture(scope="module")
+def reviews(folder):
+    pytest.importorskip("tokenizers")
+    (folder / "texts").mkdir()
+    for name, words in (("bad", "dull flat slow film"), ("good", "bright warm quick film")):
+        lines = [" ".join(RNG.choice(words.split(), 4)) for _ in range(30)]
+        (folder / "texts" / f"{name}.txt").write_text("\n".join(lines))
+    return exported(folder / "reviews", model="conv1d", model_args={"size": "mu"}, data=f"text:{folder / 'texts'}",
+                    data_args={"length": 6})
+
+
+@pytest.fixture(scope="module")
+def server(digits):
+    with client(digits, resize=True, limits=Limits(megabytes=2, examples=20, megapixels=1, seconds=20)) as made:
+        yield made
+
+
+# Answers
+
+def files(tmp_path):
+    """Images as people have them: grey, colour, transparent, turned by EXIF, of another size, and of few colours."""
+    colour = RNG.integers(0, 256, (30, 17, 3), "uint8")
+    turned = Image.Exif()
+    turned[images.ORIENTATION] = 6
+    given = {"grey.png": png(PIXELS), "colour.png": png(colour), "small.png": png(PIXELS[:5, :3]),
+             "clear.png": png(RNG.integers(0, 256, (9, 9, 4), "uint8")),
+             "turned.jpg": png(colour, format="JPEG", exif=turned), "plain.jpg": png(colour, format="JPEG"),
+             "few.gif": png(Image.fromarray(colour).quantize(8), format="GIF")}
+    for name, content in given.items():
+        (tmp_path / name).write_bytes(content)
+    return given
+
+
+def test_images_are_answered_as_predict_does(server, digits, tmp_path):
+    given = files(tmp_path)
+    wanted = predict(digits, [tmp_path / name for name in given], resize=True, top=4)
+    found = server.post("/predict?top=4", files=[("file", item) for item in given.items()])
+    same(found, wanted)
+    assert [each["example"] for each in found.json()["predictions"]] == list(given)
+    for (name, content), one in zip(given.items(), wanted, strict=True):
+        same(server.post("/predict?top=4", content=content, headers={"Content-Type": f"image/{name[-3:]}"}), [one])
+
+
+def test_arrays_are_answered_as_predict_does(server, digits):
+    x = harness.pictures(5)
+    wanted, file = predict(digits, x), io.BytesIO()
+    np.save(file, np.asfortranarray(x))
+    same(server.post("/predict", json={"instances": x.tolist()}), wanted)
+    same(server.post("/predict", content=file.getvalue(), headers={"Content-Type": "application/x-npy"}), wanted)
+
+
+def test_rows_are_answered_as_predict_does(people, folder, tmp_path):
+    """Also where a value is missing, a number is written as text, and a column that nobody needs is there."""
+    text = "age,height,city,smoker,joined,more\n40,,Rome,True,2024-02-03,x\n33.5,180,Bern,false,2024-11-30 08:15,\n"
+    (tmp_path / "rows.csv").write_text(text)
+    wanted = predict(people, [tmp_path / "rows.csv"])
+    rows = [{"age": 40, "height": None, "city": "Rome", "smoker": True, "joined": "2024-02-03", "more": [1]},
+            {"smoker": False, "age": "33.5", "height": 180, "city": "Bern", "joined": "2024-11-30 08:15"}]
+    with client(people) as made:
+        columns = list(made.get("/model").json()["columns"])
+        assert columns == ["age", "height", "city", "smoker", "joined"]
+        same(made.post("/predict", json={"rows": rows}), wanted)
+        same(made.post("/predict", json={"rows": [[row[name] for name in columns] for row in rows]}), wanted)
+        found = made.post("/predict", content=text, headers={"Content-Type": "text/csv; charset=utf-8"})
+        same(found, wanted)
+        assert found.json()["predictions"][1]["example"] == "the file:3"
+        for row, words in (({"city": "Paris"}, "'Paris' that the training data has not"), ({"city": None}, "missing"),
+                           ({"age": "old"}, "holds numbers, and has 'old'"), ({"age": {"a": 1}}, "A value of a row"),
+                           ({"joined": "soon"}, "dates")):
+            refused = made.post("/predict", json={"rows": [rows[0], rows[1] | row]})
+            assert words in line(refused, 422) and str(tmp_path.parent) not in refused.text
+        assert "'age', 'joined' are missing" in line(made.post("/predict", json={"rows": [
+            {"height": 1, "city": "Rome", "smoker": True}]}), 422)
+        assert "5 values: age, height" in line(made.post("/predict", json={"rows": [[1, 2]]}), 422)
+        assert "1e999" not in line(made.post("/predict", headers=JSON, content=json.dumps(
+            {"rows": [rows[0]]}).replace("40", "1e999")), 422)
+    with client(people, unknown="missing") as made:
+        assert made.post("/predict", json={"rows": [rows[0] | {"city": "Paris"}]}).status_code == 200
+
+
+def test_texts_are_answered_as_predict_does(reviews, tmp_path):
+    some = ["a dull film", "Bright, warm and QUICK film with many more words", "unseen"]
+    (tmp_path / "some.txt").write_text("\n".join(some))
+    wanted = predict(reviews, [tmp_path / "some.txt"])
+    with client(reviews) as made:
+        same(made.post("/predict", json={"texts": some}), wanted)
+        same(made.post("/predict", files={"file": ("some.txt", "\n".join(some))}), wanted)
+        assert "text 1 is empty" in line(made.post("/predict", json={"texts": ["a", " "]}), 422)
+        assert "list of strings" in line(made.post("/predict", json={"texts": [1]}), 422)
+        assert "whole numbers" in line(made.post("/predict", json={"instances": [[9999] * 6]}), 422)
+        assert "takes texts" in line(made.post("/predict", content=png(PIXELS), headers={
+            "Content-Type": "image/png"}), 415)
+
+
+@pytest.mark.parametrize("fit", [images.Fit(), images.Fit(0.8), images.Fit(None, "bicubic"),
+                                 images.Fit(1.0, "bicubic")])
+def test_images_are_resized_bit_for_bit_as_tensorflow_does(fit):
+    for shape, side in (((7, 5, 3), 1), ((6, 9, 1), 3), ((12, 12, 3), 3)):
+        for _ in range(4):
+            image = RNG.integers(0, 256, (*RNG.integers(1, 60, 2), side), "uint8")
+            np.testing.assert_array_equal(resize.fitted(image, shape, fit), images.fitted(image, shape, fit))
+
+
+def test_every_colour_becomes_the_same_grey():
+    colours = np.arange(0, 2**24, 7, "uint32").view("uint8").reshape(-1, 1, 4)[..., :3]
+    np.testing.assert_array_equal(resize.grey(colours), images.conform(colours, (*colours.shape[:2], 1), None).numpy())
+
+
+# Requests that are refused
+
+def bomb(side):
+    """Return a small file of many pixels."""
+    return png(Image.new("1", (side, side)))
+
+
+def npy(array, shape=None):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue() if shape is None else file.getvalue().replace(b"(1, 8, 8, 1)", shape)
+
+
+ONE = np.zeros((1, 8, 8, 1), "float32")
+BAD = {
+    "bomb": (413, {"content": lambda: bomb(3000), "headers": {"Content-Type": "image/png"}}, "3000x3000 pixels"),
+    "a bomb for Pillow": (413, {"content": lambda: bomb(15_000), "headers": {"Content-Type": "image/png"}}, "million"),
+    "40 MB": (413, {"content": lambda: b"x" * 40_000_000, "headers": {"Content-Type": "image/png"}}, "2 MB"),
+    "40 MB, undeclared": (413, {"content": lambda: (b"x" * 1_000_000 for _ in range(40)), "headers": JSON}, "2 MB"),
+    "type": (415, {"content": b"x", "headers": {"Content-Type": "application/x-tar"}}, "Send one of these types"),
+    "no type": (415, {"content": b"x"}, "no Content-Type"),
+    "empty": (400, {"content": b"", "headers": JSON}, "no body"),
+    "no examples": (422, {"json": {"instances": []}}, "no examples"),
+    "NaN": (400, {"content": b'{"instances": [[[[NaN]]]]}', "headers": JSON}, "NaN is no number of JSON"),
+    "infinity": (422, {"json": {"instances": np.full((1, 8, 8, 1), 1e300).tolist()}}, "infinite"),
+    "NaN in an array": (422, {"content": lambda: npy(ONE * np.nan), "headers": {"Content-Type": "application/x-npy"}},
+                        "infinite, missing"),
+    "no JSON": (400, {"content": b'{"instances": [', "headers": JSON}, "no JSON"),
+    "deep JSON": (400, {"content": b"[" * 100_000, "headers": JSON}, "JSON"),
+    "other JSON": (422, {"json": {"image": "/etc/passwd"}}, "one of rows, texts, instances"),
+    "ragged": (422, {"json": {"instances": [[1], [1, 2]]}}, "shape (N, 8, 8, 1)"),
+    "texts in an array": (422, {"json": {"instances": [[[["a"]]]]}}, "shape (N, 8, 8, 1)"),
+    "shape": (422, {"json": {"instances": [[1, 2]]}}, "Received: (1, 2)"),
+    "too many": (413, {"json": {"instances": np.zeros((21, 8, 8, 1)).tolist()}}, "may hold 20 examples"),
+    "objects": (422, {"content": lambda: npy(np.array([{}])), "headers": {"Content-Type": "application/x-npy"}},
+                "Expected numbers"),
+    "an array that claims to be large": (400, {"content": lambda: npy(ONE, b"(10000000000,)"), "headers": {
+        "Content-Type": "application/octet-stream"}}, "does not load"),
+    "no image": (422, {"content": b"GIF89a", "headers": {"Content-Type": "image/gif"}}, "does not decode"),
+    "a program for Pillow": (422, {"content": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "headers": {
+        "Content-Type": "image/png"}}, "does not decode"),
+    "path as a name": (422, {"files": {"file": ("../../../etc/passwd", b"x")}}, "passwd does not decode"),
+    "no file": (422, {"files": {"file": (None, b"x")}}, "no file"),
+    "half a form": (422, {"content": b"--b\r\nContent", "headers": {
+        "Content-Type": "multipart/form-data; boundary=b"}}, "form"),
+    "no boundary": (400, {"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, "form"),
+    "rows for images": (422, {"json": {"rows": [{"a": 1}]}}, "takes images"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_request_gets_a_line_and_the_next_one_its_answer(server, name):
+    status, request, words = BAD[name]
+    request = {key: value() if callable(value) else value for key, value in request.items()}
+    found = line(server.post("/predict", **request), status)
+    assert words in found and "/tmp" not in found
+    assert server.post("/predict", json={"instances": ONE.tolist()}).status_code == 200
+
+
+@pytest.mark.parametrize("top", ["0", "-1", "x", "", "1.5"])
+def test_top_is_a_number(server, top):
+    assert "top" in line(server.post(f"/predict?top={top}", content=b"x"), 422)
+    found = server.post("/predict?top=" + "9" * 99, json={"instances": ONE.tolist()})
+    assert len(flat(found.json()["predictions"])[0]) == 10
+
+
+@pytest.mark.parametrize("path", ["/report/../recipe.json", "/report/%2e%2e/recipe.json", "/recipe.json",
+                                  "/..%2f..%2fetc/passwd", "//etc/passwd", "/report?file=recipe.json/../x",
+                                  "/static/page.html", "/model.keras"])
+def test_paths_lead_nowhere(server, path):
+    found = server.get(path)
+    assert found.status_code == 404 and "error" in found.json() or found.headers["content-type"] == "text/html"
+
+
+def test_the_report_is_that_of_the_run_and_nothing_else(server, digits, tmp_path):
+    report = digits.path / "report.html"
+    assert "kerasdl report" in line(server.get("/report"), 404)
+    try:
+        report.write_text("<p>the report")
+        assert server.get("/report").text == "<p>the report" and server.get("/model").json()["report"]
+        report.unlink()
+        (tmp_path / "secret").write_text("secret")
+        report.symlink_to(tmp_path / "secret")
+        assert "secret" not in server.get("/report").text
+    finally:
+        report.unlink()
+
+
+def test_other_methods_and_pages(server):
+    assert "takes" in line(server.get("/predict"), 405)
+    assert server.get("/healthz").json() == {"status": "ok"}
+    page = server.get("/")
+    assert page.headers["content-type"].startswith("text/html") and not re.search("https?://", page.text)
+    assert "/predict" in server.get("/openapi.json").json()["paths"]
+    assert server.get("/docs").status_code == 404  # which would load its scripts from elsewhere
+
+
+def test_metrics_are_read_by_prometheus_and_do_not_grow_with_paths(server):
+    for path in ("/a", "/b"):
+        server.get(path)
+    server.post("/predict", json={"instances": ONE.tolist()})
+    families = {family.name: family for family in text_string_to_metric_families(server.get("/metrics").text)}
+    requests = {tuple(sample.labels.values()): sample.value for sample in families["kerasdl_requests"].samples
+                if sample.name.endswith("total")}
+    assert requests["/predict", "200"] >= 1 and requests["other", "404"] >= 2
+    assert {path for path, _ in requests} <= {"/predict", "/healthz", "/metrics", "/model", "/report", "/", "other",
+                                              "/openapi.json"}
+    assert families["kerasdl_batch_examples"].samples and families["kerasdl_waiting_examples"].samples[0].value == 0
+
+
+# Batches
+
+def run(scenario, **settings):
+    """Run a coroutine function of a batcher and the sizes of its batches, and return what it returns."""
+    async def main():
+        sizes = []
+        batcher = Batcher(watch=lambda size, seconds: sizes.append(size), **settings)
+        worker = asyncio.create_task(batcher.run())
+        try:
+            return await asyncio.wait_for(scenario(batcher, sizes), 60)
+        finally:
+            worker.cancel()
+            batcher.close()
+
+    return asyncio.run(main())
+
+
+def doubled(x):
+    return 2 * x
+
+
+def test_what_waits_together_is_answered_together_and_apart():
+    async def scenario(batcher, sizes):
+        x = [np.full((1 + place % 3, 2), place) for place in range(40)]
+        for given, outputs in zip(x, await asyncio.gather(*map(batcher.submit, x)), strict=True):
+            np.testing.assert_array_equal(outputs, 2 * given)
+        return sizes
+
+    sizes = run(scenario, call=doubled, most=8)
+    assert sum(sizes) == sum(1 + place % 3 for place in range(40)) and max(sizes) <= 8 and len(sizes) < 15
+
+
+def test_a_request_of_more_than_a_batch_keeps_its_order():
+    x = np.arange(50).reshape(25, 2)
+    np.testing.assert_array_equal(run(lambda batcher, _: batcher.submit(x), call=doubled, most=8), 2 * x)
+
+
+def test_a_batch_waits_for_a_request_that_is_being_read_and_a_lonely_one_for_nobody():
+    async def scenario(batcher, sizes):
+        await batcher.submit(np.zeros((1, 1)))  # would take an hour
+        with batcher.expected():
+            first = asyncio.create_task(batcher.submit(np.zeros((1, 1))))
+            await asyncio.sleep(0)
+        await batcher.submit(np.zeros((1, 1)))
+        await first
+        return sizes
+
+    assert run(scenario, call=doubled, wait=3600) == [1, 2]
+
+
+def test_a_full_queue_is_refused_and_what_was_given_up_is_not_computed():
+    entered, free, calls = threading.Event(), threading.Event(), []
+
+    def slow(x):
+        calls.append(len(x))
+        entered.set()
+        free.wait()
+        return x
+
+    async def scenario(batcher, sizes):
+        first = asyncio.create_task(batcher.submit(np.zeros((1, 1))))
+        await asyncio.to_thread(entered.wait)
+        second, third = (asyncio.create_task(batcher.submit(np.zeros((2, 1)))) for _ in range(2))
+        await asyncio.sleep(0)
+        with pytest.raises(Refused, match="Too many") as refused:
+            await batcher.submit(np.zeros((1, 1)))
+        assert refused.value.status == 503 and refused.value.headers["Retry-After"]
+        second.cancel()
+        await asyncio.sleep(0)
+        free.set()
+        await asyncio.gather(first, third)
+        assert batcher.queued == 0
+        return calls
+
+    assert run(scenario, call=slow, room=4) == [1, 2]
+
+
+def test_a_model_that_fails_fails_one_batch():
+    def fragile(x):
+        if x.min() < 0:
+            raise RuntimeError("no")
+        return x
+
+    async def scenario(batcher, sizes):
+        with pytest.raises(Refused, match="failed"):
+            await batcher.submit(np.full((1, 1), -1))
+        return await batcher.submit(np.ones((1, 1)))
+
+    assert run(scenario, call=fragile)[0, 0] == 1
+
+
+def test_who_waits_too_long_is_told_so(digits, monkeypatch):
+    free = threading.Event()
+    with client(digits, limits=Limits(seconds=0.05)) as made:
+        batcher = made.app.state.batcher
+        call, batcher.call = batcher.call, lambda x: free.wait() and None
+        assert "0.05 seconds" in line(made.post("/predict", json={"instances": ONE.tolist()}), 504)
+        batcher.call = call
+        free.set()
+
+
+# What is served
+
+def test_other_runs_and_damaged_files_are_refused(refused, digits, people, folder, tmp_path):
+    refused("serve", digits.path, "--file", people.path / "export" / "onnx", words=["of another run"])
+    refused("serve", digits.path, "--file", tmp_path, words=["no export.json", "kerasdl export"])
+    refused("serve", tmp_path, words=["not a run"])
+    other = exported(tmp_path / "other", model="linear", data="digits")
+    file = other.path / "export" / "onnx" / "model.onnx"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    refused("serve", other.path, words=["SHA-256"])
+    recipe = other.path / "recipe.json"
+    recipe.write_text(recipe.read_text().replace('"classify"', '"mae"'))
+    refused("serve", other.path, words=["objective=mae makes no predictions"])
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused("serve", digits.path, "--port", port, words=[f"127.0.0.1:{port}", "--port"])
+
+
+def test_a_run_without_a_file_is_exported_first(digits, monkeypatch, tmp_path):
+    """By a process of its own, whose mistake is this command's."""
+    from kerasdl.cli import serve
+
+    (tmp_path / "run").mkdir()
+    for name in ("recipe.json", "data.json"):
+        (tmp_path / "run" / name).write_text((digits.path / name).read_text())
+    asked = []
+
+    def made(words, **_):
+        asked.append(words[2:])
+        return subprocess.CompletedProcess(words, 2, "", "warning: x\nkerasdl: No file was written: why.\n")
+
+    monkeypatch.setattr(subprocess, "run", made)
+    with pytest.raises(UserError, match="^No file was written: why.$"):
+        serve.exported(tmp_path / "run")
+    assert asked == [["kerasdl", "export", str(tmp_path / "run"), "--format", "onnx", "--json"]]
+
+
+CHILD = """if True:
+    import sys
+    from kerasdl.cli import main
+    try:
+        main()
+    except SystemExit as stop:
+        heavy = {"keras", "tensorflow", "jax"} & set(sys.modules)
+        sys.exit(f"imported {heavy}" if heavy else stop.code)
+"""
+
+
+def post(connection, path, body, kind="application/json", more=b""):
+    """Send a request over a socket without its last bytes `more`."""
+    size = len(body) + len(more)
+    connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n\r\n"
+                       .encode() + body)
+
+
+def test_a_process_without_tensorflow_answers_and_stops_gracefully(digits, people, tmp_path):
+    """A request that has begun when SIGTERM comes is answered; then the process ends with 0."""
+    table = tmp_path / "rows.csv"
+    table.write_text("age,height,city,smoker,joined\n40,,Rome,True,2024-02-03\n")
+    for run, body, kind in ((digits, png(PIXELS), "image/png"), (people, table.read_bytes(), "text/csv")):
+        process = subprocess.Popen([sys.executable, "-c", CHILD, "serve", str(run.path), "--port", "0", "--json"],
+                                   stdout=subprocess.PIPE, text=True, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""})
+        try:
+            address = json.JSONDecoder().raw_decode(until(process.stdout, "}\n"))[0]["address"]
+            host, port = address.removeprefix("http://").split(":")
+            with socket.create_connection((host, int(port)), timeout=60) as connection:
+                post(connection, "/predict", body[:-3], kind, more=body[-3:])
+                time.sleep(0)  # nothing waits: the server has read the head before it looks at the signal
+                with socket.create_connection((host, int(port)), timeout=60) as other:
+                    other.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                    assert b"200 OK" in other.recv(4096)
+                process.send_signal(signal.SIGTERM)
+                connection.sendall(body[-3:])
+                found = connection.makefile("rb").read()
+            assert b" 200 OK" in found and b'"predictions"' in found
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+            process.wait()
+
+
+def until(stream, end):
+    text = ""
+    while not text.endswith(end):
+        part = stream.readline()
+        assert part, text
+        text += part
+    return text
+
+
+@pytest.mark.soak
+def test_litert_serves_as_well(folder):
+    pytest.importorskip("ai_edge_litert")
+    run = exported(folder / "litert", "litert", model="cnn", model_args={"size": "mu"}, data="digits")
+    x = data.load("digits", "val").x[:70]
+    with client(run, "litert") as made:
+        same(made.post("/predict", json={"instances": x.tolist()}), predict(run, x))
+        assert len(flat(made.post("/predict", json={"instances": x[:1].tolist()}).json()["predictions"])) == 1
