@@ -28,6 +28,7 @@ from benchmarks import (
     photos_page,
     searches,
     sequences,
+    serving,
     texts,
     transfer,
     tried,
@@ -160,6 +161,9 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         root / "docs" / "lab" / "export.md": filled(
             root / "docs" / "lab" / "export.md",
             export=exports.body(page.load(root / "docs" / "results", exports.NAME))),
+        root / "docs" / "lab" / "serve.md": filled(
+            root / "docs" / "lab" / "serve.md",
+            serve=serving.body(page.load(root / "docs" / "results", serving.NAME))),
         root / "docs" / "lab" / "texts.md": filled(
             root / "docs" / "lab" / "texts.md", texts=texts.body(page.load(root / "docs" / "results", "texts"))),
         root / "docs" / "photos.md": filled(
