@@ -100,9 +100,10 @@ def equal(answer: dict[str, Any], wanted: dict[str, float]) -> bool:
     return len(some) == 3 and all(abs(one["value"] - wanted[one["class"]]) < CLOSE for one in some)
 
 
-async def sent(load: Load, count: int, clients: int, port: int = PORT, patience: float = 30) -> Sent:
-    """Send `count` requests from some clients at once."""
-    found: list[tuple[int, float, int]] = []
+async def sent(load: Load, count: int, clients: int, port: int = PORT, patience: float = 30,
+               found: list[tuple[int, float, int]] | None = None) -> Sent:
+    """Send `count` requests from some clients at once; what becomes of each is noted in `found`."""
+    found = [] if found is None else found
     began = time.perf_counter()
     await asyncio.gather(*(sender(load, list(range(number, count, clients)), found, port, patience)
                            for number in range(clients)))
@@ -204,8 +205,10 @@ def killed(run: Run, count: int, number: signal.Signals) -> dict[str, Any]:
     async def scenario() -> tuple[Sent, int | None]:
         with contextlib.ExitStack() as first:
             process = first.enter_context(server("served", run))
-            task = asyncio.create_task(sent(load, count, 32, patience=120))
-            await asyncio.sleep(1)
+            found: list[tuple[int, float, int]] = []
+            task = asyncio.create_task(sent(load, count, 32, patience=120, found=found))
+            while len(found) < count // 4:
+                await asyncio.sleep(0.01)
             process.send_signal(number)
             code = await asyncio.to_thread(process.wait)
         with contextlib.ExitStack() as second:
