@@ -149,6 +149,28 @@ def test_texts_are_answered_as_predict_does(reviews, tmp_path):
             "Content-Type": "image/png"}), 415)
 
 
+def test_series_of_any_length_are_answered_as_predict_does(folder, tmp_path):
+    x = RNG.normal(size=(40, 9, 2)).astype("float32")
+    x[::3, 6:] = np.nan
+    np.savez(folder / "series.npz", x=x, y=np.arange(40) % 2)
+    run = exported(folder / "series", model="conv1d", model_args={"size": "mu"}, data=f"series:{folder / 'series.npz'}",
+                   data_args={"fill": "interpolate"})
+    np.savez(tmp_path / "asked.npz", x=x[:4])
+    gap, long = x[1].tolist(), [[0.0, 1.0]] * 10
+    gap[2] = [None, 1.0]
+    with client(run) as made:
+        wanted = predict(run, [tmp_path / "asked.npz"])
+        same(made.post("/predict", json={"instances": [one[:6 if not place % 3 else 9].tolist()
+                                                       for place, one in enumerate(x[:4])]}), wanted)
+        file = io.BytesIO()
+        np.save(file, x[:4])
+        same(made.post("/predict", content=file.getvalue(), headers={"Content-Type": "application/x-npy"}), wanted)
+        assert made.post("/predict", json={"instances": [gap]}).status_code == 200  # filled as in training
+        assert "10 steps" in line(made.post("/predict", json={"instances": [long]}), 422)
+        assert "of 2 values" in line(made.post("/predict", json={"instances": [[1.0, 2.0]]}), 422)
+        assert "no array" in line(made.post("/predict", json={"instances": [[["a", 1]]]}), 422)
+
+
 @pytest.mark.parametrize("fit", [images.Fit(), images.Fit(0.8), images.Fit(None, "bicubic"),
                                  images.Fit(1.0, "bicubic")])
 def test_images_are_resized_bit_for_bit_as_tensorflow_does(fit):

@@ -133,9 +133,11 @@ class Inputs:
             raise Refused(422, "instances is a list of examples.")
         check_count(len(instances), self.limits)
         try:
-            return self._of_series(instances) if self.kind == "sequence" else self.of_array(np.array(instances))
+            several = self.kind == "sequence"  # which may differ in length
+            arrays = [np.array(one, "float64") for one in instances] if several else np.array(instances)
         except (ValueError, TypeError, OverflowError):
             raise Refused(422, f"instances is no array of numbers of the shape (N, {self._sides}).") from None
+        return self._of_series(arrays) if isinstance(arrays, list) else self.of_array(arrays)
 
     def of_npy(self, data: bytes, name: str) -> Examples:
         """Return the array in an .npy file. It is as large as the file: nothing is allocated by what a header says."""
@@ -219,9 +221,8 @@ class Inputs:
         raise Refused(422, f"A value of a row is a number, a text, true, false or null. Received: "
                            f"{json.dumps(value)[:40]}.")
 
-    def _of_series(self, instances: list[Any]) -> Examples:
+    def _of_series(self, series: list[np.ndarray]) -> Examples:
         """Return series of any length, the shorter ones with NaN at their end."""
-        series = [np.array(one, "float64") for one in instances]
         series = [one[:, None] if one.ndim == 1 and self.shape[1] == 1 else one for one in series]
         if wrong := [one.shape for one in series if one.ndim != 2 or one.shape[1] != self.shape[1] or not len(one)]:
             raise Refused(422, f"A series has some steps of {self.shape[1]} values each. Received: {wrong[0]}.")
