@@ -337,7 +337,8 @@ def test_a_batch_waits_for_a_request_that_is_being_read_and_a_lonely_one_for_nob
         await batcher.submit(np.zeros((1, 1)))  # would take an hour
         with batcher.expected():
             first = asyncio.create_task(batcher.submit(np.zeros((1, 1))))
-            await asyncio.sleep(0)
+            for _ in range(9):  # until the batch waits
+                await asyncio.sleep(0)
         await batcher.submit(np.zeros((1, 1)))
         await first
         return sizes
