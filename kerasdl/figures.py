@@ -171,9 +171,10 @@ def labelled(points: Sequence[tuple[str, float, float, bool]], xlabel: str, ylab
     figure, axes = _canvas(xlabel, ylabel, size=(6.6, 3.6))
     ahead = sorted((x, y) for _, x, y, first in points if first)
     axes.plot(*zip(*ahead, strict=True), color=FIRST, linewidth=1.5)
-    for name, x, y, first in points:
+    for number, (name, x, y, first) in enumerate(points):
         axes.plot([x], [y], color=FIRST if first else INK, marker="o", markersize=7)
-        axes.annotate(name, (x, y), (0, 8), textcoords="offset points", ha="center", color=INK, fontsize=9)
+        axes.annotate(name, (x, y), (0, -17 if number % 2 else 8),  # above and below: two may be at one place
+                      textcoords="offset points", ha="center", color=INK, fontsize=9)
     axes.margins(0.15)
     return _svg(figure)
 
