@@ -20,6 +20,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from benchmarks import (
+    compress,
     ensembles,
     exports,
     frontier,
@@ -161,6 +162,9 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         root / "docs" / "lab" / "export.md": filled(
             root / "docs" / "lab" / "export.md",
             export=exports.body(page.load(root / "docs" / "results", exports.NAME))),
+        root / "docs" / "compress.md": filled(
+            root / "docs" / "compress.md",
+            compress=compress.body(page.load(root / "docs" / "results", compress.NAME))),
         root / "docs" / "lab" / "serve.md": filled(
             root / "docs" / "lab" / "serve.md",
             serve=serving.body(page.load(root / "docs" / "results", serving.NAME))),

@@ -151,8 +151,8 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _typed(self) -> "Recipe":
         if "target" in self.data_args:  # which the objective says, and would come twice
-            raise UserError("data_args has no target. Name the column of the answers with data_args.label=COLUMN; whether "
-                            "they are classes or numbers follows from the objective, classify or regress.")
+            raise UserError("data_args has no target. Name the column of the answers with data_args.label=COLUMN. "
+                            "Whether they are classes or numbers follows from the objective, classify or regress.")
         parse(OPTIMIZERS[self.optimizer], self.optimizer_args, "optimizer_args", f"optimizer={self.optimizer}")
         return self
 
