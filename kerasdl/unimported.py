@@ -42,14 +42,15 @@ def attributes(file: Path, base: str) -> dict[str, Any]:
                                                           for it in node.bases))
     values: dict[str, Any] = {}
     for node in found.body:
-        if not isinstance(node, ast.Assign):
+        if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
             continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         named = classes.get(node.value.id) if isinstance(node.value, ast.Name) else None
         own = named is not None and [ast.unparse(it) for it in named.bases] == ["Settings"] and not any(
             isinstance(it, ast.FunctionDef) for it in named.body)
         value = _fields(named) if named is not None and own else _plain(node.value)
         if value is not ...:
-            values |= {target.id: value for target in node.targets if isinstance(target, ast.Name)}
+            values |= {target.id: value for target in targets if isinstance(target, ast.Name)}
     return values
 
 

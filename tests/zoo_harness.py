@@ -84,8 +84,8 @@ def logits(model, x):
     )
 
 
-def gradients(model, x, y):
-    """{path: gradient} of the cross entropy in training mode, for every trainable weight."""
+def gradients(model, x, y, training=True):
+    """{path: gradient} of the cross entropy, for every trainable weight."""
     import keras
 
     def loss(out):
@@ -95,14 +95,14 @@ def gradients(model, x, y):
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            value = loss(model(x, training=True))
+            value = loss(model(x, training=training))
         found = tape.gradient(value, [w.value for w in model.trainable_weights])
     else:
         import jax
 
         def value_of(trainable):
             out, _ = model.stateless_call(
-                trainable, [v.value for v in model.non_trainable_variables], x, training=True
+                trainable, [v.value for v in model.non_trainable_variables], x, training=training
             )
             return loss(out)
 
@@ -154,11 +154,14 @@ def check_body(name, folder="."):
 
 
 def check_gradient(name):
-    """Every weight learns, once the branches that start near zero are open."""
+    """Every weight learns, once the branches that start near zero are open.
+
+    Not in training mode, where a norm takes out of a batch what the layers before it add to all of it.
+    """
     import keras
 
     keras.utils.set_random_seed(1)
-    found = gradients(randomise(make(name)), pictures(), np.arange(8) % CLASSES)
+    found = gradients(randomise(make(name)), pictures(), np.arange(8) % CLASSES, training=False)
     for path, gradient in found.items():
         assert gradient is not None and np.isfinite(gradient).all(), path
         # Softmax does not see what is added to all keys alike: no key bias has a gradient, in any ViT.
