@@ -48,6 +48,17 @@ def test_folded_norms_compute_the_same(name, stay):
     np.testing.assert_allclose(plain.predict_on_batch(x), wanted, atol=2e-6 * np.ptp(wanted))
 
 
+def test_series_with_masks_are_compressed_too():
+    network = harness.randomise(zoo.build("conv1d", (12, 2), 5, size="mu"))
+    x = np.random.default_rng(1).normal(size=(32, 12, 2)).astype("float32")
+    x[:10, 9:] = np.nan
+    wanted = network.predict_on_batch(x)
+    np.testing.assert_allclose(folded(network).predict_on_batch(x), wanted, atol=2e-6 * np.ptp(wanted))
+    rounding = quantize_aware(network, "int8", x).predict_on_batch(x)
+    assert 0 < np.abs(rounding - wanted).max() < 0.1 * np.ptp(wanted)
+    assert multiply_adds(channels.slimmed(network, 0.3), 12) <= 0.7 * multiply_adds(network, 12)
+
+
 # Whole channels
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)

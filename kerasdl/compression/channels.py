@@ -18,12 +18,14 @@ from kerasdl.compression.fold import foldable, folded_weights
 from kerasdl.zoo.blocks import DropPath
 from kerasdl.zoo.cost import layer_multiply_adds, multiply_adds
 from kerasdl.zoo.resnet import PadShortcut
+from kerasdl.zoo.sequences import Hide, LastStep, MaxStep, MeanStep
 
 FILTERS = (layers.Conv1D, layers.Conv2D, layers.Dense)  # make channels, the last axis of a kernel, of those they read
 SAME = (layers.Activation, layers.ReLU, layers.LeakyReLU, layers.Dropout, layers.SpatialDropout2D, layers.Identity,
         layers.MaxPooling1D, layers.MaxPooling2D, layers.AveragePooling1D, layers.AveragePooling2D,
         layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D, layers.GlobalAveragePooling1D,
-        layers.GlobalAveragePooling2D, layers.ZeroPadding1D, layers.ZeroPadding2D, DropPath)  # of as many channels
+        layers.GlobalAveragePooling2D, layers.ZeroPadding1D, layers.ZeroPadding2D, DropPath, Hide,
+        LastStep, MaxStep, MeanStep)  # of as many channels
 LEAST = 1 / 8  # of a layer's channels, which stay
 
 
@@ -104,7 +106,7 @@ def slimmed(network: keras.Model, share: float) -> keras.Model:
         share: of its multiply-adds that go, above 0 and below 1; as near above that as whole channels come.
 
     Raises:
-        ValueError: the network is no graph of layers, or has not so many channels that may go.
+        ValueError: the network is no graph of layers, or fewer of its channels may go.
     """
     channels = Channels(network)
     return without(network, channels, chosen(network, channels, share))

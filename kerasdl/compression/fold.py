@@ -29,7 +29,7 @@ def foldable(network: keras.Model) -> dict[str, str]:
     found = {}
     for layer in network.layers:
         if isinstance(layer, layers.BatchNormalization) and layer.axis in (-1, len(layer.output.shape) - 1):
-            (before,) = sources[layer.name]
+            before = sources[layer.name][0]  # a mask may follow, which changes statistics in training only
             candidate = network.get_layer(before)
             if type(candidate) in FOLDS and readers[before] == [layer.name] and linear(candidate):
                 found[layer.name] = before

@@ -7,15 +7,16 @@ from keras import layers
 from kerasdl.compression import graph
 from kerasdl.compression.fold import folded
 from kerasdl.zoo.fake_quantized import ROUNDED, FakeQuantize
+from kerasdl.zoo.sequences import Hide, LastStep, MaxStep, MeanStep
 
 BITS = {"int8": 8, "int4": 4}  # of weights; activations have 8
 # They only move numbers, or choose among them: what they give has the range of what they took.
 MOVES = (layers.MaxPooling1D, layers.MaxPooling2D, layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D, layers.Flatten,
          layers.Reshape, layers.Permute, layers.ZeroPadding1D, layers.ZeroPadding2D, layers.Cropping2D, layers.Identity,
-         layers.Dropout, layers.SpatialDropout2D, layers.InputLayer)
+         layers.Dropout, layers.SpatialDropout2D, layers.InputLayer, Hide, LastStep, MaxStep)
 # Their numbers are rounded after them: matrices and filters, and what runs in integers next to them.
 ROUNDS = (*ROUNDED, layers.Add, layers.Concatenate, layers.AveragePooling1D, layers.AveragePooling2D,
-          layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D)
+          layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D, MeanStep)
 SUFFIX = "_range"  # of the name of the layer that rounds what a layer gives
 
 
@@ -61,7 +62,7 @@ def rounded_outputs(network: keras.Model) -> set[str]:
     def origin(name):
         """What made the numbers that a layer only moved."""
         while isinstance(by_name.get(name), MOVES) and sources[name]:
-            (name,) = sources[name]
+            name = sources[name][0]
         return name
 
     found = set()

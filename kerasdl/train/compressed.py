@@ -1,6 +1,7 @@
 """Trainings of smaller networks: what the fields prune, prune_channels and quantize of a recipe change."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import keras
 
@@ -32,14 +33,22 @@ def begin(networks: tuple[keras.Model, ...], recipe: Recipe, split: Split) -> tu
         raise UserError(f"quantize rounds numbers in float32, and precision={recipe.precision} rounds them otherwise. "
                         "Give precision=float32.")
     (network,) = networks
-    try:
-        if recipe.prune_channels:
+    if recipe.prune_channels:
+        with named("prune_channels"):
             network = slimmed(network, recipe.prune_channels)
-        if recipe.quantize and not is_aware(network):
+    if recipe.quantize and not is_aware(network):
+        with named("quantize"):
             network = quantize_aware(network, recipe.quantize, split.sample(SHOWN))
-    except ValueError as error:
-        raise UserError(f"{asked[-1]}: {error}") from None
     return (network,)
+
+
+@contextmanager
+def named(field: str) -> Iterator[None]:
+    """Say which field of the recipe it is that cannot be done."""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"{field}: {error}") from None
 
 
 def pruner(recipe: Recipe, model: keras.Model, network: keras.Model, kept: keras.Model) -> Pruner | None:

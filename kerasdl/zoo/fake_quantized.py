@@ -88,17 +88,17 @@ class RoundedConv(Rounds):
 
 @keras.saving.register_keras_serializable(package="kerasdl")
 class RoundedConv1D(RoundedConv, layers.Conv1D):
-    """Conv1D with a kernel of so many bits."""
+    """Conv1D with a kernel of `bits` bits."""
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
 class RoundedConv2D(RoundedConv, layers.Conv2D):
-    """Conv2D with a kernel of so many bits."""
+    """Conv2D with a kernel of `bits` bits."""
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
 class RoundedDepthwiseConv2D(Rounds, layers.DepthwiseConv2D):
-    """DepthwiseConv2D, of one filter a channel, with a kernel of so many bits."""
+    """DepthwiseConv2D, of one filter a channel, with a kernel of `bits` bits."""
 
     def call(self, x):
         by_channel = ops.swapaxes(self.kernel, 2, 3)  # (H, W, 1, C)
@@ -109,7 +109,7 @@ class RoundedDepthwiseConv2D(Rounds, layers.DepthwiseConv2D):
 
 @keras.saving.register_keras_serializable(package="kerasdl")
 class RoundedDense(Rounds, layers.Dense):
-    """Dense with a kernel of so many bits."""
+    """Dense with a kernel of `bits` bits."""
 
     def call(self, x):
         return self.finished(ops.matmul(x, rounded(self.kernel, self.bits)))

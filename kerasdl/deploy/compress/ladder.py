@@ -66,7 +66,7 @@ def next_recipe(run: Run, epochs: int) -> Recipe:
 
 
 def trained(recipe: Recipe, folder: Path, data: Any) -> Run:
-    """Return the run of a recipe in `folder`/run: the one that is there, finished if it is not, or a new one."""
+    """Return the run of a recipe in `folder`/run: what is there, resumed if it is not finished, or a new one."""
     path = folder / "run"
     if (path / "recipe.json").is_file() and Run(path).recipe != recipe:
         shutil.rmtree(folder)  # of other epochs, or of a run that has changed
