@@ -50,18 +50,15 @@ class FakeQuantize(layers.Layer):
 
 
 def rounded(kernel, bits):
-    """Return a kernel (..., C) rounded to 2^bits - 1 numbers around 0, with a scale for each of C channels.
+    """Return a kernel (H, W, I, C) rounded to 2^bits - 1 numbers around 0, with a scale for each of C channels.
 
-    A matrix has one scale: TensorFlow's converter refuses to transpose one that has a scale for each column.
+    A matrix (I, C) has one scale: TensorFlow's converter refuses to transpose one that has a scale for each column.
     """
     if len(kernel.shape) == 2:
         most = ops.maximum(ops.stop_gradient(ops.max(ops.abs(kernel))), SMALLEST)
         return fake_quant(kernel, -most, most, num_bits=bits, narrow_range=True)
-    flat = ops.reshape(kernel, (-1, kernel.shape[-1]))
-    most = ops.maximum(ops.stop_gradient(ops.max(ops.abs(flat), axis=0)), SMALLEST)
-    if len(kernel.shape) == 4:
-        return fake_quant(kernel, -most, most, num_bits=bits, narrow_range=True, axis=-1)
-    return ops.reshape(fake_quant(flat, -most, most, num_bits=bits, narrow_range=True, axis=-1), kernel.shape)
+    most = ops.maximum(ops.stop_gradient(ops.max(ops.abs(kernel), axis=(0, 1, 2))), SMALLEST)
+    return fake_quant(kernel, -most, most, num_bits=bits, narrow_range=True, axis=-1)
 
 
 class Rounds:
@@ -80,20 +77,25 @@ class Rounds:
         return x if self.activation is None else self.activation(x)
 
 
-class RoundedConv(Rounds):
+@keras.saving.register_keras_serializable(package="kerasdl")
+class RoundedConv1D(Rounds, layers.Conv1D):
+    """Conv1D with a kernel of `bits` bits, as images of one row, which is the form that TensorFlow converts."""
+
+    def call(self, x):
+        padding, (stride,), (dilation,) = self.padding, self.strides, self.dilation_rate
+        if padding == "causal":
+            x, padding = ops.pad(x, ((0, 0), (dilation * (self.kernel.shape[0] - 1), 0), (0, 0))), "valid"
+        kernel = rounded(self.kernel[None], self.bits)
+        return self.finished(ops.conv(x[:, None], kernel, (1, stride), padding, "channels_last", (1, dilation)))[:, 0]
+
+
+@keras.saving.register_keras_serializable(package="kerasdl")
+class RoundedConv2D(Rounds, layers.Conv2D):
+    """Conv2D with a kernel of `bits` bits."""
+
     def call(self, x):
         kernel = rounded(self.kernel, self.bits)
         return self.finished(ops.conv(x, kernel, self.strides, self.padding, self.data_format, self.dilation_rate))
-
-
-@keras.saving.register_keras_serializable(package="kerasdl")
-class RoundedConv1D(RoundedConv, layers.Conv1D):
-    """Conv1D with a kernel of `bits` bits."""
-
-
-@keras.saving.register_keras_serializable(package="kerasdl")
-class RoundedConv2D(RoundedConv, layers.Conv2D):
-    """Conv2D with a kernel of `bits` bits."""
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
