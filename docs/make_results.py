@@ -72,8 +72,8 @@ NOTES = {  # what a reader of a data set's numbers should know
     "mnist": "The standard test split of 10,000 images. Validation is the last 5,000 images of the training part.",
     "cifar10": "These images went through JPEG once and differ slightly from the originals, so compare the results\n"
                "with published ones with care. Validation is the last 5,000 images of the training part, or the last\n"
-               "1,000 in recipes that say so (`splits`). The runs of AlexNet and ConvNeXt shared the machine with\n"
-               "other work and were stopped at times, so that their seconds are too many.",
+               "1,000 in recipes that say so (`splits`). The runs of AlexNet, ConvNeXt and ResNet-8 shared the\n"
+               "machine with other work, and the first two were stopped at times, so that their seconds are too many.",
     "text:rt_polarity": "10,662 sentences of Pang & Lee 2005, of which a fixed tenth is the test split. TF-IDF with\n"
                         "logistic regression has no recipe: `controls` in each result has its accuracy.",
     "series:mnist1d.npz": "4,000 series of 40 numbers, which `benchmarks/sequences_data.py` makes, and 1,000 for the\n"

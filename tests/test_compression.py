@@ -27,6 +27,7 @@ RANDOM = np.random.default_rng(0)
 
 def made(name, **args):
     """A network with other weights than the first ones, which hide what a normalisation does, and images for it."""
+    keras.utils.set_random_seed(0)
     network = harness.randomise(zoo.build(name, (16, 16, 3), 5, **args))
     return network, np.random.default_rng(1).integers(0, 256, (32, 16, 16, 3)).astype("float32")
 

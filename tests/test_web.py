@@ -221,10 +221,10 @@ def test_a_run_is_exported_with_all_that_the_page_needs(runs, monkeypatch):
     assert names == ["examples.js", "export.json", "index.html", "model.js", "model.json", "model.onnx",
                      "onnxruntime/LICENSE", "onnxruntime/ort.js", "onnxruntime/ort.wasm", "page.js", "style.css"]
     assert said["file"] == "." and said["bytes"] > (folder / "onnxruntime" / "ort.wasm").stat().st_size
-    told = json.loads((folder / "model.json").read_text())
-    assert told["answers"] == "softmax"
-    assert told["about"].endswith(f"accuracy {said['scores']['accuracy']['file']:.4g}.")
-    assert told["pad"]["ground"] == 0 and told["pad"]["ink"] == 255  # light on dark
+    written = json.loads((folder / "model.json").read_text())
+    assert written["answers"] == "softmax"
+    assert written["about"].endswith(f"accuracy {said['scores']['accuracy']['file']:.4g}.")
+    assert written["pad"]["ground"] == 0 and written["pad"]["ink"] == 255  # light on dark
 
 
 def test_a_page_names_no_address_but_its_own(runs):

@@ -98,9 +98,8 @@ def searches(typed: str) -> list[str]:
 
 SOURCES: dict[str, Callable[[list[str], str], list[str]]] = {
     **dict.fromkeys(("train", "show", "plan", "launch", "reproduce", "tune run"), recipes),
-    **dict.fromkeys(("eval", "predict", "sample", "report", "compare", "ensemble", "export", "card", "serve",
-                     "train --init"),
-                    runs),
+    **dict.fromkeys(("eval", "predict", "sample", "report", "compare", "ensemble", "export", "compress",
+                     "card", "serve", "train --init"), runs),
     **dict.fromkeys(("tune report", "tune best"), studies),
     "fields": lambda rest, typed: [*field_names(), "sgd", "adamw", "muon", *modules(PACKAGE / "objectives"),
                                    *modules(PACKAGE / "zoo")]}

@@ -42,6 +42,7 @@ class Objective:
         backends: the backends of Keras on which it trains.
         predicts: whether the kept model answers questions about an example, so that predictions.npz is written.
         augments_views: whether test-time augmentation makes sense: the answer for an image is a mean over views.
+        with_teacher: the objective that learns the same from a teacher, too, for this class and no other; "": none.
         renamed: settings that earlier versions called otherwise, {old name: name}.
         Settings: a class of typed settings, which a recipe gives as `objective_args`.
     """
@@ -55,6 +56,7 @@ class Objective:
     backends: ClassVar[tuple[str, ...]] = ("tensorflow", "jax")
     predicts: ClassVar[bool] = False
     augments_views: ClassVar[bool] = False
+    with_teacher: ClassVar[str] = ""
     renamed: ClassVar[Mapping[str, str]] = {}
     Settings: ClassVar[type[NoSettings]] = NoSettings
 

@@ -39,6 +39,7 @@ class Classify(Objective):
     overall_scores = {"balanced_accuracy": "max", "macro_f1": "max", "auc": "max"}
     monitor = "accuracy"
     predicts = augments_views = True
+    with_teacher = "distill"
     Settings: ClassVar[type[ClassifySettings]] = ClassifySettings
 
     def targets(self, split: Split) -> np.ndarray:

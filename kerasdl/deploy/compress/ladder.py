@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from kerasdl import objectives
 from kerasdl.deploy import exporting
 from kerasdl.deploy.compress.choose import LOST, lost
 from kerasdl.errors import UserError
@@ -60,9 +61,10 @@ def next_recipe(run: Run, epochs: int) -> Recipe:
     recipe, path = run.recipe, str(run.path.resolve())
     short = recipe.override(init=path, epochs=epochs, lr=recipe.lr * RATE, schedule="cosine", warmup="10%",
                             patience=None, prune_channels=0.0)
-    if recipe.objective != "classify":
+    taught = vars(objectives.get(recipe.objective, run.path)).get("with_teacher")  # a user's subclass has its own loss
+    if not taught:
         return short
-    return short.override(objective="distill", objective_args={**recipe.objective_args, "teacher": path})
+    return short.override(objective=taught, objective_args={**recipe.objective_args, "teacher": path})
 
 
 def trained(recipe: Recipe, folder: Path, data: Any) -> Run:
