@@ -14,6 +14,7 @@ from kerasdl.data.tokens import TokenArgs, Tokens
 from kerasdl.errors import UserError
 from kerasdl.evaluation import samples
 from kerasdl.evaluation.predict import predict
+from kerasdl.objectives import ngrams
 from kerasdl.objectives.tag import entity_scores
 
 pytest.importorskip("tokenizers")
@@ -206,6 +207,27 @@ def test_a_language_model_learns_and_continues(book):
     assert text.startswith("the c") and len(text) == 25 and text != samples.continued(book, "the c", 20, seed=2)
     with pytest.raises(UserError, match="--prompt"):
         samples.sample(book)
+
+
+def test_ngrams_are_those_of_witten_and_bell_counted_once():
+    """Against their formula, token by token; of rows that overlap, as the windows of a book do, each token counts once.
+    """
+    text = np.random.default_rng(0).integers(1, 5, 400)
+    def rows(tokens, step):
+        return np.stack([tokens[begin:begin + 9] for begin in range(0, len(tokens) - 8, step)])
+    train, asked = rows(text[:201], 2), rows(text[200:], 8)
+    found = ngrams.bits(train, 2, {"test": asked}, 5)
+
+    def likely(context, token):
+        after = [text[place + len(context)] for place in range(1 if not context else 0, 201 - len(context))
+                 if tuple(text[place:place + len(context)]) == context]
+        shorter = likely(context[1:], token) if context else 1 / 4
+        return (after.count(token) + len(set(after)) * shorter) / (len(after) + len(set(after))) if after else shorter
+
+    for order in (0, 1, 3):
+        bits = [-np.log2(likely(tuple(row[max(0, place - order):place]), row[place]))
+                for row in asked for place in range(1, 9)]
+        assert found[order]["test"] == pytest.approx(np.mean(bits), rel=1e-12)
 
 
 def test_hidden_tokens_are_15_percent_and_80_10_10(files):

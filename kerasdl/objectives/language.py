@@ -1,17 +1,16 @@
 """Language modelling: predict the next token from those before it (Bengio et al. 2003; Radford et al. 2018)."""
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 from pydantic import Field
 
 from kerasdl.data.split import Split
 from kerasdl.data.tokens import FILE, Tokens
 from kerasdl.errors import UserError
+from kerasdl.objectives import ngrams
 from kerasdl.objectives.base import Objective
 from kerasdl.objectives.sections import Findings, Section, note, preformatted, table
 from kerasdl.objectives.token_loss import Bits, mean_loss
@@ -20,6 +19,7 @@ from kerasdl.settings import Settings
 from kerasdl.text import typed
 from kerasdl.zoo import generation
 
+FREQUENCIES = "frequencies of tokens"
 PROMPT = 8  # tokens that the sample of the report begins with
 
 
@@ -81,9 +81,13 @@ class Language(Objective):
         return Tokens((Path(self.run or ".") / FILE).read_text(encoding="utf-8"))
 
     def facts(self, splits: Mapping[str, Split], answers: Callable) -> dict[str, Any]:
-        """Return what the model is compared with: the bits a token of its frequencies alone."""
-        return {"controls": {"frequencies of tokens": {name: {"bits": unigram(splits["train"], splits[name])}
-                                                       for name in ("val", "test")}}}
+        """Return what the model is compared with: n-grams, with the length of their contexts that is best on val."""
+        train = splits["train"]
+        found = ngrams.bits(train.x, train.reading.get("step", train.x.shape[1] - 1),
+                            {name: splits[name].x for name in ("val", "test")}, train.build_args["vocabulary"])
+        best = min(range(1, len(found)), key=lambda context: found[context]["val"])
+        return {"controls": {name: {split: {"bits": value} for split, value in found[context].items()}
+                             for name, context in ((FREQUENCIES, 0), (f"n-grams of {best + 1} tokens", best))}}
 
     def sections(self, findings: Findings) -> list[Section]:
         prompt = self.tokens().decode(findings.splits("test").x[0, :PROMPT])
@@ -102,9 +106,3 @@ class Language(Objective):
     def next_command(self, folder: Path) -> str:
         return f"kerasdl sample {typed(folder)} --prompt TEXT"
 
-
-def unigram(train: Split, split: Split) -> float:
-    """Return the bits a token of a model that knows how frequent each token is in train, and nothing else."""
-    counts = np.bincount(train.x[:, 1:].ravel(), minlength=train.build_args["vocabulary"])[1:] + 1.0
-    found = np.bincount(split.x[:, 1:].ravel(), minlength=train.build_args["vocabulary"])[1:]
-    return float(-(found * np.log(counts / counts.sum())).sum() / found.sum() / math.log(2))

@@ -108,5 +108,6 @@ def _split(name: str, content: str, tokenizer: tokens.Tokens, args: Args, path: 
     x = padded[begins[:, None] + np.arange(args.length + 1)]
     unknown = int((ids == 1).sum()) if tokenizer.tokenizer.token_to_id(tokens.UNKNOWN) == 1 else 0
     remarks = (f"{unknown} of the {len(ids):,} tokens of {name} are not in the vocabulary.",) if unknown else ()
-    return Split(name, x, None, (args.length + 1,), len(x), kind="tokens", checksum=zlib.crc32(x), reading=reading,
-                 build_args={"vocabulary": tokenizer.size}, files={tokens.FILE: tokenizer.text}, remarks=remarks)
+    return Split(name, x, None, (args.length + 1,), len(x), kind="tokens", checksum=zlib.crc32(x),
+                 reading={**reading, "step": step}, build_args={"vocabulary": tokenizer.size},
+                 files={tokens.FILE: tokenizer.text}, remarks=remarks)
