@@ -189,6 +189,21 @@ def scatter(actual: np.ndarray, predicted: np.ndarray) -> Markup:
     return _svg(figure)
 
 
+def clusters(places: np.ndarray, labels: np.ndarray | None, names: Sequence[str]) -> Markup:
+    """Points (N, 2) of a map without axes, coloured by class (N,); classes without a colour of their own are grey."""
+    figure, axes = _canvas("", size=(6.6, 5))
+    known = np.full(len(places), len(SERIES)) if labels is None else labels
+    for number, (name, colour) in enumerate(drawn(names) if labels is not None else ()):
+        axes.scatter(places[known == number, 0], places[known == number, 1], s=9, color=colour, linewidths=0, label=name)
+    if (rest := known >= len(SERIES)).any():
+        axes.scatter(places[rest, 0], places[rest, 1], s=9, color="#a8b0bd", linewidths=0,
+                     label="others" if names else None)
+    axes.set(xticks=[], yticks=[])
+    if labels is not None:
+        axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)
+    return _svg(figure)
+
+
 def histogram(values: np.ndarray, xlabel: str) -> Markup:
     """How often which value comes; the dashed line is zero."""
     figure, axes = _canvas(xlabel, "examples")

@@ -10,13 +10,14 @@ from kerasdl.errors import UserError, nearest
 from kerasdl.unimported import attributes
 
 OBJECTIVES = Path(__file__).parent / "objectives"
+BASES = {"Classify": "classify.py", "Contrast": "contrast.py", "Views": "views/base.py"}  # besides Objective itself
 
 
 @cache
 def bases() -> dict[str, str]:
-    """Return {objective of the package: the base of its class}: the files that define a subclass of Objective or of
-    Classify, in alphabetical order."""
-    found = {file.stem: re.search(r"^class \w+\((Objective|Classify)\)", file.read_text(), re.M)
+    """Return {objective of the package: the base of its class}: the files that define a subclass of Objective or of one
+    of BASES, in alphabetical order."""
+    found = {file.stem: re.search(rf"^class \w+\(({'|'.join(('Objective', *BASES))})\)", file.read_text(), re.M)
              for file in sorted(OBJECTIVES.glob("*.py"))}
     return {name: match[1] for name, match in found.items() if match}
 
@@ -28,10 +29,15 @@ def names() -> list[str]:
 
 def declared(name: str) -> dict[str, Any]:
     """Return what the class of an objective of the package declares: its target, and the names of its settings."""
-    own = attributes(OBJECTIVES / f"{name}.py", bases()[name])
-    if bases()[name] == "Objective":
+    return _declared(OBJECTIVES / f"{name}.py", bases()[name])
+
+
+def _declared(file: Path, base: str) -> dict[str, Any]:
+    own = attributes(file, base)
+    if base == "Objective":
         return own
-    inherited = declared(bases()[name].lower())
+    above = OBJECTIVES / BASES[base]
+    inherited = _declared(above, bases().get(above.stem, "Objective"))
     return {key: value for key, value in inherited.items() if key != "Settings"} | own
 
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from kerasdl import objectives
 from kerasdl.data import from_arrays
 from kerasdl.devices import distribute_fixes
+from kerasdl.devices.on_device import replica_slice
 from kerasdl.devices.strategy import mirrored
 from kerasdl.evaluation.padded import PaddedEvaluator
 from kerasdl.objectives.classify import Classify
@@ -21,6 +22,7 @@ from kerasdl.train.setup import Setup
 
 BASE = Recipe(model="mlp", model_args={"size": "mu"}, data="arrays", batch=16, epochs=1, lr=0.05, schedule="constant")
 NORM = {"model": "resnet", "model_args": {"size": "mu"}}
+VIEWS = ("contrast", "supcon", "agree")
 CASES = {
     "sgd": {"optimizer": "sgd"}, "adamw": {"weight_decay": 0.1}, "lion": {"optimizer": "lion", "lr": 1e-3},
     "muon": {"optimizer": "muon", "lr": 1e-3}, "kernel_rms": {"optimizer": "muon", "lr": 1e-3, "kernel_rms": 0.05},
@@ -38,6 +40,8 @@ CASES = {
     "prune": {"optimizer": "sgd", "prune": 0.5, "ema": 0.9},
     "quantize": {"optimizer": "sgd", "lr": 1e-3, "quantize": "int8", "init": "its own weights", **NORM},
     "distill": {"optimizer": "sgd", "objective": "distill", "objective_args": {"teacher": "a network"}},
+    **{name: {"optimizer": "sgd", "objective": name, "augment": (("random_resized_crop", 0.5), "flip"), **NORM,
+              "objective_args": {"width": 16, "dimensions": 8}, "lr": 1e-3} for name in VIEWS},
     "series": {"optimizer": "sgd", "model": "rnn", "model_args": {"cell": "gru", "size": "mu"}},
 }
 FEW = [("sgd", 2), ("global_clipnorm", 4), ("accumulate", 2), ("ema", 2), ("series", 2),
@@ -74,7 +78,7 @@ def devices(count: int) -> tf.distribute.Strategy:
 def trained(recipe: Recipe, count: int, stay: bool = True):
     """(model, kept, scores) after STEPS steps on `count` replicas. One device has its examples streamed."""
     strategy, stay = devices(count), stay and count > 1
-    objective = Taught(recipe) if recipe.objective == "distill" else Classify(recipe)
+    objective = Taught(recipe) if recipe.objective == "distill" else objectives.of(recipe)
     setup = Setup(recipe, objective, {"train": split(recipe.model == "rnn")}, strategy, stay)
     model, kept = setup.networks()
     if recipe.prune:
@@ -91,7 +95,7 @@ def compare(cases: list[tuple[str, int]], stay: bool = True) -> dict[str, np.nda
         _, kept, scores = trained(BASE.override(**CASES[name]), count, stay)
         out |= {f"{name}/{count}/{i}": keras.ops.convert_to_numpy(w) for i, w in enumerate(kept.weights)}
         found = scores(split(CASES[name].get("model") == "rnn"))
-        out[f"{name}/{count}/scores"] = np.array([found["loss"], found["accuracy"]])
+        out[f"{name}/{count}/scores"] = np.array(list(found.values()))
     return out
 
 
@@ -147,6 +151,31 @@ def noise() -> dict[str, np.ndarray]:
             mend(network)
         masks = strategy.run(tf.function(lambda network=network: network(tf.ones((2, 64)), training=True)))
         out[f"masks/{name}"] = np.stack([mask.numpy() for mask in strategy.experimental_local_results(masks)])
+    return out
+
+
+def views() -> dict[str, np.ndarray]:
+    """Losses (16,) of objectives that compare images, and their gradients, on one device and with half on each of two.
+    """
+    random, out = np.random.default_rng(0), {}
+    embedded, y = tf.constant(random.normal(size=(16, 2, 8)), "float32"), tf.constant(random.integers(0, 3, 16))
+    for name in VIEWS:
+        objective = objectives.of(BASE.override(**CASES[name]))
+
+        def step(values, labels, objective=objective):
+            own = replica_slice(values)
+            with tf.GradientTape() as tape:
+                tape.watch(own)
+                losses = objective.compute_loss(None, replica_slice(labels), own)
+                mean = tf.reduce_sum(losses) / 16
+            return losses, tape.gradient(mean, own)
+
+        for count in (1, 2):
+            strategy = devices(count)
+            found = tf.function(lambda strategy=strategy, step=step: strategy.run(step, args=(embedded, y)))()
+            for key, values in zip(("loss", "gradient"), found, strict=True):
+                out[f"views/{name}/{count}/{key}"] = np.concatenate(
+                    [one.numpy() for one in strategy.experimental_local_results(values)])
     return out
 
 
@@ -223,7 +252,7 @@ def main(path: str, which: str) -> None:
     elif which == "keras":
         found = keras_alone() | stock("clipnorm", "clip_after_reduce") | stock("norm", "synchronize_norms")
     else:
-        found = compare(FEW) | noise() | streamed([("accumulate", 2)]) | labelled()
+        found = compare(FEW) | noise() | views() | streamed([("accumulate", 2)]) | labelled()
     np.savez(path, **found)
 
 

@@ -76,6 +76,14 @@ def test_several_labels_weighted_and_scored_on_two(trained, feed):
         np.testing.assert_allclose(scores, trained[f"{feed}_labels/1/scores"], rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", harness.VIEWS)
+def test_images_are_compared_with_those_of_all_replicas(trained, name):
+    """The loss of each, and its gradient, which flows to the embeddings of the other replica, too."""
+    for key in ("loss", "gradient"):
+        one, two = (trained[f"views/{name}/{count}/{key}"] for count in (1, 2))
+        np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-6 * np.abs(one).max())
+
+
 def test_replicas_whose_examples_are_streamed(trained):
     assert apart(trained, "streamed_accumulate", 2) < 1e-6
 

@@ -89,6 +89,8 @@ def share(batches: tf.data.Dataset, context: tf.distribute.InputContext) -> tf.d
 
     def parts(*batch):
         def own(values):
+            if values is None:  # no labels
+                return None
             size = values.shape[0] // replicas
             split = tf.reshape(values, tf.concat([(replicas, size), tf.shape(values)[1:]], axis=0))
             split = tf.ensure_shape(split, (replicas, size, *values.shape[1:]))  # the length of sequences is not known

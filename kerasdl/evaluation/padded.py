@@ -53,10 +53,10 @@ class PaddedEvaluator:
         self.objective, self.monitor = objective, objective.monitor
         self.batch, self.devices = batch * ROWS, devices or tf.distribute.get_strategy()
         with self.devices.scope():
-            self.learner = Learner(objective, network)
+            self.learner = objective.learner(objective, network)
             self.overall = unmeasured(objective, self.learner)
             self.learner.compile(jit_compile=False)
-            self.views = Learner(objective, augmented(network, tta)) if tta else None
+            self.views = objective.learner(objective, augmented(network, tta)) if tta else None
             if self.views:
                 self.views.compile(jit_compile=False)
         self.sweeps: dict[str, Any] = {}
@@ -67,7 +67,7 @@ class PaddedEvaluator:
 
     def check(self, split: Split) -> None:
         """Raise a UserError for a split on which the score that decides is undefined, whatever the answers."""
-        if self.monitor in self.overall and not split.streamed:
+        if self.monitor in self.overall and not split.streamed and not self.objective.makes_views:
             y = self.objective.targets(split)
             if math.isnan(self.objective.overall(self.monitor, y, y)):
                 raise UserError(f"{self.monitor} is undefined on the {split.name} split, whose examples have all the "
@@ -113,7 +113,8 @@ class PaddedEvaluator:
 
     def _together(self, values: Any) -> tf.Tensor | None:
         """Return the parts of all replicas of all workers; the padding of the last batch comes at the end."""
-        return None if values is None else self.devices.gather(values, 0)
+        none = self.devices.experimental_local_results(values)[0] is None  # without labels there is one a replica
+        return None if none else self.devices.gather(values, 0)
 
     def _answers(self, learner: Learner, split: Split) -> tuple[Any, Any]:
         """Return targets and answers of a split, (N, ...) each, in its order."""
@@ -174,13 +175,14 @@ class PaddedEvaluator:
 
 
 def unmeasured(objective: Objective, learner: Learner) -> list[str]:
-    """Return the objective's scores that neither its loss nor its metrics give, but its `overall`.
+    """Return the objective's scores that its `overall` gives: those that neither its loss nor its metrics give, and
+    those that it names.
 
     Raises:
         UserError: one that nothing gives.
     """
     logged = {"loss", *(metric.name for metric in learner.measures)}
-    others = [score for score in objective.scores if score not in logged]
+    others = [score for score in objective.scores if score not in logged or score in objective.overall_scores]
     for score in others:
         if score not in objective.overall_scores:
             raise UserError(f"{type(objective).__name__} has a score {score!r}, and no metric of that name. Its "

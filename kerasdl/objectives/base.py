@@ -34,14 +34,16 @@ class Objective:
         inputs: the kinds of example that it can learn from; see kerasdl.data.spec.
         target: what the data must give with each example: "class", "labels", "number", or None for nothing.
         scores: every score that it logs on validation data, and whether "max" or "min" is better.
-        overall_scores: the same for the scores that `overall` gives. One that is not among `scores`, too, is computed
-            only if the recipe's `monitor` names it.
+        overall_scores: the same for the scores that `overall` gives, in place of a loss or metric of that name. One
+            that is not among `scores`, too, is computed only if the recipe's `monitor` names it.
         monitor: the score that chooses the best epoch, unless the recipe's `monitor` names another one. An instance has
             that in `monitor`, and in `scores` what this recipe logs.
         losses: names of losses in a training step's logs, and what a message calls them.
         backends: the backends of Keras on which it trains.
         predicts: whether the kept model answers questions about an example, so that predictions.npz is written.
         augments_views: whether test-time augmentation makes sense: the answer for an image is a mean over views.
+        makes_views: whether `prepare` augments the images itself, by the recipe's `augment`, to compare views of each.
+        learner: the class of the model that is fitted.
         with_teacher: the objective that learns the same from a teacher, too, for this class and no other; "": none.
         renamed: settings that earlier versions called otherwise, {old name: name}.
         Settings: a class of typed settings, which a recipe gives as `objective_args`.
@@ -56,6 +58,8 @@ class Objective:
     backends: ClassVar[tuple[str, ...]] = ("tensorflow", "jax")
     predicts: ClassVar[bool] = False
     augments_views: ClassVar[bool] = False
+    makes_views: ClassVar[bool] = False
+    learner: ClassVar[type[Learner]] = Learner
     with_teacher: ClassVar[str] = ""
     renamed: ClassVar[Mapping[str, str]] = {}
     Settings: ClassVar[type[NoSettings]] = NoSettings
@@ -133,10 +137,10 @@ class Objective:
         """
         (network,) = networks
         if not self.recipe.ema:
-            return Learner(self, network), network, None
+            return self.learner(self, network), network, None
         kept = average.copy(network)
         averager = average.Averager(network, kept, self.recipe.ema)
-        return Learner(self, network, averager), kept, averager
+        return self.learner(self, network, averager), kept, averager
 
     def optimizer_recipes(self) -> tuple[Recipe, ...]:
         """Return for each network the recipe that describes its optimizer."""

@@ -184,7 +184,9 @@ class Setup:
         """Return targets and augmentation of the training split, and whether that alternates."""
         recipe, split = self.recipe, self.splits["train"]
         targets = self.objective.training_targets(split)
-        augment = compose(recipe.augment, split.shape, labels=targets is not None) if recipe.augment else None
+        if not recipe.augment or self.objective.makes_views:
+            return targets, None, False
+        augment = compose(recipe.augment, split.shape, labels=targets is not None)
         return targets, augment, alternates(recipe.augment)
 
     def _trims(self, model: keras.Model) -> bool:

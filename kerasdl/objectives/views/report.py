@@ -1,0 +1,53 @@
+"""What the report shows of features: which images are near one another, and a map of all."""
+
+import numpy as np
+from sklearn.manifold import TSNE
+
+from kerasdl import figures, zoo
+from kerasdl.data.split import Split
+from kerasdl.objectives.images import enlarged, grid
+from kerasdl.objectives.sections import Findings, Section, drawing, image, note
+
+SHOWN = 1000  # test images of the map, and among which neighbours are looked for
+QUERIES, NEAREST = 6, 7  # rows of the sheet of neighbours, and images next to the first of each
+
+
+def sections(findings: Findings) -> list[Section]:
+    """Return the neighbours of some test images in feature space, and a map of the test images."""
+    split = findings.splits("test")
+    images, labels = split.take(np.arange(min(SHOWN, len(split))))
+    features = zoo.features(findings.model()).predict(images, verbose=0)
+    features = features.reshape(len(features), -1).astype("float64")
+    found = [neighbours(features, images, findings.data)]
+    return [*found, tsne(features, labels, split)] if len(images) >= QUERIES else found
+
+
+def neighbours(features: np.ndarray, images: np.ndarray, data: str) -> Section:
+    """Return a sheet: in each row an image, and those whose features have the largest cosine with its own.
+
+    Args:
+        features: (N, D).
+        images: (N, H, W, C) uint8.
+        data: what they are of.
+    """
+    own = features / np.sqrt(np.square(features).sum(1, keepdims=True) + 1e-12)
+    queries = np.linspace(0, len(own) - 1, min(QUERIES, len(own))).astype(int)
+    cosines = own[queries] @ own.T
+    cosines[np.arange(len(queries)), queries] = np.inf  # each comes first in its own row
+    order = np.argsort(-cosines, axis=1, kind="stable")[:, :NEAREST + 1]
+    sheet = grid(enlarged(np.rint(images[order.ravel()]).clip(0, 255).astype("uint8")), order.shape[1])
+    return Section("Nearest neighbours", note(
+        f"Each row begins with a test image of {data}; then come the {order.shape[1] - 1} of the first {len(own):,} "
+        "whose features are nearest to its own, by their cosine.") + image(sheet, "images with their neighbours"),
+        id="neighbours")
+
+
+def tsne(features: np.ndarray, labels: np.ndarray | None, split: Split) -> Section:
+    """Return a map on which near features (N, D) are near (van der Maaten & Hinton 2008), coloured by class."""
+    places = TSNE(init="pca", random_state=0, perplexity=min(30.0, (len(features) - 1) / 3)).fit_transform(features)
+    known = labels is not None and bool(split.classes)
+    colours = " A colour is a class, which training did not see." if known else ""
+    return Section("Map of the features", note(
+        f"t-SNE of the features of {len(features):,} test images: what lies close together is similar to the network; "
+        f"distances between clusters mean nothing.{colours}") + drawing(
+        figures.clusters(places, labels if known else None, split.classes), "t-SNE map of the features"), id="map")
