@@ -194,7 +194,8 @@ def clusters(places: np.ndarray, labels: np.ndarray | None, names: Sequence[str]
     figure, axes = _canvas("", size=(6.6, 5))
     known = np.full(len(places), len(SERIES)) if labels is None else labels
     for number, (name, colour) in enumerate(drawn(names) if labels is not None else ()):
-        axes.scatter(places[known == number, 0], places[known == number, 1], s=9, color=colour, linewidths=0, label=name)
+        mine = places[known == number]
+        axes.scatter(mine[:, 0], mine[:, 1], s=9, color=colour, linewidths=0, label=name)
     if (rest := known >= len(SERIES)).any():
         axes.scatter(places[rest, 0], places[rest, 1], s=9, color="#a8b0bd", linewidths=0,
                      label="others" if names else None)

@@ -117,6 +117,20 @@ def test_the_report_shows_reconstructions(run):
     assert 'id="reconstructions"' in page and "data:image/png;base64," in page
 
 
+def test_a_class_token_is_always_visible_and_learns(tmp_path):
+    """The first block's, by attention; a classifier that reads it starts from all layers but its head."""
+    args = {"size": "mu", "patch": 2, "pool": "token"}
+    small = {key: value for key, value in SMALL.items() if key != "model_args.size"} | {"model_args": args, "test": False}
+    found = train("mae_digits", workdir=tmp_path / "run", **small)
+    assert found.model().get_layer("block1_attn").output.shape[1] == 1 + 8
+    before = train("mae_digits", workdir=tmp_path / "first", **small | {"lr": 1e-9})
+    assert np.abs(found.model().get_layer("class_token").get_weights()[0]
+                  - before.model().get_layer("class_token").get_weights()[0]).max() > 1e-4
+    tuned = train(Recipe(model="vit", model_args=args, data="digits", init=str(found.path), epochs=1, batch=256),
+                  workdir=tmp_path / "tuned", test=False, verbose=False)
+    assert json.loads((tuned.path / "init.json").read_text())["new"] == ["logits"]
+
+
 def test_a_classifier_starts_from_the_encoder(run, tmp_path):
     tuned = train(Recipe(model="vit", model_args={"size": "mu", "patch": 2, "pool": "mean"}, data="digits",
                          init=str(run.path), epochs=1, batch=256), workdir=tmp_path / "tuned", verbose=False)

@@ -7,7 +7,7 @@ Departs from the paper: positions are learned and not sines, so that a learned m
 constant that the decoder's positions can hold. Hidden tokens are zero.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -45,14 +45,17 @@ class MaskedAutoencoder(Objective):
 
         The patches with the least noise are visible.
         """
-        size, patch, drop_path = vit_args(self.recipe.model, **self.recipe.model_args)
+        size, patch, pool, drop_path = vit_args(self.recipe.model, **self.recipe.model_args)
         width, depth, heads = vit.SIZES[size]
         inputs, embedded = vit.patches(split.shape, width, patch)
         count = embedded.shape[1] * embedded.shape[2]
         noise = keras.Input((count,), name="noise")
         order = ops.argsort(noise, axis=1)
-        visible = ops.take_along_axis(vit.tokens(embedded), order[:, :self.visible(count), None], axis=1)
-        x = vit.encode(visible, depth, heads, drop_path=drop_path)
+        tokens, first = vit.tokens(embedded, pool=pool), int(pool == "token")  # which is always visible
+        visible = ops.take_along_axis(tokens[:, first:], order[:, :self.visible(count), None], axis=1)
+        if first:
+            visible = ops.concatenate([tokens[:, :1], visible], axis=1)
+        x = vit.encode(visible, depth, heads, drop_path=drop_path)[:, first:]
 
         x = layers.Dense(self.settings.decoder_width, name="decoder_in")(x)
         x = ops.pad(x, ((0, 0), (0, count - x.shape[1]), (0, 0)))  # hidden tokens, in the order of the noise
@@ -98,11 +101,14 @@ class MaskedAutoencoder(Objective):
             grid(enlarged(sheet), len(images)), "masked, reconstructed and original images"), id="reconstructions")]
 
 
-def vit_args(model: str, *, size: str = "XS", patch: int = 4, drop_path: float = 0.0) -> tuple[str, int, float]:
+def vit_args(model: str, *, size: str = "XS", patch: int = 4, pool: Literal["mean", "token"] = "mean",
+             drop_path: float = 0.0) -> tuple[str, int, str, float]:
     """Return the arguments of kerasdl.zoo.vit that a masked autoencoder takes."""
     if model != "vit":
         raise ValueError(f"a masked autoencoder needs model=vit. Received: {model}")
-    return size, patch, drop_path
+    if pool not in ("mean", "token"):
+        raise ValueError(f"Expected pool='token' or 'mean'. Received: {pool!r}")
+    return size, patch, pool, drop_path
 
 
 def patches_of(images: Any, patch: int) -> Any:
