@@ -120,7 +120,8 @@ def test_the_report_shows_reconstructions(run):
 def test_a_class_token_is_always_visible_and_learns(tmp_path):
     """The first block's, by attention; a classifier that reads it starts from all layers but its head."""
     args = {"size": "mu", "patch": 2, "pool": "token"}
-    small = {key: value for key, value in SMALL.items() if key != "model_args.size"} | {"model_args": args, "test": False}
+    small = {**SMALL, "model_args": args, "test": False}
+    del small["model_args.size"]
     found = train("mae_digits", workdir=tmp_path / "run", **small)
     assert found.model().get_layer("block1_attn").output.shape[1] == 1 + 8
     before = train("mae_digits", workdir=tmp_path / "first", **small | {"lr": 1e-9})

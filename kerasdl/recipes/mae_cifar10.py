@@ -1,4 +1,4 @@
-"""A masked autoencoder (He et al. 2021) on CIFAR-10: a small ViT learns without labels, for two cores and 45 minutes."""
+"""A masked autoencoder (He et al. 2021) on CIFAR-10: a small ViT without labels, for two cores and 45 minutes."""
 
 from kerasdl.recipe import Recipe
 

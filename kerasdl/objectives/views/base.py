@@ -109,7 +109,7 @@ class Views(Objective):
         return [Collapse()]
 
     def sections(self, findings: Findings) -> list[Section]:
-        return report.sections(findings)
+        return report.sections(findings, labels_seen=self.target is not None)
 
 
 class Collapse(keras.callbacks.Callback):

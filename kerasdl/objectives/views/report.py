@@ -1,10 +1,11 @@
 """What the report shows of features: which images are near one another, and a map of all."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from sklearn.manifold import TSNE
 
 from kerasdl import figures, zoo
-from kerasdl.data.split import Split
 from kerasdl.objectives.images import enlarged, grid
 from kerasdl.objectives.sections import Findings, Section, drawing, image, note
 
@@ -12,14 +13,19 @@ SHOWN = 1000  # test images of the map, and among which neighbours are looked fo
 QUERIES, NEAREST = 6, 7  # rows of the sheet of neighbours, and images next to the first of each
 
 
-def sections(findings: Findings) -> list[Section]:
-    """Return the neighbours of some test images in feature space, and a map of the test images."""
+def sections(findings: Findings, labels_seen: bool) -> list[Section]:
+    """Return the neighbours of some test images in feature space, and a map of the test images.
+
+    Args:
+        findings: of the run.
+        labels_seen: whether training read the labels.
+    """
     split = findings.splits("test")
     images, labels = split.take(np.arange(min(SHOWN, len(split))))
     features = zoo.features(findings.model()).predict(images, verbose=0)
     features = features.reshape(len(features), -1).astype("float64")
     found = [neighbours(features, images, findings.data)]
-    return [*found, tsne(features, labels, split)] if len(images) >= QUERIES else found
+    return [*found, tsne(features, labels, split.classes, labels_seen)] if len(images) >= QUERIES else found
 
 
 def neighbours(features: np.ndarray, images: np.ndarray, data: str) -> Section:
@@ -42,12 +48,13 @@ def neighbours(features: np.ndarray, images: np.ndarray, data: str) -> Section:
         id="neighbours")
 
 
-def tsne(features: np.ndarray, labels: np.ndarray | None, split: Split) -> Section:
+def tsne(features: np.ndarray, labels: np.ndarray | None, classes: Sequence[str], labels_seen: bool) -> Section:
     """Return a map on which near features (N, D) are near (van der Maaten & Hinton 2008), coloured by class."""
     places = TSNE(init="pca", random_state=0, perplexity=min(30.0, (len(features) - 1) / 3)).fit_transform(features)
-    known = labels is not None and bool(split.classes)
-    colours = " A colour is a class, which training did not see." if known else ""
+    known = labels is not None and bool(classes)
+    unseen = "" if labels_seen else ", which training did not see"
+    colours = f" A colour is a class{unseen}." if known else ""
     return Section("Map of the features", note(
         f"t-SNE of the features of {len(features):,} test images: what lies close together is similar to the network; "
         f"distances between clusters mean nothing.{colours}") + drawing(
-        figures.clusters(places, labels if known else None, split.classes), "t-SNE map of the features"), id="map")
+        figures.clusters(places, labels if known else None, classes), "t-SNE map of the features"), id="map")
