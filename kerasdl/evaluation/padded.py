@@ -121,7 +121,8 @@ class PaddedEvaluator:
         if backend.jax():
             batches = self._padded(split)
             y = [batch[1] for batch in batches.as_numpy_iterator()]
-            parts = [(np.concatenate(y), learner.predict(batches.map(lambda x, *_: x), verbose=0))]
+            answers = learner.predict(batches.map(lambda x, *_: x), verbose=0)
+            parts = [(None if y[0] is None else np.concatenate(y), answers)]
         else:
             parts = self._stepped(learner, split, collect=True)
         return tree.map_structure(lambda *values: None if values[0] is None else np.concatenate(values)[:len(split)],
