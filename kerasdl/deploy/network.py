@@ -51,7 +51,8 @@ def unrolled(network: keras.Model, steps: int) -> keras.Model:
 
 def examples_of(objective: Objective, split: Split, count: int | None = None) -> tuple[np.ndarray, Any]:
     """Return a split, or about its first `count` examples, as the network takes it: x (N, ...), and targets or None."""
-    found = pipeline.in_order(split, objective.targets(split), BATCH, objective.prepare)
+    prepare = None if objective.makes_views else objective.prepare  # its network takes an image at a time
+    found = pipeline.in_order(split, objective.targets(split), BATCH, prepare)
     batches = list(found.take(-1 if count is None else -(-count // BATCH)).as_numpy_iterator())
     y = [rest[0] for _, *rest in batches if rest]
     return np.concatenate([x for x, *_ in batches]), np.concatenate(y) if y else None

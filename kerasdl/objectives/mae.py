@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers, ops
+from markupsafe import Markup
 from pydantic import Field
 
 from kerasdl.data.split import Split
@@ -86,8 +87,17 @@ class MaskedAutoencoder(Objective):
         return ops.sum(error * hidden, axis=1) / ops.sum(hidden, axis=1)
 
     def sections(self, findings: Findings) -> list[Section]:
-        images, model = findings.splits("test").take(np.arange(SHOWN))[0], findings.model()
+        model = findings.model()
         self.bind(model)
+        parts = {"test": "Test images, which are new to the network:", "train": "Training images:"}
+        sheets = [note(text) + self.sheet(model, findings.splits(name)) for name, text in parts.items()]
+        return [Section("Reconstructions", note(
+            f"Images of {findings.data}: what the model sees, what it makes of it, and the original. Predicted patches "
+            "have the mean and deviation of the originals.") + Markup("").join(sheets), id="reconstructions")]
+
+    def sheet(self, model: keras.Model, split: Split) -> Markup:
+        """Return three rows of images: what the model sees of some, what it makes of it, and the originals."""
+        images = split.take(np.arange(min(SHOWN, len(split))))[0]
         noise = np.random.default_rng(0).random((len(images), self.count), "float32")
         patches, mean, deviation = normalised(patches_of(images, self.patch))
         seen = noise.argsort(1).argsort(1) < self.visible(self.count)
@@ -95,10 +105,7 @@ class MaskedAutoencoder(Objective):
         original = ops.convert_to_numpy(patches * deviation + mean)
         rows = [np.where(seen[..., None], original, 128), np.where(seen[..., None], original, answer), original]
         sheet = np.concatenate([pixels_of(np.asarray(row), images.shape, self.patch) for row in rows])
-        return [Section("Reconstructions", note(
-            f"Test images of {findings.data}: what the model sees, what it makes of it, and the original. Predicted "
-            "patches have the mean and deviation of the originals.") + image(
-            grid(enlarged(sheet), len(images)), "masked, reconstructed and original images"), id="reconstructions")]
+        return image(grid(enlarged(sheet), len(images)), "masked, reconstructed and original images")
 
 
 def vit_args(model: str, *, size: str = "XS", patch: int = 4, pool: Literal["mean", "token"] = "mean",
