@@ -166,6 +166,30 @@ def intervals(names: Sequence[str], values: Sequence[float], ends: Sequence[tupl
     return _svg(figure)
 
 
+def growth(lines: Sequence[tuple[str, int, str, Sequence[tuple[float, float, tuple[float, float]]]]], xlabel: str,
+           ylabel: str) -> Markup:
+    """Scores by a count, whose axis is logarithmic, in percent: a line each with its intervals, and a legend.
+
+    Args:
+        lines: (name, place of its colour in SERIES, dashes as Matplotlib has them, points (x, y, (low, high))).
+        xlabel, ylabel: of the axes.
+    """
+    figure, axes = _canvas(xlabel, ylabel, size=(7.6, 4.2))
+    axes.set_xscale("log")
+    for place, (name, colour, dashes, points) in enumerate(lines):
+        x = [at * 1.012 ** (place - len(lines) / 2) for at, *_ in points]  # so that intervals stand next to each other
+        axes.plot(x, [y for _, y, _ in points], color=SERIES[colour], linestyle=dashes, linewidth=2, marker="o",
+                  markersize=5, label=name)
+        for at, (_, _, (low, high)) in zip(x, points, strict=True):
+            axes.plot([at, at], [low, high], color=SERIES[colour], linewidth=1, alpha=0.6)
+    ticks = sorted({x for *_, points in lines for x, *_ in points})
+    axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter(PERCENT)
+    figure.legend(loc="outside right upper", frameon=False, labelcolor=INK, fontsize=9)
+    return _svg(figure)
+
+
 def labelled(points: Sequence[tuple[str, float, float, bool]], xlabel: str, ylabel: str) -> Markup:
     """Named points (name, x, y, whether it is ahead); those that are ahead are joined, from left to right."""
     figure, axes = _canvas(xlabel, ylabel, size=(6.6, 3.6))

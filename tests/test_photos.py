@@ -12,8 +12,8 @@ from PIL import Image
 
 from kerasdl import zoo
 from kerasdl.errors import UserError
-from kerasdl.evaluation import predictions
-from kerasdl.photos import backbones, budget, compare, intervals, outcome, page, recipes
+from kerasdl.evaluation import intervals, predictions
+from kerasdl.photos import backbones, budget, compare, outcome, page, recipes
 from kerasdl.photos.folder import look
 from kerasdl.run import Run
 from kerasdl.zoo import weights

@@ -23,6 +23,7 @@ from kerasdl.cli.list import list_recipes
 from kerasdl.cli.photos import classify_photos
 from kerasdl.cli.plan import plan_recipe
 from kerasdl.cli.predict import predict_files
+from kerasdl.cli.probe import probe_run
 from kerasdl.cli.report import report_run
 from kerasdl.cli.reproduce import reproduce_recipe
 from kerasdl.cli.results import show_results
@@ -42,7 +43,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "list": list_recipes, "show": show_recipe, "fields": show_fields, "train": train_recipe, "eval": evaluate_run,
     "predict": predict_files, "photos": classify_photos, "sample": sample_model, "report": report_run,
     "runs": list_runs, "best": best_run, "compare": compare_runs, "ensemble": average_runs, "export": export_model,
-    "compress": compress_run, "card": write_card, "serve": serve_run, "results": show_results,
+    "compress": compress_run, "probe": probe_run, "card": write_card, "serve": serve_run, "results": show_results,
     "reproduce": reproduce_recipe, "launch": launch_workers, "plan": plan_recipe, "doctor": check_installation}
 ELSEWHERE = {  # verbs of other tools: what to write instead
     "resume": "kerasdl train --resume RUN", "continue": "kerasdl train --resume RUN", "fit": "kerasdl train RECIPE",
@@ -53,7 +54,7 @@ ELSEWHERE = {  # verbs of other tools: what to write instead
     "diff": "kerasdl compare RUN RUN...", "version": "kerasdl --version", "help": "kerasdl --help",
     "config": "kerasdl fields", "settings": "kerasdl fields", "check": "kerasdl doctor", "info": "kerasdl doctor"}
 FLAGS = {"--debug", "--quiet", "-q"}  # may stand anywhere; kerasdl.cli.terminal reads them
-SETTABLE = ("train", "show", "plan", "launch", "tune")  # verbs that take KEY=VALUE
+SETTABLE = ("train", "show", "plan", "launch", "probe", "tune")  # verbs that take KEY=VALUE
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 for verb, function in VERBS.items():

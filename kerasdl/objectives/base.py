@@ -44,6 +44,8 @@ class Objective:
         augments_views: whether test-time augmentation makes sense: the answer for an image is a mean over views.
         makes_views: whether `prepare` augments the images itself, by the recipe's `augment`, to compare views of each.
         learner: the class of the model that is fitted.
+        classifier_args: model_args of a classifier that begins with such a model's weights, where their defaults would
+            give it layers that the model has not.
         with_teacher: the objective that learns the same from a teacher, too, for this class and no other; "": none.
         renamed: settings that earlier versions called otherwise, {old name: name}.
         Settings: a class of typed settings, which a recipe gives as `objective_args`.
@@ -60,6 +62,7 @@ class Objective:
     augments_views: ClassVar[bool] = False
     makes_views: ClassVar[bool] = False
     learner: ClassVar[type[Learner]] = Learner
+    classifier_args: ClassVar[Mapping[str, Any]] = {}
     with_teacher: ClassVar[str] = ""
     renamed: ClassVar[Mapping[str, str]] = {}
     Settings: ClassVar[type[NoSettings]] = NoSettings

@@ -9,9 +9,8 @@ import numpy as np
 
 from kerasdl.data import Split
 from kerasdl.devices import strategy as strategies
-from kerasdl.evaluation import linear_probe, predictions
+from kerasdl.evaluation import intervals, linear_probe, predictions
 from kerasdl.evaluation.linear_probe import LinearProbe
-from kerasdl.photos import intervals
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 from kerasdl.train import record

@@ -5,9 +5,8 @@ from typing import Any
 import kerasdl
 from kerasdl.environment import environment
 from kerasdl.errors import UserError
-from kerasdl.evaluation import predictions
+from kerasdl.evaluation import intervals, predictions
 from kerasdl.files import write_json, writing
-from kerasdl.photos import intervals
 from kerasdl.photos.compare import Candidate, Trials
 from kerasdl.text import moment
 

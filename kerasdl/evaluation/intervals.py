@@ -25,9 +25,24 @@ def of_score(name: str, truth: np.ndarray, logits: np.ndarray) -> Interval:
 
 
 def of_difference(name: str, truth: np.ndarray, logits: np.ndarray, others: np.ndarray) -> Interval:
-    """Return the interval of how much better the first answers are than the others for the same examples."""
+    """Return the interval of how much better the first answers are than the others for the same examples.
+
+    An accuracy counts examples, so that its resamples are drawn as counts: as many as there are of each class that the
+    first alone answers rightly, that the others alone do, and of the rest.
+    """
+    if name == "accuracy":
+        return _of_counts(truth, (logits.argmax(1) == truth).astype(int) - (others.argmax(1) == truth))
     return _middle([score(name, truth[index], logits[index]) - score(name, truth[index], others[index])
                     for index in _resampled(truth)])
+
+
+def _of_counts(truth: np.ndarray, ahead: np.ndarray) -> Interval:
+    generator, total = np.random.default_rng(0), np.zeros(RESAMPLES)
+    for label in np.unique(truth):
+        mine = ahead[truth == label]
+        counts = generator.multinomial(len(mine), [(mine == sign).mean() for sign in (1, -1, 0)], RESAMPLES)
+        total += counts[:, 0] - counts[:, 1]
+    return _middle((total / len(truth)).tolist())
 
 
 def _resampled(truth: np.ndarray):

@@ -1,0 +1,62 @@
+"""probe.html: what the features of a run are worth, by the number of labels."""
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from kerasdl import figures, reports
+from kerasdl.files import whole, writing
+from kerasdl.text import duration, typed
+
+PAGE = "probe.html"
+NAMES = {"run": "the run", "random": "random weights", "raw": "raw"}
+DRAWN = {"run": 0, "random": 1, "raw": 7}  # places in figures.SERIES
+DASHES = {"linear": "-", "kNN": ":", "fine-tuned": "--", "from scratch": "--"}
+
+
+def write(folder: Path, found: dict[str, Any]) -> Path:
+    """Write the page, one file that needs no other, and return its path.
+
+    Args:
+        folder: of the run.
+        found: what its probe.json holds.
+    """
+    ways = list(dict.fromkeys((row["features"], row["way"]) for row in found["rows"]))
+    cells = {(row["features"], row["way"], row["labels"]): row for row in found["rows"]}
+    file = folder / PAGE
+    text = template().render(found=found, ways=ways, cells=cells, title=title, plot=drawing(found), duration=duration,
+                             command=command(folder, found))
+    with writing(file, "Make room, and probe it again."), whole(file) as partial:
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+    return file
+
+
+def drawing(found: dict[str, Any]) -> Markup:
+    """Return accuracy on test against the number of labels, a line for each way."""
+    lines: dict[tuple[str, str], list[tuple[int, float, tuple[float, float]]]] = {}
+    for row in found["rows"]:
+        low, high = row["interval"]
+        point = (row["labels"], row["test"]["accuracy"], (low, high))
+        lines.setdefault((row["features"], row["way"]), []).append(point)
+    return figures.growth([(title(name, way), DRAWN[name], DASHES[way], points)
+                           for (name, way), points in lines.items()], "labels", "test accuracy")
+
+
+def title(name: str, way: str) -> str:
+    """Return how a way is called: "the run, linear", "from scratch"."""
+    return way if way in ("fine-tuned", "from scratch") else f"{NAMES[name]}, {way}"
+
+
+def command(folder: Path, found: dict[str, Any]) -> str:
+    """Return the command that probes again."""
+    labels = ",".join(map(str, found["labels"]))
+    return f"kerasdl probe {typed(folder)} --labels {labels} --seed {found['seed']}"
+
+
+def template() -> jinja2.Template:
+    """Return the template of the page."""
+    loader = jinja2.FileSystemLoader([Path(__file__).parent, Path(reports.__file__).parent])
+    return jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True
+                              ).get_template(f"{PAGE}.j2")
