@@ -27,6 +27,7 @@ from benchmarks import (
     orders,
     page,
     photos_page,
+    probes,
     searches,
     sequences,
     serving,
@@ -173,6 +174,8 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         root / "docs" / "photos.md": filled(
             root / "docs" / "photos.md", folders=photos_page.folders(photos_page.load(folder)),
             frozen=photos_page.frozen(photos_page.load(folder)), tuned=photos_page.tuned(photos_page.load(folder))),
+        root / "docs" / "probe.md": filled(
+            root / "docs" / "probe.md", probes=probes.body(page.load(root / "docs" / "results", probes.NAME))),
         root / "docs" / "ensembles.md": filled(
             root / "docs" / "ensembles.md",
             ensembles=ensembles.body(page.load(root / "docs" / "results", ensembles.NAME))),

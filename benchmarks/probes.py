@@ -1,0 +1,127 @@
+"""What features are worth that were learned without labels: docs/results/probes.json, and the tables of docs/probe.md.
+
+    python -m benchmarks.probes         every recipe without labels on CIFAR-10, 5, 15 and 45 minutes, three seeds
+    python -m benchmarks.probes --data digits --minutes 0.2 --seeds 1 --labels 5%,100% --out FILE     to try it
+
+Each recipe is trained with its own schedule for the epochs that fit into the minutes on this machine, which two epochs
+tell before. Then it is probed: fine-tuning and training from scratch follow the recipe of classification in CLASSIFY.
+Controls do not depend on the minutes, and stand once for each seed, with 0 minutes. What is finished is not run again,
+and rows that are there are kept. Use an idle machine: minutes are measured.
+"""
+
+import argparse
+import json
+import statistics
+import zlib
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import RESULTS, ROOT, write_json
+from kerasdl.probing import labels as subsets
+from kerasdl.probing import outcome, training
+from kerasdl.probing.page import NAMES, title
+from kerasdl.probing.probe import probe
+from kerasdl.published.reproduce import once
+from kerasdl.published.results import machines, mean_sd
+from kerasdl.recipe import Recipe, load, shipped
+from kerasdl.run import Run
+
+NAME, RUNS = "probes", ROOT / "runs" / "probes"
+OBJECTIVES = ("mae", "contrast", "agree", "reconstruct")
+CLASSIFY = {("cifar10", "vit"): "vit_cifar10_short", ("cifar10", "cnn"): "cnn_cifar10_quick",
+            ("cifar10", "resnet"): "resnet_cifar10_short", ("cifar10", "convnext"): "convnext_cifar10",
+            ("digits", "vit"): "vit_digits", ("digits", "cnn"): "cnn_digits"}
+MINUTES, PILOT = (5.0, 15.0, 45.0), 2  # PILOT: epochs that tell how long one takes
+WAYS = (("run", "linear"), ("run", "kNN"), ("run", "fine-tuned"), ("random", "linear"), ("random", "kNN"),
+        ("random", "from scratch"), ("raw", "linear"), ("raw", "kNN"))
+
+
+def recipes(data: str) -> list[str]:
+    """The recipes of the package that learn from this data by one of OBJECTIVES."""
+    return [recipe.name for recipe, _ in shipped() if recipe.objective in OBJECTIVES and recipe.data == data]
+
+
+def epochs_for(recipe: Recipe, minutes: float) -> int:
+    """How many epochs fit, by the time that PILOT of them take after the compilation."""
+    pilot = once(recipe.override(epochs=PILOT), RUNS / "pilot" / recipe.name, verbose=False).result["train"]
+    compiling = pilot["compile_seconds"] or 0.0
+    return max(1, int((60 * minutes - compiling) / ((pilot["seconds"] - compiling) / PILOT)))
+
+
+def measure(name: str, minutes: float, seed: int, labels: str, finetune: bool) -> list[dict[str, Any]]:
+    """Train a recipe for the minutes, probe it, and return its rows."""
+    recipe = load(name)
+    folder = RUNS / name / f"{minutes:g}-minutes" / f"seed-{seed}"
+    epochs = Run(folder).recipe.epochs if (folder / "recipe.json").is_file() else epochs_for(recipe, minutes)
+    run = once(recipe.override(seed=seed, epochs=epochs), folder, verbose=False)
+    classify = CLASSIFY.get((recipe.data, recipe.model))
+    network = json.dumps(training.recipe_of(run, classify, (), seed).model_dump(mode="json"), sort_keys=True)
+    scratch = RUNS / "scratch" / f"{recipe.model}-{zlib.crc32(network.encode()):08x}"  # shared by runs of one network
+    found = outcome.document(probe(run, labels, recipe=classify, seed=seed, finetune=finetune, scratch=scratch))
+    seconds = run.result["train"]["seconds"]
+    rows = []
+    for row in found["rows"]:
+        ours = row["features"] == "run"
+        chosen = {key: value for key, value in row["chosen"].items() if key != "run"}
+        trained = {"pretraining": {"epochs": epochs, "seconds": seconds}} if ours else {}
+        rows.append({"recipe": name, "objective": recipe.objective, "minutes": minutes if ours else 0.0, "seed": seed,
+                     **row, "chosen": chosen, **trained, "classify": found["training"]["recipe"],
+                     "environment": run.result["environment"]})
+        print(f"{name}, {minutes:g} min, seed {seed}: {row['labels']} labels, {row['features']}, {row['way']}: "
+              f"{row['test']['accuracy']:.4f}", flush=True)
+    return rows
+
+
+def key(row: dict[str, Any]) -> tuple:
+    """What a row is of: a later one of the same replaces it."""
+    return tuple(row[name] for name in ("recipe", "minutes", "seed", "features", "way", "labels"))
+
+
+def body(rows: list[dict[str, Any]]) -> str:
+    """What stands between the markers of docs/probe.md: a table for each way of classifying."""
+    if not rows:
+        return "not run\n"
+    counts, lines = sorted({row["labels"] for row in rows}), []
+    for heading, ways in (("Linear probe", ("linear",)), ("Nearest neighbours", ("kNN",)),
+                          ("All layers trained", ("fine-tuned", "from scratch"))):
+        lines += [f"{heading}: test accuracy, %, by the number of labels.", "",
+                  f"| recipe | features | minutes | {' | '.join(f'{count:,}' for count in counts)} | seeds |",
+                  f"| --- | --- | ---: |{' ---: |' * len(counts)} ---: |"]
+        mine = [row for row in rows if row["way"] in ways]
+        for name, features, minutes in dict.fromkeys((row["recipe"], row["features"], row["minutes"]) for row in sorted(
+                mine, key=lambda row: (row["recipe"], WAYS.index((row["features"], row["way"])), row["minutes"]))):
+            group = [row for row in mine if key(row)[:2] == (name, minutes) and row["features"] == features]
+            cells = [mean_sd([100 * row["test"]["accuracy"] for row in group if row["labels"] == count])
+                     if any(row["labels"] == count for row in group) else "" for count in counts]
+            called = title(features, group[0]["way"]) if len(ways) > 1 else NAMES[features]
+            lines.append(f"| `{name}` | {called} | {f'{minutes:g}' if minutes else ''} | {' | '.join(cells)} | "
+                         f"{len({row['seed'] for row in group})} |")
+        lines.append("")
+    spent = [row["pretraining"]["seconds"] / 60 / row["minutes"] for row in rows if row["minutes"]]
+    lines.append(f"Pretraining took {100 * statistics.mean(spent):.0f} % of the minutes in the mean. ")
+    return "\n".join([*lines, "", *(f"Measured on {line}.\n" for line in machines({"": rows}))])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("recipes", nargs="*", help="by default all of --data without labels")
+    parser.add_argument("--data", default="cifar10")
+    parser.add_argument("--minutes", type=float, nargs="+", default=MINUTES)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--labels", default=",".join(subsets.DEFAULT))
+    parser.add_argument("--no-finetune", action="store_true")
+    parser.add_argument("--out", type=Path, default=RESULTS / f"{NAME}.json")
+    asked = parser.parse_args()
+    kept = json.loads(asked.out.read_text()) if asked.out.exists() else []
+    for seed in range(asked.seeds):
+        for minutes in asked.minutes:
+            for name in asked.recipes or recipes(asked.data):
+                if any(key(row)[:4] == (name, minutes, seed, "run") for row in kept):
+                    continue
+                found = measure(name, minutes, seed, asked.labels, not asked.no_finetune)
+                kept = [row for row in kept if key(row) not in set(map(key, found))] + found
+                write_json(asked.out, kept)
+
+
+if __name__ == "__main__":
+    main()
