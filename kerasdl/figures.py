@@ -186,7 +186,7 @@ def growth(lines: Sequence[tuple[str, int, str, Sequence[tuple[float, float, tup
     axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
     axes.minorticks_off()
     axes.yaxis.set_major_formatter(PERCENT)
-    figure.legend(loc="outside right upper", frameon=False, labelcolor=INK, fontsize=9)
+    figure.legend(loc="outside right upper", frameon=False, labelcolor=INK, fontsize=9, handlelength=3.5)
     return _svg(figure)
 
 
