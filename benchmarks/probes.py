@@ -27,7 +27,7 @@ from kerasdl.recipe import Recipe, load, shipped
 from kerasdl.run import Run
 
 NAME, RUNS = "probes", ROOT / "runs" / "probes"
-OBJECTIVES = ("mae", "contrast", "agree", "reconstruct")
+OBJECTIVES = ("mae", "contrast", "supcon", "agree", "reconstruct")
 CLASSIFY = {("cifar10", "vit"): "vit_cifar10_short", ("cifar10", "cnn"): "cnn_cifar10_quick",
             ("cifar10", "resnet"): "resnet_cifar10_short", ("cifar10", "convnext"): "convnext_cifar10",
             ("digits", "vit"): "vit_digits", ("digits", "cnn"): "cnn_digits"}
@@ -37,8 +37,9 @@ WAYS = (("run", "linear"), ("run", "kNN"), ("run", "fine-tuned"), ("random", "li
 
 
 def recipes(data: str) -> list[str]:
-    """The recipes of the package that learn from this data by one of OBJECTIVES."""
-    return [recipe.name for recipe, _ in shipped() if recipe.objective in OBJECTIVES and recipe.data == data]
+    """The recipes of the package that learn from this data by one of OBJECTIVES, on two cores."""
+    return [recipe.name for recipe, _ in shipped() if recipe.objective in OBJECTIVES and recipe.data == data
+            and not recipe.name.endswith("_long")]
 
 
 def epochs_for(recipe: Recipe, minutes: float) -> int:

@@ -44,8 +44,8 @@ class Objective:
         augments_views: whether test-time augmentation makes sense: the answer for an image is a mean over views.
         makes_views: whether `prepare` augments the images itself, by the recipe's `augment`, to compare views of each.
         learner: the class of the model that is fitted.
-        classifier_args: model_args of a classifier that begins with such a model's weights, where their defaults would
-            give it layers that the model has not.
+        classifier_args: model_args of a classifier that begins with such a model's weights, where the objective has
+            other defaults than the model's `build`.
         with_teacher: the objective that learns the same from a teacher, too, for this class and no other; "": none.
         renamed: settings that earlier versions called otherwise, {old name: name}.
         Settings: a class of typed settings, which a recipe gives as `objective_args`.

@@ -39,7 +39,7 @@ class MaskedAutoencoder(Objective):
     """Learn to predict the hidden patches of an image from the others. Labels are not read."""
 
     inputs = ("image",)
-    classifier_args = {"pool": "mean"}  # it has no class token
+    classifier_args = {"size": "XS", "patch": 4, "pool": "mean"}  # of which kerasdl.zoo.vit has other defaults
     Settings = MaeSettings
 
     def network(self, split: Split) -> keras.Model:

@@ -56,7 +56,7 @@ def recipe_of(run: Run, named: str | None, overrides: Sequence[str], seed: int) 
         "model_args": args, "seed": seed, "data": located(own.data, folder), "splits": own.splits,
         "data_args": {**located_args(own.data_args, folder), **({"tokens": str(run.path)} if tokens else {})}}
     if base.objective != "classify":
-        found["monitor"] = ""
+        found |= {"monitor": "", "keep": "best"}
     return validate(found).override(*overrides)
 
 
