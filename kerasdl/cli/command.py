@@ -20,6 +20,7 @@ from kerasdl.cli.export import export_model
 from kerasdl.cli.fields import show_fields
 from kerasdl.cli.launch import launch_workers
 from kerasdl.cli.list import list_recipes
+from kerasdl.cli.paint import paint_image
 from kerasdl.cli.photos import classify_photos
 from kerasdl.cli.plan import plan_recipe
 from kerasdl.cli.predict import predict_files
@@ -41,9 +42,10 @@ from kerasdl.text import typed
 
 VERBS: dict[str, Callable[..., None]] = {
     "list": list_recipes, "show": show_recipe, "fields": show_fields, "train": train_recipe, "eval": evaluate_run,
-    "predict": predict_files, "photos": classify_photos, "sample": sample_model, "report": report_run,
-    "runs": list_runs, "best": best_run, "compare": compare_runs, "ensemble": average_runs, "export": export_model,
-    "compress": compress_run, "probe": probe_run, "card": write_card, "serve": serve_run, "results": show_results,
+    "predict": predict_files, "photos": classify_photos, "sample": sample_model, "paint": paint_image,
+    "report": report_run, "runs": list_runs, "best": best_run, "compare": compare_runs, "ensemble": average_runs,
+    "export": export_model, "compress": compress_run, "probe": probe_run, "card": write_card, "serve": serve_run,
+    "results": show_results,
     "reproduce": reproduce_recipe, "launch": launch_workers, "plan": plan_recipe, "doctor": check_installation}
 ELSEWHERE = {  # verbs of other tools: what to write instead
     "resume": "kerasdl train --resume RUN", "continue": "kerasdl train --resume RUN", "fit": "kerasdl train RECIPE",

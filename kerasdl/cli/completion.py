@@ -20,6 +20,7 @@ OPTIONS = {  # of each verb; all but launch have EVERYWHERE
              "--strategy --workdir",
     "eval": "--data --split --tta", "predict": "--out --resize --skip-bad --top --unknown-category",
     "photos": "--group --minutes --no-report --report --seed --weights --workdir",
+    "paint": "--mask --out --truth",
     "sample": "--class --n --out --prompt --seed --temperature --tokens --top-k --top-p", "report": "",
     "runs": "--show --sort --where", "best": "--by --where", "compare": "--no-report --out --report",
     "ensemble": "--out --split --workdir", "export": "--format --model --names --out --quantize --tolerance",
@@ -99,7 +100,7 @@ def searches(typed: str) -> list[str]:
 
 SOURCES: dict[str, Callable[[list[str], str], list[str]]] = {
     **dict.fromkeys(("train", "show", "plan", "launch", "reproduce", "tune run"), recipes),
-    **dict.fromkeys(("eval", "predict", "sample", "report", "compare", "ensemble", "export", "compress",
+    **dict.fromkeys(("eval", "predict", "sample", "paint", "report", "compare", "ensemble", "export", "compress",
                      "probe", "card", "serve", "train --init"), runs),
     **dict.fromkeys(("tune report", "tune best"), studies),
     "fields": lambda rest, typed: [*field_names(), "sgd", "adamw", "muon", *modules(PACKAGE / "objectives"),

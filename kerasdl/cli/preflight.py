@@ -58,6 +58,16 @@ def prediction(run: Run, files: Sequence[str]) -> None:
     check(files, run.data)
 
 
+def painting(run: Run, out: Path, *files: Path | None) -> None:
+    """Raise a UserError for a run without a model, images that are not there, or a file that would not keep pixels."""
+    run.model_file  # noqa: B018  is there
+    if out.suffix.lower() != ".png":
+        raise UserError(f"The image is written as a PNG, which keeps every pixel. Received: {out}.")
+    for file in files:
+        if file is not None and not file.is_file():
+            raise UserError(f"There is no file {str(file)!r}.")
+
+
 def _objective(recipe: Recipe, run: Path | None) -> dict[str, Any]:
     """Return what the objective declares, after a look at its settings; nothing of one that the user wrote."""
     if user_code.is_reference(recipe.objective):

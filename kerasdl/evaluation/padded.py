@@ -69,7 +69,7 @@ class PaddedEvaluator:
         """Raise a UserError for a split on which the score that decides is undefined, whatever the answers."""
         if self.monitor in self.overall and not split.streamed and not self.objective.makes_views:
             y = self.objective.targets(split)
-            if math.isnan(self.objective.overall(self.monitor, y, y)):
+            if y is not None and math.isnan(self.objective.overall(self.monitor, y, y)):
                 raise UserError(f"{self.monitor} is undefined on the {split.name} split, whose examples have all the "
                                 "same labels. Monitor another score, or divide the data otherwise.")
 

@@ -29,4 +29,6 @@ def pipeline_tag(objective: Objective, facts: Mapping[str, Any]) -> str | None:
         return "text-generation"
     if own.sample is not Objective.sample:
         return "unconditional-image-generation"
+    if own.painted is not Objective.painted:
+        return "image-to-image"
     return {"image": "image-feature-extraction", "tokens": "feature-extraction"}.get(kind)

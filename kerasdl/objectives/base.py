@@ -15,6 +15,7 @@ from kerasdl.data.split import Split
 from kerasdl.errors import UserError, nearest
 from kerasdl.objectives import average
 from kerasdl.objectives.learner import Learner
+from kerasdl.objectives.painting import Painted
 from kerasdl.objectives.sections import Findings, Section
 from kerasdl.recipe import Recipe
 from kerasdl.settings import Settings as NoSettings
@@ -242,6 +243,17 @@ class Objective:
                   top_k: int | None = None, top_p: float | None = None, seed: int = 0) -> str:
         """Return a text, and `count` tokens that the kept model continues it with."""
         raise UserError(f"The model writes no text: its objective is {self.recipe.objective}. Leave out --prompt.")
+
+    def painted(self, kept: keras.Model, image: np.ndarray, hole: np.ndarray | None) -> Painted:
+        """Return an image of any size with what the kept model brings back in it.
+
+        Args:
+            kept: the model.
+            image: uint8 (H, W, C).
+            hole: which pixels are to be filled, bool (H, W); None: there is no mask.
+        """
+        raise UserError(f"The model brings nothing back in an image: its objective is {self.recipe.objective}. Train "
+                        "one that does: kerasdl train inpaint_digits")
 
     def sections(self, findings: Findings) -> list[Section]:
         """Return its part of the report."""

@@ -1,21 +1,18 @@
 """What a run that makes images has to show: samples, the film of its epochs, the way between two, and the nearest."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from kerasdl import figures
+from kerasdl.objectives.film import film
 from kerasdl.objectives.gan.gan import clusters, decode, latents
 from kerasdl.objectives.gan.gan import sample as draw
 from kerasdl.objectives.gan.scores import some
 from kerasdl.objectives.images import enlarged, grid
 from kerasdl.objectives.sections import Findings
 
-TAG = "samples"  # of the images in the run's TensorBoard files
-FRAMES = 8  # of the film
 WAYS, BETWEEN = 5, 9  # ways from one noise to another, and images on each
 PAIRS = 10  # images beside their nearest ones
 POOL = 2000  # generated images among which a real one's nearest is looked for
@@ -41,22 +38,6 @@ def findings(found: Findings) -> dict[str, Any]:
         "real": pairs(real, pool[closest(real, pool)]), "pool": POOL,
         "scores": scores(result), "counts": result.get("samples", {}), "taught": result.get("taught"),
     }
-
-
-def film(folder: Path) -> list[tuple[int, str]]:
-    """(epoch, image as a data: address) of at most FRAMES epochs, evenly spaced, from the run's TensorBoard files."""
-    frames = {}
-    for file in sorted((folder / TAG).glob("events.out.tfevents.*")):
-        try:
-            for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
-                event = tf.compat.v1.Event.FromString(record)
-                for value in event.summary.value:
-                    frames[event.step] = tf.make_ndarray(value.tensor)[2]  # after width and height
-        except tf.errors.DataLossError:
-            pass  # a last one that is cut short
-    epochs = sorted(frames)
-    shown = sorted({epochs[round(i)] for i in np.linspace(0, len(epochs) - 1, FRAMES)}) if epochs else []
-    return [(epoch + 1, figures.address(frames[epoch])) for epoch in shown]
 
 
 def labels_of(model, classes: Sequence[str], count: int) -> np.ndarray | None:
