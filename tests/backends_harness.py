@@ -51,6 +51,8 @@ DIVIDED = {"sgd": {}, "adamw": {"optimizer": "adamw", "lr": 1e-3, "weight_decay"
            "noise": {"model_args": {"size": "mu", "drop": 0.5}}, "accumulate": {"accumulate": 4},
            "all": {"model": "cnn", "model_args": {"size": "mu", "drop": 0.3}, "ema": 0.9, "global_clipnorm": 0.1}}
 FEW = (("all", 4),)
+HOLES = BASE.override(objective="reconstruct", objective_args={"width": 4}, model="cnn", model_args={"size": "mu"},
+                      accumulate=2, ema=0.5)
 LABELLED = BASE.override(objective="multilabel", monitor="auc", accumulate=2, ema=0.5)
 
 
@@ -164,7 +166,7 @@ def suite(folder: Path) -> dict[str, np.ndarray]:
         out |= on_devices(case, 1) | on_devices(case, count)
     run = train(NOISY, workdir=folder / "whole", verbose=False)
     interrupted(folder / "interrupted")
-    out |= labelled()
+    out |= labelled() | reconstructed()
     out["predicted/jax"] = run.model().predict(given["x"], verbose=0)
     out["predicted/tensorflow"] = Run.open(folder / "tensorflow").model().predict(given["x"], verbose=0)
     return out
@@ -206,6 +208,23 @@ def labelled() -> dict[str, np.ndarray]:
     return {"labels/scores": np.array([found[name] for name in ("loss", "map", "auc")]),
             "labels/thresholds": np.array(list(facts["thresholds"].values())),
             "labels/answers": kept.predict(data["test"].x, verbose=0)}
+
+
+def reconstructed() -> dict[str, np.ndarray]:
+    """Scores and controls after five steps of filling holes, in parts of a batch and with an average."""
+    images = np.random.default_rng(0).integers(0, 256, (130, 8, 8, 3)).astype("uint8")
+    setup = setup_of(HOLES, from_arrays(images), strategies.choose("one"))
+    model, kept = setup.networks()
+    random = np.random.default_rng(1)
+    weights = [random.normal(0, 0.1, weight.shape) for weight in model.trainable_variables]
+    for network in (model.network, kept):
+        for variable, values in zip(network.trainable_variables, weights, strict=True):
+            variable.assign(values)
+    model.fit(setup.batches(model), steps_per_epoch=5, verbose=0, shuffle=False)
+    scores = PaddedEvaluator(setup.objective, kept, 16, setup.devices)
+    controls = scores.facts(setup.splits)["controls"]
+    return {"holes/scores": np.array(list(scores(setup.splits["test"]).values())),
+            "holes/controls": np.array([list(control["test"].values()) for control in controls.values()])}
 
 
 def on_devices(case: str, count: int) -> dict[str, np.ndarray]:

@@ -42,10 +42,12 @@ CASES = {
     "distill": {"optimizer": "sgd", "objective": "distill", "objective_args": {"teacher": "a network"}},
     **{name: {"optimizer": "sgd", "objective": name, "augment": (("random_resized_crop", 0.5), "flip"), **NORM,
               "objective_args": {"width": 16, "dimensions": 8}, "lr": 1e-3} for name in VIEWS},
+    "reconstruct": {"optimizer": "sgd", "objective": "reconstruct", "objective_args": {"width": 4}, "accumulate": 2,
+                    "ema": 0.9, "model": "cnn", "model_args": {"size": "mu"}},
     "series": {"optimizer": "sgd", "model": "rnn", "model_args": {"cell": "gru", "size": "mu"}},
 }
 FEW = [("sgd", 2), ("global_clipnorm", 4), ("accumulate", 2), ("ema", 2), ("series", 2),
-       ("prune", 2), ("quantize", 2), ("distill", 2)]
+       ("prune", 2), ("quantize", 2), ("distill", 2), ("reconstruct", 2)]
 APART = {"bfloat16": 1e-2}  # 2.8e-3 was seen: a number of 8 bits is rounded by up to 4e-3 of itself
 STEPS = 5
 

@@ -125,6 +125,11 @@ def test_several_labels_weighted_and_scored(found):
     np.testing.assert_allclose(found["labels/scores"][1:], both, rtol=1e-12)
 
 
+def test_holes_are_filled_and_scored_alike(found):
+    for key, values in harness.reconstructed().items():
+        np.testing.assert_allclose(found[key], values, rtol=1e-4, err_msg=key)
+
+
 def test_a_run_on_jax_is_a_run(found, folder):
     """The same files and columns, and a result that says what made it."""
     ours, theirs = (Run.open(folder / name) for name in ("tensorflow", "whole"))

@@ -97,6 +97,7 @@ def test_every_objective_has_the_task_that_hubs_know(tmp_path):
     kinds = {"row": "tabular", "image": "image", "tokens": "text"}
     wanted = {("language", "tokens"): "text-generation", ("adversarial", "image"): "unconditional-image-generation",
               ("masked", "tokens"): "feature-extraction", ("mae", "image"): "image-feature-extraction",
+              ("reconstruct", "image"): "image-to-image",
               ("tag", "tokens"): "token-classification", ("regress", "row"): "tabular-regression",
               ("regress", "image"): None, ("classify", "sequence"): None}
     for name in ("classify", "multilabel", "distill"):

@@ -180,9 +180,9 @@ class Reconstruct(Objective):
             seen = self.corruption.corrupt(tf.constant(given[None]), tf.zeros(2, tf.int64), self.settings)[0][0].numpy()
         what = "coloured, with the luma of the image," if self.corruption.colour else "denoised"
         how = f"{what} in tiles of {painting.shown(kept.input_shape[1:])} pixels that overlap by half"
-        new = painting.whole_pixels(painting.tiled(kept, seen))
-        everywhere = np.ones(given.shape[:2], bool)
-        return painting.Painted(new, seen, everywhere, (slice(None), slice(None)), how, self.corruption)
+        answer, everywhere = painting.tiled(kept, seen), np.ones(given.shape[:2], bool)
+        answer = painting.in_gamut(seen[..., :1].astype("float32"), answer) if self.corruption.colour else answer
+        return painting.Painted(painting.whole_pixels(answer), seen, everywhere, (slice(None), slice(None)), how, self.corruption)
 
     def filled(self, kept: keras.Model, given: np.ndarray, hole: np.ndarray) -> painting.Painted:
         """Return an image with its holes filled; all other pixels stay as they are."""

@@ -66,6 +66,7 @@ METRICS = {
     "adversarial": Metric("frechet_", "Fréchet distance", digits=3),
     "tag": Metric("f1", "strict F1, %", 100, "max", True),
     "language": Metric("bits", "bits a token", digits=3),
+    "reconstruct": Metric("psnr", "test PSNR, dB", goal="max", digits=2),
 }
 LOSS = Metric("loss", "test loss", digits=3)  # of every other objective
 
