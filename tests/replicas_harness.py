@@ -43,7 +43,7 @@ CASES = {
     **{name: {"optimizer": "sgd", "objective": name, "augment": (("random_resized_crop", 0.5), "flip"), **NORM,
               "objective_args": {"width": 16, "dimensions": 8}, "lr": 1e-3} for name in VIEWS},
     "reconstruct": {"optimizer": "sgd", "objective": "reconstruct", "objective_args": {"width": 4}, "accumulate": 2,
-                    "ema": 0.9, "model": "cnn", "model_args": {"size": "mu"}},
+                    "ema": 0.9, "model": "vit", "model_args": {"size": "mu", "patch": 2}},
     "series": {"optimizer": "sgd", "model": "rnn", "model_args": {"cell": "gru", "size": "mu"}},
 }
 FEW = [("sgd", 2), ("global_clipnorm", 4), ("accumulate", 2), ("ema", 2), ("series", 2),

@@ -104,7 +104,7 @@ def starts(pixels: int, length: int) -> list[int]:
 
 
 def in_gamut(luma: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Return colours (H, W, 3) of a luma (H, W, 1), paler where a pixel would leave 0..255: cutting changes the luma."""
+    """Return colours (H, W, 3) of a luma (H, W, 1), paler where one would leave 0..255: cutting changes the luma."""
     colour = image - luma
     room = np.where(colour > 0, 255 - luma, luma) / np.maximum(np.abs(colour), 1e-6)
     return luma + colour * room.min(-1, keepdims=True).clip(0, 1)

@@ -180,9 +180,10 @@ class Reconstruct(Objective):
             seen = self.corruption.corrupt(tf.constant(given[None]), tf.zeros(2, tf.int64), self.settings)[0][0].numpy()
         what = "coloured, with the luma of the image," if self.corruption.colour else "denoised"
         how = f"{what} in tiles of {painting.shown(kept.input_shape[1:])} pixels that overlap by half"
-        answer, everywhere = painting.tiled(kept, seen), np.ones(given.shape[:2], bool)
+        answer, everywhere = painting.tiled(kept, seen), (slice(None), slice(None))
         answer = painting.in_gamut(seen[..., :1].astype("float32"), answer) if self.corruption.colour else answer
-        return painting.Painted(painting.whole_pixels(answer), seen, everywhere, (slice(None), slice(None)), how, self.corruption)
+        return painting.Painted(painting.whole_pixels(answer), seen, np.ones(given.shape[:2], bool), everywhere, how,
+                                self.corruption)
 
     def filled(self, kept: keras.Model, given: np.ndarray, hole: np.ndarray) -> painting.Painted:
         """Return an image with its holes filled; all other pixels stay as they are."""
