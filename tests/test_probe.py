@@ -27,7 +27,7 @@ SHORT = ("epochs=1", "batch=256", "warmup=0", "jit=null")
 
 @pytest.fixture(scope="module")
 def mae(tmp_path_factory):
-    return train("mae_digits", "model_args.size=mu", *SHORT, workdir=tmp_path_factory.mktemp("mae") / "run",
+    return train("mae_digits", "model_args.size=mu", "jit=None", *SHORT, workdir=tmp_path_factory.mktemp("mae") / "run",
                  verbose=False, test=False)
 
 
@@ -184,6 +184,7 @@ def test_the_command_shows_every_way_and_does_not_train_again(command, linear, p
     assert "from scratch" in command("probe", linear.path, *options, "--no-report").out
 
 
+@pytest.mark.soak
 def test_an_interrupted_probe_is_resumed(linear, tmp_path, monkeypatch):
     def interrupted(recipe, **how):
         begun.append(how["workdir"].name)

@@ -1,6 +1,8 @@
 """Learning from views: losses by the formulas of their papers, views that are two, collapse, what starts from it."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from kerasdl.recipe import load as load_recipe
 from kerasdl.reports.page import report
 from kerasdl.train.fit import train
 
-SMALL = {"model_args.size": "mu", "epochs": 2, "verbose": False}
+SMALL = {"model_args.size": "mu", "epochs": 2, "augment": (("translate", 2),), "verbose": False}
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,8 @@ def run(tmp_path_factory):
 
 def objective(name="contrast", **settings):
     return objectives.of(load_recipe("simclr_digits").override(
-        "model_args.size=mu", objective=name, objective_args={"width": 16, "dimensions": 8, **settings}))
+        "model_args.size=mu", objective=name, augment=SMALL["augment"],
+        objective_args={"width": 16, "dimensions": 8, **settings}))
 
 
 def embedded(images=6, size=8):
@@ -78,7 +81,7 @@ def test_the_views_of_an_image_differ_and_are_the_same_for_the_same_step():
     assert x.shape == (16, 2, 8, 8, 1) and y is None
     np.testing.assert_array_equal(x, again)
     for one, two in ((x[:, 0], x[:, 1]), (x[:, 0], other[:, 0]), (x[:, 0], images)):
-        assert (one.numpy() != two.numpy()).any(axis=(1, 2, 3)).mean() > 0.9
+        assert (one.numpy() != two.numpy()).any(axis=(1, 2, 3)).mean() > 0.7
 
 
 def test_scores_count_every_image_once_and_are_the_same_in_another_evaluation(run):
@@ -101,8 +104,8 @@ def test_spread_knows_one_point_a_line_and_all_directions():
 def test_a_collapse_is_named(tmp_path, capsys):
     """Without the terms that keep embeddings apart, all images get the same one."""
     settings = {"width": 16, "dimensions": 8, "depth": 1, "variance": 0.0, "covariance": 0.0}
-    train("simclr_digits", workdir=tmp_path / "run", objective="agree", objective_args=settings, epochs=3, lr=0.05,
-          warmup=0, test=False, **{"model_args.size": "mu"})
+    train("simclr_digits", workdir=tmp_path / "run", objective="agree", objective_args=settings, epochs=6, lr=0.05,
+          warmup=0, test=False, **{key: SMALL[key] for key in ("model_args.size", "augment")})
     lines = [line for line in capsys.readouterr().err.splitlines() if "have collapsed" in line]
     assert len(lines) == 1 and "weight" in lines[0]
 
@@ -139,3 +142,15 @@ def test_mistakes_are_one_line(changes, message, tmp_path):
     with pytest.raises(UserError, match=message) as error:
         train(load_recipe("simclr_digits").model_copy(update=changes), workdir=tmp_path / "run", verbose=False)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", ["contrast", "supcon", "agree"])
+def test_jax_learns_the_same(name, tmp_path):
+    """From other first weights, as each backend draws its own: the loss of the last epoch is nearly the same."""
+    found = {}
+    for backend in ("tensorflow", "jax"):
+        subprocess.run([sys.executable, "-m", "kerasdl", "train", "simclr_digits", f"objective={name}", "epochs=8",
+                        "--backend", backend, "--workdir", str(tmp_path / backend), "--no-report"], check=True)
+        found[backend] = json.loads((tmp_path / backend / "result.json").read_text())["test"]
+    assert found["jax"]["loss"] == pytest.approx(found["tensorflow"]["loss"], rel=0.05)
