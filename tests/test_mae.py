@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from kerasdl import objectives
+from kerasdl import objectives, zoo
 from kerasdl.data import load
 from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.objectives.mae import normalised, patches_of, pixels_of
@@ -117,19 +117,23 @@ def test_the_report_shows_reconstructions(run):
     assert 'id="reconstructions"' in page and page.count("masked, reconstructed and original images") == 2
 
 
-def test_a_class_token_is_always_visible_and_learns(tmp_path):
-    """The first block's, by attention; a classifier that reads it starts from all layers but its head."""
+def test_a_class_token_is_always_visible_and_learns():
+    """A classifier that reads it has all layers but its head from here."""
+    import tensorflow as tf
+
     args = {"size": "mu", "patch": 2, "pool": "token"}
-    small = {**SMALL, "model_args": args, "test": False}
-    del small["model_args.size"]
-    found = train("mae_digits", workdir=tmp_path / "run", **small)
-    assert found.model().get_layer("block1_attn").output.shape[1] == 1 + 8
-    before = train("mae_digits", workdir=tmp_path / "first", **small | {"lr": 1e-9})
-    assert np.abs(found.model().get_layer("class_token").get_weights()[0]
-                  - before.model().get_layer("class_token").get_weights()[0]).max() > 1e-4
-    tuned = train(Recipe(model="vit", model_args=args, data="digits", init=str(found.path), epochs=1, batch=256),
-                  workdir=tmp_path / "tuned", test=False, verbose=False)
-    assert json.loads((tuned.path / "init.json").read_text())["new"] == ["logits"]
+    objective = objectives.of(load_recipe("mae_digits").override(model_args=args))
+    network, split = objective.network(load("digits", "val")), load("digits", "val")
+    objective.bind(network)
+    assert network.get_layer("block1_attn").output.shape[1] == 1 + objective.visible(16)
+    x, _ = objective.prepare(tf.constant(split.x[:8]), None, tf.constant([0, 0], "int64"))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(objective.compute_loss(x, None, network(x, training=True)))
+    assert np.abs(tape.gradient(loss, network.get_layer("class_token").token.value)).max() > 0
+    classifier = zoo.build("vit", split.shape, 10, **args)
+    own = {layer.name: [one.shape for one in layer.weights] for layer in network.layers}
+    assert {layer.name for layer in classifier.layers if layer.weights
+            and own.get(layer.name) != [one.shape for one in layer.weights]} == {"logits"}
 
 
 def test_a_classifier_starts_from_the_encoder(run, tmp_path):

@@ -85,7 +85,7 @@ def test_images_are_compared_with_those_of_all_replicas(trained, name):
 
 
 def test_replicas_whose_examples_are_streamed(trained):
-    assert apart(trained, "streamed_accumulate", 2) < 1e-6
+    assert apart(trained, "streamed_sgd", 2) < 1e-6
 
 
 @pytest.mark.soak
