@@ -165,7 +165,7 @@ def suite(folder: Path) -> dict[str, np.ndarray]:
         out |= on_devices(case, 1) | on_devices(case, count)
     run = train(NOISY, workdir=folder / "whole", verbose=False)
     interrupted(folder / "interrupted")
-    out |= labelled() | reconstructed()
+    out |= labelled()
     out["predicted/jax"] = run.model().predict(given["x"], verbose=0)
     out["predicted/tensorflow"] = Run.open(folder / "tensorflow").model().predict(given["x"], verbose=0)
     return out
@@ -173,7 +173,7 @@ def suite(folder: Path) -> dict[str, np.ndarray]:
 
 def soak(folder: Path) -> dict[str, np.ndarray]:
     """Every supervised recipe as it is, with what the networks then answer in files, and every case of devices."""
-    given, out = np.load(folder / "given.npz"), {}
+    given, out = np.load(folder / "given.npz"), reconstructed()
     for case in DIVIDED:
         for count in (1, 2, 4):
             out |= on_devices(case, count)
