@@ -143,7 +143,7 @@ class Setup:
         targets, augment, parity = self._targets_and_augment()
         return strategies.shared(
             self.devices, lambda: pipeline.shuffled(split, targets, recipe.batch, augment=augment, alternates=parity,
-                                                    prepare=self.objective.prepare, trim=self._trims(model), **order),
+                                                    prepare=self._prepare(), trim=self._trims(model), **order),
             distribute_fixes.share)
 
     def first_calls(self) -> Callable[[], int]:
@@ -189,6 +189,14 @@ class Setup:
         augment = compose(recipe.augment, split.shape, labels=targets is not None)
         return targets, augment, alternates(recipe.augment)
 
+    def _prepare(self) -> Callable | None:
+        """Return the objective's `prepare`, compiled where the recipe's step is: the random numbers of XLA are other
+        ones than TensorFlow's, and have to be the same for every feed and on any number of replicas."""
+        prepare = self.objective.prepare
+        if prepare and self.recipe.jit and not backend.jax():
+            return tf.function(prepare, jit_compile=True, autograph=False)
+        return prepare
+
     def _trims(self, model: keras.Model) -> bool:
         """Return whether a batch is cut to its longest example: not where shapes are compiled, and not for a network
         that takes sequences of one length."""
@@ -198,7 +206,7 @@ class Setup:
 
     def _on_device(self, model: keras.Model) -> loop.DeviceDataset:
         targets, augment, parity = self._targets_and_augment()
-        transform = pipeline.transform(augment, self.objective.prepare, self._trims(model))
+        transform = pipeline.transform(augment, self._prepare(), self._trims(model))
         return loop.DeviceDataset(self.splits["train"], targets, transform, parity, self.recipe.seed, self.steps)
 
 
