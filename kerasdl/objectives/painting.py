@@ -63,7 +63,7 @@ def crops(hole: np.ndarray, side: tuple[int, int]) -> Iterator[tuple[Box, np.nda
 
 
 def around(part: slice, length: int, pixels: int) -> slice:
-    """Return `length` places with a part in their middle, moved as far as the image, of so many pixels, asks for."""
+    """Return `length` places with a part in their middle, moved so that they stay among `pixels` places."""
     start = min(max(0, (part.start + part.stop - length) // 2), pixels - length)
     return slice(start, start + length)
 

@@ -1,6 +1,6 @@
 """A causal transformer of 0.8 million parameters that writes Shakespeare by characters; of nanoGPT's size for a CPU.
 
-Almost all of the first nine tenths is for training, as there: the last tenth goes on with a play that begins before.
+Almost all of the first nine tenths is for training, as there: the last tenth continues a play that begins before it.
 """
 
 from kerasdl.recipe import Claim, Recipe
