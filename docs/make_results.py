@@ -67,6 +67,7 @@ from kerasdl.recipe import OPTIMIZERS, Recipe, shipped, validate
 from kerasdl.settings import describe
 
 ROOT = Path(__file__).parents[1]
+BUSY = "The runs shared the machine with other work, so that their minutes are too many."
 NOTES = {  # what a reader of a data set's numbers should know
     "digits": "1,797 handwritten digits of 8x8 pixels, embedded in the package. The test split has 360 images, so one\n"
               "image is 0.28 points.",
@@ -79,6 +80,9 @@ NOTES = {  # what a reader of a data set's numbers should know
                         "logistic regression has no recipe: `controls` in each result has its accuracy.",
     "series:mnist1d.npz": "4,000 series of 40 numbers, which `benchmarks/sequences_data.py` makes, and 1,000 for the\n"
                           "test.",
+    **dict.fromkeys((f"series:{name}_TRAIN.ts" for name in ("GunPoint", "ItalyPowerDemand", "ArrowHead", "OSULeaf")),
+                    BUSY),
+    "chars:tinyshakespeare/input.txt": BUSY,
     "audio:spoken_digit": "Six speakers. The standard test has recordings 0 to 4 of every speaker and digit. The\n"
                           "recipes `..._speaker` are tested on a speaker whom training has never heard.",
     "imagenet2012": "Not run: these recipes need a TPU; [TPU](tpu.md) says what they need there. Validation is the\n"

@@ -191,16 +191,21 @@ def double(folder: Path) -> dict[str, np.ndarray]:
         return {f"losses/{name}": losses(still(name, ema=0.0), unpacked(given, name), judged=False) for name in ROUNDED}
 
 
+def draw_weights(model: keras.Model, kept: keras.Model, deviation: float) -> None:
+    """Give what is fitted and what is kept the same random weights, on any backend."""
+    random = np.random.default_rng(1)
+    weights = [random.normal(0, deviation, weight.shape) for weight in model.trainable_variables]
+    for network in (model.network, kept):
+        for variable, values in zip(network.trainable_variables, weights, strict=True):
+            variable.assign(values)
+
+
 def labelled() -> dict[str, np.ndarray]:
     """Scores, thresholds and answers after five steps of several labels an example, with weights of examples."""
     data = labelled_data()
     setup = setup_of(LABELLED, data, strategies.choose("one"))
     model, kept = setup.networks()
-    random = np.random.default_rng(1)
-    weights = [random.normal(0, 0.3, weight.shape) for weight in model.trainable_variables]
-    for network in (model.network, kept):
-        for variable, values in zip(network.trainable_variables, weights, strict=True):
-            variable.assign(values)
+    draw_weights(model, kept, 0.3)
     model.fit(setup.batches(model), steps_per_epoch=5, verbose=0, shuffle=False)
     scores = PaddedEvaluator(setup.objective, kept, 16, setup.devices)
     found, facts = scores(data["test"]), scores.facts(data)
@@ -214,11 +219,7 @@ def reconstructed() -> dict[str, np.ndarray]:
     images = np.random.default_rng(0).integers(0, 256, (130, 8, 8, 3)).astype("uint8")
     setup = setup_of(HOLES, from_arrays(images), strategies.choose("one"))
     model, kept = setup.networks()
-    random = np.random.default_rng(1)
-    weights = [random.normal(0, 0.1, weight.shape) for weight in model.trainable_variables]
-    for network in (model.network, kept):
-        for variable, values in zip(network.trainable_variables, weights, strict=True):
-            variable.assign(values)
+    draw_weights(model, kept, 0.1)
     model.fit(setup.batches(model), steps_per_epoch=5, verbose=0, shuffle=False)
     scores = PaddedEvaluator(setup.objective, kept, 16, setup.devices)
     controls = scores.facts(setup.splits)["controls"]

@@ -196,11 +196,11 @@ def test_a_classifier_starts_from_the_body(run):
     (COLOURS[:1], {"corruption": "block"}, "the train split has one"),
     (COLOURS, {"corruption": "blok"}, "objective_args.corruption")])
 def test_data_that_does_not_fit_is_refused_in_one_line(images, changes, words):
-    with pytest.raises(UserError, match=words) as told:
+    with pytest.raises(UserError, match=words) as error:
         split = from_arrays(np.resize(images, (40, *images.shape[1:])))["train"]
         objectives.of(ARRAYS.override(objective_args=changes)).check(split.part(np.arange(1)) if len(images) == 1
                                                                       else split)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("changes, words", [({"model": "mlp"}, "whose last layer is a grid"),

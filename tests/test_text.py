@@ -228,6 +228,8 @@ def test_ngrams_are_those_of_witten_and_bell_counted_once():
         bits = [-np.log2(likely(tuple(row[max(0, place - order):place]), row[place]))
                 for row in asked for place in range(1, 9)]
         assert found[order]["test"] == pytest.approx(np.mean(bits), rel=1e-12)
+    short = np.pad(text[:40].reshape(-1, 2), ((0, 0), (0, 7)))
+    assert len(ngrams.bits(short, 8, {"test": short}, 5)) == 2  # no token has two before it
 
 
 def test_hidden_tokens_are_15_percent_and_80_10_10(files):

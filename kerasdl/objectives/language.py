@@ -85,9 +85,10 @@ class Language(Objective):
         train = splits["train"]
         found = ngrams.bits(train.x, train.reading.get("step", train.x.shape[1] - 1),
                             {name: splits[name].x for name in ("val", "test")}, train.build_args["vocabulary"])
-        best = min(range(1, len(found)), key=lambda context: found[context]["val"])
+        best = min(range(len(found)), key=lambda context: found[context]["val"])
+        chosen = {FREQUENCIES: 0} | ({f"n-grams of {best + 1} tokens": best} if best else {})
         return {"controls": {name: {split: {"bits": value} for split, value in found[context].items()}
-                             for name, context in ((FREQUENCIES, 0), (f"n-grams of {best + 1} tokens", best))}}
+                             for name, context in chosen.items()}}
 
     def sections(self, findings: Findings) -> list[Section]:
         prompt = self.tokens().decode(findings.splits("test").x[0, :PROMPT])
@@ -105,4 +106,3 @@ class Language(Objective):
 
     def next_command(self, folder: Path) -> str:
         return f"kerasdl sample {typed(folder)} --prompt TEXT"
-

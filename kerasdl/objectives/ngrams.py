@@ -12,7 +12,8 @@ LONGEST = 7  # tokens of context; no text that is counted in seconds has use for
 
 
 def bits(train: np.ndarray, new: int, splits: Mapping[str, np.ndarray], vocabulary: int) -> list[dict[str, float]]:
-    """Return the bits a token of each split by contexts of 0, 1, 2... tokens, as far as they fit into 63 bits.
+    """Return the bits a token of each split by contexts of 0, 1, 2... tokens, as long as train has such and they fit
+    into 63 bits.
 
     Only what a row holds is context, as for a model that sees one row at a time. The first token of a row is given.
 
@@ -29,6 +30,8 @@ def bits(train: np.ndarray, new: int, splits: Mapping[str, np.ndarray], vocabula
         first = max(order, 1)
         counted = train[:, first:] > 0
         counted[1:, :max(0, train.shape[1] - new - first)] = False
+        if not counted.any():  # all texts are shorter
+            break
         pairs, times = np.unique(_grams(train, order, vocabulary, first)[counted], return_counts=True)
         contexts, begins, followers = np.unique(pairs // vocabulary, return_index=True, return_counts=True)
         totals = np.add.reduceat(times, begins)
