@@ -11,6 +11,7 @@ import typer
 
 from kerasdl import words
 from kerasdl.cli.audit import audit_run
+from kerasdl.cli.calibrate import calibrate_run
 from kerasdl.cli.card import write_card
 from kerasdl.cli.compare import compare_runs
 from kerasdl.cli.compress import compress_run
@@ -46,7 +47,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "predict": predict_files, "photos": classify_photos, "sample": sample_model, "paint": paint_image,
     "report": report_run, "runs": list_runs, "best": best_run, "compare": compare_runs, "ensemble": average_runs,
     "export": export_model, "compress": compress_run, "probe": probe_run, "audit": audit_run,
-    "card": write_card, "serve": serve_run,
+    "calibrate": calibrate_run, "card": write_card, "serve": serve_run,
     "results": show_results,
     "reproduce": reproduce_recipe, "launch": launch_workers, "plan": plan_recipe, "doctor": check_installation}
 ELSEWHERE = {  # verbs of other tools: what to write instead

@@ -154,7 +154,8 @@ def lines(found: dict[str, Any]) -> list[str]:
 
 def sections(found: dict[str, Any]) -> list[Section]:
     bins = np.array(found["bins"], "float64")
-    picture = figures.reliability(bins[:, 0], bins[:, 1], bins[:, 2] / found["test"], np.linspace(0, 1, BINS + 1))
+    confidence, accuracy, part = (bins / (1, 1, found["test"])).T.tolist()
+    picture = figures.reliability(confidence, accuracy, part, np.linspace(0, 1, BINS + 1))
     ways = table(("", "accuracy", "confidence", "calibration error", "equal-mass bins", "NLL", "Brier"),
                  [(name, percent(row["accuracy"]), percent(row["confidence"]), f"{row['error']:.4f}",
                    f"{row['error_equal_mass']:.4f}", f"{row['nll']:.4f}", f"{row['brier']:.4f}")
