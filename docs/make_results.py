@@ -20,6 +20,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from benchmarks import (
+    audit,
     compress,
     ensembles,
     exports,
@@ -180,6 +181,8 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
             frozen=photos_page.frozen(photos_page.load(folder)), tuned=photos_page.tuned(photos_page.load(folder))),
         root / "docs" / "probe.md": filled(
             root / "docs" / "probe.md", probes=probes.body(page.load(root / "docs" / "results", probes.NAME))),
+        root / "docs" / "audit.md": filled(
+            root / "docs" / "audit.md", audit=audit.body(page.load(root / "docs" / "results", audit.NAME))),
         root / "docs" / "ensembles.md": filled(
             root / "docs" / "ensembles.md",
             ensembles=ensembles.body(page.load(root / "docs" / "results", ensembles.NAME))),
