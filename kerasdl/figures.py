@@ -152,9 +152,9 @@ def heat_map(matrix: np.ndarray) -> Markup:
 
 
 def intervals(names: Sequence[str], values: Sequence[float], ends: Sequence[tuple[float, float]], chosen: int,
-              percent: bool = True) -> Markup:
-    """Scores as points with their intervals, one below the other; the chosen one in another colour."""
-    figure, axes = _canvas("", size=(6.6, 0.5 + 0.32 * len(names)))
+              percent: bool = True, width: float = 6.6) -> Markup:
+    """Scores as points with their intervals, one below the other; the chosen one in another colour; width in inches."""
+    figure, axes = _canvas("", size=(width, 0.5 + 0.32 * len(names)))
     for place, (value, (low, high)) in enumerate(zip(values, ends, strict=True)):
         colour = SECOND if place == chosen else FIRST
         axes.plot([low, high], [place, place], color=colour, linewidth=2.5, solid_capstyle="round")

@@ -125,8 +125,8 @@ def test_a_slice_is_found_on_one_half_and_measured_on_the_other():
     age, sex = random.uniform(20, 80, 2000), random.choice(["f", "m"], 2000)
     errors = (random.random(2000) < np.where((age > 60) & (sex == "f"), 0.5, 0.05)).astype(float)
     first = slices.worst({"age": age, "sex": sex}, errors, 0)[0]
-    assert "age over" in first["rule"] and "sex is f" in first["rule"].replace("sex is not m", "sex is f")
-    assert first["error"] == pytest.approx(0.5, abs=0.15) and first["rest"] < 0.12
+    assert "age is over" in first["rule"] and "sex is f" in first["rule"].replace("sex is not m", "sex is f")
+    assert first["error"] == pytest.approx(0.5, abs=0.15) and first["others"]["error"] < 0.12
     noise = groups.judged(slices.worst({"age": age}, (random.random(2000) < 0.1).astype(float), 0)[0], "class")
     assert not noise["holds"]
     assert slices.worst({"age": age}, np.zeros(2000), 0) == []
@@ -344,7 +344,7 @@ def test_a_net_with_nothing_to_find_is_not_accused(digits):
     assert not row["works"] and row["interval"][0] <= row["alarms"] <= row["interval"][1]
     assert none == {"rate": 0.001, "recognised": None, "works": False}  # 360 examples cannot show one in a thousand
     assert found["smallest"] == 1 / 360 and found["shadows"] == 0
-    assert "smallest false alarm rate that can be shown is 0.278 %" in membership.lines(found)[1]
+    assert "smallest rate of false alarms that can be shown is 0.278 %" in membership.lines(found)[2]
 
 
 def test_shadow_runs_show_which_examples_are_easy(digits, monkeypatch):

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from kerasdl import figures
 from kerasdl.audit import shadows
 from kerasdl.audit.subject import Subject
-from kerasdl.audit.words import fold, percent, share, span
+from kerasdl.audit.words import NARROW, fold, percent, share, span
 from kerasdl.evaluation.intervals import of_share
 from kerasdl.objectives.sections import Section, drawing, note, table
 
@@ -20,7 +20,8 @@ TITLE, ORDER, VERSION = "Whose data does it give away?", 50, 1
 SETTINGS = ("shadows",)
 EXAMPLES, QUICK, FEWEST = 10_000, 2000, 50  # of train, and as many of test
 RATES = (0.01, 0.001)  # shares of others that an attack may accuse
-LOSS, LIRA = "loss", "loss, less that of shadow runs"
+LOSS, LIRA = "loss", "loss less shadows'"
+WORDS = {LOSS: "how sure it is of the right class", LIRA: "how much surer of the right class it is than shadow runs"}
 FAR = 3.0  # standard errors from which train and test differ by themselves
 
 
@@ -96,18 +97,19 @@ def lines(found: dict[str, Any]) -> list[str]:
     works = [pair for pair in shown if pair[1]["works"]]
     name, row = max(works or shown, key=lambda pair: pair[1]["recognised"] / pair[1]["rate"] if works else
                     (pair[0] == LIRA, -pair[1]["rate"]))
-    numbers = f"{percent(row['recognised'])} of its training examples (95 %: {span(*row['interval'])}) at " \
-              f"{share(row['alarms'])} false alarms (95 %: {span(*row['alarms_interval'])})"
-    first = f"It gives training examples away: an attack by {name} recognises {numbers}." if works else \
-        f"No attack that was tried tells its training examples from others: by {name} it recognises {numbers}, which " \
-        "is no more than chance."
-    trust = f"Of {found['examples']:,} examples each that it learned from and did not, the smallest false alarm rate " \
-            f"that can be shown is {share(found['smallest'])}."
+    first = f"It gives training examples away: {percent(row['recognised'])} of them can be recognised, with " \
+            f"{share(row['rate'])} false alarms." if works else \
+        "No attack that was tried tells its training examples from others."
+    numbers = f"By {WORDS[name]}, an attack recognises {percent(row['recognised'])} (95 %: {span(*row['interval'])}) " \
+              f"of the training examples while it accuses {percent(row['alarms'])} (95 %: " \
+              f"{span(*row['alarms_interval'])}) of the others: {'more' if works else 'no more'} than chance."
+    trust = f"Of {found['examples']:,} examples each that it learned from and did not, the smallest rate of false " \
+            f"alarms that can be shown is {share(found['smallest'])}."
     how = f" {found['shadows']} shadow runs were trained." if found["shadows"] >= 2 else \
         " No shadow run was trained, so that a stronger attack may work: --shadows 8."
     rights = [percent(found["accuracy"][name]) for name in ("train", "test")]
-    result = [first, trust + how, f"It is right for {rights[0]} of those that it learned from, and for {rights[1]} of "
-                                  "the others."]
+    result = [first, numbers, trust + how,
+              f"It is right for {rights[0]} of those that it learned from, and for {rights[1]} of the others."]
     if found["shift"] and found["shift"]["differ"]:
         result.append("Shadow runs that learned neither tell train from test, too: the splits differ by themselves, "
                       "and part of what attacks recognise is not memory.")
@@ -120,13 +122,14 @@ def sections(found: dict[str, Any]) -> list[Section]:
     if not rows:
         return []
     bars = [(f"{name}, {share(row['rate'])}", row["recognised"], row["interval"]) for name, row in rows]
-    chance = [(f"false alarms, {share(row['rate'])}", row["alarms"], row["alarms_interval"])
-              for _, row in rows[:len(RATES)]]
-    names, values, ends = zip(*bars, *chance, strict=True)
+    chance = {f"false alarms, {share(row['rate'])}": (row["alarms"], row["alarms_interval"]) for _, row in rows}
+    names, values, ends = zip(*bars, *((name, *pair) for name, pair in chance.items()), strict=True)
     body = table(("attack by", "false alarms", "95 %", "recognised", "95 %", "works", "area under the curve"),
                  [(name, percent(row["alarms"]), span(*row["alarms_interval"]), percent(row["recognised"]),
                    span(*row["interval"]), "yes" if row["works"] else "no", f"{found['attacks'][name]['auc']:.3f}")
                   for name, row in rows])
-    return [Section("", drawing(figures.intervals(names, values, ends, -1), "What attacks recognise, and false alarms")
-                    + note("An attack works if its interval lies to the right of that of its false alarms.")
+    picture = figures.intervals(names, values, ends, -1, width=NARROW)
+    return [Section("", drawing(picture, "What attacks recognise, and false alarms")
+                    + note("How many training examples are recognised, and how many others are accused. An attack "
+                           "works if its interval lies to the right of that of its false alarms.")
                     + fold("All attacks", body))]
