@@ -18,6 +18,7 @@ from kerasdl.evaluation.splits import Data, check_outputs, load_split
 from kerasdl.files import whole, writing
 from kerasdl.objectives.sections import Findings, Section
 from kerasdl.recipe_text import command
+from kerasdl.reports.handed import handed
 from kerasdl.run import Run
 from kerasdl.runs.find import fact, siblings
 from kerasdl.text import duration, typed
@@ -43,6 +44,7 @@ def report(run: Run | str | Path, data: Data = None) -> Path:
     if not result and history.empty:
         raise UserError(f"{run.path} has nothing to report: no epoch was finished. Train it again.")
     sections, missing = _sections(run, data, result)
+    sections = [*sections, *handed(run.path)]
     page = template("report.html.j2").render(
         name=recipe.name or recipe.model, recipe=recipe, result=result, history=history, missing=missing,
         sections=sections, tiles=_tiles(result), curves=figures.curves(history, result.get("best_epoch")),

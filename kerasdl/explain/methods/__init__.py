@@ -13,14 +13,14 @@ and one of
   `show(found, material)`, HTML for the page, and `NEEDS`, what it reads of the test split: "" or "labels".
 """
 
-import pkgutil
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
 
-from kerasdl.errors import UserError, nearest
+from kerasdl.errors import UserError
+from kerasdl.explain import names
 from kerasdl.explain.network import Network
 
 
@@ -41,19 +41,13 @@ class Attribution(Method, Protocol):
     attribute: Callable[..., np.ndarray]
 
 
-def names() -> list[str]:
-    """Return the names of the methods, in alphabetical order."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
-
-
 def find(name: str) -> Any:
     """Return the module of a method.
 
     Raises:
         UserError: there is none of that name.
     """
-    if name not in names():
-        raise UserError(f"There is no method {name!r}. {nearest(name, names())}")
+    names.check(name)
     return import_module(f"{__name__}.{name}")
 
 
@@ -64,16 +58,12 @@ def is_attribution(method: Any) -> bool:
 
 def misfit(name: str, network: Network) -> str:
     """Return why a method says nothing about a model: one sentence, or ""."""
-    method = find(name)
-    if network.kind not in method.KINDS:
-        kinds = " and ".join(method.KINDS)
-        return f"{name} is for {kinds} data, and the model takes {network.kind} examples."
-    return method.fits(network)
+    return names.other_kind(name, network.kind) or find(name).fits(network)
 
 
 def fitting(network: Network) -> list[str]:
     """Return the methods that say something about a model."""
-    return [name for name in names() if not misfit(name, network)]
+    return [name for name in names.names() if not misfit(name, network)]
 
 
 def check(name: str, network: Network) -> Any:

@@ -19,6 +19,15 @@ def fits(network: Network) -> str:
     return attention.misfit(network)
 
 
+def layer_of(network: Network, name: str | None = None) -> str:
+    """Return the attention layer of this name; None: the last one."""
+    names = [each.name for each in attention.layers(network)]
+    if name is not None and name not in names:
+        network.layer(name)
+        raise UserError(f"Layer {name!r} is no attention. Choose from: {', '.join(names)}.")
+    return name or names[-1]
+
+
 def attribute(network: Network, x: np.ndarray, target: np.ndarray, *, layer: str | None = None) -> np.ndarray:
     """Return the attention of each head, (N, heads, T), 0 or more.
 
@@ -31,11 +40,7 @@ def attribute(network: Network, x: np.ndarray, target: np.ndarray, *, layer: str
     Raises:
         UserError: the layer is no attention.
     """
-    names = [each.name for each in attention.layers(network)]
-    if layer is not None and layer not in names:
-        network.layer(layer)
-        raise UserError(f"Layer {layer!r} is no attention. Choose from: {', '.join(names)}.")
-    found = attention.shares(network, x)[layer or names[-1]]
+    found = attention.shares(network, x)[layer_of(network, layer)]
     read = attention.reading(network, x, found.shape[-1])
     return np.einsum("nq,nhqk->nhk", read, found)
 

@@ -10,6 +10,7 @@ READS = ("How much each input has added to the logit, or taken from it, on the w
 SOURCE = "Sundararajan et al. 2017, arXiv:1703.01365"
 KINDS = ("image", "row", "sequence", "tokens")
 SIGNED = True
+COMPLETE = True  # its numbers sum to a difference of logits
 STEPS = 64
 
 
