@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from benchmarks import (
     compress,
     ensembles,
+    explain,
     exports,
     frontier,
     orders,
@@ -180,6 +181,8 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
             frozen=photos_page.frozen(photos_page.load(folder)), tuned=photos_page.tuned(photos_page.load(folder))),
         root / "docs" / "probe.md": filled(
             root / "docs" / "probe.md", probes=probes.body(page.load(root / "docs" / "results", probes.NAME))),
+        root / "docs" / "explain.md": filled(
+            root / "docs" / "explain.md", explain=explain.body(page.load(root / "docs" / "results", explain.NAME))),
         root / "docs" / "ensembles.md": filled(
             root / "docs" / "ensembles.md",
             ensembles=ensembles.body(page.load(root / "docs" / "results", ensembles.NAME))),

@@ -206,8 +206,8 @@ def lines(x: Sequence[float], series: Sequence[tuple[str, Sequence[float]]], xla
         axes.plot(x, values, color=colour, linewidth=0 if ticks else 2, marker="o" if len(x) < 30 else None,
                   markersize=6 if ticks else 3, label=name)
     if ticks:
-        axes.set_xticks(range(len(ticks)), [name[:12] for name in ticks], rotation=30 if len(ticks) > 4 else 0, ha="right"
-                        if len(ticks) > 4 else "center")
+        turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if len(ticks) > 4 else {}
+        axes.set_xticks(range(len(ticks)), [name[:12] for name in ticks], **turned)
     if percent:
         axes.yaxis.set_major_formatter(PERCENT)
     if any(name for name, _ in series):

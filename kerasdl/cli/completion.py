@@ -26,8 +26,8 @@ OPTIONS = {  # of each verb; all but launch have EVERYWHERE
     "ensemble": "--out --split --workdir", "export": "--format --model --names --out --quantize --tolerance",
     "compress": "--epochs --latency --no-report --report --to",
     "probe": "--data --finetune --labels --no-finetune --no-report --recipe --report --seed --steps",
-    "explain": "--check --class --examples --layer --method --mistakes --no-planted --no-report --out --planted --report "
-               "--resize --sample --seed",
+    "explain": "--check --class --examples --layer --method --mistakes --no-planted --no-report --out --planted "
+               "--report --resize --sample --seed",
     "card": "--dry-run --licence --license --out --public --push",
     "serve": "--batch --file --host --max-examples --max-mb --max-megapixels --port --resize --threads --timeout "
              "--unknown-category --wait-ms",

@@ -74,8 +74,8 @@ def explanation(run: Run, method: str, files: Sequence[str], mistakes: int | Non
     run.model_file  # noqa: B018  is there
     recipe = run.recipe
     if recipe.objective in registry.names() and not registry.declared(recipe.objective).get("predicts"):
-        raise UserError(f"There is no answer to explain: a model with objective={recipe.objective} makes no predictions. "
-                        "Explain a run that does, such as one with objective=classify.")
+        raise UserError(f"There is no answer to explain: a model with objective={recipe.objective} makes no "
+                        "predictions. Explain a run that does, such as one with objective=classify.")
     for name in found:
         names.check_kind(name, recorded_kind(run.data))
     asked = [word for word, given in (("FILE", files), ("--mistakes", mistakes), ("--sample", sample)) if given]

@@ -120,7 +120,7 @@ class Subject:
 
         def build() -> keras.Model:
             with seeded(seed):
-                return build_model(recipe, self.training, outputs=2, run=self.run.path)
+                return build_model(recipe, self.training, outputs=patches.CLASSES, run=self.run.path)
 
         x = self.training.sample(patches.TRAINED + patches.HELD_OUT)
         return patches.planted(build, x, self.kind, seed)

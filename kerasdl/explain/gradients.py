@@ -1,6 +1,6 @@
 """Outputs of a model and their gradients by one of its inputs, in batches of one size, on TensorFlow and JAX.
 
-What differs between the two backends is in `_on_tensorflow` and `_on_jax`.
+What differs between the two backends is in `value_and_gradient`, `_on_tensorflow` and `_on_jax`.
 """
 
 from collections.abc import Callable, Sequence
@@ -58,52 +58,65 @@ def batched(call: Callable[..., Sequence[Any]], arrays: Sequence[np.ndarray], si
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
-def _score(answers, hot):
+def value_and_gradient(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
+    """Return a function's numbers for each example (B,), and the gradient of each by that example, as tensors.
+
+    It may stand in a loss, whose own gradient then passes through this one.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        def total(x):
+            values = function(x)
+            return ops.sum(values), values
+
+        (_, values), gradient = jax.value_and_grad(total, has_aux=True)(x)
+        return values, gradient
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        values = function(x)
+    return values, tape.gradient(values, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def score(answers: Any, hot: Any) -> Any:
+    """Return the chosen output (B,) of answers (B, K) by one-hot rows."""
     return ops.sum(ops.cast(answers, "float32") * hot, axis=-1)
 
 
-def _given(inputs):
-    return inputs[0] if len(inputs) == 1 else list(inputs)
+def _parts(call: Callable[[Any], Any], by: int) -> tuple[Callable, Callable]:
+    """Return what is compiled, of a call of the model: (*inputs) -> answers, and (hot, *inputs) -> score, gradient."""
+    def given(inputs):
+        return inputs[0] if len(inputs) == 1 else list(inputs)
+
+    def gradients(hot, *inputs):
+        return value_and_gradient(
+            lambda x: score(call(given((*inputs[:by], x, *inputs[by + 1:]))), hot), inputs[by])
+
+    return lambda *inputs: call(given(inputs)), gradients
 
 
 def _on_tensorflow(model: keras.Model, by: int) -> tuple[Callable, Callable]:
     import tensorflow as tf
 
-    @tf.function(reduce_retracing=True, autograph=False)
-    def outputs(*inputs):
-        return model(_given(inputs), training=False)
+    def compiled(function):
+        graph = tf.function(function, reduce_retracing=True, autograph=False)
+        return lambda *arrays: graph(*map(tf.convert_to_tensor, arrays))
 
-    @tf.function(reduce_retracing=True, autograph=False)
-    def gradients(hot, *inputs):
-        with tf.GradientTape() as tape:
-            tape.watch(inputs[by])
-            score = _score(model(_given(inputs), training=False), hot)
-        return score, tape.gradient(score, inputs[by], unconnected_gradients=tf.UnconnectedGradients.ZERO)
-
-    def of_tensors(function):
-        return lambda *arrays: function(*map(tf.convert_to_tensor, arrays))
-
-    return of_tensors(outputs), of_tensors(gradients)
+    outputs, gradients = _parts(lambda x: model(x, training=False), by)
+    return compiled(outputs), compiled(gradients)
 
 
 def _on_jax(model: keras.Model, by: int) -> tuple[Callable, Callable]:
     import jax
 
-    def answers(weights, inputs):
-        return model.stateless_call(*weights, _given(inputs), training=False)[0]
+    def compiled(place):
+        def pure(weights, *arrays):  # which would be constants of the compiled function
+            return _parts(lambda x: model.stateless_call(*weights, x, training=False)[0], by)[place](*arrays)
 
-    def gradients(weights, hot, *inputs):
-        def total(x):
-            score = _score(answers(weights, [*inputs[:by], x, *inputs[by + 1:]]), hot)
-            return ops.sum(score), score
-
-        (_, score), gradient = jax.value_and_grad(total, has_aux=True)(inputs[by])
-        return score, gradient
-
-    compiled = jax.jit(lambda weights, *inputs: answers(weights, inputs)), jax.jit(gradients)
-
-    def with_weights(function):
-        return lambda *arrays: function([[weight.value for weight in weights] for weights in (
+        fast = jax.jit(pure)
+        return lambda *arrays: fast([[weight.value for weight in weights] for weights in (
             model.trainable_variables, model.non_trainable_variables)], *arrays)
 
-    return with_weights(compiled[0]), with_weights(compiled[1])
+    return compiled(0), compiled(1)

@@ -102,7 +102,7 @@ def write(told: Told, folder: Path) -> dict[str, Any]:
                             overlay.save(pixels(told, name, place, part), partial)
         if arrays := maps(told):
             with whole(folder / ARRAYS) as partial:
-                np.savez_compressed(partial, **arrays)
+                np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]  # no name of ours is one of its options
         write_json(folder / FILE, found)
     return found
 

@@ -1,6 +1,7 @@
 """Maps drawn over the examples that they explain: images, series and texts."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -81,11 +82,12 @@ def of_text(tokens: Sequence[str], values: np.ndarray, signed: bool) -> Markup:
     parts = []
     for token, value, share in zip(tokens, values, strength(values), strict=False):
         red, green, blue = FOR if share > 0 and signed else AGAINST if signed else (232, 113, 10)
-        parts.append(Markup('<span class="token" style="background:rgba({},{},{},{:.2f})" title="{:.4g}">{}</span>').format(
+        parts.append(Markup(
+            '<span class="token" style="background:rgba({},{},{},{:.2f})" title="{:.4g}">{}</span>').format(
             red, green, blue, 0.75 * abs(share), value, token))
     return Markup('<p class="tokens">{}</p>').format(Markup(" ").join(parts))
 
 
-def save(pixels: np.ndarray, file: object) -> None:
+def save(pixels: np.ndarray, file: Path) -> None:
     """Write an image (h, w, 3) uint8 as a PNG."""
     Image.fromarray(pixels).save(file, "PNG")

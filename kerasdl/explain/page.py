@@ -19,6 +19,7 @@ from kerasdl.text import typed
 PAGE = "explain.html"
 SHOWN, COLUMNS = 12, 12  # examples of the report's section, columns of a row
 SCORES = ("insertion", "deletion", "score")
+NAMES = {"random": "random places", "edges": "edges", "centre": "nearness to the centre"}  # of the controls
 
 
 def write(told: Told, found: dict[str, Any], folder: Path) -> Path:
@@ -36,12 +37,18 @@ def write(told: Told, found: dict[str, Any], folder: Path) -> Path:
     described = [{"module": methods.find(name), "body": methods.find(name).show(arrays, told.material)}
                  for name, arrays in told.descriptions.items()]
     text = template().render(found=found, blocks=blocks, described=described, scores=SCORES, kind=told.subject.kind,
-                             command=f"kerasdl explain {typed(told.subject.run.path)}",
+                             names=NAMES, command=command(told, found),
                              originals=originals(told, found["examples"]))
     file = folder / PAGE
     with writing(file, outcome.AGAIN), whole(file) as partial:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
     return file
+
+
+def command(told: Told, found: dict[str, Any]) -> str:
+    """Return the command that explains the same methods again; of which examples, a reader knows better."""
+    names = ",".join([*(row["method"] for row in found["methods"]), *told.descriptions])
+    return f"kerasdl explain {typed(told.subject.run.path)} --method {names}{' --check' * bool(told.checks)}"
 
 
 def originals(told: Told, rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -52,7 +59,7 @@ def originals(told: Told, rows: Sequence[dict[str, Any]]) -> list[tuple[str, str
     draw = figures.png if kind == "image" else figures.sketch
     x = [np.clip(each, 0, 255).round().astype("uint8") for each in told.examples.x] if kind == "image" else \
         told.examples.x
-    return [(draw(each), caption(row)) for each, row in zip(x, rows, strict=True)]
+    return [(draw(each), caption(row)) for each, row in zip(x, rows, strict=False)]
 
 
 def caption(row: dict[str, Any]) -> str:
@@ -69,8 +76,9 @@ def cards(told: Told, name: str, rows: Sequence[dict[str, Any]], words: Sequence
     explanation, kind = told.found[name], told.subject.kind
     made = []
     for place, row in enumerate(rows):
-        why = "" if row["explained"] == row["predicted"] or not told.subject.classes else f", explained: {row['explained']}"
-        text = caption(row) + why + ("" if np.abs(explanation.maps[place]).max() > 0 else "; the map is 0 everywhere")
+        other = told.subject.classes and row["explained"] != row["predicted"]
+        text = caption(row) + (f", explained: {row['explained']}" if other else "") + (
+            "" if np.abs(explanation.maps[place]).max() > 0 else "; the map is 0 everywhere")
         if outcome.drawn(kind):
             body = Markup('<img src="{}" alt="{} of {}">').format(
                 figures.png_of(outcome.pixels(told, name, place)), name, row["example"])
@@ -86,13 +94,14 @@ def columns(names: Sequence[str], x: np.ndarray, values: np.ndarray) -> Markup:
     """Return the columns of a row that count most, with their values and bars."""
     order = np.argsort(-np.abs(values), kind="stable")[:COLUMNS]
     size = np.abs(values).max() or 1.0
-    rows = Markup("").join(Markup(
-        '<tr><th scope="row">{}</th><td>{:.6g}</td><td class="side"><span class="{}" style="--v:{:.3f}">{:+.3g}</span></td>'
-        "</tr>").format(names[place], x[place], "for" if values[place] > 0 else "against",
-                        abs(values[place]) / size, values[place]) for place in order)
-    return Markup('<div class="scroll"><table class="full text"><thead><tr><th scope="col">column</th>'
-                  '<th scope="col">value</th><th scope="col">attribution</th></tr></thead><tbody>{}</tbody></table></div>'
-                  ).format(rows)
+    form = Markup('<tr><th scope="row">{}</th><td>{:.6g}</td><td class="side"><span class="{}" style="--v:{:.3f}">'
+                  "{:+.3g}</span></td></tr>")
+    rows = [form.format(names[place], x[place], "for" if values[place] > 0 else "against", abs(values[place]) / size,
+                        values[place]) for place in order]
+    head = Markup('<thead><tr><th scope="col">column</th><th scope="col">value</th><th scope="col">attribution</th>'
+                  "</tr></thead>")
+    return Markup('<div class="scroll"><table class="full text">{}<tbody>{}</tbody></table></div>').format(
+        head, Markup("").join(rows))
 
 
 def parts(told: Told, name: str) -> list[tuple[str, list[str]]]:
@@ -100,8 +109,10 @@ def parts(told: Told, name: str) -> list[tuple[str, list[str]]]:
     if name not in told.found or not outcome.drawn(told.subject.kind) or told.examples is None:
         return []
     found = told.found[name].parts
-    return [(f"{example}: {', '.join(found)}", [figures.png_of(outcome.pixels(told, name, place, part)) for part in found])
-            for place, example in enumerate(told.examples.names[:4])] if found else []
+    names = told.examples.names[:4] if found else ()
+    return [(f"{example}: {', '.join(found)}",
+             [figures.png_of(outcome.pixels(told, name, place, part)) for part in found])
+            for place, example in enumerate(names)]
 
 
 def curves(row: dict[str, Any]) -> list[tuple[str, Markup]]:
@@ -109,17 +120,18 @@ def curves(row: dict[str, Any]) -> list[tuple[str, Markup]]:
     if not (check := row["check"]) or "faithfulness" not in check:
         return []
     made = check["faithfulness"]
-    return [(f"{way.capitalize()}", figures.lines(made["shares"], [
-        (name, ways[way]) for name, ways in made["curves"].items()], "share of the places", "probability", percent=True))
-        for way in SCORES[:2]]
+    lines = {way: [(name, ways[way]) for name, ways in made["curves"].items()] for way in SCORES[:2]}
+    return [(way.capitalize(), figures.lines(made["shares"], each, "share of the places", "probability", percent=True))
+            for way, each in lines.items()]
 
 
 def cascade(row: dict[str, Any]) -> Markup | None:
     """Return how alike the maps stay while the layers are randomised."""
     if not row["check"] or len(layers := row["check"]["randomisation"]["layers"]) < 2:
         return None
-    return figures.lines(list(range(1, len(layers) + 1)), [
-        (name, [each[key] for each in layers]) for name, key in (("with signs", "signed"), ("sizes alone", "absolute"))],
+    kinds = (("with signs", "signed"), ("sizes alone", "absolute"))
+    return figures.lines(
+        list(range(1, len(layers) + 1)), [(name, [each[key] for each in layers]) for name, key in kinds],
         "groups of layers randomised, from the last", "rank correlation")
 
 
@@ -129,13 +141,11 @@ def section(told: Told, found: dict[str, Any]) -> Section | None:
         return None
     name = next(iter(told.found))
     row, rows = found["methods"][0], found["examples"][:SHOWN]
-    shown = cards(told, name, rows, outcome.texts(told))
-    plain = originals(told, rows) if not outcome.drawn(told.subject.kind) else [
-        (figures.png(np.clip(each, 0, 255).round().astype("uint8")) if told.subject.kind == "image"
-         else figures.sketch(each), "") for each in told.examples.x[:len(rows)]]  # type: ignore[union-attr]
     doubted = row["check"] is not None and not row["check"]["trusted"]
-    return Section(f"{found['shown']}, and what the network looked at", Markup(template("explain_section.html.j2").render(
-        row=row, cards=shown, plain=plain, doubted=doubted)), id="explain")
+    body = template("explain_section.html.j2").render(
+        row=row, cards=cards(told, name, rows, outcome.texts(told)), plain=originals(told, rows), doubted=doubted,
+        kind=told.subject.kind)
+    return Section(f"{found['shown']}, and what the network looked at", Markup(body), id="explain")
 
 
 def hand_in(told: Told, found: dict[str, Any]) -> bool:

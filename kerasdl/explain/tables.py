@@ -19,6 +19,11 @@ class Columns(BaseEstimator):
     def __init__(self, network: Network, material: Material):
         self.network, self.material = network, material
 
+    @property
+    def known(self) -> np.ndarray:
+        """Return the examples whose values the rows name."""
+        return self.material.x  # type: ignore[return-value]
+
     def fit(self, x: Any, y: Any) -> "Columns":
         """Do nothing: the model has learned."""
         return self
@@ -29,7 +34,7 @@ class Columns(BaseEstimator):
     def rows(self, x: np.ndarray) -> np.ndarray:
         """Return what the model takes: the values of the examples that are named."""
         blocks = self.material.blocks().values()
-        return np.concatenate([self.material.x[np.asarray(x)[:, place].astype(int), block]
+        return np.concatenate([self.known[np.asarray(x)[:, place].astype(int), block]
                                for place, block in enumerate(blocks)], axis=1)
 
     def outputs(self, x: np.ndarray) -> np.ndarray:
@@ -53,20 +58,20 @@ class _Classes(ClassifierMixin):
 
     @property
     def classes_(self) -> np.ndarray:
-        return np.arange(self.network.classes)  # type: ignore[attr-defined]
+        return np.arange(self.network.classes)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        return self.outputs(x).argmax(axis=1)  # type: ignore[attr-defined]
+        return self.outputs(x).argmax(axis=1)
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
-        return softmax(self.outputs(x).astype("float64"), axis=1)  # type: ignore[attr-defined]
+        return softmax(self.outputs(x).astype("float64"), axis=1)
 
 
 class _Numbers(RegressorMixin):
     """What scikit-learn asks of a regressor."""
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        found = self.outputs(x)  # type: ignore[attr-defined]
+        found = self.outputs(x)
         return found[:, 0] if found.shape[1] == 1 else found
 
 
@@ -87,7 +92,7 @@ class ValuesRegressor(_Numbers, Values):
 
 
 def values(material: Material) -> np.ndarray:
-    """Return one number for each column of each example: itself, or the place of its category; past the last without."""
+    """Return a number for each column of each example: itself, or its category's place; past the last for none."""
     found = []
     for block in material.blocks().values():
         part = material.x[:, block]  # type: ignore[index]

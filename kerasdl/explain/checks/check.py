@@ -52,7 +52,7 @@ def check(network: Network, x: np.ndarray, method: str, *, planted: Planted | No
         report["faithfulness"] = faithfulness(network, x, found.target, maps, method, probability, seed)
     if planted is not None:
         own = explain(planted.network, planted.x, method, target=planted.y, **settings)
-        report["planted"] = mass(own.maps, planted)
+        report["planted"] = mass(own.maps, planted, coarse(module, planted.network, own))
     why = [clause for name, clause in QUESTIONS.items() if not report.get(name, {"passed": True})["passed"]]
     return report | {"trusted": not why, "why": why}
 
@@ -61,3 +61,10 @@ def with_signs(network: Network, x: np.ndarray, found: Explanation) -> np.ndarra
     """Return maps with the signs that the method's values have: those of a gradient, of which maps show the size."""
     module = methods.find(found.method)
     return found.maps if hasattr(module, "maps") else places(network, x, found.values, signed=True)
+
+
+def coarse(module: Any, network: Network, found: Explanation) -> tuple[int, ...] | None:
+    """Return the grid of a method whose values are on a coarser one than its maps; None: on the same."""
+    if hasattr(module, "grid"):
+        return module.grid(network, found.values)
+    return None

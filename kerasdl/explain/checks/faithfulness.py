@@ -1,8 +1,8 @@
 """Insertion and deletion: Petsiuk et al. 2018, "RISE", arXiv:1806.07421, against maps that know nothing of the model.
 
-Places are put in, or taken out, from the most important one on; the probability of the class should rise soon, and fall
-soon. It is a probability and not a logit, which has no bounds. What stands in a place that is out decides much, so images
-and sequences have two of it.
+Places are put in, or taken out, from the most important one on; the probability of the class should rise soon, and
+fall soon. It is a probability and not a logit, which has no bounds. What stands in an empty place decides much, so that
+images and sequences are measured with two such things.
 """
 
 from collections.abc import Callable, Mapping

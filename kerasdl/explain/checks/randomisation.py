@@ -21,14 +21,14 @@ def randomisation(network: Network, x: np.ndarray, maps: Callable[[], np.ndarray
                   ) -> dict[str, Any]:
     """Return how alike maps are to the model's own, after its layers are randomised from the last one to the first.
 
-    The numbers of each trained weight are put into random order, so that their size stays. The model has its own weights
-    again at the end.
+    The numbers of each trained weight are put into random order, so that their size stays. At the end the model has its
+    own weights again.
 
     Args:
         network: the model.
         x: (N, ...) the examples, which say where padding is.
-        maps: gives the maps of the model as its weights are now, with signs if they have some: their sizes alone follow
-            the image, such as the empty ground of a digit, under any weights.
+        maps: gives the maps of the model as its weights are now, with signs if they have some: their sizes alone
+            follow the image, such as the empty ground of a digit, under any weights.
         seed: of the order.
 
     Returns:

@@ -8,7 +8,8 @@ and one of
 
 - `attribute(network, x, target, ...) -> values`, for a method that explains answers for examples; `SIGNED` says whether
   its numbers are for and against. It may have `seed`, `layer` and settings of its own with defaults, and
-  `maps(network, x, values)`, where its values are not one number for each number of an example;
+  `maps(network, x, values)`, where its values are not one number for each number of an example, and `grid(network,
+  values)`, the cells that they are on, where these are coarser than an example;
 - `describe(network, material) -> arrays` by name, for a method that explains the model as a whole, with
   `show(found, material)`, HTML for the page, and `NEEDS`, what it reads of the test split: "" or "labels".
 """

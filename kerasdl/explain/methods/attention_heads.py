@@ -53,3 +53,8 @@ def maps(network: Network, x: np.ndarray, values: np.ndarray) -> np.ndarray:
 def parts(network: Network, x: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:
     """Return the map of each head, by its name."""
     return {f"head {head + 1}": attention.at_places(network, x, values[:, head]) for head in range(values.shape[1])}
+
+
+def grid(network: Network, values: np.ndarray) -> tuple[int, ...] | None:
+    """Return the cells that an image's tokens come from; None: a token is a place."""
+    return attention.grid(network)

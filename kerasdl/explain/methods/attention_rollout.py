@@ -6,8 +6,8 @@ from kerasdl.explain import attention
 from kerasdl.explain.network import Network
 
 TITLE = "Attention rollout"
-READS = ("How the attention of all blocks, with their shortcuts, mixes the tokens into what the answer is read from. It is "
-         "the same for every class.")
+READS = ("How the attention of all blocks, with their shortcuts, mixes the tokens into what the answer is read from. "
+         "It is the same for every class.")
 SOURCE = "Abnar & Zuidema 2020, arXiv:2005.00928"
 KINDS = ("image", "sequence", "tokens")
 SIGNED = False
@@ -33,3 +33,8 @@ def attribute(network: Network, x: np.ndarray, target: np.ndarray) -> np.ndarray
 def maps(network: Network, x: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return the shares at the places of the examples."""
     return attention.at_places(network, x, values)
+
+
+def grid(network: Network, values: np.ndarray) -> tuple[int, ...] | None:
+    """Return the cells that an image's tokens come from; None: a token is a place."""
+    return attention.grid(network)

@@ -8,8 +8,8 @@ from kerasdl.explain.description import Material
 from kerasdl.explain.network import Network
 
 TITLE = "Feature visualisation"
-READS = ("An example that was made to raise the logit of each class. It shows what the class looks for, and often no real "
-         "example: many others raise the logit as much.")
+READS = ("An example that was made to raise the logit of each class. It shows what the class looks for, and is often "
+         "no real example: many others raise the logit as much.")
 SOURCE = "Olah et al. 2017, doi:10.23915/distill.00007"
 KINDS = ("image", "sequence")
 NEEDS = ""

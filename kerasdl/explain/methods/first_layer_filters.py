@@ -12,8 +12,8 @@ from kerasdl.explain.network import Network
 from kerasdl.objectives.sections import image
 
 TITLE = "Filters of the first layer"
-READS = ("The weights with which the first layer looks at its input: grey, or the middle of a curve, is 0. Filters that "
-         "look like noise have not learned yet, or learned too long.")
+READS = ("The weights with which the first layer looks at its input: grey, or the middle of a curve, is 0. Filters "
+         "that look like noise have not learned yet, or learned too long.")
 SOURCE = "Krizhevsky et al. 2012"
 KINDS = ("image", "sequence")
 NEEDS = ""
@@ -22,8 +22,9 @@ MOST = 64
 
 def fits(network: Network) -> str:
     """Return "" or that the model has no such layer."""
-    return "" if filters_of(network) is not None else f"{network.model.name} has no convolution, and no layer of weights " \
-        "for each pixel."
+    if filters_of(network) is None:
+        return f"{network.model.name} has no convolution, and no layer of weights for each pixel."
+    return ""
 
 
 def filters_of(network: Network) -> np.ndarray | None:
@@ -53,13 +54,13 @@ def show(found: dict[str, np.ndarray], material: Material) -> Markup:
     filters = found["filters"][..., :MOST]
     if filters.ndim == 4:
         return image(sheet(filters), f"{filters.shape[-1]} filters of the first layer")
-    drawn = [Markup('<figure><img src="{}" alt="filter {}"></figure>').format(figures.sketch(filters[..., place]), place + 1)
-             for place in range(filters.shape[-1])]
+    drawn = [Markup('<figure><img src="{}" alt="filter {}"></figure>').format(
+        figures.sketch(filters[..., place]), place + 1) for place in range(filters.shape[-1])]
     return Markup('<div class="images">{}</div>').format(Markup("").join(drawn))
 
 
 def sheet(filters: np.ndarray) -> Any:
-    """Return filters (h, w, C, K) as one image uint8, with lines between them; of more than three channels the first."""
+    """Return filters (h, w, C, K) as one image uint8, with lines between them; of many channels the first."""
     filters = filters if filters.shape[2] in (1, 3) else filters[:, :, :1]
     size = np.abs(filters).max(axis=(0, 1, 2), keepdims=True)
     grey = np.clip(127.5 + 127.5 * filters / np.maximum(size, 1e-12), 0, 255).round().astype("uint8")

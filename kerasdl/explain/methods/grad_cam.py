@@ -66,3 +66,8 @@ def spread(values: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     wanted = tuple(size) if len(size) == 2 else (1, *size)
     found = ops.convert_to_numpy(ops.image.resize(grid, wanted, interpolation="bilinear", data_format="channels_last"))
     return found[..., 0] if values.ndim == 3 else found[:, 0, :, 0]
+
+
+def grid(network: Network, values: np.ndarray) -> tuple[int, ...]:
+    """Return the cells that the values are on."""
+    return values.shape[1:]

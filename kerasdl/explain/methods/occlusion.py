@@ -60,3 +60,9 @@ def windows(size: tuple[int, ...], side: int) -> list[tuple[slice, ...]]:
     if len(size) == 1:
         return [(slice(start, start + side),) for start in starts[0]]
     return [(slice(row, row + side), slice(column, column + side)) for row in starts[0] for column in starts[1]]
+
+
+def grid(network: Network, values: np.ndarray) -> tuple[int, ...] | None:
+    """Return the windows next to each other: what covers a part of something shows as far as its edge."""
+    side = default(network.kind, values.shape[1:])
+    return None if side == 1 else tuple(-(-length // side) for length in values.shape[1:])

@@ -37,8 +37,8 @@ def describe(network: Network, material: Material) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     for place, (name, block) in enumerate(material.blocks().items()):
         width = block.stop - block.start
-        points = np.arange(width, dtype="float64") if width > 1 else np.unique(np.linspace(
-            *np.percentile(x[:, place], (5, 95)), POINTS))
+        points = np.arange(width, dtype="float64") if width > 1 else np.unique(np.quantile(
+            x[:, place], np.linspace(0.05, 0.95, POINTS)))
         if len(points) < 2:
             continue  # a constant
         how: dict[str, Any] = {"response_method": "predict_proba"} if material.classes else {}

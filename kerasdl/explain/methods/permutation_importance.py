@@ -3,6 +3,7 @@
 import numpy as np
 from markupsafe import Markup
 
+from kerasdl.errors import UserError
 from kerasdl.explain.description import Material
 from kerasdl.explain.network import Network
 from kerasdl.explain.tables import ColumnsClassifier, ColumnsRegressor
@@ -26,16 +27,23 @@ def describe(network: Network, material: Material, *, repeats: int = 10) -> dict
     """Return `mean` and `deviation` (columns,) of the score that is lost, over `repeats` orders; and `score`, ().
 
     A column of text is mixed as a whole. At most EXAMPLES examples are read.
+
+    Raises:
+        UserError: examples with several labels each.
     """
     from sklearn.inspection import permutation_importance
 
+    if material.classes and np.ndim(material.y) == 2:
+        raise UserError("permutation_importance is for one class an example, or for numbers, and these examples have "
+                        "several labels. Explain examples with integrated_gradients.")
     estimator = (ColumnsClassifier if material.classes else ColumnsRegressor)(network, material)
     count = min(EXAMPLES, len(material.x))  # type: ignore[arg-type]
     x = np.arange(count)[:, None].repeat(len(material.blocks()), axis=1)
     y = material.y[:count]  # type: ignore[index]
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     found = permutation_importance(estimator, x, y, n_repeats=repeats, random_state=material.seed)
-    return {"mean": found.importances_mean, "deviation": found.importances_std, "score": np.array(estimator.score(x, y))}
+    return {"mean": found.importances_mean, "deviation": found.importances_std,
+            "score": np.array(estimator.score(x, y))}
 
 
 def show(found: dict[str, np.ndarray], material: Material) -> Markup:
