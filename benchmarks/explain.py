@@ -1,7 +1,7 @@
 """Whether methods of explanation can be trusted on MNIST: docs/results/explain.json, and the table of docs/explain.md.
 
     python -m benchmarks.explain                        cnn_mnist, 500 test images, three seeds
-    python -m benchmarks.explain cnn_digits --examples 40 --seeds 1 --out FILE      to try it
+    python -m benchmarks.explain cnn_digits --examples 40 --steps 100 --seeds 1 --out FILE      to try it
 
 Each seed trains the recipe, and a network of the same architecture on images with a planted patch; every method that
 fits is checked on both. The last row is the control that has to fail: guided backpropagation. What is in the file is
@@ -30,12 +30,12 @@ NAME, RUNS = "explain", ROOT / "runs" / "explain"
 GUIDED = "guided backpropagation"
 
 
-def measure(name: str, seed: int, examples: int) -> list[dict[str, Any]]:
+def measure(name: str, seed: int, examples: int, steps: int) -> list[dict[str, Any]]:
     """Train a recipe with a seed, check each method on it, and return a row for each."""
     run = once(load(name).override(seed=seed), RUNS / name / f"seed-{seed}", verbose=False)
     subject = Subject(run)
     x, began = checked(subject.test, examples, seed), time.perf_counter()
-    planted = subject.planted(seed)
+    planted = subject.planted(seed, steps)
     facts = {"recipe": name, "seed": seed, "test": run.result["test"], "environment": run.result["environment"]}
     print(f"{name}, seed {seed}: the planted patch is learned after {time.perf_counter() - began:.0f} s", flush=True)
     rows = []
@@ -99,13 +99,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("recipe", nargs="?", default="cnn_mnist")
     parser.add_argument("--examples", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=2000, help="of the network with the planted patch")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=RESULTS / f"{NAME}.json")
     asked = parser.parse_args()
     kept = json.loads(asked.out.read_text()) if asked.out.exists() else []
     for seed in range(asked.seeds):
         if not any((row["recipe"], row["seed"]) == (asked.recipe, seed) for row in kept):
-            kept += measure(asked.recipe, seed, asked.examples)
+            kept += measure(asked.recipe, seed, asked.examples, asked.steps)
             write_json(asked.out, kept)
 
 

@@ -90,5 +90,7 @@ def show(found: dict[str, Any]) -> None:
         if check := row["check"]:
             print_line(f"{row['method']}: " + ("beats its controls" if check["trusted"] else
                                                f"not to be trusted on this model: it {'; it '.join(check['why'])}"))
+    for remark in found["remarks"]:
+        print_line(remark)
     if found["methods"] and not any(row["check"] for row in found["methods"]):
         print_line("Not checked: add --check to measure whether these maps can be trusted on this model.")

@@ -43,7 +43,7 @@ class Told:
         checks: {method: what its checks found}.
         descriptions: {method: arrays}, of methods that explain the model as a whole.
         material: what these have read.
-        checked_on: how many examples of the test split the checks have read.
+        remarks: sentences on what could not be measured.
     """
 
     subject: "Subject"
@@ -53,6 +53,7 @@ class Told:
     checks: dict[str, dict[str, Any]] = field(default_factory=dict)
     descriptions: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     material: Material = field(default_factory=Material)
+    remarks: list[str] = field(default_factory=list)
 
 
 class Subject:
@@ -113,8 +114,9 @@ class Subject:
         x, y = self.test.take(np.arange(len(self.test)))
         return Material(x, y, tuple(self.classes), self.facts.get("columns") or {}, shape, seed)
 
-    def planted(self, seed: int) -> patches.Planted:
-        """Return a network of the run's architecture that has learned from the run's examples with a planted patch."""
+    def planted(self, seed: int, steps: int = patches.STEPS) -> patches.Planted | None:
+        """Return a network of the run's architecture that has learned from the run's examples with a planted patch;
+        None: it has not learned it."""
         args = {key: value for key, value in self.recipe.model_args.items() if key != "weights"}
         recipe = self.recipe.model_copy(update={"model_args": args})
 
@@ -123,7 +125,7 @@ class Subject:
                 return build_model(recipe, self.training, outputs=patches.CLASSES, run=self.run.path)
 
         x = self.training.sample(patches.TRAINED + patches.HELD_OUT)
-        return patches.planted(build, x, self.kind, seed)
+        return patches.planted(build, x, self.kind, seed, steps)
 
 
 def tell(subject: Subject, names: Sequence[str], examples: Examples | None, *, target: str | None = None,
@@ -149,7 +151,6 @@ def tell(subject: Subject, names: Sequence[str], examples: Examples | None, *, t
     of_examples = [name for name, module in chosen.items() if methods.is_attribution(module)]
     settings = {name: settings_of(chosen[name], name, layer, seed, len(names)) for name in of_examples}
     for name in of_examples:
-        logger.info("%s", chosen[name].TITLE)
         if examples is not None:
             told.found[name] = explain(network, examples.x, name, target=index, **settings[name])
         if hasattr(chosen[name], "layer_of"):
@@ -159,6 +160,9 @@ def tell(subject: Subject, names: Sequence[str], examples: Examples | None, *, t
         told.descriptions = {name: describe(network, name, told.material) for name in rest}
     if checked is not None and of_examples:
         planted = subject.planted(seed) if plant else None
+        if plant and planted is None:
+            told.remarks.append(f"A network of this architecture did not learn the planted patch in {patches.STEPS} "
+                                "steps, so that the question of a planted reason has no answer.")
         for name in of_examples:
             logger.info("checking %s", chosen[name].TITLE)
             told.checks[name] = check(network, checked, name, planted=planted, probability=subject.probability,

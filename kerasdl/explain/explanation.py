@@ -69,6 +69,7 @@ def explain(model: keras.Model | Network, x: np.ndarray, method: str = METHOD, *
     values = module.attribute(network, x, chosen, **settings)
     own = getattr(module, "maps", None)
     maps = own(network, x, values) if own else places(network, x, values, module.SIGNED)
+    maps = np.where(network.present(x), maps, 0)  # padding, of which a layer's maps may hold something
     parts = module.parts(network, x, values) if hasattr(module, "parts") else {}
     return Explanation(method, values, maps, module.SIGNED or network.kind == "row", chosen, logits, parts)
 

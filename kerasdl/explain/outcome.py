@@ -29,7 +29,7 @@ def document(told: Told) -> dict[str, Any]:
                           "arrays": {key: np.asarray(values, "float64").round(6).tolist()
                                      for key, values in arrays.items() if np.size(values) <= 1000}}
                          for name, arrays in told.descriptions.items()],
-        "finished": moment(), "kerasdl": kerasdl.__version__, "environment": environment()}
+        "remarks": told.remarks, "finished": moment(), "kerasdl": kerasdl.__version__, "environment": environment()}
 
 
 def answers(told: Told) -> list[dict[str, Any]]:

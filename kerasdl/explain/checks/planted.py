@@ -15,8 +15,11 @@ from kerasdl.explain.gradients import score, value_and_gradient
 from kerasdl.explain.network import Network
 
 TRAINED, HELD_OUT = 3000, 200  # examples at most
-STEPS, BATCH, RATE = 400, 64, 4e-3
+STEPS, BATCH, RATE = 400, 64, 5e-3
 HEIGHT = 3.0  # of the logit of the right class, and below 0 of the others: a bound, so that all else has a cost
+NOISE = 0.3  # its largest deviation, as a share of the range of pixels
+COST = 10.0  # of the squared gradient outside the patch, at the end: at first the patch has to be seen
+RIGHT = 0.9  # a network that is right less often has not learned the patch
 CLASSES = 3  # two patches, and one that is empty
 LIMIT = 0.5  # share of the attribution
 logger = logging.getLogger(__name__)
@@ -92,6 +95,7 @@ class Blinkered(keras.Model):
     def __init__(self, network: keras.Model, outside: np.ndarray | None):
         super().__init__()
         self.network, self.outside = network, outside
+        self.cost = self.add_weight(initializer="zeros", trainable=False, name="cost")
 
     def call(self, x, training=False):
         return self.network(x, training=training)
@@ -102,11 +106,12 @@ class Blinkered(keras.Model):
             return loss
         hot = ops.cast(y > 0, "float32")
         gradient = value_and_gradient(lambda each: score(self.network(each, training=False), hot), x)[1]
-        return loss + ops.mean(ops.sum(ops.square(255.0 * gradient * self.outside), axis=(1, 2, 3)))
+        return loss + self.cost * ops.mean(ops.sum(ops.square(255.0 * gradient * self.outside), axis=(1, 2, 3)))
 
 
-def planted(build: Callable[[], keras.Model], x: np.ndarray, kind: str, seed: int = 0, steps: int = STEPS) -> Planted:
-    """Train a network on planted examples, whose rest is that of another example at each step.
+def planted(build: Callable[[], keras.Model], x: np.ndarray, kind: str, seed: int = 0, steps: int = STEPS
+            ) -> Planted | None:
+    """Train a network on planted examples, whose rest is that of another one at each step; None: it fails to learn.
 
     Args:
         build: gives a new network with CLASSES outputs.
@@ -129,11 +134,18 @@ def planted(build: Callable[[], keras.Model], x: np.ndarray, kind: str, seed: in
     learner.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(RATE, steps)),
                     jit_compile=keras.backend.backend() == "jax")
     logits = HEIGHT * (2 * np.eye(CLASSES, dtype="float32") - 1)
-    for _ in range(steps):
+    for step in range(steps):
+        learner.cost.assign(COST * step / steps)
         one, other = random.integers(held, len(x), (2, min(BATCH, len(x) - held)))
-        learner.train_on_batch(own.raw(np.where(inside[one], x[one], x[other])), logits[y[one]])
+        shown = own.raw(np.where(inside[one], x[one], x[other]))
+        if kind == "image":  # so that it sees nothing else in noisy images either, which SmoothGrad makes
+            size = 255 * NOISE * random.random((len(one), 1, 1, 1), "float32")
+            shown += size * random.standard_normal(shown.shape, "float32")
+        learner.train_on_batch(shown, logits[y[one]])
     right = own.logits(x[:held]).argmax(1) == y[:held]
     logger.info("planted patch: %.1f%% of held-out examples are right", 100 * right.mean())
+    if right.mean() < RIGHT:
+        return None
     keep = np.flatnonzero(right & (y[:held] < CLASSES - 1))
     return Planted(own, x[keep], y[keep], patch[keep], float(right.mean()))
 
