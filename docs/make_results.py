@@ -23,6 +23,7 @@ from benchmarks import (
     audit,
     compress,
     ensembles,
+    explain,
     exports,
     frontier,
     orders,
@@ -183,6 +184,8 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
             root / "docs" / "probe.md", probes=probes.body(page.load(root / "docs" / "results", probes.NAME))),
         root / "docs" / "audit.md": filled(
             root / "docs" / "audit.md", audit=audit.body(page.load(root / "docs" / "results", audit.NAME))),
+        root / "docs" / "explain.md": filled(
+            root / "docs" / "explain.md", explain=explain.body(page.load(root / "docs" / "results", explain.NAME))),
         root / "docs" / "ensembles.md": filled(
             root / "docs" / "ensembles.md",
             ensembles=ensembles.body(page.load(root / "docs" / "results", ensembles.NAME))),

@@ -191,6 +191,31 @@ def growth(lines: Sequence[tuple[str, int, str, Sequence[tuple[float, float, tup
     return _svg(figure)
 
 
+def lines(x: Sequence[float], series: Sequence[tuple[str, Sequence[float]]], xlabel: str, ylabel: str = "",
+          percent: bool = False, ticks: Sequence[str] | None = None) -> Markup:
+    """Several quantities by another one, with a legend of those that have a name.
+
+    Args:
+        x: (N,) of all.
+        series: (name, values (N,)) of each line.
+        xlabel, ylabel: of the axes.
+        percent: whether the quantities are shares.
+        ticks: names in place of the numbers of x, which are then 0, 1, 2 ..., and whose points are not joined.
+    """
+    figure, axes = _canvas(xlabel, ylabel, size=(6.2, 3.3) if any(name for name, _ in series) else SIZE)
+    for (name, values), colour in zip(series, SERIES, strict=False):
+        axes.plot(x, values, color=colour, linewidth=0 if ticks else 2, marker="o" if len(x) < 30 else None,
+                  markersize=6 if ticks else 3, label=name)
+    if ticks:
+        turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if len(ticks) > 4 else {}
+        axes.set_xticks(range(len(ticks)), [name[:12] for name in ticks], **turned)
+    if percent:
+        axes.yaxis.set_major_formatter(PERCENT)
+    if any(name for name, _ in series):
+        figure.legend(loc="outside right upper", frameon=False, labelcolor=INK, fontsize=9)
+    return _svg(figure)
+
+
 def labelled(points: Sequence[tuple[str, float, float, bool]], xlabel: str, ylabel: str) -> Markup:
     """Named points (name, x, y, whether it is ahead); those that are ahead are joined, from left to right."""
     figure, axes = _canvas(xlabel, ylabel, size=(6.6, 3.6))
