@@ -64,7 +64,7 @@ def rows(sites):
 @pytest.fixture
 def copied(digits, tmp_path):
     """The run of digits in a folder of its own, without audits."""
-    return Run(shutil.copytree(digits.path, tmp_path / "run", ignore=shutil.ignore_patterns("audit*", "cards")))
+    return Run(shutil.copytree(digits.path, tmp_path / "run", ignore=shutil.ignore_patterns("audit*", "sections")))
 
 
 # For whom
