@@ -151,9 +151,9 @@ def heat_map(matrix: np.ndarray) -> Markup:
     return _svg(figure)
 
 
-def intervals(names: Sequence[str], values: Sequence[float], ends: Sequence[tuple[float, float]], chosen: int
-              ) -> Markup:
-    """Scores as points with their intervals, one below the other, in percent; the chosen one in another colour."""
+def intervals(names: Sequence[str], values: Sequence[float], ends: Sequence[tuple[float, float]], chosen: int,
+              percent: bool = True) -> Markup:
+    """Scores as points with their intervals, one below the other; the chosen one in another colour."""
     figure, axes = _canvas("", size=(6.6, 0.5 + 0.32 * len(names)))
     for place, (value, (low, high)) in enumerate(zip(values, ends, strict=True)):
         colour = SECOND if place == chosen else FIRST
@@ -162,7 +162,8 @@ def intervals(names: Sequence[str], values: Sequence[float], ends: Sequence[tupl
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
-    axes.xaxis.set_major_formatter(PERCENT)
+    if percent:
+        axes.xaxis.set_major_formatter(PERCENT)
     return _svg(figure)
 
 

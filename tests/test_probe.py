@@ -13,8 +13,8 @@ from test_cli import documented, printed
 from kerasdl.data import from_arrays, load
 from kerasdl.data.sources import load_splits
 from kerasdl.errors import UserError
-from kerasdl.evaluation import intervals, linear_probe
-from kerasdl.probing import labels, network, outcome, page, probes, training
+from kerasdl.evaluation import intervals, linear_probe, raw
+from kerasdl.probing import labels, network, outcome, page, training
 from kerasdl.probing.probe import probe
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
@@ -149,13 +149,13 @@ def test_probes_are_scikit_learn_on_the_same_features(mae, frozen):
 
 def test_raw_is_pixels_and_counts_of_tokens():
     digits = load_splits("digits", {"val": "val"})
-    np.testing.assert_array_equal(probes.raw(digits)["val"], digits["val"].x.reshape(len(digits["val"]), -1))
+    np.testing.assert_array_equal(raw.features(digits)["val"], digits["val"].x.reshape(len(digits["val"]), -1))
     large = from_arrays(np.full((12, 64, 48, 3), 7, "uint8"), np.arange(12) % 2)["train"]
-    assert probes.raw({"train": large})["train"].shape == (len(large), 32 * 32 * 3)
+    assert raw.features({"train": large})["train"].shape == (len(large), 32 * 32 * 3)
     x = np.array([[3, 1, 3, 0], [2, 0, 0, 0]], "int32")
     tokens = replace(large, x=x, y=np.zeros(2, "int32"), size=2, shape=(4,), kind="tokens",
                      build_args={"vocabulary": 5})
-    assert probes.raw({"train": tokens})["train"].tolist() == [[0, 1, 0, 2, 0], [0, 0, 1, 0, 0]]
+    assert raw.features({"train": tokens})["train"].tolist() == [[0, 1, 0, 2, 0], [0, 0, 1, 0, 0]]
 
 
 # The whole verb

@@ -1,6 +1,7 @@
 """A table that names image files, with a label, several labels or numbers for each."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def splits_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, 
     parts = parts_of(frame, extra, args, target, path)
     files = files_of(parts.frame, args, path)
     whole = image_files.split_of(files, parts.y, parts.classes, args, weights=parts.weights)
+    whole = replace(whole, attributes=parts.attributes)
     return image_files.divided(whole, files, root_of(args, path), parts.index)
 
 

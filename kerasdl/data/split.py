@@ -43,6 +43,7 @@ class Split:
         texts: of tokens, the text of each example (N,), for people to read.
         files: texts that a run keeps, by file name: {"tokenizer.json": ...}.
         remarks: sentences on what was cut off or left out, for the log and the report.
+        attributes: what else is known of each example, {name: (N,) texts}, and is not learned from: for audits.
 
     Raises:
         UserError: an unknown kind, a shape that does not fit it, `streamed` without a Dataset, or weights that are not
@@ -67,6 +68,7 @@ class Split:
     texts: np.ndarray | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    attributes: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self):
         check_kind(self.kind)
@@ -153,8 +155,9 @@ class Split:
         """
         y, weights, texts = (None if values is None else values[index]
                              for values in (self.y, self.weights, self.texts))
+        attributes = {name: values[index] for name, values in self.attributes.items()}
         return replace(self, **{"x": self.x[index], "y": y, "weights": weights, "texts": texts, "size": len(index),
-                                **changes})
+                                "attributes": attributes, **changes})
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the examples at these indices, decoded, and their targets, None without labels; in that order."""

@@ -62,7 +62,8 @@ def joined(splits: Sequence[Split]) -> Split:
     for field in ("x", "y", "weights", "texts"):
         values = [getattr(split, field) for split in splits]
         arrays[field] = None if values[0] is None else np.concatenate(values)
-    return replace(splits[0], name=name, size=sum(map(len, splits)), **arrays,
+    attributes = {key: np.concatenate([split.attributes[key] for split in splits]) for key in splits[0].attributes}
+    return replace(splits[0], name=name, size=sum(map(len, splits)), **arrays, attributes=attributes,
                    checksum=zlib.crc32(str([split.checksum for split in splits]).encode()),
                    remarks=tuple(dict.fromkeys(remark for split in splits for remark in split.remarks)))
 

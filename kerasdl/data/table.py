@@ -57,6 +57,8 @@ class ColumnArgs(Settings):
     split: Column | None = Field(None, description="a column that says train, val or test")
     weight: Column | None = Field(None, description="a column of how much each row counts in the training loss")
     test: str | None = Field(None, description="a second file that is the test split")
+    attributes: Names = Field((), description="columns that each example keeps for audits, and that are learned from "
+                                              "only if they would be anyway")
     image: Column | None = Field(None, description="the column of image files; then each row is an image")
     root: str | None = Field(None, description="the folder of the image files; None: that of the table")
     suffix: str = Field("", description="what follows the names of the image files, such as .jpg")
@@ -86,6 +88,7 @@ class Parts:
         classes: their names.
         index: {"train": the places of its rows, ...}.
         weights: (N,) how much each row counts; None: all alike.
+        attributes: {column: (N,) its values as texts, "" where one is missing}, for audits.
     """
 
     frame: pd.DataFrame
@@ -93,6 +96,7 @@ class Parts:
     classes: tuple[str, ...]
     index: Mapping[str, np.ndarray]
     weights: np.ndarray | None
+    attributes: Mapping[str, np.ndarray]
 
 
 def parts_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, target: Target | None, path: str
@@ -125,7 +129,9 @@ def parts_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, t
     index = _index(frame, rows, y, classes if target == "class" else None, args)
     if target == "labels" and y is not None:
         multi_hot.check_learnable(y[index["train"]], classes)
-    return Parts(left, y, classes, index, None if args.weight is None else _weights(frame, str(args.weight)))
+    weights = None if args.weight is None else _weights(frame, str(args.weight))
+    noted = {name: _texts(frame[name]) for name in args.columns("attributes", frame)}
+    return Parts(left, y, classes, index, weights, noted)
 
 
 def check_named(frame: pd.DataFrame, args: TableArgs, target: Target | None, path: str) -> list[str]:
@@ -134,7 +140,8 @@ def check_named(frame: pd.DataFrame, args: TableArgs, target: Target | None, pat
     Raises:
         DataError: a column that is not there, or a label that is to be dropped.
     """
-    for field in ("drop", "keep", "category", "dates", "hash", "group", "order", "split", "weight", "image"):
+    for field in ("drop", "keep", "category", "dates", "hash", "group", "order", "split", "weight", "attributes",
+                  "image"):
         for column in args.columns(field, frame):
             if column not in frame:
                 what = " to drop" if field == "drop" else ""
@@ -169,6 +176,11 @@ def _index(frame: pd.DataFrame, rows: int, y: np.ndarray | None, classes: Sequen
         rest[given.get(part, [])] = False
     labels = np.arange(len(frame)) if y is None or classes is None else y
     return completed(given, np.flatnonzero(rest), labels, classes, groups, order)
+
+
+def _texts(values: pd.Series) -> np.ndarray:
+    """Return the values of a column as texts, "" where one is missing."""
+    return labels.whole(values).astype(str).where(values.notna(), "").to_numpy(object)
 
 
 def _weights(frame: pd.DataFrame, name: str) -> np.ndarray:
@@ -255,7 +267,7 @@ def row_split(name: str, x: np.ndarray, parts: Parts, columns: Columns, medians:
               reading: Mapping[str, Any]) -> Split:
     """Return one part of the rows x (N, F) as a split."""
     whole = Split(name, x, parts.y, x.shape[1], len(x), parts.classes, columns, medians, kind="row", reading=reading,
-                  weights=parts.weights)
+                  weights=parts.weights, attributes=parts.attributes)
     return whole.part(parts.index[name])
 
 

@@ -19,9 +19,14 @@ def score(name: str, truth: np.ndarray, logits: np.ndarray) -> float:
 def of_score(name: str, truth: np.ndarray, logits: np.ndarray) -> Interval:
     """Return the interval of a score: of the accuracy Wilson's (1927), of others the bootstrap's (Efron 1979)."""
     if name == "accuracy":
-        found = binomtest(int((logits.argmax(1) == truth).sum()), len(truth)).proportion_ci(method="wilson")
-        return float(found.low), float(found.high)
+        return of_share(int((logits.argmax(1) == truth).sum()), len(truth))
     return _middle([score(name, truth[index], logits[index]) for index in _resampled(truth)])
+
+
+def of_share(count: int, of: int, method: str = "wilson") -> Interval:
+    """Return the interval of a share, such as an accuracy: Wilson's (1927), or the "exact" one of Clopper-Pearson."""
+    found = binomtest(count, of).proportion_ci(method=method)
+    return float(found.low), float(found.high)
 
 
 def of_difference(name: str, truth: np.ndarray, logits: np.ndarray, others: np.ndarray) -> Interval:

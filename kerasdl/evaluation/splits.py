@@ -1,6 +1,7 @@
 """The data that a run is evaluated on: its own, checked to be what it began with, or another set of the same kind."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 
@@ -18,8 +19,15 @@ SPLITS = {"train": "train", "val": "val", "test": "test"}
 Data = str | Mapping[str, Split] | None
 
 
-def load_split(run: Run, split: str = "test", data: Data = None) -> Split:
-    """Return a split of the run's own data or of another set, which must have the run's shape, columns and classes."""
+def load_split(run: Run, split: str = "test", data: Data = None, **more: Any) -> Split:
+    """Return a split of the run's own data or of another set, which must have the run's shape, columns and classes.
+
+    Args:
+        run: the run.
+        split: "train", "val" or "test", or an expression of its source.
+        data: the name of another set, or splits; None: the run's own.
+        **more: data_args besides those of the run's recipe, for its own data.
+    """
     recipe, name = run.recipe, data if isinstance(data, str) else "data"
     target = objectives.get(recipe.objective, run.path).target
     if isinstance(data, str):
@@ -41,7 +49,7 @@ def load_split(run: Run, split: str = "test", data: Data = None) -> Split:
         folder = run.data.get("folder")
         args, name = located_args(recipe.data_args, folder), located(recipe.data, folder)
         expression = (SPLITS | recipe.splits).get(split, split)
-        found = load_splits(name, {split: expression}, target=target, **args)[split]
+        found = load_splits(name, {split: expression}, target=target, **args | more)[split]
         if run.data.get("examples", {}).get(split, now := found.fingerprint()) != now:
             held = args.get("test") if split == "test" else None
             other = f"{typed(f'csv:{held}')} --split all" if held else typed(name)

@@ -14,7 +14,7 @@ from kerasdl import objectives
 from kerasdl.data import Split, load_splits
 from kerasdl.data.naming import naming
 from kerasdl.errors import UserError
-from kerasdl.evaluation import linear_probe, predictions
+from kerasdl.evaluation import linear_probe, predictions, raw
 from kerasdl.objectives.base import HAS
 from kerasdl.probing import labels as subsets
 from kerasdl.probing import network, probes, training
@@ -187,7 +187,7 @@ def fit_probes(task: Task, frozen: Mapping[str, keras.Model]) -> list[tuple[Way,
 
 def features(name: str, frozen: Mapping[str, keras.Model], splits: Mapping[str, Split]) -> dict[str, np.ndarray]:
     """Return the features (N, D) of splits by a frozen network, or the raw examples."""
-    return linear_probe.features_of(frozen[name], splits) if name in frozen else probes.raw(splits)
+    return linear_probe.features_of(frozen[name], splits) if name in frozen else raw.features(splits)
 
 
 def train_all(task: Task, way: str, weights: str, hashed: str, scratch: Path | None) -> None:

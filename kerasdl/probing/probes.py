@@ -1,17 +1,15 @@
 """Classifiers of features that stay as they are: logistic regression and nearest neighbours, chosen on validation."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
-from kerasdl.data import Split
 from kerasdl.evaluation import linear_probe
 
 NEIGHBOURS = (1, 5, 10, 20, 50, 200)
-SIDE = 32  # pixels: larger images are averaged down to it before they are features
 
 
 class Probe(NamedTuple):
@@ -59,20 +57,3 @@ def accuracy(answers: np.ndarray, truth: np.ndarray) -> float:
     """Return the share of answers (N, classes) whose largest number is that of the true class (N,)."""
     return float((answers.argmax(1) == truth).mean())
 
-
-def raw(splits: Mapping[str, Split], batch: int = 256) -> dict[str, np.ndarray]:
-    """Return what no network has seen as features (N, D) float32 of each split: pixels, columns, steps, or counts of
-    tokens. Missing steps are 0."""
-    return {name: np.concatenate([_flat(np.asarray(x), split) for x, *_ in split.dataset(batch)])
-            for name, split in splits.items()}
-
-
-def _flat(x: Any, split: Split) -> np.ndarray:
-    if split.kind == "tokens":
-        size = split.build_args["vocabulary"]
-        return np.stack([np.bincount(row[row > 0], minlength=size) for row in x]).astype("float32")
-    if split.kind == "image" and max(x.shape[1:3]) > SIDE:
-        import tensorflow as tf
-
-        x = tf.image.resize(x, [min(SIDE, side) for side in x.shape[1:3]], "area").numpy()
-    return np.nan_to_num(x.reshape(len(x), -1).astype("float32"))

@@ -18,6 +18,7 @@ from kerasdl.evaluation.splits import Data, check_outputs, load_split
 from kerasdl.files import whole, writing
 from kerasdl.objectives.sections import Findings, Section
 from kerasdl.recipe_text import command
+from kerasdl.reports import additions
 from kerasdl.run import Run
 from kerasdl.runs.find import fact, siblings
 from kerasdl.text import duration, typed
@@ -31,7 +32,7 @@ def report(run: Run | str | Path, data: Data = None) -> Path:
 
     The headline numbers are those of result.json. Tables and images come from the run's predictions.npz, or from the
     model's answers on the test split of `data`. A run that did not finish, or whose data is gone, shows what there is,
-    and why there is no more.
+    and why there is no more. Cards that tools left for it come last.
 
     Raises:
         UserError: as evaluate does with this `data`, and for a run that has neither a result nor an epoch to show.
@@ -45,7 +46,8 @@ def report(run: Run | str | Path, data: Data = None) -> Path:
     sections, missing = _sections(run, data, result)
     page = template("report.html.j2").render(
         name=recipe.name or recipe.model, recipe=recipe, result=result, history=history, missing=missing,
-        sections=sections, tiles=_tiles(result), curves=figures.curves(history, result.get("best_epoch")),
+        sections=[*sections, *additions.left(run.path)], tiles=_tiles(result),
+        curves=figures.curves(history, result.get("best_epoch")),
         settings={key: _plain(value) for key, value in recipe.diff().items()},
         environment={key: _plain(value) for key, value in result.get("environment", {}).items()},
         folder=run.path.name, version=kerasdl.__version__, finished=result.get("finished"),

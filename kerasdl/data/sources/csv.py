@@ -159,7 +159,7 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target 
     index = np.arange(len(frame))
     if split != "all":
         index = divide(y if target == "class" and y is not None else index, names if target == "class" else None)[split]
-    parts = table.Parts(frame, y, names or (), {split: index}, None)
+    parts = table.Parts(frame, y, names or (), {split: index}, None, {})
     return table.row_split(split, x, parts, columns, facts.get("medians", {}), reading)
 
 

@@ -5,8 +5,9 @@ Where no labels are needed, the class folders may be missing.
 
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -28,6 +29,8 @@ class Args(ImageArgs):
     group: int | str | None = Field(
         None, description="what keeps images in one split, such as those of a patient: 1 is the folder that an image "
                           "lies in, 2 the one above it; a text is a regular expression that is searched in its path")
+    attributes: Annotated[list | tuple, "list"] = Field(
+        (), description="what each image keeps for audits, a list of what group takes: the names of folders")
 
 
 KIND, EXTENSIONS = "image", images.EXTENSIONS
@@ -56,7 +59,8 @@ def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[st
     for line in (layout.understood(root, roots or layout.roots(root)), layout.left_out(root, files)):
         if line:
             logger.warning(line)
-    whole = image_files.split_of(files, labels, classes, args)
+    noted = {str(group): image_files.groups_of(files, root, group) for group in args.attributes}
+    whole = replace(image_files.split_of(files, labels, classes, args), attributes=noted)
     return image_files.divided(whole, files, root, parts)
 
 

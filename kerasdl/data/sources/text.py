@@ -4,6 +4,7 @@ See kerasdl.data.texts for what a folder means, and kerasdl.data.tokens for how 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,14 @@ from kerasdl.data.spec import Target
 from kerasdl.data.split import Split
 from kerasdl.data.table import Column, Names, TableArgs
 from kerasdl.data.table_file import EXCEL, PARQUET, Dialect, checked, header, is_numeric, read_table
-from kerasdl.errors import DataError, nearest
+from kerasdl.errors import DataError, listed, nearest
 from kerasdl.settings import parse
 
 STDIN = "-"
 JSON_LINES = (".jsonl", ".ndjson")
 TABLES = (".csv", ".tsv", *PARQUET, *EXCEL, *JSON_LINES)
 KIND, EXTENSIONS, NOUNS = "tokens", (texts.DOCUMENT, *TABLES), ("texts", "a text", "files of texts")
-SHARED = ("label", "label_sep", "group", "order", "split", "weight", "test")  # fields of TableArgs
+SHARED = ("label", "label_sep", "group", "order", "split", "weight", "attributes", "test")  # fields of TableArgs
 LONG = 20  # letters of a label from which it looks like a text
 
 
@@ -39,6 +40,7 @@ class Args(tokens.TokenArgs, Dialect):
     order: Column | None = Field(None, description="a column of numbers or dates: the last rows by it are test")
     split: Column | None = Field(None, description="a column that says train, val or test")
     weight: Column | None = Field(None, description="a column of how much each row counts in the training loss")
+    attributes: Names = Field((), description="columns that each text keeps for audits")
     test: str | None = Field(None, description="a second table that is the test split")
     test_share: float = Field(0.2, gt=0, lt=1, description="share of the texts of files and folders that is test, "
                                                            "where no part is called so")
@@ -152,14 +154,17 @@ def _of_table(path: str, args: Args, target: Target | None) -> dict[str, Split]:
         _check_columns(extra, args, target, str(args.test))
     own = TableArgs(**{key: getattr(args, key) for key in SHARED})
     kept = [args.text, *([] if target is None else labels.label_columns(frame, args.label, path)),
-            *(getattr(args, key) for key in ("group", "order", "split", "weight"))]
+            *(getattr(args, key) for key in ("group", "order", "split", "weight")), *own.columns("attributes", frame)]
     columns = [name for name in frame if name in {str(column) for column in kept if column is not None}]
     try:
         parts = table.parts_of(frame[columns], None if extra is None else extra[columns], own, target, path)
     except DataError as error:
         raise _clearer(error, frame, args, target) from None
     some = np.array([str(text) for text in _column(parts.frame, args, path)], object)
-    return texts.splits_of(some, parts.y, parts.classes, parts.index, args, _reading("lines", args), parts.weights)
+    made = texts.splits_of(some, parts.y, parts.classes, parts.index, args, _reading("lines", args), parts.weights)
+    return {name: replace(split, attributes={key: values[parts.index[name]]
+                                             for key, values in parts.attributes.items()})
+            for name, split in made.items()}
 
 
 def _clearer(error: DataError, frame: pd.DataFrame, args: Args, target: Target | None) -> DataError:
@@ -194,7 +199,8 @@ def _check_columns(frame: pd.DataFrame, args: Args, target: Target | None, path:
     if args.text is None:
         raise DataError(f"Say which column of {path} holds the texts: data_args.text=COLUMN. It has: "
                         f"{', '.join(frame.columns)}.")
-    for name in wanted.values():
+    kept = [] if args.attributes == () else listed(args.attributes, frame.columns)
+    for name in (*wanted.values(), *kept):
         if name is not None and str(name) not in frame:
             raise DataError(f"{path} has no column {str(name)!r}. {nearest(str(name), frame.columns)}")
     if target is not None:

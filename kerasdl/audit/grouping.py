@@ -1,0 +1,87 @@
+"""Who is compared: the group of each test example, by a column, by folders, or by a function of the user."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kerasdl import user_code
+from kerasdl.data import Split
+from kerasdl.data.sources import place
+from kerasdl.errors import UserError
+from kerasdl.evaluation.splits import load_split
+from kerasdl.run import Run
+
+FEWEST = 10  # examples of a group about which something is said
+MOST = 12  # different numbers of a column that are groups; of more, its quarters are
+READS = {"csv": "a column", "text": "a column", "folder": "a level of folders"}  # what a source has groups by
+MISSING = "(missing)"
+
+
+def groups_of(run: Run, split: Split, word: str, data: Mapping[str, Split] | None = None) -> np.ndarray:
+    """Return the group of each test example as text, (N,).
+
+    Args:
+        run: the run.
+        split: its test split.
+        word: the name of a column of its table; of a folder the level of folders, 1 being the one that a file lies in,
+            or a regular expression that is searched in its path; or FILE.py:function, whose function takes the split
+            and returns a group for each example.
+        data: the splits of a run that was trained on arrays.
+
+    Raises:
+        UserError: a column, level or function that is not there, or groups of which no two can be compared.
+    """
+    values = pd.Series(_of_function(word, split) if user_code.is_reference(word) else _noted(run, split, word, data))
+    found = binned(values).to_numpy(str)
+    check(found, word)
+    return found
+
+
+def binned(values: pd.Series) -> pd.Series:
+    """Return numbers of many values as the quarters that they lie in, "17 to 25"; and anything else as it is."""
+    texts = values.astype(str).replace("", MISSING)
+    numbers = pd.to_numeric(texts.where(texts != MISSING), errors="coerce")
+    if numbers.isna().to_numpy().sum() > (texts == MISSING).sum() or numbers.nunique() <= MOST:
+        return texts
+    quarters = pd.qcut(numbers, 4, duplicates="drop")
+    ends = {each: f"{numbers[quarters == each].min():.6g} to {numbers[quarters == each].max():.6g}"
+            for each in quarters.cat.categories}
+    return quarters.map(ends).astype(object).where(numbers.notna(), MISSING)
+
+
+def check(groups: np.ndarray, word: str) -> None:
+    """Raise a UserError where no two groups have FEWEST examples: there is nothing to compare."""
+    names, counts = np.unique(groups, return_counts=True)
+    enough = int((counts >= FEWEST).sum())
+    if enough < 2:
+        most = counts.argmax()
+        raise UserError(f"--group {word} has {len(names)} group{'s' * (len(names) != 1)} in {len(groups)} test "
+                        f"examples, and {enough} of {FEWEST} examples or more (the largest is {names[most]!r} with "
+                        f"{counts[most]}). A comparison takes two such groups: choose another --group.")
+
+
+def _of_function(word: str, split: Split) -> Any:
+    function = user_code.load(word)
+    values = np.asarray(function(split)).astype(object)
+    if values.shape != (len(split),):
+        raise UserError(f"--group {word} has to return a group for each of the {len(split)} test examples. Received "
+                        f"an array of shape {values.shape}.")
+    return values
+
+
+def _noted(run: Run, split: Split, word: str, data: Mapping[str, Split] | None) -> np.ndarray:
+    """Return the values of a column or a level of folders, which are read with the test split once more."""
+    if word in split.attributes:
+        return split.attributes[word]
+    source = "arrays" if data is not None else place(run.recipe.data)[0]
+    if source not in READS:
+        raise UserError(f"--group {word} is for tables and folders, and the data of {run.path} is {run.recipe.data}. "
+                        "Give a function of the test split: --group FILE.py:NAME.")
+    level: Any = int(word) if source == "folder" and word.isdigit() else word
+    noted = load_split(run, "test", attributes=[level]).attributes
+    if word not in noted:  # files of text have no columns
+        raise UserError(f"--group {word} is a column of a table, and {run.recipe.data} is none. Give a function of the "
+                        "test split: --group FILE.py:NAME.")
+    return noted[word]

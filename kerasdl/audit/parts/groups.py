@@ -1,0 +1,221 @@
+"""For whom it fails: accuracy by class and by group, how far groups are apart, and the worst part of the examples."""
+
+from typing import Any
+
+import numpy as np
+
+from kerasdl import figures
+from kerasdl.audit import resample, slices
+from kerasdl.audit.grouping import FEWEST
+from kerasdl.audit.subject import Subject
+from kerasdl.audit.words import fold, percent, some, span
+from kerasdl.objectives.sections import Section, drawing, note, table
+
+TITLE, ORDER, VERSION = "For whom does it fail?", 10, 1
+SETTINGS, PACKAGES = ("groups",), ("fairlearn",)
+SHUFFLES, DRAWN = 1000, 20  # DRAWN: groups in a figure
+RATES = ("selection rate", "true positive rate", "false positive rate")
+
+
+def applies(subject: Subject) -> str:
+    return ""
+
+
+def measure(subject: Subject) -> dict[str, Any]:
+    answers, truth = subject.answers("test")
+    if subject.target == "class":
+        guess = answers.argmax(1)
+        errors = (guess != truth).astype("float64")
+        groups = {"class": np.array(subject.classes)[truth], **subject.groups}
+    else:
+        guess, errors, groups = answers, np.abs(answers - truth).mean(1).astype("float64"), dict(subject.groups)
+    attributes = slices.attributes_of(subject)
+    return {"target": subject.target, "test": len(truth), "fewest": FEWEST, "asked": list(subject.grouped_by),
+            "overall": float(errors.mean() if subject.target == "number" else 1 - errors.mean()),
+            "groupings": [compared(subject, name, values, errors, guess, truth) for name, values in groups.items()],
+            "attributes": list(attributes), "slices": [judged(part, subject.target) for part in
+                                                       slices.worst(attributes, errors, subject.seed)]}
+
+
+def compared(subject: Subject, name: str, groups: np.ndarray, errors: np.ndarray, guess: np.ndarray, truth: np.ndarray
+             ) -> dict[str, Any]:
+    """Return the scores of groups (N,) and how far they are apart, by fairlearn's MetricFrame.
+
+    Intervals of differences are the bootstrap's, of resamples within each group. MetricFrame's own bootstrap gives the
+    same in minutes.
+    """
+    names, counts = np.unique(groups, return_counts=True)
+    small = [{"name": str(each), "count": int(count)} for each, count in zip(names, counts, strict=True)
+             if count < FEWEST]
+    large = np.isin(groups, names[counts >= FEWEST])
+    found: dict[str, Any] = {"name": name, "groups": [], "small": small}
+    if len(np.unique(groups[large])) < 2:
+        return found
+    binary = subject.target == "class" and len(subject.classes) == 2 and name != "class"
+    groups, errors, guess, truth = groups[large], errors[large], guess[large], truth[large]
+    frame = framed(groups, errors, guess, truth, binary, subject)
+    main, random = next(iter(frame.by_group)), np.random.default_rng(subject.seed)
+    right = 1 - errors if subject.target == "class" else errors
+    for group in frame.by_group.index:
+        mine = right[groups == group]
+        found["groups"].append({
+            "name": str(group), "count": len(mine), "value": float(frame.by_group[main][group]),
+            "interval": resample.of_mean(mine), "rates": {rate: float(frame.by_group[rate][group])
+                                                          for rate in RATES if binary}})
+    values = {group["name"]: group["value"] for group in found["groups"]}
+    good, bad = (max, min) if subject.target == "class" else (min, max)
+    rates = {"selection rate": (guess == 1, truth >= 0), "true positive rate": (guess == 1, truth == 1),
+             "false positive rate": (guess == 1, truth == 0)} if binary else {}
+    found |= {"worst": bad(values, key=lambda key: values[key]), "best": good(values, key=lambda key: values[key]),
+              "difference": float(frame.difference()[main]),
+              "difference_interval": resample.of_spread(right, groups, random),
+              "ratio": float(frame.ratio()[main]), "chance": chance(groups, errors, subject),
+              "positive": subject.classes[1] if binary else "",
+              "rates": {rate: {"difference": float(frame.difference()[rate]),
+                               "interval": resample.of_spread(yes[which].astype("float64"), groups[which], random)}
+                        for rate, (yes, which) in rates.items()}}
+    return found
+
+
+def framed(groups: np.ndarray, errors: np.ndarray, guess: np.ndarray, truth: np.ndarray, binary: bool,
+           subject: Subject) -> Any:
+    """Return the MetricFrame of groups; of two classes with the rates of the second one."""
+    from fairlearn import metrics
+
+    if subject.target == "number":
+        measures = {"mean absolute error": lambda one, other: float(np.mean(other))}
+        one, other = np.zeros(len(errors)), errors
+    else:
+        measures = {"accuracy": lambda one, other: float(np.mean(one == other))}
+        one, other = truth, guess
+    if binary:
+        measures |= {"selection rate": metrics.selection_rate, "true positive rate": metrics.true_positive_rate,
+                     "false positive rate": metrics.false_positive_rate}
+    return metrics.MetricFrame(metrics=measures, y_true=one, y_pred=other, sensitive_features=groups)
+
+
+def chance(groups: np.ndarray, errors: np.ndarray, subject: Subject) -> float:
+    """Return the difference of best and worst group that 95 % of shuffles of the examples do not reach.
+
+    The best and the worst of many groups differ though all are alike; this is by how much.
+    """
+    random = np.random.default_rng(subject.seed)
+    _, place, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    drawn = []
+    for _ in range(subject.size(SHUFFLES, 300)):
+        means = np.bincount(place, weights=random.permutation(errors)) / counts
+        drawn.append(np.ptp(means))
+    return float(np.percentile(drawn, 95))
+
+
+def judged(part: dict[str, Any], target: str) -> dict[str, Any]:
+    """Return a slice with the interval of its error, and whether that lies above the error of the others."""
+    interval = resample.of_moments(part["error"], part["deviation"], part["count"], shares=target == "class")
+    return {**part, "interval": interval, "holds": interval[0] > part["rest"]}
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    say, across = writers(found)
+    told = [each for each in found["groupings"] if each["groups"]]
+    if not told:
+        return [f"Nothing to compare: no two groups have {found['fewest']} test examples or more.", *slice_line(found)]
+    asked = [each for each in told if each["name"] in found["asked"]] or told
+    first = max(asked, key=lambda each: each["difference"] / max(each["chance"], 1e-9))
+    size = {group["name"]: group["count"] for group in first["groups"]}
+    real = first["difference"] > first["chance"]
+    bad, good = (f"{say(values(first)[first[end]])} of {size[first[end]]:,} test examples" for end in ("worst", "best"))
+    if found["target"] == "number":
+        bad, good = (f"{say(values(first)[first[end]])} on average" for end in ("worst", "best"))
+    verb = "is right for" if found["target"] == "class" else "is off by"
+    name = first["name"]
+    which = f"{name} {first['worst']}: it {verb} {bad}, and {verb.split()[-1]} {good} with {name} {first['best']}."
+    begin = "It fails most for" if real else "It fails for no group more than chance explains; worst is"
+    result = [f"{begin} {which}",
+              f"The difference is {across(first['difference'])} (95 %: {interval(found, first)}). By chance alone the "
+              f"best and the worst of {len(size)} groups of these sizes differ by up to {across(first['chance'])}, so "
+              f"{'it is more than chance' if real else 'it may be chance'}."]
+    result += [f"By {each['name']}: {across(each['difference'])} between {each['worst']} and {each['best']}, where "
+               f"chance alone gives up to {across(each['chance'])}." for each in told if each is not first]
+    small = [f"{each['name']} {group['name']} ({group['count']})" for each in found["groupings"]
+             for group in each["small"]]
+    if small:
+        result.append(f"Too small to say anything, with fewer than {found['fewest']} test examples: {some(small)}.")
+    return [*result[:5], *slice_line(found)]
+
+
+def slice_line(found: dict[str, Any]) -> list[str]:
+    """Return the sentence on the worst part of the examples."""
+    if not found["attributes"]:
+        return []
+    say, _ = writers(found)
+    held = [part for part in found["slices"] if part["holds"]]
+    known = some(found["attributes"], 4)
+    if not held:
+        return [f"No part of the examples, by {known}, is worse than the rest: a tree looked for one in half of "
+                "the test examples, and the other half did not confirm it."]
+    part = held[0]
+    low, high = part["interval"]
+    what = "is wrong for" if found["target"] == "class" else "is off by"
+    ends = span(low, high) if found["target"] == "class" else f"{low:.4g} to {high:.4g}"
+    return [f"Worst part of the examples: where {part['rule']}, it {what} {say(part['error'])} of {part['count']:,} "
+            f"(95 %: {ends}), and {say(part['rest'])} of the others; found on one half of the test examples, and "
+            "measured on the other."]
+
+
+def writers(found: dict[str, Any]) -> tuple[Any, Any]:
+    """Return how a score and how a difference is written."""
+    if found["target"] == "class":
+        return percent, lambda value: f"{100 * value:.1f} points"
+    return (lambda value: f"{value:.4g}"), (lambda value: f"{value:.4g}")
+
+
+def values(grouping: dict[str, Any]) -> dict[str, float]:
+    return {group["name"]: group["value"] for group in grouping["groups"]}
+
+
+def interval(found: dict[str, Any], grouping: dict[str, Any]) -> str:
+    low, high = grouping["difference_interval"]
+    return f"{100 * low:.1f} to {100 * high:.1f}" if found["target"] == "class" else f"{low:.4g} to {high:.4g}"
+
+
+def sections(found: dict[str, Any]) -> list[Section]:
+    return [shown(found, each) for each in found["groupings"] if each["groups"]] + slice_section(found)
+
+
+def shown(found: dict[str, Any], grouping: dict[str, Any]) -> Section:
+    """Return a figure of the groups, the worst ones first, with all of them in a table."""
+    say, _ = writers(found)
+    worst = grouping["worst"]
+    rows = sorted(grouping["groups"], key=lambda group: group["value"], reverse=found["target"] == "number")
+    first = rows[:DRAWN]
+    picture = figures.intervals([group["name"] for group in first], [group["value"] for group in first],
+                                [tuple(group["interval"]) for group in first],
+                                [group["name"] for group in first].index(worst), percent=found["target"] == "class")
+    ends = [span(*group["interval"]) if found["target"] == "class" else "{:.4g} to {:.4g}".format(*group["interval"])
+            for group in rows]
+    rates = list(grouping["rates"])
+    measured = "right" if found["target"] == "class" else "mean absolute error"
+    body = table((grouping["name"], "test examples", measured, "95 %", *rates),
+                 [(group["name"], f"{group['count']:,}", say(group["value"]), end,
+                   *(percent(group["rates"][rate]) for rate in rates)) for group, end in zip(rows, ends, strict=True)])
+    if rates:
+        body += note(f"Rates are those of the class {grouping['positive']}: how many are said to be it, of those that "
+                     "are it, and of those that are not. " + " ".join(
+                         f"The {rate} differs by {100 * grouping['rates'][rate]['difference']:.1f} points (95 %: "
+                         f"{span(*grouping['rates'][rate]['interval'])})." for rate in rates))
+    return Section(f"By {grouping['name']}", drawing(picture, f"Scores by {grouping['name']}, with intervals") + fold(
+        f"All {len(rows)} groups", body))
+
+
+def slice_section(found: dict[str, Any]) -> list[Section]:
+    if not found["slices"]:
+        return []
+    say, _ = writers(found)
+    rows = [(part["rule"], f"{part['count']:,}", say(part["error"]),
+             span(*part["interval"]) if found["target"] == "class" else "{:.4g} to {:.4g}".format(*part["interval"]),
+             say(part["rest"]), "yes" if part["holds"] else "no") for part in found["slices"]]
+    wrong = "wrong" if found["target"] == "class" else "mean absolute error"
+    return [Section("", fold("Parts of the examples that a tree found", table(
+        ("where", "examples", wrong, "95 %", "of the others", "confirmed"), rows) + note(
+        "A shallow tree looked for large errors in one half of the test examples. These are the errors on the other "
+        "half.")))]

@@ -1,0 +1,157 @@
+"""How good the data is: labels that are likely to be wrong, unusual examples, copies between splits, and ids."""
+
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from scipy.special import softmax
+from sklearn.decomposition import PCA
+from sklearn.neighbors import LocalOutlierFactor
+from sklearn.preprocessing import StandardScaler
+
+from kerasdl import figures
+from kerasdl.audit import confident, copies
+from kerasdl.audit.subject import Subject
+from kerasdl.audit.words import fold, percent, some
+from kerasdl.objectives.sections import Section, note, table
+
+TITLE, ORDER, VERSION = "How good is the data?", 40, 1
+EXAMPLES, QUICK = 10_000, 2000  # of train that are looked at
+SHOWN, FEWEST = 12, 50
+UNUSUAL = 2.0  # how many times sparser than around its neighbours it is around an unusual example
+WEAK = 0.5  # share of planted errors of which fewer are found where the finder is said to be weak
+
+
+def applies(subject: Subject) -> str:
+    if subject.target != "class":
+        return "Wrong labels are looked for in data with classes, and a regression learns numbers."
+    if subject.split("train").streamed:
+        return "The data does not fit in memory, and is not gone through again."
+    if len(subject.split("train")) < FEWEST:
+        return f"Train has fewer than {FEWEST} examples."
+    return ""
+
+
+def measure(subject: Subject) -> dict[str, Any]:
+    train = subject.split("train")
+    index = subject.examples(subject.size(EXAMPLES, QUICK), "train")
+    part = train.part(index)
+    x, y, classes = confident.features(part), np.asarray(part.y), len(subject.classes)
+    made = confident.out_of_fold(x, y, part.kind, classes, subject.seed)
+    logits, truth = subject.answers("test")
+    chances = softmax(logits.astype("float64"), axis=1)
+    between = copies.between(subject)
+    right = chances.argmax(1) == truth
+    rest = np.setdiff1d(np.arange(len(truth)), between["test"]["places"])
+    return {
+        "train": len(train), "classes": list(subject.classes),
+        "labels": {
+            "train": suspected(subject, "train", index, made.chances, y) | {"model": made.model} | confident.recall(
+                lambda labels: confident.out_of_fold(x, labels, part.kind, classes, subject.seed).chances, y, classes,
+                subject.seed),
+            "test": suspected(subject, "test", np.arange(len(truth)), chances, truth) | {"model": "this model"}
+            | confident.recall(lambda _: chances, truth, classes, subject.seed)},
+        "unusual": unusual(subject, index, x), "between": between,
+        "accuracy": float(right.mean()), "accuracy_without": float(right[rest].mean()) if len(rest) else None,
+        "columns": copies.ids(train) if train.kind == "row" else []}
+
+
+def suspected(subject: Subject, name: str, index: np.ndarray, chances: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+    """Return the likely errors among examples of a split, the likeliest first, and what the first look like.
+
+    Args:
+        subject: whose split.
+        name: of the split.
+        index: (N,) the places that were looked at.
+        chances: (N, classes) by a model that did not learn these labels.
+        y: (N,) the labels.
+    """
+    found = confident.suspects(chances, y)
+    rows = [{"place": int(index[i]), "label": int(y[i]), "other": int(chances[i].argmax()),
+             "chance": float(chances[i, y[i]]), "chance_other": float(chances[i].max())} for i in found]
+    return {"examined": len(index), "right": float((chances.argmax(1) == y).mean()), "suspects": rows,
+            "shown": figures.examples(subject.split(name), index[found[:SHOWN]])}
+
+
+def unusual(subject: Subject, index: np.ndarray, x: Any) -> dict[str, Any] | None:
+    """Return the examples that lie far from their neighbours, by the local outlier factor (Breunig et al. 2000).
+
+    None for texts, whose words are too many for distances.
+    """
+    split = subject.split("train")
+    if split.kind == "tokens":
+        return None
+    if split.kind == "row":
+        x = StandardScaler().fit_transform(x)
+    x = PCA(min(confident.DIMENSIONS, *x.shape), random_state=0).fit_transform(x)
+    factor = -LocalOutlierFactor(min(20, len(x) - 1)).fit(x).negative_outlier_factor_
+    far = np.argsort(-factor, kind="stable")[:max(1, int((factor >= UNUSUAL).sum()))][:SHOWN]
+    far = far[factor[far] >= UNUSUAL]
+    return {"examined": len(index), "count": int((factor >= UNUSUAL).sum()),
+            "places": index[far].tolist(), "factors": factor[far].tolist(),
+            "shown": figures.examples(split, index[far])}
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    labels, between = found["labels"], found["between"]
+    wrong = [f"{len(labels[name]['suspects']):,} of {labels[name]['examined']:,} {name} labels" for name in labels]
+    leaky = [row["column"] for row in found["columns"]]
+    result = [f"Likely to be wrong: {' and '.join(wrong)}."]
+    if leaky:
+        result.insert(0, f"Columns that look like ids or give the class away: {some(leaky)}. Is each known before the "
+                         "class is?")
+    tests = [f"of {each['planted']} labels that were changed on purpose in {name}, {each['found']} were found among "
+             f"{each['named']} that were named" for name, each in labels.items()]
+    weak = labels["train"]["found"] < WEAK * labels["train"]["planted"]
+    result.append(f"How far to trust that: {'; '.join(tests)}."
+                  + f" In train, {labels['train']['model']} misses too many to say much." * weak)
+    both = [each["same"] + each["near"] for each in between.values()]
+    if any(both):
+        what = "; ".join(f"{name}: {each['same']:,} of {each['compared']:,} are in train, too"
+                         + f", and {each['near']:,} of {each['looked']:,} that were looked at are almost"
+                         * bool(each["looked"]) for name, each in between.items())
+        without = "" if found["accuracy_without"] is None or not between["test"]["places"] else \
+            f" Without these it is right for {percent(found['accuracy_without'])} of the test examples, and with " \
+            f"them for {percent(found['accuracy'])}."
+        result.append(f"Copies between the splits: {what}.{without}")
+    else:
+        result.append("No example of validation or test is a copy of one in train" + (
+            ", nor a near copy among those that were looked at." if between["test"]["looked"] else "."))
+    if found["unusual"]:
+        result.append(f"{found['unusual']['count']:,} of {found['unusual']['examined']:,} training examples are unlike "
+                      "their neighbours. That is no mistake by itself: look at them.")
+    return result
+
+
+def sections(found: dict[str, Any]) -> list[Section]:
+    result = []
+    for name, each in found["labels"].items():
+        if each["suspects"]:
+            words = [f"place {row['place']}: labelled {found['classes'][row['label']]}, looks like "
+                     f"{found['classes'][row['other']]} ({percent(row['chance_other'])})" for row in each["suspects"]]
+            result.append(Section(f"Likely wrong labels in {name}", gallery(each["shown"], words) + note(
+                f"The likeliest first, by {each['model']}, which is right for {percent(each['right'])} of labels that "
+                "it has not learned from.")))
+    if found["columns"]:
+        result.append(Section("Columns to look at", table(
+            ("column", "what it is", "neighbours of one class", "by chance"),
+            [(row["column"], row["why"], percent(row["share"]), percent(row["chance"])) for row in found["columns"]])))
+    if found["unusual"] and found["unusual"]["places"]:
+        far = found["unusual"]
+        words = [f"place {place}: {factor:.1f} times" for place, factor in
+                 zip(far["places"], far["factors"], strict=True)]
+        result.append(Section("", fold("Unusual training examples", gallery(far["shown"], words) + note(
+            "How many times as far from its neighbours as these are from theirs."))))
+    copied = [(f"{name} {place}",) for name, each in found["between"].items() for place in each["places"][:SHOWN]]
+    if copied:
+        result.append(Section("", fold("Examples that are in train, too", table(("split and place",), copied))))
+    return result
+
+
+def gallery(shown: dict[str, Any], words: list[str]) -> Markup:
+    """Return images, or rows of a table, each with its words; `shown` is of kerasdl.figures.examples."""
+    if "images" in shown:
+        cards = [Markup('<figure><img src="{}" alt="" loading="lazy"><figcaption>{}</figcaption></figure>').format(
+            address, line) for address, line in zip(shown["images"], words, strict=False)]
+        return Markup('<div class="images">{}</div>').format(Markup("").join(cards))
+    return table(("", *shown["columns"]), [(line, *row) for line, row in zip(words, shown["rows"], strict=False)])

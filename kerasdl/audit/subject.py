@@ -1,0 +1,180 @@
+"""What is audited: a finished run with its data, its model and its answers, each loaded when it is first asked for."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasdl import objectives, user_code
+from kerasdl.audit import grouping
+from kerasdl.data import Split
+from kerasdl.data.naming import naming
+from kerasdl.errors import UserError
+from kerasdl.evaluation import predictions
+from kerasdl.evaluation.splits import load_split
+from kerasdl.objectives.base import HAS, Objective
+from kerasdl.recipe import Recipe
+from kerasdl.run import Run
+
+AUDITED = ("class", "number")  # targets of the runs that can be audited
+
+
+class Subject:
+    """A run that is audited.
+
+    Args:
+        run: a finished run, or its folder.
+        seed: of everything that is drawn at random.
+        quick: whether parts look at fewer examples.
+        groups: the words of --group; see kerasdl.audit.grouping.
+        shadows: how many shadow runs to train; None: as many as the part finds worth their time.
+        data: the splits of a run that was trained on arrays.
+
+    Attributes:
+        settings: what else decides a part's result, by the names that a part may list in SETTINGS.
+
+    Raises:
+        UserError: a run that did not finish, or whose model does not say a class or numbers.
+    """
+
+    def __init__(self, run: Run | str | Path, *, seed: int = 0, quick: bool = False, groups: Sequence[str] = (),
+                 shadows: int | None = None, data: Mapping[str, Split] | None = None):
+        self.run, self.seed, self.quick = Run.open(run), seed, quick
+        self.grouped_by, self.shadows, self.data = tuple(groups), shadows, data
+        self._splits: dict[str, Split] = {}
+        self._answers: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._check()
+
+    def _check(self) -> None:
+        run, result = self.run, self.run.result
+        if result["status"] != "completed":
+            raise UserError(f"The training of {run.path} {result['status']}, so that there is nothing to audit.")
+        run.model_file  # noqa: B018  is there
+        kind = objectives.get(self.recipe.objective, run.path)
+        if not kind.predicts or kind.target not in AUDITED:
+            learned = "no answers about an example" if not kind.predicts else HAS[kind.target]
+            raise UserError("An audit is of a run whose model says a class or numbers, and the objective of "
+                            f"{run.path} is {self.recipe.objective}, which gives {learned}. Audit a classifier or a "
+                            "regression.")
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The run's recipe."""
+        return self.run.recipe
+
+    @cached_property
+    def model(self) -> keras.Model:
+        """The kept model: raw examples in, float32 logits or numbers out."""
+        return self.run.model()
+
+    @cached_property
+    def objective(self) -> Objective:
+        """The run's objective."""
+        return objectives.of(self.recipe, self.run.path)
+
+    @property
+    def target(self) -> str:
+        """What the model says of an example: "class" or "number"."""
+        return str(self.objective.target)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; empty for a regression."""
+        return tuple(self.run.data["classes"])
+
+    @property
+    def kind(self) -> str:
+        """The kind of the examples: "image", "row", "sequence" or "tokens"."""
+        return str(self.run.data["kind"])
+
+    @cached_property
+    def weights(self) -> str:
+        """The SHA-256 of the file of the kept model."""
+        return user_code.digest(self.run.model_file)
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        return {"groups": {name: hashed(values) for name, values in self.groups.items()}, "shadows": self.shadows}
+
+    @cached_property
+    def examples_hash(self) -> dict[str, str]:
+        """What the run's splits are told apart by, {"train": ..., "val": ..., "test": ...}."""
+        noted = self.run.data.get("examples")
+        if self.data is not None or not noted:
+            return {name: self.split(name).fingerprint() for name in ("train", "val", "test")}
+        return dict(noted)
+
+    def split(self, name: str = "test") -> Split:
+        """Return "train", "val" or "test" as the run had it.
+
+        Raises:
+            UserError: the data is gone, or is not what the run began with.
+        """
+        if name not in self._splits:
+            self._splits[name] = load_split(self.run, name, self.data)
+        return self._splits[name]
+
+    def answers(self, name: str = "test") -> tuple[np.ndarray, np.ndarray]:
+        """Return what the model says of a split, and the truth, in its order.
+
+        Returns:
+            answers: (N, classes) float32 logits; (N, outputs) numbers of a regression.
+            truth: (N,) class indices; (N, outputs) numbers.
+        """
+        if name not in self._answers:
+            split = self.split(name)
+            kept = predictions.read(self.run) if name == "test" and self.data is None else None
+            if kept is None or len(kept.truth) != len(split):
+                kept = self._collected(split)
+            self._answers[name] = (kept.outputs, kept.truth)
+        return self._answers[name]
+
+    def answers_at(self, name: str, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `answers` gives, for the examples at some places only: the others are not computed."""
+        if name == "test" or name in self._answers:
+            return tuple(values[index] for values in self.answers(name))  # type: ignore[return-value]
+        found = self._collected(self.split(name).part(index))
+        return found.outputs, found.truth
+
+    def _collected(self, split: Split) -> predictions.Predictions:
+        with naming({split.name: split}):
+            return predictions.collect(self.objective, self.model, split, self.recipe.micro_batch)
+
+    @cached_property
+    def groups(self) -> dict[str, np.ndarray]:
+        """What --group asks for, {name: (N,) the group of each test example, as text}.
+
+        Raises:
+            UserError: a column, level or function that is not there, or gives no groups that can be compared.
+        """
+        return {word: grouping.groups_of(self.run, self.split("test"), word, self.data) for word in self.grouped_by}
+
+    def examples(self, count: int, name: str = "test") -> np.ndarray:
+        """Return the places of `count` examples of a split in ascending order, or of all if there are fewer.
+
+        Each class has the share that it has in the split, as far as whole examples allow. The seed decides which.
+        """
+        split = self.split(name)
+        if count >= len(split):
+            return np.arange(len(split))
+        y = self.answers(name)[1] if split.streamed else np.asarray(split.y)
+        random = np.random.default_rng([self.seed, len(split)])
+        place = random.random(len(split))
+        if self.target == "class":  # the k-th of n examples of a class comes at (k + u) / n
+            for label in np.unique(y):
+                mine = random.permutation(np.flatnonzero(y == label))
+                place[mine] = (np.arange(len(mine)) + random.random()) / len(mine)
+        return np.sort(np.argsort(place, kind="stable")[:count])
+
+    def size(self, full: int, quick: int) -> int:
+        """Return how many examples, resamples or steps to take: fewer with --quick."""
+        return quick if self.quick else full
+
+
+def hashed(values: np.ndarray) -> str:
+    """Return a short hash of texts or numbers."""
+    return hashlib.sha256("\n".join(map(str, values.tolist())).encode()).hexdigest()[:16]
