@@ -63,6 +63,7 @@ class Robust(Classify):
     monitor = "robust_accuracy"
     augments_views = False
     prepares_for_learner = True
+    separate = False
     learner = RobustLearner
     Settings: ClassVar[type[RobustSettings]] = RobustSettings
 
