@@ -72,10 +72,11 @@ class Private(Settings):
 
     clip: float = Field(gt=0, description="the gradient of each example is clipped to this L2 norm")
     delta: float = Field(gt=0, lt=1, description="chance that the promise of epsilon fails, less than 1 / examples")
-    epsilon: float | None = Field(None, gt=0, le=100, description="what the whole training may spend: the noise follows "
-                                                                  "from it. 1 is strong, 10 is weak")
-    noise: float | None = Field(None, gt=0, description="deviation of the noise, in units of clip, in place of epsilon, "
-                                                        "which then follows from it")
+    epsilon: float | None = Field(
+        None, gt=0, le=100, description="what the whole training may spend: the noise follows from it. 1 is strong, 10 "
+                                        "is weak")
+    noise: float | None = Field(None, gt=0, description="deviation of the noise, in units of clip, in place of "
+                                                        "epsilon, which then follows from it")
 
     @model_validator(mode="after")
     def _one(self) -> "Private":

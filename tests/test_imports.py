@@ -39,7 +39,8 @@ ARROWS = {room: set(names.split()) for room, names in {
     "photos": "data devices environment errors evaluation figures files objectives recipe reports run text train zoo",
     "deploy": "compression data downloads errors evaluation figures files objectives recipe registry reports run train "
               "user_code zoo",
-    "audit": "attacks data environment errors evaluation figures files objectives recipe reports run text train user_code zoo",
+    "audit": "attacks data environment errors evaluation figures files objectives recipe reports run text train "
+             "user_code zoo",
     "probing": "data environment errors evaluation figures files objectives recipe reports run text train zoo",
     "hub": "data errors objectives recipe_text run text",
     "published": "data environment errors evaluation installation recipe run runs train zoo",

@@ -6,7 +6,6 @@ statistics, and dropout is off; the step that learns from them is an ordinary on
 found the more accurate networks so). Departs from Wong et al. in that.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -31,8 +30,8 @@ FINE = 2**24  # values that a random start takes
 class RobustSettings(ClassifySettings):
     """Settings of adversarial training."""
 
-    eps: float = Field(gt=0, le=255, description="how far each number of an image may move, in grey levels of 0..255: 8 "
-                                                 "for CIFAR-10, 76.5 for MNIST")
+    eps: float = Field(gt=0, le=255, description="how far each number of an image may move, in grey levels of 0..255: "
+                                                 "8 for CIFAR-10, 76.5 for MNIST")
     method: Literal["pgd", "fast"] = Field(
         "pgd", description="pgd: several steps from a random point; fast: a single one")
     steps: int = Field(7, ge=1, description="steps of pgd, each of 2.5 / steps of eps")
@@ -59,7 +58,7 @@ class Robust(Classify):
 
     inputs = ("image",)
     target = "class"
-    scores: ClassVar[Mapping[str, str]] = {"robust_accuracy": "max", "accuracy": "max", "loss": "min"}
+    scores = {"robust_accuracy": "max", "accuracy": "max", "loss": "min"}
     monitor = "robust_accuracy"
     augments_views = False
     prepares_for_learner = True
@@ -106,8 +105,8 @@ class Robust(Classify):
                           if name in findings.result.get(split, {})))
                 for name, title in (("accuracy", "as they are"), ("robust_accuracy", "attacked"))]
         return [Section("Under attack", table(("images", "val", "test"), rows) + note(
-            f"Attacked: PGD of {MEASURED} steps from one random point, up to {self.settings.eps:g} grey levels. Stronger "
-            "attacks leave less: kerasdl audit measures with several."), id="attack", above=True),
+            f"Attacked: PGD of {MEASURED} steps from one random point, up to {self.settings.eps:g} grey levels. "
+            "Stronger attacks leave less: kerasdl audit measures with several."), id="attack", above=True),
             *super().sections(findings)]
 
 

@@ -9,6 +9,6 @@ recipe = Recipe(
     epochs=12, batch=128, lr=3e-3, weight_decay=0.01, schedule="onecycle",
     ema=0.998,
     claim=Claim(metric="test/robust_accuracy",
-                source="Madry et al. 2018 (arXiv:1706.06083): 93.2 % under PGD of 100 steps and 20 restarts, 40 steps in "
-                       "training, a larger network"),
+                source="Madry et al. 2018 (arXiv:1706.06083): 93.2 % under PGD of 100 steps and 20 restarts, with 40 "
+                       "steps in training and a larger network"),
 )

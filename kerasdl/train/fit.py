@@ -206,7 +206,8 @@ def conclude(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model, 
             found = predictions.collect(setup.objective, answering, splits["test"], setup.recipe.micro_batch)
             predictions.write(run, found)
         record.finish(run, setup, choice, status="completed", monitor=scores.monitor, best_epoch=best.best_epoch,
-                      parameters=kept.count_params(), **record.finite(measured), **record.finite(extra), **spent(setup, best.epochs),
+                      parameters=kept.count_params(), **record.finite(measured), **record.finite(extra),
+                      **spent(setup, best.epochs),
                       train={**timing.summary(), "epochs": best.epochs, "steps": best.epochs * setup.steps})
 
 

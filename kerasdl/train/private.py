@@ -75,7 +75,8 @@ def plan(recipe: Recipe, split: Split, objective: Objective, replicas: int) -> P
         return None
     check(recipe, split, objective, settings)
     steps = pipeline.steps_per_epoch(split, recipe.batch) * recipe.epochs
-    noise = settings.noise or accounting.noise(settings.epsilon or 0.0, recipe.batch / len(split), steps, settings.delta)
+    share = recipe.batch / len(split)
+    noise = settings.noise or accounting.noise(settings.epsilon or 0.0, share, steps, settings.delta)
     places = poisson.capacity(len(split), recipe.batch, recipe.accumulate * replicas)
     return Plan(settings, noise, recipe.batch, len(split), steps, places, recipe.accumulate, replicas, recipe.seed)
 
@@ -112,7 +113,7 @@ def check_network(network: keras.Model) -> None:
             raise UserError(f"{what} normalises over the batch, so that one example changes the gradients of others, "
                             "which private training cannot bound. Take a model without batch normalisation, such as "
                             "mlp, vit or model=cnn model_args.size=textbook.")
-        if getattr(layer, "seed_generator", None) is not None and getattr(layer, "rate", 1):
+        if getattr(layer, "seed_generator", None) is not None and getattr(layer, "rate", True):
             raise UserError(f"{what} draws random numbers, as dropout does, which private training does without: its "
                             "own noise regularises already. Set model_args.drop=0.")
         if hasattr(layer, "adapt"):
@@ -123,6 +124,7 @@ def check_network(network: keras.Model) -> None:
 def step_on_tensorflow(model: keras.Model, plan: Plan) -> Callable[..., None]:
     """Return a function (x, y, real) that takes a step; `real` (B,) is 1 for an example and 0 for an empty place."""
     variables = model.trainable_weights
+    deviation = plan.settings.clip * plan.noise / plan.replicas
 
     def step(x, y, real):
         total: list[tf.Tensor] = []
@@ -136,8 +138,8 @@ def step_on_tensorflow(model: keras.Model, plan: Plan) -> Callable[..., None]:
         noisy = []
         for number, grad in enumerate(total):
             own = tf.random.fold_in(draw, tf.constant(number, tf.int64), alg="philox")
-            noise = tf.random.stateless_normal(tf.shape(grad), own, alg="philox")  # the same in every replica, whose
-            noisy.append((grad + plan.settings.clip * plan.noise / plan.replicas * noise) / plan.batch)  # sum has it once
+            noise = tf.random.stateless_normal(tf.shape(grad), own, alg="philox")  # the same in every replica,
+            noisy.append((grad + deviation * noise) / plan.batch)  # so that their sum has it once
         model.optimizer.apply(noisy, variables)
 
     return step

@@ -143,7 +143,7 @@ class Setup:
         """Return what the model is fitted to, for all epochs, from a step on: batches, or blocks of indices; with
         replicas their shares."""
         recipe, split = self.recipe, self.splits["train"]
-        order = {"epochs": recipe.epochs, "seed": recipe.seed, "start": start, "places": self.places}
+        order: dict[str, Any] = {"epochs": recipe.epochs, "seed": recipe.seed, "start": start, "places": self.places}
         if self.resident:
             size = model.steps_per_execution
             return strategies.shared(self.devices, lambda: pipeline.blocks(split, recipe.batch, size, **order),

@@ -1,4 +1,4 @@
-"""What breaks it on purpose: attacks with and without gradients within a budget, and whether the model hides its own."""
+"""What breaks it on purpose: attacks with and without gradients within a budget, and whether it hides its gradient."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -48,7 +48,7 @@ def measure(subject: Subject) -> dict[str, Any]:
     split, attacked = subject.split("test"), Attacked(subject.model, batch=min(128, len(index)))
     x, y = split.take(index)[0], subject.answers("test")[1][index]
     others = subject.split("train").take(subject.examples(subject.size(OTHERS, OTHERS // 2), "train"))[0]
-    effort = suite.QUICK if subject.quick else suite.Effort()
+    effort = suite.QUICK if subject.quick else suite.FULL
     eps, why = budget(subject)
     done = suite.attack(attacked, x, y, eps, others, effort=effort, seed=subject.seed)
     ladder = smaller(attacked, x, y, eps, effort, subject.seed)
@@ -101,8 +101,8 @@ def lines(found: dict[str, Any]) -> list[str]:
         trust = "It hides its gradient, so that attacks may leave too many right: not true that " + \
                 "; ".join(f"{check['expects']} ({check['says']})" for check in failed) + "."
     else:
-        trust = "Nothing says that it hides its gradient: more steps, more starts and larger budgets leave fewer right, " \
-                "and attacks that see no gradient leave more."
+        trust = "Nothing says that it hides its gradient: more steps, more starts and larger budgets leave fewer " \
+                "right, and attacks that see no gradient leave more."
     alone = f"PGD alone would have said {percent(right['pgd']['accuracy'])}, one step of FGSM " \
             f"{percent(right['fgsm']['accuracy'])}, and random search without gradients " \
             f"{percent(right['square']['accuracy'])}."

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-
 from markupsafe import Markup
 
 from kerasdl import figures
@@ -26,7 +25,7 @@ def applies(subject: Subject) -> str:
     if subject.target != "class" or subject.kind != "image":
         return "Corruptions are measured on images that have a class."
     channels = subject.run.data["shape"][2]
-    return "" if channels in (1, 3) else f"Corruptions are made of images of 1 or 3 channels, and these have {channels}."
+    return "" if channels in (1, 3) else f"Corruptions are made of images of 1 or 3 channels. These have {channels}."
 
 
 def measure(subject: Subject) -> dict[str, Any]:
@@ -36,7 +35,8 @@ def measure(subject: Subject) -> dict[str, Any]:
     severities, rows = SEVERITIES[subject.quick], []
     for kind in corruptions.kinds(x.shape[1:]):
         found = [attacked.right(corruptions.corrupt(x, kind, severity, subject.seed), y) for severity in severities]
-        rows.append({"kind": kind, "family": corruptions.family(kind), "accuracy": [float(each.mean()) for each in found],
+        rows.append({"kind": kind, "family": corruptions.family(kind),
+                     "accuracy": [float(each.mean()) for each in found],
                      "trained_on": corruptions.trained_on(subject.recipe.augment, kind)})
     clean = attacked.right(x, y)
     worst = worst_first(rows)[0]["kind"]
@@ -68,12 +68,12 @@ def lines(found: dict[str, Any]) -> list[str]:
     seen = f"Its own training augmentation shows it {some(known)}. Over the other kinds the average is " \
            f"{percent(found['mean_new'])}." if known else "No kind is one that its training augmentation shows it."
     low, high = found["interval"]
-    return [f"It is right for {percent(found['clean'])} of {found['examples']} test images (95 % {span(low, high)}), and "
-            f"for {percent(found['mean'])} of corrupted ones ({points(found['mean'] - found['clean'])}), on average over "
-            f"{len(rows)} kinds and {len(found['severities'])} severities.",
+    return [f"It is right for {percent(found['clean'])} of {found['examples']} test images (95 % {span(low, high)}), "
+            f"and for {percent(found['mean'])} of corrupted ones ({points(found['mean'] - found['clean'])}), on "
+            f"average over {len(rows)} kinds and {len(found['severities'])} severities.",
             f"It loses most to {', '.join(worst[:-1])} and {worst[-1]}.", seen,
-            "The kinds are those of CIFAR-10-C and MNIST-C with strengths of kerasdl's own, so that the numbers compare "
-            "runs with each other, and not with published ones."]
+            "The kinds are those of CIFAR-10-C and MNIST-C with strengths of kerasdl's own, so that the numbers "
+            "compare runs with each other, and not with published ones."]
 
 
 def name(row: dict[str, Any]) -> str:

@@ -41,7 +41,8 @@ AUGMENTS: dict[str, Callable[..., Batch]] = {function.__name__: function for fun
     solarize, blur, randaugment, autoaugment, augmix)}
 BLENDING = {"mixup": mixup, "cutmix": cutmix}  # of these, those that need labels
 ALTERNATING = {"alternating_flip": alternating_flip}  # of these, those that read `flip_parity`
-CHANNELS = {"randaugment": (1, 3), "autoaugment": (1, 3), "augmix": (1, 3), "color_jitter": (1, 3), "grey": (3,)}  # the rest: any
+CHANNELS = {"randaugment": (1, 3), "autoaugment": (1, 3), "augmix": (1, 3), "color_jitter": (1, 3),
+            "grey": (3,)}  # the rest: any
 CHOICES = {"fill": FILLS, "policy": tuple(POLICIES)}
 
 
