@@ -14,7 +14,7 @@ ROWS = (  # a room may import the rooms of lower rows; a tuple is one row
     ("train",),
     ("checkpoints", "evaluation", "devices"),
     ("objectives",),
-    ("data", "compression"),
+    ("data", "attacks", "compression"),
     ("zoo",),
     ("recipe", "run", "runs", "files", "environment", "errors", "installation"),
 )

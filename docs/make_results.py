@@ -65,7 +65,7 @@ from kerasdl.published.results import (
 )
 from kerasdl.published.results import HEAD as SHORT
 from kerasdl.published.results import orders as orders_of
-from kerasdl.recipe import OPTIMIZERS, Recipe, shipped, validate
+from kerasdl.recipe import OPTIMIZERS, Private, Recipe, shipped, validate
 from kerasdl.settings import describe
 
 ROOT = Path(__file__).parents[1]
@@ -407,7 +407,7 @@ def field_table() -> str:
 
 def settings_table() -> str:
     """The settings of each optimizer and objective, from their classes."""
-    owners = {f"`optimizer={name}`": settings for name, settings in OPTIMIZERS.items()}
+    owners = {f"`optimizer={name}`": settings for name, settings in OPTIMIZERS.items()} | {"`private`": Private}
     owners |= {f"`objective={name}`": objectives.get(name).Settings for name in objectives.names()}
     rows = [(owner, *row) for owner, settings in owners.items() for row in field_rows(settings)]
     return table(("of", "setting", "takes", "default", "meaning"), rows)

@@ -339,7 +339,8 @@ def label(metric: str) -> str:
         return f"{'KID' if measure == 'kid' else 'Fréchet distance'} ({referee})"
     return {"mae": "MAE", "r2": "R²", "map": "mAP", "auc": "AUC", "macro_f1": "macro F1",
             "balanced_accuracy": "balanced accuracy", "d_loss": "discriminator loss", "g_loss": "generator loss",
-            "calibration_error": "calibration error", "psnr": "PSNR, dB", "ssim": "SSIM"}.get(metric, metric)
+            "calibration_error": "calibration error", "psnr": "PSNR, dB", "ssim": "SSIM",
+            "robust_accuracy": "accuracy under PGD"}.get(metric, metric)
 
 
 def heading(name: str) -> str:

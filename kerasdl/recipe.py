@@ -67,6 +67,25 @@ class Muon(Settings):
     ns_steps: int = Field(5, gt=0, description="Newton-Schulz iterations; fewer make a rougher, quicker step")
 
 
+class Private(Settings):
+    """Settings of differentially private training, DP-SGD (Abadi et al. 2016, arXiv:1607.00133)."""
+
+    clip: float = Field(gt=0, description="the gradient of each example is clipped to this L2 norm")
+    delta: float = Field(gt=0, lt=1, description="chance that the promise of epsilon fails, less than 1 / examples")
+    epsilon: float | None = Field(
+        None, gt=0, le=100, description="what the whole training may spend: the noise follows from it. 1 is strong, 10 "
+                                        "is weak")
+    noise: float | None = Field(None, gt=0, description="deviation of the noise, in units of clip, in place of "
+                                                        "epsilon, which then follows from it")
+
+    @model_validator(mode="after")
+    def _one(self) -> "Private":
+        if (self.epsilon is None) == (self.noise is None):
+            raise UserError("private takes one of epsilon and noise: the other follows. Received: "
+                            f"{'neither' if self.noise is None else 'both'}. Write private.epsilon=3.")
+        return self
+
+
 OPTIMIZERS: dict[str, type[Settings]] = {"adamw": AdamW, "sgd": SGD, "lion": Lion, "muon": Muon}
 
 
@@ -116,6 +135,8 @@ class Recipe(BaseModel):
                                          "objective's own")
     tta: Literal["flip", "flip_shift"] | None = Field(
         None, description="test-time augmentation; result.json holds its scores and those without it")
+    private: dict[str, Any] = Field({}, description="differentially private training, DP-SGD: clip, delta, and epsilon "
+                                                   "or noise; {}: not private")
     prune: float = Field(
         0.0, ge=0, lt=1, description="share of the weights of kernels that become zero by the last quarter of the "
                                      "epochs, the smallest ones; 0: none")
@@ -154,7 +175,13 @@ class Recipe(BaseModel):
             raise UserError("data_args has no target. Name the column of the answers with data_args.label=COLUMN. "
                             "Whether they are classes or numbers follows from the objective, classify or regress.")
         parse(OPTIMIZERS[self.optimizer], self.optimizer_args, "optimizer_args", f"optimizer={self.optimizer}")
+        self.private_settings  # noqa: B018  are checked
         return self
+
+    @property
+    def private_settings(self) -> Private | None:
+        """The settings of private training, checked; None where it is not private."""
+        return parse(Private, self.private, "private", "private training") if self.private else None
 
     @property
     def optimizer_settings(self) -> Any:

@@ -23,12 +23,12 @@ ROOT_FILES = "environment errors files recipe run text"
 ARROWS = {room: set(names.split()) for room, names in {
     "errors": "", "settings": "errors", "files": "errors", "user_code": "errors files",
     "registry": "errors unimported user_code", "text": "", "logs": "", "keras_private": "", "unimported": "",
-    "zoo": "", "compression": "zoo", "data": "errors settings unimported zoo",
+    "zoo": "", "attacks": "errors", "compression": "zoo", "data": "errors settings unimported zoo",
     "recipe": "errors registry settings words", "words": "errors", "recipe_text": "recipe", "recipes": "recipe",
     "figures": "data", "runs": "errors text", "downloads": "errors files",
     "environment": "installation", "run": "errors files recipe text user_code zoo",
     "installation": "errors environment data devices",  # doctor looks at folders and devices
-    "objectives": "data errors figures keras_private recipe registry run settings text user_code zoo",
+    "objectives": "attacks data errors figures keras_private recipe registry run settings text user_code zoo",
     "devices": "data errors installation keras_private recipe run zoo",
     "checkpoints": "devices errors files installation",
     "evaluation": f"{ROOT_FILES} data devices installation objectives zoo",
@@ -39,8 +39,8 @@ ARROWS = {room: set(names.split()) for room, names in {
     "photos": "data devices environment errors evaluation figures files objectives recipe reports run text train zoo",
     "deploy": "compression data downloads errors evaluation figures files objectives recipe registry reports run train "
               "user_code zoo",
-    "audit": "data devices environment errors evaluation figures files installation objectives recipe reports run text "
-             "train user_code",
+    "audit": "attacks data devices environment errors evaluation figures files installation objectives recipe reports run "
+             "text train user_code zoo",
     "probing": "data environment errors evaluation figures files objectives recipe reports run text train zoo",
     "explain": "data environment errors evaluation figures files objectives reports run text train unimported zoo",
     "hub": "data errors objectives recipe_text run text",

@@ -39,7 +39,7 @@ def prefixes() -> list[str]:
 def found(word: str | None) -> tuple[list, str]:
     """Return the descriptions of what a word names, and how to set them."""
     from kerasdl import registry, words, zoo
-    from kerasdl.recipe import OPTIMIZERS, Recipe
+    from kerasdl.recipe import OPTIMIZERS, Private, Recipe
     from kerasdl.settings import describe, describe_function
 
     fields = describe(Recipe)
@@ -53,6 +53,8 @@ def found(word: str | None) -> tuple[list, str]:
         return rows, "Set some: augment=flip    or with arguments: augment=\"('flip', ('cutout', 8))\""
     if word in OPTIMIZERS:
         return describe(OPTIMIZERS[word]), f"Set one: optimizer={word} optimizer_args.KEY=VALUE"
+    if word == "private":
+        return describe(Private), "Set one: private.KEY=VALUE"
     if word in registry.names() or ".py:" in word and word.rpartition(":")[2][:1].isupper():
         with quiet():
             from kerasdl import objectives

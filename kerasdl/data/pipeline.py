@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from kerasdl.data import poisson
 from kerasdl.data.lengths import by_length, lengths, trimmed
 from kerasdl.errors import UserError
 
@@ -35,7 +36,7 @@ def steps_per_epoch(split: Any, batch: int) -> int:
 
 def shuffled(split: Any, targets: np.ndarray | None, batch: int, *, epochs: int, seed: int,
              augment: Augment | None = None, alternates: bool = False, prepare: Callable | None = None,
-             trim: bool = False, start: int = 0) -> tf.data.Dataset:
+             trim: bool = False, start: int = 0, places: int | None = None) -> tf.data.Dataset:
     """Return the training batches (examples, targets) of every epoch in turn, from step `start` on.
 
     Without targets a batch is (examples,). If the split has weights it is (examples, targets, weights), whose mean over
@@ -54,12 +55,14 @@ def shuffled(split: Any, targets: np.ndarray | None, batch: int, *, epochs: int,
             augmented batch with the same seed. Targets may be None, before and after.
         trim: cut sequences to the longest of the batch; see kerasdl.data.lengths.
         start: the first step, counted from the beginning of the run.
+        places: of a batch that Poisson sampling fills, whose third part then says which are real; None: epochs are
+            permutations.
     """
     steps = steps_per_epoch(split, batch)
     if split.streamed:
         batches = _streamed(split, targets, batch, steps, epochs, seed, start)
     else:
-        batches = _indexed(split, targets, batch, steps, epochs, seed, start)
+        batches = _indexed(split, targets, batch, steps, epochs, seed, start, places)
 
     change = transform(augment, prepare, trim)
     parity_of = parities(seed, len(split)) if alternates else None
@@ -151,13 +154,23 @@ def targets_and_weights(split: Any, targets: np.ndarray | None) -> tuple[np.ndar
     return () if targets is None else (targets,) if weights is None else (targets, weights)
 
 
-def blocks(split: Any, batch: int, size: int, *, epochs: int, seed: int, start: int = 0) -> tf.data.Dataset:
+def blocks(split: Any, batch: int, size: int, *, epochs: int, seed: int, start: int = 0, places: int | None = None
+           ) -> tf.data.Dataset:
     """Return the same batches as index blocks (first step, steps, (size, batch) indices), for data on the device.
+
+    With `places` a row has so many, of which those that stay empty hold len(split).
 
     A block never reaches into the next epoch, and only an epoch's last one has fewer steps than `size`, of which the
     last rows mean nothing: Keras counts on it, also in an epoch of which a part was done with batches from a stream.
     """
     steps, length = steps_per_epoch(split, batch), lengths(split)
+    draw = poisson.drawer(seed, len(split), batch, places, key) if places else None
+
+    def sampled(epoch):
+        end = (epoch + 1) * steps
+        return tf.data.Dataset.range(tf.maximum(epoch * steps, start), end, size).map(lambda first: (
+            first, tf.minimum(end - first, size),
+            tf.map_fn(draw, tf.minimum(first + tf.range(size, dtype=tf.int64), end - 1))))
 
     def epoch_of(epoch):
         examples, end = batched_order(seed, epoch, len(split), batch, length), (epoch + 1) * steps
@@ -169,7 +182,8 @@ def blocks(split: Any, batch: int, size: int, *, epochs: int, seed: int, start: 
 
         return tf.data.Dataset.from_tensor_slices(firsts).map(block)
 
-    return _untuned(tf.data.Dataset.range(start // steps, epochs).flat_map(epoch_of).prefetch(2))
+    one = sampled if places else epoch_of
+    return _untuned(tf.data.Dataset.range(start // steps, epochs).flat_map(one).prefetch(2))
 
 
 def in_order(split: Any, targets: np.ndarray | None, batch: int, prepare: Callable | None = None) -> tf.data.Dataset:
@@ -220,7 +234,7 @@ def flip_parity(parity: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor) -> tf.Ten
     return (tf.gather(parity, index) + epoch) % 2
 
 
-def _indexed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Dataset:
+def _indexed(split, targets, batch, steps, epochs, seed, start, places=None) -> tf.data.Dataset:
     with tf.device("CPU"):
         length = lengths(split)
         x, others = tf.constant(split.x), [tf.constant(values) for values in targets_and_weights(split, targets)]
@@ -230,12 +244,17 @@ def _indexed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Datas
             tf.reshape(batched_order(seed, epoch, len(split), batch, length)[:steps * batch], (steps, batch)))
 
     def load(step, index):
+        index, real = poisson.there(index, len(split)) if places else (index, None)
         examples = tf.gather(x, index)
         if split.decode is not None:
             examples = tf.map_fn(split.decode, examples, fn_output_signature=tf.uint8)
-        shaped = tf.ensure_shape(examples, (batch, *split.example_shape))
-        return step, index, shaped, *(tf.gather(values, index) for values in others)
+        shaped = tf.ensure_shape(examples, (places or batch, *split.example_shape))
+        return step, index, shaped, *(tf.gather(values, index) for values in others), *([] if real is None else [real])
 
+    if places:
+        draw = poisson.drawer(seed, len(split), batch, places, key)
+        numbers = tf.data.Dataset.range(start, epochs * steps)
+        return numbers.map(lambda step: load(step, draw(step)), num_parallel_calls=tf.data.AUTOTUNE)
     indices = tf.data.Dataset.range(start // steps, epochs).flat_map(epoch_of).skip(start % steps)
     return indices.enumerate(start).map(load, num_parallel_calls=tf.data.AUTOTUNE)
 

@@ -51,7 +51,7 @@ def unrolled(network: keras.Model, steps: int) -> keras.Model:
 
 def examples_of(objective: Objective, split: Split, count: int | None = None) -> tuple[np.ndarray, Any]:
     """Return a split, or about its first `count` examples, as the network takes it: x (N, ...), and targets or None."""
-    prepare = None if objective.makes_views else objective.prepare  # its network takes an image at a time
+    prepare = None if objective.prepares_for_learner else objective.prepare
     found = pipeline.in_order(split, objective.targets(split), BATCH, prepare)
     batches = list(found.take(-1 if count is None else -(-count // BATCH)).as_numpy_iterator())
     y = [rest[0] for _, *rest in batches if rest]

@@ -32,7 +32,8 @@ class Predictions(NamedTuple):
 
 def collect(objective: Objective, kept: keras.Model, split: Split, batch: int) -> Predictions:
     """Return what the kept model answers for a split."""
-    batches = pipeline.in_order(split, objective.targets(split), batch, prepare=objective.prepare)
+    prepare = None if objective.prepares_for_learner else objective.prepare
+    batches = pipeline.in_order(split, objective.targets(split), batch, prepare=prepare)
     outputs = kept.predict(batches.map(lambda x, *_: x), verbose=0)
     truth: Any = split.y
     if objective.target is None:

@@ -44,7 +44,10 @@ class Objective:
         predicts: whether the kept model answers questions about an example, so that predictions.npz is written.
         augments_views: whether test-time augmentation makes sense: the answer for an image is a mean over views.
         makes_views: whether `prepare` augments the images itself, by the recipe's `augment`, to compare views of each.
+        prepares_for_learner: whether only the learner takes what `prepare` makes, and the kept model plain examples.
         learner: the class of the model that is fitted.
+        separate: whether the loss of an example follows from that example and its labels alone, with nothing that was
+            learned from others besides the network: then training can be private.
         classifier_args: model_args of a classifier that begins with such a model's weights, where the objective has
             other defaults than the model's `build`.
         with_teacher: the objective that learns the same from a teacher, too, for this class and no other; "": none.
@@ -62,7 +65,9 @@ class Objective:
     predicts: ClassVar[bool] = False
     augments_views: ClassVar[bool] = False
     makes_views: ClassVar[bool] = False
+    prepares_for_learner: ClassVar[bool] = False
     learner: ClassVar[type[Learner]] = Learner
+    separate: ClassVar[bool] = False
     classifier_args: ClassVar[Mapping[str, Any]] = {}
     with_teacher: ClassVar[str] = ""
     renamed: ClassVar[Mapping[str, str]] = {}

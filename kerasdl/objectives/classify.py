@@ -38,7 +38,7 @@ class Classify(Objective):
     scores = {"accuracy": "max", "loss": "min"}
     overall_scores = {"balanced_accuracy": "max", "macro_f1": "max", "auc": "max"}
     monitor = "accuracy"
-    predicts = augments_views = True
+    predicts = augments_views = separate = True
     with_teacher = "distill"
     Settings: ClassVar[type[ClassifySettings]] = ClassifySettings
 

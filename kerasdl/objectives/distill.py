@@ -36,6 +36,7 @@ class Distill(Classify):
     """Learn one class of several from labels and a teacher. The kept model gives float32 logits (B, classes)."""
 
     target = "class"
+    separate = False  # the teacher may have seen the examples
     Settings = DistillSettings
 
     def check(self, split: Split, replicas: int = 1) -> None:

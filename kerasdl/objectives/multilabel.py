@@ -37,7 +37,7 @@ class Multilabel(Objective):
     scores = {"loss": "min", "map": "max"}
     overall_scores = {"map": "max", "macro_f1": "max", "auc": "max"}
     monitor = "map"
-    predicts = augments_views = True
+    predicts = augments_views = separate = True
     Settings = MultilabelSettings
 
     def check(self, split: Split, replicas: int = 1) -> None:

@@ -64,6 +64,7 @@ METRICS = {
     "distill": Metric("accuracy", "test accuracy, %", 100, "max", True),
     "regress": Metric("mae", "test MAE", digits=3),
     "adversarial": Metric("frechet_", "Fréchet distance", digits=3),
+    "robust": Metric("robust_accuracy", "test accuracy under PGD, %", 100, "max", True),
     "tag": Metric("f1", "strict F1, %", 100, "max", True),
     "language": Metric("bits", "bits a token", digits=3),
     "reconstruct": Metric("psnr", "test PSNR, dB", goal="max", digits=2),

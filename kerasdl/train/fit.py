@@ -207,7 +207,13 @@ def conclude(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model, 
             predictions.write(run, found)
         record.finish(run, setup, choice, status="completed", monitor=scores.monitor, best_epoch=best.best_epoch,
                       parameters=kept.count_params(), **record.finite(measured), **record.finite(extra),
+                      **spent(setup, best.epochs),
                       train={**timing.summary(), "epochs": best.epochs, "steps": best.epochs * setup.steps})
+
+
+def spent(setup: Setup, epochs: int) -> dict[str, Any]:
+    """Return what private training has spent, for result.json; nothing where it is not private."""
+    return {"private": setup.privacy.facts(epochs * setup.steps)} if setup.privacy else {}
 
 
 def reference_classifier(objective: Objective, splits: Mapping[str, Split]) -> FeatureExtractor | None:

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from kerasdl.data import Split, pipeline
+from kerasdl.data import Split, pipeline, poisson
 from kerasdl.devices.on_device import replica_slice
 from kerasdl.train import fast_layers
 
@@ -31,20 +31,23 @@ class DeviceDataset:
         alternates: whether `transform` reads the parity of an example's epochs.
         seed: of the run.
         steps: of an epoch.
+        sampled: whether a block holds the index of no example for a place that stays empty.
     """
 
     def __init__(self, split: Split, targets: np.ndarray | None, transform: Callable | None, alternates: bool,
-                 seed: int, steps: int):
+                 seed: int, steps: int, sampled: bool = False):
         self.data = tuple(tf.constant(values) for values in (split.x, *pipeline.targets_and_weights(split, targets)))
         self.seed, self.steps, self.transform = seed, steps, transform
         self.parities = pipeline.parities(seed, len(split)) if alternates else None
+        self.size = len(split) if sampled else None
 
     def block(self, first: tf.Tensor, index: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], tf.Tensor]:
         """Return the data, (x,), (x, y) or (x, y, weights), and the parities of a block (steps, batch, ...) that begins
         with the step `first`."""
+        index, real = (index, None) if self.size is None else poisson.there(index, self.size)
         parity = tf.zeros_like(index) if self.parities is None \
             else pipeline.flip_parity(self.parities, first // self.steps, index)
-        return tuple(tf.gather(values, index) for values in self.data), parity
+        return (*(tf.gather(values, index) for values in self.data), *([] if real is None else [real])), parity
 
     def batch(self, data: tuple[tf.Tensor, ...], parity: tf.Tensor, step: tf.Tensor) -> tuple:
         """Return the data of a step as the network sees it; the same as in pipeline.shuffled."""
@@ -53,7 +56,8 @@ class DeviceDataset:
         return self.transform(data, tf.stack([tf.constant(self.seed, tf.int64), step]), parity)
 
 
-def install(model: keras.Model, data: DeviceDataset | None = None, parts: int = 1, after: Sequence[After] = ()) -> None:
+def install(model: keras.Model, data: DeviceDataset | None = None, parts: int = 1, after: Sequence[After] = (),
+            own_step: Callable | None = None) -> None:
     """Give a compiled model the function that `fit` calls, made for its data and devices.
 
     Args:
@@ -61,10 +65,14 @@ def install(model: keras.Model, data: DeviceDataset | None = None, parts: int = 
         data: on the device, for blocks of pipeline.blocks; None for batches.
         parts: micro-batches that a batch is divided into, whose gradients are summed.
         after: called after each step, in the replica, with the number of steps taken.
+        own_step: of a batch, in place of the model's; it divides its batches itself.
     """
     def step(*batch):
-        with fast_layers.replacing(model):
-            model.train_step(batch) if parts == 1 else accumulated_step(model, *batch, parts=parts)
+        if own_step:
+            own_step(*batch)
+        else:
+            with fast_layers.replacing(model):
+                model.train_step(batch) if parts == 1 else accumulated_step(model, *batch, parts=parts)
         for act in after:
             act(model.optimizer.iterations)
 

@@ -1,26 +1,28 @@
 """The training step on JAX: Keras' own, taken in parts, and followed by an average or masks if the recipe says so."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import keras
 
 
-def install(model: keras.Model, parts: int = 1, after: Sequence[Any] = ()) -> None:
+def install(model: keras.Model, parts: int = 1, after: Sequence[Any] = (), own_step: Callable | None = None) -> None:
     """Give a compiled model its training step, a function of all variables' values, which Keras compiles.
 
     Args:
         parts: micro-batches that a batch is divided into, whose gradients are summed.
         after: change variables after each step, by `updated(values, step) -> values`, {id of a variable: value}.
+        own_step: (state, batch) -> (logs, state) in place of the model's; it divides its batches itself.
     """
-    plain = model.train_step
+    plain = own_step or model.train_step
+    whole = parts == 1 or own_step
 
     def step(state, batch):
-        logs, state = plain(state, batch) if parts == 1 else accumulated_step(model, state, batch, parts)
+        logs, state = plain(state, batch) if whole else accumulated_step(model, state, batch, parts)
         return logs, changed(model, state, after) if after else state
 
-    if parts > 1 or after:
+    if parts > 1 or after or own_step:
         model.train_step = step
 
 

@@ -24,7 +24,7 @@ from kerasdl.errors import UserError
 from kerasdl.installation import backend
 from kerasdl.objectives.base import Objective
 from kerasdl.recipe import Recipe
-from kerasdl.train import compressed, loop, optim, pretrained
+from kerasdl.train import compressed, loop, optim, pretrained, private
 
 LIMIT = 1e18  # of a column's deviation, whose square is a number of float32
 ADAPT = 2048  # images of 32x32 pixels or less that a layer adapts to
@@ -44,6 +44,7 @@ class Setup:
         resident: whether the training examples stay on the device, so that the model takes blocks of steps.
         initial: the trained model that the recipe's `init` names.
         begun: which layers begin with its weights, once networks are built.
+        privacy: how it trains privately; None: it does not.
     """
 
     recipe: Recipe
@@ -53,6 +54,7 @@ class Setup:
     resident: bool = False
     initial: pretrained.Pretrained | None = None
     begun: dict[str, Any] = field(default_factory=dict)
+    privacy: private.Plan | None = None
 
     @classmethod
     def of(cls, recipe: Recipe, data: Mapping[str, Split] | str | None, devices: tf.distribute.Strategy,
@@ -79,7 +81,8 @@ class Setup:
         if initial and initial.tokens and initial.tokens != train.files.get(FILE, initial.tokens):
             raise UserError(f"init={recipe.init} was trained with another tokenizer, so that its numbers stand for "
                             f"other tokens. Give data_args.tokens={recipe.init}.")
-        return cls(recipe, objective, splits, devices, on_device.is_resident(feed, train), initial)
+        return cls(recipe, objective, splits, devices, on_device.is_resident(feed, train), initial,
+                   privacy=private.plan(recipe, train, objective, devices.num_replicas_in_sync))
 
     def with_recipe(self, recipe: Recipe) -> "Setup":
         """Return the same setup for another recipe."""
@@ -94,6 +97,11 @@ class Setup:
     def replicated(self) -> bool:
         """Whether there are replicas."""
         return strategies.replicated(self.devices)
+
+    @property
+    def places(self) -> int | None:
+        """Places of a batch that Poisson sampling fills; None where batches are full."""
+        return self.privacy.places if self.privacy else None
 
     @property
     def steps(self) -> int:
@@ -120,22 +128,22 @@ class Setup:
                 optimizer.build(network.trainable_variables)
             self.objective.compile(model, *optimizers, jit=strategies.jit(self.devices, recipe.jit))
             model.steps_per_execution = on_device.block_size(
-                networks, recipe.batch, self.steps, split.example_shape[0]) if self.resident else 1
+                networks, self.places or recipe.batch, self.steps, split.example_shape[0]) if self.resident else 1
             after = [one for one in (averager, compressed.pruner(recipe, model, networks[0], kept)) if one]
             if backend.jax():
                 from kerasdl.train import loop_jax
 
-                loop_jax.install(model, recipe.accumulate, after)
+                loop_jax.install(model, recipe.accumulate, after, self._own_step(model))
             else:
                 loop.install(model, self._on_device(model) if self.resident else None, recipe.accumulate,
-                             [one.update for one in after])
+                             [one.update for one in after], self._own_step(model))
             return model, kept
 
     def batches(self, model: keras.Model, start: int = 0) -> tf.data.Dataset:
         """Return what the model is fitted to, for all epochs, from a step on: batches, or blocks of indices; with
         replicas their shares."""
         recipe, split = self.recipe, self.splits["train"]
-        order = {"epochs": recipe.epochs, "seed": recipe.seed, "start": start}
+        order: dict[str, Any] = {"epochs": recipe.epochs, "seed": recipe.seed, "start": start, "places": self.places}
         if self.resident:
             size = model.steps_per_execution
             return strategies.shared(self.devices, lambda: pipeline.blocks(split, recipe.batch, size, **order),
@@ -173,6 +181,8 @@ class Setup:
             raise UserError(f"{self.recipe.model} cannot be built: {' '.join(str(error).split())}") from None
         if self.initial:
             networks = (pretrained.continued(networks[0], self.initial), *networks[1:])
+        for network in networks if self.privacy else ():
+            private.check_network(network)
         for network in networks:
             adapt(network, split)
             pretrained.load_into(network, self.initial, self.recipe, split.classes)
@@ -207,7 +217,18 @@ class Setup:
     def _on_device(self, model: keras.Model) -> loop.DeviceDataset:
         targets, augment, parity = self._targets_and_augment()
         transform = pipeline.transform(augment, self._prepare(), self._trims(model))
-        return loop.DeviceDataset(self.splits["train"], targets, transform, parity, self.recipe.seed, self.steps)
+        return loop.DeviceDataset(self.splits["train"], targets, transform, parity, self.recipe.seed, self.steps,
+                                  self.privacy is not None)
+
+    def _own_step(self, model: keras.Model) -> Callable | None:
+        """Return the step of private training; None for the model's own."""
+        if self.privacy is None:
+            return None
+        if backend.jax():
+            from kerasdl.train.private_jax import step_on_jax
+
+            return step_on_jax(model, self.privacy)
+        return private.step_on_tensorflow(model, self.privacy)
 
 
 def adapt(network: keras.Model, split: Split) -> None:

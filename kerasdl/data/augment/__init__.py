@@ -32,16 +32,17 @@ from kerasdl.data.augment.places import (
     random_resized_crop,
     translate,
 )
-from kerasdl.data.augment.policies import autoaugment, randaugment
+from kerasdl.data.augment.policies import augmix, autoaugment, randaugment
 from kerasdl.errors import UserError, nearest
 
 KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 AUGMENTS: dict[str, Callable[..., Batch]] = {function.__name__: function for function in (
     flip, alternating_flip, pad_crop, translate, random_resized_crop, cutout, mixup, cutmix, color_jitter, grey,
-    solarize, blur, randaugment, autoaugment)}
+    solarize, blur, randaugment, autoaugment, augmix)}
 BLENDING = {"mixup": mixup, "cutmix": cutmix}  # of these, those that need labels
 ALTERNATING = {"alternating_flip": alternating_flip}  # of these, those that read `flip_parity`
-CHANNELS = {"randaugment": (1, 3), "autoaugment": (1, 3), "color_jitter": (1, 3), "grey": (3,)}  # the rest: any
+CHANNELS = {"randaugment": (1, 3), "autoaugment": (1, 3), "augmix": (1, 3), "color_jitter": (1, 3),
+            "grey": (3,)}  # the rest: any
 CHOICES = {"fill": FILLS, "policy": tuple(POLICIES)}
 
 

@@ -1,4 +1,4 @@
-"""Policies that draw operations for each image: RandAugment and AutoAugment."""
+"""Policies that draw operations for each image: RandAugment, AutoAugment and AugMix."""
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +10,11 @@ from kerasdl.data.augment.draws import Batch, batch_size, integers, split, whole
 SIGNS = (-1, 1)
 RANDAUGMENT = ("identity", "autocontrast", "equalize", "solarize", "posterize", "color", "contrast", "brightness",
                "sharpness", "rotate", "shear_x", "shear_y", "translate_x", "translate_y")  # the order fixes the draws
+AUGMIX = ("autocontrast", "equalize", "posterize", "solarize", "rotate", "shear_x", "shear_y", "translate_x",
+          "translate_y")  # none of brightness, contrast, colour and sharpness, which are test corruptions
+CHAINS, LONGEST = 3, 3  # of AugMix, and operations of a chain
+EXPONENTIAL = np.round(-64 * np.log((np.arange(4096) + 0.5) / 4096)).clip(1).astype("float32")  # draws, by quantiles:
+# divided by their sum, some of them are one of Dirichlet(1, ..., 1). Whole numbers, so that every sum is exact.
 
 
 def randaugment(
@@ -69,6 +74,44 @@ def autoaugment(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, policy: s
     # A loop: XLA would fuse two layers in a row, and compute the first again for each pixel that the second reads.
     changed = tf.foldl(layer, (chosen, strengths, matrices), whole(images))
     return tf.cast(changed, images.dtype), labels
+
+
+def augmix(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, magnitude: float = 9) -> Batch:
+    """Mix each image with three versions of itself, each by a chain of operations (Hendrycks et al., 2020).
+
+    A chain has one to three operations. The versions are mixed with weights ~ Dirichlet(1, 1, 1), and their mixture with the image by a share ~ Beta(1, 1).
+
+    Departures: the paper's loss, which compares the answers to two mixtures of an image, is left out; every operation
+    has the same magnitude, where the paper draws one; moves are as in `randaugment`. The result is rounded to whole
+    numbers.
+
+    Args:
+        magnitude: strength, 0 (only autocontrast and equalize still act) to 30.
+    """
+    for_operation, for_sign, for_length, for_weight, for_share = split(seed, 5)
+    batch = batch_size(images)
+    drawn = integers(for_operation, (CHAINS, LONGEST, batch), 0, len(AUGMIX)) + 1  # 0 is the identity
+    length = integers(for_length, (CHAINS, 1, batch), 1, LONGEST + 1)
+    drawn = tf.where(tf.range(LONGEST)[None, :, None] < length, drawn, 0)
+    variant = len(SIGNS) * drawn + integers(for_sign, (CHAINS, LONGEST, batch), 0, len(SIGNS))
+    names = ("identity", *AUGMIX)
+    tables = _tables([(name, magnitude / 30) for name in names], images)
+    strengths, matrices = (tf.gather(table, variant) for table in tables)
+    weights = tf.gather(EXPONENTIAL, integers(for_weight, (CHAINS, batch), 0, len(EXPONENTIAL)))[..., None, None, None]
+    share = tf.cast(integers(for_share, (batch, 1, 1, 1), 0, 257), tf.float32)  # in 256ths
+    own = whole(images)
+
+    def chain(mixed: tf.Tensor, one: tuple) -> tf.Tensor:
+        operation, strength, matrix, weight = one
+        changed = own
+        for place in range(LONGEST):
+            changed = operations.tone(changed, names, operation[place], strength[place])
+        return mixed + weight * operations.move(changed, matrix)
+
+    # A loop, as in `autoaugment`.
+    mixed, total = tf.foldl(chain, (drawn, strengths, matrices, weights), tf.zeros_like(own)), tf.reduce_sum(weights, 0)
+    mixed = tf.floor((2 * mixed + total + 0.5) / (2 * total))
+    return tf.cast(whole((share * own + (256 - share) * mixed) / 256), images.dtype), labels
 
 
 def _tables(levels: list[tuple[str, float]], images: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:

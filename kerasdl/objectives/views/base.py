@@ -51,7 +51,7 @@ class Views(Objective):
     inputs = ("image",)
     scores = {"loss": "min", "alignment": "min", "uniformity": "min", "rank": "max"}
     overall_scores: ClassVar = dict(scores)
-    makes_views = True
+    makes_views = prepares_for_learner = True
     learner = ViewLearner
     Settings: ClassVar[type[Settings]] = ViewSettings
 

@@ -1,0 +1,76 @@
+"""The model that is attacked: its compiled calls, and batches of one size."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasdl.attacks.gradients import compiled
+
+BATCH = 128
+
+
+class Attacked:
+    """A classifier that is attacked: raw images (B, H, W, C), 0..255, -> logits (B, classes).
+
+    Args:
+        model: the classifier, with its own scaling of the pixels inside.
+        batch: images at a time; all calls have this size, so that each is compiled once.
+
+    Attributes:
+        calls: images that the model has answered, with and without gradients.
+    """
+
+    def __init__(self, model: keras.Model, batch: int = BATCH):
+        self.model, self.batch, self.calls = model, batch, 0
+        self._made: dict[Any, Callable] = {}
+
+    @classmethod
+    def of(cls, model: "keras.Model | Attacked") -> "Attacked":
+        """Return a model as one that is attacked; what is compiled for it already is kept."""
+        return model if isinstance(model, cls) else cls(model)
+
+    @property
+    def classes(self) -> int:
+        """How many classes it knows."""
+        return int(self.model.output_shape[-1])
+
+    def answers(self, x: Any) -> Any:
+        """Return the logits of a batch, as in inference: batch normalisation with its own statistics, no dropout."""
+        return ops.cast(self.model(x, training=False), "float32")
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        """Return the logits (N, classes) of images (N, H, W, C)."""
+        if not len(x):
+            return np.zeros((0, self.classes), "float32")
+        return self.run("logits", self.answers, [x.astype("float32")])[0]
+
+    def right(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return which answers are right, (N,) bool. An answer of equal logits is that of the lowest class."""
+        return self.logits(x).argmax(1) == y
+
+    def rows(self, y: np.ndarray) -> np.ndarray:
+        """Return classes (N,) one-hot (N, classes), float32."""
+        return np.eye(self.classes, dtype="float32")[y]
+
+    def run(self, name: Any, function: Callable, arrays: Sequence[np.ndarray], *shared: Any) -> list[np.ndarray]:
+        """Return what a function gives for arrays of N rows each, in batches of one size.
+
+        Args:
+            name: what the compiled function is kept by; the same name is the same function.
+            function: of tensors, a batch of each array and then `shared`; gives one tensor or several with B rows.
+            arrays: (N, ...) each, N > 0.
+            *shared: numbers and arrays that are the same for every batch.
+        """
+        made = self._made.setdefault(name, compiled(self.model, function))
+        parts = []
+        numbers = [np.asarray(number, "float32") for number in shared]
+        for start in range(0, len(arrays[0]), self.batch):
+            rows = np.minimum(np.arange(start, start + self.batch), len(arrays[0]) - 1)  # the last one fills it up
+            found = made(*(array[rows] for array in arrays), *numbers)
+            parts.append([ops.convert_to_numpy(values) for values in
+                          (found if isinstance(found, (tuple, list)) else (found,))])
+            self.calls += self.batch
+        return [np.concatenate(values)[:len(arrays[0])] for values in zip(*parts, strict=True)]

@@ -1,0 +1,68 @@
+"""What DP-SGD spends: epsilon for a noise, or the noise for an epsilon, by dp-accounting.
+
+The account is that of the Gaussian mechanism on Poisson samples, composed over the steps, by privacy loss distributions
+(Koskela et al. 2020), for neighbours that differ in one example added or removed.
+"""
+
+from importlib import metadata
+from typing import Any
+
+from kerasdl.errors import UserError
+
+NEIGHBOURS = "one example added or removed"
+FINE = 1e-3  # of the noise that is looked for
+ORDERS = 64  # of Renyi divergences
+
+
+def library() -> Any:
+    """Return the module dp_accounting.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import dp_accounting
+        import dp_accounting.pld
+        import dp_accounting.rdp
+    except ImportError:
+        raise UserError("Private training needs dp-accounting: pip install 'kerasdl[private]'") from None
+    return dp_accounting
+
+
+def event(noise: float, share: float, steps: int) -> Any:
+    """Return the training as dp-accounting describes it.
+
+    Args:
+        noise: deviation of the noise, in units of the norm that gradients are clipped to.
+        share: chance of an example to be in a step.
+        steps: of the training.
+    """
+    dp = library()
+    return dp.SelfComposedDpEvent(dp.PoissonSampledDpEvent(share, dp.GaussianDpEvent(noise)), steps)
+
+
+def epsilon(noise: float, share: float, steps: int, delta: float) -> float:
+    """Return epsilon at delta. Arguments as `event`; no step spends nothing."""
+    if not steps:
+        return 0.0
+    accountant = library().pld.PLDAccountant()
+    accountant.compose(event(noise, share, steps))
+    return float(accountant.get_epsilon(delta))
+
+
+def noise(target: float, share: float, steps: int, delta: float) -> float:
+    """Return the least noise, to three digits, whose epsilon is at most `target`. Arguments as `event`."""
+    dp = library()
+
+    def least(accountant: Any, bracket: Any) -> float:
+        return float(dp.calibrate_dp_mechanism(accountant, lambda noise: event(noise, share, steps), target, delta,
+                                               bracket, tol=FINE))
+
+    quick = dp.rdp.RdpAccountant  # an account that asks for more noise; of whole orders, which take no series
+    enough = least(lambda: quick(range(2, ORDERS)), dp.LowerEndpointAndGuess(0.2, 1.0))
+    return least(dp.pld.PLDAccountant, dp.ExplicitBracketInterval(0.5 * enough, enough))
+
+
+def version() -> str:
+    """Return which dp-accounting it is."""
+    return f"dp-accounting {metadata.version('dp-accounting')}"

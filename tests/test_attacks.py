@@ -1,0 +1,131 @@
+"""Attacks stay within their budgets, find what is there to be found, and say when a model hides its gradient."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from kerasdl.attacks import ball, masking, suite
+from kerasdl.attacks.apgd import apgd_ce, apgd_t, checkpoints
+from kerasdl.attacks.network import Attacked
+from kerasdl.attacks.pgd import fgsm, pgd
+from kerasdl.attacks.square import share_at, square
+from kerasdl.errors import UserError
+
+SIDE, CLASSES = 6, 4
+TINY = suite.Effort(steps=8, short=3, starts=2, apgd=8, queries=60)
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Images of noise whose brightest quarter is their class, and others of the same kind."""
+    random = np.random.default_rng(0)
+    x, y = random.integers(60, 150, (80, SIDE, SIDE, 1)), np.arange(80) % CLASSES
+    half = SIDE // 2
+    for image, label in zip(x, y, strict=True):
+        image[label // 2 * half:][:half, label % 2 * half:][:, :half] += 60
+    return x.astype("uint8"), y
+
+
+def network(times: float = 1.0, quantised: bool = False) -> keras.Model:
+    """The mean of each quarter, as logits; perhaps of pixels that were rounded first, perhaps times a number."""
+    inputs = keras.Input((SIDE, SIDE, 1))
+    x = layers.Rescaling(1 / 255)(inputs)
+    if quantised:
+        x = keras.ops.round(x * 16) / 16
+    x = layers.Flatten()(layers.AveragePooling2D(SIDE // 2)(x))
+    return keras.Model(inputs, x * (20 * times))
+
+
+@pytest.fixture(scope="module")
+def plain(images):
+    attacked = Attacked(network(), batch=40)
+    assert attacked.right(*images).all()
+    return attacked
+
+
+@pytest.mark.parametrize("attack, options", [
+    (fgsm, {}), (pgd, {"steps": 5}), (apgd_ce, {"steps": 6}), (apgd_t, {"steps": 6}), (square, {"queries": 40})])
+@pytest.mark.parametrize("eps", [40.6, 3.0])
+def test_a_budget_is_not_exceeded_by_a_byte(plain, images, attack, options, eps):
+    x, y = images
+    found = attack(plain, x, y, eps, **options)
+    moved = np.abs(found.astype(int) - x)
+    assert found.dtype == np.uint8 and moved.max() <= int(eps)
+    if eps > 40:
+        assert not plain.right(found, y).any()  # a mean of 60 more in one quarter falls to 80 less
+        assert moved.max() == int(eps)
+
+
+def test_rounding_never_exceeds_a_budget():
+    x = np.array([0, 1, 100, 254, 255], "uint8").reshape(1, 5, 1, 1)
+    for eps in (1, 1.5, 8, 76.5):
+        for sign in (-1, 1):
+            found = ball.delivered(x.astype("float32") + sign * np.float32(eps), x, eps)
+            assert np.abs(found.astype(int) - x).max() <= eps and found.dtype == np.uint8
+
+
+def test_the_strongest_step_of_a_linear_model_is_that_along_its_weights(images):
+    x, y = images
+    found = fgsm(network(), x, y, 8).astype(int) - x
+    half = SIDE // 2
+    for moved, label in zip(found, y, strict=True):
+        own = moved[label // 2 * half:][:half, label % 2 * half:][:, :half]
+        assert (own == -8).all() and (moved == 8).sum() == 3 * half * half
+
+
+def test_restarts_and_seeds(plain, images):
+    x, y = images
+    eps = 29.0  # some can be fooled
+    one, again, other = (pgd(plain, x, y, eps, steps=4, seed=seed) for seed in (0, 0, 1))
+    assert (one == again).all() and (one != other).any()
+    left = [plain.right(pgd(plain, x, y, eps, steps=4, restarts=count), y).sum() for count in (1, 3)]
+    assert left[1] <= left[0]
+    some = pgd(plain, x[:50], y[:50], eps, steps=4)
+    assert (some == one[:50]).all()  # an image's attack does not depend on those after it
+
+
+def test_the_schedules_are_those_of_the_papers():
+    assert list(checkpoints(100)) == [22, 41, 57, 70, 80, 87, 93, 99]
+    assert [round(0.8 / share_at(query, 10_000)) for query in (0, 11, 51, 201, 8001)] == [1, 2, 4, 8, 256]
+
+
+@pytest.fixture(scope="module")
+def attacked(images):
+    """What the whole suite finds on a plain network, and on two that hide their gradient."""
+    (x, y), made = images, {}
+    for name, model in {"plain": network(), "large": network(1000.0), "quantised": network(quantised=True)}.items():
+        made[name] = suite.attack(Attacked(model, batch=40), x[:40], y[:40], 25.0, x[40:], effort=TINY)
+    return made
+
+
+def test_a_plain_network_hides_nothing(attacked):
+    found = attacked["plain"]
+    assert not masking.masked(found.checks), [check for check in found.checks if not check.holds]
+    assert found.moved <= 25 and found.worst.sum() <= min(mask.sum() for name, mask in found.right.items()
+                                                          if name in ("pgd", "apgd_ce", "apgd_t", "square"))
+
+
+@pytest.mark.parametrize("name", ["large", "quantised"])
+def test_networks_that_hide_their_gradient_are_flagged(attacked, name):
+    failed = {check.name for check in attacked[name].checks if not check.holds}
+    assert masking.masked(attacked[name].checks) and "has_gradient" in failed
+
+
+def test_checks_of_numbers():
+    right = dict.fromkeys((*masking.GRADIENT, "pgd_short", "pgd_one"), np.arange(100) < 30)
+    right |= {"square": np.arange(100) < 40, "transfer": np.arange(100) < 60, "whole_range": np.arange(100) < 1}
+    assert not masking.masked(masking.checks(right, 0.0))
+    for name, share, sign in (("fgsm", 10, "steps_beat_one"), ("pgd_short", 20, "more_is_stronger"),
+                              ("whole_range", 5, "no_budget_no_right"), ("square", 20, "square_loses"),
+                              ("transfer", 20, "transfer_loses")):
+        found = masking.checks(right | {name: np.arange(100) < share}, 0.0)
+        assert sign in [check.name for check in found if not check.holds], name
+    warned = masking.checks(right | {"apgd_t": np.arange(100) < 10, "square": np.arange(100) < 15}, 0.0)
+    assert not masking.masked(warned) and [check.name for check in warned if not check.holds] == ["square_loses_to_pgd"]
+
+
+def test_a_budget_in_the_wrong_unit_is_refused(plain, images):
+    for eps, words in ((0.3, "a share of the range of 0.3 is eps=76.5"), (300, "up to 255"), (0, "above 0")):
+        with pytest.raises(UserError, match=f"(?i){words}"):
+            fgsm(plain, *images, eps)
