@@ -179,7 +179,8 @@ def interval(found: dict[str, Any], grouping: dict[str, Any]) -> str:
 
 
 def sections(found: dict[str, Any]) -> list[Section]:
-    return [shown(found, each) for each in found["groupings"] if each["groups"]] + slice_section(found)
+    asked_first = sorted(found["groupings"], key=lambda each: each["name"] not in found["asked"])
+    return [shown(found, each) for each in asked_first if each["groups"]] + slice_section(found)
 
 
 def shown(found: dict[str, Any], grouping: dict[str, Any]) -> Section:

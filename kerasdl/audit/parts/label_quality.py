@@ -136,9 +136,10 @@ def sections(found: dict[str, Any]) -> list[Section]:
     result = []
     for name, each in found["labels"].items():
         if each["suspects"] and not weak(each):
-            words = [f"place {row['place']}: labelled {found['classes'][row['label']]}, looks like "
-                     f"{found['classes'][row['other']]} ({percent(row['chance_other'])})" for row in each["suspects"]]
-            result.append(Section(f"Likely wrong labels in {name}", gallery(each["shown"], words) + note(
+            rows = [(f"example {row['place']}", found["classes"][row["label"]],
+                     f"{found['classes'][row['other']]}, {percent(row['chance_other'])}") for row in each["suspects"]]
+            cards = gallery(each["shown"], ("", "labelled", "looks like"), rows)
+            result.append(Section(f"Likely wrong labels in {name}", cards + note(
                 f"The likeliest first, by {each['model']}, which is right for {percent(each['right'])} of labels that "
                 "it has not learned from.")))
     if found["columns"]:
@@ -147,20 +148,28 @@ def sections(found: dict[str, Any]) -> list[Section]:
             [(row["column"], row["why"], percent(row["share"]), percent(row["chance"])) for row in found["columns"]])))
     if found["unusual"] and found["unusual"]["places"]:
         far = found["unusual"]
-        words = [f"place {place}: {factor:.1f} times" for place, factor in
-                 zip(far["places"], far["factors"], strict=True)]
-        result.append(Section("", fold("Unusual training examples", gallery(far["shown"], words) + note(
+        rows = [(f"example {place}", f"{factor:.1f} times")
+                for place, factor in zip(far["places"], far["factors"], strict=True)]
+        result.append(Section("", fold("Unusual training examples", gallery(far["shown"], ("", "as far"), rows) + note(
             "How many times as far from its neighbours as these are from theirs."))))
-    copied = [(f"{name} {place}",) for name, each in found["between"].items() for place in each["places"][:SHOWN]]
+    copied = [(f"{name}, example {place}",) for name, each in found["between"].items()
+              for place in each["places"][:SHOWN]]
     if copied:
-        result.append(Section("", fold("Examples that are in train, too", table(("split and place",), copied))))
+        result.append(Section("", fold("Examples that are in train, too", table(("split",), copied))))
     return result
 
 
-def gallery(shown: dict[str, Any], words: list[str]) -> Markup:
-    """Return images, or rows of a table, each with its words; `shown` is of kerasdl.figures.examples."""
+def gallery(shown: dict[str, Any], head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Markup:
+    """Return images with what is said of each below, or a table of it and of what the examples hold.
+
+    Args:
+        shown: of kerasdl.figures.examples.
+        head: what the cells of a row are; "" for the name of the example.
+        rows: of each example that is shown, and perhaps of more.
+    """
     if "images" in shown:
+        lines = [", ".join(f"{name} {cell}".strip() for name, cell in zip(head, row, strict=True)) for row in rows]
         cards = [Markup('<figure><img src="{}" alt="" loading="lazy"><figcaption>{}</figcaption></figure>').format(
-            address, line) for address, line in zip(shown["images"], words, strict=False)]
+            address, line) for address, line in zip(shown["images"], lines, strict=False)]
         return Markup('<div class="images">{}</div>').format(Markup("").join(cards))
-    return table(("", *shown["columns"]), [(line, *row) for line, row in zip(words, shown["rows"], strict=False)])
+    return table((*head, *shown["columns"]), [(*row, *cells) for row, cells in zip(rows, shown["rows"], strict=False)])
