@@ -48,8 +48,8 @@ def measure(name: str, seed: int, examples: int, steps: int) -> list[dict[str, A
         print(f"{name}, seed {seed}, {method}: {'; '.join(found['why']) or 'beats its controls'}", flush=True)
     few = x[:CASCADE]
     target = subject.network.logits(few).argmax(1)
-    guided = randomisation(
-        subject.network, few, lambda: controls.guided_backprop(subject.network, few, target).sum(axis=-1), seed)
+    control = controls.GuidedBackprop(subject.network)
+    guided = randomisation(subject.network, few, lambda: control(few, target).sum(axis=-1), seed)
     rows.append({**facts, "method": GUIDED, "check": {"examples": len(few), "randomisation": guided}, "seconds": None})
     return rows
 

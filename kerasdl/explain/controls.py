@@ -40,17 +40,27 @@ CONTROLS: dict[str, dict[str, Maps]] = {  # of each kind of example
     "tokens": {"random": random, "centre": centre}, "row": {"random": random}}
 
 
-def guided_backprop(network: Network, x: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return gradients in which only positive ones pass a ReLU: Springenberg et al. 2015, arXiv:1412.6806.
+class GuidedBackprop:
+    """Gradients in which only positive ones pass a ReLU: Springenberg et al. 2015, arXiv:1412.6806.
 
     Such maps are sharp, and stay nearly the same if the last layers of the model are randomised (Adebayo et al. 2018,
     arXiv:1810.03292). It is no method here: it is the control that the check of random weights has to catch.
+
+    Args:
+        network: the model, whose weights are read at each call.
     """
-    return Network(guided(network.model), network.kind, network.batch).gradients(x, target)[1]
+
+    def __init__(self, network: Network):
+        self.network, self.copy = network, Network(guided(network.model), network.kind, network.batch)
+
+    def __call__(self, x: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """Return the guided gradients of the targets' logits (N,) by the numbers of examples (N, ...)."""
+        self.copy.model.set_weights(self.network.model.get_weights())
+        return self.copy.gradients(x, target)[1]
 
 
 def guided(model: keras.Model) -> keras.Model:
-    """Return a copy of a model, with its weights, whose ReLUs pass positive gradients only."""
+    """Return a copy of a model, with weights of its own, whose ReLUs pass positive gradients only."""
 
     @ops.custom_gradient
     def relu(x):
@@ -70,6 +80,4 @@ def guided(model: keras.Model) -> keras.Model:
             found.activation = relu
         return found
 
-    copy = keras.models.clone_model(model, clone_function=copied)
-    copy.set_weights(model.get_weights())
-    return copy
+    return keras.models.clone_model(model, clone_function=copied)

@@ -62,12 +62,12 @@ class Network:
         numbers = self.numbers(x)
         if self.kind in ("image", "tokens"):
             return np.zeros_like(numbers)
-        mean = self._moments(numbers.shape[-1])[0]
+        mean = self._mean_and_deviation(numbers.shape[-1])[0]
         return np.where(np.isnan(numbers), numbers, mean).astype("float32")
 
     def unit(self, x: np.ndarray) -> np.ndarray | float:
         """Return the training's deviation of each column or of each number of a step; 1 for pixels and tokens."""
-        return 1.0 if self.kind in ("image", "tokens") else self._moments(np.shape(x)[-1])[1]
+        return 1.0 if self.kind in ("image", "tokens") else self._mean_and_deviation(np.shape(x)[-1])[1]
 
     # Answers
 
@@ -113,7 +113,7 @@ class Network:
                  and hasattr(layer.output, "shape") and len(layer.output.shape) == rank]
         return found[-1] if found else None
 
-    def _moments(self, width: int) -> tuple[np.ndarray, np.ndarray]:
+    def _mean_and_deviation(self, width: int) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and deviation (F,) as the layer "scale" has them; 0 and 1 if it is of other numbers."""
         scale = next((layer for layer in self.model.layers if layer.name == "scale"), None)
         if scale is not None and hasattr(scale, "moments"):

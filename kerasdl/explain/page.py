@@ -52,14 +52,11 @@ def command(told: Told, found: dict[str, Any]) -> str:
 
 
 def originals(told: Told, rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Return (address, caption) of each example as it is; of texts and rows nothing, which their maps show as well."""
-    kind = told.subject.kind
-    if told.examples is None or not outcome.drawn(kind):
+    """Return (address, caption) of each image as it is; other examples can be read in their maps."""
+    if told.examples is None or told.subject.kind != "image":
         return []
-    draw = figures.png if kind == "image" else figures.sketch
-    x = [np.clip(each, 0, 255).round().astype("uint8") for each in told.examples.x] if kind == "image" else \
-        told.examples.x
-    return [(draw(each), caption(row)) for each, row in zip(x, rows, strict=False)]
+    return [(figures.png(np.clip(each, 0, 255).round().astype("uint8")), caption(row))
+            for each, row in zip(told.examples.x, rows, strict=False)]
 
 
 def caption(row: dict[str, Any]) -> str:
