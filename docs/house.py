@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROWS = (  # a room may import the rooms of lower rows; a tuple is one row
     ("cli",),
-    ("tuning", "photos", "probing", "plan", "deploy", "hub", "published", "ensemble"),
+    ("tuning", "photos", "probing", "explain", "audit", "plan", "deploy", "hub", "published", "ensemble"),
     ("reports",),
     ("train",),
     ("checkpoints", "evaluation", "devices"),

@@ -20,8 +20,10 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from benchmarks import (
+    audit,
     compress,
     ensembles,
+    explain,
     exports,
     frontier,
     orders,
@@ -186,6 +188,10 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
             root / "docs" / "robust.md", robust=robust.body(page.load(root / "docs" / "results", robust.NAME))),
         root / "docs" / "private.md": filled(
             root / "docs" / "private.md", private=private.body(page.load(root / "docs" / "results", private.NAME))),
+        root / "docs" / "audit.md": filled(
+            root / "docs" / "audit.md", audit=audit.body(page.load(root / "docs" / "results", audit.NAME))),
+        root / "docs" / "explain.md": filled(
+            root / "docs" / "explain.md", explain=explain.body(page.load(root / "docs" / "results", explain.NAME))),
         root / "docs" / "ensembles.md": filled(
             root / "docs" / "ensembles.md",
             ensembles=ensembles.body(page.load(root / "docs" / "results", ensembles.NAME))),

@@ -17,7 +17,7 @@ __version__ = "0.2.0"
 
 _HOMES = {"Recipe": "kerasdl.recipe", "Claim": "kerasdl.recipe", "Run": "kerasdl.run", "UserError": "kerasdl.errors",
           "load": "kerasdl.run", "tune": "kerasdl.tuning.engine", "report": "kerasdl.reports.page"}
-_PACKAGES = ("data", "train", "zoo")  # `train` can be called, too
+_PACKAGES = ("data", "explain", "train", "zoo")  # `explain` and `train` can be called, too
 
 __all__ = [*_HOMES, *_PACKAGES]
 

@@ -152,9 +152,9 @@ def heat_map(matrix: np.ndarray) -> Markup:
 
 
 def intervals(names: Sequence[str], values: Sequence[float], ends: Sequence[tuple[float, float]], chosen: int,
-              percent: bool = True) -> Markup:
-    """Scores as points with their intervals, one below the other; the chosen one in another colour."""
-    figure, axes = _canvas("", size=(6.6, 0.5 + 0.32 * len(names)))
+              percent: bool = True, width: float = 6.6) -> Markup:
+    """Scores as points with their intervals, one below the other; the chosen one in another colour; width in inches."""
+    figure, axes = _canvas("", size=(width, 0.5 + 0.32 * len(names)))
     for place, (value, (low, high)) in enumerate(zip(values, ends, strict=True)):
         colour = SECOND if place == chosen else FIRST
         axes.plot([low, high], [place, place], color=colour, linewidth=2.5, solid_capstyle="round")
@@ -188,6 +188,31 @@ def growth(lines: Sequence[tuple[str, int, str, Sequence[tuple[float, float, tup
     axes.minorticks_off()
     axes.yaxis.set_major_formatter(PERCENT)
     figure.legend(loc="outside right upper", frameon=False, labelcolor=INK, fontsize=9, handlelength=3.5)
+    return _svg(figure)
+
+
+def lines(x: Sequence[float], series: Sequence[tuple[str, Sequence[float]]], xlabel: str, ylabel: str = "",
+          percent: bool = False, ticks: Sequence[str] | None = None) -> Markup:
+    """Several quantities by another one, with a legend of those that have a name.
+
+    Args:
+        x: (N,) of all.
+        series: (name, values (N,)) of each line.
+        xlabel, ylabel: of the axes.
+        percent: whether the quantities are shares.
+        ticks: names in place of the numbers of x, which are then 0, 1, 2 ..., and whose points are not joined.
+    """
+    figure, axes = _canvas(xlabel, ylabel, size=(6.2, 3.3) if any(name for name, _ in series) else SIZE)
+    for (name, values), colour in zip(series, SERIES, strict=False):
+        axes.plot(x, values, color=colour, linewidth=0 if ticks else 2, marker="o" if len(x) < 30 else None,
+                  markersize=6 if ticks else 3, label=name)
+    if ticks:
+        turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if len(ticks) > 4 else {}
+        axes.set_xticks(range(len(ticks)), [name[:12] for name in ticks], **turned)
+    if percent:
+        axes.yaxis.set_major_formatter(PERCENT)
+    if any(name for name, _ in series):
+        figure.legend(loc="outside right upper", frameon=False, labelcolor=INK, fontsize=9)
     return _svg(figure)
 
 

@@ -30,6 +30,12 @@ def function(file: Path, name: str) -> Callable[..., Any]:
     return space[name]
 
 
+def constants(file: Path) -> dict[str, Any]:
+    """Return the plain values that a file gives to names, of its own and not of a class or a function."""
+    return {target.id: value for node in _parsed(file).body if isinstance(node, ast.Assign)
+            if (value := _plain(node.value)) is not ... for target in node.targets if isinstance(target, ast.Name)}
+
+
 def attributes(file: Path, base: str) -> dict[str, Any]:
     """Return the plain values that the first subclass of `base` in a file sets for its class.
 

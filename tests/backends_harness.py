@@ -26,6 +26,8 @@ from kerasdl.devices import distribute_fixes, jax
 from kerasdl.devices import strategy as strategies
 from kerasdl.devices.cluster import collective_errors
 from kerasdl.evaluation.padded import PaddedEvaluator
+from kerasdl.explain.explanation import explain
+from kerasdl.explain.network import Network
 from kerasdl.objectives.classify import Classify
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
@@ -168,7 +170,7 @@ def suite(folder: Path) -> dict[str, np.ndarray]:
     out |= labelled()
     out["predicted/jax"] = run.model().predict(given["x"], verbose=0)
     out["predicted/tensorflow"] = Run.open(folder / "tensorflow").model().predict(given["x"], verbose=0)
-    return out
+    return out | explained(folder / "tensorflow", given["x"][:8])
 
 
 def soak(folder: Path) -> dict[str, np.ndarray]:
@@ -198,6 +200,13 @@ def draw_weights(model: keras.Model, kept: keras.Model, deviation: float) -> Non
     for network in (model.network, kept):
         for variable, values in zip(network.trainable_variables, weights, strict=True):
             variable.assign(values)
+
+
+def explained(run: Path, x: np.ndarray) -> dict[str, np.ndarray]:
+    """What methods of explanation compute for images with a run's model."""
+    network = Network(Run.open(run).model())
+    return {f"explained/{name}": explain(network, x, name, target=3, **settings).values for name, settings in (
+        ("gradient", {}), ("integrated_gradients", {"steps": 8}), ("grad_cam", {}))}
 
 
 def labelled() -> dict[str, np.ndarray]:

@@ -104,6 +104,13 @@ def test_a_file_trained_on_one_backend_predicts_the_same_on_the_other(found, fol
         np.testing.assert_allclose(found[f"predicted/{name}"], ours, atol=1e-5, rtol=1e-5)
 
 
+def test_both_backends_explain_alike(found, folder):
+    ours = harness.explained(folder / "tensorflow", load("digits", "test").x[:8])
+    for name, values in ours.items():
+        assert np.abs(values).max() > 0
+        np.testing.assert_allclose(found[name], values, atol=1e-5 * np.abs(values).max(), rtol=1e-4)
+
+
 @pytest.mark.parametrize("case, count", harness.FEW)
 def test_several_devices_give_the_weights_of_one(found, case, count):
     same_weights(found, case, count)

@@ -120,7 +120,7 @@ def models(kind: str, shape: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
             TfidfTransformer(sublinear_tf=True), LogisticRegression(C=10, max_iter=300))}
     count = min(DIMENSIONS, shape[1], shape[0] // 2)
     return {f"the {NEIGHBOURS} nearest neighbours": lambda: make_pipeline(
-        PCA(count, random_state=0), KNeighborsClassifier(NEIGHBOURS, weights="distance"))}
+        PCA(count, svd_solver="randomized", random_state=0), KNeighborsClassifier(NEIGHBOURS, weights="distance"))}
 
 
 def features(split: Split) -> Any:

@@ -29,7 +29,7 @@ def write(folder: Path, found: dict[str, Any]) -> Path:
                                     for part in found["parts"] if not part["silent"]})
     with writing(file, "Make room, and audit it again."), whole(file) as partial:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
-    additions.leave(folder, "audit", [card(found)])
+    additions.add(folder, "audit", [card(found)])
     return file
 
 

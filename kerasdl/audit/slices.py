@@ -72,7 +72,7 @@ def worst(attributes: dict[str, np.ndarray], errors: np.ndarray, seed: int) -> l
     Returns:
         rule: what the part is, in words.
         count, error, deviation: of its examples on the half that it was not found on.
-        rest: the error of the others there.
+        others: the same of all other examples there.
     """
     half = np.random.default_rng(seed).permutation(len(errors)) % 2 == 0
     if not attributes or np.count_nonzero(errors[half]) < MISTAKES:
@@ -85,10 +85,13 @@ def worst(attributes: dict[str, np.ndarray], errors: np.ndarray, seed: int) -> l
     for node in sorted(means, key=lambda node: -means[node])[:SHOWN]:
         mine, others = ~half & (place == node), ~half & (place != node)
         if means[node] > errors[half].mean() and mine.any() and others.any():
-            found.append({"rule": rule(tree, node, names), "count": int(mine.sum()),
-                          "error": float(errors[mine].mean()), "deviation": float(errors[mine].std()),
-                          "rest": float(errors[others].mean())})
+            found.append({"rule": rule(tree, node, names), **summed(errors[mine]), "others": summed(errors[others])})
     return found
+
+
+def summed(errors: np.ndarray) -> dict[str, Any]:
+    """Return what an interval of the mean error needs."""
+    return {"count": len(errors), "error": float(errors.mean()), "deviation": float(errors.std())}
 
 
 def encoded(attributes: dict[str, np.ndarray]) -> tuple[list[tuple[str, str | None]], np.ndarray]:
@@ -117,8 +120,12 @@ def rule(tree: DecisionTreeRegressor, node: int, names: list[tuple[str, str | No
     for feature, over, value in reversed(steps):  # the last of several limits is the narrowest
         limits[feature, over] = value
     words = []
-    for (feature, over), value in limits.items():
-        name, category = names[feature]
-        words.append(f"{name} {'over' if over else 'up to'} {value:.4g}" if category is None else
-                     f"{name} is {'' if over else 'not '}{category}")
+    for feature in dict.fromkeys(feature for feature, _ in limits):
+        (name, category), low, high = names[feature], limits.get((feature, True)), limits.get((feature, False))
+        if category is not None:
+            words.append(f"{name} is {'not ' * (low is None)}{category}")
+        elif low is not None and high is not None:
+            words.append(f"{name} is over {low:.4g} and up to {high:.4g}")
+        else:
+            words.append(f"{name} is over {low:.4g}" if high is None else f"{name} is up to {high:.4g}")
     return " and ".join(words)

@@ -136,7 +136,8 @@ class Subject:
     def answers_at(self, name: str, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return what `answers` gives, for the examples at some places only: the others are not computed."""
         if name == "test" or name in self._answers:
-            return tuple(values[index] for values in self.answers(name))  # type: ignore[return-value]
+            answers, truth = self.answers(name)
+            return answers[index], truth[index]
         found = self._collected(self.split(name).part(index))
         return found.outputs, found.truth
 

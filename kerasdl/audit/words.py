@@ -2,6 +2,8 @@
 
 from markupsafe import Markup
 
+NARROW = 4.6  # inches of a figure whose letters can be read on a phone
+
 
 def percent(value: float) -> str:
     """Return a share with one decimal: "98.7 %"; two close to 0 and 1."""

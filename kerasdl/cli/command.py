@@ -11,12 +11,14 @@ import typer
 
 from kerasdl import words
 from kerasdl.cli.audit import audit_run
+from kerasdl.cli.calibrate import calibrate_run
 from kerasdl.cli.card import write_card
 from kerasdl.cli.compare import compare_runs
 from kerasdl.cli.compress import compress_run
 from kerasdl.cli.doctor import check_installation
 from kerasdl.cli.ensemble import average_runs
 from kerasdl.cli.evaluate import evaluate_run
+from kerasdl.cli.explain import explain_run
 from kerasdl.cli.export import export_model
 from kerasdl.cli.fields import show_fields
 from kerasdl.cli.launch import launch_workers
@@ -45,8 +47,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "list": list_recipes, "show": show_recipe, "fields": show_fields, "train": train_recipe, "eval": evaluate_run,
     "predict": predict_files, "photos": classify_photos, "sample": sample_model, "paint": paint_image,
     "report": report_run, "runs": list_runs, "best": best_run, "compare": compare_runs, "ensemble": average_runs,
-    "export": export_model, "compress": compress_run, "probe": probe_run, "audit": audit_run,
-    "card": write_card, "serve": serve_run,
+    "export": export_model, "compress": compress_run, "probe": probe_run,
+    "explain": explain_run, "audit": audit_run, "calibrate": calibrate_run, "card": write_card, "serve": serve_run,
     "results": show_results,
     "reproduce": reproduce_recipe, "launch": launch_workers, "plan": plan_recipe, "doctor": check_installation}
 ELSEWHERE = {  # verbs of other tools: what to write instead

@@ -25,7 +25,10 @@ OPTIONS = {  # of each verb; all but launch have EVERYWHERE
     "runs": "--show --sort --where", "best": "--by --where", "compare": "--no-report --out --report",
     "ensemble": "--out --split --workdir", "export": "--format --model --names --out --quantize --tolerance",
     "compress": "--epochs --latency --no-report --report --to",
+    "audit": "--group --no-report --quick --report --seed --shadows", "calibrate": "--workdir",
     "probe": "--data --finetune --labels --no-finetune --no-report --recipe --report --seed --steps",
+    "explain": "--check --class --examples --layer --method --mistakes --no-planted --no-report --out --planted "
+               "--report --resize --sample --seed",
     "card": "--dry-run --licence --license --out --public --push",
     "serve": "--batch --file --host --max-examples --max-mb --max-megapixels --port --resize --threads --timeout "
              "--unknown-category --wait-ms",
@@ -101,7 +104,7 @@ def searches(typed: str) -> list[str]:
 SOURCES: dict[str, Callable[[list[str], str], list[str]]] = {
     **dict.fromkeys(("train", "show", "plan", "launch", "reproduce", "tune run"), recipes),
     **dict.fromkeys(("eval", "predict", "sample", "paint", "report", "compare", "ensemble", "export", "compress",
-                     "probe", "card", "serve", "train --init"), runs),
+                     "probe", "explain", "audit", "calibrate", "card", "serve", "train --init"), runs),
     **dict.fromkeys(("tune report", "tune best"), studies),
     "fields": lambda rest, typed: [*field_names(), "sgd", "adamw", "muon", *modules(PACKAGE / "objectives"),
                                    *modules(PACKAGE / "zoo")]}

@@ -58,6 +58,36 @@ def prediction(run: Run, files: Sequence[str]) -> None:
     check(files, run.data)
 
 
+def explanation(run: Run, method: str, files: Sequence[str], mistakes: int | None, sample: int | None, check: bool
+                ) -> list[str]:
+    """Return the methods that were asked for, or raise a UserError for a mistake in what is to be explained."""
+    from kerasdl.data.spec import recorded_kind
+    from kerasdl.data.to_predict import check as check_files
+    from kerasdl.explain import names
+
+    found = list(dict.fromkeys(part for part in method.replace(" ", ",").split(",") if part))
+    if not found:
+        raise UserError(f"--method is empty. Name one, such as integrated_gradients, or several: "
+                        f"{', '.join(names.names())}.")
+    for name in found:
+        names.check(name)
+    run.model_file  # noqa: B018  is there
+    recipe = run.recipe
+    if recipe.objective in registry.names() and not registry.declared(recipe.objective).get("predicts"):
+        raise UserError(f"There is no answer to explain: a model with objective={recipe.objective} makes no "
+                        "predictions. Explain a run that does, such as one with objective=classify.")
+    for name in found:
+        names.check_kind(name, recorded_kind(run.data))
+    asked = [word for word, given in (("FILE", files), ("--mistakes", mistakes), ("--sample", sample)) if given]
+    if len(asked) > 1:
+        raise UserError(f"Examples are files, --mistakes or --sample. Received: {' and '.join(asked)}. Choose one.")
+    if not asked and not check and (some := [name for name in found if names.is_attribution(name)]):
+        raise UserError(f"{some[0]} explains examples, and none is named. Give files, --mistakes 12, or --sample 12.")
+    if files:
+        check_files(files, run.data)
+    return found
+
+
 def painting(run: Run, out: Path, *files: Path | None) -> None:
     """Raise a UserError for a run without a model, images that are not there, or a file that would not keep pixels."""
     run.model_file  # noqa: B018  is there

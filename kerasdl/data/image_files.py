@@ -68,8 +68,11 @@ def groups_of(files: Sequence[Path], root: Path, group: int | str | None) -> np.
     Raises:
         DataError: a file that has no such folder or does not match, or not an expression.
     """
-    if group is None:
-        return None
+    return None if group is None else names_of(files, root, group)
+
+
+def names_of(files: Sequence[Path], root: Path, group: int | str) -> np.ndarray:
+    """Return what `groups_of` gives; the arguments are its."""
     if isinstance(group, str):
         try:
             pattern = re.compile(group)

@@ -46,7 +46,7 @@ def report(run: Run | str | Path, data: Data = None) -> Path:
     sections, missing = _sections(run, data, result)
     page = template("report.html.j2").render(
         name=recipe.name or recipe.model, recipe=recipe, result=result, history=history, missing=missing,
-        sections=[*sections, *additions.left(run.path)], tiles=_tiles(result),
+        sections=[*sections, *additions.added(run.path)], tiles=_tiles(result),
         curves=figures.curves(history, result.get("best_epoch")),
         settings={key: _plain(value) for key, value in recipe.diff().items()},
         environment={key: _plain(value) for key, value in result.get("environment", {}).items()},

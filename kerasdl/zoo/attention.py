@@ -48,11 +48,15 @@ class SelfAttention(Explicit):
         self.turns = np.concatenate([np.cos(angles), np.sin(angles)], axis=-1).astype("float32")  # (rotary, d)
 
     def call(self, x, mask):
-        allowed = ops.expand_dims(mask, (1, 2))  # (B, 1, 1, T): queries x keys
+        return self.attend(*self.projected(x), self.allowed(x, mask))
+
+    def allowed(self, x, mask):
+        """Return which steps each step may attend to, as (B, 1, 1 or T, T): queries x keys."""
+        there = ops.expand_dims(mask, (1, 2))
         if self.causal:
             order = ops.arange(ops.shape(x)[1])
-            allowed = ops.logical_and(allowed, order[:, None] >= order)
-        return self.attend(*self.projected(x), allowed)
+            there = ops.logical_and(there, order[:, None] >= order)
+        return there
 
     def step(self, x, mask, cache, position):
         """Attend from the next steps (B, n, D), the first of which is at `position`, to all so far.
@@ -80,10 +84,14 @@ class SelfAttention(Explicit):
             query, key = turned(query, turns), turned(key, turns)
         return query, key, value
 
-    def attend(self, query, key, value, allowed):
-        """Return the values by the softmax of scores: (B, heads, T, d) -> (B, T, D)."""
+    def shares(self, query, key, allowed):
+        """Return what share of each value each query reads, the softmax of scores: (B, heads, T, T) float32."""
         scores = ops.matmul(query * query.shape[-1] ** -0.5, ops.transpose(key, (0, 1, 3, 2)))
-        shares = ops.softmax(ops.where(allowed, ops.cast(scores, "float32"), -1e9))
+        return ops.softmax(ops.where(allowed, ops.cast(scores, "float32"), -1e9))
+
+    def attend(self, query, key, value, allowed):
+        """Return the values by their shares: (B, heads, T, d) -> (B, T, D)."""
+        shares = self.shares(query, key, allowed)
         read = ops.transpose(ops.matmul(ops.cast(shares, value.dtype), value), (0, 2, 1, 3))
         return self.attention_output(ops.reshape(read, (-1, ops.shape(read)[1], self.query.units)))
 

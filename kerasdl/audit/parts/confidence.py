@@ -96,7 +96,10 @@ def honest(confidence: np.ndarray, random: np.random.Generator, draws: int) -> f
 
     It is not zero, since which examples are right is partly chance.
     """
-    drawn = [calibration_error(confidence, random.random(len(confidence)) < confidence) for _ in range(draws)]
+    _, place = np.unique(np.digitize(confidence, np.linspace(0, 1, BINS + 1)[1:-1], right=True), return_inverse=True)
+    said = np.bincount(place, weights=confidence)
+    drawn = [np.abs(np.bincount(place, weights=random.random(len(place)) < confidence) - said).sum() / len(place)
+             for _ in range(draws)]
     return float(np.percentile(drawn, 95))
 
 
@@ -128,19 +131,20 @@ def fitted_to_test(subject: Subject, val: np.ndarray, y_val: np.ndarray, test: n
 
 def lines(found: dict[str, Any]) -> list[str]:
     low, high = found["gap_interval"]
-    how = "too sure" if low > 0 else "not sure enough" if high < 0 else "about as sure as it should be"
+    how = "It is too sure" if low > 0 else "It is not sure enough" if high < 0 else "It is as sure as it should be"
     plain, warm = found["ways"]["as it is"], found["ways"]["temperature"]
-    middle = f"It says {percent(found['confidence'])} on average and is right for {percent(found['accuracy'])} of " \
-             f"{found['test']:,} test examples: {how} (difference {points(found['gap'])}, 95 % {span(low, high)})."
+    middle = f"{how}: it says {percent(found['confidence'])} on average, and is right for " \
+             f"{percent(found['accuracy'])} of the test examples."
     over = plain["error"] > found["honest_error"]
-    trust = f"Its calibration error is {plain['error']:.3f}. By chance alone, a net that is right as often as it " \
-            f"says has up to {found['honest_error']:.3f} on {found['test']:,} examples: this one is " \
-            f"{'more than chance' if over else 'no more than chance'}."
+    trust = f"The difference is {points(found['gap'])} (95 %: {100 * low:.1f} to {100 * high:.1f}). Its calibration " \
+            f"error, the mean distance between how sure it is and how often it is right, is {plain['error']:.3f}; a " \
+            f"net that is right as often as it says has up to {found['honest_error']:.3f} by chance on " \
+            f"{found['test']:,} test examples, so this {'is more than chance' if over else 'may be chance'}."
     better = found["gain"] > 0
-    heat = f"Divided by the temperature {found['temperature']:.2f}, fitted on {found['val']:,} validation examples, " \
-           f"its logits have a calibration error of {warm['error']:.3f}" + (
-               ": kerasdl calibrate makes a run of that." if better else
-               ", but on validation examples that it was not fitted on it gains nothing.")
+    heat = f"Dividing its outputs by {found['temperature']:.2f}, a temperature that was fitted on {found['val']:,} " \
+           f"validation examples, makes that error {warm['error']:.3f}" + (
+               "; kerasdl calibrate makes a run of it." if better else
+               ", but it gains nothing on validation examples that it was not fitted on.")
     lines = [*found["fitted_to_test"], middle, trust, heat]
     if found["conformal"]:
         sets = found["conformal"][len(found["conformal"]) // 2]
@@ -154,7 +158,8 @@ def lines(found: dict[str, Any]) -> list[str]:
 
 def sections(found: dict[str, Any]) -> list[Section]:
     bins = np.array(found["bins"], "float64")
-    picture = figures.reliability(bins[:, 0], bins[:, 1], bins[:, 2] / found["test"], np.linspace(0, 1, BINS + 1))
+    confidence, accuracy, part = (bins / (1, 1, found["test"])).T.tolist()
+    picture = figures.reliability(confidence, accuracy, part, np.linspace(0, 1, BINS + 1))
     ways = table(("", "accuracy", "confidence", "calibration error", "equal-mass bins", "NLL", "Brier"),
                  [(name, percent(row["accuracy"]), percent(row["confidence"]), f"{row['error']:.4f}",
                    f"{row['error_equal_mass']:.4f}", f"{row['nll']:.4f}", f"{row['brier']:.4f}")

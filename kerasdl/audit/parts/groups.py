@@ -8,10 +8,10 @@ from kerasdl import figures
 from kerasdl.audit import resample, slices
 from kerasdl.audit.grouping import FEWEST
 from kerasdl.audit.subject import Subject
-from kerasdl.audit.words import fold, percent, some, span
+from kerasdl.audit.words import NARROW, fold, percent, some, span
 from kerasdl.objectives.sections import Section, drawing, note, table
 
-TITLE, ORDER, VERSION = "For whom does it fail?", 10, 1
+TITLE, ORDER, VERSION = "For whom does it fail?", 10, 2
 SETTINGS, PACKAGES = ("groups",), ("fairlearn",)
 SHUFFLES, DRAWN = 1000, 20  # DRAWN: groups in a figure
 RATES = ("selection rate", "true positive rate", "false positive rate")
@@ -109,9 +109,10 @@ def chance(groups: np.ndarray, errors: np.ndarray, subject: Subject) -> float:
 
 
 def judged(part: dict[str, Any], target: str) -> dict[str, Any]:
-    """Return a slice with the interval of its error, and whether that lies above the error of the others."""
-    interval = resample.of_moments(part["error"], part["deviation"], part["count"], shares=target == "class")
-    return {**part, "interval": interval, "holds": interval[0] > part["rest"]}
+    """Return a slice with the interval of its error, and whether that lies above the interval of all others."""
+    interval, others = (resample.of_moments(each["error"], each["deviation"], each["count"], shares=target == "class")
+                        for each in (part, part["others"]))
+    return {**part, "interval": interval, "rest": part["others"]["error"], "holds": interval[0] > others[1]}
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -123,16 +124,15 @@ def lines(found: dict[str, Any]) -> list[str]:
     first = max(asked, key=lambda each: each["difference"] / max(each["chance"], 1e-9))
     size = {group["name"]: group["count"] for group in first["groups"]}
     real = first["difference"] > first["chance"]
-    bad, good = (f"{say(values(first)[first[end]])} of {size[first[end]]:,} test examples" for end in ("worst", "best"))
+    name, (bad, good) = first["name"], (say(values(first)[first[end]]) for end in ("worst", "best"))
+    how = f"it is right for {bad}, and for {good}"
     if found["target"] == "number":
-        bad, good = (f"{say(values(first)[first[end]])} on average" for end in ("worst", "best"))
-    verb = "is right for" if found["target"] == "class" else "is off by"
-    name = first["name"]
-    which = f"{name} {first['worst']}: it {verb} {bad}, and {verb.split()[-1]} {good} with {name} {first['best']}."
+        how = f"it is off by {bad}, and by {good}"
     begin = "It fails most for" if real else "It fails for no group more than chance explains; worst is"
-    result = [f"{begin} {which}",
-              f"The difference is {across(first['difference'])} (95 %: {interval(found, first)}). By chance alone the "
-              f"best and the worst of {len(size)} groups of these sizes differ by up to {across(first['chance'])}, so "
+    result = [f"{begin} {name} {first['worst']}: {how} with {name} {first['best']}.",
+              f"The difference of {across(first['difference'])} (95 %: {interval(found, first)}) is between "
+              f"{size[first['worst']]:,} and {size[first['best']]:,} test examples. By chance alone the best and the "
+              f"worst of {len(size)} groups of these sizes differ by up to {across(first['chance'])}, so "
               f"{'it is more than chance' if real else 'it may be chance'}."]
     result += [f"By {each['name']}: {across(each['difference'])} between {each['worst']} and {each['best']}, where "
                f"chance alone gives up to {across(each['chance'])}." for each in told if each is not first]
@@ -190,7 +190,8 @@ def shown(found: dict[str, Any], grouping: dict[str, Any]) -> Section:
     first = rows[:DRAWN]
     picture = figures.intervals([group["name"] for group in first], [group["value"] for group in first],
                                 [tuple(group["interval"]) for group in first],
-                                [group["name"] for group in first].index(worst), percent=found["target"] == "class")
+                                [group["name"] for group in first].index(worst), percent=found["target"] == "class",
+                                width=NARROW)
     ends = [span(*group["interval"]) if found["target"] == "class" else "{:.4g} to {:.4g}".format(*group["interval"])
             for group in rows]
     rates = list(grouping["rates"])

@@ -59,7 +59,7 @@ def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[st
     for line in (layout.understood(root, roots or layout.roots(root)), layout.left_out(root, files)):
         if line:
             logger.warning(line)
-    noted = {str(group): image_files.groups_of(files, root, group) for group in args.attributes}
+    noted = {str(group): image_files.names_of(files, root, group) for group in args.attributes}
     whole = replace(image_files.split_of(files, labels, classes, args), attributes=noted)
     return image_files.divided(whole, files, root, parts)
 

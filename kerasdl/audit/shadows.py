@@ -1,0 +1,92 @@
+"""Shadow runs: the run's recipe trained on random halves of its train and test examples (Carlini et al. 2022).
+
+What a network says of an example that it has not learned shows how easy the example is. Without that, an easy example
+looks like one that was learned.
+"""
+
+import logging
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from kerasdl.audit.subject import Subject
+from kerasdl.data import Split
+from kerasdl.data.subset import joined
+from kerasdl.evaluation import predictions
+from kerasdl.recipe import Recipe, validate
+from kerasdl.run import Run
+from kerasdl.train.fit import train
+
+FOLDER = "shadows"
+MOST, SECONDS = 4, 60.0  # shadow runs that are trained unless it is said how many, and how long that may take
+HALF, FIXED = 0.5, 4.0  # time of a training on half of the examples, by that of the run, and what each takes besides
+logger = logging.getLogger(__name__)
+
+
+def count_for(subject: Subject) -> int:
+    """Return how many shadow runs to train: as was said; none with --quick; else an even number that takes a minute."""
+    if subject.shadows is not None:
+        return subject.shadows
+    seconds = subject.run.result.get("train", {}).get("seconds")
+    if subject.quick or not isinstance(seconds, (int, float)):
+        return 0
+    return int(min(MOST, SECONDS / (FIXED + HALF * seconds))) // 2 * 2
+
+
+def outside(subject: Subject, members: np.ndarray, others: np.ndarray, count: int) -> np.ndarray:
+    """Return how sure shadow runs are of the labels of examples that they did not learn (M + N,); NaN without such.
+
+    Args:
+        subject: whose recipe is trained.
+        members: (M,) places in train.
+        others: (N,) places in test.
+        count: how many runs. Two at a time share the examples, so that each example is in one half of them.
+    """
+    pool = joined([replace(subject.split(name), weights=None) for name in ("train", "test")])
+    asked = np.concatenate([members, len(subject.split("train")) + others])
+    random, part = np.random.default_rng([subject.seed, 1]), pool.part(asked)
+    sure = np.full((count, len(asked)), np.nan)
+    for number in range(count):
+        if number % 2 == 0:
+            order = random.permutation(len(pool))
+        half = np.sort(order[:len(pool) // 2] if number % 2 == 0 else order[len(pool) // 2:])
+        run = trained(subject, pool.part(half, name="train"), number)
+        found = predictions.collect(subject.objective, run.model(), part, subject.recipe.micro_batch)
+        known = np.isin(asked, half)
+        sure[number, ~known] = sureness(found.outputs, found.truth)[~known]
+    there = ~np.isnan(sure)
+    return np.where(there.any(0), np.where(there, sure, 0).sum(0) / np.maximum(there.sum(0), 1), np.nan)
+
+
+def trained(subject: Subject, half: Split, number: int) -> Run:
+    """Return a shadow run: the one in its folder, resumed if it is not finished, or a new one."""
+    path = subject.run.path / "audit" / FOLDER / str(number)
+    own = subject.recipe
+    recipe = validate(own.model_dump() | {
+        "data": "arrays", "data_args": {}, "splits": {}, "seed": own.seed + 1000 * (subject.seed + 1) + number,
+        "batch": min(own.batch, len(half)), "tta": None, "claim": None})
+    if (path / "recipe.json").is_file() and not fits(path, recipe, half):
+        shutil.rmtree(path)
+    if (path / "result.json").is_file():
+        return Run.open(path)
+    logger.info("shadow run %d", number + 1)
+    splits = {"train": half, "val": subject.split("val"), "test": subject.split("val")}
+    return train(recipe, workdir=path, data=splits, verbose=False, test=False)
+
+
+def fits(path: Path, recipe: Recipe, half: Split) -> bool:
+    """Return whether the run in a folder is of this recipe and of these examples."""
+    run = Run(path)
+    noted = run.data.get("examples", {}) if (path / "data.json").is_file() else {}
+    return run.recipe == recipe and noted.get("train", half.fingerprint()) == half.fingerprint()
+
+
+def sureness(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return log(p / (1 - p)) of the right class's probability (N,), which no rounding makes infinite."""
+    logits = logits.astype("float64")
+    own = logits[np.arange(len(truth)), truth]
+    rest = np.where(np.arange(logits.shape[1]) == truth[:, None], -np.inf, logits)
+    top = rest.max(1)
+    return own - top - np.log(np.exp(rest - top[:, None]).sum(1))

@@ -1,0 +1,96 @@
+"""`kerasdl explain`: what a run's model looks at, and how far the answer can be trusted."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kerasdl.cli.terminal import (
+    AsJson,
+    RunFolder,
+    WriteReport,
+    print_field,
+    print_json,
+    print_line,
+    quiet,
+    verbose,
+)
+
+
+def explain_run(run: RunFolder,
+                files: Annotated[list[str] | None, typer.Argument(
+                    metavar="FILE...", help="images, folders of images, CSV files, texts, series or .npy arrays, as "
+                                            "kerasdl predict takes them")] = None,
+                method: Annotated[str, typer.Option(
+                    metavar="METHOD", help="one or several with commas; docs/explain.md lists them")
+                ] = "integrated_gradients",
+                mistakes: Annotated[int | None, typer.Option(
+                    metavar="N", min=1, max=64, help="explain the N most confident mistakes on the test split")] = None,
+                sample: Annotated[int | None, typer.Option(
+                    metavar="N", min=1, max=64, help="explain N examples of the test split")] = None,
+                target: Annotated[str | None, typer.Option(
+                    "--class", metavar="NAME", help="explain the answer for this class, and not for the predicted one")
+                ] = None,
+                layer: Annotated[str | None, typer.Option(
+                    metavar="NAME", help="of grad_cam and attention_heads; by default the last one that fits")] = None,
+                check: Annotated[bool, typer.Option(
+                    "--check", help="measure whether the method can be trusted on this model")] = False,
+                examples: Annotated[int, typer.Option(
+                    min=8, help="examples of the test split for --check")] = 100,
+                planted: Annotated[bool, typer.Option(
+                    "--planted/--no-planted", help="for --check, train a network that knows a planted reason")] = True,
+                resize: Annotated[bool, typer.Option(
+                    "--resize", help="resize images to the size the model was trained on")] = False,
+                seed: Annotated[int, typer.Option(min=0, help="of all that is random")] = 0,
+                out: Annotated[Path | None, typer.Option(
+                    metavar="FOLDER", help="where to write; by default RUN/explain")] = None,
+                report: WriteReport = True, as_json: AsJson = False) -> None:
+    """Show what a run's model looks at: maps over examples, what columns count, and the checks of each method."""
+    from kerasdl.cli import preflight
+    from kerasdl.run import Run
+
+    opened = Run.open(run)
+    names = preflight.explanation(opened, method, files or [], mistakes, sample, check)
+    with quiet():
+        from kerasdl import logs
+        from kerasdl.explain import examples as shown
+        from kerasdl.explain import outcome, page
+        from kerasdl.explain.explaining import Subject, tell
+    folder = out or opened.path / "explain"
+    with logs.on_stderr(verbose()):
+        subject = Subject(opened)
+        if files:
+            chosen = shown.of_files(opened, files, resize)
+        elif mistakes or sample:
+            chosen = shown.of_test(opened, subject.objective, subject.test, wrong=mistakes, some=sample, seed=seed)
+        else:
+            chosen = None
+        told = tell(subject, names, chosen, target=target, layer=layer, plant=planted, seed=seed,
+                    checked=shown.checked(subject.test, examples, seed) if check else None)
+    found = outcome.write(told, folder)
+    file = page.write(told, found, folder)
+    if report and (opened.path / "result.json").is_file() and page.hand_in(told, found):
+        from kerasdl.reports.page import report as write_report
+
+        write_report(opened)
+    if as_json:
+        print_json(found | {"folder": folder, "page": file})
+        return
+    show(found)
+    print_field("page", file)
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print the answers that are explained, and the verdict on each method."""
+    from kerasdl.explain.page import caption
+
+    for row in found["examples"]:
+        print_line(caption(row))
+    for row in found["methods"]:
+        if check := row["check"]:
+            print_line(f"{row['method']}: " + ("beats its controls" if check["trusted"] else
+                                               f"not to be trusted on this model: it {'; it '.join(check['why'])}"))
+    for remark in found["remarks"]:
+        print_line(remark)
+    if found["methods"] and not any(row["check"] for row in found["methods"]):
+        print_line("Not checked: add --check to measure whether these maps can be trusted on this model.")

@@ -1,0 +1,182 @@
+"""Explain a run: some methods on some examples, what they say of the model as a whole, and the checks of each."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+from scipy.special import expit
+
+from kerasdl import objectives
+from kerasdl.data import Split
+from kerasdl.data.spec import recorded_kind
+from kerasdl.errors import UserError, nearest
+from kerasdl.evaluation.splits import load_split
+from kerasdl.explain import methods
+from kerasdl.explain.checks import planted as patches
+from kerasdl.explain.checks.check import check
+from kerasdl.explain.checks.faithfulness import Probability, softmax_of
+from kerasdl.explain.description import Material, describe
+from kerasdl.explain.examples import Examples
+from kerasdl.explain.explanation import Explanation, explain
+from kerasdl.explain.network import Network
+from kerasdl.objectives.base import Objective, build_model
+from kerasdl.run import Run
+from kerasdl.train.setup import seeded
+
+PROBABILITY: dict[str | None, Probability | None] = {"class": softmax_of, "labels": expit, "number": None}
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Told:
+    """What came of explaining a run.
+
+    Attributes:
+        subject: what was explained.
+        examples: which ones; None: only the model as a whole.
+        found: {method: its explanation of the examples}.
+        layers: {method: the layer that it reads}.
+        checks: {method: what its checks found}.
+        descriptions: {method: arrays}, of methods that explain the model as a whole.
+        material: what these have read.
+        remarks: sentences on what could not be measured.
+    """
+
+    subject: "Subject"
+    examples: Examples | None
+    found: dict[str, Explanation] = field(default_factory=dict)
+    layers: dict[str, str] = field(default_factory=dict)
+    checks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    descriptions: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    material: Material = field(default_factory=Material)
+    remarks: list[str] = field(default_factory=list)
+
+
+class Subject:
+    """A run that is explained. What takes long is read when it is first asked for.
+
+    Args:
+        run: a run whose model predicts.
+
+    Raises:
+        UserError: a run without a model, of a generator, or whose model has more than one answer an example.
+    """
+
+    def __init__(self, run: Run):
+        self.run, self.recipe, self.facts = run, run.recipe, run.data
+        self.kind = recorded_kind(self.facts)
+        self.objective: Objective = objectives.of(self.recipe, run.path)
+        if not self.objective.predicts:
+            raise UserError(f"There is no answer to explain: a model with objective={self.recipe.objective} makes no "
+                            "predictions. Explain a run that does, such as one with objective=classify.")
+        if self.objective.target not in PROBABILITY:
+            raise UserError(f"An explanation is of one answer an example, and a model with "
+                            f"objective={self.recipe.objective} has one for each token.")
+        self.probability = PROBABILITY[self.objective.target]
+        self.classes: list[str] = list(self.facts["classes"])
+        self.network = Network(run.model(), self.kind)
+
+    @cached_property
+    def test(self) -> Split:
+        """The test split of the run."""
+        return load_split(self.run, "test")
+
+    @cached_property
+    def training(self) -> Split:
+        """The training split of the run."""
+        return load_split(self.run, "train")
+
+    def named(self, index: int) -> str:
+        """Return the name of a class, or of an output."""
+        return self.classes[index] if self.classes else f"output {index + 1}"
+
+    def index(self, name: str) -> int:
+        """Return the output of a class by its name.
+
+        Raises:
+            UserError: there is no such class, or the model predicts numbers.
+        """
+        if not self.classes:
+            raise UserError("The model predicts numbers and has no classes. Leave out --class.")
+        if name not in self.classes:
+            raise UserError(f"The model has no class {name!r}. {nearest(name, self.classes)}")
+        return self.classes.index(name)
+
+    def material(self, labels: bool, seed: int) -> Material:
+        """Return what methods read that explain the model as a whole: with labels, the test split."""
+        shape = tuple(np.ravel(self.facts["shape"]).tolist())
+        if not labels:
+            return Material(classes=tuple(self.classes), shape=shape, seed=seed)
+        x, y = self.test.take(np.arange(len(self.test)))
+        return Material(x, y, tuple(self.classes), self.facts.get("columns") or {}, shape, seed)
+
+    def planted(self, seed: int, steps: int = patches.STEPS) -> patches.Planted | None:
+        """Return a network of the run's architecture that has learned from the run's examples with a planted patch;
+        None: it has not learned it."""
+        args = {key: value for key, value in self.recipe.model_args.items() if key != "weights"}
+        recipe = self.recipe.model_copy(update={"model_args": args})
+
+        def build() -> keras.Model:
+            with seeded(seed):
+                return build_model(recipe, self.training, outputs=patches.CLASSES, run=self.run.path)
+
+        x = self.training.sample(patches.TRAINED + patches.HELD_OUT)
+        return patches.planted(build, x, self.kind, seed, steps)
+
+
+def tell(subject: Subject, names: Sequence[str], examples: Examples | None, *, target: str | None = None,
+         layer: str | None = None, checked: np.ndarray | None = None, plant: bool = True, seed: int = 0) -> Told:
+    """Explain a run.
+
+    Args:
+        subject: the run.
+        names: of the methods.
+        examples: for those that explain examples.
+        target: the class whose answer is explained; None: the predicted one of each example.
+        layer: for methods that read one.
+        checked: (N, ...) examples of the test split for the checks; None: nothing is checked.
+        plant: whether to train a network for the check of the planted patch.
+        seed: of all that is random.
+
+    Raises:
+        UserError: a method that does not fit, no examples for one that needs some, an unknown class or layer.
+    """
+    network, told = subject.network, Told(subject, examples)
+    chosen = {name: methods.check(name, network) for name in names}
+    index = None if target is None else subject.index(target)
+    of_examples = [name for name, module in chosen.items() if methods.is_attribution(module)]
+    settings = {name: settings_of(chosen[name], name, layer, seed, len(names)) for name in of_examples}
+    for name in of_examples:
+        if examples is not None:
+            told.found[name] = explain(network, examples.x, name, target=index, **settings[name])
+        if hasattr(chosen[name], "layer_of"):
+            told.layers[name] = chosen[name].layer_of(network, layer)
+    if rest := [name for name in names if name not in of_examples]:
+        told.material = subject.material(any(chosen[name].NEEDS for name in rest), seed)
+        told.descriptions = {name: describe(network, name, told.material) for name in rest}
+    if checked is not None and of_examples:
+        planted = subject.planted(seed) if plant else None
+        if plant and planted is None:
+            told.remarks.append(f"A network of this architecture did not learn the planted patch in {patches.STEPS} "
+                                "steps, so that the question of a planted reason has no answer.")
+        for name in of_examples:
+            logger.info("checking %s", chosen[name].TITLE)
+            told.checks[name] = check(network, checked, name, planted=planted, probability=subject.probability,
+                                      seed=seed, **settings[name])
+    return told
+
+
+def settings_of(module: Any, name: str, layer: str | None, seed: int, count: int) -> dict[str, Any]:
+    """Return what a method takes of a layer and a seed.
+
+    Raises:
+        UserError: a layer for the only method, which reads none.
+    """
+    known = module.attribute.__kwdefaults__ or {}
+    if layer is not None and "layer" not in known and count == 1:
+        raise UserError(f"{name} reads no layer of its own. Leave out --layer.")
+    return {key: value for key, value in {"layer": layer, "seed": seed}.items() if key in known and value is not None}

@@ -1,0 +1,161 @@
+"""explain.html: what a model looks at, with the checks of each method; and the section of the run's report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from kerasdl import figures, reports
+from kerasdl.explain import methods, outcome, overlay
+from kerasdl.explain.explaining import Told
+from kerasdl.files import whole, writing
+from kerasdl.objectives.sections import Section
+from kerasdl.reports import additions
+from kerasdl.text import typed
+
+PAGE = "explain.html"
+SHOWN, COLUMNS = 12, 12  # examples of the report's section, columns of a row
+SCORES = ("insertion", "deletion", "score")
+NAMES = {"random": "random places", "edges": "edges", "centre": "nearness to the centre"}  # of the controls
+
+
+def write(told: Told, found: dict[str, Any], folder: Path) -> Path:
+    """Write the page, one file that needs no other, and return its path.
+
+    Args:
+        told: what was explained.
+        found: what its explain.json holds.
+        folder: where explain.json is.
+    """
+    words, blocks = outcome.texts(told), []
+    for row in found["methods"]:
+        blocks.append({"row": row, "cards": cards(told, row["method"], found["examples"], words),
+                       "parts": parts(told, row["method"]), "curves": curves(row), "cascade": cascade(row)})
+    described = [{"module": methods.find(name), "body": methods.find(name).show(arrays, told.material)}
+                 for name, arrays in told.descriptions.items()]
+    text = template().render(found=found, blocks=blocks, described=described, scores=SCORES, kind=told.subject.kind,
+                             names=NAMES, command=command(told, found),
+                             originals=originals(told, found["examples"]))
+    file = folder / PAGE
+    with writing(file, outcome.AGAIN), whole(file) as partial:
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+    return file
+
+
+def command(told: Told, found: dict[str, Any]) -> str:
+    """Return the command that explains the same methods again; of which examples, a reader knows better."""
+    names = ",".join([*(row["method"] for row in found["methods"]), *told.descriptions])
+    return f"kerasdl explain {typed(told.subject.run.path)} --method {names}{' --check' * bool(told.checks)}"
+
+
+def originals(told: Told, rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return (address, caption) of each example as it is; of texts and rows nothing, which their maps show as well."""
+    kind = told.subject.kind
+    if told.examples is None or not outcome.drawn(kind):
+        return []
+    draw = figures.png if kind == "image" else figures.sketch
+    x = [np.clip(each, 0, 255).round().astype("uint8") for each in told.examples.x] if kind == "image" else \
+        told.examples.x
+    return [(draw(each), caption(row)) for each, row in zip(x, rows, strict=False)]
+
+
+def caption(row: dict[str, Any]) -> str:
+    """Return what an example is, and what the model answered: "test 7: 9, said 4 (97.2%)"."""
+    said = row["predicted"] + (f" ({row['probability']:.1%})" if row["probability"] is not None else "")
+    true = f"{row['truth']}, said " if row["truth"] is not None else "said "
+    return f"{row['example']}: {true}{said}"
+
+
+def cards(told: Told, name: str, rows: Sequence[dict[str, Any]], words: Sequence[Sequence[str]]) -> list[Markup]:
+    """Return each example with the map of a method, as HTML."""
+    if name not in told.found or told.examples is None:
+        return []
+    explanation, kind = told.found[name], told.subject.kind
+    made = []
+    for place, row in enumerate(rows):
+        other = told.subject.classes and row["explained"] != row["predicted"]
+        text = caption(row) + (f", explained: {row['explained']}" if other else "") + (
+            "" if np.abs(explanation.maps[place]).max() > 0 else "; the map is 0 everywhere")
+        if outcome.drawn(kind):
+            body = Markup('<img src="{}" alt="{} of {}">').format(
+                figures.png_of(outcome.pixels(told, name, place)), name, row["example"])
+        elif kind == "tokens":
+            body = overlay.of_text(words[place], explanation.maps[place], explanation.signed)
+        else:
+            body = columns(words[place], told.examples.x[place], explanation.maps[place])
+        made.append(Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(body, text))
+    return made
+
+
+def columns(names: Sequence[str], x: np.ndarray, values: np.ndarray) -> Markup:
+    """Return the columns of a row that count most, with their values and bars."""
+    order = np.argsort(-np.abs(values), kind="stable")[:COLUMNS]
+    size = np.abs(values).max() or 1.0
+    form = Markup('<tr><th scope="row">{}</th><td>{:.6g}</td><td class="side"><span class="{}" style="--v:{:.3f}">'
+                  "{:+.3g}</span></td></tr>")
+    rows = [form.format(names[place], x[place], "for" if values[place] > 0 else "against", abs(values[place]) / size,
+                        values[place]) for place in order]
+    head = Markup('<thead><tr><th scope="col">column</th><th scope="col">value</th><th scope="col">attribution</th>'
+                  "</tr></thead>")
+    return Markup('<div class="scroll"><table class="full text">{}<tbody>{}</tbody></table></div>').format(
+        head, Markup("").join(rows))
+
+
+def parts(told: Told, name: str) -> list[tuple[str, list[str]]]:
+    """Return the further maps of the first examples: [(caption, [address of each part])]."""
+    if name not in told.found or not outcome.drawn(told.subject.kind) or told.examples is None:
+        return []
+    found = told.found[name].parts
+    names = told.examples.names[:4] if found else ()
+    return [(f"{example}: {', '.join(found)}",
+             [figures.png_of(outcome.pixels(told, name, place, part)) for part in found])
+            for place, example in enumerate(names)]
+
+
+def curves(row: dict[str, Any]) -> list[tuple[str, Markup]]:
+    """Return the curves of insertion and of deletion of a method and its controls."""
+    if not (check := row["check"]) or "faithfulness" not in check:
+        return []
+    made = check["faithfulness"]
+    lines = {way: [(name, ways[way]) for name, ways in made["curves"].items()] for way in SCORES[:2]}
+    return [(way.capitalize(), figures.lines(made["shares"], each, "share of the places", "probability", percent=True))
+            for way, each in lines.items()]
+
+
+def cascade(row: dict[str, Any]) -> Markup | None:
+    """Return how alike the maps stay while the layers are randomised."""
+    if not row["check"] or len(layers := row["check"]["randomisation"]["layers"]) < 2:
+        return None
+    kinds = (("with signs", "signed"), ("sizes alone", "absolute"))
+    return figures.lines(
+        list(range(1, len(layers) + 1)), [(name, [each[key] for each in layers]) for name, key in kinds],
+        "groups of layers randomised, from the last", "rank correlation")
+
+
+def section(told: Told, found: dict[str, Any]) -> Section | None:
+    """Return the section of the run's report: the examples next to what the first method says of them; None without."""
+    if not found["examples"] or not told.found:
+        return None
+    name = next(iter(told.found))
+    row, rows = found["methods"][0], found["examples"][:SHOWN]
+    doubted = row["check"] is not None and not row["check"]["trusted"]
+    body = template("explain_section.html.j2").render(
+        row=row, cards=cards(told, name, rows, outcome.texts(told)), plain=originals(told, rows), doubted=doubted,
+        kind=told.subject.kind)
+    return Section(f"{found['shown']}, and what the network looked at", Markup(body), id="explain")
+
+
+def hand_in(told: Told, found: dict[str, Any]) -> bool:
+    """Hand the section to the run's report, and return whether there is one."""
+    if made := section(told, found):
+        additions.add(told.subject.run.path, "explain", [made])
+    return made is not None
+
+
+def template(name: str = f"{PAGE}.j2") -> jinja2.Template:
+    """Return a template of this folder."""
+    loader = jinja2.FileSystemLoader([Path(__file__).parent, Path(reports.__file__).parent])
+    return jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True).get_template(name)
