@@ -29,7 +29,9 @@ from benchmarks import (
     orders,
     page,
     photos_page,
+    private,
     probes,
+    robust,
     searches,
     sequences,
     serving,
@@ -182,6 +184,10 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
             frozen=photos_page.frozen(photos_page.load(folder)), tuned=photos_page.tuned(photos_page.load(folder))),
         root / "docs" / "probe.md": filled(
             root / "docs" / "probe.md", probes=probes.body(page.load(root / "docs" / "results", probes.NAME))),
+        root / "docs" / "robust.md": filled(
+            root / "docs" / "robust.md", robust=robust.body(page.load(root / "docs" / "results", robust.NAME))),
+        root / "docs" / "private.md": filled(
+            root / "docs" / "private.md", private=private.body(page.load(root / "docs" / "results", private.NAME))),
         root / "docs" / "audit.md": filled(
             root / "docs" / "audit.md", audit=audit.body(page.load(root / "docs" / "results", audit.NAME))),
         root / "docs" / "explain.md": filled(

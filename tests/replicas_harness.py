@@ -18,6 +18,7 @@ from kerasdl.evaluation.padded import PaddedEvaluator
 from kerasdl.objectives.classify import Classify
 from kerasdl.objectives.distill import Distill
 from kerasdl.recipe import Recipe
+from kerasdl.train import private
 from kerasdl.train.setup import Setup
 
 BASE = Recipe(model="mlp", model_args={"size": "mu"}, data="arrays", batch=16, epochs=1, lr=0.05, schedule="constant")
@@ -44,6 +45,9 @@ CASES = {
               "objective_args": {"width": 16, "dimensions": 8}, "lr": 1e-3} for name in VIEWS},
     "reconstruct": {"optimizer": "sgd", "objective": "reconstruct", "objective_args": {"width": 4}, "accumulate": 2,
                     "ema": 0.9, "model": "vit", "model_args": {"size": "mu", "patch": 2}},
+    "robust": {"optimizer": "sgd", "objective": "robust", "objective_args": {"eps": 16.0, "steps": 2}, "accumulate": 2,
+               "ema": 0.9},
+    "private": {"optimizer": "sgd", "private": {"clip": 0.5, "delta": 1e-3, "noise": 0.5}, "accumulate": 2},
     "series": {"optimizer": "sgd", "model": "rnn", "model_args": {"cell": "gru", "size": "mu"}},
 }
 FEW = [("sgd", 2), ("accumulate", 4), ("global_clipnorm", 2), ("series", 2), ("prune", 2), ("quantize", 2),
@@ -81,7 +85,9 @@ def trained(recipe: Recipe, count: int, stay: bool = True):
     """(model, kept, scores) after STEPS steps on `count` replicas. One device has its examples streamed."""
     strategy, stay = devices(count), stay and count > 1
     objective = Taught(recipe) if recipe.objective == "distill" else objectives.of(recipe)
-    setup = Setup(recipe, objective, {"train": split(recipe.model == "rnn")}, strategy, stay)
+    train = split(recipe.model == "rnn")
+    setup = Setup(recipe, objective, {"train": train}, strategy, stay,
+                  privacy=private.plan(recipe, train, objective, count))
     model, kept = setup.networks()
     if recipe.prune:
         model.pruner.prune(recipe.prune)

@@ -39,8 +39,8 @@ ARROWS = {room: set(names.split()) for room, names in {
     "photos": "data devices environment errors evaluation figures files objectives recipe reports run text train zoo",
     "deploy": "compression data downloads errors evaluation figures files objectives recipe registry reports run train "
               "user_code zoo",
-    "audit": "attacks data devices environment errors evaluation figures files installation objectives recipe reports run "
-             "text train user_code zoo",
+    "audit": "attacks data devices environment errors evaluation figures files installation objectives recipe reports "
+             "run text train user_code",
     "probing": "data environment errors evaluation figures files objectives recipe reports run text train zoo",
     "explain": "data environment errors evaluation figures files objectives reports run text train unimported zoo",
     "hub": "data errors objectives recipe_text run text",

@@ -1,4 +1,4 @@
-"""Adversarial training: the attacks it learns from, its scores, and that feeds, replicas and resuming change nothing."""
+"""Adversarial training: the attacks it learns from, its scores, and that feeds and resuming change nothing."""
 
 import json
 
@@ -10,10 +10,10 @@ import tensorflow as tf
 from kerasdl import objectives
 from kerasdl.attacks.pgd import pgd
 from kerasdl.data import load
-from kerasdl.errors import UserError
 from kerasdl.evaluation import predictions
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
+from kerasdl.reports.page import report
 from kerasdl.train.fit import train
 
 RECIPE = Recipe(model="cnn", model_args={"size": "mu"}, data="digits", objective="robust",
@@ -57,8 +57,8 @@ def test_attacks_stay_within_the_budget_and_leave_the_network_as_it_is(method, s
     start = given["start"].numpy()
     assert np.abs(start).max() <= 24 and start.std() == pytest.approx(24 / np.sqrt(3), rel=0.1)
     images = x.astype("float32")
-    moved = keras.ops.convert_to_numpy(objective.moved(network, given["image"] * 1.0 if False else tf.constant(images),
-                                                       given["rows"], given["start"], True))
+    moved = keras.ops.convert_to_numpy(objective.moved(network, tf.constant(images), given["rows"], given["start"],
+                                                       True))
     assert np.abs(moved - images).max() <= 24 + 1e-4 and moved.min() >= 0 and moved.max() <= 255
     loss = objective.compute_loss(None, y, network(moved)).numpy().mean()
     began = objective.compute_loss(None, y, network(np.clip(images + start, 0, 255))).numpy().mean()
@@ -75,8 +75,6 @@ def test_mistakes(tmp_path, refused):
 def test_recipes_and_the_report(run):
     for name in ("cnn_mnist_pgd", "resnet_cifar10_fast_adversarial"):
         objectives.of(load_recipe(name))
-    from kerasdl.reports.page import write_report
-    write_report(run)
-    text = (run.path / "report.html").read_text()
+    text = report(run).read_text()
     assert "Under attack" in text and f"{run.result['test']['robust_accuracy']:.2%}" in text
     assert json.loads((run.path / "result.json").read_text())["better"]["robust_accuracy"] == "max"

@@ -22,10 +22,10 @@ def checkpoints(steps: int) -> dict[int, int]:
 
     p_0 = 0, p_1 = 0.22, p_{j+1} = p_j + max(p_j - p_{j-1} - 0.03, 0.06), times the number of steps, rounded up.
     """
-    shares = [0.0, 0.22]
-    while shares[-1] < 1:
-        shares.append(shares[-1] + max(shares[-1] - shares[-2] - 0.03, 0.06))
-    places = sorted({int(np.ceil(share * steps)) for share in shares if share <= 1})
+    shares = [0, 22]  # in hundredths, which are whole
+    while shares[-1] < 100:
+        shares.append(shares[-1] + max(shares[-1] - shares[-2] - 3, 6))
+    places = sorted({-(-share * steps // 100) for share in shares if share <= 100})
     return {later: later - earlier for earlier, later in zip(places, places[1:], strict=False)}
 
 
@@ -75,7 +75,7 @@ def starts(x: np.ndarray, eps: float, seed: int, number: int) -> np.ndarray:
 def _apgd(attacked: Attacked, x: np.ndarray, y: np.ndarray, wanted: np.ndarray | None, eps: float, steps: int,
           start: np.ndarray) -> np.ndarray:
     """Return a wrongly answered point on the way of each image, or the one with the greatest loss."""
-    ball.check(eps)
+    eps, look = ball.reach(x, eps), ball.seen(x)
     spans = np.zeros(steps + 1, "float32")  # steps since the last checkpoint, at a checkpoint; else 0
     for place, span in checkpoints(steps).items():
         spans[place] = span
@@ -90,9 +90,10 @@ def _apgd(attacked: Attacked, x: np.ndarray, y: np.ndarray, wanted: np.ndarray |
                     losses.cross_entropy(logits, rows)), logits
 
         def step(k, at, before, value_before, stride, best, slope_best, most, rises, halved, most_then, found, wrong):
-            value, logits, slope = value_and_slope(loss, at)
+            shown = look(at)
+            value, logits, slope = value_and_slope(loss, shown)
             fooled = losses.margin(logits, rows) > 0
-            found = where(ops.logical_and(fooled, ops.logical_not(wrong)), at, found)
+            found = where(ops.logical_and(fooled, ops.logical_not(wrong)), shown, found)
             better = value > most
             best, slope_best = where(better, at, best), where(better, slope, slope_best)
             most = ops.maximum(value, most)
@@ -123,7 +124,7 @@ def _apgd(attacked: Attacked, x: np.ndarray, y: np.ndarray, wanted: np.ndarray |
     targeted = wanted is not None
     rows = attacked.rows(y)
     given = [x.astype("float32"), rows, attacked.rows(wanted) if wanted is not None else rows, start]
-    (found,) = attacked.run(("apgd", targeted), way, given, eps, spans)
+    (found,) = attacked.run(("apgd", targeted, x.dtype.name), way, given, eps, spans)
     return ball.delivered(found, x, eps)
 
 

@@ -1,5 +1,6 @@
 """The budget of an attack: how far each number of an image may move, in grey levels of 0..255 (the L-infinity ball)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,19 @@ def check(eps: float, what: str = "eps") -> float:
     return float(eps)
 
 
+def reach(x: np.ndarray, eps: float) -> float:
+    """Return how far numbers of these images may move: of bytes, the whole grey levels in the budget."""
+    return float(int(check(eps)) if x.dtype == np.uint8 else check(eps))
+
+
+def seen(x: np.ndarray) -> Callable[[Any], Any]:
+    """Return what a model is shown of a point on the way of an attack: of bytes, the nearest whole ones.
+
+    So that an image is wrong or right as it will be delivered, and not between two bytes.
+    """
+    return ops.round if x.dtype == np.uint8 else lambda images: images
+
+
 def bounds(x: Any, eps: Any) -> tuple[Any, Any]:
     """Return the least and the greatest value of each number of images (B, ...) float32, as tensors."""
     return ops.maximum(x - eps, 0.0), ops.minimum(x + eps, MOST)
@@ -42,6 +56,5 @@ def delivered(found: np.ndarray, x: np.ndarray, eps: float) -> np.ndarray:
     """
     if x.dtype != np.uint8:
         return np.clip(found, x - np.float32(eps), x + np.float32(eps)).clip(0, MOST).astype(x.dtype)
-    whole, original = np.rint(found).astype("int16"), x.astype("int16")
-    reach = int(eps)
-    return whole.clip(original - reach, original + reach).clip(0, 255).astype("uint8")
+    whole, original, most = np.rint(found).astype("int16"), x.astype("int16"), int(eps)
+    return whole.clip(original - most, original + most).clip(0, 255).astype("uint8")

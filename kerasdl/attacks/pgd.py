@@ -59,7 +59,7 @@ def pgd(model: keras.Model | Attacked, x: np.ndarray, y: np.ndarray, eps: float,
 def _search(attacked: Attacked, x: np.ndarray, y: np.ndarray, start: np.ndarray, eps: float, steps: int,
             stride: float) -> np.ndarray:
     """Return the best of the points on the way, in the dtype of the images."""
-    ball.check(eps)
+    eps, look = ball.reach(x, eps), ball.seen(x)
     if not len(x):
         return x.copy()
 
@@ -67,10 +67,11 @@ def _search(attacked: Attacked, x: np.ndarray, y: np.ndarray, start: np.ndarray,
         low, high = ball.bounds(x, eps)
 
         def step(i, at, best, most, wrong):
-            each, logits, slope = value_and_slope(lambda images: _loss(attacked, images, rows), at)
+            shown = look(at)
+            each, logits, slope = value_and_slope(lambda images: _loss(attacked, images, rows), shown)
             fooled = losses.margin(logits, rows) > 0
             better = ops.logical_and(ops.logical_not(wrong), ops.logical_or(fooled, each > most))
-            best = ops.where(better[:, None, None, None], at, best)
+            best = ops.where(better[:, None, None, None], shown, best)
             moved = ball.within(at + stride * eps * ops.sign(slope), low, high)
             return i + 1, moved, best, ops.where(better, each, most), ops.logical_or(wrong, fooled)
 
@@ -82,7 +83,7 @@ def _search(attacked: Attacked, x: np.ndarray, y: np.ndarray, start: np.ndarray,
             state)[2]
 
     given = [x.astype("float32"), attacked.rows(y), start]
-    (found,) = attacked.run("pgd", way, given, eps, steps, stride)
+    (found,) = attacked.run(("pgd", x.dtype.name), way, given, eps, steps, stride)
     return ball.delivered(found, x, eps)
 
 

@@ -35,9 +35,8 @@ def substitute(model: keras.Model | Attacked, x: np.ndarray, seed: int = 0) -> k
     network = keras.Model(inputs, layers.Dense(attacked.classes, kernel_initializer=initial())(layers.Flatten()(h)))
     network.compile(keras.optimizers.Adam(2e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     size = min(BATCH, len(x))
-    for _ in range(PASSES):
-        order = random.permutation(len(x))[:len(x) // size * size]
-        network.fit(x[order].astype("float32"), said[order], batch_size=size, shuffle=False, verbose=0)
+    order = np.concatenate([random.permutation(len(x))[:len(x) // size * size] for _ in range(PASSES)])
+    network.fit(x[order], said[order], batch_size=size, shuffle=False, verbose=0)
     return network
 
 

@@ -79,7 +79,8 @@ def autoaugment(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, policy: s
 def augmix(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, magnitude: float = 9) -> Batch:
     """Mix each image with three versions of itself, each by a chain of operations (Hendrycks et al., 2020).
 
-    A chain has one to three operations. The versions are mixed with weights ~ Dirichlet(1, 1, 1), and their mixture with the image by a share ~ Beta(1, 1).
+    A chain has one to three operations. The versions are mixed with weights ~ Dirichlet(1, 1, 1), and their mixture
+    with the image by a share ~ Beta(1, 1).
 
     Departures: the paper's loss, which compares the answers to two mixtures of an image, is left out; every operation
     has the same magnitude, where the paper draws one; moves are as in `randaugment`. The result is rounded to whole

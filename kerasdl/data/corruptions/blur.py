@@ -8,7 +8,7 @@ from kerasdl.data.corruptions.sampling import along, grid, sampled, unit
 
 def defocus_blur(x: np.ndarray, severity: int, random: np.random.Generator) -> np.ndarray:
     """Take the mean of a disk around each pixel."""
-    radius = unit(x) * (0.8, 1.1, 1.5, 2.0, 2.6)[severity - 1]
+    radius = 0.45 + unit(x) * (0.4, 0.7, 1.1, 1.6, 2.2)[severity - 1]  # a disk of 0.5 is a pixel
     reach = int(np.ceil(radius))
     rows, columns = np.mgrid[-reach:reach + 1, -reach:reach + 1]
     disk = np.clip(radius + 0.5 - np.hypot(rows, columns), 0, 1)  # the rim counts in part
