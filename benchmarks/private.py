@@ -27,7 +27,7 @@ def recipe_of(name: str, way: str) -> Recipe:
     """The recipe, its twin without privacy, or the linear model with the same promise."""
     recipe = load(name)
     if way == "not private":  # a step that nothing clips is too long at the rate of one that is clipped
-        return recipe.override(private={}, lr=recipe.lr / 10)
+        return recipe.override("private={}", lr=recipe.lr / 10)
     return recipe.override(model="linear") if way == "private, linear" else recipe
 
 

@@ -1,5 +1,8 @@
 """Attacks stay within their budgets, find what is there to be found, and say when a model hides its gradient."""
 
+import json
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -10,6 +13,8 @@ from kerasdl.attacks.apgd import apgd_ce, apgd_t, checkpoints
 from kerasdl.attacks.network import Attacked
 from kerasdl.attacks.pgd import fgsm, pgd
 from kerasdl.attacks.square import share_at, square
+from kerasdl.audit.parts import attacks as attacks_part
+from kerasdl.audit.parts import corruptions as corruptions_part
 from kerasdl.errors import UserError
 
 SIDE, CLASSES = 6, 4
@@ -93,23 +98,41 @@ def test_the_schedules_are_those_of_the_papers():
 
 @pytest.fixture(scope="module")
 def attacked(images):
-    """What the whole suite finds on a plain network, and on one whose rounding has no gradient."""
-    (x, y), made = images, {}
-    for name, model in {"plain": network(), "quantised": network(quantised=True)}.items():
-        made[name] = suite.attack(Attacked(model, batch=40), x[:40], y[:40], 25.0, x[40:], effort=TINY)
-    return made
+    """What the whole suite finds on a plain network."""
+    x, y = images
+    return suite.attack(Attacked(network(), batch=40), x[:40], y[:40], 25.0, x[40:], effort=TINY)
 
 
 def test_a_plain_network_hides_nothing(attacked):
-    found = attacked["plain"]
+    found = attacked
     assert not masking.masked(found.checks), [check for check in found.checks if not check.holds]
     assert found.moved <= 25 and found.worst.sum() <= min(mask.sum() for name, mask in found.right.items()
                                                           if name in ("pgd", "apgd_ce", "apgd_t", "square"))
 
 
-def test_a_network_that_rounds_is_flagged(attacked):
-    failed = {check.name for check in attacked["quantised"].checks if not check.holds}
-    assert masking.masked(attacked["quantised"].checks) and {"has_gradient", "square_loses"} <= failed
+def test_an_audit_flags_a_network_that_rounds(images, monkeypatch):
+    """Rounding has no gradient: random search does better than every attack that follows one."""
+    x, y = images
+    taken = SimpleNamespace(take=lambda index: (x[index], y[index]))
+    subject = SimpleNamespace(
+        target="class", kind="image", seed=0, quick=True, model=network(quantised=True), split=lambda name: taken,
+        run=SimpleNamespace(data={"shape": [SIDE, SIDE, 1]}), recipe=SimpleNamespace(objective_args={"eps": 25.0},
+                                                                                    augment=(("translate", 1),)),
+        answers=lambda name: (None, y), size=lambda full, quick: 24, examples=lambda count, name="test": np.arange(24))
+    monkeypatch.setattr(suite, "QUICK", TINY)
+    found = json.loads(json.dumps(attacks_part.measure(subject), allow_nan=False))
+    failed = {check["name"] for check in found["checks"] if not check["holds"]}
+    assert not attacks_part.applies(subject) and found["masked"] and {"has_gradient", "square_loses"} <= failed
+    assert found["moved"] <= 25 and found["eps"] == 25 and found["whole_bytes"]
+    budgets = [row["accuracy"] for row in found["budgets"]]
+    assert budgets == sorted(budgets, reverse=True)
+    answer, trust, *_ = attacks_part.lines(found)
+    assert "25 of 255 grey levels in whole bytes: the one that it was trained against" in answer
+    assert trust.startswith("It hides its gradient") and "<svg" in attacks_part.sections(found)[0].body
+    found = json.loads(json.dumps(corruptions_part.measure(subject), allow_nan=False))
+    assert found["clean"] == 1 and found["mean"] < 1 and len(found["kinds"]) == 25
+    assert "shows it translate" in corruptions_part.lines(found)[2]
+    assert "severity" in corruptions_part.sections(found)[0].body
 
 
 def test_a_network_of_large_logits_is_flagged_and_fooled_by_what_no_scale_changes(images):
