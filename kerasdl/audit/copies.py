@@ -68,10 +68,10 @@ def ids(train: Split) -> list[dict[str, Any]]:
         values = block.argmax(1).astype("float64") if block.shape[1] > 1 else block[:, 0].astype("float64")
         values = values + train.reading.get("offsets", {}).get(name, 0.0)
         agree = nearest_agrees(values[random], y[random])
-        told = float(binom.sf(round(agree * (len(y) - len(y) // 2)) - 1, len(y) - len(y) // 2, chance)) < RARE
+        telling = float(binom.sf(round(agree * (len(y) - len(y) // 2)) - 1, len(y) - len(y) // 2, chance)) < RARE
         if agree >= max(TELLS, most + 0.05):
             found.append({"column": name, "why": "alone tells the class", "share": agree, "chance": most})
-        elif told and is_id(values):
+        elif telling and is_id(values):
             found.append({"column": name, "why": f"{counted(values)}, and rows that are near by it are of one class",
                           "share": agree, "chance": chance})
         elif is_id(values):

@@ -55,7 +55,7 @@ def explain_run(run: RunFolder,
         from kerasdl import logs
         from kerasdl.explain import examples as shown
         from kerasdl.explain import outcome, page
-        from kerasdl.explain.explaining import Subject, tell
+        from kerasdl.explain.explaining import Subject, explain_subject
     folder = out or opened.path / "explain"
     with logs.on_stderr(verbose()):
         subject = Subject(opened)
@@ -65,11 +65,11 @@ def explain_run(run: RunFolder,
             chosen = shown.of_test(opened, subject.objective, subject.test, wrong=mistakes, some=sample, seed=seed)
         else:
             chosen = None
-        told = tell(subject, names, chosen, target=target, layer=layer, plant=planted, seed=seed,
-                    checked=shown.checked(subject.test, examples, seed) if check else None)
-    found = outcome.write(told, folder)
-    file = page.write(told, found, folder)
-    if report and (opened.path / "result.json").is_file() and page.hand_in(told, found):
+        explained = explain_subject(subject, names, chosen, target=target, layer=layer, plant=planted, seed=seed,
+                                    checked=shown.checked(subject.test, examples, seed) if check else None)
+    found = outcome.write(explained, folder)
+    file = page.write(explained, found, folder)
+    if report and (opened.path / "result.json").is_file() and page.hand_in(explained, found):
         from kerasdl.reports.page import report as write_report
 
         write_report(opened)

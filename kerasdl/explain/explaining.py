@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Told:
+class Explained:
     """What came of explaining a run.
 
     Attributes:
@@ -128,8 +128,9 @@ class Subject:
         return patches.planted(build, x, self.kind, seed, steps)
 
 
-def tell(subject: Subject, names: Sequence[str], examples: Examples | None, *, target: str | None = None,
-         layer: str | None = None, checked: np.ndarray | None = None, plant: bool = True, seed: int = 0) -> Told:
+def explain_subject(subject: Subject, names: Sequence[str], examples: Examples | None, *, target: str | None = None,
+                    layer: str | None = None, checked: np.ndarray | None = None, plant: bool = True, seed: int = 0
+                    ) -> Explained:
     """Explain a run.
 
     Args:
@@ -145,29 +146,29 @@ def tell(subject: Subject, names: Sequence[str], examples: Examples | None, *, t
     Raises:
         UserError: a method that does not fit, no examples for one that needs some, an unknown class or layer.
     """
-    network, told = subject.network, Told(subject, examples)
+    network, explained = subject.network, Explained(subject, examples)
     chosen = {name: methods.check(name, network) for name in names}
     index = None if target is None else subject.index(target)
     of_examples = [name for name, module in chosen.items() if methods.is_attribution(module)]
     settings = {name: settings_of(chosen[name], name, layer, seed, len(names)) for name in of_examples}
     for name in of_examples:
         if examples is not None:
-            told.found[name] = explain(network, examples.x, name, target=index, **settings[name])
+            explained.found[name] = explain(network, examples.x, name, target=index, **settings[name])
         if hasattr(chosen[name], "layer_of"):
-            told.layers[name] = chosen[name].layer_of(network, layer)
+            explained.layers[name] = chosen[name].layer_of(network, layer)
     if rest := [name for name in names if name not in of_examples]:
-        told.material = subject.material(any(chosen[name].NEEDS for name in rest), seed)
-        told.descriptions = {name: describe(network, name, told.material) for name in rest}
+        explained.material = subject.material(any(chosen[name].NEEDS for name in rest), seed)
+        explained.descriptions = {name: describe(network, name, explained.material) for name in rest}
     if checked is not None and of_examples:
         planted = subject.planted(seed) if plant else None
         if plant and planted is None:
-            told.remarks.append(f"A network of this architecture did not learn the planted patch in {patches.STEPS} "
-                                "steps, so that the question of a planted reason has no answer.")
+            explained.remarks.append("A network of this architecture did not learn the planted patch in "
+                                     f"{patches.STEPS} steps, so that the question of a planted reason has no answer.")
         for name in of_examples:
             logger.info("checking %s", chosen[name].TITLE)
-            told.checks[name] = check(network, checked, name, planted=planted, probability=subject.probability,
-                                      seed=seed, **settings[name])
-    return told
+            explained.checks[name] = check(network, checked, name, planted=planted, probability=subject.probability,
+                                           seed=seed, **settings[name])
+    return explained
 
 
 def settings_of(module: Any, name: str, layer: str | None, seed: int, count: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import kerasdl
 from kerasdl.environment import environment
 from kerasdl.errors import UserError
 from kerasdl.explain import examples, methods, overlay
-from kerasdl.explain.explaining import Told
+from kerasdl.explain.explaining import Explained
 from kerasdl.files import whole, write_json, writing
 from kerasdl.text import moment
 
@@ -17,44 +17,45 @@ FILE, ARRAYS = "explain.json", "maps.npz"
 AGAIN = "Name another folder with --out."
 
 
-def document(told: Told) -> dict[str, Any]:
+def document(explained: Explained) -> dict[str, Any]:
     """Return plain numbers: the examples with their answers, each method with its maps' files and checks."""
-    subject, recipe = told.subject, told.subject.recipe
+    subject, recipe = explained.subject, explained.subject.recipe
     return {
         "run": str(subject.run.path), "recipe": recipe.name or recipe.model, "objective": recipe.objective,
         "model": recipe.model, "data": recipe.data, "kind": subject.kind, "classes": subject.classes,
-        "shown": told.examples.title if told.examples else "", "examples": answers(told),
-        "methods": [_method(told, name) for name in dict.fromkeys((*told.found, *told.checks))],
+        "shown": explained.examples.title if explained.examples else "", "examples": answers(explained),
+        "methods": [_method(explained, name) for name in dict.fromkeys((*explained.found, *explained.checks))],
         "descriptions": [{"method": name, "title": methods.find(name).TITLE,
                           "arrays": {key: np.asarray(values, "float64").round(6).tolist()
                                      for key, values in arrays.items() if np.size(values) <= 1000}}
-                         for name, arrays in told.descriptions.items()],
-        "remarks": told.remarks, "finished": moment(), "kerasdl": kerasdl.__version__, "environment": environment()}
+                         for name, arrays in explained.descriptions.items()],
+        "remarks": explained.remarks, "finished": moment(), "kerasdl": kerasdl.__version__,
+        "environment": environment()}
 
 
-def answers(told: Told) -> list[dict[str, Any]]:
+def answers(explained: Explained) -> list[dict[str, Any]]:
     """Return for each example its name, the truth if it is known, the answer, and which output is explained."""
-    if not told.found or told.examples is None:
+    if not explained.found or explained.examples is None:
         return []
-    subject, found = told.subject, next(iter(told.found.values()))
+    subject, found = explained.subject, next(iter(explained.found.values()))
     shares = subject.probability(found.logits) if subject.probability else found.logits
     rows = []
-    for place, name in enumerate(told.examples.names):
+    for place, name in enumerate(explained.examples.names):
         best, target = int(found.logits[place].argmax()), int(found.target[place])
         said = {"predicted": subject.named(best), "probability": float(shares[place, best])} if subject.classes else {
             "predicted": ", ".join(f"{value:.6g}" for value in found.logits[place]), "probability": None}
-        truth = told.examples.truth[place] if told.examples.truth else None
+        truth = explained.examples.truth[place] if explained.examples.truth else None
         rows.append({"example": name, "truth": truth, **said, "explained": subject.named(target),
                      "logit": float(found.logits[place, target])})
     return rows
 
 
-def _method(told: Told, name: str) -> dict[str, Any]:
+def _method(explained: Explained, name: str) -> dict[str, Any]:
     """Return what is said of one method; of texts and rows also its numbers, which no image shows."""
-    module, found, kind = methods.find(name), told.found.get(name), told.subject.kind
+    module, found, kind = methods.find(name), explained.found.get(name), explained.subject.kind
     row = {"method": name, "title": module.TITLE, "reads": module.READS, "source": module.SOURCE,
-           "signed": module.SIGNED or kind == "row", "layer": told.layers.get(name), "images": [], "parts": [],
-           "zero": None, "values": None, "check": told.checks.get(name)}
+           "signed": module.SIGNED or kind == "row", "layer": explained.layers.get(name), "images": [], "parts": [],
+           "zero": None, "values": None, "check": explained.checks.get(name)}
     if found is not None:
         size = np.abs(found.maps).reshape(len(found.maps), -1).max(axis=1)
         row |= {"zero": float((size == 0).mean()), "parts": list(found.parts),
@@ -73,54 +74,54 @@ def file_name(method: str, place: int, part: str = "") -> str:
     return f"{method}-{place + 1:02d}{'-' + part.replace(' ', '-') if part else ''}.png"
 
 
-def pixels(told: Told, name: str, place: int, part: str = "") -> np.ndarray:
+def pixels(explained: Explained, name: str, place: int, part: str = "") -> np.ndarray:
     """Return a map over its example, uint8 (h, w, 3)."""
-    found = told.found[name]
+    found = explained.found[name]
     values = (found.parts[part] if part else found.maps)[place]
-    draw = overlay.of_image if told.subject.kind == "image" else overlay.of_series
-    return draw(told.examples.x[place], values, found.signed)  # type: ignore[union-attr]
+    draw = overlay.of_image if explained.subject.kind == "image" else overlay.of_series
+    return draw(explained.examples.x[place], values, found.signed)  # type: ignore[union-attr]
 
 
-def write(told: Told, folder: Path) -> dict[str, Any]:
+def write(explained: Explained, folder: Path) -> dict[str, Any]:
     """Write explain.json, the maps as arrays and the PNGs into a folder, and return what explain.json holds.
 
     Raises:
         UserError: the folder holds something else, or cannot be written.
     """
-    found = document(told)
+    found = document(explained)
     if folder.is_dir() and any(folder.iterdir()) and not (folder / FILE).is_file():
         raise UserError(f"{folder} is not empty, and holds no earlier explanation. {AGAIN}")
     with writing(folder, AGAIN):
         folder.mkdir(parents=True, exist_ok=True)
         for old in (*folder.glob("*-[0-9]*.png"), folder / ARRAYS):
             old.unlink(missing_ok=True)
-        if drawn(told.subject.kind):
-            for name, explanation in told.found.items():
+        if drawn(explained.subject.kind):
+            for name, explanation in explained.found.items():
                 for place in range(len(explanation.maps)):
                     for part in ("", *explanation.parts):
                         with whole(folder / file_name(name, place, part)) as partial:
-                            overlay.save(pixels(told, name, place, part), partial)
-        if arrays := maps(told):
+                            overlay.save(pixels(explained, name, place, part), partial)
+        if arrays := maps(explained):
             with whole(folder / ARRAYS) as partial:
                 np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]  # no name of ours is one of its options
         write_json(folder / FILE, found)
     return found
 
 
-def maps(told: Told) -> dict[str, np.ndarray]:
+def maps(explained: Explained) -> dict[str, np.ndarray]:
     """Return all arrays by name: the map of each method, those of its parts, and what describes the model."""
-    found = {name: explanation.maps for name, explanation in told.found.items()}
-    found |= {f"{name} {part}": values for name, explanation in told.found.items()
+    found = {name: explanation.maps for name, explanation in explained.found.items()}
+    found |= {f"{name} {part}": values for name, explanation in explained.found.items()
               for part, values in explanation.parts.items()}
-    return found | {f"{name} {key}": values for name, arrays in told.descriptions.items()
+    return found | {f"{name} {key}": values for name, arrays in explained.descriptions.items()
                     for key, values in arrays.items()}
 
 
-def texts(told: Told) -> list[list[str]]:
+def texts(explained: Explained) -> list[list[str]]:
     """Return the tokens of each text, or the names of the columns for each row."""
-    if told.examples is None or drawn(told.subject.kind):
+    if explained.examples is None or drawn(explained.subject.kind):
         return []
-    x = told.examples.x
-    if told.subject.kind == "tokens":
-        return examples.words(told.subject.run, x)
-    return [examples.columns(told.subject.run, x.shape[1])] * len(x)
+    x = explained.examples.x
+    if explained.subject.kind == "tokens":
+        return examples.words(explained.subject.run, x)
+    return [examples.columns(explained.subject.run, x.shape[1])] * len(x)

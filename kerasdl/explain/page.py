@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from kerasdl import figures, reports
 from kerasdl.explain import methods, outcome, overlay
-from kerasdl.explain.explaining import Told
+from kerasdl.explain.explaining import Explained
 from kerasdl.files import whole, writing
 from kerasdl.objectives.sections import Section
 from kerasdl.reports import additions
@@ -22,41 +22,41 @@ SCORES = ("insertion", "deletion", "score")
 NAMES = {"random": "random places", "edges": "edges", "centre": "nearness to the centre"}  # of the controls
 
 
-def write(told: Told, found: dict[str, Any], folder: Path) -> Path:
+def write(explained: Explained, found: dict[str, Any], folder: Path) -> Path:
     """Write the page, one file that needs no other, and return its path.
 
     Args:
-        told: what was explained.
+        explained: what was explained.
         found: what its explain.json holds.
         folder: where explain.json is.
     """
-    words, blocks = outcome.texts(told), []
+    words, blocks = outcome.texts(explained), []
     for row in found["methods"]:
-        blocks.append({"row": row, "cards": cards(told, row["method"], found["examples"], words),
-                       "parts": parts(told, row["method"]), "curves": curves(row), "cascade": cascade(row)})
-    described = [{"module": methods.find(name), "body": methods.find(name).show(arrays, told.material)}
-                 for name, arrays in told.descriptions.items()]
-    text = template().render(found=found, blocks=blocks, described=described, scores=SCORES, kind=told.subject.kind,
-                             names=NAMES, command=command(told, found),
-                             originals=originals(told, found["examples"]))
+        blocks.append({"row": row, "cards": cards(explained, row["method"], found["examples"], words),
+                       "parts": parts(explained, row["method"]), "curves": curves(row), "cascade": cascade(row)})
+    described = [{"module": methods.find(name), "body": methods.find(name).show(arrays, explained.material)}
+                 for name, arrays in explained.descriptions.items()]
+    text = template().render(found=found, blocks=blocks, described=described, scores=SCORES,
+                             kind=explained.subject.kind, names=NAMES, command=command(explained, found),
+                             originals=originals(explained, found["examples"]))
     file = folder / PAGE
     with writing(file, outcome.AGAIN), whole(file) as partial:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
     return file
 
 
-def command(told: Told, found: dict[str, Any]) -> str:
+def command(explained: Explained, found: dict[str, Any]) -> str:
     """Return the command that explains the same methods again; of which examples, a reader knows better."""
-    names = ",".join([*(row["method"] for row in found["methods"]), *told.descriptions])
-    return f"kerasdl explain {typed(told.subject.run.path)} --method {names}{' --check' * bool(told.checks)}"
+    names = ",".join([*(row["method"] for row in found["methods"]), *explained.descriptions])
+    return f"kerasdl explain {typed(explained.subject.run.path)} --method {names}{' --check' * bool(explained.checks)}"
 
 
-def originals(told: Told, rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+def originals(explained: Explained, rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     """Return (address, caption) of each image as it is; other examples can be read in their maps."""
-    if told.examples is None or told.subject.kind != "image":
+    if explained.examples is None or explained.subject.kind != "image":
         return []
     return [(figures.png(np.clip(each, 0, 255).round().astype("uint8")), caption(row))
-            for each, row in zip(told.examples.x, rows, strict=False)]
+            for each, row in zip(explained.examples.x, rows, strict=False)]
 
 
 def caption(row: dict[str, Any]) -> str:
@@ -66,23 +66,24 @@ def caption(row: dict[str, Any]) -> str:
     return f"{row['example']}: {true}{said}"
 
 
-def cards(told: Told, name: str, rows: Sequence[dict[str, Any]], words: Sequence[Sequence[str]]) -> list[Markup]:
+def cards(explained: Explained, name: str, rows: Sequence[dict[str, Any]], words: Sequence[Sequence[str]]
+          ) -> list[Markup]:
     """Return each example with the map of a method, as HTML."""
-    if name not in told.found or told.examples is None:
+    if name not in explained.found or explained.examples is None:
         return []
-    explanation, kind = told.found[name], told.subject.kind
+    explanation, kind = explained.found[name], explained.subject.kind
     made = []
     for place, row in enumerate(rows):
-        other = told.subject.classes and row["explained"] != row["predicted"]
+        other = explained.subject.classes and row["explained"] != row["predicted"]
         text = caption(row) + (f", explained: {row['explained']}" if other else "") + (
             "" if np.abs(explanation.maps[place]).max() > 0 else "; the map is 0 everywhere")
         if outcome.drawn(kind):
             body = Markup('<img src="{}" alt="{} of {}">').format(
-                figures.png_of(outcome.pixels(told, name, place)), name, row["example"])
+                figures.png_of(outcome.pixels(explained, name, place)), name, row["example"])
         elif kind == "tokens":
             body = overlay.of_text(words[place], explanation.maps[place], explanation.signed)
         else:
-            body = columns(words[place], told.examples.x[place], explanation.maps[place])
+            body = columns(words[place], explained.examples.x[place], explanation.maps[place])
         made.append(Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(body, text))
     return made
 
@@ -101,14 +102,14 @@ def columns(names: Sequence[str], x: np.ndarray, values: np.ndarray) -> Markup:
         head, Markup("").join(rows))
 
 
-def parts(told: Told, name: str) -> list[tuple[str, list[str]]]:
+def parts(explained: Explained, name: str) -> list[tuple[str, list[str]]]:
     """Return the further maps of the first examples: [(caption, [address of each part])]."""
-    if name not in told.found or not outcome.drawn(told.subject.kind) or told.examples is None:
+    if name not in explained.found or not outcome.drawn(explained.subject.kind) or explained.examples is None:
         return []
-    found = told.found[name].parts
-    names = told.examples.names[:4] if found else ()
+    found = explained.found[name].parts
+    names = explained.examples.names[:4] if found else ()
     return [(f"{example}: {', '.join(found)}",
-             [figures.png_of(outcome.pixels(told, name, place, part)) for part in found])
+             [figures.png_of(outcome.pixels(explained, name, place, part)) for part in found])
             for place, example in enumerate(names)]
 
 
@@ -132,23 +133,23 @@ def cascade(row: dict[str, Any]) -> Markup | None:
         "groups of layers randomised, from the last", "rank correlation")
 
 
-def section(told: Told, found: dict[str, Any]) -> Section | None:
+def section(explained: Explained, found: dict[str, Any]) -> Section | None:
     """Return the section of the run's report: the examples next to what the first method says of them; None without."""
-    if not found["examples"] or not told.found:
+    if not found["examples"] or not explained.found:
         return None
-    name = next(iter(told.found))
+    name = next(iter(explained.found))
     row, rows = found["methods"][0], found["examples"][:SHOWN]
     doubted = row["check"] is not None and not row["check"]["trusted"]
     body = template("explain_section.html.j2").render(
-        row=row, cards=cards(told, name, rows, outcome.texts(told)), plain=originals(told, rows), doubted=doubted,
-        kind=told.subject.kind)
+        row=row, cards=cards(explained, name, rows, outcome.texts(explained)),
+        plain=originals(explained, rows), doubted=doubted, kind=explained.subject.kind)
     return Section(f"{found['shown']}, and what the network looked at", Markup(body), id="explain")
 
 
-def hand_in(told: Told, found: dict[str, Any]) -> bool:
+def hand_in(explained: Explained, found: dict[str, Any]) -> bool:
     """Hand the section to the run's report, and return whether there is one."""
-    if made := section(told, found):
-        additions.add(told.subject.run.path, "explain", [made])
+    if made := section(explained, found):
+        additions.add(explained.subject.run.path, "explain", [made])
     return made is not None
 
 

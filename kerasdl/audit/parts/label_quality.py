@@ -1,5 +1,6 @@
 """How good the data is: labels that are likely to be wrong, unusual examples, copies between splits, and ids."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -148,9 +149,10 @@ def sections(found: dict[str, Any]) -> list[Section]:
             [(row["column"], row["why"], percent(row["share"]), percent(row["chance"])) for row in found["columns"]])))
     if found["unusual"] and found["unusual"]["places"]:
         far = found["unusual"]
-        rows = [(f"example {place}", f"{factor:.1f} times")
-                for place, factor in zip(far["places"], far["factors"], strict=True)]
-        result.append(Section("", fold("Unusual training examples", gallery(far["shown"], ("", "as far"), rows) + note(
+        distances = [(f"example {place}", f"{factor:.1f} times")
+                     for place, factor in zip(far["places"], far["factors"], strict=True)]
+        result.append(Section("", fold("Unusual training examples", gallery(
+            far["shown"], ("", "as far"), distances) + note(
             "How many times as far from its neighbours as these are from theirs."))))
     copied = [(f"{name}, example {place}",) for name, each in found["between"].items()
               for place in each["places"][:SHOWN]]
@@ -159,7 +161,7 @@ def sections(found: dict[str, Any]) -> list[Section]:
     return result
 
 
-def gallery(shown: dict[str, Any], head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Markup:
+def gallery(shown: dict[str, Any], head: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> Markup:
     """Return images with what is said of each below, or a table of it and of what the examples hold.
 
     Args:
