@@ -355,6 +355,9 @@ def test_mass_is_the_share_in_the_patch():
     assert row["mass"] == pytest.approx((0.75 + 1) / 2) and row["area"] == 0.25 and row["passed"]
     assert row["zero"] == pytest.approx(1 / 3)
     assert planted.mass(maps, found, (2, 2))["area"] == 1 and not planted.mass(np.zeros((3, 4, 4)), found)["passed"]
+    found.patch[:, :, :3] = True  # three quarters, which a map that knows nothing finds as well
+    row = planted.mass(np.ones((3, 4, 4)), found)
+    assert row["mass"] == row["area"] == 0.75 and not row["passed"]
 
 
 def test_a_planted_patch_is_found_in_a_network_that_sees_nothing_else(digits):

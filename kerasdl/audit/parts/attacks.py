@@ -121,8 +121,8 @@ def sections(found: dict[str, Any]) -> list[Section]:
         for check in found["checks"]])
     ladder = table(("budget, grey levels", "still right", "95 %"), [
         (f"{row['eps']:g}", percent(row["accuracy"]), span(*row["interval"])) for row in found["budgets"]])
-    points = [(row["eps"], row["accuracy"], tuple(row["interval"])) for row in found["budgets"] if row["eps"]]
-    plot = figures.growth([("still right", 0, "-", points)], "budget, grey levels", "accuracy")
+    plot = figures.lines([row["eps"] for row in found["budgets"]],
+                         [("", [row["accuracy"] for row in found["budgets"]])], "budget, grey levels", "accuracy", True)
     image = Markup('<img class="sheet" src="{}" alt="images, and what an attack makes of them">').format(found["sheet"])
     return [Section("", drawing(plot, "Accuracy by the budget of the attacks") + fold(
         "Every attack", table(head, rows)) + fold("Does it hide its gradient?", checks + note(

@@ -18,7 +18,6 @@ FULL, QUICK = 400, 100  # test images
 SEVERITIES = {False: corruptions.SEVERITIES, True: (1, 3, 5)}  # by whether it is quick
 WORST = 3
 SHOWN = 6
-COLOURS = {"noise": 0, "blur": 1, "weather": 2, "digital": 3, "drawn": 4, "moves": 7}  # places in figures.SERIES
 
 
 def applies(subject: Subject) -> str:
@@ -82,19 +81,18 @@ def name(row: dict[str, Any]) -> str:
 
 
 def sections(found: dict[str, Any]) -> list[Section]:
-    severities, series = found["severities"], []
-    for family, colour in COLOURS.items():
-        means = np.mean([row["accuracy"] for row in found["kinds"] if row["family"] == family], axis=0)
-        series.append((family, colour, "-", [(severity, value, (value, value)) for severity, value in
-                                             zip(severities, means, strict=True)]))
+    severities = found["severities"]
+    series = [(family, np.mean([row["accuracy"] for row in found["kinds"] if row["family"] == family], axis=0))
+              for family in dict.fromkeys(row["family"] for row in found["kinds"])]
     head = ("", *(f"severity {severity}" for severity in severities), "mean", "in training")
     cells = [(name(row), *(percent(value) for value in row["accuracy"]), percent(float(np.mean(row["accuracy"]))),
               ", ".join(row["trained_on"])) for row in worst_first(found["kinds"])]
     worst = worst_first(found["kinds"])[0]
-    return [Section("", drawing(figures.growth(series, "severity", "accuracy"), "Accuracy by severity, for each family")
-                    + fold("Every kind", table(head, cells)) + fold(
-                        f"What {name(worst)} looks like", picture(found["sheet"], name(worst)) + note(
-                            "Test images as they are, and in severities 1, 3 and 5.")))]
+    plot = figures.lines(severities, series, "severity", "accuracy", True)
+    drawn = drawing(plot, "Accuracy by severity, for each family")
+    return [Section("", drawn + fold("Every kind", table(head, cells)) + fold(
+        f"What {name(worst)} looks like", picture(found["sheet"], name(worst)) + note(
+            "Test images as they are, and in severities 1, 3 and 5.")))]
 
 
 def picture(address: str, description: str) -> Any:

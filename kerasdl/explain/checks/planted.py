@@ -21,7 +21,6 @@ NOISE = 0.3  # its largest deviation, as a share of the range of pixels
 COST = 10.0  # of the squared gradient outside the patch, at the end: at first the patch has to be seen
 RIGHT = 0.9  # a network that is right less often has not learned the patch
 CLASSES = 3  # two patches, and one that is empty
-LIMIT = 0.5  # share of the attribution
 logger = logging.getLogger(__name__)
 
 
@@ -160,17 +159,18 @@ def mass(maps: np.ndarray, found: Planted, grid: tuple[int, ...] | None = None) 
 
     Returns:
         `mass`, the mean over the examples whose map is not 0; `area`, the share of the places, which a map that knows
-        nothing gives; `accuracy` of the network; `zero`, the share of maps that are 0; and whether more than LIMIT of
-        the attribution is in the patch.
+        nothing gives; `accuracy` of the network; `zero`, the share of maps that are 0; `limit`, halfway from `area` to
+        1; and whether more of the attribution than that is in the patch.
     """
     patch = wider(found.patch, grid) if grid else found.patch
     total = np.abs(maps).reshape(len(maps), -1)
     inside = (total * patch.reshape(len(maps), -1)).sum(axis=1)
     some = total.sum(axis=1) > 0
     share = float((inside[some] / total.sum(axis=1)[some]).mean()) if some.any() else 0.0
-    return {"mass": share, "area": float(patch.mean() / found.network.present(found.x).mean()),
-            "accuracy": found.accuracy, "zero": float(1 - some.mean()), "limit": LIMIT,
-            "passed": share > LIMIT}
+    area = float(patch.mean() / found.network.present(found.x).mean())
+    limit = (1 + area) / 2
+    return {"mass": share, "area": area, "accuracy": found.accuracy, "zero": float(1 - some.mean()), "limit": limit,
+            "passed": share > limit}
 
 
 def wider(patch: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
