@@ -24,7 +24,7 @@ def other_kind(name: str, kind: str) -> str:
     kinds = constants(FOLDER / f"{name}.py")["KINDS"]
     if kind in kinds:
         return ""
-    return f"{name} is for {' and '.join(kinds)} data, and the model takes {kind} examples."
+    return f"{name} is for {' or '.join(kinds)} data, and the model takes {kind} examples."
 
 
 def check_kind(name: str, kind: str) -> None:
