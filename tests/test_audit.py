@@ -127,7 +127,7 @@ def test_a_slice_is_found_on_one_half_and_measured_on_the_other():
     first = slices.worst({"age": age, "sex": sex}, errors, 0)[0]
     assert "age is over" in first["rule"] and "sex is f" in first["rule"].replace("sex is not m", "sex is f")
     assert first["error"] == pytest.approx(0.5, abs=0.15) and first["others"]["error"] < 0.12
-    noise = groups.judged(slices.worst({"age": age}, (random.random(2000) < 0.1).astype(float), 0)[0], "class")
+    noise = groups.described(slices.worst({"age": age}, (random.random(2000) < 0.1).astype(float), 0)[0], "class")
     assert not noise["holds"]
     assert slices.worst({"age": age}, np.zeros(2000), 0) == []
 

@@ -159,7 +159,7 @@ def lines(found: dict[str, Any]) -> list[str]:
 def sections(found: dict[str, Any]) -> list[Section]:
     bins = np.array(found["bins"], "float64")
     confidence, accuracy, part = (bins / (1, 1, found["test"])).T.tolist()
-    picture = figures.reliability(confidence, accuracy, part, np.linspace(0, 1, BINS + 1))
+    drawn = figures.reliability(confidence, accuracy, part, np.linspace(0, 1, BINS + 1))
     ways = table(("", "accuracy", "confidence", "calibration error", "equal-mass bins", "NLL", "Brier"),
                  [(name, percent(row["accuracy"]), percent(row["confidence"]), f"{row['error']:.4f}",
                    f"{row['error_equal_mass']:.4f}", f"{row['nll']:.4f}", f"{row['brier']:.4f}")
@@ -170,7 +170,7 @@ def sections(found: dict[str, Any]) -> list[Section]:
     some = table(("answered", "right", "95 %", "from a confidence of"),
                  [(share(row["share"]), percent(row["accuracy"]), span(*row["interval"]), percent(row["threshold"]))
                   for row in found["selective"]])
-    return [Section("", drawing(picture, "How often it is right, by how sure it says it is") + note(
+    return [Section("", drawing(drawn, "How often it is right, by how sure it says it is") + note(
         "A bar shows how often it is right among the examples that it is about so sure of. A bar that ends below the "
         "dotted line is too sure. The ticks at the bottom show where the examples lie.") + fold(
         "Temperature and isotonic regression", ways + note(

@@ -91,10 +91,10 @@ def sections(found: dict[str, Any]) -> list[Section]:
     plot = figures.lines(severities, series, "severity", "accuracy", True)
     drawn = drawing(plot, "Accuracy by severity, for each family")
     return [Section("", drawn + fold("Every kind", table(head, cells)) + fold(
-        f"What {name(worst)} looks like", picture(found["sheet"], name(worst)) + note(
+        f"What {name(worst)} looks like", image(found["sheet"], name(worst)) + note(
             "Test images as they are, and in severities 1, 3 and 5.")))]
 
 
-def picture(address: str, description: str) -> Any:
+def image(address: str, description: str) -> Any:
     """Return an image that is kept as its address."""
     return Markup('<img class="sheet" src="{}" alt="{}">').format(address, description)

@@ -33,7 +33,7 @@ def measure(subject: Subject) -> dict[str, Any]:
     return {"target": subject.target, "test": len(truth), "fewest": FEWEST, "asked": list(subject.grouped_by),
             "overall": float(errors.mean() if subject.target == "number" else 1 - errors.mean()),
             "groupings": [compared(subject, name, values, errors, guess, truth) for name, values in groups.items()],
-            "attributes": list(attributes), "slices": [judged(part, subject.target) for part in
+            "attributes": list(attributes), "slices": [described(part, subject.target) for part in
                                                        slices.worst(attributes, errors, subject.seed)]}
 
 
@@ -108,7 +108,7 @@ def chance(groups: np.ndarray, errors: np.ndarray, subject: Subject) -> float:
     return float(np.percentile(drawn, 95))
 
 
-def judged(part: dict[str, Any], target: str) -> dict[str, Any]:
+def described(part: dict[str, Any], target: str) -> dict[str, Any]:
     """Return a slice with the interval of its error, and whether that lies above the interval of all others."""
     interval, others = (resample.of_moments(each["error"], each["deviation"], each["count"], shares=target == "class")
                         for each in (part, part["others"]))
@@ -117,10 +117,10 @@ def judged(part: dict[str, Any], target: str) -> dict[str, Any]:
 
 def lines(found: dict[str, Any]) -> list[str]:
     say, across = writers(found)
-    told = [each for each in found["groupings"] if each["groups"]]
-    if not told:
+    compared = [each for each in found["groupings"] if each["groups"]]
+    if not compared:
         return [f"Nothing to compare: no two groups have {found['fewest']} test examples or more.", *slice_line(found)]
-    asked = [each for each in told if each["name"] in found["asked"]] or told
+    asked = [each for each in compared if each["name"] in found["asked"]] or compared
     first = max(asked, key=lambda each: each["difference"] / max(each["chance"], 1e-9))
     size = {group["name"]: group["count"] for group in first["groups"]}
     real = first["difference"] > first["chance"]
@@ -135,7 +135,7 @@ def lines(found: dict[str, Any]) -> list[str]:
               f"worst of {len(size)} groups of these sizes differ by up to {across(first['chance'])}, so "
               f"{'it is more than chance' if real else 'it may be chance'}."]
     result += [f"By {each['name']}: {across(each['difference'])} between {each['worst']} and {each['best']}, where "
-               f"chance alone gives up to {across(each['chance'])}." for each in told if each is not first]
+               f"chance alone gives up to {across(each['chance'])}." for each in compared if each is not first]
     small = [f"{each['name']} {group['name']} ({group['count']})" for each in found["groupings"]
              for group in each["small"]]
     if small:
@@ -189,7 +189,7 @@ def shown(found: dict[str, Any], grouping: dict[str, Any]) -> Section:
     worst = grouping["worst"]
     rows = sorted(grouping["groups"], key=lambda group: group["value"], reverse=found["target"] == "number")
     first = rows[:DRAWN]
-    picture = figures.intervals([group["name"] for group in first], [group["value"] for group in first],
+    drawn = figures.intervals([group["name"] for group in first], [group["value"] for group in first],
                                 [tuple(group["interval"]) for group in first],
                                 [group["name"] for group in first].index(worst), percent=found["target"] == "class",
                                 width=NARROW)
@@ -205,7 +205,7 @@ def shown(found: dict[str, Any], grouping: dict[str, Any]) -> Section:
                      "are it, and of those that are not. " + " ".join(
                          f"The {rate} differs by {100 * grouping['rates'][rate]['difference']:.1f} points (95 %: "
                          f"{span(*grouping['rates'][rate]['interval'])})." for rate in rates))
-    return Section(f"By {grouping['name']}", drawing(picture, f"Scores by {grouping['name']}, with intervals") + fold(
+    return Section(f"By {grouping['name']}", drawing(drawn, f"Scores by {grouping['name']}, with intervals") + fold(
         f"All {len(rows)} groups", body))
 
 

@@ -128,8 +128,8 @@ def sections(found: dict[str, Any]) -> list[Section]:
                  [(name, percent(row["alarms"]), span(*row["alarms_interval"]), percent(row["recognised"]),
                    span(*row["interval"]), "yes" if row["works"] else "no", f"{found['attacks'][name]['auc']:.3f}")
                   for name, row in rows])
-    picture = figures.intervals(names, values, ends, -1, width=NARROW)
-    return [Section("", drawing(picture, "What attacks recognise, and false alarms")
+    drawn = figures.intervals(names, values, ends, -1, width=NARROW)
+    return [Section("", drawing(drawn, "What attacks recognise, and false alarms")
                     + note("How many training examples are recognised, and how many others are accused. An attack "
                            "works if its interval lies to the right of that of its false alarms.")
                     + fold("All attacks", body))]

@@ -31,10 +31,10 @@ def sampled(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.nda
                      for place, length in ((rows, height), (columns, width)))
     top, left = np.floor(rows).astype(int), np.floor(columns).astype(int)
     down, right = (rows - top)[..., None], (columns - left)[..., None]
-    below, beside = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
+    below, after = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
     number = np.arange(count)[:, None, None]
-    upper = images[number, top, left] * (1 - right) + images[number, top, beside] * right
-    lower = images[number, below, left] * (1 - right) + images[number, below, beside] * right
+    upper = images[number, top, left] * (1 - right) + images[number, top, after] * right
+    lower = images[number, below, left] * (1 - right) + images[number, below, after] * right
     return upper * (1 - down) + lower * down
 
 
