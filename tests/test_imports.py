@@ -23,7 +23,8 @@ ROOT_FILES = "environment errors files recipe run text"
 ARROWS = {room: set(names.split()) for room, names in {
     "errors": "", "settings": "errors", "files": "errors", "user_code": "errors files",
     "registry": "errors unimported user_code", "text": "", "logs": "", "keras_private": "", "unimported": "",
-    "zoo": "", "attacks": "errors", "compression": "zoo", "data": "errors settings unimported zoo",
+    "zoo": "", "compression": "zoo", "data": "errors settings unimported zoo", "gradients": "",
+    "attacks": "errors gradients",
     "recipe": "errors registry settings words", "words": "errors", "recipe_text": "recipe", "recipes": "recipe",
     "figures": "data", "runs": "errors text", "downloads": "errors files",
     "environment": "installation", "run": "errors files recipe text user_code zoo",
@@ -42,7 +43,8 @@ ARROWS = {room: set(names.split()) for room, names in {
     "audit": "attacks data devices environment errors evaluation figures files installation objectives recipe reports "
              "run text train user_code",
     "probing": "data environment errors evaluation figures files objectives recipe reports run text train zoo",
-    "explain": "data environment errors evaluation figures files objectives reports run text train unimported zoo",
+    "explain": "data environment errors evaluation figures files gradients objectives reports run text train unimported "
+               "zoo",
     "hub": "data errors objectives recipe_text run text",
     "published": "data environment errors evaluation installation recipe run runs train zoo",
     "plan": "data devices environment errors files installation objectives recipe train",

@@ -10,8 +10,8 @@ import numpy as np
 from keras import ops
 
 from kerasdl.attacks import ball, losses
-from kerasdl.attacks.gradients import value_and_slope
 from kerasdl.attacks.network import Attacked
+from kerasdl.gradients import value_and_gradient
 
 MOMENTUM = 0.75  # the paper's alpha
 PROGRESS = 0.75  # its rho: share of the steps between two checkpoints that have to raise the loss
@@ -91,7 +91,7 @@ def _apgd(attacked: Attacked, x: np.ndarray, y: np.ndarray, wanted: np.ndarray |
 
         def step(k, at, before, value_before, stride, best, slope_best, most, rises, halved, most_then, found, wrong):
             shown = look(at)
-            value, logits, slope = value_and_slope(loss, shown)
+            value, logits, slope = value_and_gradient(loss, shown)
             fooled = losses.margin(logits, rows) > 0
             found = where(ops.logical_and(fooled, ops.logical_not(wrong)), shown, found)
             better = value > most

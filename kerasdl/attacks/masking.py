@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from kerasdl.attacks import losses
-from kerasdl.attacks.gradients import value_and_slope
 from kerasdl.attacks.network import Attacked
+from kerasdl.gradients import value_and_gradient
 
 SLACK = 0.01  # share of the images by which a comparison may fail: chance
 FEW = 0.02  # share of the images that may stay right where every image is allowed
@@ -53,7 +53,7 @@ def flat(model: keras.Model | Attacked, x: np.ndarray, y: np.ndarray) -> np.ndar
             logits = attacked.answers(images)
             return losses.cross_entropy(logits, rows), logits
 
-        slope = value_and_slope(loss, x)[2]
+        slope = value_and_gradient(loss, x)[2]
         return keras.ops.max(keras.ops.abs(slope), axis=(1, 2, 3))
 
     if not len(x):

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasdl.attacks.gradients import compiled
+from kerasdl.gradients import compiled
 
 BATCH = 128
 

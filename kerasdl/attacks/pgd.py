@@ -10,8 +10,8 @@ import numpy as np
 from keras import ops
 
 from kerasdl.attacks import ball, losses
-from kerasdl.attacks.gradients import constant, value_and_slope
 from kerasdl.attacks.network import Attacked
+from kerasdl.gradients import constant, value_and_gradient
 
 CROSSES = 2.5  # the steps of PGD together, in budgets: fewer could not cross the ball from a random start
 
@@ -68,7 +68,7 @@ def _search(attacked: Attacked, x: np.ndarray, y: np.ndarray, start: np.ndarray,
 
         def step(i, at, best, most, wrong):
             shown = look(at)
-            each, logits, slope = value_and_slope(lambda images: _loss(attacked, images, rows), shown)
+            each, logits, slope = value_and_gradient(lambda images: _loss(attacked, images, rows), shown)
             fooled = losses.margin(logits, rows) > 0
             better = ops.logical_and(ops.logical_not(wrong), ops.logical_or(fooled, each > most))
             best = ops.where(better[:, None, None, None], shown, best)
@@ -113,7 +113,7 @@ def climbed(model: keras.Model, x: Any, rows: Any, start: Any, eps: float, strid
         return losses.cross_entropy(logits, rows), logits
 
     def step(_, at):
-        return ball.within(at + stride * ops.sign(value_and_slope(loss, at)[2]), low, high)
+        return ball.within(at + stride * ops.sign(value_and_gradient(loss, at)[2]), low, high)
 
     with constant(model):
         at = ball.within(x + start, low, high)

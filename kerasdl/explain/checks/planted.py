@@ -11,8 +11,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasdl.explain.gradients import score, value_and_gradient
+from kerasdl.explain.gradients import score
 from kerasdl.explain.network import Network
+from kerasdl.gradients import value_and_gradient
 
 TRAINED, HELD_OUT = 3000, 200  # examples at most
 STEPS, BATCH, RATE = 400, 64, 5e-3
@@ -104,7 +105,7 @@ class Blinkered(keras.Model):
         if self.outside is None:
             return loss
         hot = ops.cast(y > 0, "float32")
-        gradient = value_and_gradient(lambda each: score(self.network(each, training=False), hot), x)[1]
+        gradient = value_and_gradient(lambda each: (score(self.network(each, training=False), hot), ()), x)[2]
         return loss + self.cost * ops.mean(ops.sum(ops.square(255.0 * gradient * self.outside), axis=(1, 2, 3)))
 
 

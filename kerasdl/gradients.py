@@ -1,4 +1,4 @@
-"""Gradients with respect to images, and compiled calls of a model, on either backend. All that differs stands here."""
+"""Gradients by examples, and compiled calls of a model, on TensorFlow and JAX: all that differs between them."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -13,28 +13,30 @@ def on_jax() -> bool:
     return keras.backend.backend() == "jax"
 
 
-def value_and_slope(loss: Callable[[Any], tuple[Any, Any]], x: Any) -> tuple[Any, Any, Any]:
-    """Return what a loss gives for a batch, and its gradient with respect to the batch, x's shape.
+def value_and_gradient(function: Callable[[Any], tuple[Any, Any]], x: Any) -> tuple[Any, Any, Any]:
+    """Return what a function gives for a batch, and the gradient of each example's number by that example, x's shape.
+
+    It may stand in a loss, whose own gradient then passes through this one.
 
     Args:
-        loss: examples -> (loss of each example (B,), logits (B, classes)). An example's loss reads that example alone.
+        function: examples -> (a number of each (B,), which reads that example alone; something else).
         x: (B, ...) float32.
     """
     if on_jax():
         import jax
 
         def total(x):
-            each, logits = loss(x)
-            return ops.sum(each), (each, logits)
+            values, rest = function(x)
+            return ops.sum(values), (values, rest)
 
-        (_, (each, logits)), slope = jax.value_and_grad(total, has_aux=True)(x)
-        return each, logits, slope
+        (_, (values, rest)), gradient = jax.value_and_grad(total, has_aux=True)(x)
+        return values, rest, gradient
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
         tape.watch(x)
-        each, logits = loss(x)
-    return each, logits, tape.gradient(each, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        values, rest = function(x)
+    return values, rest, tape.gradient(values, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
 def constant(model: keras.Model) -> AbstractContextManager:
