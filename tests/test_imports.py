@@ -43,8 +43,8 @@ ARROWS = {room: set(names.split()) for room, names in {
     "audit": "attacks data devices environment errors evaluation figures files installation objectives recipe reports "
              "run text train user_code",
     "probing": "data environment errors evaluation figures files objectives recipe reports run text train zoo",
-    "explain": "data environment errors evaluation figures files gradients objectives reports run text train unimported "
-               "zoo",
+    "explain": "data environment errors evaluation figures files gradients objectives reports run text train "
+               "unimported zoo",
     "hub": "data errors objectives recipe_text run text",
     "published": "data environment errors evaluation installation recipe run runs train zoo",
     "plan": "data devices environment errors files installation objectives recipe train",
