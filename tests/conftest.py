@@ -178,6 +178,21 @@ def hard_run(hard_recipe, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def explained_network(hard_run):
+    """That run's model, with batch normalisation and ReLUs, as explanations see one."""
+    from kerasdl.explain.network import Network
+
+    return Network(hard_run.model())
+
+
+@pytest.fixture(scope="session")
+def digit_images():
+    from kerasdl.data import load
+
+    return load("digits", "test").x[:24]
+
+
+@pytest.fixture(scope="session")
 def table(tmp_path_factory):
     """A CSV of 200 rows: two numbers, a category with text, and a class that follows from them."""
     import numpy as np

@@ -116,8 +116,8 @@ def test_an_audit_flags_a_network_that_rounds(images, monkeypatch):
     taken = SimpleNamespace(take=lambda index: (x[index], y[index]))
     subject = SimpleNamespace(
         target="class", kind="image", seed=0, quick=True, model=network(quantised=True), split=lambda name: taken,
-        run=SimpleNamespace(data={"shape": [SIDE, SIDE, 1]}), recipe=SimpleNamespace(objective_args={"eps": 25.0},
-                                                                                    augment=(("translate", 1),)),
+        run=SimpleNamespace(data={"shape": [SIDE, SIDE, 1]}), objective=SimpleNamespace(attack_budget=25.0),
+        recipe=SimpleNamespace(augment=(("translate", 1),)),
         answers=lambda name: (None, y), size=lambda full, quick: 24, examples=lambda count, name="test": np.arange(24))
     monkeypatch.setattr(suite, "QUICK", TINY)
     found = json.loads(json.dumps(attacks_part.measure(subject), allow_nan=False))
@@ -127,7 +127,7 @@ def test_an_audit_flags_a_network_that_rounds(images, monkeypatch):
     budgets = [row["accuracy"] for row in found["budgets"]]
     assert budgets == sorted(budgets, reverse=True)
     answer, trust, *_ = attacks_part.lines(found)
-    assert "25 of 255 grey levels in whole bytes: the one that it was trained against" in answer
+    assert "25 of 255 grey levels in whole bytes: that of its training" in answer
     assert trust.startswith("It hides its gradient") and "<svg" in attacks_part.sections(found)[0].body
     found = json.loads(json.dumps(corruptions_part.measure(subject), allow_nan=False))
     assert found["clean"] == 1 and found["mean"] < 1 and len(found["kinds"]) == 25

@@ -48,8 +48,8 @@ ARROWS = {room: set(names.split()) for room, names in {
     "hub": "data errors objectives recipe_text run text",
     "published": "data environment errors evaluation installation recipe run runs train zoo",
     "plan": "data devices environment errors files installation objectives recipe train",
-    "tuning": "checkpoints data devices errors figures files installation logs objectives recipe recipe_text run "
-              "text train user_code zoo",
+    "tuning": "checkpoints data devices errors figures files installation logs objectives recipe recipe_text reports "
+              "run text train user_code zoo",
     "__main__": "cli",
 }.items()}
 HEAVY = {"keras", "keras_tuner", "tensorflow", "tensorflow_datasets", "jax", "pandas", "sklearn", "scipy", "matplotlib"}

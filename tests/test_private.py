@@ -24,7 +24,7 @@ def run(tmp_path_factory):
 
 
 def test_epsilon_is_that_of_dp_accounting(run):
-    dp = pytest.importorskip("dp_accounting")
+    dp = pytest.importorskip("dp_accounting", reason="the extra `private` is not installed")
     found = run.result["private"]
     accountant = dp.pld.PLDAccountant()
     accountant.compose(dp.PoissonSampledDpEvent(128 / 1257, dp.GaussianDpEvent(2.0)), found["steps"])

@@ -5,6 +5,8 @@ arXiv:2003.01690, algorithm 1 and equation 6, written from the paper. AutoAttack
 here FAB-T is left out.
 """
 
+from functools import partial
+
 import keras
 import numpy as np
 from keras import ops
@@ -30,15 +32,14 @@ def checkpoints(steps: int) -> dict[int, int]:
 
 
 def apgd_ce(model: keras.Model | Attacked, x: np.ndarray, y: np.ndarray, eps: float, *, steps: int = 100,
-            restarts: int = 1, seed: int = 0) -> np.ndarray:
-    """Return images that APGD with the cross-entropy found. Arguments as `kerasdl.attacks.pgd.pgd`."""
-    attacked, found = Attacked.of(model), x.copy()
-    left = np.flatnonzero(attacked.right(x, y))
-    for number in range(restarts):
-        if len(left):
-            found[left] = _apgd(attacked, x[left], y[left], None, eps, steps, starts(x, eps, seed, number)[left])
-            left = left[attacked.right(found[left], y[left])]
-    return found
+            seed: int = 0) -> np.ndarray:
+    """Return images that APGD with the cross-entropy found, from one random point each.
+
+    Arguments as `kerasdl.attacks.pgd.pgd`.
+    """
+    attacked = Attacked.of(model)
+    return attacked.retried(x, y, [
+        lambda left: _apgd(attacked, x[left], y[left], None, eps, steps, starts(x, eps, seed, 0)[left])])
 
 
 def apgd_t(model: keras.Model | Attacked, x: np.ndarray, y: np.ndarray, eps: float, *, steps: int = 100,
@@ -54,16 +55,14 @@ def apgd_t(model: keras.Model | Attacked, x: np.ndarray, y: np.ndarray, eps: flo
         targets: how many wrong classes; as many as there are, if there are fewer.
         seed: of the random points that it begins with.
     """
-    attacked, found = Attacked.of(model), x.copy()
-    logits = attacked.logits(x)
-    order = np.argsort(-(logits - losses.FAR * attacked.rows(y)), axis=1, kind="stable")
-    left = np.flatnonzero(logits.argmax(1) == y)
-    for number in range(min(targets, attacked.classes - 1)):
-        if len(left):
-            found[left] = _apgd(attacked, x[left], y[left], order[left, number], eps, steps,
-                                starts(x, eps, seed, number)[left])
-            left = left[attacked.right(found[left], y[left])]
-    return found
+    attacked = Attacked.of(model)
+    order = np.argsort(-(attacked.logits(x) - losses.FAR * attacked.rows(y)), axis=1, kind="stable")
+
+    def attempt(left, number):
+        return _apgd(attacked, x[left], y[left], order[left, number], eps, steps, starts(x, eps, seed, number)[left])
+
+    return attacked.retried(x, y, [partial(attempt, number=number)
+                                   for number in range(min(targets, attacked.classes - 1))])
 
 
 def starts(x: np.ndarray, eps: float, seed: int, number: int) -> np.ndarray:
@@ -85,9 +84,10 @@ def _apgd(attacked: Attacked, x: np.ndarray, y: np.ndarray, wanted: np.ndarray |
         last = spans.shape[0] - 1
 
         def loss(images):
+            if not targeted:
+                return attacked.cross_entropy(images, rows)
             logits = attacked.answers(images)
-            return (losses.targeted_dlr(logits, rows, wanted) if targeted else
-                    losses.cross_entropy(logits, rows)), logits
+            return losses.targeted_dlr(logits, rows, wanted), logits
 
         def step(k, at, before, value_before, stride, best, slope_best, most, rises, halved, most_then, found, wrong):
             shown = look(at)

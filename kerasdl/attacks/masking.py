@@ -5,12 +5,11 @@ arXiv:1802.00420, section 3.1.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
 
-from kerasdl.attacks import losses
 from kerasdl.attacks.network import Attacked
 from kerasdl.gradients import value_and_gradient
 
@@ -49,11 +48,7 @@ def flat(model: keras.Model | Attacked, x: np.ndarray, y: np.ndarray) -> np.ndar
     attacked = Attacked.of(model)
 
     def steepest(x, rows):
-        def loss(images):
-            logits = attacked.answers(images)
-            return losses.cross_entropy(logits, rows), logits
-
-        slope = value_and_gradient(loss, x)[2]
+        slope = value_and_gradient(lambda images: attacked.cross_entropy(images, rows), x)[2]
         return keras.ops.max(keras.ops.abs(slope), axis=(1, 2, 3))
 
     if not len(x):
@@ -99,8 +94,3 @@ def checks(right: Mapping[str, np.ndarray], without_gradient: float) -> list[Che
 def masked(found: list[Check]) -> bool:
     """Return whether a sign that counts says that the model hides its gradient."""
     return any(not check.holds and not check.warning for check in found)
-
-
-def as_plain(found: list[Check]) -> list[dict[str, Any]]:
-    """Return checks as JSON holds them."""
-    return [dict(check._asdict()) for check in found]

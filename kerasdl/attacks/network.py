@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasdl.attacks import losses
 from kerasdl.gradients import compiled
 
 BATCH = 128
@@ -18,13 +19,10 @@ class Attacked:
     Args:
         model: the classifier, with its own scaling of the pixels inside.
         batch: images at a time; all calls have this size, so that each is compiled once.
-
-    Attributes:
-        calls: images that the model has answered, with and without gradients.
     """
 
     def __init__(self, model: keras.Model, batch: int = BATCH):
-        self.model, self.batch, self.calls = model, batch, 0
+        self.model, self.batch = model, batch
         self._made: dict[Any, Callable] = {}
 
     @classmethod
@@ -41,6 +39,11 @@ class Attacked:
         """Return the logits of a batch, as in inference: batch normalisation with its own statistics, no dropout."""
         return ops.cast(self.model(x, training=False), "float32")
 
+    def cross_entropy(self, x: Any, rows: Any) -> tuple[Any, Any]:
+        """Return the cross-entropy (B,) of a batch with its targets (B, classes), and its logits."""
+        logits = self.answers(x)
+        return losses.cross_entropy(logits, rows), logits
+
     def logits(self, x: np.ndarray) -> np.ndarray:
         """Return the logits (N, classes) of images (N, H, W, C)."""
         if not len(x):
@@ -54,6 +57,23 @@ class Attacked:
     def rows(self, y: np.ndarray) -> np.ndarray:
         """Return classes (N,) one-hot (N, classes), float32."""
         return np.eye(self.classes, dtype="float32")[y]
+
+    def retried(self, x: np.ndarray, y: np.ndarray, attempts: Sequence[Callable[[np.ndarray], np.ndarray]]
+                ) -> np.ndarray:
+        """Return images after attempts in turn, each of which is for those that are still answered correctly.
+
+        Args:
+            x: images (N, H, W, C).
+            y: their classes (N,).
+            attempts: places of images -> what an attack makes of these.
+        """
+        found, left = x.copy(), np.flatnonzero(self.right(x, y))
+        for attempt in attempts:
+            if not len(left):
+                break
+            found[left] = attempt(left)
+            left = left[self.right(found[left], y[left])]
+        return found
 
     def run(self, name: Any, function: Callable, arrays: Sequence[np.ndarray], *shared: Any) -> list[np.ndarray]:
         """Return what a function gives for arrays of N rows each, in batches of one size.
@@ -72,5 +92,4 @@ class Attacked:
             found = made(*(array[rows] for array in arrays), *numbers)
             parts.append([ops.convert_to_numpy(values) for values in
                           (found if isinstance(found, (tuple, list)) else (found,))])
-            self.calls += self.batch
         return [np.concatenate(values)[:len(arrays[0])] for values in zip(*parts, strict=True)]

@@ -3,6 +3,7 @@
 Goodfellow et al. 2015, arXiv:1412.6572; Madry et al. 2018, arXiv:1706.06083.
 """
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -44,16 +45,14 @@ def pgd(model: keras.Model | Attacked, x: np.ndarray, y: np.ndarray, eps: float,
         restarts: how many random points to begin with.
         seed: of the random points.
     """
-    attacked, found = Attacked.of(model), x.copy()
-    left = np.flatnonzero(attacked.right(x, y))
-    for number in range(restarts):
-        if not len(left):
-            break
+    attacked = Attacked.of(model)
+
+    def attempt(left, number):
         random = np.random.default_rng([seed, number])
         start = random.uniform(-eps, eps, x.shape).astype("float32")[left]  # the same for an image, whatever is left
-        found[left] = _search(attacked, x[left], y[left], start, eps, steps, CROSSES / steps)
-        left = left[attacked.right(found[left], y[left])]
-    return found
+        return _search(attacked, x[left], y[left], start, eps, steps, CROSSES / steps)
+
+    return attacked.retried(x, y, [partial(attempt, number=number) for number in range(restarts)])
 
 
 def _search(attacked: Attacked, x: np.ndarray, y: np.ndarray, start: np.ndarray, eps: float, steps: int,
@@ -68,7 +67,7 @@ def _search(attacked: Attacked, x: np.ndarray, y: np.ndarray, start: np.ndarray,
 
         def step(i, at, best, most, wrong):
             shown = look(at)
-            each, logits, slope = value_and_gradient(lambda images: _loss(attacked, images, rows), shown)
+            each, logits, slope = value_and_gradient(lambda images: attacked.cross_entropy(images, rows), shown)
             fooled = losses.margin(logits, rows) > 0
             better = ops.logical_and(ops.logical_not(wrong), ops.logical_or(fooled, each > most))
             best = ops.where(better[:, None, None, None], shown, best)
@@ -87,11 +86,6 @@ def _search(attacked: Attacked, x: np.ndarray, y: np.ndarray, start: np.ndarray,
     return ball.delivered(found, x, eps)
 
 
-def _loss(attacked: Attacked, images: Any, rows: Any) -> tuple[Any, Any]:
-    logits = attacked.answers(images)
-    return losses.cross_entropy(logits, rows), logits
-
-
 def climbed(model: keras.Model, x: Any, rows: Any, start: Any, eps: float, stride: float, steps: int) -> Any:
     """Return images at the end of some steps along the sign of the gradient, for a training step; tensors.
 
@@ -107,13 +101,11 @@ def climbed(model: keras.Model, x: Any, rows: Any, start: Any, eps: float, strid
         steps: how many, 1 or more.
     """
     low, high = ball.bounds(x, eps)
-
-    def loss(images):
-        logits = ops.cast(model(images, training=False), "float32")
-        return losses.cross_entropy(logits, rows), logits
+    attacked = Attacked.of(model)
 
     def step(_, at):
-        return ball.within(at + stride * ops.sign(value_and_gradient(loss, at)[2]), low, high)
+        slope = value_and_gradient(lambda images: attacked.cross_entropy(images, rows), at)[2]
+        return ball.within(at + stride * ops.sign(slope), low, high)
 
     with constant(model):
         at = ball.within(x + start, low, high)

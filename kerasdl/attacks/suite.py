@@ -6,12 +6,13 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from kerasdl.attacks import ball, masking, transfer
+from kerasdl.attacks import ball, masking
 from kerasdl.attacks.apgd import apgd_ce, apgd_t
 from kerasdl.attacks.masking import Check
 from kerasdl.attacks.network import Attacked
 from kerasdl.attacks.pgd import fgsm, pgd
 from kerasdl.attacks.square import square
+from kerasdl.attacks.transfer import substitute
 
 STRONG = ("apgd_ce", "apgd_t", "square")  # what the worst case is taken over, with PGD
 
@@ -73,7 +74,7 @@ def attack(model: keras.Model | Attacked, x: np.ndarray, y: np.ndarray, eps: flo
     places = np.flatnonzero(clean)
     x, y = x[places], y[places]
     right: dict[str, np.ndarray] = {"clean": clean}
-    other = transfer.substitute(attacked, others, seed)
+    other = substitute(attacked, others, seed)
     attacks: dict[str, Callable[[], np.ndarray]] = {
         "fgsm": lambda: fgsm(attacked, x, y, eps),
         "pgd_short": lambda: pgd(attacked, x, y, eps, steps=effort.short, seed=seed),
@@ -82,7 +83,7 @@ def attack(model: keras.Model | Attacked, x: np.ndarray, y: np.ndarray, eps: flo
         "apgd_ce": lambda: apgd_ce(attacked, x, y, eps, steps=effort.apgd, seed=seed),
         "apgd_t": lambda: apgd_t(attacked, x, y, eps, steps=effort.apgd, seed=seed),
         "square": lambda: square(attacked, x, y, eps, queries=effort.queries, seed=seed),
-        "transfer": lambda: transfer.transferred(other, x, y, eps, steps=effort.steps, seed=seed),
+        "transfer": lambda: pgd(other, x, y, eps, steps=effort.steps, seed=seed),
         "whole_range": lambda: pgd(attacked, x, y, ball.MOST, steps=effort.steps, seed=seed)}
     for name, run in attacks.items():
         found = run()

@@ -1,11 +1,10 @@
-"""Attacks that a model never sees being made: images that fool a small network which has learned its answers."""
+"""A small network that has learned the answers of a model: what fools it may fool the model, too."""
 
 import keras
 import numpy as np
 from keras import layers
 
 from kerasdl.attacks.network import Attacked
-from kerasdl.attacks.pgd import pgd
 
 FILTERS = 32
 PASSES = 8  # over the images that it learns from
@@ -38,9 +37,3 @@ def substitute(model: keras.Model | Attacked, x: np.ndarray, seed: int = 0) -> k
     order = np.concatenate([random.permutation(len(x))[:len(x) // size * size] for _ in range(PASSES)])
     network.fit(x[order], said[order], batch_size=size, shuffle=False, verbose=0)
     return network
-
-
-def transferred(other: keras.Model, x: np.ndarray, y: np.ndarray, eps: float, *, steps: int = 40, seed: int = 0
-                ) -> np.ndarray:
-    """Return images that PGD found on another network, all of them moved. Arguments as `kerasdl.attacks.pgd.pgd`."""
-    return pgd(other, x, y, eps, steps=steps, seed=seed)

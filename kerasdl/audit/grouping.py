@@ -25,7 +25,7 @@ def groups_of(run: Run, split: Split, word: str, data: Mapping[str, Split] | Non
     Args:
         run: the run.
         split: its test split.
-        word: the name of a column of its table; of a folder the level of folders, 1 being the one that a file lies in,
+        word: the name of a column of its table; of a folder the level of folders, 1 for the folder of the file,
             or a regular expression that is searched in its path; or FILE.py:function, whose function takes the split
             and returns a group for each example.
         data: the splits of a run that was trained on arrays.

@@ -102,7 +102,7 @@ class Subject:
 
     @cached_property
     def examples_hash(self) -> dict[str, str]:
-        """What the run's splits are told apart by, {"train": ..., "val": ..., "test": ...}."""
+        """A fingerprint of each split, {"train": ..., "val": ..., "test": ...}."""
         noted = self.run.data.get("examples")
         if self.data is not None or not noted:
             return {name: self.split(name).fingerprint() for name in ("train", "val", "test")}

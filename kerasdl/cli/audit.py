@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kerasdl.cli.terminal import AsJson, RunFolder, WriteReport, print_field, print_json, print_line, quiet, verbose
+from kerasdl.cli.terminal import AsJson, RunFolder, WriteReport, print_found, print_line, quiet, verbose
 
 
 def audit_run(run: RunFolder,
@@ -32,12 +32,7 @@ def audit_run(run: RunFolder,
     file = page.write(found.path, facts) if report else None
     if file:
         written(found)
-    if as_json:
-        print_json(facts | {"report": file})
-        return
-    show(facts)
-    if file:
-        print_field("report", file)
+    print_found(facts, file, as_json, show)
 
 
 def show(facts: dict[str, Any]) -> None:

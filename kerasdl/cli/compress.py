@@ -5,7 +5,16 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from kerasdl.cli.terminal import AsJson, RunFolder, WriteReport, print_field, print_json, print_line, print_table, quiet
+from kerasdl.cli.terminal import (
+    AsJson,
+    RunFolder,
+    WriteReport,
+    print_field,
+    print_found,
+    print_line,
+    print_table,
+    quiet,
+)
 
 
 def compress_run(run: RunFolder,
@@ -29,13 +38,9 @@ def compress_run(run: RunFolder,
     with logs.on_stderr(True):
         facts = walk.compress(run, target, epochs=epochs)
     file = page.write(Run.open(run).path / "compress", facts) if report else None
-    if as_json:
-        print_json(facts | {"report": file})
-        return
-    show(facts)
-    if file:
-        print_field("report", file)
-    print_field("file", facts["file"])
+    print_found(facts, file, as_json, show)
+    if not as_json:
+        print_field("file", facts["file"])
 
 
 def show(facts: dict[str, Any]) -> None:

@@ -10,8 +10,7 @@ from kerasdl.cli.terminal import (
     RunFolder,
     WriteReport,
     named,
-    print_field,
-    print_json,
+    print_found,
     print_line,
     print_table,
     quiet,
@@ -52,12 +51,7 @@ def probe_run(run: RunFolder,
         facts = outcome.write(probe(found, labels, *([f"data={data}"] if data else []), *(overrides or []),
                                     recipe=recipe, seed=seed, finetune=finetune, steps=steps))
     file = page.write(found.path, facts) if report else None
-    if as_json:
-        print_json(facts | {"report": file})
-        return
-    show(facts)
-    if file:
-        print_field("report", file)
+    print_found(facts, file, as_json, show)
 
 
 def show(facts: dict[str, Any]) -> None:

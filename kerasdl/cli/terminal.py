@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -85,6 +85,16 @@ def print_scores(split: str, scores: dict[str, float]) -> None:
 def print_json(value: Any) -> None:
     """Print one JSON document. Paths become strings; NaN and infinity, which JSON lacks, become null."""
     print_text(json.dumps(finite(value), indent=2, default=str))
+
+
+def print_found(facts: dict[str, Any], report: Any, as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:
+    """Print what a verb found and where its page is, None without one: as JSON, or as `show` prints it."""
+    if as_json:
+        print_json(facts | {"report": report})
+        return
+    show(facts)
+    if report:
+        print_field("report", report)
 
 
 def print_text(text: str) -> None:

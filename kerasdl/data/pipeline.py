@@ -158,7 +158,7 @@ def blocks(split: Any, batch: int, size: int, *, epochs: int, seed: int, start: 
            ) -> tf.data.Dataset:
     """Return the same batches as index blocks (first step, steps, (size, batch) indices), for data on the device.
 
-    With `places` a row has so many, of which those that stay empty hold len(split).
+    With `places` that is the length of a row, and places that stay empty hold len(split).
 
     A block never reaches into the next epoch, and only an epoch's last one has fewer steps than `size`, of which the
     last rows mean nothing: Keras counts on it, also in an epoch of which a part was done with batches from a stream.

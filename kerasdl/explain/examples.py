@@ -71,8 +71,8 @@ def of_test(run: Run, objective: Objective, split: Split, *, wrong: int | None =
         run: the run, whose predictions.npz says which are mistakes.
         objective: of the run.
         split: its test split.
-        wrong: so many of the most confident mistakes.
-        some: or so many at random.
+        wrong: how many of the most confident mistakes.
+        some: or how many at random.
         seed: which.
 
     Raises:

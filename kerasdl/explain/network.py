@@ -107,7 +107,7 @@ class Network:
         return self._at[name]
 
     def last(self, rank: int) -> str | None:
-        """Return the name of the last layer whose output has so many axes, after the one that scales; None: none."""
+        """Return the last layer whose output has `rank` axes, except inputs and the layer "scale"; None: none has."""
         found = [layer.name for layer in self.model.layers
                  if layer.name != "scale" and not isinstance(layer, keras.layers.InputLayer)
                  and hasattr(layer.output, "shape") and len(layer.output.shape) == rank]

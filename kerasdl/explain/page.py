@@ -4,19 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from kerasdl import figures, reports
+from kerasdl import figures
 from kerasdl.explain import methods, outcome, overlay
 from kerasdl.explain.explaining import Explained
-from kerasdl.files import whole, writing
 from kerasdl.objectives.sections import Section
-from kerasdl.reports import additions
+from kerasdl.reports import additions, html
 from kerasdl.text import typed
 
-PAGE = "explain.html"
+PAGE, HERE = "explain.html", Path(__file__).parent
 SHOWN, COLUMNS = 12, 12  # examples of the report's section, columns of a row
 SCORES = ("insertion", "deletion", "score")
 NAMES = {"random": "random places", "edges": "edges", "centre": "nearness to the centre"}  # of the controls
@@ -36,13 +34,10 @@ def write(explained: Explained, found: dict[str, Any], folder: Path) -> Path:
                        "parts": parts(explained, row["method"]), "curves": curves(row), "cascade": cascade(row)})
     described = [{"module": methods.find(name), "body": methods.find(name).show(arrays, explained.material)}
                  for name, arrays in explained.descriptions.items()]
-    text = template().render(found=found, blocks=blocks, described=described, scores=SCORES,
-                             kind=explained.subject.kind, names=NAMES, command=command(explained, found),
-                             originals=originals(explained, found["examples"]))
-    file = folder / PAGE
-    with writing(file, outcome.AGAIN), whole(file) as partial:
-        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
-    return file
+    text = html.render(HERE / f"{PAGE}.j2", found=found, blocks=blocks, described=described, scores=SCORES,
+                       kind=explained.subject.kind, names=NAMES, command=command(explained, found),
+                       originals=originals(explained, found["examples"]))
+    return html.write(folder / PAGE, text, outcome.AGAIN)
 
 
 def command(explained: Explained, found: dict[str, Any]) -> str:
@@ -140,8 +135,8 @@ def section(explained: Explained, found: dict[str, Any]) -> Section | None:
     name = next(iter(explained.found))
     row, rows = found["methods"][0], found["examples"][:SHOWN]
     doubted = row["check"] is not None and not row["check"]["trusted"]
-    body = template("explain_section.html.j2").render(
-        row=row, cards=cards(explained, name, rows, outcome.texts(explained)),
+    body = html.render(
+        HERE / "explain_section.html.j2", row=row, cards=cards(explained, name, rows, outcome.texts(explained)),
         plain=originals(explained, rows), doubted=doubted, kind=explained.subject.kind)
     return Section(f"{found['shown']}, and what the network looked at", Markup(body), id="explain")
 
@@ -151,9 +146,3 @@ def hand_in(explained: Explained, found: dict[str, Any]) -> bool:
     if made := section(explained, found):
         additions.add(explained.subject.run.path, "explain", [made])
     return made is not None
-
-
-def template(name: str = f"{PAGE}.j2") -> jinja2.Template:
-    """Return a template of this folder."""
-    loader = jinja2.FileSystemLoader([Path(__file__).parent, Path(reports.__file__).parent])
-    return jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True).get_template(name)

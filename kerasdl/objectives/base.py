@@ -46,6 +46,8 @@ class Objective:
         makes_views: whether `prepare` augments the images itself, by the recipe's `augment`, to compare views of each.
         prepares_for_learner: whether only the learner takes what `prepare` makes, and the kept model plain examples.
         learner: the class of the model that is fitted.
+        attack_budget: how far training moves each number of an image, in grey levels; None: it does not attack. An
+            instance has its recipe's.
         separate: whether the loss of an example follows from that example and its labels alone, with nothing that was
             learned from others besides the network: then training can be private.
         classifier_args: model_args of a classifier that begins with such a model's weights, where the objective has
@@ -68,6 +70,7 @@ class Objective:
     prepares_for_learner: ClassVar[bool] = False
     learner: ClassVar[type[Learner]] = Learner
     separate: ClassVar[bool] = False
+    attack_budget: float | None = None
     classifier_args: ClassVar[Mapping[str, Any]] = {}
     with_teacher: ClassVar[str] = ""
     renamed: ClassVar[Mapping[str, str]] = {}

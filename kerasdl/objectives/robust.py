@@ -68,7 +68,7 @@ class Robust(Classify):
 
     def __init__(self, recipe: Recipe, run: Path | None = None):
         super().__init__(recipe, run)
-        ball.check(self.settings.eps, "objective_args.eps")
+        self.attack_budget = ball.check(self.settings.eps, "objective_args.eps")
 
     def prepare(self, x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """Add the random start of the attack, and the targets, which the attack makes unlikely."""

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
-from kerasdl import figures, objectives, reports
+from kerasdl import figures, objectives
 from kerasdl.data import Split
-from kerasdl.files import whole, writing
+from kerasdl.reports import html
 from kerasdl.reports import page as pages
 from kerasdl.run import Run
 from kerasdl.text import duration, typed
@@ -29,7 +28,8 @@ def write(home: Path, found: dict[str, Any]) -> Path:
     run = Run.open(home / found["chosen"])
     shown = pages.findings(run, None, run.recipe.data, run.result)
     score, rows = found["score"], found["candidates"]
-    text = template().render(
+    text = html.render(
+        Path(__file__).with_name("photos.html.j2"),
         found=found, rows=rows, best=next(row for row in rows if row["run"] == found["chosen"]),
         score=figures.label(score), scores={row["run"]: (row["val"][score], row["test"][score]) for row in rows},
         plot=figures.intervals([f"{row['name']}, {row['kind']}, {row['pixels']}" for row in rows],
@@ -38,10 +38,7 @@ def write(home: Path, found: dict[str, Any]) -> Path:
         sheets=sheets(shown.splits("train")), sections=objectives.of(run.recipe, run.path).sections(shown),
         folder=Path(found["folder"]).name, duration=duration, run=typed(run.path), command=command(home, found),
         settings=run.recipe.diff())
-    file = home / "photos.html"
-    with writing(file, "Choose another --workdir."), whole(file) as partial:
-        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
-    return file
+    return html.write(home / "photos.html", text, "Choose another --workdir.")
 
 
 def command(home: Path, found: dict[str, Any]) -> str:
@@ -57,10 +54,3 @@ def sheets(split: Split) -> list[tuple[str, list[str]]]:
         chosen = places[np.linspace(0, len(places) - 1, min(SHOWN, len(places))).astype(int)]
         found.append((split.classes[label], figures.examples(split, chosen)["images"]))
     return found
-
-
-def template() -> jinja2.Template:
-    """Return the template of the page."""
-    loader = jinja2.FileSystemLoader([Path(__file__).parent, Path(reports.__file__).parent])
-    return jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True
-                              ).get_template("photos.html.j2")

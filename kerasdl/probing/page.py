@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
-from kerasdl import figures, reports
-from kerasdl.files import whole, writing
+from kerasdl import figures
+from kerasdl.reports import html
 from kerasdl.text import duration, typed
 
 PAGE = "probe.html"
@@ -25,12 +24,9 @@ def write(folder: Path, found: dict[str, Any]) -> Path:
     """
     ways = list(dict.fromkeys((row["features"], row["way"]) for row in found["rows"]))
     cells = {(row["features"], row["way"], row["labels"]): row for row in found["rows"]}
-    file = folder / PAGE
-    text = template().render(found=found, ways=ways, cells=cells, title=title, plot=drawing(found), duration=duration,
-                             command=command(folder, found))
-    with writing(file, "Make room, and probe it again."), whole(file) as partial:
-        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
-    return file
+    text = html.render(Path(__file__).with_name(f"{PAGE}.j2"), found=found, ways=ways, cells=cells, title=title,
+                       plot=drawing(found), duration=duration, command=command(folder, found))
+    return html.write(folder / PAGE, text, "Make room, and probe it again.")
 
 
 def drawing(found: dict[str, Any]) -> Markup:
@@ -53,10 +49,3 @@ def command(folder: Path, found: dict[str, Any]) -> str:
     """Return the command that probes again."""
     labels = ",".join(map(str, found["labels"]))
     return f"kerasdl probe {typed(folder)} --labels {labels} --seed {found['seed']}"
-
-
-def template() -> jinja2.Template:
-    """Return the template of the page."""
-    loader = jinja2.FileSystemLoader([Path(__file__).parent, Path(reports.__file__).parent])
-    return jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True
-                              ).get_template(f"{PAGE}.j2")

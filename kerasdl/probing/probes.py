@@ -56,4 +56,3 @@ PROBES: dict[str, Callable[..., Probe]] = {"linear": linear, "kNN": neighbours}
 def accuracy(answers: np.ndarray, truth: np.ndarray) -> float:
     """Return the share of answers (N, classes) whose largest number is that of the true class (N,)."""
     return float((answers.argmax(1) == truth).mean())
-

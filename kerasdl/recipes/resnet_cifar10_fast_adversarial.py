@@ -1,4 +1,4 @@
-"""ResNet-20 on CIFAR-10, trained on images that one step has moved by up to 8 grey levels, in 45 minutes."""
+"""ResNet-20 on CIFAR-10, trained on images that one step has moved by up to 8 grey levels."""
 
 from kerasdl.recipe import Claim, Recipe
 

@@ -8,8 +8,8 @@ import pandas as pd
 
 import kerasdl
 from kerasdl import figures
-from kerasdl.files import whole, writing
-from kerasdl.reports.page import template
+from kerasdl.files import writing
+from kerasdl.reports import html
 from kerasdl.runs.compare import Comparison, Group
 from kerasdl.runs.find import Row
 from kerasdl.text import typed
@@ -22,15 +22,15 @@ def write(comparison: Comparison, file: Path) -> Path:
         UserError: the file cannot be written.
     """
     folders = [[link(row, file.parent) for row in group.rows] for group in comparison.groups]
-    page = template("comparison.html.j2").render(
+    page = html.render(
+        html.HERE / "comparison.html.j2",
         comparison=comparison, folders=folders, curves=curves(comparison.groups), colours=figures.SERIES,
         version=kerasdl.__version__,
         command=" ".join(["kerasdl compare", *(typed(row.path) for group in comparison.groups for row in group.rows)]))
-    with writing(file, "Name another file: kerasdl compare ... --out FILE.html"):
+    then = "Name another file: kerasdl compare ... --out FILE.html"
+    with writing(file, then):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with whole(file) as partial:
-            partial.write_text(page, encoding="utf-8", errors="backslashreplace")
-    return file
+    return html.write(file, page, then)
 
 
 def link(row: Row, home: Path) -> tuple[str, str]:

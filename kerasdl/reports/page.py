@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import jinja2
 import pandas as pd
 
 import kerasdl
@@ -15,15 +14,13 @@ from kerasdl.data.naming import naming
 from kerasdl.errors import UserError
 from kerasdl.evaluation import predictions
 from kerasdl.evaluation.splits import Data, check_outputs, load_split
-from kerasdl.files import whole, writing
 from kerasdl.objectives.sections import Findings, Section
 from kerasdl.recipe_text import command
-from kerasdl.reports import additions
+from kerasdl.reports import additions, html
 from kerasdl.run import Run
 from kerasdl.runs.find import fact, siblings
 from kerasdl.text import duration, typed
 
-HERE = Path(__file__).parent
 logger = logging.getLogger(__name__)
 
 
@@ -32,7 +29,7 @@ def report(run: Run | str | Path, data: Data = None) -> Path:
 
     The headline numbers are those of result.json. Tables and images come from the run's predictions.npz, or from the
     model's answers on the test split of `data`. A run that did not finish, or whose data is gone, shows what there is,
-    and why there is no more. Cards that tools left for it come last.
+    and why there is no more. Sections that tools have added come last.
 
     Raises:
         UserError: as evaluate does with this `data`, and for a run that has neither a result nor an epoch to show.
@@ -44,7 +41,8 @@ def report(run: Run | str | Path, data: Data = None) -> Path:
     if not result and history.empty:
         raise UserError(f"{run.path} has nothing to report: no epoch was finished. Train it again.")
     sections, missing = _sections(run, data, result)
-    page = template("report.html.j2").render(
+    page = html.render(
+        html.HERE / "report.html.j2",
         name=recipe.name or recipe.model, recipe=recipe, result=result, history=history, missing=missing,
         sections=[*sections, *additions.added(run.path)], tiles=_tiles(result),
         curves=figures.curves(history, result.get("best_epoch")),
@@ -52,10 +50,7 @@ def report(run: Run | str | Path, data: Data = None) -> Path:
         environment={key: _plain(value) for key, value in result.get("environment", {}).items()},
         folder=run.path.name, version=kerasdl.__version__, finished=result.get("finished"),
         command=command(recipe, typed(run.path)), neighbours=neighbours(run.path), remarks=_remarks(run))
-    file = run.path / "report.html"
-    with writing(file, f"Once it can be: kerasdl report {typed(run.path)}"), whole(file) as partial:
-        partial.write_text(page, encoding="utf-8", errors="backslashreplace")  # a folder's name need not be UTF-8
-    return file
+    return html.write(run.path / "report.html", page, f"Once it can be: kerasdl report {typed(run.path)}")
 
 
 def _sections(run: Run, data: Data, result: dict[str, Any]) -> tuple[list[Section], str]:
@@ -148,10 +143,3 @@ def _plain(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(_plain(inner) if not isinstance(inner, list) else f"({_plain(inner)})" for inner in value)
     return "none" if value is None else str(value)
-
-
-def template(name: str) -> jinja2.Template:
-    """Return a template of this folder."""
-    pages = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True,
-                               lstrip_blocks=True)
-    return pages.get_template(name)

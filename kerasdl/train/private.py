@@ -55,7 +55,7 @@ class Plan:
         return self.batch / self.size
 
     def facts(self, steps: int) -> dict[str, Any]:
-        """Return what result.json says of it, after so many steps."""
+        """Return what result.json says of it after a number of steps."""
         settings, spent = self.settings, accounting.epsilon(self.noise, self.share, steps, self.settings.delta)
         return {"epsilon": spent, "delta": settings.delta, "noise": self.noise, "clip": settings.clip,
                 "share": self.share, "steps": steps, "examples": self.size, "neighbours": accounting.NEIGHBOURS,

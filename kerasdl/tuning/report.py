@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-import jinja2
-
 from kerasdl import figures
-from kerasdl.files import whole
+from kerasdl.reports import html
 from kerasdl.text import figure, typed
 from kerasdl.tuning import hparams, parallel_coordinates
 from kerasdl.tuning.best import FINAL, spread
@@ -26,7 +24,8 @@ def report(study: Study) -> Path:
     rows = study.records()
     leaders = ranked(rows, study.search)
     failed = [row for row in rows if row.attempts > 1 or row.status == "failed"]
-    page = template().render(
+    page = html.render(
+        Path(__file__).with_name("search.html.j2"),
         search=study.search, name=study.search.name or "search", rows=rows, leaders=leaders, failed=failed,
         fields=list(dict.fromkeys(key for row in rows for key in row.values)), total=study.total, over=study.over,
         attempts={row.id: earlier(row) for row in failed}, best=leaders[0] if leaders else None,
@@ -36,9 +35,9 @@ def report(study: Study) -> Path:
         parallel=parallel_coordinates.draw(study.search, leaders) if len(leaders) >= LEAST else None,
         weights=list(importance(study.space, rows).items()), spent=duration(sum(row.seconds or 0 for row in rows)))
     file = study.folder / "report.html"
-    with study.writing(f"Once it can be: kerasdl tune report {typed(study.folder)}"):
-        with whole(file) as partial:
-            partial.write_text(page, encoding="utf-8")
+    then = f"Once it can be: kerasdl tune report {typed(study.folder)}"
+    with study.writing(then):
+        html.write(file, page, then)
         hparams.write(study)
     return file
 
@@ -67,10 +66,3 @@ def earlier(row: TrialRecord) -> list[dict]:
 
 def plain(value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def template() -> jinja2.Template:
-    here = Path(__file__).parent
-    pages = jinja2.Environment(loader=jinja2.FileSystemLoader([here, here.parent / "reports"]), autoescape=True,
-                               trim_blocks=True, lstrip_blocks=True)
-    return pages.get_template("search.html.j2")

@@ -37,8 +37,8 @@ def applies(subject: Subject) -> str:
 
 def budget(subject: Subject) -> tuple[float, str]:
     """Return the budget in grey levels, and why it is this one."""
-    if own := subject.recipe.objective_args.get("eps"):
-        return float(own), "the one that it was trained against"
+    if own := subject.objective.attack_budget:
+        return own, "that of its training"
     channels = subject.run.data["shape"][2]
     return BUDGETS[channels], f"the literature's for {'MNIST' if channels == 1 else 'CIFAR-10'}"
 
@@ -56,7 +56,7 @@ def measure(subject: Subject) -> dict[str, Any]:
     return {"examples": len(index), "eps": eps, "why": why, "whole_bytes": x.dtype == np.uint8, "moved": done.moved,
             "effort": effort._asdict(), "right": {name: shared(mask) for name, mask in right.items()},
             "budgets": [{"eps": 0.0, **shared(done.right["clean"])}, *ladder, {"eps": eps, **shared(done.worst)}],
-            "checks": masking.as_plain(done.checks), "masked": masking.masked(done.checks),
+            "checks": [check._asdict() for check in done.checks], "masked": masking.masked(done.checks),
             "sheet": sheet(attacked, x, y, eps, effort, subject.seed)}
 
 

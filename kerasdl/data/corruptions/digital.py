@@ -1,6 +1,7 @@
 """What happens to files: less contrast, distortion, fewer pixels, compression, other colours."""
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
@@ -52,9 +53,9 @@ def saturate(x: np.ndarray, severity: int, random: np.random.Generator) -> np.nd
     return grey + (0.4, 0.15, 1.8, 2.6, 4.0)[severity - 1] * (x - grey)
 
 
-def through(x: np.ndarray, change: object) -> np.ndarray:
+def through(x: np.ndarray, change: Callable[[Image.Image], Image.Image]) -> np.ndarray:
     """Return what a function of Pillow's images makes of each image."""
-    done = [np.asarray(change(image_of(pixels))) for pixels in np.rint(255 * x).astype("uint8")]  # type: ignore[operator]
+    done = [np.asarray(change(image_of(pixels))) for pixels in np.rint(255 * x).astype("uint8")]
     return np.stack(done).reshape(x.shape).astype("float32") / 255
 
 

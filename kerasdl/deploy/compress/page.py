@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
-from kerasdl import figures, reports
-from kerasdl.files import whole, writing
+from kerasdl import figures
+from kerasdl.reports import html
 
 PAGE = "compress.html"
 
@@ -18,11 +16,8 @@ def write(folder: Path, facts: dict[str, Any]) -> Path:
         folder: where compress.json is.
         facts: what it holds.
     """
-    loader = jinja2.FileSystemLoader([Path(__file__).parent, Path(reports.__file__).parent])
-    template = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True
-                                  ).get_template(f"{PAGE}.j2")
     plot = figures.labelled([(one["name"], one["bytes"] / 1000, one["val"], one["frontier"])
                              for one in facts["versions"]], "KB", f"val {figures.label(facts['score'])}")
-    with writing(folder / PAGE, "Make room, and run it again."), whole(folder / PAGE) as partial:
-        partial.write_text(template.render(facts=facts, plot=plot, score=figures.label(facts["score"])))
-    return folder / PAGE
+    text = html.render(Path(__file__).with_name(f"{PAGE}.j2"), facts=facts, plot=plot,
+                       score=figures.label(facts["score"]))
+    return html.write(folder / PAGE, text, "Make room, and run it again.")

@@ -15,7 +15,7 @@ from scipy.special import softmax
 from kerasdl.explain.network import Network
 
 STEPS = 16  # points of a curve after the first
-ERRORS = 3  # a method has to be ahead by so many standard errors
+ERRORS = 3  # standard errors by which a method has to be ahead
 Probability = Callable[[np.ndarray], np.ndarray]
 
 

@@ -47,7 +47,7 @@ class Planted:
 def plant(x: np.ndarray, y: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """Return examples in which a corner alone says which class they have, and the places of that corner.
 
-    Of an image it is the upper left one, about two sevenths of a side: its upper or its lower half is white, or none.
+    The corner of an image is the upper left one, two sevenths of a side: its upper or lower half is white, or neither.
     The first eighth of a sequence rises, falls or is flat; the first token of a text is one of three; the first column
     of a row is low, high or in the middle. The third class is there so that the other two have to be seen: of two
     alone, one can be what is left.

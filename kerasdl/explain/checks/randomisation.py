@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 from kerasdl.explain.network import Network
 
 LIMIT = 0.5  # a rank correlation from here on is "nearly the same map"
-POINTS = 12  # at most so many, each after some more layers
+POINTS = 12  # at most, each after some more layers
 
 
 def randomisation(network: Network, x: np.ndarray, maps: Callable[[], np.ndarray], seed: int = 0

@@ -2,7 +2,7 @@
 
 - `TITLE`, `READS` and `SOURCE`: its name, how to read what it shows, and the paper;
 - `KINDS`: the kinds of example that it takes, of kerasdl.data.spec;
-- `fits(network)`: "" or why the method says nothing about this model;
+- `fits(network)`, if it does not fit every model of these kinds: "" or why it says nothing about this one;
 
 and one of
 
@@ -26,13 +26,12 @@ from kerasdl.explain.network import Network
 
 
 class Method(Protocol):
-    """What every method's module has."""
+    """What every method's module has; `fits` may be missing."""
 
     TITLE: str
     READS: str
     SOURCE: str
     KINDS: tuple[str, ...]
-    fits: Callable[[Network], str]
 
 
 class Attribution(Method, Protocol):
@@ -59,7 +58,8 @@ def is_attribution(method: Any) -> bool:
 
 def misfit(name: str, network: Network) -> str:
     """Return why a method says nothing about a model: one sentence, or ""."""
-    return names.other_kind(name, network.kind) or find(name).fits(network)
+    method = find(name)
+    return names.other_kind(name, network.kind) or (method.fits(network) if hasattr(method, "fits") else "")
 
 
 def fitting(network: Network) -> list[str]:

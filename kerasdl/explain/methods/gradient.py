@@ -11,11 +11,6 @@ KINDS = ("image", "row", "sequence", "tokens")
 SIGNED = False
 
 
-def fits(network: Network) -> str:
-    """Return "": every model has a gradient."""
-    return ""
-
-
 def attribute(network: Network, x: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return the gradient of each example's target logit by its raw numbers, shaped as they are; of tokens (N, T, D).
 

@@ -14,11 +14,6 @@ COMPLETE = True  # its numbers sum to a difference of logits
 STEPS = 64
 
 
-def fits(network: Network) -> str:
-    """Return "": every model has a gradient."""
-    return ""
-
-
 def attribute(network: Network, x: np.ndarray, target: np.ndarray, *, steps: int = STEPS) -> np.ndarray:
     """Return (x - neutral) times the mean gradient on the line between them, shaped as the numbers are.
 

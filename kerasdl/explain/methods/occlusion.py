@@ -13,11 +13,6 @@ SIGNED = True
 WINDOWS = {"image": 7, "sequence": 16}  # windows a side
 
 
-def fits(network: Network) -> str:
-    """Return "": every model has an answer without a part of its example."""
-    return ""
-
-
 def attribute(network: Network, x: np.ndarray, target: np.ndarray, *, window: int | None = None) -> np.ndarray:
     """Return at each place the mean fall of the target's logit over the windows that cover it: (N, H, W) or (N, T).
 

@@ -20,11 +20,6 @@ NEEDS = "labels"
 EXAMPLES, POINTS, MOST = 300, 24, 12  # examples, points of a line, columns that are drawn
 
 
-def fits(network: Network) -> str:
-    """Return "": every model of rows has columns."""
-    return ""
-
-
 def describe(network: Network, material: Material) -> dict[str, np.ndarray]:
     """Return for each column its `grid NAME` (points,), and `mean NAME` (outputs, points): probabilities, or numbers.
 

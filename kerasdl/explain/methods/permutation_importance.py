@@ -18,11 +18,6 @@ NEEDS = "labels"
 EXAMPLES = 2000
 
 
-def fits(network: Network) -> str:
-    """Return "": every model of rows has columns."""
-    return ""
-
-
 def describe(network: Network, material: Material, *, repeats: int = 10) -> dict[str, np.ndarray]:
     """Return `mean` and `deviation` (columns,) of the score that is lost, over `repeats` orders; and `score`, ().
 

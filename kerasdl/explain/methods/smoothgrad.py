@@ -11,11 +11,6 @@ KINDS = ("image", "row", "sequence", "tokens")
 SIGNED = False
 
 
-def fits(network: Network) -> str:
-    """Return "": every model has a gradient."""
-    return ""
-
-
 def attribute(network: Network, x: np.ndarray, target: np.ndarray, *, seed: int = 0, samples: int = 16,
               noise: float = 0.15) -> np.ndarray:
     """Return the mean gradient of noisy copies, shaped as the numbers are.

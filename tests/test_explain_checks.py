@@ -1,0 +1,119 @@
+"""The checks of explanations: they pass what finds the reason, and catch what does not depend on the model."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import kerasdl
+from kerasdl.data import load
+from kerasdl.explain import controls
+from kerasdl.explain.checks import planted
+from kerasdl.explain.checks.check import check
+from kerasdl.explain.checks.faithfulness import faithfulness, ranks
+from kerasdl.explain.checks.randomisation import randomisation, spearman
+from kerasdl.explain.network import Network
+from kerasdl.zoo import linear, mlp
+
+IMAGES = (8, 8, 1)
+
+
+def test_guided_backpropagation_is_caught_and_the_gradient_is_not(explained_network, digit_images):
+    before = explained_network.model.get_weights()
+    target = explained_network.logits(digit_images).argmax(1)
+
+    control = controls.GuidedBackprop(explained_network)
+
+    def guided():
+        return control(digit_images, target).sum(-1)
+
+    def gradient():
+        return explained_network.gradients(digit_images, target)[1].sum(-1)
+
+    caught, passed = (randomisation(explained_network, digit_images, maps) for maps in (guided, gradient))
+    assert not caught["passed"] and caught["final"] > 0.5
+    assert passed["passed"] and abs(passed["final"]) < 0.2
+    assert [row["layer"] for row in caught["layers"]][0] == "logits"
+    for one, two in zip(before, explained_network.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_spearman_is_scipy_s_and_0_without_one():
+    from scipy.stats import spearmanr
+
+    random = np.random.default_rng(0)
+    one, two = random.integers(0, 5, 40), random.normal(size=40)
+    assert spearman(one, two) == pytest.approx(spearmanr(one, two).statistic)
+    assert spearman(one, np.zeros(40)) == 0
+
+
+def test_only_maps_that_find_what_the_answer_needs_beat_the_controls(explained_network, digit_images):
+    target = explained_network.logits(digit_images).argmax(1)
+    found = kerasdl.explain(explained_network, digit_images, "integrated_gradients")
+    others = {name: maps(explained_network, digit_images, 0) for name, maps in controls.CONTROLS["image"].items()}
+    good = faithfulness(explained_network, digit_images, target, {"own": found.maps, **others}, "own")
+    bad = faithfulness(explained_network, digit_images, target, {"own": -found.maps, **others}, "own")
+    drawn = controls.random(explained_network, digit_images, 7)
+    chance = faithfulness(explained_network, digit_images, target, {"own": drawn, **others}, "own")
+    assert good["ahead"]["random"]["beaten"] and not bad["passed"] and not chance["passed"]
+    assert good["areas"]["own"]["insertion"][0] > good["areas"]["random"]["insertion"][0]
+    assert good["curves"]["own"]["deletion"][0] == pytest.approx(good["curves"]["own"]["insertion"][-1])
+    assert all(0 <= value <= 1 for ways in good["curves"].values() for curve in ways.values() for value in curve)
+
+
+def test_equal_places_are_in_random_order_and_padding_is_never_moved():
+    present = np.ones((2, 6), bool)
+    present[1, 4:] = False
+    found = ranks(np.zeros((2, 6)), present, 0)
+    assert sorted(found[0]) == pytest.approx(np.arange(6) / 6) and not np.array_equal(found[0], np.arange(6) / 6)
+    assert (found[1, 4:] == 2).all() and sorted(found[1, :4]) == [0, 0.25, 0.5, 0.75]
+    order = ranks(np.array([[1.0, 5, 3]]), np.ones((1, 3), bool), 0)
+    np.testing.assert_allclose(order, [[2 / 3, 0, 1 / 3]])
+
+
+@pytest.mark.parametrize("kind", ["image", "sequence", "tokens", "row"])
+def test_a_planted_patch_alone_differs(kind):
+    random = np.random.default_rng(0)
+    x = {"image": random.integers(0, 255, (30, 28, 28, 1)), "sequence": random.normal(size=(30, 40, 2)),
+         "tokens": random.integers(1, 99, (30, 12)), "row": random.normal(size=(30, 4))}[kind]
+    y = np.arange(30) % 3
+    made, patch = planted.plant(x, y, kind)
+    assert (made[~patch] == x[~patch]).all()
+    inside = made[patch].reshape(30, -1)
+    for label in range(3):
+        assert np.allclose(inside[y == label], inside[y == label][0])
+    assert not np.allclose(inside[0], inside[1]) and not np.allclose(inside[0], inside[2])
+    if kind == "image":
+        assert inside[0].sum() == inside[1].sum() > 0 and patch[0].sum() == 64
+
+
+def test_mass_is_the_share_in_the_patch():
+    found = SimpleNamespace(patch=np.zeros((3, 4, 4), bool), accuracy=1.0, x=np.zeros((3, 4, 4, 1)),
+                            network=Network(linear.build((4, 4, 1), 2)))
+    found.patch[:, :2, :2] = True
+    maps = np.zeros((3, 4, 4))
+    maps[0, 0, 0], maps[0, 3, 3], maps[1, 1, 1] = 3, -1, 2
+    row = planted.mass(maps, found)
+    assert row["mass"] == pytest.approx((0.75 + 1) / 2) and row["area"] == 0.25 and row["passed"]
+    assert row["zero"] == pytest.approx(1 / 3)
+    assert planted.mass(maps, found, (2, 2))["area"] == 1 and not planted.mass(np.zeros((3, 4, 4)), found)["passed"]
+    found.patch[:, :, :3] = True  # three quarters, which a map that knows nothing finds as well
+    row = planted.mass(np.ones((3, 4, 4)), found)
+    assert row["mass"] == row["area"] == 0.75 and not row["passed"]
+
+
+def test_a_planted_patch_is_found_in_a_network_that_sees_nothing_else(digit_images):
+    found = planted.planted(lambda: mlp.build(IMAGES, 3, size="mu"), load("digits", "train").x, "image", steps=150)
+    assert found.accuracy > 0.9 and set(found.y) == {0, 1}
+    own = kerasdl.explain(found.network, found.x, "integrated_gradients", target=found.y)
+    assert planted.mass(own.maps, found)["mass"] > 0.6
+    elsewhere = kerasdl.explain(found.network, found.x[:, ::-1, ::-1], "integrated_gradients", target=found.y)
+    assert planted.mass(elsewhere.maps, found)["mass"] < 0.5  # where the patch is not
+
+
+def test_the_check_of_a_method_gives_a_verdict(explained_network, digit_images):
+    found = check(explained_network, digit_images[:8], "integrated_gradients", steps=16)
+    assert found["completeness"]["error"] < 0.05
+    assert found["trusted"] == (not found["why"]) and "planted" not in found
+    other = check(explained_network, digit_images[:4], "grad_cam", probability=None)
+    assert "faithfulness" not in other and "completeness" not in other
