@@ -21,10 +21,10 @@ import numpy as np
 from benchmarks.harness import RESULTS, ROOT, write_json
 from kerasdl.attacks import ball, suite
 from kerasdl.attacks.network import Attacked
-from kerasdl.audit.parts.corruptions import mean
+from kerasdl.audit.parts.attacks import shared
+from kerasdl.audit.parts.corruptions import by_kind, mean
 from kerasdl.data import corruptions, load_splits
 from kerasdl.environment import environment
-from kerasdl.evaluation.intervals import of_share
 from kerasdl.published.reproduce import once
 from kerasdl.published.results import machines, mean_sd
 from kerasdl.recipe import load
@@ -95,7 +95,7 @@ def attacked(name: str, seed: int, eps: float, count: int, steps: int) -> dict[s
     between = time.monotonic()
     made = auto_attack(network.model, x, y, eps, steps)
     right = {"art": network.right(made, y), "art_bytes": network.right(ball.delivered(made, x, eps), y)}
-    shares = {attack: share(mask) for attack, mask in {**found.right, "worst": found.worst, **right}.items()}
+    shares = {attack: shared(mask) for attack, mask in {**found.right, "worst": found.worst, **right}.items()}
     row = {"recipe": name, "seed": seed, "eps": eps, "steps": steps, "right": shares, "examples": len(x),
            "checks": {check.name: check.holds for check in found.checks}, "test": run.result["test"],
            "seconds": {"ours": between - began, "art": time.monotonic() - between,
@@ -106,21 +106,12 @@ def attacked(name: str, seed: int, eps: float, count: int, steps: int) -> dict[s
     return row
 
 
-def share(mask: np.ndarray) -> dict[str, Any]:
-    """A share of right answers with its interval of 95 %."""
-    return {"accuracy": float(mask.mean()), "interval": of_share(int(mask.sum()), len(mask))}
-
-
 def corrupted(name: str, augment: str, seed: int, count: int) -> dict[str, Any]:
     """A row: accuracy by kind and severity, of a recipe with more augmentation."""
     run = trained(name, seed, AUGMENTS[augment], augment)
     x, y, _ = examples_of(run, count)
-    network, kinds = Attacked(run.model()), []
-    for kind in corruptions.kinds(x.shape[1:]):
-        right = [network.right(corruptions.corrupt(x, kind, severity), y) for severity in corruptions.SEVERITIES]
-        kinds.append({"kind": kind, "family": corruptions.family(kind),
-                      "accuracy": [float(one.mean()) for one in right],
-                      "trained_on": corruptions.trained_on(run.recipe.augment, kind)})
+    network = Attacked(run.model())
+    kinds = by_kind(network, x, y, corruptions.SEVERITIES, run.recipe.augment, seed=0)
     new = mean([row for row in kinds if not row["trained_on"]])
     row = {"recipe": name, "augment": augment, "seed": seed, "examples": len(x), "mean": mean(kinds), "mean_new": new,
            "clean": float(network.right(x, y).mean()), "kinds": kinds, "test": run.result["test"],

@@ -1,5 +1,6 @@
 """What breaks it by accident: noise, blur, weather, digital damage, lines and moves, in five severities."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,17 +32,33 @@ def measure(subject: Subject) -> dict[str, Any]:
     index = subject.examples(subject.size(FULL, QUICK))
     split, attacked = subject.split("test"), Attacked(subject.model)
     x, y = split.take(index)[0], subject.answers("test")[1][index]
-    severities, rows = SEVERITIES[subject.quick], []
-    for kind in corruptions.kinds(x.shape[1:]):
-        found = [attacked.right(corruptions.corrupt(x, kind, severity, subject.seed), y) for severity in severities]
-        rows.append({"kind": kind, "family": corruptions.family(kind),
-                     "accuracy": [float(each.mean()) for each in found],
-                     "trained_on": corruptions.trained_on(subject.recipe.augment, kind)})
+    severities = SEVERITIES[subject.quick]
+    rows = by_kind(attacked, x, y, severities, subject.recipe.augment, subject.seed)
     clean = attacked.right(x, y)
     worst = worst_first(rows)[0]["kind"]
     return {"examples": len(index), "clean": float(clean.mean()), "interval": of_share(int(clean.sum()), len(clean)),
             "severities": list(severities), "kinds": rows, "mean": mean(rows),
             "mean_new": mean([row for row in rows if not row["trained_on"]]), "sheet": sheet(x, worst, subject.seed)}
+
+
+def by_kind(attacked: Attacked, x: np.ndarray, y: np.ndarray, severities: Sequence[int], augment: Sequence, seed: int
+            ) -> list[dict[str, Any]]:
+    """Return the accuracy of each kind at each severity, and which of a recipe's augmentations show it in training.
+
+    Args:
+        attacked: the classifier.
+        x: images (N, H, W, C), bytes.
+        y: their classes (N,).
+        severities: which ones, 1 to 5.
+        augment: of the recipe.
+        seed: of all that is drawn.
+    """
+    rows = []
+    for kind in corruptions.kinds(x.shape[1:]):
+        right = [attacked.right(corruptions.corrupt(x, kind, severity, seed), y) for severity in severities]
+        rows.append({"kind": kind, "family": corruptions.family(kind), "accuracy": [float(one.mean()) for one in right],
+                     "trained_on": corruptions.trained_on(augment, kind)})
+    return rows
 
 
 def mean(rows: list[dict[str, Any]]) -> float:
