@@ -229,6 +229,20 @@ def labelled(points: Sequence[tuple[str, float, float, bool]], xlabel: str, ylab
     return _svg(figure)
 
 
+def front(costs: Sequence[float], scores: Sequence[float], ahead: Sequence[bool], xlabel: str, percent: bool = False
+          ) -> Markup:
+    """Every trial by its cost, on a logarithmic scale, and its score; those that are ahead are joined."""
+    figure, axes = _canvas(xlabel, size=(6.6, 3.6))
+    axes.plot(costs, scores, linestyle="", marker="o", markersize=4, color=FIRST)
+    axes.plot(*zip(*sorted((cost, score) for cost, score, first in zip(costs, scores, ahead, strict=True) if first),
+                   strict=True), color=SECOND, linewidth=2, marker="o", markersize=6)
+    if min(costs) > 0 and max(costs) > 3 * min(costs):
+        axes.set_xscale("log")
+    if percent:
+        axes.yaxis.set_major_formatter(PERCENT)
+    return _svg(figure)
+
+
 def scatter(actual: np.ndarray, predicted: np.ndarray) -> Markup:
     """Predicted against actual numbers; at most POINTS of them, evenly spaced in the split."""
     figure, axes = _canvas("actual", "predicted")

@@ -207,6 +207,13 @@ class Recipe(BaseModel):
                 changed[OWNED[key]] = {}
         return validate(changed)
 
+    @classmethod
+    def from_json(cls, text: str) -> "Recipe":
+        """Return the recipe of a JSON text, with the tuples that JSON wrote as lists."""
+        found = cls.model_validate_json(text)
+        return found.model_copy(update={key: {name: _frozen(part) for name, part in value.items()}
+                                        for key, value in found if isinstance(value, dict)})
+
     @property
     def micro_batch(self) -> int:
         """Examples that are on the devices at once."""

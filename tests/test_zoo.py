@@ -14,9 +14,27 @@ import tensorflow as tf
 import zoo_harness as harness
 
 from kerasdl import zoo
-from kerasdl.zoo import alexnet, blocks, cct, cnn, convnext, gan, inception, linear, mlp, mobilenet, resnet, vgg, vit
+from kerasdl.zoo import (
+    alexnet,
+    blocks,
+    cct,
+    cell,
+    cnn,
+    convnext,
+    gan,
+    inception,
+    linear,
+    mlp,
+    mobilenet,
+    residual_mlp,
+    resnet,
+    stages,
+    vgg,
+    vit,
+)
+from kerasdl.zoo.cost import multiply_adds
 
-SIZED = (mlp, alexnet, vgg, cnn, resnet, inception, mobilenet, convnext, vit, cct)
+SIZED = (mlp, residual_mlp, alexnet, vgg, cnn, resnet, cell, inception, mobilenet, convnext, vit, cct, stages)
 # What is counted with 224x224x3 pixels and 1000 classes: modules with all their sizes, and sizes of others.
 OF_IMAGENET = (mobilenet, convnext, vit)
 LARGE = {"18", "50", "2012", "2014", "11", "13", "16", "19", "googlenet", "googlenet_norm", "v3"}
@@ -114,7 +132,7 @@ def test_parameters_are_as_the_file_says(module, size):
     shape, classes = (28, 28, 1), 10
     if module in OF_IMAGENET or size in LARGE:
         shape, classes = (224, 224, 3), 1000
-    elif module not in (linear, mlp, cnn):
+    elif module not in (linear, mlp, residual_mlp, cnn):
         shape = (32, 32, 3)
     model = harness.outline(module.build, shape, classes, **({"size": size} if size else {}))
     stated = module.PARAMETERS[size] if size else module.PARAMETERS
@@ -143,6 +161,10 @@ def test_parameters_are_the_papers():
     small = [round(convnext.PARAMETERS[size] / 1e6, 2) for size in ("Atto", "Femto", "Pico", "Nano")]
     assert small == [3.70, 5.22, 9.05, 15.59]  # as timm states them
     assert mlp.PARAMETERS["512"] == 407_050
+    largest = {f"edge{edge}": "conv3" for edge in ("01", "02", "12", "03", "13", "23")}
+    model = harness.outline(cell.build, (32, 32, 3), 10, size="201", **largest)
+    assert sum(math.prod(weight.shape) for weight in model.trainable_weights) == 1_531_546  # of NAS-Bench-201's largest
+    assert multiply_adds(model) == 220_119_680
     assert cnn.PARAMETERS["textbook"] == 34_826
 
 

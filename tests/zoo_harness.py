@@ -18,17 +18,21 @@ CLASSES = 10
 ARGS = {
     "linear": {},
     "mlp": {"size": "mu"},
+    "residual_mlp": {"size": "mu"},
     "alexnet": {"size": "mu"},
     "vgg": {"size": "mu"},
     "cnn": {"size": "mu"},
     "resnet": {"size": "mu"},
+    "cell": {"size": "mu"},
     "inception": {"size": "mu"},
     "mobilenet": {"size": "mu"},
     "convnext": {"size": "mu", "patch": 2},
     "vit": {"size": "mu", "patch": 4},
     "cct": {"size": "mu"},
+    "stages": {"size": "mu", "block2": "attention"},
 }
-REGULARISED = {"mlp": {"drop": 0.5}, "alexnet": {"drop": 0.5}, "convnext": {"drop_path": 0.5},
+REGULARISED = {"mlp": {"drop": 0.5}, "residual_mlp": {"drop": 0.5}, "alexnet": {"drop": 0.5},
+               "convnext": {"drop_path": 0.5},
                "vit": {"drop": 0.1, "drop_path": 0.5}, "cct": {"drop": 0.1, "drop_path": 0.5}}
 
 WORDS = 20

@@ -1,6 +1,6 @@
 """`kerasdl tune` and the verbs below it: run a search, write its report, take its best recipe."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,13 +46,20 @@ tuning = typer.Typer(cls=SearchOrVerb, no_args_is_help=True,
 def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH",
                                                             help="name of a search, or a .py file")] = None,
                overrides: Overrides = None,
-               oracle: Annotated[str | None, typer.Option(help="grid, random, bayesian or hyperband")] = None,
+               oracle: Annotated[str | None, typer.Option(
+                   help="grid, random, bayesian, hyperband, evolution, or optuna:NAME")] = None,
                trials: Annotated[int | None, typer.Option(help="number of trials", min=1)] = None,
                workers: Workers = 1,
                resume: Annotated[str | None, typer.Option(metavar="DIR", callback=named,
                                                           help="resume a search, or join a running one")] = None,
                workdir: Annotated[str | None, typer.Option(callback=named, help="folder of the search")] = None,
                seed: Annotated[int | None, typer.Option(help="seed of the oracle")] = None,
+               cost: Annotated[list[str] | None, typer.Option(
+                   metavar="COST", help="what is to be low besides the objective, such as multiply_adds; may be given "
+                                        "several times")] = None,
+               limit: Annotated[list[str] | None, typer.Option(
+                   metavar="COST=MOST", help="networks beyond it are not trained: parameters=50k, int8_kb=96; may be "
+                                             "given several times")] = None,
                timeout: Annotated[str | None, typer.Option(metavar="TIME", help="time limit of a trial")] = None,
                memory: Annotated[int | None,
                                  typer.Option(metavar="MB", help="memory limit of a trial", min=1)] = None,
@@ -65,7 +72,8 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH",
     """Run a search with one process per trial. The word `run` is optional. A killed search can be resumed."""
     from kerasdl.installation.backend import choose
 
-    asked = {"oracle": oracle, "trials": trials, "seed": seed, "timeout": timeout}
+    asked = {"oracle": oracle, "trials": trials, "seed": seed, "timeout": timeout, "costs": tuple(cost or ()) or None,
+             "limits": limits(limit or ()) or None}
     found, workdir = what_to_search(search, overrides or [], workdir, resume, asked)
     choose(backend)  # the trials' processes have this one's environment
     with quiet():
@@ -86,6 +94,14 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH",
         won = best(study)
         print_field("best", f"{found.objective} {figure(won.score or 0.0)}  {describe(won.values)}")
         print_field("next", f"kerasdl tune best {typed(study.folder)} > my_recipe.py")
+
+
+def limits(given: Sequence[str]) -> dict[str, str]:
+    """Return {cost: how much} of options such as parameters=50k."""
+    pairs = [pair.partition("=") for pair in given]
+    if wrong := next((name for name, _, most in pairs if not most), None):
+        raise UserError(f"--limit is COST=MOST, such as parameters=50k. Received: {wrong}")
+    return {name.strip(): most for name, _, most in pairs}
 
 
 def what_to_search(search: str | None, overrides: list[str], workdir: str | None, resume: str | None,
@@ -158,12 +174,15 @@ def report_search(folder: SearchFolder, as_json: AsJson = False) -> None:
 
 def document(study: Any, page: Path | None) -> dict[str, Any]:
     """Return what a search is as JSON: its trials, and their order from the best on."""
+    from kerasdl.tuning.front import front
     from kerasdl.tuning.table import ranked
 
-    records = study.records()
-    keys = ("id", "status", "values", "score", "epochs", "seconds", "why")
-    return {"search": study.folder, "report": page, "objective": study.search.objective,
-            "better": study.search.direction, "ranked": [record.id for record in ranked(records, study.search)],
+    records, search = study.records(), study.search
+    keys = ("id", "status", "values", "score", "costs", "parent", "epochs", "seconds", "why")
+    return {"search": study.folder, "report": page, "objective": search.objective, "costs": search.costs,
+            "limits": search.limits, "refused": len(study.refused.entries()),
+            "front": [record.id for record in front(records, search.direction, search.costs)],
+            "better": search.direction, "ranked": [record.id for record in ranked(records, search)],
             "trials": [{key: getattr(record, key) for key in keys} for record in records]}
 
 

@@ -3,11 +3,13 @@
 What only the code of models and objectives knows is checked when the study starts: see kerasdl.tuning.preflight.
 """
 
+from kerasdl import costs
 from kerasdl.errors import UserError, nearest
 from kerasdl.recipe import Recipe
 from kerasdl.tuning.dimensions import Choice, Dimension, same
+from kerasdl.tuning.samplers import PREFIX
 
-ORACLES = ("grid", "random", "bayesian", "hyperband")
+ORACLES = ("grid", "random", "bayesian", "hyperband", "evolution")
 
 
 def check(search) -> None:
@@ -40,8 +42,15 @@ def check(search) -> None:
 
 def _settings(search) -> None:
     """Refuse an oracle, a goal, a number or an objective of the wrong form."""
-    if search.oracle not in ORACLES:
-        raise UserError(f"Unknown oracle {search.oracle!r}. {nearest(search.oracle, ORACLES)}")
+    if search.oracle not in ORACLES and not search.oracle.startswith(PREFIX):
+        raise UserError(f"Unknown oracle {search.oracle!r}. {nearest(search.oracle, ORACLES)} Or a sampler of Optuna: "
+                        f"{PREFIX}TPESampler.")
+    for name in search.costs:
+        costs.check(name)
+    if search.inherit and search.oracle != "evolution":
+        raise UserError(f"inherit=True is for oracle=evolution, whose trials have parents. Received: {search.oracle}.")
+    if search.measured and search.build:
+        raise UserError("costs and limits are of the network of a recipe. A search of build(hp) has neither.")
     if search.goal not in (None, "max", "min"):
         raise UserError(f"goal is \"max\" or \"min\". Received: {search.goal!r}.")
     for key, least in (("trials", 1), ("seed", 0)):

@@ -14,7 +14,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from kerasdl.tuning import keras_tuner_space
 from kerasdl.tuning.records import Answer, Proposal, Rung, Space, TrialRecord
-from kerasdl.tuning.samplers import bayesian, grid, hyperband, random
+from kerasdl.tuning.samplers import PREFIX, bayesian, evolution, grid, hyperband, optuna, random
 from kerasdl.tuning.search import Search
 
 ANSWERS = {Answer.WAIT: TrialStatus.IDLE, Answer.DONE: TrialStatus.STOPPED}
@@ -78,11 +78,19 @@ class RandomOracle(Oracle):
 
 
 class BayesianOracle(Oracle):
-    """The highest expected improvement of a Gaussian process."""
+    """The highest expected improvement of a Gaussian process.
+
+    Args:
+        costs: of kerasdl's own trials, that are to be low as well.
+    """
+
+    def __init__(self, objective: Any = None, costs: Sequence[str] = (), **options: Any):
+        super().__init__(objective=objective, **options)
+        self.costs = costs
 
     def propose(self, trials):
         return bayesian.propose(self.space, trials, self.seed, direction=self.objective.direction,
-                                limit=self.max_trials)
+                                limit=self.max_trials, costs=self.costs)
 
 
 class HyperbandOracle(Oracle):
@@ -104,7 +112,43 @@ class HyperbandOracle(Oracle):
                                  max_epochs=self.max_epochs, factor=self.factor)
 
 
-ORACLES = {"grid": GridOracle, "random": RandomOracle, "bayesian": BayesianOracle, "hyperband": HyperbandOracle}
+class EvolutionOracle(Oracle):
+    """Children of the best of a few of the last trials.
+
+    Args:
+        population: how many of the last trials may be parents.
+        sample: how many of these compete to be one.
+    """
+
+    def __init__(self, objective: Any = None, population: int = evolution.POPULATION, sample: int = evolution.SAMPLE,
+                 **options: Any):
+        super().__init__(objective=objective, **options)
+        self.population, self.sample = population, sample
+
+    def propose(self, trials):
+        return evolution.propose(self.space, trials, self.seed, direction=self.objective.direction,
+                                 population=self.population, sample=self.sample)
+
+
+class OptunaOracle(Oracle):
+    """A sampler of Optuna.
+
+    Args:
+        sampler: the name of its class: "TPESampler".
+        costs: of kerasdl's own trials, that are to be low as well.
+    """
+
+    def __init__(self, objective: Any = None, sampler: str = "TPESampler", costs: Sequence[str] = (), **options: Any):
+        super().__init__(objective=objective, **options)
+        self.sampler, self.costs = sampler, costs
+
+    def propose(self, trials):
+        return optuna.propose(self.space, trials, self.seed, name=self.sampler, direction=self.objective.direction,
+                              costs=self.costs)
+
+
+ORACLES = {"grid": GridOracle, "random": RandomOracle, "bayesian": BayesianOracle, "hyperband": HyperbandOracle,
+           "evolution": EvolutionOracle}
 
 
 def record(trial: Trial) -> TrialRecord:
@@ -120,6 +164,13 @@ def record(trial: Trial) -> TrialRecord:
 
 def of_search(search: Search, space: Space) -> Oracle:
     """Return the oracle of a search over a space."""
-    budget = {"max_epochs": search.base.epochs} if search.oracle == "hyperband" else {}
-    return ORACLES[search.oracle](objective=keras_tuner.Objective(search.objective, search.direction),
-                                  max_trials=search.limit, seed=search.seed, space=space, **budget)
+    options: dict[str, Any] = {}
+    kind = ORACLES.get(search.oracle, OptunaOracle)
+    if kind is HyperbandOracle:
+        options = {"max_epochs": search.base.epochs}
+    elif kind is BayesianOracle:
+        options = {"costs": search.costs}
+    elif kind is OptunaOracle:
+        options = {"sampler": search.oracle.removeprefix(PREFIX), "costs": search.costs}
+    return kind(objective=keras_tuner.Objective(search.objective, search.direction), max_trials=search.limit,
+                seed=search.seed, space=space, **options)

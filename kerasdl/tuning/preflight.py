@@ -1,13 +1,19 @@
 """Checks that need the code of models and objectives, and with it Keras. They run once, before the first trial."""
 
-from kerasdl import objectives, user_code, zoo
+from kerasdl import costs, objectives, user_code, zoo
 from kerasdl.errors import UserError, nearest
 from kerasdl.tuning.checks import owners_of
 from kerasdl.tuning.dimensions import Choice
+from kerasdl.tuning.samplers import PREFIX, optuna
 
 
 def check(search) -> None:
-    """Raise a UserError for an objective that is never logged, or an argument that does not exist."""
+    """Raise a UserError for an objective that is never logged, an argument that does not exist, or a missing package.
+    """
+    if search.oracle.startswith(PREFIX):
+        optuna.find(search.oracle.removeprefix(PREFIX))
+    for name in search.measured:
+        costs.find(name)
     if not search.build:
         _score(search)
         _model_args(search)

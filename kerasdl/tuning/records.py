@@ -29,10 +29,11 @@ class Rung:
 
 @dataclass(frozen=True)
 class Proposal:
-    """The next trial: field -> value of the active dimensions, and under Hyperband its rung."""
+    """The next trial: field -> value of the active dimensions, under Hyperband its rung, and whose child it is."""
 
     values: dict[str, Any]
     rung: Rung | None = None
+    parent: str | None = None
 
 
 class Answer(Enum):
@@ -44,7 +45,7 @@ class Answer(Enum):
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """What is known of a trial. Samplers read the first five attributes only.
+    """What is known of a trial. Samplers read the first six attributes only.
 
     Attributes:
         status: "completed", "stopped" (early, by the median rule), "failed", "running", or "waiting" for its second
@@ -52,6 +53,8 @@ class TrialRecord:
         values: field -> value as the user wrote it; only what is active.
         score: the objective on validation data; None while there is none.
         rung: under Hyperband, else None.
+        costs: cost -> number, of a search that measures costs.
+        parent: id of the trial of which evolution made it.
         why: the reason in one line, for a trial that failed or stopped early.
         curve: the objective after each epoch.
     """
@@ -61,6 +64,8 @@ class TrialRecord:
     values: dict[str, Any]
     score: float | None = None
     rung: Rung | None = None
+    costs: dict[str, float] = field(default_factory=dict)
+    parent: str | None = None
     folder: Path = Path()
     why: str = ""
     traceback: str = ""

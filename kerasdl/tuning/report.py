@@ -1,12 +1,15 @@
-"""The page of a search: leaderboard, best-so-far curve, parallel coordinates, importance of each field, failures."""
+"""The page of a search: leaderboard, best-so-far curve, front of score and cost, ancestors of the best trial, parallel
+coordinates, importance of each field, failures."""
 
 from pathlib import Path
+from typing import Any
 
-from kerasdl import figures
+from kerasdl import costs, figures
 from kerasdl.reports import html
 from kerasdl.text import figure, typed
 from kerasdl.tuning import hparams, parallel_coordinates
 from kerasdl.tuning.best import FINAL, spread
+from kerasdl.tuning.front import ancestry, changes, front
 from kerasdl.tuning.importance import importance
 from kerasdl.tuning.records import TrialRecord
 from kerasdl.tuning.study import Study
@@ -33,7 +36,9 @@ def report(study: Study) -> Path:
         spread=spread, figure=figure, plain=plain, describe=describe, folder=study.folder.name,
         settings=settings(study),
         parallel=parallel_coordinates.draw(study.search, leaders) if len(leaders) >= LEAST else None,
-        weights=list(importance(study.space, rows).items()), spent=duration(sum(row.seconds or 0 for row in rows)))
+        weights=list(importance(study.space, rows).items()), line=line(rows, leaders),
+        fronts=fronts(rows, study), costs=study.search.measured, cost=costs.text,
+        refused=len(study.refused.entries()), spent=duration(sum(row.seconds or 0 for row in rows)))
     file = study.folder / "report.html"
     then = f"Once it can be: kerasdl tune report {typed(study.folder)}"
     with study.writing(then):
@@ -49,12 +54,34 @@ def progress(rows: list[TrialRecord], study: Study):
                                study.search.direction, percent=study.search.objective.endswith("accuracy"))
 
 
+def fronts(rows: list[TrialRecord], study: Study) -> list[tuple[str, Any, list[TrialRecord]]]:
+    """Return (cost, figure of scores by it, the trials of its front) for each cost that is measured."""
+    search, found = study.search, []
+    for cost in search.measured:
+        scored = [row for row in rows if row.status == "completed" and row.score is not None and cost in row.costs]
+        if len(scored) > 1:
+            ahead = front(scored, search.direction, [cost])
+            unit = costs.unit(cost)
+            drawing = figures.front([row.costs[cost] for row in scored], [row.score for row in scored],
+                                    [row in ahead for row in scored], f"{cost}{f', {unit}' if unit else ''}",
+                                    percent=search.objective.endswith("accuracy"))
+            found.append((cost, drawing, ahead))
+    return found
+
+
+def line(rows: list[TrialRecord], leaders: list[TrialRecord]) -> list[tuple[TrialRecord, str]]:
+    """Return the ancestors of the best trial and what each changed; [] where it has none."""
+    found = ancestry(rows, leaders[0]) if leaders else []
+    return list(zip(found, changes(found), strict=True)) if len(found) > 1 else []
+
+
 def settings(study: Study) -> dict[str, str]:
     """Return what was searched, and how."""
     search = study.search
     space = {key: "; ".join(map(str, dimensions)) for key, dimensions in search.space.items()}
     what = {"build": search.build, "data": search.data} if search.build else {"recipe": search.recipe.name}
-    return {**what, **{key: repr(value) for key, value in search.overrides.items()}, **space,
+    most = {f"{name} at most": costs.text(name, value) for name, value in search.limits.items()}
+    return {**what, **most, **{key: repr(value) for key, value in search.overrides.items()}, **space,
             "objective": f"{search.objective}, {search.direction}", "oracle": f"{search.oracle}, seed {search.seed}"}
 
 

@@ -2,13 +2,13 @@
 
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from kerasdl import costs, user_code
 from kerasdl import recipe as recipes
-from kerasdl import user_code
 from kerasdl.errors import UserError, nearest
 from kerasdl.recipe import Recipe
 from kerasdl.tuning import preflight
@@ -19,6 +19,7 @@ from kerasdl.tuning.samplers.grid import combinations
 SEARCHES = Path(__file__).parent / "searches"
 FREE = ("trials", "timeout", "stop_early")  # may differ when a search is continued
 FROM_FILES = ("model", "objective")  # recipe fields that may name a user's file, "my.py:build"
+ALWAYS = ("parameters", "multiply_adds")  # reported with any cost: the cheapest guess of how good a network is
 TRIALS = 30
 
 
@@ -33,11 +34,18 @@ class Search:
         objective: a metric on validation data, "val/accuracy".
         goal: "max" or "min"; None: that of the metric.
         trials: how many; None: 30, and for grid and hyperband all that there are.
-        oracle: "grid", "random", "bayesian" or "hyperband".
+        oracle: "grid", "random", "bayesian", "hyperband", "evolution", or a sampler of Optuna, such as
+            "optuna:TPESampler".
         seed: of the oracle; each trial trains with the recipe's own.
         timeout: the longest that a trial may take, seconds or "10 min".
+        costs: what is to be low besides the objective, such as "parameters" and "multiply_adds": see kerasdl.costs.
+            "bayesian" and Optuna's samplers of several aims, such as "optuna:NSGAIISampler", search for both; the page
+            shows the front of any search.
+        limits: cost -> how much a network may have of it: 50_000, "50k", "96 KB". Networks beyond it are not trained.
         stop_early: whether a trial that is worse than half of the others at the same epoch stops; None: except in grids
             and hyperband.
+        inherit: whether a trial that evolution made begins with the weights of its parent, wherever layers have the same
+            name and shape.
         overrides: fixed changes of the recipe, as Recipe.override takes them.
         build: in place of recipe and space, a function build(hp) in the manner of keras-tuner that returns a compiled
             model: itself, from a file of Python, or "FILE.py:NAME". `data`, and `epochs` and `batch` among the
@@ -59,6 +67,9 @@ class Search:
     seed: int = 0
     timeout: float | str | None = None
     stop_early: bool | None = None
+    costs: Sequence[str] = ()
+    limits: Mapping[str, float | str] = field(default_factory=dict)
+    inherit: bool = False
     overrides: Mapping[str, Any] = field(default_factory=dict)
     build: Any = None
     data: str | None = None
@@ -66,7 +77,7 @@ class Search:
     source: str = ""
 
     def __post_init__(self):
-        for key in ("space", "overrides"):
+        for key in ("space", "overrides", "limits"):
             if not isinstance(getattr(self, key), Mapping):
                 raise UserError(f"{key} is a dictionary, {{field: ...}}. Received: {getattr(self, key)!r}.")
         if self.build is None:
@@ -81,6 +92,8 @@ class Search:
             self.build = _source(self.build)
             self.source = self.source or _checksum(self.build)
             self.recipe = Recipe(name="build", model="linear", data=self.data)  # data, batch, epochs, seed, precision
+        self.costs = tuple(map(absolute, (self.costs,) if isinstance(self.costs, str) else self.costs))
+        self.limits = {absolute(name): costs.limit(name, given) for name, given in self.limits.items()}
         self.overrides = {moved(key): _override(key, value) for key, value in self.overrides.items()}
         space = {moved(key): part if isinstance(part, (list, tuple)) else (part,) for key, part in self.space.items()}
         self.space = {key: tuple(_normal(key, dimension) for dimension in part) for key, part in space.items()}
@@ -104,6 +117,12 @@ class Search:
     def limit(self) -> int | None:
         """How many trials at most; None: what the oracle has."""
         return self.trials or (None if self.oracle in ("grid", "hyperband") else TRIALS)
+
+    @property
+    def measured(self) -> list[str]:
+        """The costs of each network that are measured before it is trained; none if nothing asks for any."""
+        asked = [*self.costs, *self.limits]
+        return list(dict.fromkeys([*asked, *ALWAYS])) if asked else []
 
     @property
     def stops_early(self) -> bool:
@@ -178,6 +197,9 @@ class Search:
         lines = {"build": self.build} if self.build else {"recipe": self.recipe.name}
         lines |= {"objective": self.objective + (f" ({self.goal})" if self.goal else ""),
                   "oracle": f"{self.oracle}, {self.limit or 'all'} trials, seed {self.seed}"}
+        lines |= {"costs": ", ".join(self.costs)} if self.costs else {}
+        lines |= {"limits": ", ".join(f"{name} {costs.text(name, most)}" for name, most in self.limits.items())
+                  } if self.limits else {}
         lines |= {key: repr(value) for key, value in self.overrides.items()}
         lines |= {key: _text(part) for key, part in self.space.items()}
         wide = max(map(len, lines)) + 2

@@ -1,4 +1,5 @@
-"""A search in its folder: search.json says exactly what runs, and kerasdl.tuning.trials keeps its trials."""
+"""A search in its folder: search.json says exactly what runs, kerasdl.tuning.trials keeps its trials, and
+kerasdl.tuning.costing the proposals that cost too much."""
 
 import itertools
 import json
@@ -7,19 +8,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from kerasdl import costs
 from kerasdl.errors import UserError
 from kerasdl.files import write_text
 from kerasdl.recipe import MOVED
 from kerasdl.text import resuming
 from kerasdl.tuning import median_stopping
+from kerasdl.tuning.costing import Meter, Refused
 from kerasdl.tuning.dimensions import frozen
-from kerasdl.tuning.records import Answer, Space, TrialRecord
+from kerasdl.tuning.records import Answer, Proposal, Space, TrialRecord
 from kerasdl.tuning.samplers import grid
 from kerasdl.tuning.search import Search
 from kerasdl.tuning.search import load as load_search
 from kerasdl.tuning.trials import LOCK, Trials, flock
 
 SEARCH = "search.json"
+WEIGHTS = "model.keras"  # of a trial that trained to its end
 OLD_STATE = "oracle.json"  # of searches before 0.2, whose trials do not say all that a sampler must know
 DATA_FIELDS = {"data", "data_args", "splits"}
 
@@ -34,6 +38,7 @@ class Study(Trials):
     def __init__(self, search: Search, folder: Path, options: dict[str, Any] | None = None):
         super().__init__(search, folder, folder / "trials", resuming("tune", folder))
         self.options = options or {}
+        self.refused = Refused(folder)
 
     @classmethod
     def create(cls, search: Search, folder: str | Path, options: dict[str, Any] | None = None) -> "Study":
@@ -83,6 +88,11 @@ class Study(Trials):
         return oracles.of_search(self.search, self.space)
 
     @cached_property
+    def meter(self) -> Meter:
+        """What measures the costs of networks."""
+        return Meter(self.search.measured)
+
+    @cached_property
     def _hyperparameters(self):
         from kerasdl.tuning import hypermodel
 
@@ -96,16 +106,33 @@ class Study(Trials):
         return sum(1 for _ in itertools.islice(grid.combinations(self.space), grid.FEW))
 
     def plan(self, records: Sequence[TrialRecord]) -> TrialRecord | Answer:
-        limit = self.search.limit
-        answer = Answer.DONE if limit is not None and len(records) >= limit else self.oracle.propose(records)
-        if isinstance(answer, Answer):
-            return answer
-        name = f"{len(records):04}"
-        return TrialRecord(name, "running", answer.values, rung=answer.rung, folder=self.home / name)
+        if self.search.limit is not None and len(records) >= self.search.limit:
+            return Answer.DONE
+        while True:
+            answer = self.oracle.propose(self.refused.among(records))
+            if isinstance(answer, Answer):
+                self.refused.check_hope(records, self.search.limits, exhausted=answer is Answer.DONE)
+                return answer
+            found, why = self._costs(answer)
+            if not why:
+                name = f"{len(records):04}"
+                return TrialRecord(name, "running", answer.values, rung=answer.rung, costs=found, parent=answer.parent,
+                                   folder=self.home / name)
+            self.refused.add(len(records), answer.values, found, why)
+            self.refused.check_hope(records, self.search.limits)
+
+    def _costs(self, proposal: Proposal) -> tuple[dict[str, float], str]:
+        """Return what the network of a proposal costs, and why it is not trained, if it is not."""
+        if not self.search.measured or (proposal.rung and proposal.rung.parent):  # a promotion was measured before
+            return {}, ""
+        found, why = self.meter.measure(self.search.trial(proposal.values))
+        return found, why or costs.over(found, self.search.limits)
 
     def task(self, record: TrialRecord, records: Sequence[TrialRecord]) -> dict[str, Any]:
         search = self.search
         recipe = search.base if search.build else search.trial(record.values)
+        if search.inherit and record.parent and (self.home / record.parent / WEIGHTS).exists():
+            recipe = recipe.override(init=str(self.home / record.parent))
         task = {"recipe": json.loads(recipe.model_dump_json()), "options": self.options,
                 "varies_data": bool({key.partition(".")[0] for key in search.space} & DATA_FIELDS)}
         if search.stops_early:

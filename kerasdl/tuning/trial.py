@@ -57,7 +57,7 @@ def run(task: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train as the task says; return the outcome of a trial that did not fail."""
     from kerasdl.tuning.stopping import StopTrial, TrialPruned
 
-    recipe = as_written(Recipe.model_validate_json(json.dumps(task["recipe"])))
+    recipe = Recipe.from_json(json.dumps(task["recipe"]))
     stopping = StopTrial(folder, task, recipe.epochs)
     try:
         if "build" in task:
@@ -174,16 +174,6 @@ def blocked(error: Exception, task: dict[str, Any], resumed: bool) -> str | None
     if isinstance(error, DataError) and not task.get("varies_data") or isinstance(error, UserError) and resumed:
         return str(error)
     return None
-
-
-def as_written(recipe: Recipe) -> Recipe:
-    """Return the recipe with the tuples that JSON turned into lists."""
-    def frozen(value):
-        return tuple(map(frozen, value)) if isinstance(value, list) else value
-
-    parts = {key: value for key, value in recipe if isinstance(value, dict)}
-    return recipe.model_copy(update={
-        key: {name: frozen(part) for name, part in value.items()} for key, value in parts.items()})
 
 
 def stop_without_parent() -> None:

@@ -113,8 +113,9 @@ class Trials:
         folder, before = record.folder, read(record.folder / OUTCOME)
         attempt = record.attempts + (record.status == "waiting")
         try:
-            task = {"id": record.id, "attempt": attempt, "values": record.values,
-                    "rung": record.rung and asdict(record.rung), "objective": self.search.objective,
+            task = {"id": record.id, "attempt": attempt, "values": record.values, "costs": record.costs,
+                    "parent": record.parent, "rung": record.rung and asdict(record.rung),
+                    "objective": self.search.objective,
                     "direction": self.search.direction, "thresholds": [], **self.task(record, records)}
             write_json(folder / TASK, task)
             if before and before["status"] == "blocked":
@@ -138,9 +139,10 @@ class Trials:
         if status == "failed" and outcome["again"] and task["attempt"] < ATTEMPTS:
             status = "waiting"
         record = TrialRecord(
-            name, status, self.values(task), outcome.get("scores", {}).get(self.search.objective), rung(task), folder,
-            outcome.get("why", ""), outcome.get("traceback", ""), task["attempt"], outcome.get("epochs", 0),
-            outcome.get("seconds"), median_stopping.curve(folder, self.search.objective))
+            name, status, self.values(task), outcome.get("scores", {}).get(self.search.objective), rung(task),
+            task.get("costs", {}), task.get("parent"), folder, outcome.get("why", ""), outcome.get("traceback", ""),
+            task["attempt"], outcome.get("epochs", 0), outcome.get("seconds"),
+            median_stopping.curve(folder, self.search.objective))
         if not record.pending:
             self._ended[name] = record
         return record

@@ -14,8 +14,8 @@ import importlib
 import inspect
 import pathlib
 
-MODELS = ("linear", "mlp", "alexnet", "vgg", "cnn", "resnet", "inception", "mobilenet", "convnext", "vit", "cct"
-          )  # the table of contents, simplest first
+MODELS = ("linear", "mlp", "residual_mlp", "alexnet", "vgg", "cnn", "resnet", "cell", "inception", "mobilenet",
+          "convnext", "vit", "cct", "stages")  # the table of contents, simplest first
 SEQUENCES = ("rnn", "conv1d", "transformer")  # their first argument is sequence_shape; see zoo/sequences.py
 GENERATIVE = ("gan",)  # modules whose `build` returns a generator and a discriminator
 NAMES = (*MODELS, *SEQUENCES, *GENERATIVE)
@@ -56,8 +56,8 @@ def build(model: str, /, image_shape, classes: int, **args):
 
     Args:
         model: one of MODELS, of SEQUENCES, or of GENERATIVE, which returns two networks.
-        image_shape: (height, width, channels). "linear" and "mlp" also take an int, the number of columns of a table,
-            and models of SEQUENCES (steps, numbers), or (steps,) of tokens.
+        image_shape: (height, width, channels). "linear", "mlp" and "residual_mlp" also take an int, the number of
+            columns of a table, and models of SEQUENCES (steps, numbers), or (steps,) of tokens.
         classes: number of outputs.
         **args: arguments of that model's own `build`.
 
@@ -85,7 +85,7 @@ def body(model: str, /, image_shape, **args):
 
     Returns:
         A functional keras.Model with outputs {"features": (B, D), "maps": (B, h, w, C)}, in the precision of the
-        policy; "linear" and "mlp" have no "maps", and models of SEQUENCES have "steps" (B, T, D) in their place.
+        policy; models of rows have no "maps", and models of SEQUENCES have "steps" (B, T, D) in their place.
 
     Raises:
         ValueError: an unknown model, or an argument that the body does not have.

@@ -51,10 +51,10 @@ def textbook(x, widths):
     return x
 
 
-def conv(x, width, name, suffix="", pool=None):
-    """Apply a 3x3 convolution, a pool with this padding if any, batch normalisation and ReLU."""
+def conv(x, width, name, suffix="", pool=None, kernel=3):
+    """Apply a convolution, a pool with this padding if any, batch normalisation and ReLU."""
     x = layers.Conv2D(
-        width, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv{suffix}"
+        width, kernel, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv{suffix}"
     )(x)
     if pool:
         x = layers.MaxPooling2D(2, padding=pool, name=f"{name}_pool")(x)

@@ -73,10 +73,10 @@ def patches(x, width, side, name):
     return layers.Conv2D(width, side, side, kernel_initializer=normal(), name=name)(x)
 
 
-def block(x, drop_path, name):
+def block(x, drop_path, name, kernel=7):
     """Apply a 7x7 filter to each map, then an MLP of four times the width at each place, and add it to the input."""
     width = x.shape[-1]
-    y = layers.DepthwiseConv2D(7, padding="same", depthwise_initializer=normal(), name=f"{name}_conv")(x)
+    y = layers.DepthwiseConv2D(kernel, padding="same", depthwise_initializer=normal(), name=f"{name}_conv")(x)
     y = norm(y, f"{name}_norm")
     y = layers.Dense(4 * width, activation=gelu, kernel_initializer=normal(), name=f"{name}_up")(y)
     y = layers.Dense(width, kernel_initializer=normal(), name=f"{name}_down")(y)

@@ -60,10 +60,10 @@ def unit(x, filters, kernel, stride, name, i):
     return norm(conv(x, filters, kernel, stride, f"{name}_conv{i}"), f"{name}_norm{i}")
 
 
-def basic(x, width, stride, name):
+def basic(x, width, stride, name, kernel=3):
     """Two 3x3 convolutions."""
-    x = layers.ReLU(name=f"{name}_relu1")(unit(x, width, 3, stride, name, 1))
-    return unit(x, width, 3, 1, name, 2)
+    x = layers.ReLU(name=f"{name}_relu1")(unit(x, width, kernel, stride, name, 1))
+    return unit(x, width, kernel, 1, name, 2)
 
 
 def bottleneck(x, width, stride, name, stride_in):

@@ -5,10 +5,14 @@ feature and learns the noise of the scores (Rasmussen & Williams 2006, chapter 5
 normal shape (Yeo & Johnson 2000), so that a few very bad trials do not hide the differences between the good ones. A
 failed trial counts as the worst one. For a running trial the process believes its own prediction, so that several
 workers do not try the same point.
+
+With costs that are to be low as well, each proposal has its own random weights of score and costs, so that all together
+follow the whole front (ParEGO: Knowles 2006).
 """
 
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,8 +32,8 @@ from kerasdl.tuning.samplers.unit_cube import UnitCube
 CANDIDATES, ROUNDS = 1000, 8  # random candidates, and rounds of local search around the best of them
 
 
-def propose(space: Space, trials: Sequence[TrialRecord], seed: int, *, direction: str, limit: int | None = None
-            ) -> Proposal | Answer:
+def propose(space: Space, trials: Sequence[TrialRecord], seed: int, *, direction: str, limit: int | None = None,
+            costs: Sequence[str] = ()) -> Proposal | Answer:
     """Propose the untried point with the highest expected improvement.
 
     All randomness follows from the seed and the number of trials.
@@ -37,8 +41,11 @@ def propose(space: Space, trials: Sequence[TrialRecord], seed: int, *, direction
     Args:
         direction: whether "max" or "min" is the best score.
         limit: how many trials the search has, of which a quarter at most are spread evenly.
+        costs: which costs of a trial are to be low as well.
     """
     cube, number = UnitCube(space), len(trials)
+    if costs:
+        trials, direction = weighted(trials, direction, costs, np.random.default_rng([seed, number, 1])), "min"
     tried = {key(trial.values) for trial in trials}
     if not cube.varying or sum(trial.score is not None for trial in trials) < first_trials(cube, limit):
         sobol = qmc.Sobol(max(len(cube.varying), 1), rng=seed)
@@ -47,6 +54,24 @@ def propose(space: Space, trials: Sequence[TrialRecord], seed: int, *, direction
         candidates = improvements(cube, trials, direction, np.random.default_rng([seed, number]))
     values = next((values for values in candidates if key(values) not in tried), None) or unseen(space, trials, seed)
     return Answer.DONE if values is None else Proposal(values)
+
+
+def weighted(trials: Sequence[TrialRecord], direction: str, costs: Sequence[str], rng: np.random.Generator
+             ) -> list[TrialRecord]:
+    """Return the trials with one score for all that counts, the less the better.
+
+    Score and logarithms of the costs are scaled to 0..1, the best being 0, and have random weights w that add up to 1:
+    max(w f) + 0.05 sum(w f), the augmented Tchebycheff function of Knowles 2006.
+    """
+    done = [trial for trial in trials if trial.score is not None]
+    if not done:
+        return list(trials)
+    sign = -1.0 if direction == "max" else 1.0
+    aims = np.array([[sign * (trial.score or 0.0), *(np.log1p(trial.costs[cost]) for cost in costs)] for trial in done])
+    spread = np.ptp(aims, axis=0)
+    aims = (aims - aims.min(0)) / np.where(spread > 0, spread, 1.0) * rng.dirichlet(np.ones(aims.shape[1]))
+    found = dict(zip((trial.id for trial in done), aims.max(1) + 0.05 * aims.sum(1), strict=True))
+    return [replace(trial, score=float(found[trial.id])) if trial.id in found else trial for trial in trials]
 
 
 def first_trials(cube: UnitCube, limit: int | None) -> int:

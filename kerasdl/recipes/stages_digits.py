@@ -1,0 +1,12 @@
+"""Residual blocks, then attention, on the embedded 8x8 digits."""
+
+from kerasdl.recipe import Claim, Recipe
+
+recipe = Recipe(
+    model="stages", model_args={"size": "S", "block3": "attention"},
+    data="digits",
+    epochs=30, batch=64, lr=4e-3, weight_decay=0.05, schedule="onecycle",
+    augment=(("translate", 1),),
+    ema=0.99,
+    claim=Claim(source="no published number for this split"),
+)

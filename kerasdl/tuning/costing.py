@@ -1,0 +1,111 @@
+"""What the networks of a search cost, and the proposals that are not trained because they cost too much.
+
+    refused.json      each proposal that was refused: after how many trials, its values, its costs and why
+
+Samplers see a refused proposal as a failed trial, so they do not propose it again. It is no trial of the search.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from kerasdl import costs
+from kerasdl.errors import DataError, UserError
+from kerasdl.files import write_json
+from kerasdl.recipe import Recipe
+from kerasdl.tuning.dimensions import frozen
+from kerasdl.tuning.records import TrialRecord
+
+FILE = "refused.json"
+COMMAND = (sys.executable, "-P", "-m", "kerasdl.costs._worker")
+QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+MANY = 1000  # refused proposals without a trial that end a search
+
+
+class Meter:
+    """Measures what networks cost, in a process of its own that lives as long as the meter.
+
+    Args:
+        names: of the costs.
+    """
+
+    def __init__(self, names: Sequence[str]):
+        self.names = list(names)
+
+    @cached_property
+    def _process(self) -> subprocess.Popen:
+        return subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                text=True, env=os.environ | QUIET | {"KERAS_BACKEND": "tensorflow"})
+
+    def measure(self, recipe: Recipe) -> tuple[dict[str, float], str]:
+        """Return {cost: number} of a recipe's network, and why there is none where it cannot be built.
+
+        Raises:
+            DataError: the data cannot be read.
+            UserError: a cost cannot be measured here.
+        """
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin and stdout
+        request = {"recipe": json.loads(recipe.model_dump_json()), "costs": self.names}
+        try:
+            print(json.dumps(request), file=stdin, flush=True)
+            line = stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise UserError(f"The process that measures {', '.join(self.names)} ended with exit code "
+                            f"{self._process.wait()}.")
+        found = json.loads(line)
+        if "error" in found:
+            raise (DataError if found["of_data"] else UserError)(found["error"])
+        return found.get("costs", {}), found.get("why", "")
+
+
+class Refused:
+    """The refused proposals of a search, in the order in which they were made.
+
+    Args:
+        folder: of the search.
+    """
+
+    def __init__(self, folder: Path):
+        self.file = folder / FILE
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return each: "after" (trials), "values", "costs", "why"."""
+        return json.loads(self.file.read_text()) if self.file.exists() else []
+
+    def add(self, after: int, values: dict[str, Any], found: dict[str, float], why: str) -> None:
+        write_json(self.file, [*self.entries(), {"after": after, "values": values, "costs": found, "why": why}])
+
+    def among(self, records: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """Return the trials with the refused proposals between them, as a sampler sees them."""
+        merged: list[TrialRecord] = []
+        entries = self.entries()
+        for number in range(len(records) + 1):
+            merged += [TrialRecord(f"refused-{at}", "failed", {key: frozen(value) for key, value in
+                                                               entry["values"].items()}, why=entry["why"])
+                       for at, entry in enumerate(entries) if entry["after"] == number]
+            merged += records[number:number + 1]
+        return merged
+
+    def check_hope(self, records: Sequence[TrialRecord], limits: Mapping[str, float], exhausted: bool = False) -> None:
+        """Raise a UserError when many proposals were refused, or all that there are, and none was trained."""
+        entries = [] if records else self.entries()
+        if len(entries) >= (1 if exhausted else MANY):
+            raise UserError(nothing(entries, limits))
+
+
+def nothing(entries: Sequence[dict[str, Any]], limits: Mapping[str, float]) -> str:
+    """Return in words that no network of a space was within the limits, and how near the nearest was."""
+    least = [f"{name} {costs.text(name, min(entry['costs'][name] for entry in entries if name in entry['costs']))}"
+             for name in limits if any(name in entry["costs"] for entry in entries)]
+    lowest = f" The least there was: {', '.join(least)}." if least else f" The last because: {entries[-1]['why']}."
+    most = ", ".join(f"{name} {costs.text(name, value)}" for name, value in limits.items())
+    within = f" within the limits ({most})" if limits else " that can be built"
+    return f"None of {len(entries)} networks that were proposed is{within}.{lowest}"
