@@ -26,6 +26,7 @@ ARROWS = {room: set(names.split()) for room, names in {
     "zoo": "", "compression": "zoo", "data": "errors settings unimported zoo", "gradients": "",
     "attacks": "errors gradients",
     "recipe": "errors registry settings words", "words": "errors", "recipe_text": "recipe", "recipes": "recipe",
+    "costs": "data deploy errors objectives recipe unimported user_code zoo",
     "figures": "data", "runs": "errors text", "downloads": "errors files",
     "environment": "installation", "run": "errors files recipe text user_code zoo",
     "installation": "errors environment data devices",  # doctor looks at folders and devices
@@ -48,8 +49,8 @@ ARROWS = {room: set(names.split()) for room, names in {
     "hub": "data errors objectives recipe_text run text",
     "published": "data environment errors evaluation installation recipe run runs train zoo",
     "plan": "data devices environment errors files installation objectives recipe train",
-    "tuning": "checkpoints data devices errors figures files installation logs objectives recipe recipe_text reports "
-              "run text train user_code zoo",
+    "tuning": "checkpoints costs data devices errors figures files installation logs objectives recipe recipe_text "
+              "reports run text train user_code zoo",
     "__main__": "cli",
 }.items()}
 HEAVY = {"keras", "keras_tuner", "tensorflow", "tensorflow_datasets", "jax", "pandas", "sklearn", "scipy", "matplotlib"}

@@ -78,7 +78,8 @@ def test_grid_is_the_cartesian_product_once_and_in_order(workers, tmp_path):
 
 
 @pytest.mark.parametrize("oracle, space, limit", [
-    ("grid", GRID, None), ("random", RANGES, 15), ("bayesian", RANGES, 12), ("hyperband", RANGES, None)])
+    ("grid", GRID, None), ("random", RANGES, 15), ("bayesian", RANGES, 12), ("hyperband", RANGES, None),
+    ("evolution", RANGES, 30), ("optuna:TPESampler", RANGES, 15), ("optuna:NSGAIISampler", RANGES, 15)])
 def test_same_seed_same_trials(oracle, space, limit, tmp_path):
     made = {seed: [Simulation(search(oracle, space, trials=limit, seed=seed), tmp_path, failing=0.1).finish()
                    for _ in range(2)] for seed in (0, 1)}
@@ -98,7 +99,7 @@ def test_the_trials_of_a_seed_stay_the_same_from_version_to_version(oracle, expe
     assert [(values["lr"], values["optimizer"]) for values in done.trials] == expected
 
 
-@pytest.mark.parametrize("oracle", ["random", "bayesian"])
+@pytest.mark.parametrize("oracle", ["random", "bayesian", "evolution", "optuna:NSGAIISampler"])
 @pytest.mark.parametrize("workers", [1, 4])
 def test_25_trials_on_32_cells_are_25_points(oracle, workers, tmp_path):
     done = Simulation(search(oracle, SMALL, trials=25), tmp_path, workers, failing=0.1).finish()

@@ -1,7 +1,8 @@
 """Build networks and measure what they cost: python -m kerasdl.costs._worker
 
-A line of standard input is {"recipe", "costs"}; a line of standard output is {"costs": {cost: number}}, or {"why"} if
-the network cannot be built. The process keeps the data of a search, and uses no GPU.
+A line of standard input is {"recipe", "costs", "limits"}, one of standard output {"costs": {cost: number}, "why"}:
+"why" says that the network cannot be built, or is beyond a limit, after which no more is measured. It is {"error"} if
+nothing can be measured here. The process keeps the data of a search, and uses no GPU.
 """
 
 import contextlib
@@ -11,9 +12,11 @@ import sys
 from functools import cache
 from typing import Any
 
+import keras
+
 from kerasdl import costs, objectives
 from kerasdl.data import Split, load_splits
-from kerasdl.deploy import network
+from kerasdl.deploy import measure, network
 from kerasdl.errors import DataError, UserError
 from kerasdl.recipe import Recipe
 
@@ -27,38 +30,40 @@ def train_split(data: str, splits: str, target: str | None, args: str) -> Split:
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Return what a network costs, or why there is none.
+    """Return what a network costs, and why it is not to be trained.
 
     Raises:
-        DataError: the data cannot be read, so that no network can be built.
-        UserError: a cost cannot be measured here at all.
+        UserError: the data cannot be read, or a cost cannot be measured.
     """
-    recipe = Recipe.from_json(json.dumps(request["recipe"]))
-    measures = {name: costs.find(name) for name in request["costs"]}
+    recipe, limits = Recipe.from_json(json.dumps(request["recipe"])), request["limits"]
     objective = objectives.of(recipe)
     split = train_split(recipe.data, json.dumps(recipe.splits), objective.target, json.dumps(recipe.data_args))
     try:
-        kept = objective.networks(split)[0]
+        plain = network.in_float32(objective.networks(split)[0])
     except (UserError, ValueError) as error:
-        return {"why": " ".join(str(error).split())}
-    plain = network.in_float32(kept)
-    examples, _ = network.examples_of(objective, split, EXAMPLES)
-    found = {name: float(measure(plain, examples)) for name, measure in measures.items()}
-    wrong = [f"{name} is {value}" for name, value in found.items() if not math.isfinite(value)]
-    return {"why": wrong[0]} if wrong else {"costs": found}
+        return {"costs": {}, "why": " ".join(str(error).split())}
+    found: dict[str, float] = {}
+    examples = measure.as_input(network.examples_of(objective, split, EXAMPLES)[0])
+    for name in request["costs"]:
+        try:
+            found[name] = float(costs.find(name)(plain, examples))
+        except Exception as error:  # of a converter, or of the user's own cost
+            raise UserError(f"The cost {name} cannot be measured: {type(error).__name__}: "
+                            f"{' '.join(str(error).split())[:300]}") from error
+        if not math.isfinite(found[name]):
+            raise UserError(f"The cost {name} is {found[name]}.")
+        if why := costs.over(found, {name: limits[name]} if name in limits else {}):
+            return {"costs": found, "why": why}
+    return {"costs": found, "why": ""}
 
 
 def main() -> None:
-    import keras
-
     for line in sys.stdin:
         with contextlib.redirect_stdout(sys.stderr):  # converters print
             try:
                 found = answer(json.loads(line))
             except UserError as error:
                 found = {"error": str(error), "of_data": isinstance(error, DataError)}
-            except Exception as error:  # of a converter or of the user's own cost
-                found = {"why": f"{type(error).__name__}: {' '.join(str(error).split())}"}
             keras.backend.clear_session()
         print(json.dumps(found), flush=True)
 

@@ -1,6 +1,7 @@
 """What the networks of a search cost, and the proposals that are not trained because they cost too much.
 
     refused.json      each proposal that was refused: after how many trials, its values, its costs and why
+    costs.txt         what the process that measures printed
 
 Samplers see a refused proposal as a failed trial, so they do not propose it again. It is no trial of the search.
 """
@@ -21,7 +22,7 @@ from kerasdl.recipe import Recipe
 from kerasdl.tuning.dimensions import frozen
 from kerasdl.tuning.records import TrialRecord
 
-FILE = "refused.json"
+FILE, LOG = "refused.json", "costs.txt"
 COMMAND = (sys.executable, "-P", "-m", "kerasdl.costs._worker")
 QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 MANY = 1000  # refused proposals without a trial that end a search
@@ -31,19 +32,23 @@ class Meter:
     """Measures what networks cost, in a process of its own that lives as long as the meter.
 
     Args:
-        names: of the costs.
+        names: of the costs, the cheapest to measure first.
+        limits: cost -> how much a network may have of it.
+        folder: of the search.
     """
 
-    def __init__(self, names: Sequence[str]):
-        self.names = list(names)
+    def __init__(self, names: Sequence[str], limits: Mapping[str, float], folder: Path):
+        self.names, self.limits, self.folder = list(names), dict(limits), folder
 
     @cached_property
     def _process(self) -> subprocess.Popen:
-        return subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                text=True, env=os.environ | QUIET | {"KERAS_BACKEND": "tensorflow"})
+        """The process; a session of its own, so that Ctrl-C reaches this process alone, which then closes its input."""
+        with open(self.folder / LOG, "a") as log:
+            return subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+                                    env=os.environ | QUIET | {"KERAS_BACKEND": "tensorflow"}, start_new_session=True)
 
     def measure(self, recipe: Recipe) -> tuple[dict[str, float], str]:
-        """Return {cost: number} of a recipe's network, and why there is none where it cannot be built.
+        """Return {cost: number} of a recipe's network, and why it is not to be trained; "" if it is.
 
         Raises:
             DataError: the data cannot be read.
@@ -51,7 +56,7 @@ class Meter:
         """
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin and stdout
-        request = {"recipe": json.loads(recipe.model_dump_json()), "costs": self.names}
+        request = {"recipe": json.loads(recipe.model_dump_json()), "costs": self.names, "limits": self.limits}
         try:
             print(json.dumps(request), file=stdin, flush=True)
             line = stdout.readline()
@@ -59,11 +64,11 @@ class Meter:
             line = ""
         if not line:
             raise UserError(f"The process that measures {', '.join(self.names)} ended with exit code "
-                            f"{self._process.wait()}.")
+                            f"{self._process.wait()}. Its log is {self.folder / LOG}")
         found = json.loads(line)
         if "error" in found:
             raise (DataError if found["of_data"] else UserError)(found["error"])
-        return found.get("costs", {}), found.get("why", "")
+        return found["costs"], found["why"]
 
 
 class Refused:

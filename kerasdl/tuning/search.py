@@ -44,7 +44,7 @@ class Search:
         limits: cost -> how much a network may have of it: 50_000, "50k", "96 KB". Networks beyond it are not trained.
         stop_early: whether a trial that is worse than half of the others at the same epoch stops; None: except in grids
             and hyperband.
-        inherit: whether a trial that evolution made begins with the weights of its parent, wherever layers have the same
+        inherit: whether a trial that evolution made begins with the weights of its parent, where layers have the same
             name and shape.
         overrides: fixed changes of the recipe, as Recipe.override takes them.
         build: in place of recipe and space, a function build(hp) in the manner of keras-tuner that returns a compiled
@@ -120,9 +120,10 @@ class Search:
 
     @property
     def measured(self) -> list[str]:
-        """The costs of each network that are measured before it is trained; none if nothing asks for any."""
-        asked = [*self.costs, *self.limits]
-        return list(dict.fromkeys([*asked, *ALWAYS])) if asked else []
+        """The costs of each network that are measured before it is trained, the cheapest first; none unless asked for.
+        """
+        asked = [*self.limits, *self.costs]
+        return list(dict.fromkeys([*ALWAYS, *asked])) if asked else []
 
     @property
     def stops_early(self) -> bool:

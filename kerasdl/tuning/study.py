@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kerasdl import costs
 from kerasdl.errors import UserError
 from kerasdl.files import write_text
 from kerasdl.recipe import MOVED
@@ -90,7 +89,7 @@ class Study(Trials):
     @cached_property
     def meter(self) -> Meter:
         """What measures the costs of networks."""
-        return Meter(self.search.measured)
+        return Meter(self.search.measured, self.search.limits, self.folder)
 
     @cached_property
     def _hyperparameters(self):
@@ -125,8 +124,7 @@ class Study(Trials):
         """Return what the network of a proposal costs, and why it is not trained, if it is not."""
         if not self.search.measured or (proposal.rung and proposal.rung.parent):  # a promotion was measured before
             return {}, ""
-        found, why = self.meter.measure(self.search.trial(proposal.values))
-        return found, why or costs.over(found, self.search.limits)
+        return self.meter.measure(self.search.trial(proposal.values))
 
     def task(self, record: TrialRecord, records: Sequence[TrialRecord]) -> dict[str, Any]:
         search = self.search

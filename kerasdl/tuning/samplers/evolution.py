@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from kerasdl.tuning.dimensions import Dimension, clip, index_of
 from kerasdl.tuning.records import Answer, Proposal, Space, TrialRecord
 from kerasdl.tuning.samplers import random
 from kerasdl.tuning.samplers.grid import key
-from kerasdl.tuning.samplers.unit_cube import UnitCube
 
 POPULATION, SAMPLE = 20, 5  # the living, and how many of them compete to be the parent
 CHILDREN = 200  # drawn in a row that were tried before, after which a random point is proposed
@@ -29,36 +29,41 @@ def propose(space: Space, trials: Sequence[TrialRecord], seed: int, *, direction
     Args:
         direction: whether "max" or "min" is the best score.
     """
-    cube, scored = UnitCube(space), [trial for trial in trials if trial.score is not None]
-    if not cube.varying or len(scored) < population:
+    scored = [trial for trial in trials if trial.score is not None]
+    if len(scored) < population or not any(varies(dimension) for _, dimension in space):
         return random.propose(space, trials, seed)
     rng, tried = np.random.default_rng([seed, len(trials)]), {key(trial.values) for trial in trials}
     living = scored[-population:]
     for _ in range(CHILDREN):
         sampled = [living[index] for index in rng.choice(population, min(sample, population), replace=False)]
         parent = (max if direction == "max" else min)(sampled, key=lambda trial: trial.score or 0.0)
-        values = child(cube, parent.values, rng)
+        values = child(space, parent.values, rng)
         if key(values) not in tried:
             return Proposal(values, parent=parent.id)
     return random.propose(space, trials, seed)
 
 
-def child(cube: UnitCube, values: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-    """Return values that differ in one active dimension; what that activates is drawn at random.
+def child(space: Space, values: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """Return values that differ in one active dimension; what that activates is drawn at random."""
+    active = [at for at, (_, dimension) in enumerate(space) if varies(dimension) and dimension.active(values)]
+    changed, found = rng.choice(active), {}
+    for at, (field, dimension) in enumerate(space):
+        if not dimension.active(found):
+            continue
+        if at == changed:
+            found[field] = another(dimension, values[field], rng)
+        else:
+            found[field] = values[field] if dimension.active(values) else dimension.from_unit(rng.random())
+    return found
 
-    A dimension that can be counted takes any other of its values, a continuous one moves a little.
-    """
-    point = cube.point(values)
-    active = [at for at in range(len(cube.varying)) if cube.is_active(at, values)]
-    inactive = [at for at in range(len(cube.varying)) if at not in active]
-    point[inactive] = rng.random(len(inactive))
-    at = int(rng.choice(active))
-    dimension = cube.varying[at][1]
-    count = len(dimension.options() or ())
-    if count and dimension.even:
-        now = int(point[at] * count)
-        other = int(rng.integers(count - 1))
-        point[at] = (other + (other >= now) + 0.5) / count
-    else:
-        point[at] = np.clip(point[at] + STEP * rng.standard_normal(), 0.0, 1.0)
-    return cube.values(point)
+
+def varies(dimension: Dimension) -> bool:
+    return len(dimension.options() or "ab") > 1
+
+
+def another(dimension: Dimension, value: Any, rng: np.random.Generator) -> Any:
+    """Return any other value of a dimension that can be counted; of a continuous one, a value near this one."""
+    options = dimension.options() if dimension.even else None
+    if options is not None:
+        return options[(index_of(value, options) + 1 + int(rng.integers(len(options) - 1))) % len(options)]
+    return dimension.from_unit(clip(dimension.to_unit(value) + STEP * rng.standard_normal(), 0.0, 1.0))

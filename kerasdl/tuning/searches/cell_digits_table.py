@@ -1,5 +1,4 @@
-"""All 243 cells whose edges are a pool or one of two convolutions, around a skip: a table on which searches are compared.
-"""
+"""All 243 cells whose edges are a pool or one of two convolutions, around a skip: searches are compared on them."""
 
 from kerasdl.tuning import Search, choice
 

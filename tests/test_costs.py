@@ -1,0 +1,229 @@
+"""Searches that weigh what a network costs: limits, fronts, evolution and its ancestors, and what may not be asked."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kerasdl import costs, zoo
+from kerasdl.costs import _worker
+from kerasdl.errors import UserError
+from kerasdl.recipe import load
+from kerasdl.tuning import Search, choice, integer, log, uniform
+from kerasdl.tuning import load as load_search
+from kerasdl.tuning.costing import MANY, Refused
+from kerasdl.tuning.front import ancestry, changes, front
+from kerasdl.tuning.records import Answer, TrialRecord
+from kerasdl.tuning.samplers import bayesian, evolution, optuna
+from kerasdl.tuning.study import Study
+
+OPERATIONS = "none", "skip", "conv1"
+CELLS = {f"model_args.edge{edge}": choice(*OPERATIONS) for edge in ("01", "02", "12", "03", "13", "23")}
+SPACE = [("width", integer(1, 64, log=True)), ("lr", log(1e-4, 1.0)), ("kind", choice("a", "b", "c")),
+         ("drop", uniform(0, 1).when(kind="b"))]
+
+
+def cells(**changes):
+    return Search(**{"recipe": "cell_digits", "space": CELLS, "trials": 5, "overrides": {"model_args.size": "mu"},
+                     "limits": {"parameters": "3k"}, **changes})
+
+
+def request(recipe, *names, **limits):
+    return {"recipe": json.loads(recipe.model_dump_json()), "costs": names, "limits": limits}
+
+
+class Costs:
+    """A meter that costs nothing: every convolution of a cell has 1,000 parameters."""
+
+    def __init__(self, limits):
+        self.limits, self.asked = limits, []
+
+    def measure(self, recipe):
+        self.asked.append(recipe.model_args)
+        count = {"parameters": 1000.0 * sum(kind == "conv1" for kind in recipe.model_args.values())}
+        return count, costs.over(count, self.limits)
+
+
+# Limits
+
+@pytest.mark.parametrize("name, given, value", [
+    ("parameters", 50_000, 50_000), ("parameters", "50k", 50_000), ("multiply_adds", "1.5M", 1.5e6),
+    ("int8_kb", "96 KB", 96), ("int8_kb", "1 MB", 1024), ("int8_kb", 96, 96), ("int8_ms", "500us", 0.5)])
+def test_a_limit_is_a_number_or_has_a_unit(name, given, value):
+    assert costs.limit(name, given) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("make, words", [
+    (lambda: cells(limits={"parameters": "96 KB"}), ["parameters", "50k", "'96 KB'"]),
+    (lambda: cells(limits={"int8_kb": "3 ms"}), ["int8_kb", "KB", "'3 ms'"]),
+    (lambda: cells(limits={"parameters": -1}), ["above 0", "-1"]),
+    (lambda: cells(limits={"paramters": 10}), ["'paramters'", "'parameters'"]),
+    (lambda: cells(costs=["flops"]), ["'flops'", "multiply_adds"]),
+    (lambda: cells(inherit=True), ["inherit", "evolution", "random"]),
+    (lambda: cells(oracle="evolutoin"), ["'evolutoin'", "'evolution'", "optuna:"]),
+    (lambda: optuna.find("TPE"), ["optuna:TPE", "TPESampler"]),
+    (lambda: optuna.find("GridSampler"), ["GridSampler"]),
+    (lambda: Search(build="my.py:build", data="digits", limits={"parameters": 10}), ["build(hp)"])])
+def test_what_cannot_be_asked_for(make, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("my.py").write_text("def build(hp): ...")
+    with pytest.raises(UserError) as caught:
+        make()
+    assert all(word in str(caught.value) for word in words)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_search_with_costs_survives_json(tmp_path):
+    made = cells(costs=("multiply_adds",), oracle="evolution", inherit=True)
+    (tmp_path / "search.json").write_text(made.to_json())
+    again = load_search(tmp_path / "search.json")
+    assert again.differences(made) == [] and again.limits == {"parameters": 3000.0} and again.inherit
+    assert made.measured == ["parameters", "multiply_adds"]
+
+
+# Costs of real networks
+
+def test_costs_are_those_of_the_network():
+    recipe = load("cell_digits").override("model_args.size=mu")
+    found = _worker.answer(request(recipe, "parameters", "multiply_adds"))
+    network = zoo.build("cell", (8, 8, 1), 10, **recipe.model_args)
+    assert found["costs"]["parameters"] == sum(math.prod(one.shape) for one in network.trainable_weights)
+    assert found["costs"]["multiply_adds"] > 8 * 8 * 9 * 8  # of the stem alone
+    assert found["why"] == ""
+
+
+def test_a_network_beyond_a_limit_is_not_measured_further():
+    recipe = load("cell_digits").override("model_args.size=mu")
+    found = _worker.answer(request(recipe, "parameters", "int8_ms", parameters=100))
+    assert set(found["costs"]) == {"parameters"} and "100 at most" in found["why"]
+
+
+def test_a_cell_without_a_path_is_refused_with_the_reason():
+    closed = dict.fromkeys((f"model_args.edge{edge}" for edge in ("01", "02", "03")), "none")
+    assert "no path" in _worker.answer(request(load("cell_digits").override(**closed), "parameters"))["why"]
+
+
+def test_the_size_in_8_bits_is_that_of_the_file_and_a_users_own_cost_counts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text("def layers(network, examples):\n    return len(network.layers)\n")
+    recipe = load("mlp_digits").override("model_args.size=mu")
+    found = _worker.answer(request(recipe, "int8_kb", "mine.py:layers"))["costs"]
+    assert found["mine.py:layers"] == len(zoo.build("mlp", (8, 8, 1), 10, **recipe.model_args).layers)
+    assert 1 < found["int8_kb"] < 8  # 1,210 weights of a byte, and what LiteRT says about them
+
+
+def test_a_cost_that_fails_ends_the_search(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text("def layers(network, examples):\n    return 1 / 0\n")
+    with pytest.raises(UserError, match=r"mine.py:layers cannot be measured: ZeroDivisionError"):
+        _worker.answer(request(load("linear_digits"), "mine.py:layers"))
+
+
+# Proposals
+
+def planned(study, count):
+    records = []
+    while len(records) < count and isinstance(planned := study.plan(records), TrialRecord):
+        records.append(planned)
+    return records
+
+
+@pytest.mark.parametrize("oracle", ["random", "grid", "bayesian", "evolution", "optuna:TPESampler"])
+def test_no_trial_is_beyond_a_limit_and_no_proposal_is_made_twice(oracle, tmp_path):
+    made = cells(oracle=oracle, limits={"parameters": "1k"}, trials=12)
+    study = Study(made, tmp_path)
+    study.meter = Costs(made.limits)
+    records = planned(study, 12)
+    assert len(records) == 12 and all(record.costs["parameters"] <= 1000 for record in records)
+    proposed = [entry["values"] for entry in study.refused.entries()] + [record.values for record in records]
+    assert len({repr(sorted(values.items())) for values in proposed}) == len(proposed) == len(study.meter.asked)
+    resumed = Study(made, tmp_path)  # in a new process: what was refused is not measured again
+    resumed.meter = Costs(made.limits)
+    assert planned(resumed, 12)[-1].values == records[-1].values and len(resumed.meter.asked) == 12
+
+
+def test_a_space_beyond_the_limit_is_said_so(tmp_path):
+    made = cells(limits={"parameters": 10}, space={"model_args.edge01": choice("conv1", "conv3"),
+                                                   "model_args.edge03": choice("conv1")})
+    study = Study(made, tmp_path)
+    study.meter = Costs(made.limits)
+    with pytest.raises(UserError, match=r"None of 2 networks .*\(parameters 10\).* least there was: parameters 1,000"):
+        study.plan([])
+
+
+def test_a_space_too_large_to_try_ends_after_many_refusals(tmp_path):
+    refused = Refused(tmp_path)
+    for number in range(3):
+        refused.add(0, {"lr": number}, {"parameters": 20.0 + number}, "beyond")
+    refused.check_hope([], {"parameters": 10.0})
+    (tmp_path / "refused.json").write_text(json.dumps(refused.entries() * (MANY // 3 + 1)))
+    refused.check_hope([TrialRecord("0000", "running", {})], {"parameters": 10.0})
+    with pytest.raises(UserError, match="parameters 20"):
+        refused.check_hope([], {"parameters": 10.0})
+
+
+# Evolution
+
+def evolved(space, count, seed=0, score=lambda values: float(values["width"])):
+    records = []
+    for number in range(count):
+        proposal = evolution.propose(space, records, seed, direction="max", population=5, sample=3)
+        if isinstance(proposal, Answer):
+            break
+        records.append(TrialRecord(f"{number:04}", "completed", proposal.values, score(proposal.values),
+                                   parent=proposal.parent))
+    return records
+
+
+def test_a_child_differs_from_a_parent_among_the_living_in_one_dimension():
+    records = evolved(SPACE, 40)
+    by_id = {record.id: (number, record) for number, record in enumerate(records)}
+    children = [(number, record) for number, record in enumerate(records) if record.parent]
+    assert len(children) > 30
+    for number, record in children:
+        at, parent = by_id[record.parent]
+        assert number - 5 <= at < number  # the population is the last five
+        keys = {key for key in {**parent.values, **record.values} if parent.values.get(key) != record.values.get(key)}
+        assert len(keys - {"drop"}) <= 1 and (keys == {"drop"} or "drop" not in keys or "kind" in keys)
+    assert max(record.score for record in records[-5:]) > max(record.score for record in records[:5])
+
+
+def test_ancestors_are_found_and_their_changes():
+    records = evolved(SPACE, 20)
+    line = ancestry(records, records[-1])
+    assert line[-1] is records[-1] and line[0].parent is None
+    assert [record.parent for record in line[1:]] == [record.id for record in line[:-1]]
+    assert changes(line)[0] == "" and all("->" in change for change in changes(line)[1:])
+
+
+# Fronts
+
+def test_the_front_is_what_nothing_dominates():
+    rng = np.random.default_rng(0)
+    records = [TrialRecord(f"{number:04}", "completed", {}, float(score), costs={"a": float(one), "b": float(two)})
+               for number, (score, one, two) in enumerate(rng.random((60, 3)).round(1))]
+    found = front(records, "max", ["a", "b"])
+    for record in records:
+        beaten = any(other.score >= record.score and other.costs["a"] <= record.costs["a"]
+                     and other.costs["b"] <= record.costs["b"] and (other.score, *other.costs.values())
+                     != (record.score, *record.costs.values()) for other in records)
+        assert (record in found) is not beaten
+    assert [record.costs["a"] for record in found] == sorted(record.costs["a"] for record in found)
+
+
+@pytest.mark.parametrize("propose", [
+    lambda *given: bayesian.propose(*given, 0, direction="max", limit=40, costs=("a",)),
+    lambda *given: optuna.propose(*given, 0, name="NSGAIISampler", direction="max", costs=("a",))],
+    ids=["bayesian", "nsga2"])
+def test_a_search_for_score_and_cost_goes_to_both_ends_of_the_front(propose):
+    space, records = [("x", uniform(0, 1)), ("y", uniform(0, 1))], []
+    for number in range(40):
+        values = propose(space, records).values
+        records.append(TrialRecord(f"{number:04}", "completed", values, values["x"] - values["y"],
+                                   costs={"a": values["x"] ** 2 + values["y"]}))
+    late = [record.values["x"] for record in records[10:]]
+    assert min(late) < 0.2 and max(late) > 0.8  # all of y=0 is the front
+    found = front(records, "max", ["a"])
+    assert np.mean([record.values["y"] for record in found]) < np.mean([record.values["y"] for record in records[:10]])
