@@ -71,3 +71,27 @@ def compiled(model: keras.Model, function: Callable[..., Any]) -> Callable[..., 
 
     step = jax.jit(with_weights)
     return lambda *values: step([variable.value for variable in model.variables], *values)
+
+
+def by_weights(model: keras.Model, function: Callable[[], Any]) -> list[Any]:
+    """Return the gradient of a number by each trainable weight, zeros where it depends on none.
+
+    Args:
+        model: whose weights the function reads.
+        function: returns the number.
+    """
+    if on_jax():
+        import jax
+
+        def of(weights):
+            with keras.StatelessScope(state_mapping=list(zip(model.trainable_variables, weights, strict=True))):
+                return function()
+
+        return list(jax.grad(of)([variable.value for variable in model.trainable_variables]))
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        value = function()
+    found = tape.gradient(value, [variable.value for variable in model.trainable_variables],
+                          unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return [tf.convert_to_tensor(gradient) for gradient in found]

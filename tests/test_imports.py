@@ -46,6 +46,7 @@ ARROWS = {room: set(names.split()) for room, names in {
     "probing": "data environment errors evaluation figures files objectives recipe reports run text train zoo",
     "explain": "data environment errors evaluation figures files gradients objectives reports run text train "
                "unimported zoo",
+    "nas": "costs data deploy errors files gradients objectives recipe run train tuning zoo",
     "hub": "data errors objectives recipe_text run text",
     "published": "data environment errors evaluation installation recipe run runs train zoo",
     "plan": "data devices environment errors files installation objectives recipe train",

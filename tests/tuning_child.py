@@ -26,18 +26,21 @@ def run(task, folder):
     faults = study / "faults.json"
     score = zlib.crc32(json.dumps([task["recipe"][key] for key in FIELDS], sort_keys=True).encode()) / 2**32
     if faults.exists():
-        score = spoil(json.loads(faults.read_text()).get(task["id"]), task, score)
+        score = spoil(json.loads(faults.read_text()).get(task["id"]), task, score, study)
     scores = {"val/accuracy": score, "val/loss": 1.0} | ({"test/accuracy": score} if task.get("test") else {})
     return {"status": "completed", "scores": scores, "epochs": 1}
 
 
-def spoil(fault, task, score):
+def spoil(fault, task, score, study):
     if fault == "raise" or fault == "raise once" and task["attempt"] == 1:
         raise RuntimeError("it broke")
     if fault == "mistake":
         raise UserError("batch=7 does not divide by 2 replicas.")
     if fault == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if fault == "wait":
+        while not (study / "go").exists():
+            time.sleep(0.02)
     if fault == "hang":
         time.sleep(600)
     if fault == "eat":

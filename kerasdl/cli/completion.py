@@ -36,11 +36,12 @@ OPTIONS = {  # of each verb; all but launch have EVERYWHERE
     "reproduce": "--backend --seeds --workdir",
     "launch": "--checkpoint-every --no-report --report --workdir --workers",
     "plan": "--backend --batch --largest --no-largest --on --price", "doctor": "",
-    "tune run": "--backend --checkpoint-every --cost --limit --logical-cpus --memory --no-report --oracle --report "
-                "--resume --seed "
+    "tune run": "--backend --checkpoint-every --cost --limit --logical-cpus --memory --no-report --oracle --ray "
+                "--report --resume --seed "
                 "--strategy --timeout --trials --workdir --workers",
     "weights list": "", "weights get": "", "weights import": "--arg --classes --image-size --model --out",
-    "tune list": "", "tune report": "", "tune best": "--backend --seeds --workers"}
+    "tune list": "", "tune rank": "--by --candidates --out",
+    "tune report": "", "tune best": "--backend --seeds --workers"}
 
 
 def answer() -> None:

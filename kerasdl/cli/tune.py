@@ -30,7 +30,7 @@ Workers = Annotated[int, typer.Option(help="number of trials that run at the sam
 
 
 class SearchOrVerb(TyperGroup):
-    """`kerasdl tune NAME` runs a search; `list`, `report` and `best` are verbs below it."""
+    """`kerasdl tune NAME` runs a search; `list`, `rank`, `report` and `best` are verbs below it."""
 
     def parse_args(self, ctx, args):
         named = args and args[0] not in self.commands and args[0] != "--help"
@@ -68,6 +68,8 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH",
                logical_cpus: Annotated[int | None, typer.Option(
                    metavar="N", help="CPU devices of each trial, as for train", min=1)] = None,
                checkpoint_every: CheckpointEvery = "1 min",
+               ray: Annotated[str | None, typer.Option(
+                   metavar="ADDRESS", help="run the trials on a cluster of Ray: its address, auto, or local")] = None,
                report: WriteReport = True, as_json: AsJson = False) -> None:
     """Run a search with one process per trial. The word `run` is optional. A killed search can be resumed."""
     from kerasdl.installation.backend import choose
@@ -83,7 +85,7 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH",
         from kerasdl.tuning.report import report as write_report
         from kerasdl.tuning.table import describe
     study = tune(found, workdir, workers, memory=memory, strategy=strategy, logical_cpus=logical_cpus,
-                 checkpoint_every=checkpoint_every, verbose=verbose())
+                 checkpoint_every=checkpoint_every, ray=ray, verbose=verbose())
     page = write_report(study) if report else None
     if as_json:
         print_json(document(study, page))
@@ -156,6 +158,33 @@ def list_searches(as_json: AsJson = False) -> None:
         table.add_row(name, search.oracle, str(search.trials or "all"), ", ".join(search.space))
     print_table(table)
     print_line("\nRun one: kerasdl tune NAME")
+
+
+@tuning.command("rank")
+def rank_points(search: Annotated[str, typer.Argument(metavar="SEARCH", help="name of a search, or a .py file")],
+                by: Annotated[str, typer.Option(
+                    metavar="WAY", help="multiply_adds, naswot, parameters, synflow, zico, or shared_weights, which "
+                                        "trains one network of all cells")] = "multiply_adds",
+                candidates: Annotated[int, typer.Option(help="number of points", min=1)] = 200,
+                out: Annotated[Path, typer.Option(callback=named, help="file to write")] = Path("ranking.json"),
+                as_json: AsJson = False) -> None:
+    """Rank points of a search's space without training each, for --oracle ranked:FILE."""
+    from kerasdl.tuning.search import load
+
+    found = load(search)
+    with quiet():
+        from kerasdl.nas.rank import rank
+        from kerasdl.text import figure, typed
+        from kerasdl.tuning.table import describe
+    document = rank(found, by, out, candidates, verbose=verbose())
+    if as_json:
+        print_json({"ranking": out, **document})
+        return
+    first = document["points"][0]
+    print_field("ranking", out)
+    print_field("first", f"{by} {figure(first['scores'][by])}  {describe(first['values'])}")
+    print_field("points", f"{len(document['points'])}, and {document['refused']} beyond a limit or without a network")
+    print_field("next", f"kerasdl tune {typed(search)} --oracle ranked:{typed(out)} --trials 10")
 
 
 @tuning.command("report")

@@ -7,9 +7,9 @@ from kerasdl import costs
 from kerasdl.errors import UserError, nearest
 from kerasdl.recipe import Recipe
 from kerasdl.tuning.dimensions import Choice, Dimension, same
-from kerasdl.tuning.samplers import PREFIX
 
 ORACLES = ("grid", "random", "bayesian", "hyperband", "evolution")
+MORE = {"optuna": "Or a sampler of Optuna: optuna:TPESampler.", "ranked": "Or a ranking: ranked:FILE."}
 
 
 def check(search) -> None:
@@ -42,9 +42,10 @@ def check(search) -> None:
 
 def _settings(search) -> None:
     """Refuse an oracle, a goal, a number or an objective of the wrong form."""
-    if search.oracle not in ORACLES and not search.oracle.startswith(PREFIX):
-        raise UserError(f"Unknown oracle {search.oracle!r}. {nearest(search.oracle, ORACLES)} Or a sampler of Optuna: "
-                        f"{PREFIX}TPESampler.")
+    name, _, rest = str(search.oracle).partition(":")
+    if not (name in ORACLES and not rest or name in MORE and rest):
+        raise UserError(f"Unknown oracle {search.oracle!r}. {nearest(search.oracle, ORACLES)} "
+                        f"{' '.join(MORE.values())}")
     for name in search.costs:
         costs.check(name)
     if search.inherit and search.oracle != "evolution":

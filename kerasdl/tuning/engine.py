@@ -7,6 +7,7 @@ and so may its children. Several of these processes, on one host or on many, may
 import logging
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from kerasdl.devices.names import check_name
 from kerasdl.errors import UserError
 from kerasdl.run import folder_for
 from kerasdl.text import typed
-from kerasdl.tuning import pool, preflight
+from kerasdl.tuning import pool, preflight, ray_cluster
 from kerasdl.tuning.pool import TrialProcess, Worker
 from kerasdl.tuning.records import Answer
 from kerasdl.tuning.search import Search
@@ -36,7 +37,7 @@ LEAVE = 90  # seconds in which the children of a parent that was killed must hav
 
 def tune(search: Search | str | Path, workdir: str | Path | None = None, workers: int = 1, *, verbose: bool = True,
          memory: float | None = None, strategy: str = "auto", logical_cpus: int | None = None,
-         checkpoint_every: str | float = "1 min") -> Study:
+         checkpoint_every: str | float = "1 min", ray: str | None = None) -> Study:
     """Run a search, or resume one that was interrupted, and return its study.
 
     Args:
@@ -48,6 +49,7 @@ def tune(search: Search | str | Path, workdir: str | Path | None = None, workers
         strategy: of each trial, as for kerasdl.train.
         logical_cpus: of each trial.
         checkpoint_every: of each trial.
+        ray: run the trials on a cluster of Ray: its address, "auto" for the one of this machine, "local" to start one.
 
     Raises:
         UserError: for a mistake in the search or its folder; when nothing can be written; when all trials fail.
@@ -60,12 +62,14 @@ def tune(search: Search | str | Path, workdir: str | Path | None = None, workers
     options = {"strategy": strategy, "logical_cpus": logical_cpus, "checkpoint_every": checkpoint_every}
     if memory is not None and not 0 < memory < 2**40:
         raise UserError(f"memory is megabytes, above 0. Received: {memory}.")
-    shares = pool.workers(workers)
+    shares = pool.workers(workers) if ray is None else [Worker()] * workers
     preflight.check(search)
+    start = ray_cluster.connect(ray, workers)
     study = Study.create(search, workdir or folder_for(search.name or "search"), options)
     study.resume += flags(workers=(workers, 1), memory=(memory, None), strategy=(strategy, "auto"),
-                          logical_cpus=(logical_cpus, None), checkpoint_every=(checkpoint_every, "1 min"))
-    run(study, shares, verbose, limit, None if memory is None else int(memory * 2**20))
+                          logical_cpus=(logical_cpus, None), checkpoint_every=(checkpoint_every, "1 min"),
+                          ray=(ray, None))
+    run(study, shares, verbose, limit, None if memory is None else int(memory * 2**20), start)
     return study
 
 
@@ -76,19 +80,20 @@ def flags(**options: tuple[Any, Any]) -> str:
 
 
 def run(trials: Trials, workers: list[Worker], verbose: bool = True, limit: float | None = None,
-        memory: int | None = None) -> None:
+        memory: int | None = None, start: Callable[..., TrialProcess] = pool.start) -> None:
     """Run all trials that are left, of a search or of the winner's seeds.
 
     Args:
         limit: seconds that a trial may take.
         memory: bytes of data that a trial may have.
+        start: what starts a trial's process, as `pool.start` does.
 
     Raises:
         UserError: as for `tune`.
         KeyboardInterrupt, SystemExit: after Ctrl-C and SIGTERM, when the running trials have saved their states.
     """
     with StopSignal() as stop, Table(trials, len(workers), verbose) as table:
-        Loop(trials, workers, limit, memory).run(stop, table)
+        Loop(trials, workers, limit, memory, start).run(stop, table)
     if stop.number:
         with logs.on_stderr(verbose):
             logger.info("Stopped. To resume: %s", trials.resume)
@@ -98,8 +103,9 @@ def run(trials: Trials, workers: list[Worker], verbose: bool = True, limit: floa
 class Loop:
     """Runs trials until none is left. See `run` for the arguments."""
 
-    def __init__(self, trials: Trials, workers: list[Worker], limit: float | None, memory: int | None):
-        self.trials, self.free, self.limit, self.memory = trials, list(workers), limit, memory
+    def __init__(self, trials: Trials, workers: list[Worker], limit: float | None, memory: int | None,
+                 start: Callable[..., TrialProcess]):
+        self.trials, self.free, self.limit, self.memory, self.start = trials, list(workers), limit, memory, start
         self.running: list[TrialProcess] = []
 
     def run(self, stop: StopSignal, table: Table) -> None:
@@ -127,7 +133,7 @@ class Loop:
         if isinstance(lease, Answer):
             return lease
         try:
-            self.running.append(pool.start(lease, self.free[-1], self.memory))
+            self.running.append(self.start(lease, self.free[-1], self.memory))
         except OSError as error:
             lease.release()
             raise UserError(f"The process of trial {lease.id} cannot be started: {error}. To resume: "

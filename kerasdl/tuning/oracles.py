@@ -14,7 +14,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from kerasdl.tuning import keras_tuner_space
 from kerasdl.tuning.records import Answer, Proposal, Rung, Space, TrialRecord
-from kerasdl.tuning.samplers import PREFIX, bayesian, evolution, grid, hyperband, optuna, random
+from kerasdl.tuning.samplers import bayesian, evolution, grid, hyperband, optuna, random, ranked
 from kerasdl.tuning.search import Search
 
 ANSWERS = {Answer.WAIT: TrialStatus.IDLE, Answer.DONE: TrialStatus.STOPPED}
@@ -147,8 +147,23 @@ class OptunaOracle(Oracle):
                               costs=self.costs)
 
 
+class RankedOracle(Oracle):
+    """The points of a file, in its order.
+
+    Args:
+        file: as `kerasdl tune rank` writes it.
+    """
+
+    def __init__(self, objective: Any = None, file: str = "", **options: Any):
+        super().__init__(objective=objective, **options)
+        self.file = file
+
+    def propose(self, trials):
+        return ranked.propose(self.space, trials, file=self.file)
+
+
 ORACLES = {"grid": GridOracle, "random": RandomOracle, "bayesian": BayesianOracle, "hyperband": HyperbandOracle,
-           "evolution": EvolutionOracle}
+           "evolution": EvolutionOracle, "optuna": OptunaOracle, "ranked": RankedOracle}
 
 
 def record(trial: Trial) -> TrialRecord:
@@ -165,12 +180,15 @@ def record(trial: Trial) -> TrialRecord:
 def of_search(search: Search, space: Space) -> Oracle:
     """Return the oracle of a search over a space."""
     options: dict[str, Any] = {}
-    kind = ORACLES.get(search.oracle, OptunaOracle)
+    name, _, rest = search.oracle.partition(":")
+    kind = ORACLES[name]
     if kind is HyperbandOracle:
         options = {"max_epochs": search.base.epochs}
     elif kind is BayesianOracle:
         options = {"costs": search.costs}
     elif kind is OptunaOracle:
-        options = {"sampler": search.oracle.removeprefix(PREFIX), "costs": search.costs}
+        options = {"sampler": rest, "costs": search.costs}
+    elif kind is RankedOracle:
+        options = {"file": rest}
     return kind(objective=keras_tuner.Objective(search.objective, search.direction), max_trials=search.limit,
                 seed=search.seed, space=space, **options)

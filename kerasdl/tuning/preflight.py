@@ -4,14 +4,17 @@ from kerasdl import costs, objectives, user_code, zoo
 from kerasdl.errors import UserError, nearest
 from kerasdl.tuning.checks import owners_of
 from kerasdl.tuning.dimensions import Choice
-from kerasdl.tuning.samplers import PREFIX, optuna
+from kerasdl.tuning.samplers import optuna, ranked
 
 
 def check(search) -> None:
     """Raise a UserError for an objective that is never logged, an argument that does not exist, or a missing package.
     """
-    if search.oracle.startswith(PREFIX):
-        optuna.find(search.oracle.removeprefix(PREFIX))
+    name, _, rest = search.oracle.partition(":")
+    if name == "optuna":
+        optuna.find(rest)
+    elif name == "ranked":
+        ranked.points(search.dimensions, rest)
     for name in search.measured:
         costs.find(name)
     if not search.build:

@@ -14,6 +14,7 @@ from kerasdl.recipe import Recipe
 from kerasdl.tuning import preflight
 from kerasdl.tuning.checks import check
 from kerasdl.tuning.dimensions import Choice, Dimension, from_json, frozen
+from kerasdl.tuning.samplers import ranked
 from kerasdl.tuning.samplers.grid import combinations
 
 SEARCHES = Path(__file__).parent / "searches"
@@ -34,8 +35,8 @@ class Search:
         objective: a metric on validation data, "val/accuracy".
         goal: "max" or "min"; None: that of the metric.
         trials: how many; None: 30, and for grid and hyperband all that there are.
-        oracle: "grid", "random", "bayesian", "hyperband", "evolution", or a sampler of Optuna, such as
-            "optuna:TPESampler".
+        oracle: "grid", "random", "bayesian", "hyperband", "evolution", a sampler of Optuna, such as
+            "optuna:TPESampler", or "ranked:FILE", a ranking of `kerasdl tune rank`.
         seed: of the oracle; each trial trains with the recipe's own.
         timeout: the longest that a trial may take, seconds or "10 min".
         costs: what is to be low besides the objective, such as "parameters" and "multiply_adds": see kerasdl.costs.
@@ -92,6 +93,8 @@ class Search:
             self.build = _source(self.build)
             self.source = self.source or _checksum(self.build)
             self.recipe = Recipe(name="build", model="linear", data=self.data)  # data, batch, epochs, seed, precision
+        if isinstance(self.oracle, str) and self.oracle.startswith(ranked.PREFIX):
+            self.oracle = ranked.PREFIX + str(Path(self.oracle.removeprefix(ranked.PREFIX)).resolve())
         self.costs = tuple(map(absolute, (self.costs,) if isinstance(self.costs, str) else self.costs))
         self.limits = {absolute(name): costs.limit(name, given) for name, given in self.limits.items()}
         self.overrides = {moved(key): _override(key, value) for key, value in self.overrides.items()}

@@ -38,7 +38,7 @@ def operation(x, kind, name):
     if kind == "skip":
         return x
     if kind == "pool3":
-        return layers.AveragePooling2D(3, 1, "same", name=f"{name}_pool")(x)
+        return layers.AveragePooling2D(3, 1, "same", name=name)(x)
     return unit(x, x.shape[-1], {"conv1": 1, "conv3": 3}[kind], 1, name)
 
 
@@ -61,10 +61,13 @@ def on_paths(edges):
 
 
 def cell(x, edges, name):
-    """Apply a cell (B, H, W, C) -> (B, H, W, C); `edges` as `on_paths` returns them."""
+    """Apply a cell (B, H, W, C) -> (B, H, W, C); `edges` as `on_paths` returns them.
+
+    Layers are named by their edge and its operation, so that equal edges of two cells fit each other's weights.
+    """
     nodes = {0: x}
     for node in range(1, NODES):
-        into = [operation(nodes[start], kind, f"{name}_edge{start}{end}") for (start, end), kind in edges.items()
+        into = [operation(nodes[start], kind, f"{name}_edge{start}{end}_{kind}") for (start, end), kind in edges.items()
                 if end == node]
         if into:
             nodes[node] = into[0] if len(into) == 1 else layers.Add(name=f"{name}_node{node}")(into)

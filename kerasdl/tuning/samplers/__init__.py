@@ -5,5 +5,3 @@
 `trials` are the records of all trials so far in the order in which they began. A sampler keeps nothing between two
 calls: equal arguments give equal answers, so a search needs no file for its sampler's state.
 """
-
-PREFIX = "optuna:"  # of an oracle that is a sampler of Optuna

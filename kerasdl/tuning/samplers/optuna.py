@@ -15,7 +15,7 @@ import numpy as np
 from kerasdl.errors import UserError, nearest
 from kerasdl.tuning.dimensions import Dimension, index_of
 from kerasdl.tuning.records import Answer, Proposal, Space, TrialRecord
-from kerasdl.tuning.samplers import PREFIX, random
+from kerasdl.tuning.samplers import random
 from kerasdl.tuning.samplers.grid import key
 
 ORDERED = ("BruteForceSampler", "GridSampler", "QMCSampler")  # their next point is no function of the trials
@@ -60,10 +60,10 @@ def find(name: str) -> Any:
     try:
         from optuna import samplers
     except ImportError:
-        raise UserError(f"oracle={PREFIX}{name} needs Optuna: pip install 'kerasdl[nas]'") from None
+        raise UserError(f"oracle=optuna:{name} needs Optuna: pip install 'kerasdl[nas]'") from None
     usable = [each for each in samplers.__all__ if each not in ORDERED and _needs_only_a_seed(getattr(samplers, each))]
     if name not in usable:
-        raise UserError(f"There is no oracle {PREFIX}{name}. {nearest(name, usable)}")
+        raise UserError(f"There is no oracle optuna:{name}. {nearest(name, usable)}")
     return getattr(samplers, name)
 
 

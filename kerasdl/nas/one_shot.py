@@ -1,0 +1,53 @@
+"""Rank the cells of a space by the validation score that each has with the weights of one supernet."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from keras import ops
+
+from kerasdl import objectives
+from kerasdl.data import load_splits
+from kerasdl.deploy import measure, network
+from kerasdl.errors import UserError
+from kerasdl.gradients import compiled
+from kerasdl.nas import supernet
+from kerasdl.recipe import Recipe
+from kerasdl.run import Run
+from kerasdl.train.fit import train
+from kerasdl.train.setup import SPLITS
+
+BATCH = 256
+LONGER = 3  # times as many epochs as one network has, as each path trains in few of the steps
+
+
+def supernet_of(recipe: Recipe, folder: Path, verbose: bool = True) -> Run:
+    """Train all cells of a recipe's size in one network, or resume that; what is finished is not trained again.
+
+    Raises:
+        UserError: the recipe is of another model.
+    """
+    if recipe.model != "cell":
+        raise UserError(f"One network for a whole space is there for model=cell. Received: model={recipe.model}. Rank "
+                        "by a proxy, such as multiply_adds.")
+    shared = recipe.override(model=f"{Path(supernet.__file__)}:build", epochs=LONGER * recipe.epochs, keep="last",
+                             model_args={"size": recipe.model_args.get("size", "S")})
+    if (folder / "result.json").exists():
+        return Run.open(folder)
+    return train(shared.model_copy(update={"name": "supernet"}), workdir=folder, verbose=verbose, test=False)
+
+
+def scores(run: Run, candidates: Sequence[Mapping[str, str]]) -> Iterator[float]:
+    """Yield the validation accuracy of each cell, {"01": "conv3", ...}, with the weights of a supernet.
+
+    Norms use the statistics of the batch: those that they keep are of many paths together.
+    """
+    recipe, model = run.recipe, run.model()
+    objective = objectives.of(recipe, run.path)
+    splits = load_splits(recipe.data, SPLITS | recipe.splits, target=objective.target, **recipe.data_args)
+    x, path = measure.as_input(network.examples_of(objective, splits["val"])[0]), model.get_layer("path")
+    answer = compiled(model, lambda some: model(some, training=True))
+    for candidate in candidates:
+        path.select(candidate)
+        logits = [ops.convert_to_numpy(answer(x[at:at + BATCH])) for at in range(0, len(x), BATCH)]
+        yield float((np.concatenate(logits).argmax(1) == splits["val"].y).mean())

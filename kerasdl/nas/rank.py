@@ -1,0 +1,101 @@
+"""Rank points of a search's space before any is trained, and write them for `oracle="ranked:FILE"`."""
+
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasdl import costs, objectives
+from kerasdl.data import load_splits
+from kerasdl.deploy import measure, network
+from kerasdl.errors import UserError
+from kerasdl.files import write_json
+from kerasdl.nas import one_shot, proxies
+from kerasdl.tuning import Search
+from kerasdl.tuning.samplers.random import points
+from kerasdl.tuning.search import ALWAYS
+
+SHARED = "shared_weights"  # of a supernet
+EXAMPLES = 128  # that a proxy looks at
+
+
+def ways() -> list[str]:
+    """Return what `rank` can go by."""
+    return [*proxies.names(), SHARED]
+
+
+def rank(search: Search, by: str, file: str | Path, candidates: int = 200, verbose: bool = True) -> dict[str, Any]:
+    """Write the points of a space, the best first, and return what was written.
+
+    Args:
+        search: whose space, recipe, limits and seed count.
+        by: a proxy, or "shared_weights", which trains a network of all cells first, in a folder next to the file.
+        file: to write.
+        candidates: how many points: the first of the random oracle.
+
+    Returns:
+        {"search", "recipe", "by", "points": [{"values", "scores": {way: score}}]}; "refused", how many points had no
+        network or one beyond the limits.
+
+    Raises:
+        UserError: an unknown way, a model or data that it does not fit, or no point within the limits.
+    """
+    if by != SHARED:
+        proxies.find(by)
+    if search.build:
+        raise UserError("A search of build(hp) has no networks of the zoo to rank.")
+    x, y, split = examples(search)
+    rows, refused = [], 0
+    for values in islice(points(search.dimensions, search.seed), candidates):
+        found = scored(search, values, {by, *ALWAYS} - {SHARED}, x, y, split)
+        rows += [{"values": values, "scores": found}] if found else []
+        refused += not found
+    if not rows:
+        raise UserError(f"None of {refused} points has a network within the limits.")
+    if by == SHARED:
+        run = one_shot.supernet_of(search.base, Path(file).with_suffix(""), verbose)
+        cells = [edges(search, row["values"]) for row in rows]
+        for row, score in zip(rows, one_shot.scores(run, cells), strict=True):
+            row["scores"][SHARED] = score
+    rows.sort(key=lambda row: -row["scores"][by])
+    document = {"search": search.name, "recipe": search.base.name, "by": by, "refused": refused, "points": rows}
+    write_json(Path(file), document)
+    return document
+
+
+def examples(search: Search) -> tuple[np.ndarray, np.ndarray, Any]:
+    """Return the first training examples as networks take them, their classes, and the split.
+
+    Raises:
+        UserError: they have no classes.
+    """
+    objective = objectives.of(search.base)
+    if objective.target != "class":
+        raise UserError(f"Networks are ranked by how they see classes. Received: objective={search.base.objective}.")
+    split = load_splits(search.base.data, {"train": "train"} | search.base.splits, target=objective.target,
+                        **search.base.data_args)["train"]
+    x, _ = network.examples_of(objective, split, EXAMPLES)
+    return measure.as_input(x), split.y[:EXAMPLES], split
+
+
+def scored(search: Search, values: Mapping[str, Any], names: set[str], x: np.ndarray, y: Any, split: Any
+           ) -> dict[str, float]:
+    """Return {proxy: score} of the network of some values; {} if there is none within the limits."""
+    try:
+        net = network.in_float32(objectives.of(search.trial(values)).networks(split)[0])
+    except ValueError:
+        return {}
+    if any(costs.find(name)(net, x) > most for name, most in search.limits.items()):
+        return {}
+    try:
+        return {name: proxies.find(name)(net, x, y) for name in sorted(names)}
+    except ValueError as error:
+        raise UserError(f"{search.trial(values).model}: {error}") from None
+
+
+def edges(search: Search, values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the operations of a cell, {"01": "conv3", ...}."""
+    args = search.trial(values).model_args
+    return {edge: args[f"edge{edge}"] for edge in one_shot.supernet.EDGES if f"edge{edge}" in args}
