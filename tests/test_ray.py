@@ -92,6 +92,7 @@ def test_a_node_that_dies_gives_its_trials_back(quick, nodes):
     ledger = Path("study/ledger")
     until(lambda: ledger.exists() and len(ledger.read_text().split()) == 2)
     nodes.remove_node(sorted(nodes.worker_nodes, key=str)[0], allow_graceful=False)
+    until(lambda: sum(node["Alive"] for node in ray.nodes()) == 2)
     Path("study/go").touch()  # the node that is left ends its own trial, and then has the other one
     assert driver.wait(120) == 0
     study = Study.open("study")

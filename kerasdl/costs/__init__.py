@@ -1,6 +1,6 @@
 """What a network costs before it is trained: a cost is one file of this folder, and its module has
 
-- `UNIT`: what it is counted in: "" for plain numbers, "KB" (1024 bytes) or "ms";
+- `UNIT`: what it is counted in: "" for plain numbers, "KB" (1000 bytes) or "ms";
 - `PACKAGES`: what has to be importable, besides kerasdl;
 - `measure(network, examples)`: the cost of a float32 network; `examples` (N, ...) are training examples, as the network
   takes them.
@@ -25,7 +25,7 @@ from kerasdl.unimported import constants
 
 FACTORS = {  # what a unit is in the one that the cost is counted in
     "": {"": 1, "k": 1e3, "M": 1e6, "G": 1e9},
-    "KB": {"": 1, "B": 1 / 1024, "KB": 1, "kB": 1, "MB": 1024},
+    "KB": {"": 1, "B": 1e-3, "KB": 1, "kB": 1, "MB": 1e3},
     "ms": {"": 1, "us": 1e-3, "ms": 1, "s": 1e3},
 }
 EXAMPLES = {"": "50k", "KB": "96 KB", "ms": "3 ms"}  # of a limit

@@ -12,7 +12,7 @@ CALIBRATION = 8  # examples: their ranges do not change the size
 
 def measure(network, examples):
     with tempfile.TemporaryDirectory() as folder:
-        return exported(network, examples, folder).stat().st_size / 1024
+        return exported(network, examples, folder).stat().st_size / 1000
 
 
 def exported(network, examples, folder):

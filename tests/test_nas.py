@@ -1,0 +1,151 @@
+"""Ranking networks before they are trained: proxies, one network of all cells, the search that follows a ranking."""
+
+import json
+import os
+
+import keras
+import numpy as np
+import pytest
+
+from kerasdl import zoo
+from kerasdl.errors import UserError
+from kerasdl.nas import one_shot, proxies, supernet
+from kerasdl.nas.rank import rank
+from kerasdl.tuning import Search, choice
+from kerasdl.tuning.records import Answer, TrialRecord
+from kerasdl.tuning.study import Study
+from kerasdl.zoo import cell
+
+SMALL = {"model_args.size": "mu"}
+SPACE = {f"model_args.edge{edge}": choice("none", "conv1", "pool3") for edge in ("01", "13", "03")}
+
+
+def cells(**changes):
+    return Search(**{"recipe": "cell_digits", "space": SPACE, "name": "cells", "trials": 3,
+                     "overrides": {**SMALL, "epochs": 1, "model_args.edge02": "none", "model_args.edge12": "none",
+                                   "model_args.edge23": "none"}, **changes})
+
+
+@pytest.fixture(scope="module")
+def batch():
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (64, 8, 8, 1)).astype("float32"), rng.integers(0, 10, 64)
+
+
+def of(name, batch, **edges):
+    keras.utils.set_random_seed(0)
+    return proxies.find(name)(zoo.build("cell", (8, 8, 1), 10, size="mu", **edges), *batch)
+
+
+# Proxies
+
+def test_synflow_is_its_definition_for_a_linear_network():
+    """Of two dense layers without anything between, R = 1 |A| |B| 1, and sum(w dR/dw) is R for each of the kernels."""
+    inputs = keras.Input((3,))
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    network = keras.Model(inputs, keras.layers.Dense(2, use_bias=False)(keras.layers.Dense(4, use_bias=False)(x)))
+    first, second = network.get_weights()
+    r = np.ones(3) @ np.abs(first).astype("float64") @ np.abs(second) @ np.ones(2)
+    assert proxies.find("synflow")(network, None, None) == pytest.approx(np.log(2 * r), abs=1e-9)
+
+
+def test_naswot_is_the_determinant_of_shared_bits():
+    inputs = keras.Input((5,))
+    network = keras.Model(inputs, keras.layers.Dense(40, activation="relu")(inputs))
+    x = np.random.default_rng(0).standard_normal((12, 5)).astype("float32")
+    bits = (x @ network.get_weights()[0] > 0).astype(int)
+    shared = np.array([[(one == two).sum() for two in bits] for one in bits], float)
+    assert proxies.find("naswot")(network, x, None) == pytest.approx(np.linalg.slogdet(shared)[1], rel=1e-9)
+
+
+def test_zico_is_steadiness_of_gradients():
+    inputs = keras.Input((5,))
+    network = keras.Model(inputs, keras.layers.Dense(3)(inputs))
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((64, 5)).astype("float32"), rng.integers(0, 3, 64)
+    kernel, bias = network.get_weights()
+    gradients = []
+    for some, labels in zip(x.reshape(4, 16, 5), y.reshape(4, 16), strict=True):
+        logits = some.astype("float64") @ kernel + bias
+        chance = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        gradients.append(np.abs(some.T @ (chance - np.eye(3)[labels]) / 16))
+    expected = np.log((np.mean(gradients, 0) / np.std(gradients, 0)).sum())
+    assert proxies.find("zico")(network, x, y) == pytest.approx(expected, rel=1e-4)
+
+
+def test_every_proxy_prefers_convolutions_to_pools(batch):
+    for name in proxies.names():
+        assert of(name, batch) > of(name, batch, edge01="pool3", edge12="pool3", edge23="pool3"), name
+
+
+def test_what_a_proxy_cannot_judge(batch):
+    with pytest.raises(ValueError, match="no"):
+        proxies.find("naswot")(zoo.build("linear", (8, 8, 1), 10), *batch)
+    with pytest.raises(UserError, match="'synflow'"):
+        proxies.find("synflo")
+
+
+# One network of all cells
+
+@pytest.mark.parametrize("edges", [
+    {"01": "conv3", "12": "conv1", "23": "pool3", "02": "skip", "03": "none", "13": "none"},
+    {"01": "pool3", "13": "conv3", "03": "skip", "02": "none", "12": "none", "23": "conv1"}])
+def test_a_chosen_path_is_the_cell_with_the_same_weights(edges, batch):
+    whole = supernet.build((8, 8, 1), 10, size="mu")
+    whole.get_layer("path").select(edges)
+    own = cell.build((8, 8, 1), 10, size="mu", **{f"edge{edge}": kind for edge, kind in edges.items()})
+    for layer in (layer for layer in own.layers if layer.weights):
+        layer.set_weights(whole.get_layer(layer.name).get_weights())
+    for training in (False, True):
+        ours, theirs = (keras.ops.convert_to_numpy(net(batch[0], training=training)) for net in (own, whole))
+        np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-4)
+
+
+def test_paths_are_random_in_training_until_one_is_selected(batch):
+    path = supernet.Path()
+    drawn = [keras.ops.convert_to_numpy(path(batch[0], training=True)) for _ in range(40)]
+    assert all((rows.sum(1) == 1).all() for rows in drawn)
+    assert np.mean(drawn, 0).min() > 0.02 and len({rows.tobytes() for rows in drawn}) > 30
+    path.select({"01": "skip"})
+    rows = keras.ops.convert_to_numpy(path(batch[0], training=True))
+    assert rows[0, cell.OPERATIONS.index("skip")] == 1 and (rows[1:, 0] == 1).all()
+
+
+# Rankings
+
+def test_a_search_follows_a_ranking(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = rank(cells(limits={"multiply_adds": "100k"}), "zico", "ranking.json", 27)
+    assert found["refused"] and len(found["points"]) + found["refused"] == 27
+    scores = [row["scores"] for row in found["points"]]
+    assert [row["zico"] for row in scores] == sorted((row["zico"] for row in scores), reverse=True)
+    assert all(row["multiply_adds"] <= 100_000 and row["parameters"] > 0 for row in scores)
+    made = cells(oracle="ranked:ranking.json")
+    assert made.oracle == f"ranked:{tmp_path / 'ranking.json'}"  # a trial in another folder finds it
+    study, records = Study(made, tmp_path / "study"), []
+    while isinstance(planned := study.plan(records), TrialRecord):
+        records.append(planned)
+    assert planned is Answer.DONE and [record.values for record in records] == [
+        row["values"] for row in found["points"][:3]]
+
+
+@pytest.mark.parametrize("change, words", [
+    (lambda rows: [], ["another", "model_args.edge01"]), (None, ["kerasdl tune rank"])])
+def test_a_ranking_of_another_space_is_refused(change, words, tmp_path):
+    file = tmp_path / "ranking.json"
+    if change:
+        file.write_text(json.dumps({"points": [{"values": {"model_args.edge01": "skip", "lr": 0.1}}]}))
+    with pytest.raises(UserError) as caught:
+        Study(cells(oracle=f"ranked:{file}"), tmp_path).plan([])
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_cells_are_ranked_by_the_weights_that_they_share(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = rank(cells(), "shared_weights", "ranking.json", 4, verbose=False)
+    assert all(0 <= row["scores"]["shared_weights"] <= 1 for row in found["points"])
+    before = os.stat("ranking/result.json").st_mtime_ns
+    again = rank(cells(), "shared_weights", "ranking.json", 4, verbose=False)  # the network is not trained again
+    assert os.stat("ranking/result.json").st_mtime_ns == before and again == found
+    with pytest.raises(UserError, match="model=cell"):
+        one_shot.supernet_of(cells().base.override(model="mlp"), tmp_path / "other")
