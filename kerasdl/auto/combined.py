@@ -29,7 +29,8 @@ def combine(task: Task) -> None:
         task.skip(NAME, "not started: an ensemble averages probabilities, and these are numbers")
         return
     some = distinct(task)
-    if len(some) < 2:
+    if len(some) < 2 or task.left < 0:
+        task.skip(NAME, "not started: " + ("no time was left" if len(some) > 1 else "there is one model alone"))
         return
     began, truth = time.monotonic(), np.asarray(task.splits["val"].y)
     logs = [log_softmax(answers(task, each).astype("float64"), axis=1) for each in some]

@@ -104,4 +104,4 @@ def tune(task: Task, folder: Folder, backbone: Backbone, start: Candidate, side:
 def same(task: Task, recipe: Recipe) -> Recipe:
     """Return a recipe of kerasdl.photos with the data and the score of all candidates."""
     kept = {key: getattr(task.base, key) for key in ("data", "data_args", "splits", "monitor")}
-    return recipe.model_copy(update=kept)
+    return recipe.model_copy(update={**kept, "batch": min(recipe.batch, len(task.splits["train"]))})

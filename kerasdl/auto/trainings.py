@@ -119,6 +119,7 @@ def search(task: Task, families: Sequence[Family]) -> None:
             task.remark(f"The search ended: {error}")
             break
         longest = max(longest, time.monotonic() - began)
+        task.save()  # the time that is gone
     took_part(task, folder)
 
 
