@@ -101,7 +101,7 @@ def test_boosted_trees_answer_as_scikit_learn_does(load, target, monkeypatch, tm
     network.save(tmp_path / "model.keras")
     model, rounds = kept[0]
     test = splits["test"]
-    answers = load_model(tmp_path / "model.keras").predict(test.x, verbose=0)
+    answers = np.asarray(load_model(tmp_path / "model.keras")(test.x))
     if target == "class":
         expected = list(model.staged_predict_proba(test.x))[rounds - 1]
         powers = np.exp(answers - answers.max(1, keepdims=True))
@@ -128,7 +128,7 @@ def test_a_class_that_is_in_no_training_example_is_never_predicted():
     train = splits["train"]
     splits = {**splits, "train": train.part(np.flatnonzero(train.y != 1))}
     for _, network, _ in (baselines.constant(splits), baselines.linear(splits), boosting.boosted(splits, 0.0)):
-        answers = network.predict(splits["test"].x, verbose=0)
+        answers = np.asarray(network(splits["test"].x))
         assert answers.shape[1] == 3 and (answers[:, 1] < answers[:, [0, 2]].min(1)).all()
 
 
@@ -147,10 +147,10 @@ def test_tf_idf_answers_as_scikit_learn_does(tmp_path):
                             ngram_range=(1, 2)).fit(texts["train"])
     model = LogisticRegression(C=facts["strength"], max_iter=1000).fit(words.transform(texts["train"]),
                                                                        splits["train"].y)
-    answers = load_model(tmp_path / "model.keras").predict(splits["test"].x, verbose=0)
-    np.testing.assert_allclose(answers, model.decision_function(words.transform(texts["test"])), atol=1e-4)
-    longer = np.pad(splits["test"].x, ((0, 0), (0, 7)))
-    np.testing.assert_allclose(network.predict(longer, verbose=0), answers, atol=1e-5)
+    loaded, x = load_model(tmp_path / "model.keras"), splits["test"].x
+    expected = model.decision_function(words.transform(texts["test"]))
+    for tokens in (x, np.pad(x, ((0, 0), (0, 7)))):
+        np.testing.assert_allclose(np.asarray(loaded(tokens)), expected, atol=1e-4)
 
 
 def test_ridge_regression_answers_in_the_units_of_the_targets():
@@ -159,7 +159,7 @@ def test_ridge_regression_answers_in_the_units_of_the_targets():
     _, network, facts = baselines.linear(splits)
     scaler, train, test = StandardScaler().fit(splits["train"].x), splits["train"], splits["test"]
     model = Ridge(alpha=facts["alpha"]).fit(scaler.transform(train.x), train.y)
-    np.testing.assert_allclose(network.predict(test.x, verbose=0)[:, 0], np.ravel(model.predict(
+    np.testing.assert_allclose(np.asarray(network(test.x))[:, 0], np.ravel(model.predict(
         scaler.transform(test.x))), rtol=1e-4)
 
 
@@ -197,6 +197,10 @@ def tune_here(search, folder, **_):
     outcome = trial.checked(trial.run(lease.task, lease.folder), lease.task["objective"])
     write_json(lease.folder / "outcome.json", outcome | {"attempt": lease.attempt, "seconds": 1.0})
     lease.release()
+
+
+def failing(*_):
+    raise UserError("a baseline that cannot be fitted")
 
 
 def exported(run, form, *, quantize=None, out=None):
@@ -297,47 +301,49 @@ def test_an_interrupted_search_is_not_resumed_as_another(searched, table, tmp_pa
         auto(searched.wanted, tmp_path)
 
 
-def test_only_what_is_small_enough_wins(searched, table, tmp_path, monkeypatch):
-    quick(monkeypatch)
-    shutil.copytree(searched.home, tmp_path / "auto")
-    (tmp_path / "auto" / "auto.json").unlink()
-    count = Run(searched.home / "linear").result["parameters"]
-    wanted = asked(str(table), ["data_args.label=kind"], minutes=60, max_kb=(count + 100) / 1000)
-    progress = json.loads((tmp_path / "auto" / "progress.json").read_text())
-    write_json(tmp_path / "auto" / "progress.json", progress | {"asked": wanted.to_json()})
-    found = auto(wanted, tmp_path / "auto")
-    assert found["chosen"] == "linear" and found["export"]["bytes"] <= 1000 * found["max_kb"]
-    large = {row["name"]: row["why"] for row in found["not_started"]}
-    assert "too large" in large["boosting, as a file"]
-    (tmp_path / "auto" / "auto.json").unlink()
-    none = asked(str(table), ["data_args.label=kind"], minutes=60, max_kb=0.01)
-    write_json(tmp_path / "auto" / "progress.json", progress | {"asked": none.to_json()})
-    with pytest.raises(UserError, match=r"fits into 0\.01 KB"):
-        auto(none, tmp_path / "auto")
+def test_only_what_is_small_enough_wins(tmp_path, monkeypatch):
+    monkeypatch.setattr(sizes.exporting, "export", exported)
+    skipped = {}
+    ranked = [SimpleNamespace(name=name, run=SimpleNamespace(path=tmp_path / name, result={"parameters": count}))
+              for name, count in (("best", 900), ("second", 450), ("third", 300))]
+
+    def task(limit):
+        return SimpleNamespace(asked=SimpleNamespace(max_kb=limit), ranked=lambda: ranked, skip=skipped.__setitem__)
+
+    assert sizes.winner(task(None)).name == "best"
+    assert sizes.winner(task(0.5)).name == "third"
+    assert not (tmp_path / "best").exists()  # parameters alone say that it is too large
+    assert set(skipped) == {"best, as a file", "second, as a file"} and "0.6 KB" in skipped["second, as a file"]
+    with pytest.raises(UserError, match=r"fits into 0\.31 KB .* third with 0\.4 KB"):
+        sizes.winner(task(0.31))
 
 
 def test_with_minutes_too_few_the_baselines_are_given_in_words(table, command, monkeypatch):
     quick(monkeypatch)
-    done = command("auto", table, "data_args.label=kind", "--minutes", "0.001", "--workdir", "few", "--json")
+    for name in ("linear", "boosted"):
+        monkeypatch.setattr(boosting if name == "boosted" else baselines, name, failing)
+    done = command("auto", table, "data_args.label=kind", "--minutes", "0.001", "--workdir", "few", "--json",
+                   "--no-report")
     assert done.code == 0
     found = json.loads(done.out)
-    assert set(found) == {"run", "report", "result"} and found["report"] == "few/report.html"
+    assert set(found) == {"run", "report", "result"} and found["report"] is None
     assert {row["kind"] for row in found["result"]["candidates"]} == {"baseline"}
     assert found["result"]["verdict"].startswith("A baseline wins") and found["result"]["recipe"] is None
     assert any("No network was trained" in remark for remark in found["result"]["remarks"])
-    assert {"small", "ensemble"} <= {row["name"] for row in found["result"]["not_started"]}
+    assert {"small", "ensemble", "linear", "boosting"} <= {row["name"] for row in found["result"]["not_started"]}
     assert predict(found["run"], [table])
 
 
 def test_a_number_is_predicted_and_its_winner_is_trained_once_more(here, command, monkeypatch):
     quick(monkeypatch)
     monkeypatch.setattr(trainings, "TRIALS", 0)
+    monkeypatch.setattr(trainings.timing, "pace", lambda *_: Pace(0.1, 0.1))
     monkeypatch.setattr(defaults, "TABLE", {"row": (defaults.Family("small", {**TINY[0].fields, "epochs": 12}),)})
     rng = np.random.default_rng(0)
     x = rng.uniform(-2, 2, (200, 2)).round(3)
     pd.DataFrame(x, columns=["a", "b"]).assign(y=(np.sin(3 * x[:, 0]) * x[:, 1]).round(4)).to_csv("y.csv", index=False)
     for name in ("linear", "boosted"):  # so that the network wins
-        monkeypatch.setattr(boosting if name == "boosted" else baselines, name, lambda *_: baselines.constant(_[0]))
+        monkeypatch.setattr(boosting if name == "boosted" else baselines, name, failing)
     done = command("auto", "y.csv", "data_args.label=y", "--workdir", "auto", "--no-report")
     assert done.code == 0, done.err
     found = json.loads((here / "auto/auto.json").read_text())
