@@ -28,8 +28,10 @@ from kerasdl.auto import scores
 from kerasdl.auto.asked import Asked
 from kerasdl.auto.search import auto
 from kerasdl.data import Split, load_splits
+from kerasdl.devices.device import device
 from kerasdl.environment import environment
 from kerasdl.evaluation import predictions
+from kerasdl.installation import backend
 from kerasdl.published.reproduce import once
 from kerasdl.published.results import machines
 from kerasdl.recipe import load
@@ -126,13 +128,14 @@ def measure(name: str, folder: Path, minutes: float, seed: int, python: str | No
         contenders[tool] = lambda tool=tool: other(tool, str(python), arrays, objective, minutes)  # type: ignore[misc]
     truth, score = np.asarray(splits["test"].y), "r2" if objective == "regress" else "accuracy"
     found, first = [], None
+    about = environment(backend=backend.current(), device=device())
     for contender, make in contenders.items():
         began = time.monotonic()
         row = {"set": name, "contender": contender, "minutes": minutes, "seed": seed, "score": score}
         try:
             outputs, what = make()
         except RuntimeError as error:
-            found.append(row | {"error": str(error), "environment": environment()})
+            found.append(row | {"error": str(error), "environment": about})
             continue
         first = outputs if first is None else first
         ahead = None if contender == "kerasdl auto" else list(
@@ -140,7 +143,7 @@ def measure(name: str, folder: Path, minutes: float, seed: int, python: str | No
         found.append(row | {
             "test": scores.score_of(score, target)(truth, outputs), "ahead": ahead, "what": what,
             "interval": list(scores.of_score(score, target, truth, outputs)),
-            "seconds": round(time.monotonic() - began, 1), "environment": environment()})
+            "seconds": round(time.monotonic() - began, 1), "environment": about})
         print(found[-1]["set"], contender, found[-1]["test"], flush=True)
     return found
 
@@ -166,8 +169,8 @@ def body(found: list[dict[str, Any]]) -> str:
     for name in names[1:]:
         told = [outcome(row) for row in found if row["contender"] == name and row.get("ahead")]
         counts.append(f"against {name} {', '.join(f'{told.count(word)} {word}' for word in WORDS)}")
-    return "\n".join([*lines, "", f"`kerasdl auto` {'; '.join(counts)}: a difference counts if its interval of 95% on "
-                      "the same test examples does not hold 0.", "",
+    return "\n".join([*lines, "", f"In brackets, and in all: how `kerasdl auto` did, {'; '.join(counts)}. A difference "
+                      "counts if its interval of 95% on the same test examples does not hold 0.", "",
                       *(f"Measured on {line}.\n" for line in machines({"": found}))])
 
 

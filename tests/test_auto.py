@@ -213,10 +213,21 @@ def exported(run, form, *, quantize=None, out=None):
 
 
 @pytest.fixture(scope="module")
-def searched(table, tmp_path_factory):
+def noisy(table, tmp_path_factory):
+    """That table with some wrong labels, so that no model is perfect."""
+    frame = pd.read_csv(table)
+    wrong = np.arange(len(frame)) % 6 == 0
+    frame["kind"] = np.where(wrong, np.where(frame["kind"] == "big", "small", "big"), frame["kind"])
+    file = tmp_path_factory.mktemp("noisy") / "rows.csv"
+    frame.to_csv(file, index=False)
+    return file
+
+
+@pytest.fixture(scope="module")
+def searched(noisy, tmp_path_factory):
     """A search on a table that was stopped before its ensemble, and resumed; what it says, and its page."""
     home = tmp_path_factory.mktemp("searched") / "auto"
-    wanted = asked(str(table), ["data_args.label=kind"], minutes=60)
+    wanted = asked(str(noisy), ["data_args.label=kind"], minutes=60)
     with pytest.MonkeyPatch.context() as patch:
         quick(patch)
         stop = SimpleNamespace(combine=lambda task: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -265,11 +276,11 @@ def test_what_was_finished_before_the_interruption_is_not_made_again(searched):
         auto(searched.wanted, searched.home)
 
 
-def test_the_winner_and_the_best_baseline_predict(searched, table):
+def test_the_winner_and_the_best_baseline_predict(searched, noisy):
     for name in searched.found["test"]:
         run = Run(searched.home / name)
-        answers = predict(run, [table])
-        truth = pd.read_csv(table)["kind"]
+        answers = predict(run, [noisy])
+        truth = pd.read_csv(noisy)["kind"]
         right = np.mean([found[0][0] == label for (_, found), label in zip(answers, truth, strict=True)])
         assert len(answers) == 200 and right > 0.6
 
@@ -292,10 +303,10 @@ def test_the_page_tells_the_whole_story(searched):
         assert f'href="{name}/report.html"' in text and (searched.home / name / "report.html").is_file()
 
 
-def test_an_interrupted_search_is_not_resumed_as_another(searched, table, tmp_path):
+def test_an_interrupted_search_is_not_resumed_as_another(searched, noisy, tmp_path):
     shutil.copy(searched.home / "progress.json", tmp_path / "progress.json")
     with pytest.raises(UserError, match="seed 0 -> 1"):
-        auto(asked(str(table), ["data_args.label=kind"], minutes=60, seed=1), tmp_path)
+        auto(asked(str(noisy), ["data_args.label=kind"], minutes=60, seed=1), tmp_path)
     (tmp_path / "progress.json").rename(tmp_path / "letters.txt")
     with pytest.raises(UserError, match="holds something else"):
         auto(searched.wanted, tmp_path)
@@ -365,6 +376,14 @@ def test_an_ensemble_takes_what_improves_it():
 def test_what_cannot_end_in_time_is_not_begun():
     pace = Pace(starting=10.0, epoch=2.0)
     assert pace.epochs(100.0, 500) * 2 + 15 <= 100 and pace.epochs(100.0, 5) == 5 and pace.epochs(12.0, 5) == 0
+
+
+def test_nothing_is_searched_where_validation_data_can_show_no_better_one(tmp_path):
+    skipped = {}
+    perfect = SimpleNamespace(name="linear", val={"accuracy": 1.0})
+    trainings.search(SimpleNamespace(home=tmp_path, ranked=lambda *_: [perfect], better="max", monitor="accuracy",
+                                     asked=SimpleNamespace(max_kb=None), skip=skipped.__setitem__), TINY)
+    assert "no mistake on validation data" in skipped["search"] and not list(tmp_path.iterdir())
 
 
 @pytest.mark.soak

@@ -47,8 +47,13 @@ def constant(splits: Mapping[str, Split]) -> Fitted:
     return "linear", finished(network, train), {}
 
 
-def linear(splits: Mapping[str, Split], seed: int = 0) -> Fitted:
+def linear(splits: Mapping[str, Split], seed: int = 0, balanced: bool = False) -> Fitted:
     """Return logistic or ridge regression on the columns, the pixels of a thumbnail, or the steps.
+
+    Args:
+        splits: of rows, images or sequences.
+        seed: of the examples that are taken where they are too many.
+        balanced: whether every class has the same total weight.
 
     Raises:
         UserError: the examples have too many numbers for it.
@@ -63,11 +68,11 @@ def linear(splits: Mapping[str, Split], seed: int = 0) -> Fitted:
         kernel, bias, strength = ridge(features, some, splits["val"], train)
         return "linear", finished(with_head(network, kernel, bias), train), facts | {"alpha": strength}
     probe = linear_probe.fit(features["train"], some.y, features["val"], splits["val"].y,  # type: ignore[arg-type]
-                             train.outputs)
+                             train.outputs, balanced=balanced)
     return "linear", finished(with_head(network, probe.kernel, probe.bias), train), facts | {"C": probe.strength}
 
 
-def words(splits: Mapping[str, Split]) -> Fitted:
+def words(splits: Mapping[str, Split], balanced: bool = False) -> Fitted:
     """Return logistic or ridge regression on TF-IDF of tokens and pairs of tokens, those that the networks read."""
     train, val = splits["train"], splits["val"]
     found = TfidfVectorizer(tokenizer=str.split, token_pattern=None, lowercase=False, sublinear_tf=True,
@@ -76,7 +81,7 @@ def words(splits: Mapping[str, Split]) -> Fitted:
     if train.target == "number":
         kernel, bias, strength = ridge(features, train, val, train)
     else:
-        kernel, bias, strength = logistic(features, train, val)
+        kernel, bias, strength = logistic(features, train, val, balanced)
     network = of_terms(train, found.vocabulary_, found.idf_, kernel, bias)
     return "tf_idf", finished(network, train), {"terms": len(found.idf_), "strength": strength}
 
@@ -143,11 +148,13 @@ def ridge(features: Mapping[str, Any], fitted: Split, val: Split, train: Split) 
     return model.coef_.reshape(y.shape[1], -1).T, np.reshape(model.intercept_, -1), alpha
 
 
-def logistic(features: Mapping[str, Any], train: Split, val: Split) -> tuple[np.ndarray, np.ndarray, float]:
+def logistic(features: Mapping[str, Any], train: Split, val: Split, balanced: bool
+             ) -> tuple[np.ndarray, np.ndarray, float]:
     """Return kernel, bias and the strength of logistic regression on sparse features with the least loss on val."""
     best = None
     for strength in STRENGTHS:
-        model = LogisticRegression(C=strength, max_iter=1000).fit(features["train"], train.y)
+        model = LogisticRegression(C=strength, max_iter=1000, class_weight="balanced" if balanced else None)
+        model.fit(features["train"], train.y)
         kernel, bias = linear_probe.of_all_classes(model, train.outputs)
         loss = cross_entropy(features["val"] @ kernel + bias, val.y)  # type: ignore[arg-type]
         if best is None or loss < best[0]:

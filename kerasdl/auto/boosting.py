@@ -30,13 +30,14 @@ COMPARED = 1000  # rows whose answers are compared with scikit-learn's
 CLOSE = 1e-4  # how far answers may be from scikit-learn's, in units of their spread
 
 
-def boosted(splits: Mapping[str, Split], seconds: float, seed: int = 0) -> Fitted:
+def boosted(splits: Mapping[str, Split], seconds: float, seed: int = 0, balanced: bool = False) -> Fitted:
     """Return boosted trees with the settings, and the number of rounds, that have the least loss on val.
 
     Args:
         splits: of rows with classes, or with one number.
         seconds: after which no more trees are grown.
         seed: of scikit-learn.
+        balanced: whether every class has the same total weight.
 
     Raises:
         UserError: several numbers to predict, or a version of scikit-learn whose trees cannot be read.
@@ -47,7 +48,7 @@ def boosted(splits: Mapping[str, Split], seconds: float, seed: int = 0) -> Fitte
                         f"{train.outputs} target columns.")
     end, best = time.monotonic() + seconds, None
     for settings in SETTINGS:
-        model, worse, lowest = new(train, settings, seed), 0, np.inf
+        model, worse, lowest = new(train, settings, seed, balanced), 0, np.inf
         while worse < PATIENCE and model.max_iter <= MOST and (best is None or time.monotonic() < end):
             model.fit(train.x, of(train, train), sample_weight=train.relative_weights)
             answers = raw(model, val)
@@ -63,10 +64,12 @@ def boosted(splits: Mapping[str, Split], seconds: float, seed: int = 0) -> Fitte
     return "trees", finished(network, train), {"rounds": rounds, **settings}
 
 
-def new(train: Split, settings: Mapping[str, Any], seed: int) -> Any:
+def new(train: Split, settings: Mapping[str, Any], seed: int, balanced: bool) -> Any:
     """Return an estimator that grows ROUNDS more trees each time that it is fitted."""
-    kind = HistGradientBoostingRegressor if train.target == "number" else HistGradientBoostingClassifier
-    return kind(max_iter=ROUNDS, warm_start=True, early_stopping=False, random_state=seed, **settings)
+    more = {"max_iter": ROUNDS, "warm_start": True, "early_stopping": False, "random_state": seed, **settings}
+    if train.target == "number":
+        return HistGradientBoostingRegressor(**more)
+    return HistGradientBoostingClassifier(class_weight="balanced" if balanced else None, **more)
 
 
 def of(split: Split, train: Split) -> np.ndarray:

@@ -68,8 +68,8 @@ def auto(asked: Asked, workdir: str | Path | None = None, *, began: float | None
 def run(task: Task) -> dict[str, Any]:
     """Take every step that is left of a task, and return its outcome."""
     splits = task.splits
-    logger.info("%d %s to learn from, %d to choose with, %d to measure on; %s", len(splits["train"]),
-                WORDS.get(task.kind, "examples"), len(splits["val"]), len(splits["test"]),
+    logger.info("%s: %d %s to learn from, %d to choose with, %d to measure on; %s", task.base.data,
+                len(splits["train"]), WORDS.get(task.kind, "examples"), len(splits["val"]), len(splits["test"]),
                 f"{duration(max(task.clock.left, 0.0))} left")
     fit_baselines(task)
     some = families(splits["train"])
@@ -92,13 +92,16 @@ def run(task: Task) -> dict[str, Any]:
 def fit_baselines(task: Task) -> None:
     """Fit the constant, the linear model, boosted trees on rows, and TF-IDF on texts."""
     splits, seed = task.splits, task.asked.seed
+    balanced = task.base.objective_args.get("class_weight") == "balanced"
+    if splits["train"].weights is not None and task.objective.target == "class":
+        task.remark("The examples have weights, which logistic regression does not take; the others do.")
     wanted = {"constant": lambda: baselines.constant(splits)}
     if task.kind == "tokens":
-        wanted["tf_idf"] = lambda: baselines.words(splits)
+        wanted["tf_idf"] = lambda: baselines.words(splits, balanced)
     else:
-        wanted["linear"] = lambda: baselines.linear(splits, seed)
+        wanted["linear"] = lambda: baselines.linear(splits, seed, balanced)
     if task.kind == "row":
-        wanted["boosting"] = lambda: boosting.boosted(splits, BOOSTING * max(task.left, 0.0), seed)
+        wanted["boosting"] = lambda: boosting.boosted(splits, BOOSTING * max(task.left, 0.0), seed, balanced)
     for name, fit in wanted.items():
         def make(path: Path, fit=fit, name=name):
             began = time.monotonic()

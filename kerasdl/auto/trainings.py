@@ -97,9 +97,15 @@ def too_large(task: Task, recipe: Recipe) -> str:
 def search(task: Task, families: Sequence[Family]) -> None:
     """Search around the best default with kerasdl.tuning, as long as another trial fits before the winner is retrained.
 
-    Trials are processes, and their search resumes if it is killed. One that is too large for the limit is no candidate.
+    Nothing is searched where validation data could show no improvement. Trials are processes, and their search resumes
+    if it is killed. One that is too large for the limit is no candidate.
     """
-    folder = task.home / TRAINED
+    folder, best = task.home / TRAINED, task.ranked()[0]
+    perfect = task.better == "max" and best.val[task.monitor] >= 1
+    if perfect and task.asked.max_kb is None and not folder.exists():
+        task.skip(TRAINED, f"not started: {best.name} makes no mistake on validation data, which cannot show a better "
+                           "one")
+        return
     found = load(folder / SEARCH) if (folder / SEARCH).is_file() else around_best(task, families)
     if found is None:
         return
