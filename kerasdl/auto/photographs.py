@@ -1,5 +1,6 @@
 """Images of a folder: their size, and networks that know something already, with the pieces of kerasdl.photos."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,6 @@ def freeze(task: Task, folder: Folder, backbone: Backbone, side: int) -> float:
 
 def frozen(task: Task, recipe: Recipe, network: Any, path: Path) -> Run:
     """Return the run of a frozen network with logistic regression. Its test split is not read."""
-    import time
-
     began, some = time.monotonic(), {name: task.splits[name] for name in ("train", "val")}
     features = linear_probe.features_of(network, some)
     probe = linear_probe.fit(features["train"], some["train"].y, features["val"],  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from kerasdl.auto import timing
 from kerasdl.auto.defaults import FEWEST, Family, recipe_of, space_of
 from kerasdl.auto.task import Candidate, Task
 from kerasdl.errors import UserError
+from kerasdl.objectives.base import build_model
 from kerasdl.photos.budget import Deadline
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
@@ -31,35 +32,34 @@ def defaults(task: Task, families: Sequence[Family]) -> None:
     end = (1 - SHARE) * task.left
     for number, family in enumerate(families):
         part = (task.left - end) / (len(families) - number)
-        most = part if task.ranked("default") else task.left  # one network rather than none
-        one(task, recipe_of(family, task.base, task.splits["train"]), "default", part, most)
+        more = () if task.ranked("default") else (task.left - end, task.left)  # one network rather than none
+        one(task, recipe_of(family, task.base, task.splits["train"]), "default", part, *more)
 
 
-def one(task: Task, recipe: Recipe, kind: str, seconds: float, most: float = 0.0) -> None:
+def one(task: Task, recipe: Recipe, kind: str, *seconds: float) -> None:
     """Train a recipe within a time, or say why not. A training that takes longer ends after its epoch.
 
     Args:
         task: what it belongs to.
         recipe: with the most epochs that it may have.
         kind: of the candidate.
-        seconds: that it may take.
-        most: the same, if the first are too few for a training.
+        *seconds: that it may take; the second, if the first are too few for a training, and so on.
     """
     path = task.home / recipe.name
     if (path / "recipe.json").exists():  # its length is what was planned then
         recipe = Run(path).recipe
     else:
-        planned = planned_for(task, recipe, seconds, most)
+        planned = planned_for(task, recipe, seconds)
         if planned is None:
             return
         recipe = planned
-    deadline = Deadline(max(seconds, most, 0.0))
+    deadline = Deadline(max(*seconds, 0.0))
     task.add(recipe.name, kind, lambda folder: train(recipe, workdir=folder, strategy="one", callbacks=[deadline],
                                                      test=False, verbose=False),
              lambda: f"ended by the budget after epoch {deadline.ended} of {recipe.epochs}" * bool(deadline.ended))
 
 
-def planned_for(task: Task, recipe: Recipe, seconds: float, most: float = 0.0) -> Recipe | None:
+def planned_for(task: Task, recipe: Recipe, seconds: Sequence[float]) -> Recipe | None:
     """Return the recipe with as many epochs as fit into a time; None if it is not to be started, which is noted.
 
     The arguments are those of `one`.
@@ -67,7 +67,7 @@ def planned_for(task: Task, recipe: Recipe, seconds: float, most: float = 0.0) -
     if task.asked.max_kb and (why := too_large(task, recipe)):
         task.skip(recipe.name, why)
         return None
-    if max(seconds, most) <= 0:
+    if max(seconds) <= 0:
         task.skip(recipe.name, "not started: no time was left")
         return None
     began = time.monotonic()
@@ -77,8 +77,7 @@ def planned_for(task: Task, recipe: Recipe, seconds: float, most: float = 0.0) -
         task.skip(recipe.name, f"not started: {' '.join(str(error).split())}")
         return None
     gone, fewest = time.monotonic() - began, min(FEWEST, recipe.epochs)
-    left = next((each - gone for each in (seconds, most) if pace.epochs(each - gone, fewest) == fewest),
-                max(seconds, most) - gone)
+    left = next((each - gone for each in seconds if pace.epochs(each - gone, fewest) == fewest), max(seconds) - gone)
     if (epochs := pace.epochs(left, recipe.epochs)) < fewest:
         task.skip(recipe.name, f"not started: {FEWEST} epochs would take {duration(pace.seconds(FEWEST))}, and "
                                f"{duration(max(left, 0.0))} were left for it")
@@ -88,8 +87,6 @@ def planned_for(task: Task, recipe: Recipe, seconds: float, most: float = 0.0) -
 
 def too_large(task: Task, recipe: Recipe) -> str:
     """Return why a file of 8 bits cannot be small enough: each parameter takes a byte. "" if it may be."""
-    from kerasdl.objectives.base import build_model
-
     count, limit = build_model(recipe, task.splits["train"]).count_params(), task.asked.max_kb or math.inf
     return f"not started: {count:,} parameters take more than {limit:g} KB in 8 bits" if count > 1000 * limit else ""
 
