@@ -17,9 +17,10 @@ from sklearn.preprocessing import StandardScaler
 from test_photos import photographs, tiny_weights
 
 from kerasdl import recipe as recipes
-from kerasdl.auto import baselines, boosting, combined, defaults, page, scores, sizes, trainings
+from kerasdl.auto import baselines, boosting, combined, defaults, outcome, page, scores, sizes, trainings
 from kerasdl.auto.asked import asked
 from kerasdl.auto.search import auto
+from kerasdl.auto.task import Task
 from kerasdl.auto.timing import Pace
 from kerasdl.data import from_arrays
 from kerasdl.errors import UserError
@@ -327,6 +328,23 @@ def test_only_what_is_small_enough_wins(tmp_path, monkeypatch):
     assert set(skipped) == {"best, as a file", "second, as a file"} and "0.6 KB" in skipped["second, as a file"]
     with pytest.raises(UserError, match=r"fits into 0\.31 KB .* third with 0\.4 KB"):
         sizes.winner(task(0.31))
+
+
+def test_the_verdict_says_why_a_better_one_did_not_win():
+    def candidate(name, kind, accuracy, loss=0.5):
+        return SimpleNamespace(name=name, kind=kind, val={"accuracy": accuracy, "loss": loss})
+
+    def told(winner, limit=None):
+        some = [candidate("linear", "baseline", 0.8), candidate("boosting", "baseline", 0.9),
+                candidate("mlp", "default", 0.9, 0.1), candidate("retrained", "retrained", 0.85)]
+        task = SimpleNamespace(monitor="accuracy", better="max", asked=SimpleNamespace(max_kb=limit), candidates=some)
+        task.rank = lambda each: Task.rank(task, each)
+        task.ranked = lambda *kinds: Task.ranked(task, *kinds)
+        return outcome.verdict(task, some[winner], some[1], some[2])
+
+    assert "A baseline wins: boosting" in told(1) and "mlp, has 0.9000, too: of equal scores" in told(1)
+    assert "mlp, trained once more, wins" in told(3, 20.0) and "boosting, has 0.9000, and is too large" in told(3, 20.0)
+    assert "A baseline wins: linear" in told(0, 5.0) and "mlp, has 0.9000, and is too large for 5 KB" in told(0, 5.0)
 
 
 def test_with_minutes_too_few_the_baselines_are_given_in_words(table, command, monkeypatch):

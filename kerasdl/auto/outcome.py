@@ -53,7 +53,7 @@ def document(task: Task, winner: Candidate, first: Candidate) -> dict[str, Any]:
         "candidates": [described(task, each) for each in task.candidates],
         "not_started": [{"name": name, "why": text} for name, text in task.skipped.items()],
         "chosen": winner.name, "run": str(winner.run.path), "baseline": baseline.name,
-        "verdict": verdict(task, winner, baseline, tested), "luck": luck(task, winner, first),
+        "verdict": verdict(task, winner, baseline, first), "luck": luck(task, winner, first),
         "test": tested, "ahead": ahead(task, winner, baseline),
         "recipe": str(task.home / RECIPE) if any(each.trains for each in task.candidates) else None,
         "export": export and {**{key: export[key] for key in ("folder", "file", "format", "quantize", "bytes")},
@@ -113,20 +113,27 @@ def facts_of(candidate: Candidate) -> str:
     return f"{epochs} of {candidate.run.recipe.epochs} epochs, best {result['best_epoch']}" if epochs else ""
 
 
-def verdict(task: Task, winner: Candidate, baseline: Candidate, tested: dict[str, Any]) -> str:
-    """Return in a sentence what wins."""
-    score = task.monitor.replace("_", " ")
-    if winner.kind == "baseline":
-        others = [each for each in task.ranked() if each.kind != "baseline"]
-        beaten = f"The best network, {others[0].name}, has {figure(others[0].val[task.monitor])}" if others else \
-            "No network was trained."
-        if others:
-            equal = others[0].val[task.monitor] == winner.val[task.monitor]
-            beaten += ", too: of equal scores the simpler model is kept." if equal else "."
-        return (f"A baseline wins: {winner.name}, with {score} {figure(winner.val[task.monitor])} on validation data. "
-                f"{beaten}")
-    return (f"{winner.name} wins, with {score} {figure(winner.val[task.monitor])} on validation data; the best "
-            f"baseline, {baseline.name}, has {figure(baseline.val[task.monitor])}.")
+def verdict(task: Task, winner: Candidate, baseline: Candidate, first: Candidate) -> str:
+    """Return in two sentences what wins, and against what."""
+    score, networks = task.monitor.replace("_", " "), [each for each in task.ranked() if each.kind != "baseline"]
+    value = f"{score} {figure(winner.val[task.monitor])} on validation data"
+    if winner.kind != "baseline":
+        name = f"{first.name}, trained once more," if winner.kind == "retrained" else winner.name
+        return f"{name} wins, with {value}. The best baseline, {baseline.name}, {against(task, winner, baseline)}."
+    beaten = f"The best network, {networks[0].name}, {against(task, winner, networks[0])}." if networks else \
+        "No network was trained."
+    return f"A baseline wins: {winner.name}, with {value}. {beaten}"
+
+
+def against(task: Task, winner: Candidate, other: Candidate) -> str:
+    """Return what the best of the others has, and why it did not win if it is as good or better."""
+    mine, theirs = (task.rank(each)[0] for each in (winner, other))
+    why = ""
+    if task.asked.max_kb is not None and task.rank(other) > task.rank(winner):
+        why = f", and is too large for {task.asked.max_kb:g} KB"
+    elif mine == theirs:
+        why = ", too: of equal scores the simpler model is kept" if winner.kind == "baseline" else ", too"
+    return f"has {figure(other.val[task.monitor])}{why}"
 
 
 def luck(task: Task, winner: Candidate, first: Candidate) -> str:

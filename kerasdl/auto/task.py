@@ -119,7 +119,8 @@ class Task:
     @property
     def left(self) -> float:
         """Seconds that are left until the last measurements have to begin."""
-        return self.clock.left - min(CLOSING, SHARE * self.clock.seconds)
+        files = 1 if self.asked.max_kb is None else 2  # with a limit, several candidates become files
+        return self.clock.left - files * min(CLOSING, SHARE * self.clock.seconds)
 
     def add(self, name: str, kind: str, make: Callable[[Path], Run], note: Callable[[], str] = lambda: "") -> None:
         """Make a candidate and keep it, unless an interrupted task has finished it. One that fails is skipped."""
@@ -146,8 +147,9 @@ class Task:
 
     def skip(self, name: str, why: str) -> None:
         """Keep why something is not among the candidates."""
+        if self.skipped.get(name) != why:
+            logger.warning("%s: %s", name, why)
         self.skipped[name] = why
-        logger.warning("%s: %s", name, why)
 
     def remark(self, text: str) -> None:
         """Keep a sentence for the page."""

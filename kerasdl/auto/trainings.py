@@ -95,7 +95,7 @@ def search(task: Task, families: Sequence[Family]) -> None:
     """Search around the best default with kerasdl.tuning, as long as another trial fits before the winner is retrained.
 
     Nothing is searched where validation data could show no improvement. Trials are processes, and their search resumes
-    if it is killed. One that is too large for the limit is no candidate.
+    if it is killed. A network that is too large for the limit is not trained.
     """
     folder, best = task.home / TRAINED, task.ranked()[0]
     perfect = task.better == "max" and best.val[task.monitor] >= 1
@@ -132,9 +132,11 @@ def around_best(task: Task, families: Sequence[Family]) -> Search | None:
     best = next((each for each in task.ranked("default") if by_name.get(each.name, Family("", {})).space), None)
     if best is None:
         return None
-    recipe = best.run.recipe
+    recipe, limit = best.run.recipe, task.asked.max_kb
+    small = {} if limit is None else {"parameters": 1000 * limit, "int8_kb": limit * 1000 / 1024}  # there of 1024 bytes
     return Search(recipe=recipe, space=space_of(by_name[best.name], recipe), objective=f"val/{task.monitor}",
-                  goal=task.better, oracle="bayesian", trials=1, seed=task.asked.seed, name=f"{best.name}_search")
+                  goal=task.better, oracle="bayesian", trials=1, seed=task.asked.seed, limits=small,
+                  name=f"{best.name}_search")
 
 
 def took_part(task: Task, folder: Path) -> None:
