@@ -82,7 +82,7 @@ def run(task: Task) -> dict[str, Any]:
         task.remark("No network was trained, for the reasons below: the best baseline is what can be had in "
                     f"{duration(60 * task.asked.minutes)}.")
     combined.combine(task)
-    first = sizes.winner(task)
+    first, task.weighed = sizes.winner(task), True
     if first.trains:
         trainings.again(task, first)
     winner = sizes.winner(task)

@@ -70,6 +70,7 @@ class Task:
         candidates: in the order in which they were made.
         skipped: {name: why it was not started, or failed}.
         remarks: sentences for the page.
+        weighed: whether the sizes of files were measured, where there is a limit.
     """
 
     asked: Asked
@@ -81,6 +82,7 @@ class Task:
     candidates: list[Candidate] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    weighed: bool = False
 
     @classmethod
     def of(cls, asked: Asked, base: Recipe, home: Path, clock: Budget) -> "Task":
@@ -119,8 +121,8 @@ class Task:
     @property
     def left(self) -> float:
         """Seconds that are left until the last measurements have to begin."""
-        files = 1 if self.asked.max_kb is None else 2  # with a limit, several candidates become files
-        return self.clock.left - files * min(CLOSING, SHARE * self.clock.seconds)
+        ends = 1 if self.asked.max_kb is None or self.weighed else 2  # with a limit, several candidates become files
+        return self.clock.left - ends * min(CLOSING, SHARE * self.clock.seconds)
 
     def add(self, name: str, kind: str, make: Callable[[Path], Run], note: Callable[[], str] = lambda: "") -> None:
         """Make a candidate and keep it, unless an interrupted task has finished it. One that fails is skipped."""
