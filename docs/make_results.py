@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from benchmarks import (
     audit,
+    auto,
     compress,
     ensembles,
     explain,
@@ -182,6 +183,8 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         root / "docs" / "photos.md": filled(
             root / "docs" / "photos.md", folders=photos_page.folders(photos_page.load(folder)),
             frozen=photos_page.frozen(photos_page.load(folder)), tuned=photos_page.tuned(photos_page.load(folder))),
+        root / "docs" / "auto.md": filled(
+            root / "docs" / "auto.md", auto=auto.body(page.load(root / "docs" / "results", auto.NAME))),
         root / "docs" / "probe.md": filled(
             root / "docs" / "probe.md", probes=probes.body(page.load(root / "docs" / "results", probes.NAME))),
         root / "docs" / "robust.md": filled(

@@ -11,6 +11,7 @@ import typer
 
 from kerasdl import words
 from kerasdl.cli.audit import audit_run
+from kerasdl.cli.auto import best_model
 from kerasdl.cli.calibrate import calibrate_run
 from kerasdl.cli.card import write_card
 from kerasdl.cli.compare import compare_runs
@@ -45,9 +46,9 @@ from kerasdl.text import typed
 
 VERBS: dict[str, Callable[..., None]] = {
     "list": list_recipes, "show": show_recipe, "fields": show_fields, "train": train_recipe, "eval": evaluate_run,
-    "predict": predict_files, "photos": classify_photos, "sample": sample_model, "paint": paint_image,
-    "report": report_run, "runs": list_runs, "best": best_run, "compare": compare_runs, "ensemble": average_runs,
-    "export": export_model, "compress": compress_run, "probe": probe_run,
+    "predict": predict_files, "auto": best_model, "photos": classify_photos, "sample": sample_model,
+    "paint": paint_image, "report": report_run, "runs": list_runs, "best": best_run, "compare": compare_runs,
+    "ensemble": average_runs, "export": export_model, "compress": compress_run, "probe": probe_run,
     "explain": explain_run, "audit": audit_run, "calibrate": calibrate_run, "card": write_card, "serve": serve_run,
     "results": show_results,
     "reproduce": reproduce_recipe, "launch": launch_workers, "plan": plan_recipe, "doctor": check_installation}
@@ -60,7 +61,7 @@ ELSEWHERE = {  # verbs of other tools: what to write instead
     "diff": "kerasdl compare RUN RUN...", "version": "kerasdl --version", "help": "kerasdl --help",
     "config": "kerasdl fields", "settings": "kerasdl fields", "check": "kerasdl doctor", "info": "kerasdl doctor"}
 FLAGS = {"--debug", "--quiet", "-q"}  # may stand anywhere; kerasdl.cli.terminal reads them
-SETTABLE = ("train", "show", "plan", "launch", "probe", "tune")  # verbs that take KEY=VALUE
+SETTABLE = ("train", "show", "plan", "launch", "probe", "tune", "auto")  # verbs that take KEY=VALUE
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 for verb, function in VERBS.items():

@@ -19,6 +19,7 @@ OPTIONS = {  # of each verb; all but launch have EVERYWHERE
     "train": "--backend --checkpoint-every --feed --init --logical-cpus --no-report --profile --report --resume "
              "--strategy --workdir",
     "eval": "--data --split --tta", "predict": "--out --resize --skip-bad --top --unknown-category",
+    "auto": "--max-kb --minutes --no-report --objective --report --resume --seed --workdir",
     "photos": "--group --minutes --no-report --report --seed --weights --workdir",
     "paint": "--mask --out --truth",
     "sample": "--class --n --out --prompt --seed --temperature --tokens --top-k --top-p", "report": "",

@@ -80,7 +80,7 @@ def fit(train: np.ndarray, y: np.ndarray, val: np.ndarray, y_val: np.ndarray, cl
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of a weak one decide nothing
         for strength in sorted(strengths):
             model.set_params(C=strength).fit(inner, y)
-            kernel, bias = _of_all_classes(model, classes)
+            kernel, bias = of_all_classes(model, classes)
             losses[strength] = cross_entropy(outer @ kernel + bias, y_val)
             if best is None or losses[strength] < losses[best[0]]:
                 best, worse = (strength, kernel, bias), 0
@@ -96,7 +96,7 @@ def cross_entropy(logits: np.ndarray, truth: np.ndarray) -> float:
     return float(-log_softmax(logits.astype("float64"), axis=1)[np.arange(len(truth)), truth].mean())
 
 
-def _of_all_classes(model: LogisticRegression, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def of_all_classes(model: LogisticRegression, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Return kernel (D, classes) and bias (classes,): scikit-learn has one column for two classes, none for a class
     that is not there."""
     coefficients, intercept = model.coef_, model.intercept_

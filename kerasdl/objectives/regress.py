@@ -32,12 +32,7 @@ class Regress(Objective):
         """
         inner = super().network(split)
         assert split.y is not None
-        mean, variance = (of(0, dtype="float64") for of in (split.y.mean, split.y.var))  # float32 adds up row by row
-        check_spread(np.sqrt(variance), ["The target"] if variance.size == 1 else
-                     [f"Target {number}" for number in range(variance.size)], LIMIT)
-        unscale = Standardize(mean=mean, variance=np.where(variance > 0, variance, 1.0),
-                              invert=True, dtype="float32", name="unscale")
-        return keras.Model(inner.inputs[0], unscale(inner.output), name=inner.name)
+        return in_units(inner, split.y)
 
     def bind(self, network: keras.Model) -> None:
         units = network.get_layer("unscale")
@@ -77,6 +72,24 @@ class Regress(Objective):
             residuals=figures.histogram(error.ravel(), "predicted - actual"),
             shown=figures.examples(findings.splits("test"), worst),
             worst=[(shown(truth[i]), shown(predicted[i]), shown(error[i])) for i in worst]))]
+
+
+def in_units(inner: keras.Model, y: np.ndarray) -> keras.Model:
+    """Return a model of numbers near one with a last layer "unscale", which brings them to the units of targets.
+
+    Args:
+        inner: answers with (B, outputs).
+        y: the targets (N, outputs), whose mean and spread these are.
+
+    Raises:
+        UserError: a unit that float32 cannot hold.
+    """
+    mean, variance = (of(0, dtype="float64") for of in (y.mean, y.var))  # float32 adds up row by row
+    check_spread(np.sqrt(variance), ["The target"] if variance.size == 1 else
+                 [f"Target {number}" for number in range(variance.size)], LIMIT)
+    unscale = Standardize(mean=mean, variance=np.where(variance > 0, variance, 1.0),
+                          invert=True, dtype="float32", name="unscale")
+    return keras.Model(inner.inputs[0], unscale(inner.output), name=inner.name)
 
 
 class R2(keras.metrics.R2Score):

@@ -160,5 +160,5 @@ def register():
     """Import every model, so that Keras knows the zoo's layers and can load a saved model."""
     for name in NAMES:
         module(name)
-    for name in ("ensemble", "fake_quantized"):
+    for name in ("ensemble", "fake_quantized", "tf_idf", "trees"):
         importlib.import_module(f"{__name__}.{name}")

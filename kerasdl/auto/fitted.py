@@ -1,0 +1,44 @@
+"""A model that was fitted in closed form, or by scikit-learn, as a run like any other. Its test split is not read."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kerasdl.data import Split
+from kerasdl.data.naming import naming
+from kerasdl.devices import strategy as strategies
+from kerasdl.evaluation.padded import evaluator
+from kerasdl.recipe import Recipe
+from kerasdl.run import Run
+from kerasdl.train import record
+from kerasdl.train.setup import Setup
+
+
+def write(recipe: Recipe, network: keras.Model, splits: Mapping[str, Split], path: Path, facts: Mapping[str, Any],
+          began: float) -> Run:
+    """Measure a network on val, and write its run.
+
+    Args:
+        recipe: what the run is of.
+        network: raw examples in, logits or numbers out.
+        splits: train, val and test.
+        path: the run's folder.
+        facts: how it was fitted, for result.json.
+        began: when, on the clock time.monotonic.
+    """
+    setup = Setup.of(recipe, splits, strategies.choose("one"))
+    setup.objective.bind(network)
+    with naming(splits):
+        scores = evaluator(setup.objective, network, recipe.micro_batch, setup.devices)
+        scores.check(splits["val"])
+        val = record.finite(scores(splits["val"]))
+    run = Run.create(recipe, path)
+    record.begin(run, setup, {}, network)
+    record.save(run, network)
+    record.finish(run, setup, {}, status="completed", monitor=scores.monitor, best_epoch=None, val=val,
+                  parameters=network.count_params(), fitted=dict(facts),
+                  train={"seconds": round(time.monotonic() - began, 3)})
+    return run

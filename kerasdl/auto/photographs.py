@@ -1,0 +1,106 @@
+"""Images of a folder: their size, and networks that know something already, with the pieces of kerasdl.photos."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kerasdl.auto import fitted
+from kerasdl.auto.asked import Asked
+from kerasdl.auto.task import Candidate, Task
+from kerasdl.auto.trainings import one
+from kerasdl.data import sources
+from kerasdl.evaluation import linear_probe
+from kerasdl.photos import backbones, budget, recipes
+from kerasdl.photos.backbones import Backbone
+from kerasdl.photos.folder import Folder, look
+from kerasdl.photos.frozen import with_head
+from kerasdl.recipe import Recipe
+from kerasdl.run import Run
+from kerasdl.text import duration
+
+SMALL, LARGE = 64, 128  # most pixels a side: without trained weights, and with them
+SHARE = 0.3  # of the time that is left, that the features of a frozen network may take
+NONE = ("No trained weights are on this machine, and for photographs they make the largest difference. To fetch some, "
+        "19 MB: kerasdl weights get efficientnet-lite0")
+
+
+def base_of(asked: Asked) -> Recipe:
+    """Return the recipe that says the data; of a folder of images without a size, with the size that they get."""
+    base = asked.base
+    source, path = sources.place(base.data)
+    if source != "folder" or "image_size" in base.data_args:
+        return base
+    folder = look(path)
+    side = side_of(folder, backbones.at_hand())
+    fields = recipes.from_scratch(folder, side, None, asked.seed, per_class=1, epochs=1)
+    weighted = {"monitor": fields.monitor, "objective_args": fields.objective_args} if not base.monitor else {}
+    return base.override(data_args={**fields.data_args, **base.data_args}, **weighted)
+
+
+def side_of(folder: Folder, networks: list[Backbone]) -> int:
+    """Return the pixels a side that images get."""
+    if not networks:
+        return min(SMALL, max(budget.SIDES[0] // 2, folder.shorter))
+    return next((side for side in budget.sides_for(networks[0].side, folder.shorter) if side <= LARGE), budget.SIDES[0])
+
+
+def pretrained(task: Task) -> None:
+    """Fit a head to each frozen network whose weights are at hand, and fine-tune the best of them if there is time."""
+    source, path = sources.place(task.base.data)
+    if source != "folder":
+        return
+    networks = backbones.at_hand()
+    if not networks:
+        task.remark(NONE)
+        return
+    folder, side = look(path), task.splits["train"].shape[0]
+    costs = {backbone.name: freeze(task, folder, backbone, side) for backbone in networks}
+    tried = [each for each in task.ranked("baseline") if each.name.startswith("frozen_")]
+    if tried:
+        backbone = next(each for each in networks if f"frozen_{each.name}" == tried[0].name)
+        tune(task, folder, backbone, tried[0], side, costs[backbone.name])
+
+
+def freeze(task: Task, folder: Folder, backbone: Backbone, side: int) -> float:
+    """Fit a linear head to a frozen network, and return the seconds that an image takes it."""
+    recipe = same(task, recipes.frozen(backbone, folder, side, None, task.asked.seed))
+    network = backbone.body(side)
+    cost = budget.seconds_per_image(network)
+    needed = budget.FITTING + cost * sum(len(split) for split in task.splits.values())
+    if needed > SHARE * task.left and not (task.home / recipe.name / "result.json").exists():
+        task.skip(recipe.name, f"not started: its features would take {duration(needed)}")
+        return cost
+    task.add(recipe.name, "baseline", lambda path: frozen(task, recipe, network, path))
+    return cost
+
+
+def frozen(task: Task, recipe: Recipe, network: Any, path: Path) -> Run:
+    """Return the run of a frozen network with logistic regression. Its test split is not read."""
+    began, some = time.monotonic(), {name: task.splits[name] for name in ("train", "val")}
+    features = linear_probe.features_of(network, some)
+    probe = linear_probe.fit(features["train"], some["train"].y, features["val"],  # type: ignore[arg-type]
+                             some["val"].y, some["train"].outputs,  # type: ignore[arg-type]
+                             balanced="class_weight" in recipe.objective_args)
+    facts: Mapping[str, Any] = {"head": "logistic regression", "C": probe.strength}
+    return fitted.write(recipe, with_head(network, probe, recipe), task.splits, path, facts, began)
+
+
+def tune(task: Task, folder: Folder, backbone: Backbone, start: Candidate, side: int, cost: float) -> None:
+    """Train all layers of a network from its fitted head, in the epochs that fit into half of the time."""
+    train, val = task.splits["train"], task.splits["val"]
+    seconds = task.left / 2
+    epochs = budget.epochs_for(seconds, len(train), len(val), cost, recipes.MOST["fine-tuned"])
+    recipe = same(task, recipes.fine_tuned(
+        backbone, folder, side, None, task.asked.seed, start=str(start.run.path),
+        norms=backbones.batch_norms(backbone.body(side)), per_class=len(train) / train.outputs, epochs=max(epochs, 1)))
+    if epochs < recipes.FEWEST and not (task.home / recipe.name / "recipe.json").exists():
+        task.skip(recipe.name, f"not started: {recipes.FEWEST} epochs do not fit into {duration(max(seconds, 0.0))}")
+        return
+    one(task, recipe, "default", seconds)
+
+
+def same(task: Task, recipe: Recipe) -> Recipe:
+    """Return a recipe of kerasdl.photos with the data and the score of all candidates."""
+    kept = {key: getattr(task.base, key) for key in ("data", "data_args", "splits", "monitor")}
+    return recipe.model_copy(update={**kept, "batch": min(recipe.batch, len(task.splits["train"]))})

@@ -1,0 +1,67 @@
+"""The winner: the best on validation data, of those whose 8-bit file is small enough where there is a limit."""
+
+import json
+from typing import Any
+
+from kerasdl.auto.task import Candidate, Task
+from kerasdl.deploy import exporting
+from kerasdl.errors import UserError
+
+FORMAT, BITS = "litert", "int8"
+SHOWN = 200  # letters of why there is no file
+
+
+def winner(task: Task) -> Candidate:
+    """Return the best candidate, or the best one that is small enough.
+
+    Raises:
+        UserError: none is.
+    """
+    limit = task.asked.max_kb
+    if limit is None:
+        return task.ranked()[0]
+    nearest = ""
+    for candidate in task.ranked():
+        count = candidate.run.result["parameters"]
+        if count > 1000 * limit:  # each takes a byte
+            task.skip(f"{candidate.name}, as a file", f"too large: {count:,} parameters in 8 bits, and {limit:g} KB "
+                                                      "are asked for")
+            continue
+        try:
+            facts = as_file(candidate)
+        except UserError as error:
+            task.skip(f"{candidate.name}, as a file", str(error))
+            continue
+        if facts["bytes"] <= 1000 * limit:
+            return candidate
+        nearest = f" The nearest: {candidate.name} with {facts['bytes'] / 1000:.1f} KB."
+        task.skip(f"{candidate.name}, as a file", f"too large: {facts['bytes'] / 1000:.1f} KB, and {limit:g} are asked "
+                                                  "for")
+    raise UserError(f"No model fits into {limit:g} KB in 8 bits.{nearest} Give more with --max-kb, or make one "
+                    f"smaller: kerasdl compress {task.ranked()[0].run.path} --to '{limit:g} KB'")
+
+
+def as_file(candidate: Candidate) -> dict[str, Any]:
+    """Return the facts of a candidate's 8-bit file, which is written if it is not there."""
+    out = candidate.run.path / "export" / f"{FORMAT}-{BITS}"
+    if (out / exporting.FACTS).is_file():
+        return json.loads((out / exporting.FACTS).read_text()) | {"folder": str(out)}
+    return exporting.export(candidate.run, FORMAT, quantize=BITS, out=out)
+
+
+def exported(task: Task, chosen: Candidate) -> tuple[dict[str, Any] | None, str]:
+    """Return the facts of the winner's file for another runtime, and why there is none.
+
+    With a limit it is the 8-bit file that was measured; without one a float32 file, if it can be written.
+    """
+    try:
+        if task.asked.max_kb is not None:
+            return as_file(chosen), ""
+        out = chosen.run.path / "export" / FORMAT
+        if (out / exporting.FACTS).is_file():
+            return json.loads((out / exporting.FACTS).read_text()) | {"folder": str(out)}, ""
+        if task.clock.left < 0:
+            return None, f"There was no time left for an export: kerasdl export {chosen.run.path} --format {FORMAT}"
+        return exporting.export(chosen.run, FORMAT, out=out), ""
+    except UserError as error:
+        return None, str(error)[:SHOWN]

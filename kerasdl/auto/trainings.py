@@ -1,0 +1,174 @@
+"""The trainings: a default of each family, a search around the best of them, and the winner once more."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from kerasdl.auto import timing
+from kerasdl.auto.defaults import FEWEST, Family, recipe_of, space_of
+from kerasdl.auto.task import Candidate, Task
+from kerasdl.errors import UserError
+from kerasdl.objectives.base import build_model
+from kerasdl.photos.budget import Deadline
+from kerasdl.recipe import Recipe
+from kerasdl.run import Run
+from kerasdl.text import duration
+from kerasdl.train.fit import train
+from kerasdl.tuning import engine
+from kerasdl.tuning.search import Search, load
+from kerasdl.tuning.study import SEARCH, Study
+
+SHARE = 0.5  # of the time after the baselines, that the default recipes may take together
+STARTING = 25.0  # seconds in which the process of a trial imports TensorFlow, reads the data and compiles
+SLOWER = 1.3  # times the longest trial so far, that the next one is given
+TRIALS = 50  # at most
+TRAINED = "search"  # folder of the study
+
+
+def defaults(task: Task, families: Sequence[Family]) -> None:
+    """Train each family with its settings, for the epochs that fit into its share of the time."""
+    end = (1 - SHARE) * task.left
+    for number, family in enumerate(families):
+        part = (task.left - end) / (len(families) - number)
+        more = () if task.ranked("default") else (task.left - end, task.left)  # one network rather than none
+        one(task, recipe_of(family, task.base, task.splits["train"]), "default", part, *more)
+
+
+def one(task: Task, recipe: Recipe, kind: str, *seconds: float) -> None:
+    """Train a recipe within a time, or say why not. A training that takes longer ends after its epoch.
+
+    Args:
+        task: what it belongs to.
+        recipe: with the most epochs that it may have.
+        kind: of the candidate.
+        *seconds: that it may take; the second, if the first are too few for a training, and so on.
+    """
+    path = task.home / recipe.name
+    if (path / "recipe.json").exists():  # its length is what was planned then
+        recipe = Run(path).recipe
+    else:
+        planned = planned_for(task, recipe, seconds)
+        if planned is None:
+            return
+        recipe = planned
+    deadline = Deadline(max(*seconds, 0.0))
+    task.add(recipe.name, kind, lambda folder: train(recipe, workdir=folder, strategy="one", callbacks=[deadline],
+                                                     test=False, verbose=False),
+             lambda: f"ended by the budget after epoch {deadline.ended} of {recipe.epochs}" * bool(deadline.ended))
+
+
+def planned_for(task: Task, recipe: Recipe, seconds: Sequence[float]) -> Recipe | None:
+    """Return the recipe with as many epochs as fit into a time; None if it is not to be started, which is noted.
+
+    The arguments are those of `one`.
+    """
+    if task.asked.max_kb and (why := too_large(task, recipe)):
+        task.skip(recipe.name, why)
+        return None
+    if max(seconds) <= 0:
+        task.skip(recipe.name, "not started: no time was left")
+        return None
+    began = time.monotonic()
+    try:
+        pace = timing.pace(recipe, task.splits)
+    except (UserError, ValueError) as error:
+        task.skip(recipe.name, f"not started: {' '.join(str(error).split())}")
+        return None
+    gone, fewest = time.monotonic() - began, min(FEWEST, recipe.epochs)
+    left = next((each - gone for each in seconds if pace.epochs(each - gone, fewest) == fewest), max(seconds) - gone)
+    if (epochs := pace.epochs(left, recipe.epochs)) < fewest:
+        task.skip(recipe.name, f"not started: {FEWEST} epochs would take {duration(pace.seconds(FEWEST))}, and "
+                               f"{duration(max(left, 0.0))} were left for it")
+        return None
+    return recipe.override(epochs=epochs)
+
+
+def too_large(task: Task, recipe: Recipe) -> str:
+    """Return why a file of 8 bits cannot be small enough: each parameter takes a byte. "" if it may be."""
+    count, limit = build_model(recipe, task.splits["train"]).count_params(), task.asked.max_kb or math.inf
+    return f"not started: {count:,} parameters take more than {limit:g} KB in 8 bits" if count > 1000 * limit else ""
+
+
+def search(task: Task, families: Sequence[Family]) -> None:
+    """Search around the best default with kerasdl.tuning, as long as another trial fits before the winner is retrained.
+
+    Nothing is searched where validation data could show no improvement. Trials are processes, and their search resumes
+    if it is killed. A network that is too large for the limit is not trained.
+    """
+    folder, best = task.home / TRAINED, task.ranked()[0]
+    perfect = task.better == "max" and best.val[task.monitor] >= 1
+    if perfect and task.asked.max_kb is None and not folder.exists():
+        task.skip(TRAINED, f"not started: {best.name} makes no mistake on validation data, which cannot show a better "
+                           "one")
+        return
+    found = load(folder / SEARCH) if (folder / SEARCH).is_file() else around_best(task, families)
+    if found is None:
+        return
+    longest = max((each.seconds for each in task.ranked("default")), default=0.0) + STARTING
+    while True:
+        records = Study.create(found, folder).records()
+        spared = 0.0 if not task.ranked("default") else task.ranked("default")[0].seconds
+        left = task.left - spared
+        pending = any(record.pending for record in records)
+        if len(records) - pending >= TRIALS or left < SLOWER * longest:
+            break
+        began = time.monotonic()
+        found = replace(found, trials=len(records) + (not pending), timeout=round(left, 1))
+        try:
+            engine.tune(found, folder, verbose=False)
+        except UserError as error:
+            task.remark(f"The search ended: {error}")
+            break
+        longest = max(longest, time.monotonic() - began)
+        task.save()  # the time that is gone
+    took_part(task, folder)
+
+
+def around_best(task: Task, families: Sequence[Family]) -> Search | None:
+    """Return the search around the best default; None, with a remark, if there is none."""
+    by_name = {family.name: family for family in families}
+    best = next((each for each in task.ranked("default") if by_name.get(each.name, Family("", {})).space), None)
+    if best is None:
+        return None
+    recipe, limit = best.run.recipe, task.asked.max_kb
+    small = {} if limit is None else {"parameters": 1000 * limit, "int8_kb": limit * 1000 / 1024}  # there of 1024 bytes
+    return Search(recipe=recipe, space=space_of(by_name[best.name], recipe), objective=f"val/{task.monitor}",
+                  goal=task.better, oracle="bayesian", trials=1, seed=task.asked.seed, limits=small,
+                  name=f"{best.name}_search")
+
+
+def took_part(task: Task, folder: Path) -> None:
+    """Take the trials that trained to their end into the comparison, and say how many did not."""
+    records = Study.open(folder).records() if (folder / SEARCH).is_file() else []
+    if not records:
+        task.skip(TRAINED, "not started: no trial would have ended in the time that was left")
+    for record in records:
+        name = f"{TRAINED}/trials/{record.id}"
+        if record.status == "completed" and (record.folder / "result.json").is_file():
+            run = Run(record.folder)
+            changed = ", ".join(f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
+                                for key, value in record.values.items())
+            task.keep(Candidate(name, "search", run, run.result["val"], record.seconds or 0.0, changed))
+        else:
+            task.skip(name, f"{record.status}: {record.why}" if record.why else str(record.status))
+
+
+def again(task: Task, winner: Candidate) -> None:
+    """Train the winner's recipe once more with another seed, if there is time.
+
+    Of many tries the best score is also the luckiest: the score of the second training was not chosen by anything.
+    """
+    recipe = winner.run.recipe
+    recipe = recipe.override(seed=recipe.seed + 1).model_copy(update={"name": "retrained"})
+    begun = (task.home / recipe.name / "recipe.json").exists()
+    needed = winner.run.result["train"]["seconds"] + STARTING / 5
+    if not begun and task.left < needed:
+        task.skip(recipe.name, f"not started: it would take {duration(needed)}, and {duration(max(task.left, 0.0))} "
+                               "were left")
+        return
+    deadline = Deadline(max(task.left, needed))
+    task.add(recipe.name, "retrained", lambda folder: train(recipe, workdir=folder, strategy="one", test=False,
+                                                            callbacks=[deadline], verbose=False),
+             lambda: f"seed {recipe.seed}")

@@ -1,0 +1,419 @@
+"""`kerasdl auto`: the best model of some data within a budget, what it has to beat, and one page that says so."""
+
+import json
+import re
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import r2_score
+from sklearn.preprocessing import StandardScaler
+from test_photos import photographs, tiny_weights
+
+from kerasdl import recipe as recipes
+from kerasdl.auto import baselines, boosting, combined, defaults, outcome, page, scores, sizes, trainings
+from kerasdl.auto.asked import asked
+from kerasdl.auto.search import auto
+from kerasdl.auto.task import Task
+from kerasdl.auto.timing import Pace
+from kerasdl.data import from_arrays
+from kerasdl.errors import UserError
+from kerasdl.evaluation import predictions
+from kerasdl.evaluation.predict import predict
+from kerasdl.files import write_json
+from kerasdl.photos import recipes as of_photos
+from kerasdl.run import Run, load_model
+from kerasdl.tuning import log, trial
+from kerasdl.tuning.study import Study
+from kerasdl.zoo import trees
+
+TINY = (defaults.Family("small", {"model": "mlp", "model_args": {"size": "mu"}, "epochs": 2, "batch": 32, "lr": 1e-2},
+                        {"lr": log(1e-3, 1e-1)}),)
+
+
+# What is asked
+
+
+def test_a_path_is_what_it_can_only_be(here):
+    for name in ("rows.csv", "rows.parquet", "motions_TRAIN.ts", "texts.jsonl"):
+        (here / name).write_text("")
+    (here / "letters" / "a").mkdir(parents=True)
+    (here / "letters" / "a" / "1.txt").write_text("a text")
+    (here / "faces" / "a").mkdir(parents=True)
+    Image.new("L", (8, 8)).save(here / "faces" / "a" / "1.png")
+    from kerasdl.auto.asked import located
+
+    assert [located(name) for name in ("rows.csv", "rows.parquet", "motions_TRAIN.ts", "texts.jsonl", "letters",
+                                       "faces", "mnist", "series:a.npz")] == [
+        "csv:rows.csv", "csv:rows.parquet", "series:motions_TRAIN.ts", "text:texts.jsonl", "text:letters",
+        "folder:faces", "mnist", "series:a.npz"]
+    shutil.copy(here / "faces/a/1.png", here / "letters/a/2.png")
+    (here / "waves.npz").write_text("")
+    for name, keys, words in (("letters", (), ["folder:letters", "text:letters"]), ("waves.npz", (), ["series:"]),
+                              ("rows.csv", ("data_args.text",), ["text:rows.csv", "csv:rows.csv"]),
+                              ("gone.csv", (), ["no file"])):
+        with pytest.raises(UserError) as caught:
+            located(name, keys)
+        assert "\n" not in str(caught.value) and all(word in str(caught.value) for word in words)
+
+
+@pytest.mark.parametrize("given, words", [
+    (["--max-kb", "96MB"], ["--max-kb", "kilobytes", "'96MB'"]), (["--max-kb", "-1"], ["above 0", "'-1'"]),
+    (["--minutes", "0"], ["--minutes", "above 0"]), (["--minutes", "nan"], ["--minutes"]),
+    (["--minutes", "10min"], ["minutes", "'10min'"]), (["--objective", "detect"], ["classify or regress"]),
+    (["epochs=3"], ["no setting 'epochs'", "kerasdl train"]), (["objective=regress"], ["--objective regress"]),
+    (["data_args.label=kinds"], ["'kinds'"]), (["--label", "kind"], ["data_args.label=kind"]),
+    (["--resume", "gone"], ["no interrupted search"])])
+def test_mistakes_are_one_line(given, words, table, refused):
+    label = [] if any("label" in word for word in given) else ["data_args.label=kind"]
+    data = [] if "--resume" in given else [table, *label]
+    refused("auto", *data, *given, words=words)
+
+
+def test_what_is_learned_follows_from_the_labels_where_they_say_it(here):
+    frame = pd.DataFrame({"a": range(20), "word": ["x", "y"] * 10, "price": np.arange(20) / 4, "rooms": range(20)})
+    frame.to_csv("rows.csv", index=False)
+    found = [asked("rows.csv", [f"data_args.label={label}"]).objective for label in ("word", "price")]
+    assert found == ["classify", "regress"] and asked("rows.csv", ["data_args.label=price"]).base.monitor == "r2"
+    with pytest.raises(UserError, match="--objective classify or --objective regress"):
+        asked("rows.csv", ["data_args.label=rooms"])
+    assert asked("rows.csv", ["data_args.label=rooms"], objective="regress").objective == "regress"
+
+
+# Baselines as Keras models
+
+
+@pytest.mark.parametrize("load, target", [(load_breast_cancer, "class"), (load_iris, "class"),
+                                          (load_diabetes, "number")])
+def test_boosted_trees_answer_as_scikit_learn_does(load, target, monkeypatch, tmp_path):
+    monkeypatch.setattr(boosting, "MOST", 10)
+    kept = []
+    grown = boosting.grown
+    monkeypatch.setattr(boosting, "grown", lambda model, rounds: kept.append((model, rounds)) or grown(model, rounds))
+    x, y = load(return_X_y=True)
+    splits = from_arrays(x, y, target=target)
+    _, network, facts = boosting.boosted(splits, 60.0)
+    network.save(tmp_path / "model.keras")
+    model, rounds = kept[0]
+    test = splits["test"]
+    answers = np.asarray(load_model(tmp_path / "model.keras")(test.x))
+    if target == "class":
+        expected = list(model.staged_predict_proba(test.x))[rounds - 1]
+        powers = np.exp(answers - answers.max(1, keepdims=True))
+        np.testing.assert_allclose(powers / powers.sum(1, keepdims=True), expected, atol=1e-5)
+    else:
+        truth = splits["train"].y.astype("float64")
+        expected = list(model.staged_predict(test.x))[rounds - 1] * truth.std() + truth.mean()
+        np.testing.assert_allclose(answers[:, 0], expected, rtol=1e-5)
+    assert facts["rounds"] == rounds
+
+
+def test_a_threshold_in_float32_parts_numbers_as_in_float64():
+    numbers = np.float32(np.random.default_rng(0).normal(size=1000))
+    above = np.nextafter(numbers, np.float32(np.inf))
+    between = (numbers.astype("float64") + above) / 2  # no float32: it rounds to one of the two
+    rounded = trees.rounded_down(between)
+    assert (numbers <= rounded).all() and (above > rounded).all() and (trees.rounded_down(
+        numbers.astype("float64")) == numbers).all()
+
+
+def test_a_class_that_is_in_no_training_example_is_never_predicted():
+    rng = np.random.default_rng(0)
+    splits = from_arrays(rng.normal(size=(60, 3)), np.arange(60) % 3, classes=["a", "b", "c"])
+    train = splits["train"]
+    splits = {**splits, "train": train.part(np.flatnonzero(train.y != 1))}
+    for _, network, _ in (baselines.constant(splits), baselines.linear(splits), boosting.boosted(splits, 0.0)):
+        answers = np.asarray(network(splits["test"].x))
+        assert answers.shape[1] == 3 and (answers[:, 1] < answers[:, [0, 2]].min(1)).all()
+
+
+def test_tf_idf_answers_as_scikit_learn_does(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = np.zeros((200, 12), "int32"), np.arange(200) % 3
+    for row, label in zip(x, y, strict=True):
+        count = rng.integers(2, 13)
+        row[:count] = rng.integers(1, 40, count)
+        row[0] = label + 1 if rng.random() < 0.8 else 5
+    splits = from_arrays(x, y, kind="tokens")
+    _, network, facts = baselines.words(splits)
+    network.save(tmp_path / "model.keras")
+    texts = {name: baselines.written(split) for name, split in splits.items()}
+    words = TfidfVectorizer(tokenizer=str.split, token_pattern=None, lowercase=False, sublinear_tf=True,
+                            ngram_range=(1, 2)).fit(texts["train"])
+    model = LogisticRegression(C=facts["strength"], max_iter=1000).fit(words.transform(texts["train"]),
+                                                                       splits["train"].y)
+    loaded, x = load_model(tmp_path / "model.keras"), splits["test"].x
+    expected = model.decision_function(words.transform(texts["test"]))
+    for tokens in (x, np.pad(x, ((0, 0), (0, 7)))):
+        np.testing.assert_allclose(np.asarray(loaded(tokens)), expected, atol=1e-4)
+
+
+def test_ridge_regression_answers_in_the_units_of_the_targets():
+    x, y = load_diabetes(return_X_y=True, scaled=False)
+    splits = from_arrays(x, y, target="number")
+    _, network, facts = baselines.linear(splits)
+    scaler, train, test = StandardScaler().fit(splits["train"].x), splits["train"], splits["test"]
+    model = Ridge(alpha=facts["alpha"]).fit(scaler.transform(train.x), train.y)
+    np.testing.assert_allclose(np.asarray(network(test.x))[:, 0], np.ravel(model.predict(
+        scaler.transform(test.x))), rtol=1e-4)
+
+
+# How sure a score is
+
+
+def test_intervals_of_numbers_hold_the_score():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(5, 2, (80, 1))
+    outputs = truth + rng.normal(0, 1, truth.shape)
+    assert scores.score_of("r2", "number")(truth, outputs) == pytest.approx(r2_score(truth, outputs))
+    low, high = scores.of_score("r2", "number", truth, outputs)
+    assert low < r2_score(truth, outputs) < high < 1
+    assert scores.of_difference("mae", "number", truth, outputs, outputs) == (0.0, 0.0)
+    assert scores.of_difference("r2", "number", truth, outputs, truth * 0 + 5)[0] > 0
+
+
+# The whole of it
+
+
+def quick(patch):
+    patch.setattr(defaults, "TABLE", {"row": TINY, "image": ()})
+    patch.setattr(boosting, "MOST", 10)
+    patch.setattr(trainings, "TRIALS", 1)
+    patch.setattr(trainings.engine, "tune", tune_here)
+    patch.setattr(combined, "chosen", lambda logs, truth: [0, 1])
+    patch.setattr(combined, "MARGIN", -1000)
+    patch.setattr(sizes.exporting, "export", exported)
+
+
+def tune_here(search, folder, **_):
+    """Run one trial of a search in this process: a new one would import TensorFlow for seconds."""
+    study = Study.create(search, folder, {})
+    lease = study.lease()
+    outcome = trial.checked(trial.run(lease.task, lease.folder), lease.task["objective"])
+    write_json(lease.folder / "outcome.json", outcome | {"attempt": lease.attempt, "seconds": 1.0})
+    lease.release()
+
+
+def failing(*_):
+    raise UserError("a baseline that cannot be fitted")
+
+
+def exported(run, form, *, quantize=None, out=None):
+    """Stand for an export, whose file has a byte for each parameter and a hundred more."""
+    count = run.result["parameters"]
+    facts = {"format": form, "quantize": quantize, "file": "model.tflite", "bytes": count + 100, "scores": {}}
+    out.mkdir(parents=True)
+    write_json(out / "export.json", facts)
+    return facts | {"folder": str(out)}
+
+
+@pytest.fixture(scope="module")
+def noisy(table, tmp_path_factory):
+    """That table with some wrong labels, so that no model is perfect."""
+    frame = pd.read_csv(table)
+    wrong = np.arange(len(frame)) % 6 == 0
+    frame["kind"] = np.where(wrong, np.where(frame["kind"] == "big", "small", "big"), frame["kind"])
+    file = tmp_path_factory.mktemp("noisy") / "rows.csv"
+    frame.to_csv(file, index=False)
+    return file
+
+
+@pytest.fixture(scope="module")
+def searched(noisy, tmp_path_factory):
+    """A search on a table that was stopped before its ensemble, and resumed; what it says, and its page."""
+    home = tmp_path_factory.mktemp("searched") / "auto"
+    wanted = asked(str(noisy), ["data_args.label=kind"], minutes=60)
+    with pytest.MonkeyPatch.context() as patch:
+        quick(patch)
+        stop = SimpleNamespace(combine=lambda task: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("kerasdl.auto.search.combined", stop)
+        with pytest.raises(KeyboardInterrupt):
+            auto(wanted, home)
+        patch.setattr("kerasdl.auto.search.combined", combined)
+        before = {file: file.stat().st_mtime_ns for file in home.glob("**/model.keras")}
+        spent = json.loads((home / "progress.json").read_text())["spent"]
+        found = auto(wanted, home)
+        return SimpleNamespace(home=home, found=found, before=before, spent=spent, page=page.write(home, found),
+                               wanted=wanted)
+
+
+def test_everything_is_tried_in_its_order_and_validation_chooses(searched):
+    rows = searched.found["candidates"]
+    assert [(row["kind"], row["name"]) for row in rows][:6] == [
+        ("baseline", "constant"), ("baseline", "linear"), ("baseline", "boosting"), ("default", "small"),
+        ("search", "search/trials/0000"), ("ensemble", "ensemble")]
+    best = max(rows, key=lambda row: (row["val"]["accuracy"], row["kind"] == "baseline", -row["val"]["loss"]))
+    assert searched.found["chosen"] == best["name"] and searched.found["chosen"] in searched.found["verdict"]
+    assert searched.found["splits"] == {"train": 140, "val": 20, "test": 40}
+
+
+def test_all_candidates_have_the_same_splits(searched):
+    prints = [Run(searched.home / row["name"]).data["examples"] for row in searched.found["candidates"]]
+    assert all(each == prints[0] for each in prints) and set(prints[0]) == {"train", "val", "test"}
+
+
+def test_the_test_split_is_read_for_the_winner_and_the_best_baseline_alone(searched):
+    found = searched.found
+    read = {row["name"] for row in found["candidates"] if "test" in Run(searched.home / row["name"]).result}
+    assert read == {found["chosen"], found["baseline"]} == set(found["test"])
+    assert read == {row["name"] for row in found["candidates"]
+                    if predictions.read(Run(searched.home / row["name"])) is not None}
+    for test in found["test"].values():
+        assert test["interval"][0] <= test["scores"]["accuracy"] <= test["interval"][1]
+
+
+def test_what_was_finished_before_the_interruption_is_not_made_again(searched):
+    assert len(searched.before) == 5 and searched.spent > 0
+    for file, time in searched.before.items():
+        assert file.stat().st_mtime_ns == time
+    assert searched.found["seconds"] >= searched.spent
+    with pytest.raises(UserError, match="already holds a finished search"):
+        auto(searched.wanted, searched.home)
+
+
+def test_the_winner_and_the_best_baseline_predict(searched, noisy):
+    for name in searched.found["test"]:
+        run = Run(searched.home / name)
+        answers = predict(run, [noisy])
+        truth = pd.read_csv(noisy)["kind"]
+        right = np.mean([found[0][0] == label for (_, found), label in zip(answers, truth, strict=True)])
+        assert len(answers) == 200 and right > 0.6
+
+
+def test_the_recipe_to_keep_is_one_that_trains(searched):
+    kept = recipes.load(searched.found["recipe"])
+    trained = [Run(searched.home / row["name"]).recipe for row in searched.found["candidates"]
+               if row["kind"] in ("default", "search", "retrained")]
+    assert kept.model_copy(update={"name": ""}) in [each.model_copy(update={"name": ""}) for each in trained]
+
+
+def test_the_page_tells_the_whole_story(searched):
+    text, found = searched.page.read_text(), searched.found
+    for row in found["candidates"]:
+        assert row["name"] in text
+    assert float(re.search(r'id="test" value="([\d.]+)"', text)[1]) == found["test"][found["chosen"]]["scores"][
+        "accuracy"]
+    assert f"kerasdl predict {found['run']}" in text and "<svg" in text and "read once" in text
+    for name in found["test"]:
+        assert f'href="{name}/report.html"' in text and (searched.home / name / "report.html").is_file()
+
+
+def test_an_interrupted_search_is_not_resumed_as_another(searched, noisy, tmp_path):
+    shutil.copy(searched.home / "progress.json", tmp_path / "progress.json")
+    with pytest.raises(UserError, match="seed 0 -> 1"):
+        auto(asked(str(noisy), ["data_args.label=kind"], minutes=60, seed=1), tmp_path)
+    (tmp_path / "progress.json").rename(tmp_path / "letters.txt")
+    with pytest.raises(UserError, match="holds something else"):
+        auto(searched.wanted, tmp_path)
+
+
+def test_only_what_is_small_enough_wins(tmp_path, monkeypatch):
+    monkeypatch.setattr(sizes.exporting, "export", exported)
+    skipped = {}
+    ranked = [SimpleNamespace(name=name, run=SimpleNamespace(path=tmp_path / name, result={"parameters": count}))
+              for name, count in (("best", 900), ("second", 450), ("third", 300))]
+
+    def task(limit):
+        return SimpleNamespace(asked=SimpleNamespace(max_kb=limit), ranked=lambda: ranked, skip=skipped.__setitem__)
+
+    assert sizes.winner(task(None)).name == "best"
+    assert sizes.winner(task(0.5)).name == "third"
+    assert not (tmp_path / "best").exists()  # parameters alone say that it is too large
+    assert set(skipped) == {"best, as a file", "second, as a file"} and "0.6 KB" in skipped["second, as a file"]
+    with pytest.raises(UserError, match=r"fits into 0\.31 KB .* third with 0\.4 KB"):
+        sizes.winner(task(0.31))
+
+
+def test_the_verdict_says_why_a_better_one_did_not_win():
+    def candidate(name, kind, accuracy, loss=0.5):
+        return SimpleNamespace(name=name, kind=kind, val={"accuracy": accuracy, "loss": loss})
+
+    def told(winner, limit=None):
+        some = [candidate("linear", "baseline", 0.8), candidate("boosting", "baseline", 0.9),
+                candidate("mlp", "default", 0.9, 0.1), candidate("retrained", "retrained", 0.85)]
+        task = SimpleNamespace(monitor="accuracy", better="max", asked=SimpleNamespace(max_kb=limit), candidates=some)
+        task.rank = lambda each: Task.rank(task, each)
+        task.ranked = lambda *kinds: Task.ranked(task, *kinds)
+        return outcome.verdict(task, some[winner], some[1], some[2])
+
+    assert "A baseline wins: boosting" in told(1) and "mlp, has 0.9000, too: of equal scores" in told(1)
+    assert "mlp, trained once more, wins" in told(3, 20.0) and "boosting, has 0.9000, and is too large" in told(3, 20.0)
+    assert "A baseline wins: linear" in told(0, 5.0) and "mlp, has 0.9000, and is too large for 5 KB" in told(0, 5.0)
+
+
+def test_with_minutes_too_few_the_baselines_are_given_in_words(table, command, monkeypatch):
+    quick(monkeypatch)
+    for name in ("linear", "boosted"):
+        monkeypatch.setattr(boosting if name == "boosted" else baselines, name, failing)
+    done = command("auto", table, "data_args.label=kind", "--minutes", "0.001", "--workdir", "few", "--json",
+                   "--no-report")
+    assert done.code == 0
+    found = json.loads(done.out)
+    assert set(found) == {"run", "report", "result"} and found["report"] is None
+    assert {row["kind"] for row in found["result"]["candidates"]} == {"baseline"}
+    assert found["result"]["verdict"].startswith("A baseline wins") and found["result"]["recipe"] is None
+    assert any("No network was trained" in remark for remark in found["result"]["remarks"])
+    assert {"small", "ensemble", "linear", "boosting"} <= {row["name"] for row in found["result"]["not_started"]}
+    assert predict(found["run"], [table])
+
+
+def test_a_number_is_predicted_and_its_winner_is_trained_once_more(here, command, monkeypatch):
+    quick(monkeypatch)
+    monkeypatch.setattr(trainings, "TRIALS", 0)
+    monkeypatch.setattr(trainings.timing, "pace", lambda *_: Pace(0.1, 0.1))
+    monkeypatch.setattr(defaults, "TABLE", {"row": (defaults.Family("small", {**TINY[0].fields, "epochs": 12}),)})
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-2, 2, (200, 2)).round(3)
+    pd.DataFrame(x, columns=["a", "b"]).assign(y=(np.sin(3 * x[:, 0]) * x[:, 1]).round(4)).to_csv("y.csv", index=False)
+    for name in ("linear", "boosted"):  # so that the network wins
+        monkeypatch.setattr(boosting if name == "boosted" else baselines, name, failing)
+    done = command("auto", "y.csv", "data_args.label=y", "--workdir", "auto", "--no-report")
+    assert done.code == 0, done.err
+    found = json.loads((here / "auto/auto.json").read_text())
+    assert found["score"] == "r2" and [row["kind"] for row in found["candidates"]][-2:] == ["default", "retrained"]
+    seeds = [Run(here / "auto" / name).recipe.seed for name in ("small", "retrained")]
+    assert seeds == [0, 1] and "another seed" in found["luck"] and found["ahead"][0] < found["ahead"][1]
+    assert "kerasdl predict auto/" in done.out and "small" in done.out
+
+
+def test_an_ensemble_takes_what_improves_it():
+    truth = np.array([0, 0, 1, 1])
+    sure = np.log(np.array([[0.9, 0.1], [0.4, 0.6], [0.1, 0.9], [0.4, 0.6]]))
+    other = np.log(np.array([[0.6, 0.4], [0.9, 0.1], [0.4, 0.6], [0.1, 0.9]]))
+    wrong = sure[:, ::-1]
+    assert combined.chosen([sure, wrong, other], truth) == [0, 2]
+    assert combined.chosen([sure, wrong], truth) == [0]
+
+
+def test_what_cannot_end_in_time_is_not_begun():
+    pace = Pace(starting=10.0, epoch=2.0)
+    assert pace.epochs(100.0, 500) * 2 + 15 <= 100 and pace.epochs(100.0, 5) == 5 and pace.epochs(12.0, 5) == 0
+
+
+def test_nothing_is_searched_where_validation_data_can_show_no_better_one(tmp_path):
+    skipped = {}
+    perfect = SimpleNamespace(name="linear", val={"accuracy": 1.0})
+    trainings.search(SimpleNamespace(home=tmp_path, ranked=lambda *_: [perfect], better="max", monitor="accuracy",
+                                     asked=SimpleNamespace(max_kb=None), skip=skipped.__setitem__), TINY)
+    assert "no mistake on validation data" in skipped["search"] and not list(tmp_path.iterdir())
+
+
+@pytest.mark.soak
+def test_photographs_begin_with_the_weights_at_hand(tmp_path, monkeypatch):
+    quick(monkeypatch)
+    monkeypatch.setattr(of_photos, "MOST", {"fine-tuned": 1, "from scratch": 1})
+    monkeypatch.setattr(of_photos, "FEWEST", 1)
+    tiny_weights(tmp_path, monkeypatch)
+    folder = photographs(tmp_path / "pictures", {"across": 20, "steep": 16})
+    found = auto(asked(str(folder), minutes=60), tmp_path / "auto")
+    assert {row["name"]: row["kind"] for row in found["candidates"]} | {"ensemble": 0, "retrained": 0} == {
+        "constant": "baseline", "linear": "baseline", "frozen_tiny": "baseline", "finetuned_tiny": "default",
+        "ensemble": 0, "retrained": 0}
+    tuned = Run(tmp_path / "auto" / "finetuned_tiny")
+    assert "logits" in tuned.origin["taken"] and tuned.data["shape"] == [64, 64, 3]
