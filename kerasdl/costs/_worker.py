@@ -24,7 +24,7 @@ EXAMPLES = 8  # that a cost may look at
 
 
 @cache
-def train_split(data: str, splits: str, target: str | None, args: str) -> Split:
+def train_split(data: str, splits: str, target: Any, args: str) -> Split:
     """Return the training split; the arguments are JSON, and make one search read its data once."""
     return load_splits(data, {"train": "train"} | json.loads(splits), target=target, **json.loads(args))["train"]
 

@@ -77,7 +77,7 @@ def examples(search: Search) -> tuple[np.ndarray, np.ndarray, Any]:
     split = load_splits(search.base.data, {"train": "train"} | search.base.splits, target=objective.target,
                         **search.base.data_args)["train"]
     x, _ = network.examples_of(objective, split, EXAMPLES)
-    return measure.as_input(x), split.y[:EXAMPLES], split
+    return measure.as_input(x), np.asarray(split.y)[:EXAMPLES], split
 
 
 def scored(search: Search, values: Mapping[str, Any], names: set[str], x: np.ndarray, y: Any, split: Any

@@ -50,13 +50,13 @@ class Cluster:
         if not ray.is_initialized():
             try:
                 check(address)
-                ray.init(None if address == "local" else address, log_to_driver=False, logging_level="ERROR",
+                ray.init(None if address == "local" else address, log_to_driver=False,
                          configure_logging=False)
             except Exception as error:  # of many kinds
                 raise UserError(f"There is no Ray cluster at {address!r}: {' '.join(str(error).split())[:200]}. Start "
                                 "one with: ray start --head") from None
         self.cpus, self.gpus = max(1, share("CPU", workers)), share("GPU", workers)
-        self.runner = ray.remote(Runner)
+        self.runner: Any = ray.remote(Runner)
 
     def start(self, lease: Lease, worker: Worker, memory: int | None = None) -> TrialProcess:
         """Start the process of a trial somewhere, as `pool.start` does here."""
@@ -88,7 +88,8 @@ class RemoteProcess:
         if SHARED:
             self.token.touch()
         environment = {name: os.environ[name] for name in PASSED if name in os.environ}
-        self.actor = cluster.runner.options(num_cpus=cluster.cpus, num_gpus=cluster.gpus, max_concurrency=2).remote()
+        wanted = {"num_cpus": cluster.cpus, "num_gpus": cluster.gpus, "max_concurrency": 2}
+        self.actor: Any = cluster.runner.options(**wanted).remote()
         limits = {"memory": memory, "cpus": cluster.cpus, "cwd": os.getcwd()}
         self.result = self.actor.run.remote(str(self.folder), self.token.name, packed(self.folder),
                                             list(pool.COMMAND[1:]), environment, limits)

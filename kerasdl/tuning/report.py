@@ -62,7 +62,7 @@ def fronts(rows: list[TrialRecord], study: Study) -> list[tuple[str, Any, list[T
         if len(scored) > 1:
             ahead = front(scored, search.direction, [cost])
             unit = costs.unit(cost)
-            drawing = figures.front([row.costs[cost] for row in scored], [row.score for row in scored],
+            drawing = figures.front([row.costs[cost] for row in scored], [row.score or 0.0 for row in scored],
                                     [row in ahead for row in scored], f"{cost}{f', {unit}' if unit else ''}",
                                     percent=search.objective.endswith("accuracy"))
             found.append((cost, drawing, ahead))

@@ -69,7 +69,7 @@ class Search:
     timeout: float | str | None = None
     stop_early: bool | None = None
     costs: Sequence[str] = ()
-    limits: Mapping[str, float | str] = field(default_factory=dict)
+    limits: Mapping[str, Any] = field(default_factory=dict)
     inherit: bool = False
     overrides: Mapping[str, Any] = field(default_factory=dict)
     build: Any = None

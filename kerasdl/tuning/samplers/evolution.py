@@ -46,7 +46,8 @@ def propose(space: Space, trials: Sequence[TrialRecord], seed: int, *, direction
 def child(space: Space, values: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
     """Return values that differ in one active dimension; what that activates is drawn at random."""
     active = [at for at, (_, dimension) in enumerate(space) if varies(dimension) and dimension.active(values)]
-    changed, found = rng.choice(active), {}
+    changed = rng.choice(active)
+    found: dict[str, Any] = {}
     for at, (field, dimension) in enumerate(space):
         if not dimension.active(found):
             continue

@@ -43,7 +43,7 @@ def propose(space: Space, trials: Sequence[TrialRecord], seed: int, *, name: str
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = kind(seed=int(np.random.SeedSequence([seed, len(trials)]).generate_state(1)[0]))
-            directions = [{"max": "maximize", "min": "minimize"}[direction], *["minimize"] * len(costs)]
+            directions: list[Any] = ["maximize" if direction == "max" else "minimize", *["minimize"] * len(costs)]
             study = optuna.create_study(directions=directions, sampler=sampler)
             values = _untried(study, space, trials, costs)
     finally:
@@ -91,7 +91,7 @@ def _untried(study: Any, space: Space, trials: Sequence[TrialRecord], costs: Seq
 
 def _ask(study: Any, space: Space) -> tuple[Any, dict[str, Any]]:
     """Return a trial of Optuna's and its values."""
-    asked, values = study.ask(), {}
+    asked, values = study.ask(), dict[str, Any]()
     for at, (field, dimension) in enumerate(space):
         if not dimension.active(values):
             continue
