@@ -9,8 +9,10 @@ from pathlib import Path
 
 ROWS = (  # a room may import the rooms of lower rows; a tuple is one row
     ("cli",),
-    ("auto",),
-    ("tuning", "photos", "probing", "explain", "audit", "plan", "deploy", "hub", "published", "ensemble"),
+    ("auto", "nas"),
+    ("tuning", "photos", "probing", "explain", "audit", "plan", "hub", "published", "ensemble"),
+    ("costs",),
+    ("deploy",),
     ("reports",),
     ("train",),
     ("checkpoints", "evaluation", "devices"),
@@ -19,13 +21,13 @@ ROWS = (  # a room may import the rooms of lower rows; a tuple is one row
     ("zoo",),
     ("recipe", "run", "runs", "files", "environment", "errors", "installation"),
 )
-WORDS = {"cli": "the commands", "auto": "the best model within a budget",
+WORDS = {"cli": "the commands", "costs": "what a network costs before it is trained", "deploy": "files for other runtimes",
          "reports": "the page of a run", "train": "from a recipe to a run",
          "objectives": "what a model learns", "zoo": "the models"}
 PARTS = {"recipes"}  # folders that belong to a room: shipped recipes are files of `recipe`
 PICTURE = "images/house.svg"
 WIDTH, EDGE, GAP, HEIGHT, ARROW, COLUMNS = 400, 4, 8, 40, 22, 3
-COLOURS = ("#dbe7fb", "#dbe7fb", "#dbe7fb", "#dbe7fb", "#fde9c9", "#fde9c9", "#d9f2e1", "#d9f2e1", "#d9f2e1", "#e8e6ee")
+COLOURS = (*["#dbe7fb"] * 6, *["#fde9c9"] * 2, *["#d9f2e1"] * 3, "#e8e6ee")
 
 
 def svg() -> str:
