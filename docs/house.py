@@ -21,9 +21,9 @@ ROWS = (  # a room may import the rooms of lower rows; a tuple is one row
     ("zoo",),
     ("recipe", "run", "runs", "files", "environment", "errors", "installation"),
 )
-WORDS = {"cli": "the commands", "costs": "what a network costs before it is trained", "deploy": "files for other runtimes",
-         "reports": "the page of a run", "train": "from a recipe to a run",
-         "objectives": "what a model learns", "zoo": "the models"}
+WORDS = {"cli": "the commands", "costs": "of a network before it is trained", "deploy": "files for other runtimes",
+         "reports": "the page of a run", "train": "from a recipe to a run", "objectives": "what a model learns",
+         "zoo": "the models"}
 PARTS = {"recipes"}  # folders that belong to a room: shipped recipes are files of `recipe`
 PICTURE = "images/house.svg"
 WIDTH, EDGE, GAP, HEIGHT, ARROW, COLUMNS = 400, 4, 8, 40, 22, 3

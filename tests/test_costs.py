@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from kerasdl import costs, zoo
 from kerasdl.costs import _worker
 from kerasdl.errors import UserError
 from kerasdl.recipe import load
-from kerasdl.tuning import Search, choice, integer, log, uniform
+from kerasdl.tuning import Search, choice, integer, log, pool, uniform
 from kerasdl.tuning import load as load_search
 from kerasdl.tuning.costing import MANY, Refused
 from kerasdl.tuning.front import ancestry, changes, front
@@ -20,7 +22,8 @@ from kerasdl.tuning.samplers import bayesian, evolution, optuna
 from kerasdl.tuning.study import Study
 
 OPERATIONS = "none", "skip", "conv1"
-CELLS = {f"model_args.edge{edge}": choice(*OPERATIONS) for edge in ("01", "02", "12", "03", "13", "23")}
+EDGES = "01", "02", "12", "03", "13", "23"
+CELLS = {f"model_args.edge{edge}": choice(*OPERATIONS) for edge in EDGES}
 SPACE = [("width", integer(1, 64, log=True)), ("lr", log(1e-4, 1.0)), ("kind", choice("a", "b", "c")),
          ("drop", uniform(0, 1).when(kind="b"))]
 
@@ -227,3 +230,37 @@ def test_a_search_for_score_and_cost_goes_to_both_ends_of_the_front(propose):
     assert min(late) < 0.2 and max(late) > 0.8  # all of y=0 is the front
     found = front(records, "max", ["a"])
     assert np.mean([record.values["y"] for record in found]) < np.mean([record.values["y"] for record in records[:10]])
+
+
+# The page, the command, and the seeds of a recipe
+
+def test_a_search_with_costs_by_command(command, refused, monkeypatch):
+    """Networks are really measured, in a process; the trials take no time."""
+    monkeypatch.setattr(pool, "COMMAND", (sys.executable, os.fspath(Path(__file__).with_name("tuning_child.py"))))
+    Path("cells.py").write_text(
+        "from kerasdl.tuning import Search, choice\n"
+        f"space = {{f'model_args.edge{{edge}}': choice('none', 'skip', 'conv1') for edge in {list(EDGES)}}}\n"
+        "search = Search('cell_digits', space, oracle='evolution', inherit=True, overrides={'model_args.size': 'mu',\n"
+        "                'epochs': 1})\n")
+    refused("tune", "cells.py", "--limit", "parameters=3 KB", words=["parameters", "50k", "'3 KB'"])
+    refused("tune", "cells.py", "--limit", "parameters", words=["COST=MOST"])
+    refused("tune", "cells.py", "--cost", "flops", words=["'flops'", "multiply_adds"])
+    refused("tune", "cells.py", "--oracle", "optuna:Grid", words=["optuna:Grid"])
+    refused("tune", "cells.py", "--workers", 2, "--ray", "127.0.0.1:1", words=["127.0.0.1:1", "ray start --head"])
+    done = command("tune", "cells.py", "--limit", "parameters=4k", "--cost", "multiply_adds", "--trials", 2,
+                   "--workdir", "study", "--json")
+    found = json.loads(done.out)
+    assert [trial["status"] for trial in found["trials"]] == ["completed"] * 2, done.err
+    assert all(trial["costs"]["parameters"] <= 4000 for trial in found["trials"])
+    assert found["limits"] == {"parameters": 4000} and set(found["front"]) <= set(found["ranked"])
+    page = Path("study/report.html").read_text()
+    assert "parameters at most" in page and "no other is better at no more multiply adds" in page
+
+
+def test_a_child_begins_with_the_weights_of_its_parent(tmp_path):
+    study = Study(cells(oracle="evolution", inherit=True, limits={}), tmp_path)
+    (tmp_path / "trials" / "0003").mkdir(parents=True)
+    child = TrialRecord("0004", "running", {"model_args.edge01": "skip"}, parent="0003")
+    assert study.task(child, [])["recipe"]["init"] == ""  # the parent has no weights
+    (tmp_path / "trials" / "0003" / "model.keras").touch()
+    assert study.task(child, [])["recipe"]["init"] == str(tmp_path / "trials" / "0003")

@@ -117,7 +117,8 @@ def test_commands_that_are_not_run_exist(page):
                 if words[1] in ("train", "show", "plan", "reproduce") and words[2] not in ("RECIPE", "NAME"):
                     recipe.load(words[2]).override(*(word for word in words[3:] if "=" in word))
                 if words[1] == "tune" and words[2] not in ("report", "best", "SEARCH"):
-                    tuning.load(words[2]).base.override(*(word for before, word in zip(words[2:], words[3:], strict=False)
+                    given = zip(words[2:], words[3:], strict=False)
+                    tuning.load(words[2]).base.override(*(word for before, word in given
                                                           if "=" in word and not before.startswith("--")))
             else:
                 assert words[0] in ("python", "source"), f"{page.name}: nobody checks {' '.join(words)!r}"

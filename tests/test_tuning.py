@@ -410,8 +410,19 @@ def test_a_retraining_that_fails_says_where_its_log_is(quick, here):
     study = quick()
     Path("study/final").mkdir()
     Path("study/final/faults.json").write_text(json.dumps({"seed-2": "mistake"}))
-    with pytest.raises(UserError, match=r"winner with seed 2 failed: batch=7 does .* study/final/\d+/seed-2/log.txt"):
+    with pytest.raises(UserError, match=r"_tuned with seed 2 failed: batch=7 does .* study/final/\d+/seed-2/log.txt"):
         measure(study, best(study), seeds=2)
+
+
+def test_a_recipe_with_several_seeds(quick, command, refused):
+    quick()  # trials that take no time
+    done = command("train", "mlp_digits", "--seeds", 3, "--workers", 2, "--workdir", "many", "--json")
+    found = json.loads(done.out)
+    assert found["seeds"] == [0, 1, 2] and len(found["scores"]["test/accuracy"]) == 3
+    assert command("train", "mlp_digits", "--seeds", 4, "--workdir", "many").out.count("\n") >= 6
+    assert sorted(Path("many/../ledger").read_text().split()) == [f"seed-{seed}" for seed in range(4)]
+    refused("train", "mlp_digits", "lr=1", "--seeds", 4, "--workdir", "many", words=["many", "another recipe"])
+    refused("train", "mlp_digits", "--workers", 2, words=["--seeds"])
 
 
 def test_a_search_in_the_docs(quick):

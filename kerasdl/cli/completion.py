@@ -16,8 +16,8 @@ ASKED = "_KERASDL_COMPLETE"  # the variable that says which shell asks
 EVERYWHERE = "--help --json"
 OPTIONS = {  # of each verb; all but launch have EVERYWHERE
     "list": "", "show": "--all --python", "fields": "",
-    "train": "--backend --checkpoint-every --feed --init --logical-cpus --no-report --profile --report --resume "
-             "--strategy --workdir",
+    "train": "--backend --checkpoint-every --feed --init --logical-cpus --no-report --profile --ray --report --resume "
+             "--seeds --strategy --workdir --workers",
     "eval": "--data --split --tta", "predict": "--out --resize --skip-bad --top --unknown-category",
     "auto": "--max-kb --minutes --no-report --objective --report --resume --seed --workdir",
     "photos": "--group --minutes --no-report --report --seed --weights --workdir",

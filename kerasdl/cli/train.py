@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
 from kerasdl.cli.terminal import (
     RECIPE_HELP,
@@ -17,6 +18,7 @@ from kerasdl.cli.terminal import (
     print_field,
     print_json,
     print_scores,
+    print_table,
     quiet,
     verbose,
 )
@@ -45,6 +47,11 @@ def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", 
                      help="auto, resident (keep the examples on the device) or streamed")] = "auto",
                  profile: Annotated[bool, typer.Option(
                      "--profile", help="profile a few steps first and report the bottleneck")] = False,
+                 seeds: Annotated[int | None, typer.Option(
+                     min=1, help="train with this many seeds, from the recipe's own on")] = None,
+                 workers: Annotated[int, typer.Option(min=1, help="of --seeds, how many train at a time")] = 1,
+                 ray: Annotated[str | None, typer.Option(
+                     metavar="ADDRESS", help="train --seeds on a cluster of Ray: its address, auto, or local")] = None,
                  report: WriteReport = True,
                  as_json: AsJson = False) -> None:
     """Train a recipe. The run's folder gets the model, its scores, the training curves and a report."""
@@ -54,6 +61,14 @@ def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", 
     changed, workdir = what_to_train(recipe, [*(overrides or []), *([f"init={init}"] if init else [])], workdir, resume)
     preflight.training(changed, workdir, strategy, checkpoint_every)
     choose(backend)
+    if seeds is not None:
+        if resume or profile:
+            raise UserError("--seeds goes without --resume, as the same command resumes, and without --profile.")
+        with_seeds(changed, seeds, workdir, workers, ray, as_json, strategy=strategy, logical_cpus=logical_cpus,
+                   checkpoint_every=checkpoint_every, feed=feed)
+        return
+    if ray is not None or workers > 1:
+        raise UserError("--ray and --workers are of several seeds: give --seeds N.")
     with quiet():
         from kerasdl import objectives
         from kerasdl.devices.strategy import is_chief
@@ -78,6 +93,27 @@ def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", 
         print_field("report", page)
     print_field("run", run.path)
     print_field("next", objectives.of(changed, run.path).next_command(run.path))
+
+
+def with_seeds(recipe: "Recipe", count: int, workdir: str | None, workers: int, ray: str | None, as_json: bool,
+               **options: object) -> None:
+    """Train a recipe with several seeds, and print the scores of each and of all together."""
+    with quiet():
+        from kerasdl.text import figure, typed
+        from kerasdl.tuning.best import spread
+        from kerasdl.tuning.seeds import train_seeds
+    found = train_seeds(recipe, count, workdir, workers, ray=ray, verbose=verbose(), **options)
+    if as_json:
+        print_json(found)
+        return
+    scores = found["scores"]
+    table = Table("seed", *scores, box=None, header_style="bold")
+    for at, seed in enumerate(found["seeds"]):
+        table.add_row(str(seed), *(figure(values[at]) for values in scores.values()))
+    table.add_row("all", *map(spread, scores.values()))
+    print_table(table)
+    print_field("runs", Path(found["runs"][0]).parent)
+    print_field("next", " ".join(["kerasdl compare", *map(typed, found["runs"])]))
 
 
 def what_to_train(recipe: str | None, overrides: list[str], workdir: str | None, resume: str | None

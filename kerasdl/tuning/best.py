@@ -1,8 +1,6 @@
 """The recipe that won a search, and what it is worth: retrained with several seeds, measured on the test split once."""
 
-import json
 import statistics
-from collections.abc import Sequence
 from typing import Any
 
 from kerasdl.errors import UserError
@@ -12,10 +10,11 @@ from kerasdl.recipe import Recipe
 from kerasdl.recipe_text import python
 from kerasdl.text import figure, typed
 from kerasdl.tuning import engine, pool
-from kerasdl.tuning.records import Answer, TrialRecord
+from kerasdl.tuning.records import TrialRecord
+from kerasdl.tuning.seeds import Seeds
 from kerasdl.tuning.study import Study
 from kerasdl.tuning.table import ranked
-from kerasdl.tuning.trials import OUTCOME, TASK, Trials, read
+from kerasdl.tuning.trials import TASK, read
 
 FINAL = "final.json"
 
@@ -64,7 +63,10 @@ def measure(study: Study, record: TrialRecord, seeds: int, workers: int = 1, ver
     if searched not in (None, backend.current()):
         raise UserError(f"The search trained with {searched}, and Keras computes with {backend.current()}. "
                         f"Give --backend {searched}.")
-    again = FinalTrials(study, record, seeds)
+    recipe, options = recipe_of(study, record), (read(record.folder / TASK) or {}).get("options", {})
+    others = [recipe.seed + 1 + index for index in range(seeds)]
+    again = Seeds(study.search, recipe, others, study.folder / "final" / record.id, options,
+                  f"kerasdl tune best {typed(study.folder)} --seeds {seeds}")
     engine.run(again, pool.workers(min(workers, seeds)), verbose)
     outcomes = again.outcomes()
     objective = study.search.objective
@@ -75,52 +77,6 @@ def measure(study: Study, record: TrialRecord, seeds: int, workers: int = 1, ver
     with study.writing():
         write_json(study.folder / FINAL, final)
     return final
-
-
-class FinalTrials(Trials):
-    """The winner with each of some seeds, in final/<trial>/seed-<n>. What failed before is tried again.
-
-    Attributes:
-        seeds: of the recipe, all different from the one of the search.
-    """
-
-    def __init__(self, study: Study, record: TrialRecord, seeds: int):
-        folder = study.folder / "final" / record.id
-        super().__init__(study.search, folder, folder, f"kerasdl tune best {typed(study.folder)} --seeds {seeds}")
-        self.recipe, self.options = recipe_of(study, record), (read(record.folder / TASK) or {}).get("options", {})
-        self.seeds = [self.recipe.seed + 1 + index for index in range(seeds)]
-        with self.writing():
-            folder.mkdir(parents=True, exist_ok=True)
-            for failed in (each for each in self.records() if each.status == "failed"):
-                (failed.folder / OUTCOME).unlink()
-        self._ended.clear()
-
-    @property
-    def total(self) -> int:
-        return len(self.seeds)
-
-    def plan(self, records: Sequence[TrialRecord]) -> TrialRecord | Answer:
-        taken = {record.id for record in records}
-        seed = next((seed for seed in self.seeds if f"seed-{seed}" not in taken), None)
-        if seed is None:
-            return Answer.DONE
-        return TrialRecord(f"seed-{seed}", "running", {"seed": seed}, folder=self.home / f"seed-{seed}")
-
-    def task(self, record: TrialRecord, records: Sequence[TrialRecord]) -> dict[str, Any]:
-        recipe = self.recipe.override(**record.values)
-        return {"recipe": json.loads(recipe.model_dump_json()), "options": self.options, "test": True}
-
-    def outcomes(self) -> list[dict[str, Any]]:
-        """Return the outcome of each seed.
-
-        Raises:
-            UserError: if one failed.
-        """
-        for record in self.records():
-            if record.status != "completed":
-                raise UserError(f"Training the winner with {record.id.replace('-', ' ')} failed: "
-                                f"{record.why.rstrip('.')}. Its log is {record.folder / 'log.txt'}")
-        return [read(self.home / f"seed-{seed}" / OUTCOME) or {} for seed in self.seeds]
 
 
 def summary(final: dict[str, Any]) -> str:

@@ -1,0 +1,110 @@
+"""A recipe with several seeds, each a trial with its own process: here, or on a cluster of Ray."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kerasdl import objectives
+from kerasdl.errors import UserError
+from kerasdl.files import write_json
+from kerasdl.recipe import Recipe
+from kerasdl.run import folder_for
+from kerasdl.text import typed
+from kerasdl.tuning import engine, pool, ray_cluster
+from kerasdl.tuning.dimensions import choice
+from kerasdl.tuning.records import Answer, TrialRecord
+from kerasdl.tuning.search import Search
+from kerasdl.tuning.trials import OUTCOME, Trials, read
+
+FILE = "seeds.json"
+
+
+class Seeds(Trials):
+    """A recipe with each of some seeds, in `seed-<n>` of a folder. What failed before is tried again.
+
+    Args:
+        search: whose objective and direction count.
+        recipe: to train.
+        seeds: of the recipe.
+        folder: for all of them.
+        options: keyword arguments of kerasdl.train.
+        resume: the command that continues them.
+    """
+
+    def __init__(self, search: Search, recipe: Recipe, seeds: Sequence[int], folder: Path, options: Mapping[str, Any],
+                 resume: str):
+        super().__init__(search, folder, folder, resume)
+        self.recipe, self.seeds, self.options = recipe, list(seeds), dict(options)
+        with self.writing():
+            folder.mkdir(parents=True, exist_ok=True)
+            for failed in (each for each in self.records() if each.status == "failed"):
+                (failed.folder / OUTCOME).unlink()
+        self._ended.clear()
+
+    @property
+    def total(self) -> int:
+        return len(self.seeds)
+
+    def plan(self, records: Sequence[TrialRecord]) -> TrialRecord | Answer:
+        taken = {record.id for record in records}
+        seed = next((seed for seed in self.seeds if f"seed-{seed}" not in taken), None)
+        if seed is None:
+            return Answer.DONE
+        return TrialRecord(f"seed-{seed}", "running", {"seed": seed}, folder=self.home / f"seed-{seed}")
+
+    def task(self, record: TrialRecord, records: Sequence[TrialRecord]) -> dict[str, Any]:
+        recipe = self.recipe.override(**record.values)
+        return {"recipe": json.loads(recipe.model_dump_json()), "options": self.options, "test": True}
+
+    def outcomes(self) -> list[dict[str, Any]]:
+        """Return the outcome of each seed.
+
+        Raises:
+            UserError: if one failed.
+        """
+        for record in self.records():
+            if record.status != "completed":
+                raise UserError(f"Training {self.recipe.name or self.recipe.model} with {record.id.replace('-', ' ')} "
+                                f"failed: {record.why.rstrip('.')}. Its log is {record.folder / 'log.txt'}")
+        return [read(self.home / f"seed-{seed}" / OUTCOME) or {} for seed in self.seeds]
+
+
+def train_seeds(recipe: Recipe, count: int, workdir: str | Path | None = None, workers: int = 1, *,
+                ray: str | None = None, verbose: bool = True, **options: Any) -> dict[str, Any]:
+    """Train a recipe with `count` seeds from its own on, and return what seeds.json holds.
+
+    A folder that holds some of them already is continued.
+
+    Args:
+        workdir: for all of them; by default `runs/<recipe>/<time>-<id>/`.
+        workers: how many train at a time.
+        ray: as in `kerasdl.tune`.
+        **options: of kerasdl.train, for each.
+
+    Returns:
+        {"recipe", "seeds", "runs", "scores": {"val/accuracy": [one of each seed], ...}}.
+
+    Raises:
+        UserError: the folder holds the seeds of another recipe, or a training failed.
+    """
+    name = recipe.name or recipe.model
+    folder, seeds = Path(workdir or folder_for(name)), [recipe.seed + index for index in range(count)]
+    plain = json.loads(recipe.model_dump_json())
+    if (before := read(folder / FILE)) and before["recipe"] != plain:
+        raise UserError(f"{folder} holds the seeds of another recipe. Choose another --workdir.")
+    search = Search(recipe=recipe, space={"seed": choice(*seeds)}, oracle="grid", name=name,
+                    objective=f"val/{objectives.of(recipe).monitor}")
+    trials = Seeds(search, recipe, seeds, folder, options, f"kerasdl train {typed(name)} --seeds {count} --workdir "
+                                                           f"{typed(folder)}")
+    with trials.writing():
+        write_json(folder / FILE, {"recipe": plain, "seeds": seeds})
+    shares = pool.workers(min(workers, count)) if ray is None else [pool.Worker()] * workers
+    engine.run(trials, shares, verbose, start=ray_cluster.connect(ray, workers))
+    scores = [outcome["scores"] for outcome in trials.outcomes()]
+    found = {"recipe": plain, "seeds": seeds, "runs": [str(folder / f"seed-{seed}") for seed in seeds],
+             "scores": {key: [each[key] for each in scores] for key in scores[0]
+                        if all(isinstance(each.get(key), float) for each in scores)}}
+    with trials.writing():
+        write_json(folder / FILE, found)
+    return found
