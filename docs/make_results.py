@@ -27,6 +27,7 @@ from benchmarks import (
     explain,
     exports,
     frontier,
+    nas_replay,
     orders,
     page,
     photos_page,
@@ -178,6 +179,8 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         root / "docs" / "lab" / "serve.md": filled(
             root / "docs" / "lab" / "serve.md",
             serve=serving.body(page.load(root / "docs" / "results", serving.NAME))),
+        root / "docs" / "nas.md": filled(
+            root / "docs" / "nas.md", nas=nas_replay.body(page.load(root / "docs" / "results", "nas_replay") or None)),
         root / "docs" / "lab" / "texts.md": filled(
             root / "docs" / "lab" / "texts.md", texts=texts.body(page.load(root / "docs" / "results", "texts"))),
         root / "docs" / "photos.md": filled(

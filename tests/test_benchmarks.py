@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from zoo_harness import outline
 
-from benchmarks import ensembles, harness, keras_models, page, run, variants
+from benchmarks import ensembles, harness, keras_models, nas_replay, nas_table, page, run, variants
 from benchmarks.rows import CLASSES, RACES, ROWS
 from kerasdl import zoo
 from kerasdl.ensemble import ensemble
 from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.published.results import mean_sd
 from kerasdl.train.fit import train
+from kerasdl.tuning.samplers.grid import combinations
 from kerasdl.zoo.cost import multiply_adds
 
 ROOT = Path(__file__).parents[1]
@@ -228,3 +229,25 @@ def test_ensembles_that_the_docs_tell_of(hard_recipe, tmp_path):
     both = ensemble(runs, workdir=tmp_path / "both")
     assert entry["test"] == both.result["test"]
     assert entry["tta"] == pytest.approx(evaluate(both, tta="flip"))
+
+
+def test_searches_are_replayed_on_a_table(monkeypatch):
+    """A cell with one convolution more is better: a proxy that counts them has no regret, and noise beats nothing."""
+    names = [nas_table.key(values) for values in combinations(nas_table.SEARCH.dimensions)]
+    assert len(names) == 243
+    rng = np.random.default_rng(0)
+    rows = {name: {"proxies": {"convolutions": float(name.count("conv3")), "noise": float(rng.random())},
+                   "curves": {str(seed): [0.5 + 0.1 * name.count("conv3")] for seed in range(3)}} for name in names}
+    monkeypatch.setattr(nas_replay, "SEEDS", 12)
+    table = nas_replay.Table(rows)
+    methods = [nas_replay.measured(table, "random", lambda seed: nas_replay.searched(table, "random", seed)),
+               *(nas_replay.measured(table, proxy, lambda seed, proxy=proxy: nas_replay.ranked(table, proxy, seed))
+                 for proxy in ("convolutions", "noise"))]
+    facts = {**ENVIRONMENT, "device": "CPU", "kerasdl": "0.2", "tensorflow": "2.21"}
+    found = {"cells": 243, "best": 1.0, "mean": 0.8, "between_seeds": 0.0, "rows": methods, "environment": facts,
+             "correlations": nas_replay.correlations(table)}
+    assert found["correlations"]["convolutions"]["all"] == pytest.approx(1.0)
+    text = nas_replay.body(found)
+    first = text.splitlines()[0]
+    assert "Not better than random after 50 trainings:" in first and "noise" in first and "convolutions" not in first
+    assert "| convolutions | 0.00 |" in text
