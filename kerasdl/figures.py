@@ -243,6 +243,30 @@ def front(costs: Sequence[float], scores: Sequence[float], ahead: Sequence[bool]
     return _svg(figure)
 
 
+def graph(nodes: int, edges: Mapping[tuple[int, int], str]) -> Markup:
+    """Nodes on a line, and edges from left to right as arcs with their names, turn by turn above and below."""
+    figure, axes = _canvas("", size=(6.6, 3.0))
+    axes.axis("off")
+    sides = {1: 0, -1: 0}
+    for (start, end), name in sorted(edges.items(), key=lambda edge: (edge[0][1] - edge[0][0], edge[0])):
+        side = 0 if end - start == 1 else min(sides, key=lambda each: (sides[each], -each))
+        if side:
+            sides[side] += 1
+        height = side * 0.28 * (end - start)
+        x = np.linspace(start + 0.12, end - 0.12, 40)
+        y = height * 4 * (x - start) * (end - x) / (end - start) ** 2
+        axes.annotate("", (x[-1], y[-1]), (x[-2], y[-2]), arrowprops={"arrowstyle": "-|>", "color": FIRST})
+        axes.plot(x, y, color=FIRST, linewidth=1.5)
+        axes.annotate(name, ((start + end) / 2, height), (0, 4 if side >= 0 else -13), textcoords="offset points",
+                      ha="center", color=INK, fontsize=10)
+    for node in {node for edge in edges for node in edge}:
+        axes.annotate({0: "in", nodes - 1: "out"}.get(node, str(node)), (node, 0), ha="center", va="center", color=INK,
+                      fontsize=10)
+    axes.set_xlim(-0.3, nodes - 0.7)
+    axes.set_ylim(-1.0, 1.0)
+    return _svg(figure)
+
+
 def scatter(actual: np.ndarray, predicted: np.ndarray) -> Markup:
     """Predicted against actual numbers; at most POINTS of them, evenly spaced in the split."""
     figure, axes = _canvas("actual", "predicted")

@@ -133,7 +133,7 @@ def around_best(task: Task, families: Sequence[Family]) -> Search | None:
     if best is None:
         return None
     recipe, limit = best.run.recipe, task.asked.max_kb
-    small = {} if limit is None else {"parameters": 1000 * limit, "int8_kb": limit * 1000 / 1024}  # there of 1024 bytes
+    small = {} if limit is None else {"parameters": 1000 * limit, "int8_kb": limit}
     return Search(recipe=recipe, space=space_of(by_name[best.name], recipe), objective=f"val/{task.monitor}",
                   goal=task.better, oracle="bayesian", trials=1, seed=task.asked.seed, limits=small,
                   name=f"{best.name}_search")

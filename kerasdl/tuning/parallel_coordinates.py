@@ -14,6 +14,7 @@ from kerasdl.tuning.table import describe
 WIDTH, HEIGHT, TOP, SIDE, BELOW = 1000, 330, 34, 70, 24  # in the units of the drawing; inactive values are BELOW
 TICKS = 12  # a field with more values than this has ticks at its ends only
 INACTIVE = object()
+MODEL_ARGS = "model_args."  # of most fields of an architecture, and too long to stand over each axis
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def draw(search: Search, records: Sequence[TrialRecord]) -> dict[str, Any]:
     axes, heights = [], []
     for index, (key, values) in enumerate(columns.items()):
         at, ticks = scale(values, is_log(search, key))
-        axes.append(Axis(key, SIDE + index * step, ticks))
+        axes.append(Axis(key.removeprefix(MODEL_ARGS), SIDE + index * step, ticks))
         heights.append([at(value) for value in values])
     lines = []
     for number, record in enumerate(records):

@@ -4,7 +4,7 @@ coordinates, importance of each field, failures."""
 from pathlib import Path
 from typing import Any
 
-from kerasdl import costs, figures
+from kerasdl import costs, figures, zoo
 from kerasdl.reports import html
 from kerasdl.text import figure, typed
 from kerasdl.tuning import hparams, parallel_coordinates
@@ -36,7 +36,7 @@ def report(study: Study) -> Path:
         spread=spread, figure=figure, plain=plain, describe=describe, folder=study.folder.name,
         settings=settings(study),
         parallel=parallel_coordinates.draw(study.search, leaders) if len(leaders) >= LEAST else None,
-        weights=list(importance(study.space, rows).items()), line=line(rows, leaders),
+        weights=list(importance(study.space, rows).items()), line=line(rows, leaders), graph=graph(study, leaders),
         fronts=fronts(rows, study), costs=study.search.measured, cost=costs.text,
         refused=len(study.refused.entries()), spent=duration(sum(row.seconds or 0 for row in rows)))
     file = study.folder / "report.html"
@@ -73,6 +73,15 @@ def line(rows: list[TrialRecord], leaders: list[TrialRecord]) -> list[tuple[Tria
     """Return the ancestors of the best trial and what each changed; [] where it has none."""
     found = ancestry(rows, leaders[0]) if leaders else []
     return list(zip(found, changes(found), strict=True)) if len(found) > 1 else []
+
+
+def graph(study: Study, leaders: list[TrialRecord]) -> Any:
+    """Return a figure of the graph that the best trial's model is made of; None of a model that has none."""
+    recipe = None if study.search.build or not leaders else study.search.trial(leaders[0].values)
+    if recipe is None or recipe.model not in zoo.NAMES or not hasattr(zoo.module(recipe.model), "graph"):
+        return None
+    args = {key: value for key, value in recipe.model_args.items() if key.startswith("edge")}
+    return figures.graph(*zoo.module(recipe.model).graph(**args))
 
 
 def settings(study: Study) -> dict[str, str]:
