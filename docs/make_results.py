@@ -27,6 +27,7 @@ from benchmarks import (
     explain,
     exports,
     frontier,
+    nas_cifar10,
     nas_replay,
     orders,
     page,
@@ -180,7 +181,8 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
             root / "docs" / "lab" / "serve.md",
             serve=serving.body(page.load(root / "docs" / "results", serving.NAME))),
         root / "docs" / "nas.md": filled(
-            root / "docs" / "nas.md", nas=nas_replay.body(page.load(root / "docs" / "results", "nas_replay") or None)),
+            root / "docs" / "nas.md", nas=nas_replay.body(page.load(root / "docs" / "results", "nas_replay") or None),
+            cifar10=nas_cifar10.body(page.load(root / "docs" / "results", "nas_cifar10"), root / "docs" / "results")),
         root / "docs" / "lab" / "texts.md": filled(
             root / "docs" / "lab" / "texts.md", texts=texts.body(page.load(root / "docs" / "results", "texts"))),
         root / "docs" / "photos.md": filled(

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +146,17 @@ def test_no_trial_is_beyond_a_limit_and_no_proposal_is_made_twice(oracle, tmp_pa
     resumed = Study(made, tmp_path)  # in a new process: what was refused is not measured again
     resumed.meter = Costs(made.limits)
     assert planned(resumed, 12)[-1].values == records[-1].values and len(resumed.meter.asked) == 12
+
+
+def test_a_promotion_keeps_the_costs_of_its_trial(tmp_path):
+    made = cells(oracle="hyperband", trials=None, overrides={"model_args.size": "mu", "epochs": 3})
+    study, records = Study(made, tmp_path), []
+    study.meter = Costs(made.limits)
+    while isinstance(planned := study.plan(records), TrialRecord):
+        records.append(replace(planned, status="completed", score=float(len(records))))
+    promoted = [record for record in records if record.rung.parent]
+    by_id = {record.id: record for record in records}
+    assert promoted and all(record.costs == by_id[record.rung.parent].costs != {} for record in promoted)
 
 
 def test_a_space_beyond_the_limit_is_said_so(tmp_path):

@@ -42,7 +42,7 @@ OPTIONS = {  # of each verb; all but launch have EVERYWHERE
                 "--strategy --timeout --trials --workdir --workers",
     "weights list": "", "weights get": "", "weights import": "--arg --classes --image-size --model --out",
     "tune list": "", "tune rank": "--by --candidates --out",
-    "tune report": "", "tune best": "--backend --seeds --workers"}
+    "tune report": "", "tune best": "--backend --ray --seeds --workers"}
 
 
 def answer() -> None:

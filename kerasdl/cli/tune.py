@@ -26,6 +26,8 @@ from kerasdl.errors import UserError
 from kerasdl.logs import LOGGER
 
 SearchFolder = Annotated[Path, typer.Argument(metavar="DIR", help="folder of a search")]
+Ray = Annotated[str | None, typer.Option(
+    metavar="ADDRESS", help="train on a cluster of Ray: its address, auto, or local")]
 Workers = Annotated[int, typer.Option(help="number of trials that run at the same time", min=1)]
 
 
@@ -68,8 +70,7 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH",
                logical_cpus: Annotated[int | None, typer.Option(
                    metavar="N", help="CPU devices of each trial, as for train", min=1)] = None,
                checkpoint_every: CheckpointEvery = "1 min",
-               ray: Annotated[str | None, typer.Option(
-                   metavar="ADDRESS", help="run the trials on a cluster of Ray: its address, auto, or local")] = None,
+               ray: Ray = None,
                report: WriteReport = True, as_json: AsJson = False) -> None:
     """Run a search with one process per trial. The word `run` is optional. A killed search can be resumed."""
     from kerasdl.installation.backend import choose
@@ -219,7 +220,7 @@ def document(study: Any, page: Path | None) -> dict[str, Any]:
 def best_of_search(folder: SearchFolder,
                    seeds: Annotated[int, typer.Option(
                        help="number of retrainings; 0: write the recipe only", min=0)] = 3,
-                   workers: Workers = 1, backend: Backend = None, as_json: AsJson = False) -> None:
+                   workers: Workers = 1, ray: Ray = None, backend: Backend = None, as_json: AsJson = False) -> None:
     """Write the winning recipe to stdout; retrain it with other seeds, and print its test score to stderr."""
     from kerasdl.installation.backend import choose
 
@@ -234,7 +235,7 @@ def best_of_search(folder: SearchFolder,
     final = None
     if seeds:
         LOGGER.info("retraining trial %s with %d other seeds (--seeds 0 skips this)", won.id, seeds)
-        final = best.measure(study, won, seeds, workers, verbose=verbose())
+        final = best.measure(study, won, seeds, workers, verbose=verbose(), ray=ray)
         LOGGER.info(best.summary(final))
     if as_json:
         print_json({"search": folder, "trial": won.id, "objective": study.search.objective, "score": won.score,

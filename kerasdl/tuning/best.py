@@ -9,7 +9,7 @@ from kerasdl.installation import backend
 from kerasdl.recipe import Recipe
 from kerasdl.recipe_text import python
 from kerasdl.text import figure, typed
-from kerasdl.tuning import engine, pool
+from kerasdl.tuning import engine, pool, ray_cluster
 from kerasdl.tuning.records import TrialRecord
 from kerasdl.tuning.seeds import Seeds
 from kerasdl.tuning.study import Study
@@ -47,8 +47,11 @@ def source(study: Study, record: TrialRecord) -> str:
     return python(recipe_of(study, record), f"{base.name or base.model}, tuned: trial {record.id} of {search}.")
 
 
-def measure(study: Study, record: TrialRecord, seeds: int, workers: int = 1, verbose: bool = True) -> dict[str, Any]:
+def measure(study: Study, record: TrialRecord, seeds: int, workers: int = 1, verbose: bool = True,
+            ray: str | None = None) -> dict[str, Any]:
     """Train the winner again with other seeds, and measure each on the test split. What was trained before stays.
+
+    With `ray` they train on a cluster, as in `kerasdl.tune`.
 
     Returns:
         what final.json holds: the trial, the score that chose it, and validation and test scores of the retrained ones.
@@ -67,7 +70,8 @@ def measure(study: Study, record: TrialRecord, seeds: int, workers: int = 1, ver
     others = [recipe.seed + 1 + index for index in range(seeds)]
     again = Seeds(study.search, recipe, others, study.folder / "final" / record.id, options,
                   f"kerasdl tune best {typed(study.folder)} --seeds {seeds}")
-    engine.run(again, pool.workers(min(workers, seeds)), verbose)
+    shares = pool.workers(min(workers, seeds)) if ray is None else [pool.Worker()] * workers
+    engine.run(again, shares, verbose, start=ray_cluster.connect(ray, workers))
     outcomes = again.outcomes()
     objective = study.search.objective
     metric = objective.rpartition("/")[2]

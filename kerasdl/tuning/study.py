@@ -112,7 +112,7 @@ class Study(Trials):
             if isinstance(answer, Answer):
                 self.refused.check_hope(records, self.search.limits, exhausted=answer is Answer.DONE)
                 return answer
-            found, why = self._costs(answer)
+            found, why = self._costs(answer, records)
             if not why:
                 name = f"{len(records):04}"
                 return TrialRecord(name, "running", answer.values, rung=answer.rung, costs=found, parent=answer.parent,
@@ -120,10 +120,12 @@ class Study(Trials):
             self.refused.add(len(records), answer.values, found, why)
             self.refused.check_hope(records, self.search.limits)
 
-    def _costs(self, proposal: Proposal) -> tuple[dict[str, float], str]:
+    def _costs(self, proposal: Proposal, records: Sequence[TrialRecord]) -> tuple[dict[str, float], str]:
         """Return what the network of a proposal costs, and why it is not trained, if it is not."""
-        if not self.search.measured or (proposal.rung and proposal.rung.parent):  # a promotion was measured before
+        if not self.search.measured:
             return {}, ""
+        if proposal.rung and proposal.rung.parent:  # a promotion: it was measured before
+            return next(record.costs for record in records if record.id == proposal.rung.parent), ""
         return self.meter.measure(self.search.trial(proposal.values))
 
     def task(self, record: TrialRecord, records: Sequence[TrialRecord]) -> dict[str, Any]:
