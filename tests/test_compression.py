@@ -252,6 +252,7 @@ def test_the_versions_are_chosen_by_size_and_score():
     assert [size_of(text) for text in ("96 KB", "96KiB", "1.5 MB")] == [96_000, 98_304, 1_500_000]
 
 
+@pytest.mark.soak
 def test_compress_walks_down_to_a_size(command, refused, whole, here, runtime_here, monkeypatch):
     try:
         formats.find("litert", "int8")

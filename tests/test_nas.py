@@ -140,6 +140,7 @@ def test_a_ranking_of_another_space_is_refused(change, words, tmp_path):
     assert all(word in str(caught.value) for word in words)
 
 
+@pytest.mark.soak
 def test_cells_are_ranked_by_the_weights_that_they_share(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = rank(cells(), "shared_weights", "ranking.json", 4, verbose=False)

@@ -39,6 +39,7 @@ def test_the_noise_for_an_epsilon_is_the_least(monkeypatch):
     assert 1.9 < accounting.epsilon(noise, 0.1, 4, 1e-4) <= 2.0
 
 
+@pytest.mark.soak
 def test_a_streamed_run_and_an_interrupted_one_are_the_same(run, tmp_path):
     train(RECIPE, workdir=tmp_path / "run", stop_after=1, verbose=False, feed="streamed")
     again = train(RECIPE, workdir=tmp_path / "run", verbose=False, feed="streamed")

@@ -81,6 +81,7 @@ def test_the_same_trials_and_scores_as_here(quick, shared, monkeypatch):
     assert not list(Path("there").rglob("shared-*"))
 
 
+@pytest.mark.soak
 def test_workers_share_the_cluster(quick, nodes):
     cluster = ray_cluster.Cluster("auto", 2)
     assert cluster.cpus == 2 and len({record[0] for record in outcomes(quick(workers=3, ray="auto"))}) == 8
@@ -101,6 +102,7 @@ def test_a_node_that_dies_gives_its_trials_back(quick, nodes):
     nodes.add_node(num_cpus=2)
 
 
+@pytest.mark.soak
 def test_a_driver_that_is_killed_resumes(quick, nodes):
     driver = driving(nodes, 1, {"0003": "wait"})
     ledger = Path("study/ledger")

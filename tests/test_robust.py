@@ -38,6 +38,7 @@ def test_scores_of_a_run(run):
     assert left == pytest.approx(result["test"]["robust_accuracy"], abs=0.06)  # of another start, and rounded
 
 
+@pytest.mark.soak
 def test_an_interrupted_run_and_a_streamed_one_are_the_same(run, tmp_path):
     train(RECIPE, workdir=tmp_path / "run", stop_after=1, verbose=False, feed="streamed")
     again = train(RECIPE, workdir=tmp_path / "run", verbose=False, feed="streamed")

@@ -141,7 +141,7 @@ def test_completion_knows_verbs_options_recipes_fields_runs_and_searches(here, h
     shutil.copytree(hard_run.path, "runs/one")
     for before in (["eval"], ["train", "--resume"], ["train", "vit_digits", "--init"], ["compare", "runs/x"]):
         assert offers(before, "") == ["runs/one"]
-    assert offers(["predict"], "runs/t") == [] and offers(["train"], "--work") == ["--workdir"]
+    assert offers(["predict"], "runs/t") == [] and offers(["train"], "--workd") == ["--workdir"]
     assert offers(["tune"], "mlp_digits_g") == ["mlp_digits_grid"] and offers(["tune"], "bes") == ["best"]
     assert offers(["tune", "mlp_digits_grid"], "--tri") == ["--trials"] and "label" not in str(offers(["tune"], "l"))
 

@@ -679,6 +679,7 @@ def test_a_frozen_attention_is_frozen_again_by_the_remedy_of_the_docs(module, ar
     assert len(loaded.trainable_weights) == 2
 
 
+@pytest.mark.soak
 def test_an_export_answers_without_the_zoo(tmp_path):
     model = cct.build((16, 16, 3), 3, size="mu")
     model.export(str(tmp_path / "saved"), verbose=False)
