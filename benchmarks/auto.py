@@ -167,8 +167,8 @@ def body(found: list[dict[str, Any]]) -> str:
         lines.append(f"| {key[0]}, {key[1]:g} min | {score} | {' | '.join(cells)} |")
     counts = []
     for name in names[1:]:
-        told = [outcome(row) for row in found if row["contender"] == name and row.get("ahead")]
-        counts.append(f"against {name} {', '.join(f'{told.count(word)} {word}' for word in WORDS)}")
+        outcomes = [outcome(row) for row in found if row["contender"] == name and row.get("ahead")]
+        counts.append(f"against {name} {', '.join(f'{outcomes.count(word)} {word}' for word in WORDS)}")
     return "\n".join([*lines, "", f"In brackets, and in all: how `kerasdl auto` did, {'; '.join(counts)}. A difference "
                       "counts if its interval of 95% on the same test examples does not hold 0.", "",
                       *(f"Measured on {line}.\n" for line in machines({"": found}))])

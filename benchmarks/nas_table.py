@@ -2,8 +2,8 @@
 
     python -m benchmarks.nas_table [--seed 0] [--seconds 3600]
 
-Goes on where it was; an hour or so for each of the seeds 0 to 2. Writes docs/results/nas_table.json: for each cell of
-`SEARCH` its costs and proxies, and for each seed its validation accuracy after each epoch.
+A second call continues; an hour or so for each of the seeds 0 to 2. Writes docs/results/nas_table.json: for each cell
+of `SEARCH` its proxies, and for each seed its validation accuracy after each epoch.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, choices=SEEDS, default=0)
-    parser.add_argument("--seconds", type=float, default=3600.0, help="stop after so long; the next call goes on")
+    parser.add_argument("--seconds", type=float, default=3600.0, help="stop after this long; the next call continues")
     asked = parser.parse_args()
     began, seen = time.monotonic(), rank.examples(SEARCH)
     for values in combinations(SEARCH.dimensions):

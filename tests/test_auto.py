@@ -334,7 +334,7 @@ def test_the_verdict_says_why_a_better_one_did_not_win():
     def candidate(name, kind, accuracy, loss=0.5):
         return SimpleNamespace(name=name, kind=kind, val={"accuracy": accuracy, "loss": loss})
 
-    def told(winner, limit=None):
+    def words(winner, limit=None):
         some = [candidate("linear", "baseline", 0.8), candidate("boosting", "baseline", 0.9),
                 candidate("mlp", "default", 0.9, 0.1), candidate("retrained", "retrained", 0.85)]
         task = SimpleNamespace(monitor="accuracy", better="max", asked=SimpleNamespace(max_kb=limit), candidates=some)
@@ -342,9 +342,9 @@ def test_the_verdict_says_why_a_better_one_did_not_win():
         task.ranked = lambda *kinds: Task.ranked(task, *kinds)
         return outcome.verdict(task, some[winner], some[1], some[2])
 
-    assert "A baseline wins: boosting" in told(1) and "mlp, has 0.9000, too: of equal scores" in told(1)
-    assert "mlp, trained once more, wins" in told(3, 20.0) and "boosting, has 0.9000, and is too large" in told(3, 20.0)
-    assert "A baseline wins: linear" in told(0, 5.0) and "mlp, has 0.9000, and is too large for 5 KB" in told(0, 5.0)
+    assert "A baseline wins: boosting" in words(1) and "mlp, has 0.9000, too: of equal scores" in words(1)
+    assert "mlp, trained once more, wins" in words(3, 20.0) and "boosting, has 0.9000, and is too large" in words(3, 20.0)
+    assert "A baseline wins: linear" in words(0, 5.0) and "mlp, has 0.9000, and is too large for 5 KB" in words(0, 5.0)
 
 
 def test_with_minutes_too_few_the_baselines_are_given_in_words(table, command, monkeypatch):
@@ -410,7 +410,7 @@ def test_photographs_begin_with_the_weights_at_hand(tmp_path, monkeypatch):
     monkeypatch.setattr(of_photos, "MOST", {"fine-tuned": 1, "from scratch": 1})
     monkeypatch.setattr(of_photos, "FEWEST", 1)
     tiny_weights(tmp_path, monkeypatch)
-    folder = photographs(tmp_path / "pictures", {"across": 20, "steep": 16})
+    folder = photographs(tmp_path / "photographs", {"across": 20, "steep": 16})
     found = auto(asked(str(folder), minutes=60), tmp_path / "auto")
     assert {row["name"]: row["kind"] for row in found["candidates"]} | {"ensemble": 0, "retrained": 0} == {
         "constant": "baseline", "linear": "baseline", "frozen_tiny": "baseline", "finetuned_tiny": "default",

@@ -90,8 +90,8 @@ def asked(data: str, overrides: Sequence[str] = (), *, objective: str | None = N
     found = Asked(name, objective or "classify", tuple(overrides), limits[0], limits[1], seed)
     args = found.base.data_args
     sources.look(name, target=None if objective is None else OBJECTIVES[objective], **args)  # type: ignore[arg-type]
-    if objective is None and (told := by_labels(name, args)) != "classify":
-        found = Asked(name, told, *(getattr(found, key) for key in ("overrides", "minutes", "max_kb", "seed")))
+    if objective is None and (kind := by_labels(name, args)) != "classify":
+        found = Asked(name, kind, *(getattr(found, key) for key in ("overrides", "minutes", "max_kb", "seed")))
     return found
 
 
@@ -123,7 +123,7 @@ def located(data: str, keys: Iterable[str] = ()) -> str:
     path = Path(data).expanduser()
     prefix, colon, _ = data.partition(":")
     if colon and prefix in sources.prefixes() or not path.exists() and not path.suffix and os.sep not in data:
-        return data  # what it is is said, or it is a name of tensorflow-datasets
+        return data  # with its kind in front, or a name of tensorflow-datasets
     if not path.exists():
         raise UserError(f"There is no file or folder {data!r}. A table is PATH.csv; images are a folder with a folder "
                         "for each class.")

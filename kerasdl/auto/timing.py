@@ -31,7 +31,7 @@ class Pace(NamedTuple):
         return max(0, min(most, int((seconds - AGAIN * self.starting) / self.epoch)))
 
     def seconds(self, epochs: int) -> float:
-        """Return how long a training of so many epochs takes."""
+        """Return how long a training of this many epochs takes."""
         return AGAIN * self.starting + epochs * self.epoch
 
 
