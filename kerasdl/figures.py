@@ -244,7 +244,7 @@ def front(costs: Sequence[float], scores: Sequence[float], ahead: Sequence[bool]
 
 
 def graph(nodes: int, edges: Mapping[tuple[int, int], str]) -> Markup:
-    """Nodes on a line, and edges from left to right as arcs with their names, turn by turn above and below."""
+    """Nodes on a line, and edges from left to right as arcs with their names, alternately above and below."""
     figure, axes = _canvas("", size=(6.6, 3.0))
     axes.axis("off")
     sides = {1: 0, -1: 0}

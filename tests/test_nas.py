@@ -10,6 +10,7 @@ import pytest
 from kerasdl import zoo
 from kerasdl.errors import UserError
 from kerasdl.nas import one_shot, proxies, supernet
+from kerasdl.nas import rank as rank_module
 from kerasdl.nas.rank import rank
 from kerasdl.tuning import Search, choice
 from kerasdl.tuning.records import Answer, TrialRecord
@@ -127,6 +128,18 @@ def test_a_search_follows_a_ranking(tmp_path, monkeypatch):
         records.append(planned)
     assert planned is Answer.DONE and [record.values for record in records] == [
         row["values"] for row in found["points"][:3]]
+
+
+def test_a_network_without_a_score_comes_last(tmp_path, monkeypatch):
+    scores = iter([-np.inf, 2.0, 3.0])
+    monkeypatch.setattr(rank_module, "scored", lambda *_: {"zico": next(scores), "parameters": 1.0})
+    found = rank(cells(), "zico", tmp_path / "ranking.json", 3)
+    assert [row["scores"]["zico"] for row in found["points"]] == [3.0, 2.0, None]
+    scores = iter([-np.inf])
+    with pytest.raises(UserError, match="No network of the space has a score by zico"):
+        rank(cells(), "zico", tmp_path / "none.json", 1)
+    with pytest.raises(UserError, match="'shared_weight'.*'shared_weights'"):
+        rank(cells(), "shared_weight", tmp_path / "none.json", 1)
 
 
 @pytest.mark.parametrize("change, words", [

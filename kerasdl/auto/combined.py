@@ -16,6 +16,7 @@ from kerasdl.errors import UserError
 from kerasdl.evaluation import predictions
 from kerasdl.evaluation.linear_probe import cross_entropy
 from kerasdl.evaluation.padded import evaluator
+from kerasdl.run import Run
 from kerasdl.train.record import finite
 
 NAME = "ensemble"
@@ -42,8 +43,7 @@ def combine(task: Task) -> None:
     if not (path / "result.json").exists():
         shutil.rmtree(path, ignore_errors=True)
     try:
-        run = ensemble([some[place].run for place in members], "val", path) if not path.exists() else type(
-            some[0].run)(path)
+        run = Run(path) if path.exists() else ensemble([some[place].run for place in members], "val", path)
     except (UserError, ValueError) as error:
         task.skip(NAME, f"not made: {' '.join(str(error).split())}")
         return

@@ -63,7 +63,7 @@ def document(task: Task, winner: Candidate, first: Candidate) -> dict[str, Any]:
 
 
 def measured(task: Task, candidate: Candidate) -> dict[str, Any]:
-    """Return the scores of a candidate on the test split with the interval of the one that chooses; its run has them.
+    """Return the scores of a candidate on the test split with the interval of the monitored one; its run keeps them.
 
     A resumed task does not read the split again.
     """

@@ -23,7 +23,7 @@ from kerasdl import user_code
 from kerasdl.errors import UserError, nearest
 from kerasdl.unimported import constants
 
-FACTORS = {  # what a unit is in the one that the cost is counted in
+FACTORS = {  # from each unit to the unit of the cost
     "": {"": 1, "k": 1e3, "M": 1e6, "G": 1e9},
     "KB": {"": 1, "B": 1e-3, "KB": 1, "kB": 1, "MB": 1e3},
     "ms": {"": 1, "us": 1e-3, "ms": 1, "s": 1e3},

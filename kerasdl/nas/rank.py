@@ -1,5 +1,6 @@
 """Rank points of a search's space before any is trained, and write them for `oracle="ranked:FILE"`."""
 
+import math
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 from kerasdl import costs, objectives
 from kerasdl.data import load_splits
 from kerasdl.deploy import measure, network
-from kerasdl.errors import UserError
+from kerasdl.errors import UserError, nearest
 from kerasdl.files import write_json
 from kerasdl.nas import one_shot, proxies
 from kerasdl.tuning import Search
@@ -36,14 +37,14 @@ def rank(search: Search, by: str, file: str | Path, candidates: int = 200, verbo
         candidates: how many points: the first of the random oracle.
 
     Returns:
-        {"search", "recipe", "by", "points": [{"values", "scores": {way: score}}]}; "refused", how many points had no
-        network or one beyond the limits.
+        {"search", "recipe", "by", "points": [{"values", "scores": {way: score}}]}, with None for a score that is not
+        finite; "refused", how many points had no network or one beyond the limits.
 
     Raises:
         UserError: an unknown way, a model or data that it does not fit, or no point within the limits.
     """
-    if by != SHARED:
-        proxies.find(by)
+    if by not in ways():
+        raise UserError(f"Unknown way to rank {by!r}. {nearest(by, ways())}")
     if search.build:
         raise UserError("A search of build(hp) has no networks of the zoo to rank.")
     x, y, split = examples(search)
@@ -60,6 +61,10 @@ def rank(search: Search, by: str, file: str | Path, candidates: int = 200, verbo
         for row, score in zip(rows, one_shot.scores(run, cells), strict=True):
             row["scores"][SHARED] = score
     rows.sort(key=lambda row: -row["scores"][by])
+    if not math.isfinite(rows[0]["scores"][by]):
+        raise UserError(f"No network of the space has a score by {by}.")
+    for row in rows:
+        row["scores"] = {way: score if math.isfinite(score) else None for way, score in row["scores"].items()}
     document = {"search": search.name, "recipe": search.base.name, "by": by, "refused": refused, "points": rows}
     write_json(Path(file), document)
     return document

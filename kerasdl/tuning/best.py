@@ -9,7 +9,7 @@ from kerasdl.installation import backend
 from kerasdl.recipe import Recipe
 from kerasdl.recipe_text import python
 from kerasdl.text import figure, typed
-from kerasdl.tuning import engine, pool, ray_cluster
+from kerasdl.tuning import engine, ray_cluster
 from kerasdl.tuning.records import TrialRecord
 from kerasdl.tuning.seeds import Seeds
 from kerasdl.tuning.study import Study
@@ -70,8 +70,8 @@ def measure(study: Study, record: TrialRecord, seeds: int, workers: int = 1, ver
     others = [recipe.seed + 1 + index for index in range(seeds)]
     again = Seeds(study.search, recipe, others, study.folder / "final" / record.id, options,
                   f"kerasdl tune best {typed(study.folder)} --seeds {seeds}")
-    shares = pool.workers(min(workers, seeds)) if ray is None else [pool.Worker()] * workers
-    engine.run(again, shares, verbose, start=ray_cluster.connect(ray, workers))
+    shares, start = ray_cluster.connect(ray, min(workers, seeds))
+    engine.run(again, shares, verbose, start=start)
     outcomes = again.outcomes()
     objective = study.search.objective
     metric = objective.rpartition("/")[2]

@@ -62,9 +62,8 @@ def tune(search: Search | str | Path, workdir: str | Path | None = None, workers
     options = {"strategy": strategy, "logical_cpus": logical_cpus, "checkpoint_every": checkpoint_every}
     if memory is not None and not 0 < memory < 2**40:
         raise UserError(f"memory is megabytes, above 0. Received: {memory}.")
-    shares = pool.workers(workers) if ray is None else [Worker()] * workers
     preflight.check(search)
-    start = ray_cluster.connect(ray, workers)
+    shares, start = ray_cluster.connect(ray, workers)
     study = Study.create(search, workdir or folder_for(search.name or "search"), options)
     study.resume += flags(workers=(workers, 1), memory=(memory, None), strategy=(strategy, "auto"),
                           logical_cpus=(logical_cpus, None), checkpoint_every=(checkpoint_every, "1 min"),

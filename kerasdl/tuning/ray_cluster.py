@@ -16,6 +16,7 @@ import sys
 import tarfile
 import tempfile
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,7 @@ def unpack(archive: bytes, folder: Path) -> None:
         tar.extractall(folder, members, filter="data")
 
 
-def connect(address: str | None, workers: int) -> Any:
-    """Return what starts trials: a cluster, or with None this machine."""
-    return pool.start if address is None else Cluster(address, workers).start
+def connect(address: str | None, workers: int) -> tuple[list[Worker], Callable[..., TrialProcess]]:
+    """Return the workers, and what starts a trial for one of them: a cluster, or with None this machine."""
+    here = pool.workers(workers)
+    return (here, pool.start) if address is None else ([Worker()] * len(here), Cluster(address, workers).start)

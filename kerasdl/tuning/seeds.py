@@ -11,7 +11,7 @@ from kerasdl.files import write_json
 from kerasdl.recipe import Recipe
 from kerasdl.run import folder_for
 from kerasdl.text import typed
-from kerasdl.tuning import engine, pool, ray_cluster
+from kerasdl.tuning import engine, ray_cluster
 from kerasdl.tuning.dimensions import choice
 from kerasdl.tuning.records import Answer, TrialRecord
 from kerasdl.tuning.search import Search
@@ -99,8 +99,8 @@ def train_seeds(recipe: Recipe, count: int, workdir: str | Path | None = None, w
                                                            f"{typed(folder)}")
     with trials.writing():
         write_json(folder / FILE, {"recipe": plain, "seeds": seeds})
-    shares = pool.workers(min(workers, count)) if ray is None else [pool.Worker()] * workers
-    engine.run(trials, shares, verbose, start=ray_cluster.connect(ray, workers))
+    shares, start = ray_cluster.connect(ray, min(workers, count))
+    engine.run(trials, shares, verbose, start=start)
     scores = [outcome["scores"] for outcome in trials.outcomes()]
     found = {"recipe": plain, "seeds": seeds, "runs": [str(folder / f"seed-{seed}") for seed in seeds],
              "scores": {key: [each[key] for each in scores] for key in scores[0]

@@ -5,7 +5,6 @@ normalisations change nothing in inference. The computation is in float64, and t
 layer. It needs no data; it says nothing of networks with attention, whose scores are not linear in their weights.
 """
 
-import json
 import math
 
 import keras
@@ -29,5 +28,4 @@ def score(network, x, y):
 
 def in_float64(network):
     """Return a copy of a network of plain layers that computes in float64."""
-    text = json.dumps(json.loads(network.to_json())).replace('"float32"', '"float64"')
-    return keras.models.model_from_json(text)
+    return keras.models.model_from_json(network.to_json().replace('"float32"', '"float64"'))
