@@ -117,9 +117,14 @@ def build(image_shape, classes: int, *, size: str = "S", edge01: str = "conv3", 
         image_shape: (height, width, channels).
         classes: number of classes.
         size: a key of SIZES.
-        edge01, edge02, edge12, edge03, edge13, edge23: the operation from one node of a cell to another: "none",
-            "skip" (the node as it is), "conv1" or "conv3" (ReLU, a convolution and a normalisation), "pool3" (a 3x3
-            average). The default is a residual cell of three convolutions.
+        edge01: the operation from node 0 of a cell to node 1: "none", "skip" (the node as it is), "conv1" or "conv3"
+            (ReLU, a convolution and a normalisation), "pool3" (a 3x3 average). The default of all edges is a residual
+            cell of three convolutions.
+        edge02: from node 0 to 2.
+        edge12: from node 1 to 2.
+        edge03: from node 0 to 3.
+        edge13: from node 1 to 3.
+        edge23: from node 2 to 3.
         drop: dropout rate before the head.
         name: name of the model.
 

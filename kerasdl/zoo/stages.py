@@ -82,11 +82,19 @@ def build(image_shape, classes: int, *, size: str = "S", block1: str = "residual
             the resolution.
         classes: number of classes.
         size: a key of SIZES.
-        block1, block2, block3: what a stage is made of: "conv" (a convolution, a normalisation, ReLU), "residual",
-            "convnext" or "attention".
-        width1, width2, width3: channels of a stage; None: the size's.
-        depth1, depth2, depth3: blocks of a stage; None: the size's.
-        kernel1, kernel2, kernel3: side of the filters of a stage, an odd number; attention has none.
+        block1: what the first stage is made of: "conv" (a convolution, a normalisation, ReLU), "residual", "convnext"
+            or "attention".
+        block2: the second.
+        block3: the third.
+        width1: channels of the first stage; None: the size's.
+        width2: of the second.
+        width3: of the third.
+        depth1: blocks of the first stage; None: the size's.
+        depth2: of the second.
+        depth3: of the third.
+        kernel1: side of the filters of the first stage, an odd number; attention has none.
+        kernel2: of the second.
+        kernel3: of the third.
         drop: dropout rate before the head.
         name: name of the model.
 
