@@ -32,13 +32,13 @@ ORDER = (WORDS, FROZEN, "fine-tuned", "from scratch", "after hidden words")
 
 
 def measure(seed: int) -> list[dict[str, Any]]:
-    """Train every row with one seed, with labels that no other seed has."""
+    """Train every row with one seed, which also draws the labelled examples."""
     rows, folder = [], RUNS / f"seed-{seed}"
     first = once(load("mlm_rt").override(seed=seed), folder / "hidden-words", verbose=False)
     small = load("mlm_rt").override(objective="classify", seed=seed, **SMALL, **{"data_args.tokens": str(first.path)})
     minilm = load("minilm_rt").override(seed=seed)
     for labels, steps in LABELS.items():
-        part = {"splits.train": f"train[{seed * 1_500}:]", "data_args.per_class": labels // 2}
+        part = {"data_args.per_class": labels // 2, "data_args.per_class_seed": seed}
         best = chosen(minilm.override(**steps, **part), "fine-tuned", folder / f"fine-tuned-{labels}")
         rows += [row(seed, labels, way, best, test=control["test"]) for way, control in best.result["controls"].items()]
         rows.append(row(seed, labels, "fine-tuned", best))

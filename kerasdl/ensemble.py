@@ -90,7 +90,7 @@ def needs(run: Run) -> dict[str, Any]:
     "examples of val" and "of test" are there if the run has noted them, which old ones have not.
     """
     recipe = run.recipe
-    args = {key: value for key, value in recipe.data_args.items() if key != "per_class"}
+    args = {key: value for key, value in recipe.data_args.items() if key not in ("per_class", "per_class_seed")}
     facts = {key: value for key, value in run.data.items() if key not in NOTES}
     examples = facts.pop("examples", {})
     examined = {f"splits.{name}": recipe.splits.get(name) for name in ("val", "test")}

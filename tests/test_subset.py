@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerasdl.data import load, load_splits
-from kerasdl.errors import UserError
+from kerasdl.errors import DataError, UserError
 from kerasdl.evaluation.splits import load_split
 from kerasdl.train.fit import train
 
@@ -24,6 +24,18 @@ def test_per_class_takes_the_first_of_each_from_the_training_split_alone():
     for label in range(10):
         np.testing.assert_array_equal(splits["train"].x[splits["train"].y == label], whole.x[whole.y == label][:5])
     assert len(load("digits", "test", per_class=3)) == 30
+
+
+def test_a_seed_draws_others_and_the_same_again():
+    def drawn(seed: int | None) -> list[bytes]:
+        split = load_splits("digits", {"train": "train"}, per_class=5, per_class_seed=seed)["train"]
+        assert np.bincount(split.y).tolist() == [5] * 10
+        return [image.tobytes() for image in split.x]
+
+    assert drawn(0) == drawn(0)
+    assert len({*drawn(0)} & {*drawn(1)}) < 10 and len({*drawn(0)} & {*drawn(None)}) < 10
+    with pytest.raises(DataError, match="per_class_seed is a whole number, 0 or more"):
+        drawn(-1)
 
 
 def test_other_slices_give_other_examples():

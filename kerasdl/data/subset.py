@@ -30,16 +30,27 @@ def of_classes(split: Split, classes: Sequence[str] | str) -> Split:
     return split.part(index, y=new[labels[index]], classes=tuple(names))
 
 
-def per_class(split: Split, count: int) -> Split:
-    """Return the first `count` examples of each class, in the order of the split.
+def per_class(split: Split, count: int, seed: int | None = None) -> Split:
+    """Return `count` examples of each class, in the order of the split.
+
+    Args:
+        split: the examples.
+        count: how many of each class.
+        seed: draws them; None: the first ones.
 
     Raises:
-        DataError: not a number of examples, more than a class has, or a set that is not in memory.
+        DataError: not a number of examples, more than a class has, not a seed, or a set that is not in memory.
     """
+    if seed is not None and (type(seed) is not int or seed < 0):
+        raise DataError(f"per_class_seed is a whole number, 0 or more. Received: {seed!r}.")
     if type(count) is not int or count < 1:
         raise DataError(f"per_class is a number of examples, 1 or more. Received: {count!r}.")
     labels = _labels(split, "per_class")
-    places = [np.flatnonzero(labels == label)[:count] for label in range(len(split.classes))]
+    places = [np.flatnonzero(labels == label) for label in range(len(split.classes))]
+    if seed is not None:
+        generator = np.random.default_rng(seed)
+        places = [generator.permutation(place) for place in places]
+    places = [place[:count] for place in places]
     for name, place in zip(split.classes, places, strict=True):
         if len(place) < count:
             raise DataError(f"per_class={count}: the class {name!r} has {len(place)} examples in {split.name}.")

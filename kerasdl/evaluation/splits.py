@@ -82,5 +82,6 @@ def check_outputs(split: Split, model: keras.Model) -> None:
 
 def _other(run: Run, split: str, data: str, target: Target | None) -> Split:
     args = located_args(run.recipe.data_args, run.data.get("folder"))
-    args.pop("per_class", None)  # that is for training
+    for key in ("per_class", "per_class_seed"):  # they are for training
+        args.pop(key, None)
     return load_for(run.data, data, split, target=target, **args)

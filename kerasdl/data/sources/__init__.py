@@ -34,7 +34,7 @@ from kerasdl.unimported import function
 
 WITHOUT_PATH = ("arrays", "digits", "tfds")  # modules of this folder that no `prefix:PATH` names
 OWN = ("target", "splits")  # arguments of `read` that load_splits gives
-OF_ALL = ("classes", "per_class")  # data_args of every source with classes, which load_splits takes
+OF_ALL = ("classes", "per_class", "per_class_seed")  # data_args of every source with classes, which load_splits takes
 
 
 def prefixes() -> list[str]:
@@ -118,19 +118,20 @@ def load(name: str, split: str = "train", *, target: Target | None = "class", **
             there all the same are kept, but for a CSV, whose label column may be either.
         **args: For tfds and folders: `image_size=(H, W)`. For CSV: `label=COLUMN`, `fill="median"`,
             `drop=[COLUMN, ...]`, `test=PATH`. For all with classes: `classes=[NAME, ...]` leaves the others out of
-            every split, and `per_class=N` takes the first N of each; in a recipe, of its training split.
+            every split, and `per_class=N` takes the first N of each, or, with `per_class_seed=SEED`, N that are drawn;
+            in a recipe, of its training split.
 
     Raises:
         DataError: for an unknown name or split, files that are not there, and whatever is wrong inside them.
     """
-    count = args.pop("per_class", None)
+    count, seed = args.pop("per_class", None), args.pop("per_class_seed", None)
     found = load_splits(name, {split: split}, target=target, **args)[split]
-    return found if count is None else subset.per_class(found, count)
+    return found if count is None else subset.per_class(found, count, seed)
 
 
 def load_splits(name: str, splits: Mapping[str, str], *, target: Target | None = "class",
-                classes: Sequence[str] | str | None = None, per_class: int | None = None, **args: Any
-                ) -> dict[str, Split]:
+                classes: Sequence[str] | str | None = None, per_class: int | None = None,
+                per_class_seed: int | None = None, **args: Any) -> dict[str, Split]:
     """Return several splits at once: `splits` maps the names that you want to split expressions. See load."""
     if target not in (*get_args(Target), None):
         raise DataError(f"target is 'class', 'labels', 'number', 'tags' or None. Received: {target!r}.")
@@ -138,7 +139,7 @@ def load_splits(name: str, splits: Mapping[str, str], *, target: Target | None =
     if classes is not None:
         found = {want: subset.of_classes(split, classes) for want, split in found.items()}
     if per_class is not None and "train" in found:
-        found["train"] = subset.per_class(found["train"], per_class)
+        found["train"] = subset.per_class(found["train"], per_class, per_class_seed)
     return found
 
 
@@ -150,7 +151,7 @@ def load_for(facts: Mapping[str, Any], name: str, split: str, *, target: Target 
         name: as in `load`.
         split: "train", "val", "test", or "all" of a path.
         target: as in `load`.
-        **args: the data_args of the run's recipe but per_class, which is for training.
+        **args: the data_args of the run's recipe but those for training, per_class and per_class_seed.
 
     Raises:
         DataError: as `load`, and for data of another kind, columns or classes that the model does not know.
