@@ -34,7 +34,7 @@ ORDER = (WORDS, FROZEN, "fine-tuned", "from scratch", "after hidden words")
 def measure(seed: int) -> list[dict[str, Any]]:
     """Train every row with one seed, which also draws the labelled examples."""
     rows, folder = [], RUNS / f"seed-{seed}"
-    first = once(load("mlm_rt").override(seed=seed), folder / "hidden-words", verbose=False)
+    first = once(load("mlm_rt").override(seed=seed), folder / "hidden-words", verbose=False, makers=())  # takes long
     small = load("mlm_rt").override(objective="classify", seed=seed, **SMALL, **{"data_args.tokens": str(first.path)})
     minilm = load("minilm_rt").override(seed=seed)
     for labels, steps in LABELS.items():

@@ -132,8 +132,15 @@ def reproduce(name: str, seeds: int = 3, workdir: str | Path | None = None, verb
     return Reproduction(recipe, then, [run.result for run in here], (low, high))
 
 
-def once(recipe: Recipe, folder: Path, verbose: bool) -> Run:
-    """The finished run of the recipe in the folder; what is missing of it is trained."""
+def once(recipe: Recipe, folder: Path, verbose: bool, makers: Sequence[str] = MAKERS) -> Run:
+    """The finished run of the recipe in the folder; what is missing of it is trained.
+
+    Args:
+        recipe: what is trained.
+        folder: of the run.
+        verbose: whether to tell of each epoch on stderr.
+        makers: facts of its environment that a run that is there must share with this process.
+    """
     from kerasdl.train.callbacks import Diverged
     from kerasdl.train.fit import device, train
 
@@ -141,7 +148,7 @@ def once(recipe: Recipe, folder: Path, verbose: bool) -> Run:
         run = Run.open(folder)
         then = run.result["environment"]
         now = environment(backend=backend.current(), device=device())
-        if other := [key for key in MAKERS if then.get(key) != now.get(key)]:
+        if other := [key for key in makers if then.get(key) != now.get(key)]:
             raise UserError(f"{folder} holds a run by {other[0]} {then.get(other[0])}, and this is "
                             f"{now.get(other[0])}. Choose another --workdir.")
         if results.orders(run.result) != spec.ORDERS:
