@@ -4,18 +4,19 @@ import base64
 import io
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
-import pandas as pd
 import tensorflow as tf
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from kerasdl.data import Split
+
+if TYPE_CHECKING:  # they take half a second, and a training that writes no report needs neither
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
 # Matplotlib wants real colours; each of these is replaced by the page's own once the SVG is written.
 INK, GRID, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404"
@@ -23,7 +24,6 @@ PAGE = {INK: "currentColor", GRID: "var(--line)", FIRST: "var(--first)", SECOND:
 SERIES = ("#2563eb", "#e8710a", "#14804a", "#9b51b8", "#c0342b", "#0e8a94", "#8a6d1f", "#6b7280")  # on both grounds
 SINGLE = ("epoch", "learning_rate", "examples_per_second", "images_per_second")  # columns that are no scores
 SIZE = (4.4, 3.1)  # inches: as wide as a phone shows it, so that 10 points look like 10 points
-PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.4g}%")
 POINTS = 2000  # more points than this in a scatter make a page heavy and no clearer
 CURVE = 300  # points of a line
 COLUMNS = 30  # a table of rows shows no more columns than this
@@ -32,7 +32,7 @@ STEPS = 640  # of a sequence that is drawn
 THUMBNAIL = 224  # pixels: larger images are shrunk
 
 
-def curves(history: pd.DataFrame, best: int | None) -> list[tuple[str, Any]]:
+def curves(history: "pd.DataFrame", best: int | None) -> list[tuple[str, Any]]:
     """(title, drawing) of the loss, of each metric, and of the learning rate."""
     metrics = list(dict.fromkeys(name.removeprefix("val_") for name in history if name not in SINGLE))
     metrics.sort(key=lambda name: name != "loss")
@@ -55,9 +55,9 @@ def curve(train: Sequence[float] | None, val: Sequence[float] | None = None, bes
             axes.plot(epochs, values, color=colour, linewidth=2, marker="o" if len(epochs) < 15 else None, markersize=4)
     if best:
         axes.axvline(best, color=INK, linewidth=1, linestyle=(0, (2, 3)), zorder=1)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
+    _whole(axes.xaxis, 6)
     if percent:
-        axes.yaxis.set_major_formatter(PERCENT)
+        _percent(axes.yaxis)
     return _svg(figure)
 
 
@@ -74,9 +74,9 @@ def overlay(groups: Sequence[Sequence[Sequence[float]]], percent: bool = False) 
             common = min(map(len, runs))  # beyond it the mean would be of fewer runs
             mean = np.mean([np.asarray(values)[:common] for values in runs], axis=0)
             axes.plot(np.arange(1, common + 1), mean, color=colour, linewidth=2)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
+    _whole(axes.xaxis, 6)
     if percent:
-        axes.yaxis.set_major_formatter(PERCENT)
+        _percent(axes.yaxis)
     return _svg(figure)
 
 
@@ -86,9 +86,9 @@ def best_so_far(numbers: Sequence[int], scores: Sequence[float], goal: str, perc
     best = (np.maximum if goal == "max" else np.minimum).accumulate(scores)
     axes.plot(numbers, scores, linestyle="", marker="o", markersize=4, color=FIRST)
     axes.step([*numbers, numbers[-1] + 0.5], [*best, best[-1]], where="post", color=SECOND, linewidth=2)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+    _whole(axes.xaxis, 8)
     if percent:
-        axes.yaxis.set_major_formatter(PERCENT)
+        _percent(axes.yaxis)
     return _svg(figure)
 
 
@@ -109,8 +109,8 @@ def reliability(confidence: Sequence[float], accuracy: Sequence[float], share: S
     axes.bar(edges[:-1], -0.15 * np.asarray(share) / max(share), width * 0.92, align="edge", color=SECOND)
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set(xlim=(0, 1), ylim=(-0.17, 1.02), yticks=np.linspace(0, 1, 6))
-    axes.xaxis.set_major_formatter(PERCENT)
-    axes.yaxis.set_major_formatter(PERCENT)
+    _percent(axes.xaxis)
+    _percent(axes.yaxis)
     return _svg(figure)
 
 
@@ -129,8 +129,8 @@ def precision_recall(there: np.ndarray, values: np.ndarray, names: Sequence[str]
             some = np.unique(np.linspace(0, len(right) - 1, min(len(right), CURVE)).astype(int))
             axes.plot(right[some] / right[-1], right[some] / (some + 1), color=colour, linewidth=1.5)
     axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
-    axes.xaxis.set_major_formatter(PERCENT)
-    axes.yaxis.set_major_formatter(PERCENT)
+    _percent(axes.xaxis)
+    _percent(axes.yaxis)
     return _svg(figure)
 
 
@@ -163,7 +163,7 @@ def intervals(names: Sequence[str], values: Sequence[float], ends: Sequence[tupl
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     if percent:
-        axes.xaxis.set_major_formatter(PERCENT)
+        _percent(axes.xaxis)
     return _svg(figure)
 
 
@@ -186,7 +186,7 @@ def growth(lines: Sequence[tuple[str, int, str, Sequence[tuple[float, float, tup
     ticks = sorted({x for *_, points in lines for x, *_ in points})
     axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
     axes.minorticks_off()
-    axes.yaxis.set_major_formatter(PERCENT)
+    _percent(axes.yaxis)
     figure.legend(loc="outside right upper", frameon=False, labelcolor=INK, fontsize=9, handlelength=3.5)
     return _svg(figure)
 
@@ -210,7 +210,7 @@ def lines(x: Sequence[float], series: Sequence[tuple[str, Sequence[float]]], xla
         turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if len(ticks) > 4 else {}
         axes.set_xticks(range(len(ticks)), [name[:12] for name in ticks], **turned)
     if percent:
-        axes.yaxis.set_major_formatter(PERCENT)
+        _percent(axes.yaxis)
     if any(name for name, _ in series):
         figure.legend(loc="outside right upper", frameon=False, labelcolor=INK, fontsize=9)
     return _svg(figure)
@@ -239,7 +239,7 @@ def front(costs: Sequence[float], scores: Sequence[float], ahead: Sequence[bool]
     if min(costs) > 0 and max(costs) > 3 * min(costs):
         axes.set_xscale("log")
     if percent:
-        axes.yaxis.set_major_formatter(PERCENT)
+        _percent(axes.yaxis)
     return _svg(figure)
 
 
@@ -386,7 +386,9 @@ def heading(name: str) -> str:
     return name[:1].upper() + name[1:] if name == name.lower() else name
 
 
-def _canvas(xlabel: str, ylabel: str = "", size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:
+def _canvas(xlabel: str, ylabel: str = "", size: tuple[float, float] = SIZE) -> "tuple[Figure, Axes]":
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=size, layout="constrained", facecolor="none")
     axes = figure.add_subplot(facecolor="none")
     axes.set_axisbelow(True)
@@ -398,8 +400,21 @@ def _canvas(xlabel: str, ylabel: str = "", size: tuple[float, float] = SIZE) -> 
     return figure, axes
 
 
-def _svg(figure: Figure) -> Markup:
+def _percent(axis: "Axis") -> None:
+    axis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
+
+
+def _whole(axis: "Axis", ticks: int) -> None:
+    """Let an axis of numbers such as epochs have so many ticks, all of them whole."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(integer=True, nbins=ticks, min_n_ticks=1))
+
+
+def _svg(figure: "Figure") -> Markup:
     """The figure as an <svg> element: text stays text, nothing refers outside, the same figure gives the same bytes."""
+    import matplotlib
+
     text = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "kerasdl", "font.family": "sans-serif"}):

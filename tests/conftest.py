@@ -3,6 +3,8 @@
 import functools
 import gc
 import os
+import shutil
+import tempfile
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +15,11 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the command has it, wh
 for threads in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):  # of each worker of pytest, and of what it starts
     os.environ.setdefault(threads, "1")
 
+PROGRAMS = None
+if "TF_XLA_FLAGS" not in os.environ:  # empty at first; what one test has compiled the others and their processes find
+    PROGRAMS = tempfile.mkdtemp(prefix="kerasdl-programs-")
+    os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={PROGRAMS}"
+
 gc.set_threshold(100_000, 20, 20)  # tracing makes many objects that stay: searching them takes a tenth of the time
 
 
@@ -22,6 +29,11 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "soak: trains for minutes; run only with --soak")
+
+
+def pytest_unconfigure(config):
+    if PROGRAMS:  # in the process that the others were started by
+        shutil.rmtree(PROGRAMS, ignore_errors=True)
 
 
 LONG = ("zoo", "backends", "replicas", "docs", "workers", "tuning", "tuning_trials", "resume", "gan_run", "train",

@@ -1,14 +1,20 @@
 """`kerasdl doctor`: whether this installation works."""
 
+from typing import Annotated
+
 import typer
 
 from kerasdl.cli.terminal import AsJson, console, print_json, print_line, quiet
 
 
-def check_installation(as_json: AsJson = False) -> None:
+def check_installation(clear: Annotated[bool, typer.Option(
+                           "--clear", help="first remove the compiled programs that are kept for later runs")] = False,
+                       as_json: AsJson = False) -> None:
     """Check versions, devices and data folders; exit code 1 if something is wrong."""
-    from kerasdl.installation import backend, doctor
+    from kerasdl.installation import backend, doctor, programs
 
+    if clear:
+        programs.clear()
     facts, problems, fails = doctor.preflight()
     if not fails:
         backend.choose()

@@ -124,10 +124,11 @@ def finite(value: Any) -> Any:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Import TensorFlow without what its libraries write to stderr before Python can configure them."""
-    from kerasdl.installation import backend, versions
+    from kerasdl.installation import backend, lean, programs, versions
 
     versions.check()
     backend.check()
+    programs.keep()
     if DEBUG:
         yield
         return
@@ -136,6 +137,7 @@ def quiet() -> Iterator[None]:
     kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:
+        lean.import_keras()
         import absl.logging
         import tensorflow
 

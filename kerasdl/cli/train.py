@@ -73,8 +73,6 @@ def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", 
         from kerasdl import objectives
         from kerasdl.devices.strategy import is_chief
         from kerasdl.train.fit import train as fit
-        if report:
-            from kerasdl.reports.page import report as write_report
     run = fit(changed, workdir=workdir, strategy=strategy, logical_cpus=logical_cpus, checkpoint_every=checkpoint_every,
               feed=feed, profile=profile, verbose=verbose())
     if not is_chief(strategy):
@@ -85,7 +83,11 @@ def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", 
             print_field("kept", f"epoch {epochs if changed.keep == 'last' else run.result['best_epoch']} of {epochs}")
         for split in ("val", "test"):
             print_scores(split, run.result[split])
-    page = write_report(run) if report else None
+    page = None
+    if report:
+        from kerasdl.reports.page import report as write_report  # now: training needs nothing of what draws it
+
+        page = write_report(run)
     if as_json:
         print_json({"run": run.path, "report": page, "result": run.result})
         return

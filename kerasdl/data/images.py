@@ -213,7 +213,7 @@ def _fitting(shape: tuple[int, ...], fit: Fit | None) -> Callable:
     import tensorflow as tf
 
     return tf.function(lambda image: conform(image, shape, fit),
-                       input_signature=[tf.TensorSpec((None, None, None), "uint8")])
+                       input_signature=[tf.TensorSpec((None, None, None), "uint8")], autograph=False)
 
 
 def decode(name: "tf.Tensor", shape: tuple[int, ...], fit: Fit | None, value_range: Range | None = None

@@ -39,7 +39,7 @@ def _none() -> tf.Tensor:
     return tf.zeros((0, 0, 0), tf.uint8)
 
 
-_decoded = tf.function(pixels, input_signature=[tf.TensorSpec((), tf.string)])
+_decoded = tf.function(pixels, input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
 
 
 def read(data: bytes) -> np.ndarray | None:

@@ -4,12 +4,15 @@ A column that counts the rows is refused where a table is read. What may be righ
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from kerasdl.data import duplicates
 from kerasdl.data.split import Split
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FEW = 10  # a table of no more rows says nothing
 SAMPLE = 5000  # rows that are looked at for a column that tells the label
@@ -20,7 +23,7 @@ CONTRADICTED = 0.001  # least share of images with two labels that is remarked
 FILES, ROWS = 1000, 20_000  # files of a split, and rows, that are looked at
 
 
-def counting(values: pd.Series) -> str | None:
+def counting(values: "pd.Series") -> str | None:
     """Return how a column of whole numbers counts the rows, "rises with the rows"; None if it does not."""
     if len(values) <= FEW or values.dtype.kind not in "iuf" or values.isna().any():
         return None

@@ -19,6 +19,7 @@ from kerasdl.errors import UserError
 
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor | None], tuple[tf.Tensor, tf.Tensor]]
 ORDERS, PARITIES, BUFFERS, PREPARED, EVALUATED, BATCHES = range(1000, 1006)  # streams of `key`, after augmentations'
+as_written = tf.autograph.experimental.do_not_convert  # as on the device; and an error stays what it is
 BUFFER = 16384  # examples of a streamed set that are shuffled together; tfds stores sets in shuffled order already
 
 
@@ -34,6 +35,7 @@ def steps_per_epoch(split: Any, batch: int) -> int:
     return len(split) // batch
 
 
+@as_written
 def shuffled(split: Any, targets: np.ndarray | None, batch: int, *, epochs: int, seed: int,
              augment: Augment | None = None, alternates: bool = False, prepare: Callable | None = None,
              trim: bool = False, start: int = 0, places: int | None = None) -> tf.data.Dataset:
@@ -67,7 +69,6 @@ def shuffled(split: Any, targets: np.ndarray | None, batch: int, *, epochs: int,
     change = transform(augment, prepare, trim)
     parity_of = parities(seed, len(split)) if alternates else None
 
-    @tf.autograph.experimental.do_not_convert  # as on the device; and an error stays what it is
     def changed(step, index, *data):
         parity = flip_parity(parity_of, step // steps, index) if alternates else None
         return change(data, tf.stack([tf.constant(seed, tf.int64), step]), parity)
@@ -87,7 +88,7 @@ def transform(augment: Augment | None, prepare: Callable | None, trim: bool = Fa
     """
     if augment is None and prepare is None and not trim:
         return None
-    compiled = augment and tf.function(augment, jit_compile=True)
+    compiled = augment and tf.function(augment, jit_compile=True, autograph=False)
 
     def both(data, seed, parity):
         x, y, weights = (*data, None, None)[:3]
@@ -154,6 +155,7 @@ def targets_and_weights(split: Any, targets: np.ndarray | None) -> tuple[np.ndar
     return () if targets is None else (targets,) if weights is None else (targets, weights)
 
 
+@as_written
 def blocks(split: Any, batch: int, size: int, *, epochs: int, seed: int, start: int = 0, places: int | None = None
            ) -> tf.data.Dataset:
     """Return the same batches as index blocks (first step, steps, (size, batch) indices), for data on the device.
@@ -186,6 +188,7 @@ def blocks(split: Any, batch: int, size: int, *, epochs: int, seed: int, start: 
     return _untuned(tf.data.Dataset.range(start // steps, epochs).flat_map(one).prefetch(2))
 
 
+@as_written
 def in_order(split: Any, targets: np.ndarray | None, batch: int, prepare: Callable | None = None) -> tf.data.Dataset:
     """Return evaluation batches (examples, targets): every example once, in the split's order, the last batch short.
 
@@ -199,9 +202,8 @@ def in_order(split: Any, targets: np.ndarray | None, batch: int, prepare: Callab
             examples = examples.map(lambda name, *rest: (split.decode(name), *rest), tf.data.AUTOTUNE)
     batches = examples.batch(batch)
     if prepare:
-        batches = batches.enumerate().map(tf.autograph.experimental.do_not_convert(
-            lambda number, data: without_none(*prepared(prepare, data[0], data[1] if data[1:] else None,
-                                                        evaluation_seed(number)))))
+        batches = batches.enumerate().map(lambda number, data: without_none(*prepared(
+            prepare, data[0], data[1] if data[1:] else None, evaluation_seed(number))))
     return _untuned(batches.prefetch(2))
 
 

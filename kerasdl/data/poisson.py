@@ -8,7 +8,6 @@ from collections.abc import Callable
 from fractions import Fraction
 
 import tensorflow as tf
-from scipy.stats import binom
 
 OVERFLOW = 1e-15  # the chance that a step has more examples than places; those that are left over are not learned from
 STREAM = 1100  # of kerasdl.data.pipeline.key
@@ -23,6 +22,8 @@ def capacity(size: int, batch: int, multiple: int = 1) -> int:
         batch: how many of them a step has on average.
         multiple: what the number of places is a multiple of.
     """
+    from scipy.stats import binom
+
     places = min(size, int(binom.isf(OVERFLOW, size, batch / size)) + 1)
     return -(-places // multiple) * multiple
 

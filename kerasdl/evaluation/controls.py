@@ -8,12 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
 
 from kerasdl import zoo
 from kerasdl.data import Split
-from kerasdl.evaluation import linear_probe
 from kerasdl.objectives.base import Objective, build_model
 
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # scikit-learn's C
@@ -33,6 +30,8 @@ def controls(objective: Objective, splits: Mapping[str, Split]) -> dict[str, Any
     found = {WORDS: tf_idf(splits)}
     if objective.recipe.model_args.get("weights"):
         network = build_model(objective.recipe, splits["train"], run=objective.run)
+        from kerasdl.evaluation import linear_probe
+
         features = linear_probe.features_of(zoo.features(network), splits)
         found[FROZEN] = frozen(features, splits)
     return found
@@ -40,6 +39,9 @@ def controls(objective: Objective, splits: Mapping[str, Split]) -> dict[str, Any
 
 def tf_idf(splits: Mapping[str, Split]) -> dict[str, Any]:
     """Return the accuracy of logistic regression on single words and pairs, weighted by how rare they are."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, strip_accents="unicode", token_pattern=r"\S+")
     train, val, test = (words.fit_transform(splits["train"].texts), *(words.transform(splits[name].texts)
                                                                      for name in ("val", "test")))
@@ -56,6 +58,8 @@ def tf_idf(splits: Mapping[str, Split]) -> dict[str, Any]:
 def frozen(features: Mapping[str, np.ndarray], splits: Mapping[str, Split]) -> dict[str, Any]:
     """Return the accuracy of logistic regression on features (N, D) of each split."""
     truth: dict[str, Any] = {name: split.y for name, split in splits.items()}
+    from kerasdl.evaluation import linear_probe
+
     probe = linear_probe.fit(features["train"], truth["train"], features["val"], truth["val"],
                              len(splits["train"].classes))
     scores = {name: {"accuracy": float((probe.logits(features[name]).argmax(1) == truth[name]).mean())}

@@ -25,6 +25,7 @@ def of_score(name: str, truth: np.ndarray, logits: np.ndarray) -> Interval:
 
 def of_share(count: int, of: int, method: str = "wilson") -> Interval:
     """Return the interval of a share, such as an accuracy: Wilson's (1927), or the "exact" one of Clopper-Pearson."""
+
     found = binomtest(count, of).proportion_ci(method=method)
     return float(found.low), float(found.high)
 

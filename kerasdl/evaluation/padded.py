@@ -116,6 +116,7 @@ class PaddedEvaluator:
         none = self.devices.experimental_local_results(values)[0] is None  # without labels there is one a replica
         return None if none else self.devices.gather(values, 0)
 
+    @pipeline.as_written
     def _answers(self, learner: Learner, split: Split) -> tuple[Any, Any]:
         """Return targets and answers of a split, (N, ...) each, in its order."""
         if backend.jax():
@@ -132,9 +133,10 @@ class PaddedEvaluator:
         """Go over all examples in one call: a loop in Python costs more than small networks do."""
         x, targets = tf.constant(split.x), self.objective.targets(split)
         y = None if targets is None else tf.constant(targets)
-        key = f"{learner is self.views} {x.shape} {None if y is None else y.shape}"
-        if key not in self.sweeps:
-            self.sweeps[key] = self._sweep(learner)
+        given = [None if part is None else tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in (x, y)]
+        key = f"{learner is self.views} {given}"
+        if key not in self.sweeps:  # traced once for splits of any size
+            self.sweeps[key] = tf.function(self._sweep(learner), input_signature=given, autograph=False)
         return self.sweeps[key](x, y)
 
     def _sweep(self, learner: Learner):
@@ -162,7 +164,7 @@ class PaddedEvaluator:
             tf.while_loop(lambda number: number * batch < size, body, (0,))
             return learner.get_metrics_result()
 
-        return tf.function(sweep, autograph=False)
+        return sweep
 
     def _padded(self, split: Split) -> tf.data.Dataset:
         return padded(pipeline.in_order(split, self.objective.targets(split), self.batch,
@@ -191,6 +193,7 @@ def unmeasured(objective: Objective, learner: Learner) -> list[str]:
     return others
 
 
+@pipeline.as_written
 def padded(batches: tf.data.Dataset, batch: int) -> tf.data.Dataset:
     """Return evaluation batches (x, y) as (x, y, real), all of one size; y is None where there are no labels."""
     def pad(x, y=None):

@@ -30,6 +30,7 @@ class Predictions(NamedTuple):
     outputs: np.ndarray
 
 
+@pipeline.as_written
 def collect(objective: Objective, kept: keras.Model, split: Split, batch: int) -> Predictions:
     """Return what the kept model answers for a split."""
     prepare = None if objective.prepares_for_learner else objective.prepare

@@ -1,8 +1,10 @@
 """Which backend Keras computes with. It is chosen before Keras is imported, because it cannot be changed after."""
 
 import importlib.util
+import json
 import os
 import sys
+from pathlib import Path
 
 from kerasdl.errors import UserError, nearest
 from kerasdl.installation import tpu
@@ -28,6 +30,17 @@ def choose(name: str | None = None) -> None:
         raise UserError(f"Keras already computes with {current()} in this process, and cannot change to {name}. "
                         f"Start a new one, with KERAS_BACKEND={name}.")
     os.environ["KERAS_BACKEND"] = name
+
+
+def wanted() -> str:
+    """What KERAS_BACKEND or Keras' own file says, with no look at Keras, which may not be imported yet."""
+    if asked := os.environ.get("KERAS_BACKEND"):
+        return asked
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    try:
+        return str(json.loads((home / "keras.json").read_text())["backend"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return "tensorflow"
 
 
 def check() -> None:

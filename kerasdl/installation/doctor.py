@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kerasdl.environment import environment
 from kerasdl.errors import UserError
-from kerasdl.installation import backend, tpu, versions
+from kerasdl.installation import backend, programs, tpu, versions
 from kerasdl.installation.gpu import nvidia_smi
 
 PACKAGES = (*versions.TENSORFLOWS, "tensorflow-datasets", "tensorflow-metadata", "keras", "keras-tuner", "tensorboard",
@@ -51,6 +51,8 @@ def machine() -> dict[str, str]:
                            f"{size * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB")
     with suppress(OSError):
         facts["disk"] = f"{shutil.disk_usage('.').free / 2**30:.1f} GiB free in {Path.cwd()}"
+    with suppress(UserError):
+        facts["compiled programs"] = f"{programs.held() / 1e6:.0f} MB in {programs.root()}"
     return facts | {"GPU driver": driver()}
 
 

@@ -1,12 +1,16 @@
 """Whether a classifier is as often right as it says."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BINS = 15  # of confidence, as in Guo et al., "On Calibration of Modern Neural Networks", 2017
 
 
-def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> pd.DataFrame:
+def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> "pd.DataFrame":
     """Top-label confidence against accuracy, in bins (lower, upper] of equal width (Guo et al., 2017).
 
     Args:
@@ -20,7 +24,7 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> 
     return _table(confidence, right, place, bins)
 
 
-def equal_mass(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> pd.DataFrame:
+def equal_mass(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> "pd.DataFrame":
     """The same in bins of as many examples each, by their order (Nixon et al., "Measuring Calibration", 2019).
 
     Equal confidences may come into two bins: of a net that is almost always sure, most would come into one otherwise.
@@ -31,7 +35,9 @@ def equal_mass(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> p
     return _table(confidence, right, place, bins)
 
 
-def _table(confidence: np.ndarray, right: np.ndarray, place: np.ndarray, bins: int) -> pd.DataFrame:
+def _table(confidence: np.ndarray, right: np.ndarray, place: np.ndarray, bins: int) -> "pd.DataFrame":
+    import pandas as pd
+
     grouped = pd.DataFrame({"confidence": confidence, "accuracy": right}, dtype="float64").groupby(place)
     return grouped.mean().assign(count=grouped.size()).reindex(range(bins)).fillna({"count": 0})
 

@@ -8,7 +8,6 @@ import numpy as np
 from keras import ops
 from pydantic import Field
 from scipy.special import softmax
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from kerasdl import figures
 from kerasdl.data.split import Split
@@ -122,9 +121,9 @@ def class_weights(setting: str | Mapping[str, float] | None, split: Split) -> np
 def summary(split: Split, probabilities: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
     """Return what the report shows of probabilities (N, classes) and the true classes (N,) of a split."""
     names, guess, confidence = split.classes, probabilities.argmax(1), probabilities.max(1)
-    labels, right = range(len(names)), guess == truth
-    matrix = confusion_matrix(truth, guess, labels=labels)
-    scores = precision_recall_fscore_support(truth, guess, labels=labels, zero_division=0)
+    right, count = guess == truth, len(names)
+    matrix = np.bincount(truth * count + guess, minlength=count**2).reshape(count, count)
+    scores = of_each_class(matrix)
     bins, edges = calibration(confidence, right), np.linspace(0, 1, BINS + 1)
     off = matrix - np.diag(np.diag(matrix))
     pairs = np.dstack(np.unravel_index(np.argsort(-off, axis=None, kind="stable")[:WORST], off.shape))[0]
@@ -141,6 +140,16 @@ def summary(split: Split, probabilities: np.ndarray, truth: np.ndarray) -> dict[
         "shown": figures.examples(split, worst),
         "worst": [(names[truth[i]], names[guess[i]], f"{confidence[i]:.1%}") for i in worst],
     }
+
+
+def of_each_class(matrix: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return precision, recall and F1 of each class, 0 where there is none, and its examples.
+
+    Args:
+        matrix: (classes, classes) examples of each true class, in the rows, that each class was the answer for.
+    """
+    hits, said, there = np.diag(matrix), matrix.sum(0), matrix.sum(1)
+    return hits / np.maximum(said, 1), hits / np.maximum(there, 1), 2 * hits / np.maximum(said + there, 1), there
 
 
 def mistakes(probabilities: np.ndarray, truth: np.ndarray, count: int = WORST) -> np.ndarray:

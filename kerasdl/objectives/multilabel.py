@@ -9,7 +9,6 @@ import numpy as np
 from keras import ops
 from pydantic import Field
 from scipy.special import expit
-from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
 from kerasdl import figures
 from kerasdl.data.multi_hot import check_learnable
@@ -112,6 +111,8 @@ def positive_weights(setting: str | Mapping[str, float] | None, split: Split) ->
 
 def summary(split: Split, logits: np.ndarray, truth: np.ndarray, thresholds: np.ndarray) -> dict[str, Any]:
     """Return what the report shows of logits and labels (N, classes) of a split at thresholds (classes,)."""
+    from sklearn.metrics import average_precision_score, precision_recall_fscore_support
+
     names, probabilities = split.classes, expit(logits.astype("float64"))
     given, has = probabilities >= thresholds, truth > 0
     precision, recall, f1, count = precision_recall_fscore_support(has, given, average=None, zero_division=0.0)

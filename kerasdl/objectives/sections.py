@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import keras
 import numpy as np
 from markupsafe import Markup
@@ -79,6 +78,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> Markup:
 
 def template(name: str, **values: Any) -> Markup:
     """Return a Jinja template of the folder `templates`, rendered."""
+    import jinja2
+
     pages = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
                                trim_blocks=True, lstrip_blocks=True)
     return Markup(pages.get_template(name).render(**values))

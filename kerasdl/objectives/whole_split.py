@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy.special import expit, softmax
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 
 def of_classes(score: str, truth: np.ndarray, logits: np.ndarray) -> float:
@@ -20,6 +19,8 @@ def of_classes(score: str, truth: np.ndarray, logits: np.ndarray) -> float:
         truth: (N,) class indices.
         logits: (N, classes).
     """
+    from sklearn.metrics import f1_score, roc_auc_score
+
     if score == "auc":
         probabilities, classes = softmax(logits.astype("float64"), axis=1), logits.shape[1]
         chosen = [1] if classes == 2 else range(classes)
@@ -42,6 +43,8 @@ def of_labels(score: str, rows: np.ndarray, logits: np.ndarray) -> float:
         rows: (N, classes), 0 or 1.
         logits: (N, classes).
     """
+    from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+
     if score == "macro_f1":
         return float(f1_score(rows, logits >= 0, average="macro", zero_division=0.0))
     return mean_over_classes(average_precision_score if score == "map" else roc_auc_score, rows > 0, logits)
@@ -77,6 +80,8 @@ def best_thresholds(rows: np.ndarray, logits: np.ndarray) -> np.ndarray:
 
 def at_thresholds(rows: np.ndarray, logits: np.ndarray, thresholds: np.ndarray) -> dict[str, float]:
     """Return macro F1, micro F1 and the share of rows (N, classes) of which every label is right."""
+    from sklearn.metrics import f1_score
+
     given = expit(logits.astype("float64")) >= thresholds
     f1 = {f"{mean}_f1": float(f1_score(rows, given, average=mean, zero_division=0.0)) for mean in ("macro", "micro")}
     return {**f1, "subset_accuracy": float((given == rows).all(1).mean())}

@@ -55,6 +55,10 @@ def main(folder: Path) -> int:
 
 def run(task: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train as the task says; return the outcome of a trial that did not fail."""
+    from kerasdl.installation import lean, programs
+
+    programs.keep()
+    lean.import_keras()
     from kerasdl.tuning.stopping import StopTrial, TrialPruned
 
     recipe = Recipe.from_json(json.dumps(task["recipe"]))

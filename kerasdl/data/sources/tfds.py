@@ -15,6 +15,7 @@ import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from kerasdl.data import pipeline
 from kerasdl.data.image_args import ImageArgs
 from kerasdl.data.images import Fit, Interpolation, resized
 from kerasdl.data.spec import Target
@@ -93,6 +94,7 @@ class Source:
         as_stored = replace(self, fit=None, shape=(None, None, None))
         return all(label >= 0 for _, label in as_stored.one_by_one(expression).take(1))
 
+    @pipeline.as_written
     def one_by_one(self, expression: str) -> tf.data.Dataset:
         """Return images and labels (or images alone), one file after another: the order must not depend on threads."""
         reading = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, add_tfds_id=False)
@@ -100,6 +102,7 @@ class Source:
         return examples.map(lambda example: self._example(self.fitted(example[self.image]), example),
                             num_parallel_calls=tf.data.AUTOTUNE)
 
+    @pipeline.as_written
     def together(self, expression: str) -> tf.data.Dataset:
         """Return the same in batches, which tfds does not read: an element of a dataset costs more time than a small
         image in it."""

@@ -80,7 +80,8 @@ class Views(Objective):
         return keras.Model(body.input, x, name=body.name.removesuffix("_features"))
 
     def bind(self, network: keras.Model) -> None:
-        self.view = tf.function(compose(self.recipe.augment, network.input_shape[1:], labels=False), jit_compile=True)
+        self.view = tf.function(compose(self.recipe.augment, network.input_shape[1:], labels=False), jit_compile=True,
+                                autograph=False)
 
     def prepare(self, x: tf.Tensor, y: Any, seed: tf.Tensor) -> tuple[tf.Tensor, Any]:
         """Return the views of each image, (B, V, H, W, C)."""
