@@ -29,6 +29,7 @@ def body(folder: Path) -> str:
     parts = ["## Training speed\n", ratios(rows) if rows else NOT_RUN]
     for title, name, section in (("Every measurement of the chart", "bench", speeds),
                                  ("The least that a step can take", "bench_floor", lambda found: floors(found, rows)),
+                                 ("From return to prompt", "bench_startup", startups),
                                  ("Time to accuracy", "bench_accuracy", races),
                                  ("Fixed cost of an epoch, and cost of an example", "bench_scaling", growth),
                                  ("Two replicas on one CPU", "bench_replicas", replicas),
@@ -44,6 +45,30 @@ def body(folder: Path) -> str:
 def folded(title: str, text: str) -> str:
     """A block that a reader opens, on the site and on GitHub."""
     return f'<details markdown="1">\n<summary>{title}</summary>\n\n{text.strip()}\n\n</details>\n'
+
+
+STARTUP = """Wall time of a whole command in a fresh process, next to that of `import tensorflow, keras` alone. The
+first run has an empty cache of compiled programs, the second what the first left there. The ratio is that to the import
+and the training together, as `result.json` has the latter; both runs write their report.
+"""
+
+
+def startups(rows: list[dict]) -> str:
+    head = ("command", "run", "seconds", "import alone, s", "training, s", "of it the first step, s", "ratio")
+    lines, phases = [], []
+    for row in rows:
+        for run in ("first", "second"):
+            said = row[run]
+            low, high = said["spread"]
+            lines.append((f"`{row['command']}`", run, f"{said['seconds']:.1f} ({low:.1f} to {high:.1f})",
+                          f"{row['import']['seconds']:.1f}", number(said.get("training"), 1),
+                          number(said.get("first_step"), 1), f"{said['ratio']:.2f}"))
+            if "phases" in said:
+                seconds = [f"{value:.2f}" for value in said["phases"].values()]
+                phases.append((f"`{row['command']}`, {run}", *seconds))
+    names = next((list(row["first"]["phases"]) for row in rows if "phases" in row["first"]), [])
+    parts = f"\nSeconds by phase, of the run in the middle:\n\n{table(('run', *names), phases)}" if phases else ""
+    return f"{STARTUP}\n{table(head, lines)}{parts}\n{machines(rows)}"
 
 
 RACES = """"The same work" trains that network at a constant rate until it reaches the accuracy, as the opponents do.

@@ -29,7 +29,7 @@ ARROWS = {room: set(names.split()) for room, names in {
     "costs": "data deploy errors objectives recipe unimported user_code zoo",
     "figures": "data", "runs": "errors text", "downloads": "errors files",
     "environment": "installation", "run": "errors files recipe text user_code zoo",
-    "installation": "errors environment data devices",  # doctor looks at folders and devices
+    "installation": "errors environment files data devices",  # doctor looks at folders and devices
     "objectives": "attacks data errors figures keras_private recipe registry run settings text user_code zoo",
     "devices": "data errors installation keras_private recipe run zoo",
     "checkpoints": "devices errors files installation",

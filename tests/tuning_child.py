@@ -11,7 +11,6 @@ import signal
 import sys
 import time
 import zlib
-from pathlib import Path
 
 from kerasdl.errors import UserError
 from kerasdl.tuning import trial
@@ -51,5 +50,5 @@ def spoil(fault, task, score, study):
 
 
 if __name__ == "__main__":
-    trial.run = run
-    sys.exit(trial.main(Path(sys.argv[1])))
+    trial.run, trial.prepare = run, lambda: None
+    sys.exit(trial.command(sys.argv[1:]))

@@ -83,7 +83,7 @@ class Loader(importlib.abc.Loader):
 
     def exec_module(self, module: types.ModuleType) -> None:
         module.__dict__.pop("__path__", None)  # whoever imports a module within it asks for this, and needs the parent
-        module.__dict__.update(_loader=self.inner, _lock=threading.RLock())
+        module.__dict__.update(_put_off=(module.__spec__, self.inner), _lock=threading.RLock())
         module.__class__ = Later
 
 
@@ -105,10 +105,10 @@ class Later(types.ModuleType):
 def load(module: types.ModuleType) -> None:
     """Run the module's file; once, whichever thread asks first."""
     with module.__dict__["_lock"]:
-        loader = module.__dict__.pop("_loader", None)
-        if loader is None:  # it is loaded, or asks for something of itself before it has it
+        put_off = module.__dict__.pop("_put_off", None)
+        if put_off is None:  # it is loaded, or asks for something of itself before it has it
             return
-        spec = module.__spec__
+        spec, loader = put_off
         spec.loader = module.__loader__ = loader
         if spec.submodule_search_locations is not None:
             module.__path__ = spec.submodule_search_locations

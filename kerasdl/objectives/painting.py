@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import find_objects, label
 
 from kerasdl.errors import UserError
 
@@ -51,6 +50,8 @@ def crops(hole: np.ndarray, side: tuple[int, int]) -> Iterator[tuple[Box, np.nda
     Raises:
         UserError: a hole that is larger than a crop, or fills it.
     """
+    from scipy.ndimage import find_objects, label  # which takes long to import, and only `kerasdl paint` needs
+
     numbers, _ = label(hole, np.ones((3, 3)))
     for number, place in enumerate(find_objects(numbers), 1):
         size = tuple(part.stop - part.start for part in place)

@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from kerasdl.errors import UserError
 from kerasdl.files import write_json
@@ -129,25 +130,37 @@ class TrialProcess:
         return outcome if outcome and outcome["attempt"] == self.lease.attempt else None
 
 
-def start(lease: Lease, worker: Worker, memory: int | None = None) -> TrialProcess:
-    """Start the process of a trial.
+def begin(lease: Lease, worker: Worker, log: BinaryIO) -> subprocess.Popen:
+    """Begin the process of a trial, from nothing.
 
     It inherits the trial's lock, which goes when it dies, and a pipe that ends when this process dies. It has a session
     of its own, so that Ctrl-C reaches this process alone, which passes it on.
+    """
+    return subprocess.Popen([*COMMAND, os.fspath(lease.folder)], stdin=subprocess.PIPE, stdout=log, stderr=log,
+                            env=environment(worker), pass_fds=[lease.lock], start_new_session=True)
+
+
+def start(lease: Lease, worker: Worker, memory: int | None = None, begin: Callable[..., Any] = begin) -> TrialProcess:
+    """Start the process of a trial.
 
     Args:
+        lease: what it runs.
+        worker: where.
         memory: bytes of data that it may have at most.
+        begin: how, as `begin` does.
     """
-    environment = dict(os.environ)
-    if worker.gpu is not None:
-        environment |= {"CUDA_VISIBLE_DEVICES": worker.gpu, "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
     with open(lease.folder / "log.txt", "ab") as log:
         log.write(f"{ATTEMPT} {lease.attempt}\n".encode())
         log.flush()
-        popen = subprocess.Popen([*COMMAND, os.fspath(lease.folder)], stdin=subprocess.PIPE, stdout=log, stderr=log,
-                                 env=environment, pass_fds=[lease.lock], start_new_session=True)
+        popen = begin(lease, worker, log)
     confine(popen.pid, worker, memory)
     return TrialProcess(lease, worker, popen)
+
+
+def environment(worker: Worker) -> dict[str, str]:
+    """Return the variables of a process of this worker."""
+    own = {} if worker.gpu is None else {"CUDA_VISIBLE_DEVICES": worker.gpu, "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+    return {**os.environ, **own}
 
 
 def confine(pid: int, worker: Worker, memory: int | None) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 from kerasdl.errors import UserError
 from kerasdl.tuning import pool
+from kerasdl.tuning.nursery import Nursery
 from kerasdl.tuning.pool import TrialProcess, Worker
 from kerasdl.tuning.trials import LOCK, Lease
 
@@ -201,4 +202,7 @@ def unpack(archive: bytes, folder: Path) -> None:
 def connect(address: str | None, workers: int) -> tuple[list[Worker], Callable[..., TrialProcess]]:
     """Return the workers, and what starts a trial for one of them: a cluster, or with None this machine."""
     here = pool.workers(workers)
-    return (here, pool.start) if address is None else ([Worker()] * len(here), Cluster(address, workers).start)
+    if address is not None:
+        return [Worker()] * len(here), Cluster(address, workers).start
+    nursery = Nursery()
+    return here, lambda lease, worker, memory=None: pool.start(lease, worker, memory, nursery.fork)

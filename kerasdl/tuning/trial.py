@@ -1,6 +1,7 @@
 """The process of a trial: train a recipe into the trial's folder, and write there how that ended.
 
     python -m kerasdl.tuning.trial FOLDER
+    python -m kerasdl.tuning.trial --nursery N      what such processes are forked from; kerasdl.tuning.forking
 
 FOLDER holds task.json. The process writes outcome.json, unless it is killed or asked to stop: then its run resumes when
 the process is started again. Its standard input is a pipe from its parent, which ends when the parent is gone.
@@ -53,12 +54,21 @@ def main(folder: Path) -> int:
     return BLOCKED if outcome["status"] == "blocked" else 0
 
 
+def prepare() -> None:
+    """Import what a trial needs, and compute nothing."""
+    from kerasdl.installation import lean
+
+    lean.import_keras()
+    import kerasdl.train.fit
+    import kerasdl.tuning.stopping  # noqa: F401
+
+
 def run(task: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train as the task says; return the outcome of a trial that did not fail."""
-    from kerasdl.installation import lean, programs
+    from kerasdl.installation import programs
 
     programs.keep()
-    lean.import_keras()
+    prepare()
     from kerasdl.tuning.stopping import StopTrial, TrialPruned
 
     recipe = Recipe.from_json(json.dumps(task["recipe"]))
@@ -187,5 +197,15 @@ def stop_without_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
+def command(words: list[str]) -> int:
+    """Do what the words after the module's name say, and return the exit code."""
+    from kerasdl.tuning import forking
+
+    if words[0] != forking.WORD:
+        return main(Path(words[0]))
+    prepare()
+    return forking.serve(int(words[1]), main)
+
+
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(command(sys.argv[1:]))
