@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +16,12 @@ from benchmarks import searches as searches_page
 from kerasdl.errors import UserError
 from kerasdl.files import try_lock
 from kerasdl.recipe import load
-from kerasdl.tuning import Search, choice, engine, log, median_stopping, pool, table, uniform
+from kerasdl.tuning import Search, choice, engine, log, median_stopping, nursery, pool, table, uniform
 from kerasdl.tuning.best import best, measure, source, spread
 from kerasdl.tuning.engine import tune
 from kerasdl.tuning.records import Answer, Rung, TrialRecord
 from kerasdl.tuning.study import Study
-from kerasdl.tuning.trials import is_locked
+from kerasdl.tuning.trials import Lease, is_locked
 
 HERE = Path(__file__).parent
 GRID = Search(recipe="mlp_digits", oracle="grid", name="grid", stop_early=False,
@@ -443,3 +444,70 @@ def test_a_file_of_the_user_s_is_not_taken_for_python_s_own(here):
     (here / "random.py").write_text("raise SystemExit(77)")
     done = subprocess.run([*pool.COMMAND, "nowhere"], capture_output=True, text=True)
     assert done.returncode != 77 and "nowhere" in done.stderr
+
+
+def test_processes_begin_as_well_if_the_one_that_they_are_forked_from_dies(quick, monkeypatch):
+    """What was forked runs on to its end, and the others begin from nothing."""
+    begun, forked = [], []
+    plain, fork = pool.begin, nursery.Nursery.fork
+
+    def counting(self, lease, worker, log):
+        process = fork(self, lease, worker, log)
+        forked.append(lease.id)
+        if len(forked) == 2:
+            self.process.kill()
+            self.process.wait()
+        return process
+
+    monkeypatch.setattr(nursery.Nursery, "fork", counting)
+    monkeypatch.setattr(pool, "begin", lambda lease, *rest: begun.append(lease.id) or plain(lease, *rest))
+    assert set(statuses(quick()).values()) == {"completed"}
+    assert starts() == ["0000", "0001", *begun] and len(begun) == 4
+
+
+def test_a_forked_process_is_like_one_that_began_by_itself(tmp_path, monkeypatch):
+    """Its standard input ends with its parent, its output goes to the log, its lock to nobody else, its code back."""
+    child = tmp_path / "child.py"
+    child.write_text("""
+import os, random, sys, time
+from kerasdl.tuning import trial
+def main(folder):
+    print(os.getsid(0) == os.getpid(), os.environ.get("MINE"), os.getcwd(), len(os.sched_getaffinity(0)))
+    print(random.random())
+    open(folder / "there", "w").close()
+    if (folder / "wait").exists():
+        sys.exit(os.read(0, 1) != b"")
+    return 7
+trial.main, trial.prepare = main, lambda: None
+sys.exit(trial.command(sys.argv[1:]))
+""")
+    monkeypatch.setattr(pool, "COMMAND", (sys.executable, os.fspath(child)))
+    monkeypatch.setenv("MINE", "yes")
+    home, drawn = nursery.Nursery(), set()
+    for name, cores in (("one", (0,)), ("two", (0,))):
+        (tmp_path / name).mkdir()
+        lease = Lease(name, tmp_path / name, 1, try_lock(tmp_path / name / "lock"), {})
+        process = pool.start(lease, pool.Worker(cores), None, home.fork)
+        assert process.popen.wait() == 7 and process.ended
+        lease.release()
+        assert not is_locked(tmp_path / name / "lock")
+        _, told, random = (tmp_path / name / "log.txt").read_text().splitlines()
+        assert told == f"True yes {os.getcwd()} 1"
+        drawn.add(random)
+    assert len(drawn) == 2 and isinstance(process.popen, nursery.Forked)
+    (tmp_path / "three").mkdir()
+    (tmp_path / "three" / "wait").touch()
+    lease = Lease("three", tmp_path / "three", 1, try_lock(tmp_path / "three" / "lock"), {})
+    process = pool.start(lease, pool.Worker(), None, home.fork)
+    lease.release()
+    while not (tmp_path / "three" / "there").exists():
+        time.sleep(0.01)
+    assert not process.ended and is_locked(tmp_path / "three" / "lock")
+    process.popen.stdin.close()
+    assert process.popen.wait() == 0 and not is_locked(tmp_path / "three" / "lock")
+    (tmp_path / "three" / "there").unlink()
+    lease = Lease("three", tmp_path / "three", 2, try_lock(tmp_path / "three" / "lock"), {})
+    process = pool.start(lease, pool.Worker(), None, home.fork)
+    process.kill()
+    assert process.popen.returncode == -signal.SIGKILL
+    lease.release()

@@ -57,6 +57,13 @@ def test_a_rung_continues_exactly_where_the_one_before_stopped_and_no_trial_read
     assert "test" not in json.loads((here / "whole" / "result.json").read_text())
 
 
+def test_a_forked_trial_ends_as_one_that_is_run_here(here):
+    study = tune(replace(SMALL, overrides={"epochs": 2}), "search", 1, verbose=False)
+    for record in study.records():
+        recipe = Recipe.from_json((record.folder / "recipe.json").read_text())
+        assert trial.run(task(here / "plain" / record.id, recipe), here / "plain" / record.id)["scores"]["val/accuracy"] == record.score
+
+
 def test_a_rung_that_was_killed_after_it_had_saved_its_state_trains_no_further(here):
     first = trial.run(task(here / "0000", rung=rung(2)), here / "0000")
     assert trial.run(task(here / "0000", rung=rung(2)), here / "0000") == first

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from kerasdl.tuning import pool
@@ -27,6 +28,7 @@ class Nursery:
 
     def __init__(self) -> None:
         self.link: socket.socket | None = None
+        self.process: subprocess.Popen | None = None
         self.broken = sys.platform != "linux"  # elsewhere a fork may break what was imported
         self.pids: list[int] = []
         self.ends: dict[int, int] = {}
@@ -64,9 +66,10 @@ class Nursery:
             self.link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             self.link.settimeout(PATIENCE)
             with theirs:
-                subprocess.Popen([*pool.COMMAND, WORD, str(theirs.fileno())], pass_fds=[theirs.fileno()],
-                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                 start_new_session=True)
+                self.process = subprocess.Popen(
+                    [*pool.COMMAND, WORD, str(theirs.fileno())], pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                    start_new_session=True)
         return self.link
 
     def _hear(self, link: socket.socket) -> None:
@@ -134,11 +137,8 @@ class Forked:
 
 
 def running(pid: int) -> bool:
-    """Return whether there is a process of this number."""
+    """Return whether a process of this number runs, and is not one that has ended and that nobody has asked about."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
         return False
-    except PermissionError:
-        pass
-    return True
