@@ -61,7 +61,8 @@ def test_a_forked_trial_ends_as_one_that_is_run_here(here):
     study = tune(replace(SMALL, overrides={"epochs": 2}), "search", 1, verbose=False)
     for record in study.records():
         recipe = Recipe.from_json((record.folder / "recipe.json").read_text())
-        assert trial.run(task(here / "plain" / record.id, recipe), here / "plain" / record.id)["scores"]["val/accuracy"] == record.score
+        outcome = trial.run(task(here / "plain" / record.id, recipe), here / "plain" / record.id)
+        assert outcome["scores"]["val/accuracy"] == record.score
 
 
 def test_a_rung_that_was_killed_after_it_had_saved_its_state_trains_no_further(here):
