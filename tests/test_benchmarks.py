@@ -133,7 +133,7 @@ def test_another_network_or_a_failure_gives_no_ratio():
 
 
 def test_the_page_is_made_from_the_json(tmp_path):
-    assert page.body(tmp_path).count("not run") == 10
+    assert page.body(tmp_path).count("not run") == 11
     rows = [entry([said(2000.0)], [said(1000.0)]), entry([said(2000.0)], [said(2500.0)], "keras_jax"),
             entry([said(2000.0)], [{"error": "exit code 1: no g++"}], "torch_compiled")]
     (tmp_path / "bench.json").write_text(json.dumps(rows))
@@ -146,7 +146,15 @@ def test_the_page_is_made_from_the_json(tmp_path):
          "theirs": {"wall_seconds": 100.0, "best": 0.8}, "times_faster": 2.0, "environment": ENVIRONMENT}]))
     (tmp_path / "bench_tuning_memory.json").write_text(json.dumps([
         {"what": "memory", "trials": 200, "spread_mb": 3.1, "environment": ENVIRONMENT}]))
+    (tmp_path / "bench_startup.json").write_text(json.dumps([
+        {"command": "train x", "name": "x", "environment": ENVIRONMENT, "import": {"seconds": 4.0},
+         "first": {"seconds": 9.0, "training": 2.0, "first_step": 1.5, "spread": [8.0, 10.0], "ratio": 1.5,
+                   "phases": {"tracing": 0.5}},
+         "second": {"seconds": 3.0, "spread": [2.0, 4.0], "ratio": 0.75}}]))
     body = page.body(tmp_path)
+    assert "| `train x` | first | 9.0 (8.0 to 10.0) | 4.0 | 2.0 | 1.5 | 1.50 |" in body
+    assert "| `train x`, first | 0.50 |" in body
+    assert "| `train x` | second | 3.0 (2.0 to 4.0) | 4.0 | none | none | 0.75 |" in body
     assert "changed by 3.1 MB" in body
     assert "| `a` | 30 | 50 | 100 | 2.00 | 0.9000 / 0.8000 |" in body
     assert "the convolutions and their gradients alone | 3,000 | 2,000 | 66.7% | none | 3.00 (1.5) |" in body

@@ -36,7 +36,7 @@ OPTIONS = {  # of each verb; all but launch have EVERYWHERE
     "results": "",
     "reproduce": "--backend --seeds --workdir",
     "launch": "--checkpoint-every --no-report --report --workdir --workers",
-    "plan": "--backend --batch --largest --no-largest --on --price", "doctor": "",
+    "plan": "--backend --batch --largest --no-largest --on --price", "doctor": "--clear",
     "tune run": "--backend --checkpoint-every --cost --limit --logical-cpus --memory --no-report --oracle --ray "
                 "--report --resume --seed "
                 "--strategy --timeout --trials --workdir --workers",

@@ -133,11 +133,12 @@ class PaddedEvaluator:
         """Go over all examples in one call: a loop in Python costs more than small networks do."""
         x, targets = tf.constant(split.x), self.objective.targets(split)
         y = None if targets is None else tf.constant(targets)
-        given = [None if part is None else tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in (x, y)]
-        key = f"{learner is self.views} {given}"
+        given = [part for part in (x, y) if part is not None]
+        specs = [tf.TensorSpec((None, *part.shape[1:]), part.dtype) for part in given]
+        key = f"{learner is self.views} {specs}"
         if key not in self.sweeps:  # traced once for splits of any size
-            self.sweeps[key] = tf.function(self._sweep(learner), input_signature=given, autograph=False)
-        return self.sweeps[key](x, y)
+            self.sweeps[key] = tf.function(self._sweep(learner), input_signature=specs, autograph=False)
+        return self.sweeps[key](*given)
 
     def _sweep(self, learner: Learner):
         prepare, batch = self.objective.prepare, self.batch
@@ -146,7 +147,7 @@ class PaddedEvaluator:
         def step(*values):
             learner.padded_step(*tree.map_structure(on_device.replica_slice, values))
 
-        def sweep(x, y):
+        def sweep(x, y=None):
             size = tf.shape(x)[0]
 
             def body(number):

@@ -132,7 +132,7 @@ def _crops(images: tf.Tensor, seed: tf.Tensor, scale: float, ratio: float) -> tu
     area = tf.cast(integers(for_area, shape, max(1, round(scale * height * width)), height * width + 1), tf.float32)
     stretch = np.exp(np.linspace(-0.5, 0.5, 4096) * math.log(ratio))  # the root of width / height
     stretch = tf.constant(np.stack([1 / stretch, stretch], axis=-1), tf.float32)
-    tried = tf.round(tf.sqrt(area) * tf.gather(stretch, integers(for_ratio, shape[:2], 0, len(stretch))))
+    tried = tf.round(tf.sqrt(area) * tf.gather(stretch, integers(for_ratio, shape[:2], 0, stretch.shape[0])))
     tried = tf.cast(tried, tf.int32)  # (TRIES, B, 2)
     fits = tf.reduce_all((tried > 0) & (tried <= sides), axis=-1, keepdims=True)
     size = tf.constant([min(height, round(width * ratio)), min(width, round(height * ratio))])
