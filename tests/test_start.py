@@ -35,7 +35,11 @@ assert "SKLearnClassifier" in dir(keras.wrappers) and "sklearn" in sys.modules
 from keras.wrappers import SKLearnRegressor
 assert keras.visualization.plot_image_gallery and keras.src.visualization.draw_bounding_boxes
 assert tf.compat.v1.Session and tf.compat.v2.Variable is tf.Variable
-assert tf.lite.TFLiteConverter is tf.compat.v2.lite.TFLiteConverter
+from tensorflow.lite.python import lite
+for _ in range(2):  # the package of that name does not take the place of the API
+    assert tf.lite.TFLiteConverter is tf.compat.v2.lite.TFLiteConverter is lite.TFLiteConverterV2
+import tensorflow.compat.v1 as tf1
+assert tf1.lite.TFLiteConverter is tf.compat.v1.lite.TFLiteConverter and tf1.logging
 import pandas as pd
 from pandas.testing import assert_frame_equal
 model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])

@@ -13,6 +13,7 @@ import threading
 import types
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
+from typing import Any
 
 from kerasdl.installation import backend
 
@@ -38,13 +39,22 @@ def import_keras() -> None:
     gc.disable()  # a fifth of the time: nothing of a hundred thousand new objects is garbage
     sys.meta_path[:0] = [absent, PutOff(PUT_OFF)]  # the latter stays: what is loaded later would load the rest
     try:
-        importlib.import_module("tensorflow")
+        tensorflow = importlib.import_module("tensorflow")
+        bind_lite(tensorflow)
         importlib.import_module("keras")
     finally:
         sys.meta_path.remove(absent)
         if collecting:
             gc.enable()
     gc.freeze()  # nor do later collections have to look through them
+
+
+def bind_lite(tensorflow: Any) -> None:
+    """Let `tensorflow.lite` stay TensorFlow's API: there is a package of that name, too, whose import would take its
+    place if it came later than the API's."""
+    api = tensorflow.lite
+    importlib.import_module("tensorflow.lite")
+    tensorflow.lite = api
 
 
 class Absent(importlib.abc.MetaPathFinder):
