@@ -158,9 +158,23 @@ def test_the_older_half_goes_and_what_is_cut_short(cache, monkeypatch):
     programs.tidy(here)
     assert sorted(file.name for file in here.glob("*")) == ["0.pb", "1.pb", "2.pb", "3.pb"]
     monkeypatch.setattr(programs, "LIMIT", 2 * len(whole))
+    (here / "jax").mkdir()
+    (here / "jax" / "step-cache").write_bytes(whole)  # the newest
     programs.tidy(here)
-    assert sorted(file.name for file in here.glob("*")) == ["3.pb"]
-    assert programs.clear() == len(whole) and programs.held() == 0
+    assert sorted(file.name for file in here.glob("**/*")) == ["3.pb", "jax", "step-cache"]
+    assert programs.clear() == 2 * len(whole) and programs.held() == 0
+
+
+def test_doctor_removes_them(cache, monkeypatch, capsys):
+    from kerasdl.cli import doctor as verb
+
+    programs.keep()
+    (programs.folder() / "one.pb").write_bytes(bytes(3_000_000))
+    monkeypatch.setattr("kerasdl.installation.doctor.preflight", lambda: ({"held": str(programs.held())}, [], True))
+    verb.check_installation()
+    assert "3000000" in capsys.readouterr().out
+    verb.check_installation(clear=True)
+    assert "3000000" not in capsys.readouterr().out and not cache.joinpath("programs").exists()
 
 
 def test_a_second_run_finds_the_program_of_the_first_and_a_broken_one_does_no_harm(here, cache):

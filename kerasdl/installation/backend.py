@@ -36,10 +36,10 @@ def wanted() -> str:
     """What KERAS_BACKEND or Keras' own file says, with no look at Keras, which may not be imported yet."""
     if asked := os.environ.get("KERAS_BACKEND"):
         return asked
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     try:
+        home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
         return str(json.loads((home / "keras.json").read_text())["backend"])
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, RuntimeError, ValueError, LookupError, TypeError):  # no such file, no home, another content
         return "tensorflow"
 
 

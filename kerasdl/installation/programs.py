@@ -2,7 +2,7 @@
 
 TensorFlow and JAX name a program by what it computes. Not by what computes it: so each set of versions, flags,
 processor and cores has a folder of its own. Of a file that is cut short TensorFlow makes an error of the training, so
-that files are looked at first. GPUs and TPUs are left out: there the time goes elsewhere.
+its files are looked at first; JAX compiles again. GPUs and TPUs are left out: there the time goes elsewhere.
 """
 
 import hashlib
@@ -74,9 +74,9 @@ def processor() -> list[str]:
 def tidy(here: Path) -> None:
     """Remove files that are not whole, and the older half where there is too much."""
     there = []
-    for file in here.glob("*.pb"):
+    for file in [*here.glob("*.pb"), *here.glob("jax/*")]:
         with suppress(OSError):  # another process removes it
-            if whole(file):
+            if file.suffix != ".pb" or whole(file):
                 there.append((file.stat().st_mtime, file.stat().st_size, file))
             else:
                 file.unlink()
@@ -113,7 +113,11 @@ def varint(data: bytes, place: int) -> tuple[int, int]:
 
 def held() -> int:
     """Return how many bytes the programs of all folders take."""
-    return sum(file.stat().st_size for file in root().rglob("*") if file.is_file())
+    size = 0
+    for file in root().rglob("*"):
+        with suppress(OSError):
+            size += file.stat().st_size if file.is_file() else 0
+    return size
 
 
 def clear() -> int:

@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,9 @@ def serve(number: int, main: Callable[[Path], int]) -> int:
 
 def tell_ends(link: socket.socket) -> None:
     """Tell of each process that has ended."""
-    try:
+    with suppress(ChildProcessError):  # there is none left
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
             link.send(json.dumps({"pid": ended[0], "code": os.waitstatus_to_exitcode(ended[1])}).encode())
-    except ChildProcessError:  # there is none left
-        pass
 
 
 def settled(request: dict[str, Any], files: Sequence[int]) -> Path:

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -95,8 +96,10 @@ class Nursery:
         return None if running(pid) else GONE
 
     def _give_up(self) -> None:
-        """Do without: what runs goes on, and what comes is not forked."""
+        """Do without: what runs goes on, and what comes is not forked, not even late."""
         self.broken = True
+        if self.process:
+            self.process.kill()
         if self.link:
             self.link.close()
             self.link = None
@@ -130,10 +133,8 @@ class Forked:
 
     def _send(self, number: int) -> None:
         if self.poll() is None:
-            try:
+            with suppress(ProcessLookupError):  # it ends just now
                 os.kill(self.pid, number)
-            except ProcessLookupError:  # it ends just now
-                pass
 
 
 def running(pid: int) -> bool:
