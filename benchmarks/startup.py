@@ -21,7 +21,8 @@ from typing import Any
 
 from benchmarks import harness
 
-COMMANDS = {"linear_digits": "train linear_digits", "vit_digits": "train vit_digits", "predict": "predict"}
+COMMANDS = {"linear_digits": "train linear_digits", "vit_digits": "train vit_digits",
+            "vit_cifar10": "train vit_cifar10_short epochs=1 splits.train=train[:2000]", "predict": "predict"}
 FILE = "bench_startup"
 IMPORT = "import tensorflow, keras"
 
@@ -42,12 +43,13 @@ def measured(name: str, repeats: int, home: Path) -> dict[str, Any]:
     """A row: the seconds of the import, of the first and of the second run of a command."""
     cache, run = home / "cache", home / "run"
 
-    def command(**more: str) -> dict[str, Any]:
+    def command() -> dict[str, Any]:
         if name == "predict":
-            words = ["-m", "kerasdl", "predict", str(home / "trained"), str(home / "digit.png")]
-            return wall(*words, KERASDL_CACHE=str(cache), **more)
+            return wall("-m", "kerasdl", "predict", str(home / "trained"), str(home / "digit.png"),
+                        KERASDL_CACHE=str(cache))
         shutil.rmtree(run, ignore_errors=True)
-        found = wall("-m", "benchmarks.startup_phases", "train", name, "--workdir", str(run), KERASDL_CACHE=str(cache))
+        words = COMMANDS.get(name, f"train {name}").split()
+        found = wall("-m", "benchmarks.startup_phases", *words, "--workdir", str(run), KERASDL_CACHE=str(cache))
         if "error" not in found:
             train = json.loads((run / "result.json").read_text())["train"]
             found |= {"training": train["seconds"], "first_step": train["compile_seconds"]}
