@@ -405,7 +405,7 @@ def _percent(axis: "Axis") -> None:
 
 
 def _whole(axis: "Axis", ticks: int) -> None:
-    """Let an axis of numbers such as epochs have so many ticks, all of them whole."""
+    """Let an axis, of epochs say, have at most this many ticks, all at whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(integer=True, nbins=ticks, min_n_ticks=1))

@@ -491,8 +491,8 @@ sys.exit(trial.command(sys.argv[1:]))
         assert process.popen.wait() == 7 and process.ended
         lease.release()
         assert not is_locked(tmp_path / name / "lock")
-        _, told, random = (tmp_path / name / "log.txt").read_text().splitlines()
-        assert told == f"True yes {os.getcwd()} 1"
+        _, facts, random = (tmp_path / name / "log.txt").read_text().splitlines()
+        assert facts == f"True yes {os.getcwd()} 1"
         drawn.add(random)
     assert len(drawn) == 2 and isinstance(process.popen, nursery.Forked)
     (tmp_path / "three").mkdir()

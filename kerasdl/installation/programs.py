@@ -120,8 +120,6 @@ def held() -> int:
     return size
 
 
-def clear() -> int:
-    """Remove them all, and return how many bytes that gave back."""
-    size = held()
+def clear() -> None:
+    """Remove them all."""
     shutil.rmtree(root(), ignore_errors=True)
-    return size - held()

@@ -145,6 +145,8 @@ def summary(split: Split, probabilities: np.ndarray, truth: np.ndarray) -> dict[
 def of_each_class(matrix: np.ndarray) -> tuple[np.ndarray, ...]:
     """Return precision, recall and F1 of each class, 0 where there is none, and its examples.
 
+    They are scikit-learn's, whose import would take longer than the rest of a small report.
+
     Args:
         matrix: (classes, classes) examples of each true class, in the rows, that each class was the answer for.
     """

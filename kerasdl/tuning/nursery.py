@@ -21,7 +21,7 @@ from kerasdl.tuning.pool import Worker
 from kerasdl.tuning.trials import Lease
 
 PATIENCE = 120  # seconds in which Keras must have been imported
-GONE = -signal.SIGKILL  # the end of a trial of which nobody is left to tell
+GONE = -signal.SIGKILL  # taken for the exit code of a trial when the process that knows it is gone
 
 
 class Nursery:
@@ -74,15 +74,15 @@ class Nursery:
         return self.link
 
     def _hear(self, link: socket.socket) -> None:
-        """Take note of the next thing told: the number of a new process, or how one has ended."""
+        """Read the next message: the number of a new process, or how one has ended."""
         message = link.recv(MESSAGE)
         if not message:
             raise ConnectionError("the process that others are forked from has ended")
-        told = json.loads(message)
-        if "code" in told:
-            self.ends[told["pid"]] = told["code"]
+        read = json.loads(message)
+        if "code" in read:
+            self.ends[read["pid"]] = read["code"]
         else:
-            self.pids.append(told["pid"])
+            self.pids.append(read["pid"])
 
     def end_of(self, pid: int) -> int | None:
         """Return the exit code of a process, as subprocess has it; None while it runs."""
@@ -96,7 +96,7 @@ class Nursery:
         return None if running(pid) else GONE
 
     def _give_up(self) -> None:
-        """Do without: what runs goes on, and what comes is not forked, not even late."""
+        """Do without: trials that run keep running, later ones begin from nothing, and no request is answered late."""
         self.broken = True
         if self.process:
             self.process.kill()
