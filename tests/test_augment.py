@@ -29,8 +29,8 @@ def shares(labels):
     return own
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.soak if name == "autoaugment" else ())
-                                  for name in AUGMENTS])
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.soak if name in ("autoaugment", "augmix") else ()) for name in AUGMENTS])
 def test_eager_graph_and_xla_agree(name):
     """Pixels bit for bit, blends to rounding; the seed alone decides."""
     transform = compose((name,), SHAPE[1:])

@@ -211,6 +211,7 @@ def whole(tmp_path_factory):
     return train(recipe, workdir=tmp_path_factory.mktemp("runs") / "whole", verbose=False)
 
 
+@pytest.mark.soak
 def test_a_run_with_other_channels_is_trained_on_as_it_is(here, whole):
     first = train(whole.recipe.override(init=str(whole.path), prune_channels=0.4, epochs=1, objective="distill",
                                         objective_args={"teacher": str(whole.path)}), workdir=here / "a", verbose=False)

@@ -64,12 +64,12 @@ def test_a_comparison_that_says_nothing_is_refused(reference, words):
 
 def cases():
     models = [*zoo.MODELS, *zoo.SEQUENCES, "series rnn", "series conv1d", "series transformer"]
-    suite = ("mlp", "cnn", "vit", "rnn", "series transformer")
+    suite = {"onnx": ("mlp", "cnn", "vit", "series transformer"), "litert": ("mlp", "cnn", "rnn")}
     for name in models:
         for form in formats.names():
             module = import_module(f"kerasdl.deploy.formats.{form}")
             for kind in (None, *module.QUANTIZED):
-                few = name in suite and kind in SUITE.get(form, ()) and (kind is None or name == "cnn")
+                few = name in suite.get(form, ()) and kind in SUITE[form] and (kind is None or name == "cnn")
                 yield pytest.param(name, form, kind, marks=() if few else pytest.mark.soak)
 
 

@@ -195,8 +195,9 @@ def after_ten_steps(optimizer, arguments, jit):
 
 
 @pytest.mark.parametrize("name, jit", [
-    *((name, False) for name in OPTIMIZERS), ("adamw_clip", True),
-    *(pytest.param(name, True, marks=pytest.mark.soak) for name in OPTIMIZERS if name != "adamw_clip")])
+    ("accumulate", False), ("adamw_clip", True), *(
+        pytest.param(name, jit, marks=pytest.mark.soak) for name in OPTIMIZERS for jit in (False, True)
+        if (name, jit) not in {("accumulate", False), ("adamw_clip", True)})])
 def test_optimizers_take_keras_steps_and_keep_keras_state(name, jit):
     plain, ours, arguments = OPTIMIZERS[name]
     keras.backend.clear_session()

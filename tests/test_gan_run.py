@@ -319,7 +319,8 @@ def test_what_cannot_be_is_told_in_a_line(refused, recipe, here, table, change, 
     refused("train", "recipe.json", *pairs, "--workdir", "run", words=words)
 
 
-@pytest.mark.parametrize("loss, told", [("d_loss", "discriminator's loss"), ("g_loss", "generator's loss")])
+@pytest.mark.parametrize("loss, told", [pytest.param("d_loss", "discriminator's loss", marks=pytest.mark.soak),
+                                        ("g_loss", "generator's loss")])
 def test_nan_names_the_network_and_the_step(here, simple, monkeypatch, loss, told):
     from kerasdl.objectives.gan.gan import GAN
 

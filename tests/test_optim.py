@@ -243,7 +243,8 @@ def moved(name, layer_decay, weight_decay=0.0, gradient=1.0):
 
 
 @OPTIMIZERS
-@pytest.mark.parametrize("weight_decay, gradient", [(0.0, 1.0), (0.5, 0.0), (0.5, 1.0)])
+@pytest.mark.parametrize("weight_decay, gradient", [(0.5, 1.0), *(
+    pytest.param(*one, marks=pytest.mark.soak) for one in ((0.0, 1.0), (0.5, 0.0)))])
 def test_each_layer_takes_its_share_of_the_step_and_of_the_decay(name, weight_decay, gradient):
     """0.5 to the power of the depth, under both of Muon's rules, whether or not there is a gradient."""
     whole, below = moved(name, 1.0, weight_decay, gradient)

@@ -142,7 +142,8 @@ UNLABELLED = replace(HELD, y=None, classes=())
 BARE = replace(UNLABELLED, x=tf.data.Dataset.from_tensor_slices(IMAGES), streamed=True)
 
 
-@pytest.mark.parametrize("split", [HELD, STREAMED, DECODED, UNLABELLED, BARE])
+@pytest.mark.parametrize("split", [HELD, DECODED, BARE, *(
+    pytest.param(split, marks=pytest.mark.soak) for split in (STREAMED, UNLABELLED))])
 def test_without_targets_a_batch_is_examples_alone_in_the_same_order(split):
     """Also where labels are there and nobody needs them."""
     labelled = STREAMED if split.streamed else HELD

@@ -72,11 +72,11 @@ def driving(nodes, workers, faults):
     return subprocess.Popen([sys.executable, "-c", program])
 
 
-@pytest.mark.parametrize("shared", [True, False], ids=["shared folder", "object store"])
+@pytest.mark.parametrize("shared", [pytest.param(True, marks=pytest.mark.soak, id="shared folder"),
+                                    pytest.param(False, id="object store")])
 def test_the_same_trials_and_scores_as_here(quick, shared, monkeypatch):
     monkeypatch.setattr(ray_cluster, "SHARED", shared)
-    here = quick("here", {"0002": "mistake"} if shared else None)
-    there = quick("there", {"0002": "mistake"} if shared else None, ray="auto")
+    here, there = quick("here", {"0002": "mistake"}), quick("there", {"0002": "mistake"}, ray="auto")
     assert outcomes(there) == outcomes(here) and len(outcomes(here)) == 8
     assert not list(Path("there").rglob("shared-*"))
 
@@ -87,6 +87,7 @@ def test_workers_share_the_cluster(quick, nodes):
     assert cluster.cpus == 2 and len({record[0] for record in outcomes(quick(workers=3, ray="auto"))}) == 8
 
 
+@pytest.mark.soak
 def test_a_node_that_dies_gives_its_trials_back(quick, nodes):
     """The search waits in its first two trials, a node is killed, and all trials are there in the end, once each."""
     driver = driving(nodes, 2, {"0000": "wait", "0001": "wait"})

@@ -41,7 +41,8 @@ LARGE = {"18", "50", "2012", "2014", "11", "13", "16", "19", "googlenet", "googl
 CHECKED = [(name, check) for name in zoo.MODELS for check in harness.CHECKS]
 # What takes longest runs for all models in the soak, and in every suite for a sample: {check: models}.
 ON_TENSORFLOW = {"memorise": ("mlp",)}
-ON_JAX = dict.fromkeys(("shape", "body", "save", "precision", "memorise"), ("vit",))
+ON_JAX = {**dict.fromkeys(("shape", "body", "save", "precision", "memorise"), ("vit",)),
+          "gradient": ("resnet", "convnext", "vit")}
 
 
 def in_suite(name, check, sample):
