@@ -1,4 +1,4 @@
-"""Runs whose probabilities are averaged: one model, what it is worth, and what each of its members is."""
+"""Runs whose probabilities or numbers are averaged: one model, what it is worth, and what each of its members is."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,11 @@ from scipy.special import log_softmax
 from kerasdl import objectives
 from kerasdl.data import Split
 from kerasdl.data.naming import naming
+from kerasdl.devices import strategy as strategies
 from kerasdl.devices.device import device
 from kerasdl.environment import environment
 from kerasdl.errors import UserError
+from kerasdl.evaluation.padded import evaluator
 from kerasdl.evaluation.splits import Data, load_split
 from kerasdl.files import whole, write_json, writing
 from kerasdl.installation import backend
@@ -25,29 +27,33 @@ from kerasdl.run import NOTES, Run
 from kerasdl.train import pretrained
 from kerasdl.zoo import ensemble as networks
 
-SCORES = ("accuracy", "loss", "calibration_error")
+OBJECTIVES = {"class": "classify", "number": "regress"}  # what a target is learned and measured by
 
 
 def ensemble(runs: Sequence[str | Path | Run], split: str = "test", workdir: str | Path | None = None,
              data: Data = None) -> Run:
-    """Average the probabilities of several runs: a run's folder with their model, and result.json beside the members'.
+    """Average what several runs answer, probabilities or numbers.
 
     Args:
-        runs: two or more finished classifiers of the same data and classes.
+        runs: two or more finished runs of the same data that all learned classes, or all numbers.
         split: on which all are measured. Choose members on "val"; "test" is for what was chosen.
         workdir: the folder; by default runs/ensemble/<time>-<id>.
         data: splits, where the members were trained on arrays.
 
+    Returns:
+        A run's folder with their model. Its result.json has the scores of the members, too.
+
     Raises:
-        UserError: runs that are not finished, do not classify, or differ in data, splits or classes.
+        UserError: runs that are not finished, answer something else, or differ in data, splits or classes.
     """
     members = opened(runs)
     examples = load_split(members[0], split, data)
     models = [member.model() for member in members]
-    model = networks.build(models)
-    first = members[0].recipe
+    target, first = target_of(members[0]), members[0].recipe
+    model = networks.build(models, numbers=target == "number")
     recipe = Recipe(name="ensemble", model="ensemble", model_args={"members": tuple(str(run.path) for run in members)},
-                    data=first.data, data_args=first.data_args, splits=first.splits, batch=first.batch)
+                    data=first.data, data_args=first.data_args, splits=first.splits, batch=first.batch,
+                    objective=OBJECTIVES[target])
     Run.unfinished(workdir, recipe)  # refuses a folder with anything else in it
     run = Run.create(recipe, workdir)
     with run.writing():
@@ -72,16 +78,24 @@ def opened(runs: Sequence[str | Path | Run]) -> list[Run]:
     for run in members:
         if run.result["status"] != "completed":
             raise UserError(f"The training of {run.path} {run.result['status']}. Leave it out.")
-        objective = objectives.get(run.recipe.objective, run.path)
-        if not (objective.predicts and objective.target == "class"):
-            raise UserError(f"An ensemble averages probabilities, and the objective of {run.path} is "
-                            f"{run.recipe.objective}.")
+        if target_of(run) != target_of(members[0]):
+            raise UserError(f"The members have to answer the same: the objective of {members[0].path} is "
+                            f"{members[0].recipe.objective}, and that of {run.path} {run.recipe.objective}.")
         one, other = needs(members[0]), needs(run)
         unknown = {key for key in one | other if key.startswith("examples of ") and (key in one) != (key in other)}
         if changed := [key for key in one | other if one.get(key) != other.get(key) and key not in unknown]:
             raise UserError(f"The members differ in their data: {members[0].path} has {changed[0]} "
                             f"{one.get(changed[0])!r}, and {run.path} has {other.get(changed[0])!r}.")
     return members
+
+
+def target_of(run: Run) -> str:
+    """What a run answers: "class" or "number"."""
+    objective = objectives.get(run.recipe.objective, run.path)
+    if not objective.predicts or objective.target not in OBJECTIVES:
+        raise UserError(f"An ensemble averages probabilities of one class, or numbers, and the objective of {run.path} "
+                        f"is {run.recipe.objective}.")
+    return objective.target
 
 
 def needs(run: Run) -> dict[str, Any]:
@@ -99,7 +113,10 @@ def needs(run: Run) -> dict[str, Any]:
 
 
 def scores(model: keras.Model, split: Split, batch: int) -> dict[str, float]:
-    """Accuracy, cross-entropy and expected calibration error on a split."""
+    """Of classes accuracy, cross-entropy and expected calibration error on a split; of numbers R2 and errors."""
+    if split.target == "number":
+        found = numbers_of(model, split, batch)
+        return {name: found[name] for name in ("r2", "mae", "loss")}
     batches = split.dataset(batch)
     with naming({split.name: split}):
         logs = log_softmax(model.predict(batches.map(lambda x, _: x), verbose=0).astype("float64"), axis=1)
@@ -109,6 +126,14 @@ def scores(model: keras.Model, split: Split, batch: int) -> dict[str, float]:
     right = logs.argmax(1) == truth
     return {"accuracy": float(right.mean()), "loss": float(-logs[np.arange(len(truth)), truth].mean()),
             "calibration_error": calibration_error(np.exp(logs.max(1)), right)}
+
+
+def numbers_of(model: keras.Model, split: Split, batch: int) -> dict[str, float]:
+    """Scores of a model of numbers on a split, as those of a training are measured."""
+    objective = objectives.of(Recipe(model="ensemble", data="arrays", objective=OBJECTIVES["number"]))
+    objective.bind(model)
+    with naming({split.name: split}):
+        return evaluator(objective, model, batch, strategies.choose("one"))(split)
 
 
 def about(run: Run, model: keras.Model) -> dict[str, Any]:
@@ -128,5 +153,5 @@ def table(result: Mapping[str, Any], split: str) -> pd.DataFrame:
     """A row a member, then their mean and the ensemble."""
     rows = {f"{member['run']} ({member['recipe']}, seed {member['seed']})": member[split]
             for member in result["members"]}
-    frame = pd.DataFrame(rows).T[list(SCORES)]
+    frame = pd.DataFrame(rows).T
     return pd.concat([frame, pd.DataFrame({"mean of the members": frame.mean(), "ensemble": result[split]}).T])

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -388,8 +389,13 @@ def test_an_ensemble_takes_what_improves_it():
     sure = np.log(np.array([[0.9, 0.1], [0.4, 0.6], [0.1, 0.9], [0.4, 0.6]]))
     other = np.log(np.array([[0.6, 0.4], [0.9, 0.1], [0.4, 0.6], [0.1, 0.9]]))
     wrong = sure[:, ::-1]
-    assert combined.chosen([sure, wrong, other], truth) == [0, 2]
-    assert combined.chosen([sure, wrong], truth) == [0]
+    loss = partial(combined.mixed_entropy, truth=truth)
+    assert combined.chosen([sure, wrong, other], loss) == [0, 2]
+    assert combined.chosen([sure, wrong], loss) == [0]
+    numbers, high, low = np.array([[1.0], [2.0], [4.0]]), np.array([[0.2], [0.3], [0.1]]), np.array([[-0.3]] * 3)
+    error = partial(combined.squared_error, truth=numbers)
+    assert combined.chosen([numbers + high, numbers + 9, numbers + low], error) == [0, 2]
+    assert error([numbers + 3]) == pytest.approx(9 / numbers.var())
 
 
 def test_what_cannot_end_in_time_is_not_begun():

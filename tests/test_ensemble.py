@@ -7,6 +7,7 @@ import sys
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 from kerasdl import zoo
@@ -168,13 +169,26 @@ def test_networks_of_other_shapes_are_refused():
         networks.build([zoo.build("mlp", (8, 8, 1), classes, size="mu") for classes in (2, 3)])
 
 
-def test_numbers_are_not_averaged(members, tmp_path, hard_recipe):
+def test_numbers_are_averaged_and_measured_as_numbers(command, refused, members, here):
+    """In their own unit; `eval`, the report and the table take it as they take a run of numbers."""
     rng = np.random.default_rng(0)
-    data = from_arrays(rng.normal(size=(60, 3)), rng.normal(size=60), target="number")
-    run = train("linear_csv", data=data, objective="regress", data_args={}, batch=8, epochs=1, verbose=False,
-                workdir=tmp_path / "numbers")
-    with pytest.raises(UserError, match="objective of .* is regress"):
-        ensemble([members[0], run])
+    frame = pd.DataFrame(rng.normal(size=(90, 3)).round(3), columns=list("abc"))
+    frame.assign(y=(1000 + 50 * frame.a + rng.normal(size=90)).round(2)).to_csv("y.csv", index=False)
+    words = ["data=csv:y.csv", "data_args.label=y", "objective=regress", "batch=8", "lr=0.01", "--no-report"]
+    for name, model, epochs in (("one", "linear", 2), ("two", "mlp", 1)):
+        assert command("train", f"{model}_csv", *words, f"epochs={epochs}", "--workdir", name).code == 0
+    done = command("ensemble", "one", "two", "--split", "val", "--workdir", "both")
+    assert done.code == 0, done.err
+    assert done.out.split()[:4] == ["val", "r2", "mae", "loss"]
+    made, runs = Run.open("both"), [Run.open("one"), Run.open("two")]
+    x = frame.to_numpy("float32")
+    mean = np.mean([run.model().predict(x, verbose=0) for run in runs], axis=0)
+    np.testing.assert_allclose(made.model().predict(x, verbose=0), mean, rtol=1e-6)
+    for run, told in zip(runs, made.result["members"], strict=True):
+        assert told["val"] == pytest.approx({name: run.result["val"][name] for name in ("r2", "mae", "loss")}, rel=1e-5)
+    assert evaluate(made, "val") == pytest.approx(made.result["val"], rel=1e-6)
+    assert f"{made.result['val']['mae']:.4g}" in report(made).read_text()
+    refused("ensemble", "one", members[0].path, words=["answer the same", "is regress", "classify"])
 
 
 def test_calibration_is_how_far_certainty_is_from_accuracy():

@@ -1,10 +1,13 @@
 """An ensemble of the best candidates, kept if it is better on validation data than each of them.
 
-Members are added as long as one improves the cross-entropy: greedy selection of Caruana et al. 2004, without repeats.
+Members are added as long as one improves the cross-entropy, or the squared error of numbers: greedy selection of
+Caruana et al. 2004, without repeats.
 """
 
 import shutil
 import time
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from scipy.special import log_softmax, logsumexp
@@ -17,25 +20,25 @@ from kerasdl.evaluation import predictions
 from kerasdl.evaluation.linear_probe import cross_entropy
 from kerasdl.evaluation.padded import evaluator
 from kerasdl.run import Run
+from kerasdl.text import figure
 from kerasdl.train.record import finite
 
 NAME = "ensemble"
 BEST, MOST = 6, 4  # candidates that are looked at, and members that there may be
 MARGIN = 2  # examples of val that an ensemble has to be ahead: it runs as many networks as it has members
+Answers = list[np.ndarray]  # of each candidate: logarithms of probabilities (N, classes), or numbers (N, outputs)
 
 
 def combine(task: Task) -> None:
     """Put the best candidates together, if that is better on val by MARGIN examples."""
-    if task.objective.target != "class":
-        task.skip(NAME, "not started: an ensemble averages probabilities, and these are numbers")
-        return
     some = distinct(task)
     if len(some) < 2 or task.left < 0:
         task.skip(NAME, "not started: " + ("no time was left" if len(some) > 1 else "there is one model alone"))
         return
     began, truth = time.monotonic(), np.asarray(task.splits["val"].y)
-    logs = [log_softmax(answers(task, each).astype("float64"), axis=1) for each in some]
-    members = chosen(logs, truth)
+    found = [answers(task, each).astype("float64") for each in some]
+    members = chosen(found, partial(squared_error, truth=truth)) if task.objective.target == "number" else chosen(
+        [log_softmax(logits, axis=1) for logits in found], partial(mixed_entropy, truth=truth))
     if len(members) < 2:
         task.skip(NAME, f"not made: no other of the best {len(some)} improves what {some[0].name} answers on val")
         return
@@ -47,14 +50,25 @@ def combine(task: Task) -> None:
     except (UserError, ValueError) as error:
         task.skip(NAME, f"not made: {' '.join(str(error).split())}")
         return
-    found = Candidate(NAME, NAME, run, scores(task, run), time.monotonic() - began,
-                      " + ".join(some[place].name for place in members))
+    made = Candidate(NAME, NAME, run, scores(task, run), time.monotonic() - began,
+                     " + ".join(some[place].name for place in members))
     sign, best = 1 if task.better == "max" else -1, some[0].val[task.monitor]
-    if sign * (found.val[task.monitor] - best) < MARGIN / len(truth):
-        task.skip(NAME, f"not taken: of {found.note}, it has val {task.monitor.replace('_', ' ')} "
-                        f"{found.val[task.monitor]:.4f}, and {some[0].name} alone {best:.4f}")
+    if sign * (made.val[task.monitor] - best) < margin(task, best, len(truth)):
+        task.skip(NAME, f"not taken: of {made.note}, it has val {task.monitor.replace('_', ' ')} "
+                        f"{figure(made.val[task.monitor])}, and {some[0].name} alone {figure(best)}")
         return
-    task.keep(found)
+    task.keep(made)
+
+
+def margin(task: Task, best: float, count: int) -> float:
+    """Return how much better than the best score an ensemble has to be.
+
+    Of classes it is the share of MARGIN examples. Of numbers, whose scores have units, it is that share of the error
+    that the best leaves: what MARGIN mean errors are.
+    """
+    if task.objective.target == "class":
+        return MARGIN / count
+    return MARGIN / count * (1 - best if task.better == "max" else best)
 
 
 def distinct(task: Task) -> list[Candidate]:
@@ -63,22 +77,32 @@ def distinct(task: Task) -> list[Candidate]:
 
 
 def answers(task: Task, candidate: Candidate) -> np.ndarray:
-    """Return the logits of a candidate on val (N, classes)."""
+    """Return the outputs of a candidate on val: logits (N, classes), or numbers (N, outputs)."""
     return predictions.collect(task.objective, candidate.run.model(), task.splits["val"],
                                candidate.run.recipe.micro_batch).outputs
 
 
-def chosen(logs: list[np.ndarray], truth: np.ndarray) -> list[int]:
+def mixed_entropy(logs: Answers, truth: np.ndarray) -> float:
+    """Return the cross-entropy of mean probabilities, whose logarithms (N, classes) these are."""
+    return cross_entropy(logsumexp(logs, axis=0), truth)
+
+
+def squared_error(numbers: Answers, truth: np.ndarray) -> float:
+    """Return the mean squared error of mean numbers (N, outputs), in the spread of each output."""
+    return float(np.square((np.mean(numbers, axis=0) - truth) / np.maximum(truth.std(0), 1e-30)).mean())
+
+
+def chosen(found: Answers, loss: Callable[[Answers], float]) -> list[int]:
     """Return the places of the members, beginning with the first.
 
     Args:
-        logs: logarithms of the probabilities of each candidate (N, classes), the best candidate first.
-        truth: (N,) class indices.
+        found: what the candidates answer, the best candidate first.
+        loss: of the answers of some together.
     """
-    members, least = [0], cross_entropy(logs[0], truth)
-    while len(members) < min(MOST, len(logs)):
-        losses = {place: cross_entropy(logsumexp([logs[each] for each in (*members, place)], axis=0), truth)
-                  for place in range(len(logs)) if place not in members}
+    members, least = [0], loss(found[:1])
+    while len(members) < min(MOST, len(found)):
+        losses = {place: loss([found[each] for each in (*members, place)])
+                  for place in range(len(found)) if place not in members}
         place = min(losses, key=losses.__getitem__)
         if losses[place] >= least:
             break

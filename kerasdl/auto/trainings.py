@@ -21,7 +21,7 @@ from kerasdl.tuning.search import Search, load
 from kerasdl.tuning.study import SEARCH, Study
 
 SHARE = 0.5  # of the time after the baselines, that the default recipes may take together
-STARTING = 25.0  # seconds in which the process of a trial imports TensorFlow, reads the data and compiles
+STARTING = 12.0  # seconds in which the first process of a trial imports TensorFlow, reads the data and compiles
 SLOWER = 1.3  # times the longest trial so far, that the next one is given
 TRIALS = 50  # at most
 TRAINED = "search"  # folder of the study

@@ -17,7 +17,7 @@ def average_runs(runs: Annotated[list[str], typer.Argument(metavar="RUN...", hel
                  out: Annotated[Path | None, typer.Option(
                      metavar="FILE.keras", help="also export the model to this file")] = None,
                  as_json: AsJson = False) -> None:
-    """Average the probabilities of several runs into one model, and compare it with its members."""
+    """Average what several runs answer into one model, and compare it with its members."""
     if out is not None and out.suffix != ".keras":
         raise UserError(f"--out is a .keras file. Received: {out}.")
     from kerasdl.run import Run
@@ -25,16 +25,17 @@ def average_runs(runs: Annotated[list[str], typer.Argument(metavar="RUN...", hel
     opened = [Run.open(run) for run in runs]
     with quiet():
         from kerasdl import ensemble
-        from kerasdl.text import typed
+        from kerasdl.text import figure, typed
     made = ensemble.ensemble(opened, split, workdir)
     if as_json:
         if out is not None:
             ensemble.export(made, out)
         print_json({"run": made.path, "model": out, "split": split, "result": made.result})
         return
-    table = Table(split, *(name.replace("_", " ") for name in ensemble.SCORES), box=None, header_style="bold")
-    for name, row in ensemble.table(made.result, split).iterrows():
-        table.add_row(str(name), *(f"{value:.4f}" for value in row))
+    rows = ensemble.table(made.result, split)
+    table = Table(split, *(name.replace("_", " ") for name in rows), box=None, header_style="bold")
+    for name, row in rows.iterrows():
+        table.add_row(str(name), *map(figure, row))
     print_table(table)
     if out is not None:
         ensemble.export(made, out)

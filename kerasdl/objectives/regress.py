@@ -35,7 +35,7 @@ class Regress(Objective):
         return in_units(inner, split.y)
 
     def bind(self, network: keras.Model) -> None:
-        units = network.get_layer("unscale")
+        units = next(layer for layer in network.layers if layer.name.endswith("unscale"))  # of an ensemble the first's
         self.mean, self.spread = (np.reshape(of, -1).astype("float32")
                                   for of in (units.input_mean, np.sqrt(units.input_variance)))
 

@@ -1,7 +1,8 @@
-"""Several classifiers as one: Lakshminarayanan et al. 2017, "Deep Ensembles", arXiv:1612.01474.
+"""Several models as one: Lakshminarayanan et al. 2017, "Deep Ensembles", arXiv:1612.01474.
 
-The prediction is the mean of the members' probabilities. Its logarithm takes the place of the logits: the softmax of
-that is the mean again, so everything that accepts a classifier of the zoo accepts an ensemble.
+The prediction is the mean of the members' probabilities, or of their numbers. The logarithm of mean probabilities takes
+the place of the logits: the softmax of that is the mean again, so everything that accepts a classifier of the zoo
+accepts an ensemble.
 """
 
 import math
@@ -22,12 +23,13 @@ class MeanProbability(layers.Layer):
         return input_shape[0]
 
 
-def build(members, name: str = "ensemble") -> keras.Model:
-    """Build one flat graph of all members: raw examples to float32 "logits" (B, classes).
+def build(members, numbers: bool = False, name: str = "ensemble") -> keras.Model:
+    """Build one flat graph of all members: raw examples to float32 "logits" (B, classes), or to "numbers" (B, outputs).
 
     Args:
-        members: classifiers of the same input shape and number of classes. Their weights are copied; the layer "stem"
-            of the first becomes "member1_stem".
+        members: models of the same input shape and number of outputs. Their weights are copied; the layer "stem" of
+            the first becomes "member1_stem".
+        numbers: average the outputs as they are, and not as logits.
         name: name of the model.
 
     Raises:
@@ -39,7 +41,8 @@ def build(members, name: str = "ensemble") -> keras.Model:
     first = members[0].inputs[0]
     inputs = keras.Input(first.shape[1:], dtype=first.dtype, name=first.name)
     answers = [copy(member, inputs, f"member{i}").outputs[0] for i, member in enumerate(members, 1)]
-    return keras.Model(inputs, MeanProbability(dtype="float32", name="logits")(answers), name=name)
+    kind, label = (layers.Average, "numbers") if numbers else (MeanProbability, "logits")
+    return keras.Model(inputs, kind(dtype="float32", name=label)(answers), name=name)
 
 
 def copy(member, inputs, prefix):
