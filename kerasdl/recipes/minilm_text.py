@@ -9,6 +9,6 @@ recipe = Recipe(
     model="transformer",
     model_args={"size": "minilm", "norm": "post", "types": 2, "longest": 512, "weights": "minilm", "drop": 0.1},
     data="text:texts.csv", data_args={"text": "text", "label": "label", "tokens": "minilm"},
-    epochs=3, batch=32, lr=1e-4, schedule="cosine", warmup="10%", weight_decay=0.01, layer_decay=0.8,
+    epochs=3, batch=32, lr=2e-4, schedule="cosine", warmup="10%", weight_decay=0.01, layer_decay=0.8,
     global_clipnorm=1.0,
 )
