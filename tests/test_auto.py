@@ -1,8 +1,10 @@
 """`kerasdl auto`: the best model of some data within a budget, what it has to beat, and one page that says so."""
 
+import hashlib
 import json
 import re
 import shutil
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -10,20 +12,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import r2_score
 from sklearn.preprocessing import StandardScaler
+from test_bert import VOCABULARY, tensors
 from test_photos import photographs, tiny_weights
 
 from kerasdl import recipe as recipes
-from kerasdl.auto import baselines, boosting, combined, defaults, outcome, page, scores, sizes, trainings
+from kerasdl.auto import baselines, boosting, combined, defaults, language, outcome, page, scores, sizes, trainings
 from kerasdl.auto.asked import asked
 from kerasdl.auto.search import auto
 from kerasdl.auto.task import Task
 from kerasdl.auto.timing import Pace
 from kerasdl.data import from_arrays
+from kerasdl.data.tokens import TokenArgs, Tokens
 from kerasdl.errors import UserError
 from kerasdl.evaluation import predictions
 from kerasdl.evaluation.predict import predict
@@ -33,6 +38,7 @@ from kerasdl.run import Run, load_model
 from kerasdl.tuning import log, trial
 from kerasdl.tuning.study import Study
 from kerasdl.zoo import trees
+from kerasdl.zoo.weights import public
 
 TINY = (defaults.Family("small", {"model": "mlp", "model_args": {"size": "mu"}, "epochs": 2, "batch": 32, "lr": 1e-2},
                         {"lr": log(1e-3, 1e-1)}),)
@@ -187,7 +193,7 @@ def quick(patch):
     patch.setattr(boosting, "MOST", 10)
     patch.setattr(trainings, "TRIALS", 1)
     patch.setattr(trainings.engine, "tune", tune_here)
-    patch.setattr(combined, "chosen", lambda logs, truth: [0, 1])
+    patch.setattr(combined, "chosen", lambda found, loss: [0, 1])
     patch.setattr(combined, "MARGIN", -1000)
     patch.setattr(sizes.exporting, "export", exported)
 
@@ -249,8 +255,11 @@ def test_everything_is_tried_in_its_order_and_validation_chooses(searched):
     assert [(row["kind"], row["name"]) for row in rows][:6] == [
         ("baseline", "constant"), ("baseline", "linear"), ("baseline", "boosting"), ("default", "small"),
         ("search", "search/trials/0000"), ("ensemble", "ensemble")]
-    best = max(rows, key=lambda row: (row["val"]["accuracy"], row["kind"] == "baseline", -row["val"]["loss"]))
-    assert searched.found["chosen"] == best["name"] and searched.found["chosen"] in searched.found["verdict"]
+    best = max((row for row in rows if row["kind"] != "retrained"),
+               key=lambda row: (row["val"]["accuracy"], row["kind"] == "baseline", -row["val"]["loss"]))
+    assert searched.found["chosen"] in searched.found["verdict"]
+    if rows[-1]["kind"] != "retrained":
+        assert searched.found["chosen"] == best["name"]
     assert searched.found["splits"] == {"train": 140, "val": 20, "test": 40}
 
 
@@ -331,17 +340,33 @@ def test_only_what_is_small_enough_wins(tmp_path, monkeypatch):
         sizes.winner(task(0.31))
 
 
+@pytest.mark.parametrize("scores, kept", [((0.82, 0.90, 0.72), "linear"), ((0.80, 0.90, 0.70), "linear"),
+                                          ((0.80, 0.90, 0.71), "mlp"), ((0.80, 0.81, 0.83), "retrained")])
+def test_a_baseline_does_not_lose_to_the_luck_of_one_training(scores, kept):
+    """It wins if it is as good as the best recipe is in the mean of two seeds."""
+    some = [SimpleNamespace(name=name, kind=kind, val={"accuracy": score, "loss": 0.5}) for name, kind, score in zip(
+        ("linear", "mlp", "retrained"), ("baseline", "search", "retrained"), scores, strict=True)]
+    task = SimpleNamespace(monitor="accuracy", better="max", asked=SimpleNamespace(max_kb=None), candidates=some)
+    task.rank = lambda each: Task.rank(task, each)
+    task.ranked = lambda *kinds: Task.ranked(task, *kinds)
+    found = sizes.decided(task, some[1], some[2])
+    assert found.name == kept
+    if kept == "linear":
+        told = outcome.verdict(task, found, found, some[1])
+        assert f"mlp, has 0.9000, and with another seed {scores[2]:.4f}: 0.8" in told
+
+
 def test_the_verdict_says_why_a_better_one_did_not_win():
     def candidate(name, kind, accuracy, loss=0.5):
         return SimpleNamespace(name=name, kind=kind, val={"accuracy": accuracy, "loss": loss})
 
-    def words(winner, limit=None):
+    def words(winner, limit=None, first=2):
         some = [candidate("linear", "baseline", 0.8), candidate("boosting", "baseline", 0.9),
-                candidate("mlp", "default", 0.9, 0.1), candidate("retrained", "retrained", 0.85)]
+                candidate("mlp", "default", 0.9, 0.1), candidate("retrained", "retrained", 0.85)][:3 + (winner == 3)]
         task = SimpleNamespace(monitor="accuracy", better="max", asked=SimpleNamespace(max_kb=limit), candidates=some)
         task.rank = lambda each: Task.rank(task, each)
         task.ranked = lambda *kinds: Task.ranked(task, *kinds)
-        return outcome.verdict(task, some[winner], some[1], some[2])
+        return outcome.verdict(task, some[winner], some[1], some[first])
 
     assert "A baseline wins: boosting" in words(1) and "mlp, has 0.9000, too: of equal scores" in words(1)
     small = words(3, 20.0)
@@ -382,6 +407,44 @@ def test_a_number_is_predicted_and_its_winner_is_trained_once_more(here, command
     seeds = [Run(here / "auto" / name).recipe.seed for name in ("small", "retrained")]
     assert seeds == [0, 1] and "another seed" in found["luck"] and found["ahead"][0] < found["ahead"][1]
     assert "kerasdl predict auto/" in done.out and "small" in done.out
+
+
+def test_texts_are_read_by_a_network_that_knows_them_in_its_own_tokens(here, command, monkeypatch):
+    """Frozen and fine-tuned, on the same texts as the others; what is put together reads the same tokens."""
+    rng = np.random.default_rng(0)
+    words, labels = np.array(["warm", "cold", "wet", "dry", "tea", "milk"]), np.arange(120) % 2
+    frame = pd.DataFrame({"text": [" ".join(rng.choice(words[label::2], 12)) for label in labels],
+                          "kind": np.where(labels, "odd", "even")})
+    frame.to_csv("texts.csv", index=False)
+    monkeypatch.setenv("KERASDL_CACHE", str(here / "cache"))
+    cache, size = public.folder() / "minilm", {"size": "mu", "norm": "post", "types": 2, "longest": 24}
+    cache.mkdir(parents=True)
+    words = " ".join(f"word{number}" for number in range(VOCABULARY))
+    tokens = Tokens.of(TokenArgs(vocabulary=VOCABULARY), [*frame["text"], words])
+    (cache / "tokenizer.json").write_text(tokens.text)
+    save_file(tensors(), cache / "model.safetensors")
+    checksum = f"sha256:{hashlib.sha256((cache / 'model.safetensors').read_bytes()).hexdigest()}"
+    monkeypatch.setattr(public, "KNOWN", {"minilm": replace(
+        public.KNOWN["minilm"], args=size | {"vocabulary": VOCABULARY}, checksum=checksum)})
+    recipe = recipes.load("minilm_text").override(model_args={**size, "weights": "minilm"}, epochs=2, lr=1e-2)
+    monkeypatch.setattr(language, "RECIPE", str(here / "tiny.json"))
+    (here / "tiny.json").write_text(recipe.model_dump_json())
+    quick(monkeypatch)
+    monkeypatch.setattr(defaults, "TABLE", {"tokens": ()})
+    monkeypatch.setattr(trainings.timing, "pace", lambda *_: Pace(0.1, 0.1))
+    done = command("auto", "text:texts.csv", "data_args.text=text", "data_args.label=kind", "--workdir", "auto",
+                   "--no-report")
+    assert done.code == 0, done.err
+    found = json.loads((here / "auto/auto.json").read_text())
+    kinds = {row["name"]: row["kind"] for row in found["candidates"]}
+    assert kinds | {"retrained": ""} == {"constant": "baseline", "tf_idf": "baseline", "frozen_minilm": "baseline",
+                                         "minilm": "default", "retrained": "", "ensemble": "ensemble"}
+    members = [each["recipe"] for each in Run(here / "auto" / "ensemble").result["members"]]
+    assert sorted(members) == ["frozen_minilm", "minilm"], "they read the same tokens"
+    frozen, counted = Run(here / "auto" / "frozen_minilm"), Run(here / "auto" / "tf_idf")
+    assert frozen.recipe.data_args["tokens"] == "minilm" and "tokens" not in counted.recipe.data_args
+    assert frozen.result["val"]["accuracy"] == 1.0
+    assert [answers[0][0] for _, answers in predict(frozen, [here / "texts.csv"])] == list(frame["kind"])
 
 
 def test_an_ensemble_takes_what_improves_it():

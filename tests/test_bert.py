@@ -16,6 +16,7 @@ from kerasdl.zoo.weights import public
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.golden import drawn, texts  # noqa: E402
 
+GOLDEN = Path(__file__).parent / "golden" / "bert_hf.npz"
 VOCABULARY, TOKENS = 200, texts().astype("int32")
 HAPPY = ("That is a happy person", "That is a happy dog", "That is a very happy person", "Today is a sunny day")
 
@@ -23,9 +24,15 @@ HAPPY = ("That is a happy person", "That is a happy dog", "That is a very happy 
 @pytest.fixture(scope="module")
 def golden():
     """The tensors of a tiny BERT, each drawn from its name, and Transformers' steps of it, float64."""
-    with np.load(Path(__file__).parent / "golden" / "bert_hf.npz") as held:
+    with np.load(GOLDEN) as held:
+        return tensors(), held["steps"]
+
+
+def tensors():
+    """The tensors of that BERT, of VOCABULARY tokens, in Transformers' names."""
+    with np.load(GOLDEN) as held:
         shapes = [line.partition(":")[::2] for line in held["names"].tolist()]
-        return {name: drawn(name, tuple(map(int, shape.split(",")))) for name, shape in shapes}, held["steps"]
+    return {name: drawn(name, tuple(map(int, shape.split(",")))) for name, shape in shapes}
 
 
 def body(source, **args):

@@ -72,13 +72,14 @@ def margin(task: Task, best: float, count: int) -> float:
 
 
 def distinct(task: Task) -> list[Candidate]:
-    """Return the best candidates that are not one model twice, the best first."""
-    return [each for each in task.ranked("baseline", "default", "search") if each.name != "constant"][:BEST]
+    """Return the best candidates that are not one model twice and read the same as the best, which comes first."""
+    ranked = [each for each in task.ranked("baseline", "default", "search") if each.name != "constant"]
+    return [each for each in ranked if each.run.recipe.data_args == ranked[0].run.recipe.data_args][:BEST]
 
 
 def answers(task: Task, candidate: Candidate) -> np.ndarray:
     """Return the outputs of a candidate on val: logits (N, classes), or numbers (N, outputs)."""
-    return predictions.collect(task.objective, candidate.run.model(), task.splits["val"],
+    return predictions.collect(task.objective, candidate.run.model(), task.splits_of(candidate.run.recipe)["val"],
                                candidate.run.recipe.micro_batch).outputs
 
 

@@ -1,6 +1,7 @@
 """What came of it, as plain numbers: auto.json, and the recipe to keep. The test split is read here, once."""
 
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -69,12 +70,12 @@ def measured(task: Task, candidate: Candidate) -> dict[str, Any]:
     """
     run, result = candidate.run, candidate.run.result
     if "test" not in result or predictions.read(run) is None:
-        network = run.model()
+        network, test = run.model(), task.splits_of(run.recipe)["test"]
         task.objective.bind(network)
         measure = evaluator(task.objective, network, run.recipe.micro_batch, strategies.choose("one"))
-        predictions.write(run, predictions.collect(task.objective, network, task.splits["test"],
+        predictions.write(run, predictions.collect(task.objective, network, test,
                                                    run.recipe.micro_batch))
-        result = result | {"test": finite(measure(task.splits["test"])), "monitor": task.monitor}
+        result = result | {"test": finite(measure(test)), "monitor": task.monitor}
         with run.writing():
             write_json(run.path / "result.json", result)
     low, high = scores.of_score(task.monitor, str(task.objective.target), *answers(candidate))
@@ -120,9 +121,20 @@ def verdict(task: Task, winner: Candidate, baseline: Candidate, first: Candidate
     if winner.kind != "baseline":
         name = f"{first.name}, trained once more," if winner.kind == "retrained" else winner.name
         return f"{name} wins, with {value}. The best baseline, {baseline.name}, {against(task, winner, baseline)}."
-    beaten = f"The best network, {networks[0].name}, {against(task, winner, networks[0])}." if networks else \
-        "No network was trained."
+    if not networks:
+        beaten = "No network was trained."
+    elif (again := retrained(task)) and networks[0].name in (first.name, again.name):
+        both = mean(each.val[task.monitor] for each in (first, again))
+        beaten = (f"The best network, {first.name}, has {figure(first.val[task.monitor])}, and with another seed "
+                  f"{figure(again.val[task.monitor])}: {figure(both)} in the mean.")
+    else:
+        beaten = f"The best network, {networks[0].name}, {against(task, winner, networks[0])}."
     return f"A baseline wins: {winner.name}, with {value}. {beaten}"
+
+
+def retrained(task: Task) -> Candidate | None:
+    """Return the second training of the recipe that was the best; None without one."""
+    return next((each for each in task.candidates if each.kind == "retrained"), None)
 
 
 def against(task: Task, winner: Candidate, other: Candidate) -> str:
@@ -138,12 +150,12 @@ def against(task: Task, winner: Candidate, other: Candidate) -> str:
 
 def luck(task: Task, winner: Candidate, first: Candidate) -> str:
     """Return a sentence on how much of the winner's validation score is selection."""
-    again = next((each for each in task.candidates if each.kind == "retrained"), None)
-    if again:
+    if again := retrained(task):
+        kept = f"the better of the two, {winner.name}, is kept" if winner.trains else \
+            f"in the mean the two are not better than {winner.name}, which is simpler and kept"
         return (f"{first.name} was the best of {len(task.candidates) - 1} on validation data, "
                 f"{figure(first.val[task.monitor])}, which chance has helped. The same recipe with another seed has "
-                f"{figure(again.val[task.monitor])}, which nothing has chosen; the better of the two, "
-                f"{winner.name}, is kept.")
+                f"{figure(again.val[task.monitor])}, which nothing has chosen; {kept}.")
     if winner.kind == "baseline":
         return "It was not fitted again: another seed gives nearly the same."
     return "It was not trained again, so that its validation score is the best of several: chance has helped it."

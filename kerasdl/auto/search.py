@@ -17,7 +17,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from kerasdl.auto import baselines, boosting, combined, fitted, outcome, photographs, sizes, trainings
+from kerasdl.auto import baselines, boosting, combined, fitted, language, outcome, photographs, sizes, trainings
 from kerasdl.auto.asked import Asked, of_json, progress
 from kerasdl.auto.defaults import WORDS, families
 from kerasdl.auto.task import OUTCOME, Task
@@ -33,6 +33,7 @@ from kerasdl.train import record
 BOOSTING = 0.2  # share of the time that boosted trees may grow
 SMALL = 10**6  # numbers of all examples
 LOCK = "lock"
+PRETRAINED = {"image": photographs.pretrained, "tokens": language.pretrained}  # what tries networks that know something
 logger = logging.getLogger(__name__)
 
 
@@ -73,8 +74,8 @@ def run(task: Task) -> dict[str, Any]:
                 f"{duration(max(task.clock.left, 0.0))} left")
     fit_baselines(task)
     some = families(splits["train"])
-    if task.kind == "image" and task.objective.target == "class":
-        photographs.pretrained(task)
+    if task.objective.target == "class" and task.kind in PRETRAINED:
+        PRETRAINED[task.kind](task)
     trainings.defaults(task, some)
     if task.ranked("default"):
         trainings.search(task, some)
@@ -83,10 +84,8 @@ def run(task: Task) -> dict[str, Any]:
                     f"{duration(60 * task.asked.minutes)}.")
     combined.combine(task)
     first, task.weighed = sizes.winner(task), True
-    if first.trains:
-        trainings.again(task, first)
-    winner = sizes.winner(task)
-    return outcome.write(task, winner, first)
+    again = trainings.again(task, first) if first.trains else None
+    return outcome.write(task, first if again is None else sizes.decided(task, first, again), first)
 
 
 def fit_baselines(task: Task) -> None:

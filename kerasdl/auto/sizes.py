@@ -1,6 +1,8 @@
 """The winner: the best on validation data, of those whose 8-bit file is small enough where there is a limit."""
 
 import json
+from collections.abc import Sequence
+from statistics import mean
 from typing import Any
 
 from kerasdl.auto.task import Candidate, Task
@@ -11,17 +13,21 @@ FORMAT, BITS = "litert", "int8"
 SHOWN = 200  # letters of why there is no file
 
 
-def winner(task: Task) -> Candidate:
+def winner(task: Task, some: Sequence[Candidate] = ()) -> Candidate:
     """Return the best candidate, or the best one that is small enough.
+
+    Args:
+        task: what was tried.
+        some: candidates, the best first; by default all.
 
     Raises:
         UserError: none is.
     """
-    limit = task.asked.max_kb
+    limit, some = task.asked.max_kb, some or task.ranked()
     if limit is None:
-        return task.ranked()[0]
+        return some[0]
     nearest = ""
-    for candidate in task.ranked():
+    for candidate in some:
         count = candidate.run.result["parameters"]
         if count > 1000 * limit:  # each takes a byte
             task.skip(f"{candidate.name}, as a file", f"too large: {count:,} parameters in 8 bits, and {limit:g} KB "
@@ -38,7 +44,18 @@ def winner(task: Task) -> Candidate:
         task.skip(f"{candidate.name}, as a file", f"too large: {facts['bytes'] / 1000:.1f} KB, and {limit:g} are asked "
                                                   "for")
     raise UserError(f"No model fits into {limit:g} KB in 8 bits.{nearest} Give more with --max-kb, or make one "
-                    f"smaller: kerasdl compress {task.ranked()[0].run.path} --to '{limit:g} KB'")
+                    f"smaller: kerasdl compress {some[0].run.path} --to '{limit:g} KB'")
+
+
+def decided(task: Task, first: Candidate, again: Candidate) -> Candidate:
+    """Return the better of two trainings of one recipe, or a baseline that is as good as the two are in the mean.
+
+    The first of them was the best of many on val, which chance has helped: a baseline is not to lose to that.
+    """
+    sign, score = 1 if task.better == "max" else -1, task.monitor
+    both = sign * mean(each.val[score] for each in (first, again))
+    simpler = [each for each in task.ranked("baseline") if sign * each.val[score] >= both]
+    return winner(task, [*simpler, *sorted((first, again), key=task.rank, reverse=True)])
 
 
 def as_file(candidate: Candidate) -> dict[str, Any]:

@@ -71,6 +71,7 @@ class Task:
         skipped: {name: why it was not started, or failed}.
         remarks: sentences for the page.
         weighed: whether the sizes of files were measured, where there is a limit.
+        forms: {data_args as JSON: the splits in that form}, where a candidate reads its examples in another one.
     """
 
     asked: Asked
@@ -83,6 +84,7 @@ class Task:
     skipped: dict[str, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     weighed: bool = False
+    forms: dict[str, Mapping[str, Split]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, asked: Asked, base: Recipe, home: Path, clock: Budget) -> "Task":
@@ -102,6 +104,16 @@ class Task:
         found = cls(asked, home, clock, base, objective, splits)
         found.save()
         return found
+
+    def splits_of(self, recipe: Recipe) -> Mapping[str, Split]:
+        """Return the splits as a recipe reads them: the same examples, texts perhaps in tokens of its own."""
+        if recipe.data_args == self.base.data_args:
+            return self.splits
+        form = json.dumps(recipe.data_args, sort_keys=True, default=str)
+        if form not in self.forms:
+            self.forms[form] = load_splits(recipe.data, SPLITS | recipe.splits, target=self.objective.target,
+                                           **recipe.data_args)
+        return self.forms[form]
 
     @property
     def kind(self) -> str:

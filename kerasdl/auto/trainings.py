@@ -72,7 +72,7 @@ def planned_for(task: Task, recipe: Recipe, seconds: Sequence[float]) -> Recipe 
         return None
     began = time.monotonic()
     try:
-        pace = timing.pace(recipe, task.splits)
+        pace = timing.pace(recipe, task.splits_of(recipe))
     except (UserError, ValueError) as error:
         task.skip(recipe.name, f"not started: {' '.join(str(error).split())}")
         return None
@@ -87,7 +87,7 @@ def planned_for(task: Task, recipe: Recipe, seconds: Sequence[float]) -> Recipe 
 
 def too_large(task: Task, recipe: Recipe) -> str:
     """Return why a file of 8 bits cannot be small enough: each parameter takes a byte. "" if it may be."""
-    count, limit = build_model(recipe, task.splits["train"]).count_params(), task.asked.max_kb or math.inf
+    count, limit = build_model(recipe, task.splits_of(recipe)["train"]).count_params(), task.asked.max_kb or math.inf
     return f"not started: {count:,} parameters take more than {limit:g} KB in 8 bits" if count > 1000 * limit else ""
 
 
@@ -155,8 +155,8 @@ def took_part(task: Task, folder: Path) -> None:
             task.skip(name, f"{record.status}: {record.why}" if record.why else str(record.status))
 
 
-def again(task: Task, winner: Candidate) -> None:
-    """Train the winner's recipe once more with another seed, if there is time.
+def again(task: Task, winner: Candidate) -> Candidate | None:
+    """Train the winner's recipe once more with another seed, if there is time, and return that training.
 
     Of many tries the best score is also the luckiest: the score of the second training was not chosen by anything.
     """
@@ -167,8 +167,9 @@ def again(task: Task, winner: Candidate) -> None:
     if not begun and task.left < needed:
         task.skip(recipe.name, f"not started: it would take {duration(needed)}, and {duration(max(task.left, 0.0))} "
                                "were left")
-        return
+        return None
     deadline = Deadline(max(task.left, needed))
     task.add(recipe.name, "retrained", lambda folder: train(recipe, workdir=folder, strategy="one", test=False,
                                                             callbacks=[deadline], verbose=False),
              lambda: f"seed {recipe.seed}")
+    return next(iter(task.ranked("retrained")), None)
