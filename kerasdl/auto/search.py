@@ -37,13 +37,16 @@ PRETRAINED = {"image": photographs.pretrained, "tokens": language.pretrained}  #
 logger = logging.getLogger(__name__)
 
 
-def auto(asked: Asked, workdir: str | Path | None = None, *, began: float | None = None) -> dict[str, Any]:
+def auto(asked: Asked, workdir: str | Path | None = None, *, workers: int = 1, ray: str | None = None,
+         began: float | None = None) -> dict[str, Any]:
     """Find the best model of some data within a budget, and return what auto.json of its folder says.
 
     Args:
         asked: the data, the budget and the limits.
         workdir: the folder of the candidates; by default runs/auto/<time>-<id>. What an interrupted search has
             finished there is not made again, and the time that it took counts.
+        workers: how many trials of the search run at a time.
+        ray: run them on a cluster of Ray; see kerasdl.tune.
         began: when the budget began, on the clock time.monotonic; None: now.
 
     Raises:
@@ -59,15 +62,15 @@ def auto(asked: Asked, workdir: str | Path | None = None, *, began: float | None
         task = Task.of(asked, base, home, clock)
         try:
             with once(logging.getLogger(record.__name__)), limited(task.splits):
-                return run(task)
+                return run(task, workers, ray)
         except (KeyboardInterrupt, SystemExit):
             task.save()
             logger.warning("Stopped. To resume all of it: %s", resuming("auto", home))
             raise
 
 
-def run(task: Task) -> dict[str, Any]:
-    """Take every step that is left of a task, and return its outcome."""
+def run(task: Task, workers: int = 1, ray: str | None = None) -> dict[str, Any]:
+    """Take every step that is left of a task, and return its outcome; the last two arguments are those of `auto`."""
     splits = task.splits
     logger.info("%s: %d %s to learn from, %d to choose with, %d to measure on; %s", task.base.data,
                 len(splits["train"]), WORDS.get(task.kind, "examples"), len(splits["val"]), len(splits["test"]),
@@ -78,7 +81,7 @@ def run(task: Task) -> dict[str, Any]:
         PRETRAINED[task.kind](task)
     trainings.defaults(task, some)
     if task.ranked("default"):
-        trainings.search(task, some)
+        trainings.search(task, some, workers, ray)
     else:
         task.remark("No network was trained, for the reasons below: the best baseline is what can be had in "
                     f"{duration(60 * task.asked.minutes)}.")

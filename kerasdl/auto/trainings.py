@@ -91,11 +91,17 @@ def too_large(task: Task, recipe: Recipe) -> str:
     return f"not started: {count:,} parameters take more than {limit:g} KB in 8 bits" if count > 1000 * limit else ""
 
 
-def search(task: Task, families: Sequence[Family]) -> None:
-    """Search around the best default with kerasdl.tuning, as long as another trial fits before the winner is retrained.
+def search(task: Task, families: Sequence[Family], workers: int = 1, ray: str | None = None) -> None:
+    """Search around the best default with kerasdl.tuning, as long as other trials fit before the winner is retrained.
 
     Nothing is searched where validation data could show no improvement. Trials are processes, and their search resumes
     if it is killed. A network that is too large for the limit is not trained.
+
+    Args:
+        task: what has been tried.
+        families: what has a space.
+        workers: how many trials run at a time.
+        ray: the address of the cluster on which they do; None: this machine.
     """
     folder, best = task.home / TRAINED, task.ranked()[0]
     perfect = task.better == "max" and best.val[task.monitor] >= 1
@@ -111,13 +117,13 @@ def search(task: Task, families: Sequence[Family]) -> None:
         records = Study.create(found, folder).records()
         spared = 0.0 if not task.ranked("default") else task.ranked("default")[0].seconds
         left = task.left - spared
-        pending = any(record.pending for record in records)
-        if len(records) - pending >= TRIALS or left < SLOWER * longest:
+        done = sum(not record.pending for record in records)
+        if done >= TRIALS or left < SLOWER * longest:
             break
         began = time.monotonic()
-        found = replace(found, trials=len(records) + (not pending), timeout=round(left, 1))
+        found = replace(found, trials=max(len(records), done + workers), timeout=round(left, 1))
         try:
-            engine.tune(found, folder, verbose=False)
+            engine.tune(found, folder, workers=workers, verbose=False, ray=ray)
         except UserError as error:
             task.remark(f"The search ended: {error}")
             break

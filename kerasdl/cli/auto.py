@@ -18,6 +18,7 @@ from kerasdl.cli.terminal import (
     quiet,
     verbose,
 )
+from kerasdl.cli.tune import Ray, Workers
 from kerasdl.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def best_model(data: Annotated[str | None, typer.Argument(
                    callback=named, help="folder of the search; an interrupted one in it is resumed")] = None,
                resume: Annotated[str | None, typer.Option(
                    metavar="DIR", callback=named, help="resume this interrupted search")] = None,
-               report: WriteReport = True, as_json: AsJson = False) -> None:
+               workers: Workers = 1, ray: Ray = None, report: WriteReport = True, as_json: AsJson = False) -> None:
     """Find the best model of some data: baselines, recipes and a search over them, with one page of it all."""
     began = time.monotonic()
     given = {key: value for key, value in (("objective", objective), ("minutes", minutes), ("max_kb", max_kb),
@@ -51,7 +52,7 @@ def best_model(data: Annotated[str | None, typer.Argument(
         from kerasdl.auto import page
         from kerasdl.auto.search import auto
     with logs.on_stderr(verbose()):
-        found = auto(wanted, folder, began=began)
+        found = auto(wanted, folder, workers=workers, ray=ray, began=began)
         home = Path(found["home"])
         file = page.write(home, found) if report else None
     if as_json:

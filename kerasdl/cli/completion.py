@@ -19,7 +19,7 @@ OPTIONS = {  # of each verb; all but launch have EVERYWHERE
     "train": "--backend --checkpoint-every --feed --init --logical-cpus --no-report --profile --ray --report --resume "
              "--seeds --strategy --workdir --workers",
     "eval": "--data --split --tta", "predict": "--out --resize --skip-bad --top --unknown-category",
-    "auto": "--max-kb --minutes --no-report --objective --report --resume --seed --workdir",
+    "auto": "--max-kb --minutes --no-report --objective --ray --report --resume --seed --workdir --workers",
     "photos": "--group --minutes --no-report --report --seed --weights --workdir",
     "paint": "--mask --out --truth",
     "sample": "--class --n --out --prompt --seed --temperature --tokens --top-k --top-p", "report": "",
