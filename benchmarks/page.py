@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from benchmarks import rows as workloads
+from benchmarks import timeline
 from benchmarks.loading import JOBS
 
 OPPONENTS = {"keras_script": "Keras script", "keras_hub": "keras-hub", "torch_eager": "PyTorch eager",
@@ -68,7 +69,8 @@ def startups(rows: list[dict]) -> str:
                 phases.append((f"`{row['command']}`, {run}", *seconds))
     names = next((list(row["first"]["phases"]) for row in rows if "phases" in row["first"]), [])
     parts = f"\nSeconds by phase, of the run in the middle:\n\n{table(('run', *names), phases)}" if phases else ""
-    return f"{STARTUP}\n{table(head, lines)}{parts}\n{machines(rows)}"
+    picture = f"![Seconds from return to prompt, by what they are spent on]({timeline.PICTURE})\n\n" * bool(phases)
+    return f"{STARTUP}\n{picture}{table(head, lines)}{parts}\n{machines(rows)}"
 
 
 RACES = """"The same work" trains that network at a constant rate until it reaches the accuracy, as the opponents do.

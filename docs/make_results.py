@@ -39,6 +39,7 @@ from benchmarks import (
     sequences,
     serving,
     texts,
+    timeline,
     transfer,
     tried,
     variants,
@@ -495,6 +496,7 @@ def main() -> int:
         print(("differs: " if "--check" in sys.argv[1:] else "wrote ") + str(path.relative_to(ROOT)))
     if "--check" not in sys.argv[1:] and (ROOT / "docs" / "results" / "bench.json").exists():
         page.draw(ROOT / "docs" / "results", ROOT / "docs" / page.PICTURE)
+        timeline.draw(page.load(ROOT / "docs" / "results", "bench_startup"), ROOT / "docs" / timeline.PICTURE)
     if "--check" not in sys.argv[1:]:
         recipes = [recipe for recipe, _ in shipped()]
         frontier.draw(frontier.panels(recipes, read(recipes)), ROOT / "docs" / frontier.PICTURE)

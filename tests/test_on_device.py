@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 from collections import Counter
 
@@ -225,4 +226,7 @@ def test_the_profile_is_told_and_left_for_tensorboard(command, here, feed):
     done = command("train", "linear_digits", "epochs=101", "warmup=101 epochs", "jit=false", "--profile", "--feed",
                    feed, "--no-report", "--workdir", "run")
     assert done.code == 0 and "profile: bound by " in done.err
+    imports, building, first = map(float, re.search(
+        r"profile: imports ([\d.]+) s, data and building ([\d.]+) s, tracing.* ([\d.]+) s", done.err).groups())
+    assert 0 < imports < profile.age() and building + first < profile.age() - imports
     assert list((here / "run" / "tensorboard").rglob("*.xplane.pb"))

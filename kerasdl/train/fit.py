@@ -3,6 +3,7 @@
 import logging
 import math
 import signal
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
         checkpoint_every: how often to save the state, "5 min" or seconds.
         feed: "resident" keeps the examples on the device and takes many steps in one call, "streamed" sends each batch
             from the pipeline; "auto" is resident if the examples fit. The weights are the same.
-        profile: first time a step, write a TensorBoard profile, and report in one line what bounds the speed.
+        profile: first time a step, write a TensorBoard profile, and report what comes before the steps and bounds them.
         callbacks: called after an epoch's validation and the row of metrics.csv, and before the state is saved. Their
             own state is not saved, and `on_train_begin` is called twice if a run resumes within an epoch.
         test: whether to read the test split at the end. A search, which trains to choose, does not.
@@ -73,7 +74,7 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
         UserError: the recipe or the data is wrong; Diverged if the loss becomes NaN.
         KeyboardInterrupt, SystemExit: after Ctrl-C and SIGTERM, once the state is saved.
     """
-    recipe = resolved(recipe, overrides, data, changes)
+    recipe, began = resolved(recipe, overrides, data, changes), time.perf_counter()
     every, before = seconds(checkpoint_every), Run.unfinished(workdir, recipe)
     with logs.on_stderr(verbose) as console:
         setup, choice = set_up(recipe, data, before, workdir, strategy, logical_cpus, feed)
@@ -85,7 +86,8 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
                 record.begin(run, setup, choice, kept)
                 if profile:
                     with run.writing(), collective_errors(setup.devices):
-                        logger.info(profiles.profile(setup, run.path / "tensorboard"))
+                        for line in profiles.profile(setup, run.path / "tensorboard", began):
+                            logger.info(line)
                 best = BestWeights(kept, lambda: scores(setup.splits["val"]), scores.monitor,
                                    goal(setup.objective, scores.monitor), recipe.patience, recipe.keep,
                                    compressed.first_counted(recipe))

@@ -1,5 +1,7 @@
-"""What a recipe's training is bound by on this machine: input, overhead or compute."""
+"""What a recipe's training is bound by on this machine: input, overhead or compute; and what comes before its steps."""
 
+import os
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -13,15 +15,24 @@ from kerasdl.train.setup import Setup
 SMALL = 16  # a step of a 16th of the batch is mostly what does not depend on the batch
 
 
-def profile(setup: Setup, folder: Path) -> str:
+def profile(setup: Setup, folder: Path, began: float) -> list[str]:
     """Time a step, its input alone and a step of few examples, and write a TensorBoard profile of a few calls.
 
+    Args:
+        setup: of the training.
+        folder: of the profile.
+        began: when the training did, on the clock time.perf_counter.
+
     Returns:
-        One line: what bounds the training, and the times.
+        Two lines: what takes the time before the steps, and what bounds them.
     """
+    now = time.perf_counter()
     batch, least = setup.recipe.batch, setup.devices.num_replicas_in_sync * setup.recipe.accumulate
     few = max(batch // SMALL // least, 1) * least
     call = setup.first_calls()
+    call()
+    before = {"imports": age() - (now - began), "data and building": now - began,
+              "tracing, compiling and the first step": time.perf_counter() - now}
     step = batch / speed(call)
     small = few / speed(setup.with_recipe(setup.recipe.override(batch=few)).first_calls())
     fed = 0.0 if setup.resident else batch / speed(elements(setup))
@@ -29,8 +40,19 @@ def profile(setup: Setup, folder: Path) -> str:
         for _ in range(CALLS):
             call()
     waits = "its examples are on the device" if setup.resident else f"its input alone {fed * 1e3:.3g} ms"
-    return (f"profile: bound by {verdict(step, fed, small)}: a step takes {step * 1e3:.3g} ms, {waits}, and a step of "
-            f"{few} examples {small * 1e3:.3g} ms. See it with: tensorboard --logdir {typed(folder)}")
+    return [f"profile: {', '.join(f'{what} {seconds:.1f} s' for what, seconds in before.items())}",
+            f"profile: bound by {verdict(step, fed, small)}: a step takes {step * 1e3:.3g} ms, {waits}, and a step of "
+            f"{few} examples {small * 1e3:.3g} ms. See it with: tensorboard --logdir {typed(folder)}"]
+
+
+def age() -> float:
+    """Return for how many seconds this process has been there; its time on processors, where the system does not say.
+    """
+    try:
+        ticks = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError):
+        return time.process_time()
 
 
 def traced(folder: Path) -> AbstractContextManager:
