@@ -11,6 +11,7 @@ import json
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from kerasdl.tuning.samplers.grid import combinations
 FILE = nas_table.FILE.with_name("nas_replay.json")
 SEEDS, BUDGETS = 50, (10, 25, 50, 100)
 ORACLES = ("random", "evolution", "bayesian", "optuna:TPESampler", "optuna:NSGAIISampler")
+QUARTILES = (0.25, 0.5, 0.75)
+PICTURE = "images/nas_regret.svg"
 LEVEL = 0.05  # of the test that a method has less regret than random
 
 
@@ -67,15 +70,18 @@ def ranked(table: Table, proxy: str, seed: int) -> list[int]:
     return list(np.lexsort((ties, -table.proxies[proxy]))[:max(BUDGETS)])
 
 
-def regrets(table: Table, order: list[int], seed: int) -> list[float]:
-    """Return how far the cell that looked best is from the best one, after each of BUDGETS trainings."""
+def regrets(table: Table, order: list[int], seed: int) -> np.ndarray:
+    """Return how far the cell that looked best is from the best one, after each training (trainings,)."""
     shown = table.seen[seed % len(nas_table.SEEDS)][order]
-    return [float(table.mean.max() - table.mean[order[int(shown[:budget].argmax())]]) for budget in BUDGETS]
+    looks_best = [order[int(shown[:count].argmax())] for count in range(1, len(order) + 1)]
+    return table.mean.max() - table.mean[looks_best]
 
 
 def measured(table: Table, name: str, propose: Callable[[int], list[int]]) -> dict[str, Any]:
-    """Return the regrets of a method for each seed, (seeds, budgets)."""
-    return {"method": name, "regrets": [regrets(table, propose(seed), seed) for seed in range(SEEDS)]}
+    """Return the regrets of a method for each seed, (seeds, budgets), and QUARTILES of them after each training."""
+    found = np.array([regrets(table, propose(seed), seed) for seed in range(SEEDS)])
+    return {"method": name, "regrets": found[:, np.array(BUDGETS) - 1].tolist(),
+            "bands": np.quantile(found, QUARTILES, axis=0).round(6).tolist()}
 
 
 def correlations(table: Table) -> dict[str, dict[str, float]]:
@@ -119,6 +125,7 @@ def body(found: dict[str, Any] | None) -> str:
              f"images: accuracy {100 * found['mean']:.2f} % on average and {100 * found['best']:.2f} % for the best. "
              f"The deviation between seeds is {100 * found['between_seeds']:.2f} points. Regret is how far the cell "
              "that a search would choose is from the best one, in points; medians.", "",
+             f"![Regret after each training, medians and quartiles of {SEEDS} seeds]({PICTURE})", "",
              "| method | " + " | ".join(f"{budget} trainings" for budget in BUDGETS) + " | p |",
              "| --- |" + " ---: |" * (len(BUDGETS) + 1)]
     for name, regret in by_name.items():
@@ -129,6 +136,30 @@ def body(found: dict[str, Any] | None) -> str:
     lines += [f"| `{proxy}` | {each['all']:.2f} | {each['best fifth']:.2f} |"
               for proxy, each in found["correlations"].items()]
     return "\n".join([*lines, "", *(f"Measured on {line}.\n" for line in machines({"": [found]}))])
+
+
+def draw(found: dict[str, Any], path: Path) -> None:
+    """Write the picture of regret after each training: medians, with the quartiles as bands."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"svg.hashsalt": "kerasdl", "font.size": 9}):
+        figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+        axes = figure.subplots()
+        for number, row in enumerate(found["rows"]):
+            low, middle, high = 100 * np.array(row["bands"])
+            steps, by_proxy = np.arange(1, len(middle) + 1), row["method"].startswith("ranked")
+            colour = "black" if row["method"] == "random" else f"C{number}"
+            axes.plot(steps, middle, color=colour, label=row["method"], linestyle="--" if by_proxy else "-")
+            if not by_proxy:
+                axes.fill_between(steps, low, high, color=colour, alpha=0.12, linewidth=0)
+        axes.set_xscale("log")
+        axes.set_xticks(BUDGETS, map(str, BUDGETS))
+        axes.set(xlabel="trainings", ylabel="regret, points of accuracy", xlim=(1, max(BUDGETS)), ylim=(0, None))
+        axes.grid(alpha=0.3)
+        figure.legend(loc="outside right center", frameon=False)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, format="svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

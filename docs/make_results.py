@@ -496,6 +496,8 @@ def main() -> int:
         print(("differs: " if "--check" in sys.argv[1:] else "wrote ") + str(path.relative_to(ROOT)))
     if "--check" not in sys.argv[1:] and (ROOT / "docs" / "results" / "bench.json").exists():
         page.draw(ROOT / "docs" / "results", ROOT / "docs" / page.PICTURE)
+        if replayed := page.load(ROOT / "docs" / "results", "nas_replay"):
+            nas_replay.draw(replayed, ROOT / "docs" / nas_replay.PICTURE)
         timeline.draw(page.load(ROOT / "docs" / "results", "bench_startup"), ROOT / "docs" / timeline.PICTURE)
     if "--check" not in sys.argv[1:]:
         recipes = [recipe for recipe, _ in shipped()]

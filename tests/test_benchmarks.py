@@ -240,7 +240,7 @@ def test_ensembles_that_the_docs_tell_of(hard_recipe, tmp_path):
     assert entry["tta"] == pytest.approx(evaluate(both, tta="flip"))
 
 
-def test_searches_are_replayed_on_a_table(monkeypatch):
+def test_searches_are_replayed_on_a_table(monkeypatch, tmp_path):
     """A cell with one convolution more is better: a proxy that counts them has no regret, and noise beats nothing."""
     names = [nas_table.key(values) for values in combinations(nas_table.SEARCH.dimensions)]
     assert len(names) == 243
@@ -260,3 +260,6 @@ def test_searches_are_replayed_on_a_table(monkeypatch):
     first = text.splitlines()[0]
     assert "Not better than random after 50 trainings:" in first and "noise" in first and "convolutions" not in first
     assert "| convolutions | 0.00 |" in text
+    assert np.abs(methods[1]["bands"]).max() < 1e-9 < np.max(methods[0]["bands"])
+    nas_replay.draw(found, tmp_path / "regret.svg")
+    assert (tmp_path / "regret.svg").stat().st_size > 10_000
