@@ -14,6 +14,7 @@ from kerasdl import zoo
 from kerasdl.auto import fitted
 from kerasdl.auto.task import Task
 from kerasdl.auto.trainings import one
+from kerasdl.errors import UserError
 from kerasdl.evaluation import linear_probe
 from kerasdl.objectives.base import build_model
 from kerasdl.photos import budget
@@ -36,9 +37,13 @@ def pretrained(task: Task) -> None:
     elif not all((public.folder() / file).is_file() for file in (public.KNOWN[NAME].file, *public.KNOWN[NAME].also)):
         task.remark(NONE)
     else:
-        recipe = recipe_of(task)
-        freeze(task, recipe)
-        one(task, recipe, "default", task.left / 2)
+        try:
+            recipe = recipe_of(task)
+            freeze(task, recipe)
+        except (UserError, ValueError) as error:  # a file that is not what its checksum says
+            task.skip(NAME, f"not started: {' '.join(str(error).split())}")
+        else:
+            one(task, recipe, "default", task.left / 2)
 
 
 def recipe_of(task: Task) -> Recipe:

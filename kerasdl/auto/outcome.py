@@ -73,8 +73,7 @@ def measured(task: Task, candidate: Candidate) -> dict[str, Any]:
         network, test = run.model(), task.splits_of(run.recipe)["test"]
         task.objective.bind(network)
         measure = evaluator(task.objective, network, run.recipe.micro_batch, strategies.choose("one"))
-        predictions.write(run, predictions.collect(task.objective, network, test,
-                                                   run.recipe.micro_batch))
+        predictions.write(run, predictions.collect(task.objective, network, test, run.recipe.micro_batch))
         result = result | {"test": finite(measure(test)), "monitor": task.monitor}
         with run.writing():
             write_json(run.path / "result.json", result)
