@@ -9,6 +9,7 @@ from kerasdl import zoo
 from kerasdl.data import load
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
+from kerasdl.train import optim
 from kerasdl.train.optim import Muon, StepDecay, depths, duration, optimizer, schedule
 from kerasdl.train.setup import seeded
 
@@ -71,6 +72,13 @@ def test_step_divides_by_ten_at_a_half_and_at_three_quarters():
     made = schedule(PLAIN.override(schedule="step", warmup=20), STEPS)
     again = StepDecay.from_config(made.get_config())
     assert [float(again(step)) for step in range(100)] == [float(made(step)) for step in range(100)]
+
+
+@pytest.mark.parametrize("name", ["constant", "cosine", "onecycle", "step"])
+@pytest.mark.parametrize("warmup", [0, 20])
+def test_the_rates_of_a_run_are_those_that_its_steps_take(name, warmup):
+    recipe = PLAIN.override(schedule=name, warmup=warmup)
+    np.testing.assert_allclose(optim.rates(recipe, STEPS), rates(schedule=name, warmup=warmup), rtol=2e-5, atol=1e-8)
 
 
 @OPTIMIZERS

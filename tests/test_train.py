@@ -19,6 +19,7 @@ import kerasdl
 from kerasdl import zoo
 from kerasdl.data import from_arrays, load
 from kerasdl.errors import UserError
+from kerasdl.evaluation import predictions
 from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.files import whole, write_json
 from kerasdl.objectives import average
@@ -329,6 +330,17 @@ def test_in_bfloat16_too_the_saved_model_has_the_scores_of_result_json(run, mode
     for split in ("val", "test"):
         assert evaluate(made, split) == pytest.approx(made.result[split], rel=1e-6)
     assert evaluate(made, tta="flip") == pytest.approx(made.result["tta"], rel=1e-6)
+
+
+@pytest.mark.parametrize("feed", ["resident", "streamed"])
+def test_the_answers_of_a_run_are_those_of_its_model_in_the_order_of_the_split(run, feed):
+    """Of a split whose last batch is short."""
+    made, test = run(LINEAR.override(model="cnn", epochs=1, ema=0.9), batch=48, feed=feed), load("digits", "test")
+    found = predictions.read(made)
+    np.testing.assert_array_equal(found.truth, test.y)
+    np.testing.assert_array_equal(found.index, np.arange(len(test)))
+    np.testing.assert_allclose(found.outputs, made.model().predict(test.x, verbose=0), rtol=1e-4, atol=1e-5)
+    assert np.mean(found.outputs.argmax(1) == test.y) == pytest.approx(made.result["test"]["accuracy"], abs=1e-7)
 
 
 def test_arrays(run):

@@ -46,6 +46,8 @@ class PaddedEvaluator:
 
     Attributes:
         monitor: the score that decides which epoch is the best.
+        outputs: what the network answered for each example of the split that was measured last, a tensor (N, outputs);
+            None where they were not kept, as those of several replicas and those that are not one row an example.
     """
 
     def __init__(self, objective: Objective, network: keras.Model, batch: int,
@@ -60,6 +62,9 @@ class PaddedEvaluator:
             if self.views:
                 self.views.compile(jit_compile=False)
         self.sweeps: dict[str, Any] = {}
+        self.outputs: tf.Tensor | None = None
+        self.keeps = (self.devices.num_replicas_in_sync == 1 and not objective.prepares_for_learner
+                      and isinstance(network.output_shape, tuple) and len(network.output_shape) == 2)
 
     def __call__(self, split: Split) -> dict[str, float]:
         """Return {score: value} on a split."""
@@ -81,6 +86,7 @@ class PaddedEvaluator:
         return found | ({"tta": self._measure(self.views, splits["test"])} if self.views else {})
 
     def _measure(self, learner: Learner, split: Split) -> dict[str, float]:
+        self.outputs = None
         if self.overall:
             y, y_pred = self._answers(learner, split)
         if backend.jax():
@@ -138,32 +144,35 @@ class PaddedEvaluator:
         key = f"{learner is self.views} {specs}"
         if key not in self.sweeps:  # traced once for splits of any size
             self.sweeps[key] = tf.function(self._sweep(learner), input_signature=specs, autograph=False)
-        return self.sweeps[key](*given)
+        scores, answers = self.sweeps[key](*given)
+        self.outputs = answers if self.keeps and learner is self.learner else None
+        return scores
 
     def _sweep(self, learner: Learner):
         prepare, batch = self.objective.prepare, self.batch
         trims = takes_any_length(learner.network)
 
         def step(*values):
-            learner.padded_step(*tree.map_structure(on_device.replica_slice, values))
+            return learner.padded_step(*tree.map_structure(on_device.replica_slice, values))
 
         def sweep(x, y=None):
             size = tf.shape(x)[0]
 
-            def body(number):
+            def body(number, answers):
                 rows = number * batch + tf.range(batch)
                 index = tf.minimum(rows, size - 1)
                 real = tf.ensure_shape(tf.cast(rows < size, tf.float32), (batch,))
-                examples, answers = tf.gather(x, index), None if y is None else tf.gather(y, index)
+                examples, truth = tf.gather(x, index), None if y is None else tf.gather(y, index)
                 examples = trimmed(examples) if trims else examples
                 if prepare:
-                    examples, answers = pipeline.prepared(prepare, examples, answers,
-                                                          pipeline.evaluation_seed(number))
-                self.devices.run(step, args=(examples, answers, real))
-                return (number + 1,)
+                    examples, truth = pipeline.prepared(prepare, examples, truth, pipeline.evaluation_seed(number))
+                y_pred = self.devices.run(step, args=(examples, truth, real))
+                return number + 1, answers.write(number, tf.cast(y_pred, tf.float32)) if self.keeps else answers
 
-            tf.while_loop(lambda number: number * batch < size, body, (0,))
-            return learner.get_metrics_result()
+            shape = batch, learner.network.output_shape[-1]
+            kept = tf.TensorArray(tf.float32, -(-size // batch), element_shape=shape) if self.keeps else ()
+            _, answers = tf.while_loop(lambda number, _: number * batch < size, body, (0, kept))
+            return learner.get_metrics_result(), answers.concat()[:size] if self.keeps else ()
 
         return sweep
 

@@ -35,7 +35,12 @@ def collect(objective: Objective, kept: keras.Model, split: Split, batch: int) -
     """Return what the kept model answers for a split."""
     prepare = None if objective.prepares_for_learner else objective.prepare
     batches = pipeline.in_order(split, objective.targets(split), batch, prepare=prepare)
-    outputs = kept.predict(batches.map(lambda x, *_: x), verbose=0)
+    return of(objective, split, kept.predict(batches.map(lambda x, *_: x), verbose=0), batch)
+
+
+@pipeline.as_written
+def of(objective: Objective, split: Split, outputs: np.ndarray, batch: int) -> Predictions:
+    """Return what was answered for a split (N, outputs), with its truth."""
     truth: Any = split.y
     if objective.target is None:
         truth = np.zeros((len(outputs), 0), "float32")

@@ -194,6 +194,7 @@ def conclude(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model, 
     splits, extra = setup.splits, {}
     with collective_errors(setup.devices):
         measured = {"test": scores(splits["test"])} if test else {}
+        outputs = getattr(scores, "outputs", None)
         measured["val"] = best.scores or scores(splits["val"])
         if test:
             extra = scores.facts(splits) | follow_up(setup.objective, kept, splits)
@@ -204,9 +205,10 @@ def conclude(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model, 
     if setup.is_chief:
         record.save(run, kept)
         if test and setup.objective.predicts:
+            objective, examples, batch = setup.objective, splits["test"], setup.recipe.micro_batch
             answering = run.model() if setup.replicated else kept  # one process cannot predict for several workers
-            found = predictions.collect(setup.objective, answering, splits["test"], setup.recipe.micro_batch)
-            predictions.write(run, found)
+            predictions.write(run, predictions.collect(objective, answering, examples, batch) if outputs is None else
+                              predictions.of(objective, examples, outputs.numpy(), batch))
         record.finish(run, setup, choice, status="completed", monitor=scores.monitor, best_epoch=best.best_epoch,
                       parameters=kept.count_params(), **record.finite(measured), **record.finite(extra),
                       **spent(setup, best.epochs),
