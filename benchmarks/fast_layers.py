@@ -31,6 +31,7 @@ from kerasdl.train import fast_layers
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "bench_fast_layers.json"
 ROWS = {  # model, its arguments, shape of an image, the forms that it has
     "mlp": ("mlp", {"size": "512", "drop": 0.2}, (28, 28, 1), ("Dropout", "AdamW")),
+    "textbook": ("cnn", {"size": "textbook"}, (28, 28, 1), ("MaxPooling2D", "AdamW")),
     "cnn": ("cnn", {"size": "S"}, (28, 28, 1), ("BatchNormalization", "AdamW")),
     "resnet": ("resnet", {"size": "20"}, (32, 32, 3), ("BatchNormalization", "AdamW")),
     "vit": ("vit", {"size": "Ti", "patch": 4, "drop": 0.1}, (32, 32, 3),

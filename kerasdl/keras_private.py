@@ -12,6 +12,8 @@ NAMES = {
                              "several workers (keras#20585) and with a batch that does not divide (keras#19246)",
     "_aggregate_additional_loss": "divides the losses that layers add by the number of replicas",
     "_update_metrics_variables": "on JAX the metrics of a step that takes its batch in parts",
+    "_inbound_nodes": "how often a layer is called",
+    "_outbound_nodes": "which layers read what a layer answers",
     # Optimizers
     "_clip_gradients": "Keras clips the gradient of each replica and adds them up then (keras#20582)",
     "_all_reduce_sum_gradients": "the sum over replicas, after which the whole batch's gradient is clipped",
@@ -41,3 +43,10 @@ class FitsReplicas(keras.Model):
 def flat_layers(network: keras.Model) -> list[keras.layers.Layer]:
     """Return all layers of a network, at every depth."""
     return list(network._flatten_layers())
+
+
+def only_reader(layer: keras.layers.Layer) -> keras.layers.Layer | None:
+    """Return the layer that alone reads what a layer answers, if each is called once; else None."""
+    readers = [node.operation for node in layer._outbound_nodes]
+    once = len(readers) == 1 and len(layer._inbound_nodes) == 1 and len(readers[0]._inbound_nodes) == 1
+    return readers[0] if once else None

@@ -98,6 +98,53 @@ def test_also_within_a_compiled_step(form):
         np.testing.assert_allclose(a, b, atol=1e-5 * (np.abs(b).max() + 1e-3))
 
 
+def textbook(policy="float32", **changes):
+    """A convolution, a pool and a layer behind them, and a twin of equal weights whose pool has the fast form."""
+    keras.config.set_dtype_policy(policy)
+    keras.utils.set_random_seed(0)
+    try:
+        inputs = keras.Input((9, 8, 3))
+        maps = layers.Conv2D(5, 3, **{"activation": "relu", "bias_initializer": "normal"} | changes)(inputs)
+        plain = keras.Model(inputs, layers.Flatten()(layers.MaxPooling2D(3, 2, padding="same")(maps)))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    twin = average.copy(plain)
+    replace(twin)
+    return plain, twin
+
+
+@POLICIES
+@pytest.mark.parametrize("jit", [False, True])
+def test_bias_and_relu_may_come_behind_a_maximum(policy, jit):
+    """As they do not decrease. A maximum of more digits finds one where Keras sees several that are equal."""
+    plain, twin = textbook(policy)
+    assert isinstance(twin.layers[1], fast_layers.Conv2D) and isinstance(twin.layers[2], fast_layers.MaxPooling2D)
+    x = np.random.default_rng(1).normal(size=(8, 9, 8, 3)).astype("float32")
+    (ours, kind), (theirs, wanted) = results(twin, x, True, jit=jit), results(plain, x, True)
+    assert kind == wanted and len(ours) == 4
+    ties = {"float32": 0, "mixed_bfloat16": 0.06}[policy]  # what is equal only with the bias has its gradient elsewhere
+    for a, b in zip(ours, theirs, strict=True):
+        assert np.mean(np.abs(a - b) > TOLERANCE[policy] * np.abs(b).max()) <= ties
+
+
+def test_a_convolution_that_others_read_or_that_does_something_else_stays():
+    def changed(network):
+        with fast_layers.replacing(network):
+            forms = (fast_layers.Conv2D, fast_layers.MaxPooling2D)
+            return [layer for layer in network.layers if isinstance(layer, forms)]
+
+    inputs = keras.Input((8, 8, 3))
+    maps = layers.Conv2D(4, 3, activation="relu")(inputs)
+    least = layers.MaxPooling2D(2)(maps)
+    assert len(changed(keras.Model(inputs, least))) == 2
+    assert not changed(keras.Model(inputs, [least, maps]))
+    assert not changed(keras.Model(inputs, [least, layers.Flatten()(maps)]))
+    for change in ({"activation": "tanh"}, {"use_bias": False}, {"activity_regularizer": "l2"}):
+        assert not changed(textbook(**change)[0])
+    inner = keras.Model(inputs, layers.Conv2D(4, 3, activation="relu")(inputs))
+    assert not changed(keras.Model(inputs, layers.MaxPooling2D(2)(inner(inputs))))
+
+
 def test_a_batch_of_one_number():
     """Its unbiased variance would be 0 / 0."""
     plain, twin = network("norm")
