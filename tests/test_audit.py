@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -81,7 +82,8 @@ def test_a_planted_subgroup_failure_is_caught(command, rows):
     assert "It fails most for site C" in part["lines"][0]
     best = part["found"]["slices"][0]
     assert best["holds"] and "site is C" in best["rule"]
-    assert set(site["rates"]) == set(groups.RATES) and site["positive"] == "small"
+    assert set(site["rates"]) == {"selection rate", "true positive rate", "false positive rate"}
+    assert site["positive"] == "small"
     text = (rows.path / page.PAGE).read_text()
     assert all(f"{one['title']}" in text for one in found["parts"]) and "<svg" in text
     assert "It fails most for site C" in (rows.path / "report.html").read_text()
@@ -263,10 +265,37 @@ def test_calibrate_refuses_what_validation_does_not_improve(copied, monkeypatch)
 def test_flipped_labels_in_digits_are_found():
     x, y = load_digits(return_X_y=True)
     changed, place = confident.planted(y[:1257], 10, seed=1)
-    found = confident.suspects(confident.out_of_fold(x[:1257], changed, "image", 10, 0).chances, changed)
+    found, _ = confident.suspects(confident.out_of_fold(x[:1257], changed, "image", 10, 0).chances, changed)
     right = np.isin(found, place).sum()
     assert len(place) == 38 and right / len(found) >= 0.85 and right / len(place) >= 0.65
     assert np.isin(found[:20], place).sum() >= 18  # the likeliest first
+
+
+def test_few_examples_of_each_class_are_enough_to_look_for_wrong_labels():
+    x, y = load_digits(return_X_y=True)
+    some = np.concatenate([np.flatnonzero(y == label)[:4] for label in range(10)])
+    assert confident.out_of_fold(x[some], y[some], "image", 10, 0).chances.shape == (40, 10)
+
+
+def test_a_suspect_looks_like_the_class_that_it_is_suspected_of():
+    """A rare class needs less to be claimed, and the most probable class may be the label itself."""
+    chances, y = np.array([[0.9, 0.1]] * 9 + [[0.55, 0.45]] + [[0.6, 0.4]] * 2), np.array([0] * 10 + [1] * 2)
+    places, others = confident.suspects(chances, y)
+    assert (places.tolist(), others.tolist()) == ([9], [1]) and chances[9].argmax() == 0
+
+
+def test_a_group_without_positives_has_no_true_positive_rate():
+    random = np.random.default_rng(0)
+    names, truth = np.repeat(["a", "b", "c"], 60), random.integers(0, 2, 180)
+    truth[names == "a"] = 0
+    guess = np.where(random.random(180) < 0.8, truth, 1 - truth)
+    subject = SimpleNamespace(target="class", classes=("no", "yes"), seed=0, size=lambda full, quick: quick)
+    found = groups.compared(subject, "site", names, (guess != truth).astype("float64"), guess, truth)
+    rates = {group["name"]: group["rates"]["true positive rate"] for group in found["groups"]}
+    assert rates["a"] is None and found["rates"]["true positive rate"]["difference"] == abs(rates["b"] - rates["c"])
+    assert "–" in groups.shown({"target": "class", "fewest": 10}, found).body
+    alone = groups.compared(subject, "site", names, np.zeros(180), guess * 0, truth * 0)
+    assert set(alone["rates"]) == {"selection rate", "false positive rate"}
 
 
 def test_an_id_that_gives_the_label_away_is_caught(tmp_path):

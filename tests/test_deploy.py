@@ -42,6 +42,7 @@ def test_what_is_equal_passes_at_any_number_of_bits():
     (answers(REFERENCE + 1e-5), None, None, 1e-7, "allowed are 1e-07"),
     (answers(np.where(REFERENCE > 2, np.nan, REFERENCE)), None, None, None, "NaN"),
     (answers(REFERENCE[:, :4]), None, None, None, r"shape \(40, 4\)"),
+    (answers(first1=REFERENCE[:1] * np.nan), None, None, None, "a batch of 1 is answered otherwise"),
     (answers(first7=REFERENCE[:7] + 0.1), None, None, None, "a batch of 7 is answered otherwise"),
     (answers(), "int8", gate.Score("accuracy", 0.9, 0.8, "max"), None, "accuracy goes from 0.9000 to 0.8000"),
     (answers(), "int8", gate.Score("accuracy", 0.9, 0.897, "max"), 0.001, "allowed is a loss of 0.001"),
@@ -100,6 +101,16 @@ def test_every_model_has_the_answers_of_keras_in_every_format(tmp_path, name, fo
             assert gate.correlation(wanted[:batch], found) > (0.5 if "transformer" in name else 0.9) or batch < 64
         else:
             np.testing.assert_allclose(found, wanted[:batch], atol=CLOSE[kind] * np.ptp(wanted))
+
+
+def test_a_copy_without_loops_scales_as_the_network_does():
+    """Keras' Normalization computes with a copy of its weights."""
+    inputs = keras.Input((6, 2))
+    scale = keras.layers.Normalization()
+    scale.adapt(RANDOM.normal(5, 3, (50, 6, 2)))
+    model = keras.Model(inputs, keras.layers.LSTM(3)(scale(inputs)))
+    x = RANDOM.normal(5, 3, (4, 6, 2)).astype("float32")
+    np.testing.assert_allclose(network.unrolled(model, 6)(x), model(x), atol=1e-5)
 
 
 def test_reduced_precision_is_exported_in_float32():

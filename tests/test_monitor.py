@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -123,6 +124,14 @@ def test_a_score_that_is_no_number_chooses_no_epoch():
     for epoch in range(4):
         best.on_epoch_end(epoch, {})
     assert best.best_epoch == 2 and best.scores["auc"] == 0.5
+
+
+def test_patience_is_not_spent_in_epochs_that_do_not_count():
+    """As those in which a network is still being pruned."""
+    best = BestWeights(Kept, lambda: {"auc": 0.5, "loss": 1.0}, "auc", "max", patience=3, first=10)
+    best.set_model(keras.Sequential())
+    ended = next(epoch for epoch in range(30) if best.on_epoch_end(epoch, {}) or best.enough)
+    assert (ended + 1, best.best_epoch) == (13, 10)
 
 
 @pytest.mark.parametrize("objective, monitor, near", [

@@ -151,6 +151,10 @@ def test_wilsons_interval_and_the_bootstrap():
     behind = intervals.of_difference("accuracy", truth, logits, worse)
     assert 0.8 < behind[0] < 0.9 < behind[1]
     assert intervals.of_difference("accuracy", truth, logits, logits) == (0.0, 0.0)
+    few, right = np.arange(10), np.eye(10)  # one example a class, 7 of them right and 4
+    one, other = (np.where((few < wrong)[:, None], np.roll(right, 1, 1), right) for wrong in (3, 6))
+    low, high = intervals.of_difference("accuracy", few, one, other)
+    assert low < 0.3 < high
 
 
 # The comparison

@@ -134,6 +134,23 @@ def test_rows_are_answered_as_predict_does(people, folder, tmp_path):
         assert made.post("/predict", json={"rows": [rows[0] | {"city": "Paris"}]}).status_code == 200
 
 
+def test_rows_of_a_table_without_a_header_are_sent_by_its_numbers(folder):
+    frame = pd.DataFrame({"kind": RNG.choice(["a", "b"], 60), "x": RNG.normal(size=60), "y": RNG.normal(size=60)})
+    frame.to_csv(folder / "bare.csv", index=False, header=False)
+    run = exported(folder / "bare", model="linear", data=f"csv:{folder / 'bare.csv'}",
+                   data_args={"label": "0", "header": False})
+    with client(run) as made:
+        assert list(made.get("/model").json()["columns"]) == ["1", "2"]
+        one, other = (made.post("/predict", json={"rows": rows}) for rows in ([{"1": 0.5, "2": 1.5}], [[0.5, 1.5]]))
+        assert one.status_code == 200 and one.json() == other.json()
+
+
+def test_an_array_that_unpacks_is_no_array(people):
+    with client(people) as made:
+        found = made.post("/predict", content=npz(), headers={"Content-Type": "application/x-npy"})
+        assert "does not load" in line(found, 400)
+
+
 def test_texts_are_answered_as_predict_does(reviews, tmp_path):
     some = ["a dull film", "Bright, warm and QUICK film with many more words", "unseen"]
     (tmp_path / "some.txt").write_text("\n".join(some))
@@ -197,8 +214,21 @@ def npy(array, shape=None):
     return file.getvalue() if shape is None else file.getvalue().replace(b"(1, 8, 8, 1)", shape)
 
 
+def npz():
+    """Return an .npz, whose content may unpack to any size."""
+    file = io.BytesIO()
+    np.savez_compressed(file, x=np.zeros(1000))
+    return file.getvalue()
+
+
 ONE = np.zeros((1, 8, 8, 1), "float32")
 BAD = {
+    "a wide image": (413, {"content": lambda: png(Image.new("1", (900_000, 1))), "headers": {
+        "Content-Type": "image/png"}}, "while it is resized"),
+    "an array that unpacks": (422, {"content": npz, "headers": {"Content-Type": "application/x-npy"}},
+                              "does not decode"),
+    "half an array": (400, {"content": lambda: npy(ONE)[:20], "headers": {"Content-Type": "application/x-npy"}},
+                      "does not load"),
     "bomb": (413, {"content": lambda: bomb(3000), "headers": {"Content-Type": "image/png"}}, "3000x3000 pixels"),
     "a bomb for Pillow": (413, {"content": lambda: bomb(15_000), "headers": {"Content-Type": "image/png"}}, "million"),
     "40 MB": (413, {"content": lambda: b"x" * 40_000_000, "headers": {"Content-Type": "image/png"}}, "2 MB"),

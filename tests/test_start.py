@@ -179,8 +179,8 @@ def test_doctor_removes_them(cache, monkeypatch, capsys):
 
 def test_a_second_run_finds_the_program_of_the_first_and_a_broken_one_does_no_harm(here, cache):
     def trained(folder: str) -> dict:
-        command = [sys.executable, "-m", "kerasdl", "train", "linear_digits", "epochs=1", "jit=true", "--no-report", "-q"]
-        done = subprocess.run([*command, "--workdir", folder], capture_output=True, text=True, timeout=300)
+        command = [sys.executable, "-m", "kerasdl", "train", "linear_digits", "epochs=1", "jit=true", "--no-report"]
+        done = subprocess.run([*command, "-q", "--workdir", folder], capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         return json.loads((here / folder / "result.json").read_text())["val"]
 

@@ -38,8 +38,8 @@ class Finding(NamedTuple):
     model: str
 
 
-def suspects(chances: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the places of examples whose label is likely to be wrong, the likeliest first.
+def suspects(chances: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places of examples whose label is likely to be wrong, the likeliest first, and what they look like.
 
     Args:
         chances: (N, classes) probabilities by a model that has not learned these labels.
@@ -50,7 +50,8 @@ def suspects(chances: np.ndarray, y: np.ndarray) -> np.ndarray:
     limits = np.array([own[y == label].mean() if (y == label).any() else np.inf for label in range(classes)])
     claimed = np.where(chances >= limits, chances, -1.0)
     wrong = np.flatnonzero((claimed.max(1) >= 0) & (claimed.argmax(1) != y))
-    return wrong[np.argsort(own[wrong] - chances[wrong].max(1), kind="stable")]
+    wrong = wrong[np.argsort(own[wrong] - chances[wrong].max(1), kind="stable")]
+    return wrong, claimed[wrong].argmax(1)
 
 
 def planted(y: np.ndarray, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -72,7 +73,7 @@ def recall(chances_of: Callable[[np.ndarray], np.ndarray], y: np.ndarray, classe
         seed: which labels are changed.
     """
     changed, place = planted(y, classes, seed)
-    found = suspects(chances_of(changed), changed)
+    found, _ = suspects(chances_of(changed), changed)
     return {"planted": len(place), "found": int(np.isin(found, place).sum()), "named": len(found)}
 
 
@@ -104,7 +105,8 @@ def folds(y: np.ndarray, seed: int):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes that have fewer examples than there are folds
-        yield from StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(np.zeros(len(y)), y)
+        count = min(FOLDS, int(np.bincount(y).max()))
+        yield from StratifiedKFold(count, shuffle=True, random_state=seed).split(np.zeros(len(y)), y)
 
 
 def models(kind: str, shape: tuple[int, ...]) -> dict[str, Callable[[], Any]]:

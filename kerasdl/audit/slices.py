@@ -91,7 +91,8 @@ def worst(attributes: dict[str, np.ndarray], errors: np.ndarray, seed: int) -> l
 
 def summed(errors: np.ndarray) -> dict[str, Any]:
     """Return what an interval of the mean error needs."""
-    return {"count": len(errors), "error": float(errors.mean()), "deviation": float(errors.std())}
+    deviation = errors.std(ddof=min(1, len(errors) - 1))
+    return {"count": len(errors), "error": float(errors.mean()), "deviation": float(deviation)}
 
 
 def encoded(attributes: dict[str, np.ndarray]) -> tuple[list[tuple[str, str | None]], np.ndarray]:

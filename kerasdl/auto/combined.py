@@ -114,4 +114,4 @@ def chosen(found: Answers, loss: Callable[[Answers], float]) -> list[int]:
 def scores(task: Task, run) -> dict[str, float]:
     """Return the scores of an ensemble on val, by the same code as those of the others."""
     measure = evaluator(task.objective, run.model(), run.recipe.micro_batch, strategies.choose("one"))
-    return finite(measure(task.splits["val"]))
+    return finite(measure(task.splits_of(run.recipe)["val"]))

@@ -36,6 +36,15 @@ def fitted(image: np.ndarray, shape: tuple[int, ...], fit: Fit | None) -> np.nda
     return image[top:top + shape[0], left:left + shape[1]]
 
 
+def most(given: tuple[int, ...], shape: tuple[int, ...], fit: Fit) -> int:
+    """Return the most pixels that an image of the shape `given` has on its way to `shape`."""
+    height, width = given[:2]
+    if fit == Fit():
+        return shape[0] * width
+    rows, columns = covered(fit, height, width, shape)
+    return max(height * width, height * columns, rows * columns)
+
+
 def covered(fit: Fit, height: int, width: int, shape: tuple[int, ...]) -> tuple[int, int]:
     """Return the height and width that an image gets before its centre is cut; Fit.covered for whole numbers."""
     rows, columns = shape[:2]

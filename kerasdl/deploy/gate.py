@@ -54,7 +54,7 @@ def refusal(reference: np.ndarray, answers: Mapping[str, np.ndarray], kind: str 
         return "it answers with NaN or infinity"
     for part in answers.values():
         apart = difference(found[:len(part)], part, reference)
-        if apart > (APART if kind is None else BATCHED):
+        if not apart <= (APART if kind is None else BATCHED):  # NaN is not
             return f"a batch of {len(part)} is answered otherwise than the same examples among more: by {apart:.2g}"
     if kind is None:
         apart, allowed = difference(reference, found, reference), APART if tolerance is None else tolerance

@@ -26,9 +26,7 @@ def in_float32(network: keras.Model) -> keras.Model:
     text = network.to_json()
     for name in policies:
         text = text.replace(f'"{name}"', '"float32"')
-    copy = keras.models.model_from_json(text)
-    copy.set_weights(network.get_weights())
-    return copy
+    return with_weights(keras.models.model_from_json(text), network)
 
 
 def unrolled(network: keras.Model, steps: int) -> keras.Model:
@@ -44,8 +42,15 @@ def unrolled(network: keras.Model, steps: int) -> keras.Model:
             layer["config"]["batch_shape"][1] = steps
         elif "unroll" in layer["config"]:
             layer["config"]["unroll"] = True
-    copy = keras.models.model_from_json(json.dumps(config))
+    return with_weights(keras.models.model_from_json(json.dumps(config)), network)
+
+
+def with_weights(copy: keras.Model, network: keras.Model) -> keras.Model:
+    """Return the copy with the weights of the network."""
     copy.set_weights(network.get_weights())
+    for layer in copy.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # it computes with a copy of its weights, which set_weights does not renew
     return copy
 
 

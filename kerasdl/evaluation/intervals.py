@@ -33,22 +33,17 @@ def of_share(count: int, of: int, method: str = "wilson") -> Interval:
 def of_difference(name: str, truth: np.ndarray, logits: np.ndarray, others: np.ndarray) -> Interval:
     """Return the interval of how much better the first answers are than the others for the same examples.
 
-    An accuracy counts examples, so that its resamples are drawn as counts: as many as there are of each class that the
-    first alone answers rightly, that the others alone do, and of the rest.
+    An accuracy counts examples, so that its resamples are drawn as counts: of those that the first alone answers
+    rightly, that the others alone do, and of the rest. Resamples of other scores have as many examples of a class as
+    there are, so that a class with few of them varies too little: with n, by (n - 1) / n of its variance.
     """
     if name == "accuracy":
-        return _of_counts(truth, (logits.argmax(1) == truth).astype(int) - (others.argmax(1) == truth))
+        ahead = (logits.argmax(1) == truth).astype(int) - (others.argmax(1) == truth)
+        shares = [(ahead == sign).mean() for sign in (1, -1, 0)]
+        counts = np.random.default_rng(0).multinomial(len(ahead), shares, RESAMPLES)
+        return _middle(((counts[:, 0] - counts[:, 1]) / len(ahead)).tolist())
     return _middle([score(name, truth[index], logits[index]) - score(name, truth[index], others[index])
                     for index in _resampled(truth)])
-
-
-def _of_counts(truth: np.ndarray, ahead: np.ndarray) -> Interval:
-    generator, total = np.random.default_rng(0), np.zeros(RESAMPLES)
-    for label in np.unique(truth):
-        mine = ahead[truth == label]
-        counts = generator.multinomial(len(mine), [(mine == sign).mean() for sign in (1, -1, 0)], RESAMPLES)
-        total += counts[:, 0] - counts[:, 1]
-    return _middle((total / len(truth)).tolist())
 
 
 def _resampled(truth: np.ndarray):

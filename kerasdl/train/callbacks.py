@@ -107,7 +107,9 @@ class BestWeights(keras.callbacks.Callback):
     @property
     def enough(self) -> bool:
         """Whether patience has run out."""
-        return bool(self.patience and self.best_epoch and self.epochs - self.best_epoch >= self.patience)
+        if not self.patience or self.best_epoch is None:
+            return False
+        return self.epochs - max(self.best_epoch, self.first) >= self.patience  # none before `first` can be the best
 
     def on_epoch_end(self, epoch, logs=None):
         self.epochs = epoch + 1

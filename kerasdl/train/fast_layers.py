@@ -28,8 +28,9 @@ def replacing(model: keras.Model) -> Iterator[None]:
     changed = []
     try:
         found = flat_layers(model) if usable() else []
-        forms = [(layer, form) for layer in found if (form := FORMS.get(type(layer))) and form.fits(layer)]
-        for layer, form in [*forms, *pooled(model, found)]:
+        forms = [(layer, form) for layer in found
+                 if layer.built and (form := FORMS.get(type(layer))) and form.fits(layer)]
+        for layer, form in [*forms, *pooled(found)]:
             changed.append((layer, type(layer)))
             layer.__class__ = form
         yield
@@ -44,18 +45,14 @@ def usable() -> bool:
                                                                       tf.distribute.TPUStrategy)
 
 
-def pooled(model: keras.Model, found: list[layers.Layer]) -> Iterator[tuple[layers.Layer, type]]:
-    """Yield each convolution whose answers go into a maximum alone, and that pool, with their forms."""
-    if layers.MaxPooling2D not in FORMS:
-        return
-    shown = {id(tensor) for each in (model, *found) if isinstance(each, keras.Model)
-             for tensor in getattr(each, "outputs", None) or ()}
-    for layer in found:
+def pooled(found: list[layers.Layer]) -> Iterator[tuple[layers.Layer, type]]:
+    """Yield each convolution whose answers go into a maximum, and that pool, with their forms."""
+    for layer in found if layers.MaxPooling2D in FORMS else ():
         if type(layer) is layers.Conv2D and Conv2D.fits(layer):
             pool = only_reader(layer)
-            if isinstance(pool, layers.MaxPooling2D) and id(layer.output) not in shown:
+            if type(pool) is layers.MaxPooling2D and pool.data_format == "channels_last":  # type: ignore[union-attr]
                 yield layer, Conv2D
-                yield pool, type("MaxPooling2D", (MaxPooling2D,), {"before": layer})
+                yield pool, MaxPooling2D
 
 
 def xla_kernel(function: Callable) -> Callable:
@@ -91,7 +88,10 @@ class BatchNormalization(layers.BatchNormalization):
 
 
 class Conv2D(layers.Conv2D):
-    """A convolution without its bias and ReLU, which the pool behind it applies."""
+    """A convolution that also tells the pool behind it what it had before its bias and ReLU.
+
+    What it answers is Keras' own, for whoever else reads it; if nobody does, it is not computed in a graph.
+    """
 
     @staticmethod
     def fits(layer):
@@ -99,25 +99,26 @@ class Conv2D(layers.Conv2D):
             and not layer.lora_enabled and layer.quantization_mode is None and layer.data_format == "channels_last"
 
     def call(self, inputs):
-        return self.convolution_op(inputs, self.kernel)
+        maps = self.convolution_op(inputs, self.kernel)
+        answer = self.activation(maps + ops.convert_to_tensor(self.bias))
+        answer.before_bias = maps, self.bias
+        return answer
 
 
 class MaxPooling2D(layers.MaxPooling2D):
     """With bias and ReLU of the convolution before: they do not decrease, so that they may come after a maximum.
 
     There they are of a quarter of the numbers, and so are their gradients.
-
-    Attributes:
-        before: that convolution.
     """
-
-    before: layers.Conv2D
 
     @staticmethod
     def fits(layer):
         return False  # not by itself: see pooled
 
     def call(self, inputs):
+        if not hasattr(inputs, "before_bias"):  # a tensor that was made anew on its way
+            return super().call(inputs)
+
         @tf.custom_gradient
         def shifted(maxima, bias):
             y = tf.nn.relu(tf.nn.bias_add(maxima, bias))
@@ -129,8 +130,8 @@ class MaxPooling2D(layers.MaxPooling2D):
 
             return y, gradient
 
-        bias = tf.cast(tf.convert_to_tensor(self.before.bias.value), self.compute_dtype)
-        return shifted(super().call(inputs), bias)
+        maps, bias = inputs.before_bias
+        return shifted(super().call(maps), tf.cast(tf.convert_to_tensor(bias.value), maps.dtype))
 
 
 @xla_kernel

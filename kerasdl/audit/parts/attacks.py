@@ -51,11 +51,12 @@ def measure(subject: Subject) -> dict[str, Any]:
     effort = suite.QUICK if subject.quick else suite.FULL
     eps, why = budget(subject)
     done = suite.attack(attacked, x, y, eps, others, effort=effort, seed=subject.seed)
-    ladder = smaller(attacked, x, y, eps, effort, subject.seed)
-    right = {**done.right, "worst": done.worst}
+    ladder, left = smaller(attacked, x, y, eps, effort, subject.seed)
+    worst = done.worst & left
+    right = {**done.right, "worst": worst}
     return {"examples": len(index), "eps": eps, "why": why, "whole_bytes": x.dtype == np.uint8, "moved": done.moved,
             "effort": effort._asdict(), "right": {name: shared(mask) for name, mask in right.items()},
-            "budgets": [{"eps": 0.0, **shared(done.right["clean"])}, *ladder, {"eps": eps, **shared(done.worst)}],
+            "budgets": [{"eps": 0.0, **shared(done.right["clean"])}, *ladder, {"eps": eps, **shared(worst)}],
             "checks": [check._asdict() for check in done.checks], "masked": masking.masked(done.checks),
             "sheet": sheet(attacked, x, y, eps, effort, subject.seed)}
 
@@ -66,8 +67,11 @@ def shared(mask: np.ndarray) -> dict[str, Any]:
 
 
 def smaller(attacked: Attacked, x: np.ndarray, y: np.ndarray, eps: float, effort: suite.Effort, seed: int
-            ) -> list[dict[str, Any]]:
-    """Return what APGD leaves right with smaller budgets. An image that a smaller one fooled is fooled by a larger."""
+            ) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Return what APGD leaves right with smaller budgets, and which images all of them leave.
+
+    An image that a smaller budget fooled is fooled by a larger one.
+    """
     found, left = [], attacked.right(x, y)
     for part in PARTS:
         if eps * part < 1:
@@ -77,7 +81,7 @@ def smaller(attacked: Attacked, x: np.ndarray, y: np.ndarray, eps: float, effort
                 moved = attack(attacked, x[places], y[places], eps * part, steps=effort.apgd, seed=seed)
                 left[places] = attacked.right(moved, y[places])
         found.append({"eps": eps * part, **shared(left)})
-    return found
+    return found, left
 
 
 def sheet(attacked: Attacked, x: np.ndarray, y: np.ndarray, eps: float, effort: suite.Effort, seed: int) -> str:

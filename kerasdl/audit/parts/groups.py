@@ -14,7 +14,6 @@ from kerasdl.objectives.sections import Section, drawing, note, table
 TITLE, ORDER, VERSION = "For whom does it fail?", 10, 2
 SETTINGS, PACKAGES = ("groups",), ("fairlearn",)
 SHUFFLES, DRAWN = 1000, 20  # DRAWN: groups in a figure
-RATES = ("selection rate", "true positive rate", "false positive rate")
 
 
 def applies(subject: Subject) -> str:
@@ -53,33 +52,39 @@ def compared(subject: Subject, name: str, groups: np.ndarray, errors: np.ndarray
         return found
     binary = subject.target == "class" and len(subject.classes) == 2 and name != "class"
     groups, errors, guess, truth = groups[large], errors[large], guess[large], truth[large]
-    frame = framed(groups, errors, guess, truth, binary, subject)
+    frame = framed(groups, errors, guess, truth, subject)
     main, random = next(iter(frame.by_group)), np.random.default_rng(subject.seed)
+    asked = {"selection rate": truth >= 0, "true positive rate": truth == 1, "false positive rate": truth == 0}
+    rates = {rate: which for rate, which in asked.items() if binary and len(np.unique(groups[which])) > 1}
     right = 1 - errors if subject.target == "class" else errors
     for group in frame.by_group.index:
         mine = right[groups == group]
         found["groups"].append({
             "name": str(group), "count": len(mine), "value": float(frame.by_group[main][group]),
-            "interval": resample.of_mean(mine), "rates": {rate: float(frame.by_group[rate][group])
-                                                          for rate in RATES if binary}})
+            "interval": resample.of_mean(mine), "rates": {rate: share_of(guess, groups, which, group)
+                                                          for rate, which in rates.items()}})
     values = {group["name"]: group["value"] for group in found["groups"]}
     good, bad = (max, min) if subject.target == "class" else (min, max)
-    rates = {"selection rate": (guess == 1, truth >= 0), "true positive rate": (guess == 1, truth == 1),
-             "false positive rate": (guess == 1, truth == 0)} if binary else {}
     found |= {"worst": bad(values, key=lambda key: values[key]), "best": good(values, key=lambda key: values[key]),
               "difference": float(frame.difference()[main]),
               "difference_interval": resample.of_spread(right, groups, random),
               "ratio": float(frame.ratio()[main]), "chance": chance(groups, errors, subject),
               "positive": subject.classes[1] if binary else "",
-              "rates": {rate: {"difference": float(frame.difference()[rate]),
-                               "interval": resample.of_spread(yes[which].astype("float64"), groups[which], random)}
-                        for rate, (yes, which) in rates.items()}}
+              "rates": {rate: {"difference": float(np.ptp([share_of(guess, groups, which, group)
+                                                           for group in np.unique(groups[which])])),
+                               "interval": resample.of_spread((guess[which] == 1).astype("float64"), groups[which],
+                                                              random)} for rate, which in rates.items()}}
     return found
 
 
-def framed(groups: np.ndarray, errors: np.ndarray, guess: np.ndarray, truth: np.ndarray, binary: bool,
-           subject: Subject) -> Any:
-    """Return the MetricFrame of groups; of two classes with the rates of the second one."""
+def share_of(guess: np.ndarray, groups: np.ndarray, which: np.ndarray, group: Any) -> float | None:
+    """Return how many of the examples `which` of a group are said to be the second class; None without such ones."""
+    mine = guess[which & (groups == group)]
+    return float((mine == 1).mean()) if len(mine) else None
+
+
+def framed(groups: np.ndarray, errors: np.ndarray, guess: np.ndarray, truth: np.ndarray, subject: Subject) -> Any:
+    """Return the MetricFrame of groups."""
     from fairlearn import metrics
 
     if subject.target == "number":
@@ -88,9 +93,6 @@ def framed(groups: np.ndarray, errors: np.ndarray, guess: np.ndarray, truth: np.
     else:
         measures = {"accuracy": lambda one, other: float(np.mean(one == other))}
         one, other = truth, guess
-    if binary:
-        measures |= {"selection rate": metrics.selection_rate, "true positive rate": metrics.true_positive_rate,
-                     "false positive rate": metrics.false_positive_rate}
     return metrics.MetricFrame(metrics=measures, y_true=one, y_pred=other, sensitive_features=groups)
 
 
@@ -199,7 +201,8 @@ def shown(found: dict[str, Any], grouping: dict[str, Any]) -> Section:
     measured = "right" if found["target"] == "class" else "mean absolute error"
     body = table((grouping["name"], "test examples", measured, "95 %", *rates),
                  [(group["name"], f"{group['count']:,}", say(group["value"]), end,
-                   *(percent(group["rates"][rate]) for rate in rates)) for group, end in zip(rows, ends, strict=True)])
+                   *("–" if group["rates"][rate] is None else percent(group["rates"][rate]) for rate in rates))
+                  for group, end in zip(rows, ends, strict=True)])
     if rates:
         body += note(f"Rates are those of the class {grouping['positive']}: how many are said to be it, of those that "
                      "are it, and of those that are not. " + " ".join(

@@ -30,6 +30,8 @@ def applies(subject: Subject) -> str:
         return "The data does not fit in memory, and is not gone through again."
     if len(subject.split("train")) < FEWEST:
         return f"Train has fewer than {FEWEST} examples."
+    if np.bincount(subject.split("train").y).max() < 2:  # type: ignore[arg-type]
+        return "No class has two training examples, of which one could be judged by the other."
     return ""
 
 
@@ -67,9 +69,9 @@ def suspected(subject: Subject, name: str, index: np.ndarray, chances: np.ndarra
         chances: (N, classes) by a model that did not learn these labels.
         y: (N,) the labels.
     """
-    found = confident.suspects(chances, y)
-    rows = [{"place": int(index[i]), "label": int(y[i]), "other": int(chances[i].argmax()),
-             "chance": float(chances[i, y[i]]), "chance_other": float(chances[i].max())} for i in found]
+    found, others = confident.suspects(chances, y)
+    rows = [{"place": int(index[i]), "label": int(y[i]), "other": int(other), "chance": float(chances[i, y[i]]),
+             "chance_other": float(chances[i, other])} for i, other in zip(found, others, strict=True)]
     return {"examined": len(index), "right": float((chances.argmax(1) == y).mean()), "suspects": rows,
             "shown": figures.examples(subject.split(name), index[found[:SHOWN]])}
 

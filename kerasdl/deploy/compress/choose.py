@@ -44,7 +44,7 @@ def size_of(text: str) -> int:
     Raises:
         UserError: it cannot be read.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKmM]?i?[bB])\s*", text)
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKmM]i?[bB]|[bB])\s*", text)
     if not found or not (size := round(float(found[1]) * UNITS[found[2].lower()])):
         raise UserError(f"A size is written '96 KB', '96 KiB' or '1.5 MB'. Received: {text!r}.")
     return size

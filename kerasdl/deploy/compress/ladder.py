@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +35,7 @@ def versions(run: Run, folder: Path, better: str, epochs: int | None, data: Any)
     epochs = epochs or max(1, round(EPOCHS * run.recipe.epochs))
     for name, version in trainings(run, folder, epochs, data):
         yield (found := measured(name, version, folder / name, data))
-        monitor = version.result["monitor"]
+        monitor = score_of(version)
         if lost(found, version.result["val"][monitor], better) > LOST:
             name = f"{name}-aware"
             recipe = next_recipe(version, epochs).override(**AWARE)
@@ -83,8 +84,15 @@ def measured(name: str, version: Run, folder: Path, data: Any) -> dict[str, Any]
     if (out / exporting.FACTS).is_file():
         facts = json.loads((out / exporting.FACTS).read_text())
     else:
-        facts = exporting.export(version, FORMAT, quantize=BITS, out=out, tolerance=1.0, data=data)
+        facts = exporting.export(version, FORMAT, quantize=BITS, out=out, tolerance=math.inf, data=data)
     model = version.model()
     return {"name": name, "parameters": model.count_params(), "multiply_adds": multiply_adds(model),
             "bytes": facts["bytes"], "milliseconds": facts["latency"]["1"]["file_ms"],
-            "val": facts["scores"][version.result["monitor"]]["file"]}
+            "val": facts["scores"][score_of(version)]["file"]}
+
+
+def score_of(run: Run) -> str:
+    """Return the score by which versions are compared: the one that chose the epochs, or, as files have no loss, the
+    objective's first."""
+    objective = objectives.of(run.recipe, run.path)
+    return next(name for name in (run.result["monitor"], *objective.scores) if name != "loss")

@@ -39,7 +39,7 @@ def compress(run: Run | str | Path, target: Target = Target(), *, epochs: int | 
     formats.find(ladder.FORMAT, ladder.BITS)
     run = Run.open(run)
     check(run)
-    folder, result, monitor = run.path / "compress", run.result, run.result["monitor"]
+    folder, result, monitor = run.path / "compress", run.result, ladder.score_of(run)
     better = exporting.rated(objectives.of(run.recipe, run.path))[monitor]
     found: list[dict[str, Any]] = []
     for version in ladder.versions(run, folder, better, epochs, data):
@@ -71,6 +71,9 @@ def check(run: Run) -> None:
     if not objectives.of(recipe, run.path).predicts:
         raise UserError(f"{run.path} has no scores of answers to compare, as its objective is {recipe.objective}. "
                         "Compress a model that predicts.")
+    if run.result["status"] != "completed" or "test" not in run.result:
+        raise UserError(f"{run.path} has no scores on the test split, to which a smaller file could be compared: its "
+                        "training did not end, or it is a trial of a search. Train its recipe.")
 
 
 def keep(exported: Path, chosen: Path) -> Path:
@@ -90,7 +93,7 @@ def tested(run: Run, file: Path, data: Any) -> dict[str, float]:
     x, y = network.examples_of(objective, load_split(run, "test", data))
     call = formats.find(ladder.FORMAT).load(str(file), os.cpu_count() or 1)
     scores = exporting.scores_of(objective, y, measure.in_batches(call, x))
-    monitor = run.result["monitor"]
+    monitor = ladder.score_of(run)
     return {"file": scores[monitor], "keras": run.result["test"][monitor]}
 
 

@@ -6,7 +6,9 @@ A file is read under a name that is made here. Of the name that came with it onl
 import csv
 import io
 import json
+import re
 import tempfile
+import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,7 @@ from kerasdl.errors import DataError
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM")  # Pillow's others start programs
 ENDINGS = (".csv", ".tsv", ".txt", ".ts", ".wav", ".npy")  # of files that unpack nothing
 NUMPY = b"\x93NUMPY"
+SURROGATE = re.compile("[\ud800-\udfff]")
 MOST = 10_000_000  # steps of all series of a request, padded to the longest
 
 
@@ -71,6 +74,9 @@ class Inputs:
         if pixels.shape[:2] != (height, width) and fit is None:
             raise DataError(f"{name} is {pixels.shape[0]}x{pixels.shape[1]}; the model takes {height}x{width}. Resize "
                             "it, or start the server with --resize.")
+        if fit is not None and (most := resize.most(pixels.shape, self.shape, fit)) > self.limits.pixels:
+            raise Refused(413, f"{name} is {pixels.shape[1]}x{pixels.shape[0]}, and has {most:,} pixels while it is "
+                               f"resized. At most {self.limits.megapixels:g} million are computed.")
         return Examples([name], resize.fitted(pixels, self.shape, fit)[None].astype("float32"))
 
     def of_file(self, data: bytes, name: str, ending: str) -> Examples:
@@ -79,6 +85,8 @@ class Inputs:
             return self.of_npy(data, name)
         if self.kind == "image":
             return self.of_image(data, name)
+        if ending == ".npy":  # NumPy goes by the content, and unpacks whatever an .npz holds
+            raise Refused(400, f"{name} does not load as an array.")
         if ending not in ENDINGS:
             raise Refused(415, f"{name} is no file that is read here. Send one of {', '.join(ENDINGS)}.")
         if data.count(b"\n") > 100 + 100 * self.limits.examples:  # of any form, before it is parsed
@@ -102,14 +110,14 @@ class Inputs:
             [name for name in self.columns if any(name in row for row in rows)]
         check_present(dict.fromkeys(names), dict.fromkeys(self.columns))
         text = io.StringIO()
-        text.write("\n" * self.dialect.skiprows)
         writer = csv.writer(text, delimiter=self.dialect.separator("rows.csv"), lineterminator="\n")
-        if self.dialect.header is not False:
-            writer.writerow(names)
+        writer.writerow(names)
         for row in rows:
             values = row if isinstance(row, list) else [row.get(name) for name in names]
             writer.writerow([self._field(value) for value in values])
-        return self._read(text.getvalue().encode(self.dialect.encoding, "replace"), "rows", ".csv")
+        dialect = {**(self.reading.get("dialect") or {}), "header": True, "skiprows": 0}  # whatever files have
+        return self._read(text.getvalue().encode(self.dialect.encoding, "replace"), "rows", ".csv",
+                          {**self.facts, "reading": {**self.reading, "dialect": dialect}})
 
     def of_texts(self, some: Any) -> Examples:
         """Return texts as tokens."""
@@ -117,6 +125,8 @@ class Inputs:
             raise Refused(422, f"The model takes {self.noun}. Received texts.")
         if not isinstance(some, list) or not all(isinstance(text, str) for text in some):
             raise Refused(422, "texts is a list of strings.")
+        if halves := [place for place, text in enumerate(some) if SURROGATE.search(text)]:
+            raise Refused(422, f"The text {halves[0]} has half of a surrogate pair, which is no letter.")
         check_count(len(some), self.limits)
         if empty := [place for place, text in enumerate(some) if not text.strip()]:
             raise Refused(422, f"The text {empty[0]} is empty.")
@@ -149,7 +159,7 @@ class Inputs:
             if dtype.kind not in "uifb":
                 raise Refused(422, f"{name} is an array of {dtype}. Expected numbers.")
             x = np.frombuffer(data, dtype, offset=file.tell()).reshape(shape, order="F" if fortran else "C")
-        except (ValueError, KeyError, TypeError, SyntaxError, EOFError):
+        except (ValueError, KeyError, TypeError, SyntaxError, EOFError, tokenize.TokenError):
             raise Refused(400, f"{name} does not load as an array.") from None
         return self.of_array(x)
 
@@ -240,13 +250,13 @@ class Inputs:
         np.savez(held, x=x)
         return self._read(held.getvalue(), "instances", ".npz")
 
-    def _read(self, data: bytes, name: str, ending: str) -> Examples:
+    def _read(self, data: bytes, name: str, ending: str, facts: Mapping[str, Any] | None = None) -> Examples:
         """Return the examples of a file by the readers of `kerasdl predict`; the first bad one refuses it all."""
         with tempfile.NamedTemporaryFile(suffix=ending) as file, called(file.name, name):
             file.write(data)
             file.flush()
             chunks: list[Chunk] = []
-            for chunk in to_predict.read([file.name], self.facts, self.resize, self.unknown):
+            for chunk in to_predict.read([file.name], facts or self.facts, self.resize, self.unknown):
                 if chunk.faults:
                     raise DataError(chunk.faults[0].why)
                 chunks.append(chunk)

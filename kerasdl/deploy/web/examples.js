@@ -174,6 +174,7 @@ export function ofDrawing(ink, {shape: [rows, columns], pad}) {
 export function ofRow(row, {columns, medians, offsets, decimal}) {
   const found = [];
   for (const [name, categories] of columns) {
+    if (!(name in row)) throw new Error(`There is no column '${name}'. It has: ${Object.keys(row).join(", ")}.`);
     const text = (row[name] ?? "").trim();
     if (categories === null) {
       const value = text === "" ? medians[name] : Number(decimal === "." ? text : text.replace(decimal, "."));

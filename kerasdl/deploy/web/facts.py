@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from kerasdl.data.spec import recorded_kind
+from kerasdl.data.table_file import Dialect
 from kerasdl.deploy.web import runtime
 from kerasdl.errors import UserError
 from kerasdl.objectives.base import Objective
@@ -37,6 +38,10 @@ def check(run: Run, objective: Objective, shape: tuple[int | None, ...], outputs
     if kind == "image" and (shape[-1] not in (1, 3) or "value_range" in reading):
         raise UserError("--format web reads images of 1 or 3 channels of 8 bits, as browsers do, and the model takes "
                         "others. Try --format onnx.")
+    dialect = reading.get("dialect") or {}
+    if odd := [key for key in ("thousands", "na_values") if dialect.get(key)]:
+        raise UserError(f"--format web reads rows as they are usually written, and data_args.{odd[0]} says otherwise. "
+                        "Try --format onnx.")
     if named := [name for key in ("dates", "hash") for name in reading.get(key, ())]:
         raise UserError(f"--format web reads numbers and categories, and {named[0]!r} is a column of dates or of "
                         "hashed texts. Try --format onnx.")
@@ -89,7 +94,7 @@ def of(run: Run, objective: Objective, exported: Mapping[str, Any], x: np.ndarra
         "fit": reading.get("fit"), "pad": pad(x) if kind == "image" and shape[-1] == 1 else None,
         "columns": list(columns.items()), "medians": medians, "offsets": offsets,
         "defaults": defaults(columns, offsets, x) if columns else {},
-        "separator": dialect.get("sep") or ",", "decimal": dialect.get("decimal") or "."}
+        "separator": Dialect(**dialect).separator("rows.csv"), "decimal": dialect.get("decimal") or "."}
 
 
 def about(kind: str, exported: Mapping[str, Any]) -> str:
