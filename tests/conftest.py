@@ -93,7 +93,7 @@ def a_look_refuses_nothing_that_is_read(digits_once):
         sources.look(name, target=target, **args)
         return found
 
-    def load_for(facts, name, split, **args):
+    def load_for(facts, name, split, /, **args):
         found = read_for(facts, name, split, **args)
         sources.look_for(facts, name, **args)
         return found

@@ -8,6 +8,7 @@ import pytest
 from data_harness import PARTS, read_rows, refused
 
 from kerasdl.data import load, load_splits
+from kerasdl.data.sources import load_for
 from kerasdl.data.sources.csv import read_for
 from kerasdl.errors import DataError
 
@@ -245,6 +246,23 @@ def test_another_file_is_read_as_the_training_rows_were(csv, frame):
     refused(lambda: read("tset"), "'tset'", "train, val, test, all")
     csv(new.assign(colour=None), "new.csv")
     refused(read, "'colour'", "missing in 134 of 134")
+
+
+@pytest.mark.parametrize("how", [{"group": "who"}, {"order": "when"}, {"split": "part"}])
+def test_another_file_is_divided_as_the_training_rows_were(csv, frame, how):
+    count = len(frame)
+    frame = frame.drop(columns=["id", "price"]).assign(who=np.arange(count) // 4, when=np.arange(count)[::-1],
+                                                       part=np.where(np.arange(count) % 5, "train", "test"))
+    used = {name: name for name in ("who", "when", "part") if name not in how.values()}
+    path, args = csv(frame), {"label": "colour", "drop": list(used), **how}
+    splits = load_splits(path, {part: part for part in PARTS}, **args)
+    for part, split in splits.items():
+        other = load_for(splits["train"].describe(), path, part, target="class", **args)
+        np.testing.assert_array_equal(other.x, split.x)
+    (column,) = how.values()
+    lacking = csv(frame.drop(columns=column), "lacking.csv")
+    facts = splits["train"].describe()
+    refused(lambda: load_for(facts, lacking, "test", target="class", **args), column, "--split all")
 
 
 def test_a_column_that_is_empty_in_training_has_no_median(csv, frame):

@@ -10,6 +10,8 @@ import kerasdl
 from kerasdl.data import load_splits
 from kerasdl.data.lengths import by_length, lengths
 from kerasdl.data.sources import load_for
+from kerasdl.data.sources import tags as tags_source
+from kerasdl.data.sources import text as text_source
 from kerasdl.data.tokens import TokenArgs, Tokens
 from kerasdl.errors import UserError
 from kerasdl.evaluation import samples
@@ -147,6 +149,47 @@ def test_val_of_other_texts_holds_none_of_their_test_part(run, tmp_path):
     facts = {"target": "class", "text": "review", "label": "label"}
     found = {part: set(load_for(run.data, f"text:{tmp_path}", part, **facts).texts) for part in SPLITS}
     assert [len(texts) for texts in found.values()] == [36, 4, 40] and not found["val"] & found["test"]
+
+
+def test_a_folder_of_texts_says_what_does_not_fit(tmp_path):
+    """Classes that are in one part alone, arguments of tables, and files that tell of the others."""
+    for part, names in (("train", ("good", "bad", "unsup")), ("test", ("good", "bad"))):
+        (tmp_path / part).mkdir()
+        for name in names:
+            (tmp_path / part / f"{name}.txt").write_text("\n".join(f"{name} film {number}" for number in range(20)))
+    with pytest.raises(UserError, match="'unsup' of .* is in train but not in test"):
+        load_splits(f"text:{tmp_path}", SPLITS)
+    (tmp_path / "train" / "unsup.txt").unlink()
+    (tmp_path / "train" / "README.md").write_text("Films.")
+    (tmp_path / "train" / "good.txt~").write_text("an older copy")
+    assert load_splits(f"text:{tmp_path}", SPLITS)["train"].classes == ("bad", "good")
+    for args in ({"group": "author"}, {"test": "nowhere.csv"}):
+        with pytest.raises(UserError, match=f"is no table, and data_args.{next(iter(args))}"):
+            load_splits(f"text:{tmp_path}", SPLITS, **args)
+
+
+def test_other_tables_are_divided_by_group_as_the_training_was(tmp_path):
+    lines = [f"text {number},{number % 2},{number // 4}" for number in range(80)]
+    (tmp_path / "texts.csv").write_text("\n".join(["review,label,author", *lines]))
+    args, name = {"text": "review", "label": "label", "group": "author"}, f"text:{tmp_path / 'texts.csv'}"
+    splits = load_splits(name, SPLITS, **args)
+    (tmp_path / "tokenizer.json").write_text(splits["train"].files["tokenizer.json"])
+    facts = splits["train"].describe() | {"run": str(tmp_path)}
+    for part, split in splits.items():
+        assert list(load_for(facts, name, part, target="class", **args).texts) == list(split.texts)
+
+
+def test_blanks_and_strange_ends_of_lines_are_read_alike_in_training_and_prediction(tmp_path):
+    (films := tmp_path / "films").mkdir()
+    for name in ("good", "bad"):
+        (films / f"{name}.txt").write_text("".join(f"{name} \x85 film {number} \r\n" for number in range(20)))
+    train = load_splits(f"text:{films}", SPLITS, tokens="char")["train"]
+    assert len(train.texts) == 28 and all("\x85" in text and text == text.strip() for text in train.texts)
+    (tmp_path / "tokenizer.json").write_text(train.files["tokenizer.json"])
+    facts = train.describe() | {"run": str(tmp_path)}
+    (chunk,) = text_source.read_files([films / "good.txt"], facts)
+    known = {tuple(row) for row in load_for(facts, f"text:{films}", "all", target="class").x}
+    assert len(chunk.x) == 20 and {tuple(row) for row in chunk.x} <= known
 
 
 def test_the_tokenizer_of_another_run_is_refused(run, files, tmp_path):
@@ -287,6 +330,24 @@ def test_f1_of_a_fixture_that_was_counted_by_hand():
     answer = [["B-PER", "O", "O", "B-LOC"], ["O", "B-LOC", "I-LOC"], ["B-PER", "O"]]
     found = entity_scores(truth, answer)["micro avg"]  # 3 true entities, 4 answered, 2 right
     assert (found["precision"], found["recall"], found["support"]) == (0.5, pytest.approx(2 / 3), 3)
+
+
+def test_another_file_of_tags_is_divided_itself(tags, tmp_path):
+    """And not scored on the test file of the training."""
+    other, own = tmp_path / "other.conll", tmp_path / "own.conll"
+    other.write_text("".join(f"Zoe{number} B-PER\nruns O\n\n" for number in range(20)))
+    own.write_text("Ada B-PER\nmet O\nLondon B-LOC\n\n" * 12)
+    args = {"test": str(own), "tokens": "word"}
+    train = load_splits(f"tags:{own}", SPLITS, target="tags", tokens="word")["train"]
+    (tmp_path / "tokenizer.json").write_text(train.files["tokenizer.json"])
+    facts = train.describe() | {"run": str(tmp_path)}
+    found = load_for(facts, f"tags:{other}", "test", target="tags", **args)
+    assert len(found) == 4 and all("Zoe" in text for text in found.texts)
+    with pytest.raises(UserError, match="train, val, test, all"):
+        load_for(facts, f"tags:{other}", "foo", target="tags", **args)
+    (tmp_path / "columns.txt").write_text(own.read_text())
+    with pytest.raises(UserError, match="Call it .conll"):
+        list(tags_source.read_files([tmp_path / "columns.txt"], facts))
 
 
 def test_tags_that_continue_nothing_are_reported(tags):

@@ -118,6 +118,21 @@ def split_dates(frame: pd.DataFrame, dates: Sequence[str], form: str | None = No
     return frame
 
 
+def times_of(values: pd.Series, name: str, form: str | None = None) -> pd.Series:
+    """Return texts as pandas' datetimes, with NaT for what is none; the arguments are those of `moments_of`.
+
+    Raises:
+        DataError: times of several offsets from UTC, which pandas does not put into one column.
+    """
+    try:
+        return pd.to_datetime(values, format=form or "ISO8601", errors="coerce")
+    except ValueError as error:
+        if "timezones" not in str(error):
+            raise
+        raise DataError(f"The column {name!r} has times of several offsets from UTC, such as {values.iloc[0]!r}. Bring "
+                        "them to one.") from None
+
+
 def moments_of(values: pd.Series, name: str, form: str | None = None) -> pd.Series:
     """Return a column of dates as pandas' datetimes.
 
@@ -129,7 +144,7 @@ def moments_of(values: pd.Series, name: str, form: str | None = None) -> pd.Seri
     Raises:
         DataError: a value that is not written so.
     """
-    moments = pd.to_datetime(values.astype("string"), format=form or "ISO8601", errors="coerce")
+    moments = times_of(values.astype("string"), name, form)
     if len(wrong := values[moments.isna() & values.notna()]):
         file, line = wrong.index[0]
         how = f"as data_args.date_format={form!r} says" if form else \

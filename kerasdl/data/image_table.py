@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kerasdl.data import image_files, labels
-from kerasdl.data.divide import divide
+from kerasdl.data import image_files, labels, table
 from kerasdl.data.images import EXTENSIONS
 from kerasdl.data.spec import Target, recorded_kind
 from kerasdl.data.split import Split
@@ -61,7 +60,7 @@ def split_for(facts: Mapping[str, Any], path: str, split: str, args: TableArgs, 
     whole = image_files.split_of(files, y, names, args, shape=tuple(facts["shape"]))
     index = np.arange(len(files))
     if split != "all":
-        index = divide(y if target == "class" and y is not None else index, known if target == "class" else None)[split]
+        index = table.index_of(frame, y, known if target == "class" else None, args, path)[split]
     return image_files.divided(whole, files, root_of(args, path), {split: index})[split]
 
 
@@ -92,7 +91,7 @@ def files_of(frame: pd.DataFrame, args: TableArgs, path: str) -> list[Path]:
             "data_args.root=FOLDER says where the files are, and data_args.suffix=.jpg how their names end."
         raise DataError(f"{path} names {lost[0]}, which is not there ({len(lost)} of {len(files)} files). {how}")
     if len(set(files)) < len(files):
-        twice = names[names.duplicated()].iloc[0]
-        raise DataError(f"{path} names {twice} in {int((names == twice).sum())} rows, and each image has one. Write "
+        twice = next(file for file in files if files.count(file) > 1)
+        raise DataError(f"{path} names {twice} in {files.count(twice)} rows, and each image has one. Write "
                         "several labels of an image into one row; see data_args.label_sep.")
     return files

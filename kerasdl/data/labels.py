@@ -64,6 +64,21 @@ def of_names(names: np.ndarray | None) -> tuple[np.ndarray | None, tuple[str, ..
     return y.astype("int32"), tuple(map(str, classes))
 
 
+def check_parts(names: np.ndarray | None, place: np.ndarray, path: object) -> None:
+    """Raise a DataError for a class that is in one of the parts of a folder and not in another.
+
+    Args:
+        names: (N,) the class of each example; None without classes.
+        place: (N,) the part that each lies in.
+        path: of the folder.
+    """
+    parts = {} if names is None else {str(part): set(names[place == part].tolist()) for part in np.unique(place)}
+    for part, found in parts.items():
+        for other, known in parts.items():
+            if lacking := sorted(known - found):
+                raise DataError(f"The class {lacking[0]!r} of {path} is in {other} but not in {part}.")
+
+
 def of_known_names(names: np.ndarray | None, classes: Sequence[str], path: str) -> np.ndarray | None:
     """Return the index of each name among the classes of a model, (N,) int32; None without names.
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from kerasdl.data.chunks import Chunk, Fault
-from kerasdl.data.columns import MISSING, Columns, check_present, encode, split_dates
+from kerasdl.data.columns import MISSING, Columns, check_present, encode, split_dates, times_of
 from kerasdl.data.table_chunks import Rows, chunks, spooled
 from kerasdl.data.table_file import Dialect, header, is_numeric, ungrouped
 from kerasdl.errors import DataError, nearest
@@ -98,7 +98,7 @@ class _Faults:
 def _with_dates(frame: pd.DataFrame, dates: Sequence[str], form: str | None, faults: _Faults) -> pd.DataFrame:
     for name in (name for name in dates if name in frame):
         values = frame[name].astype("string").str.strip()
-        moments = pd.to_datetime(values, format=form or "ISO8601", errors="coerce")
+        moments = times_of(values, name, form)
         wrong = (moments.isna() & values.notna()).to_numpy(bool)
         faults.add(wrong, f"the column {name!r} is one of dates, and has {{}}", values)
         frame[name] = values.mask(wrong)

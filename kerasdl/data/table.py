@@ -178,6 +178,27 @@ def _index(frame: pd.DataFrame, rows: int, y: np.ndarray | None, classes: Sequen
     return completed(given, np.flatnonzero(rest), labels, classes, groups, order)
 
 
+def index_of(frame: pd.DataFrame, y: np.ndarray | None, classes: Sequence[str] | None, args: TableArgs, path: str
+             ) -> dict[str, np.ndarray]:
+    """Return the places of the rows of each part of a table that a model was not trained on, divided as its own was.
+
+    Args:
+        frame: the rows.
+        y, classes: as in kerasdl.data.divide.
+        args: those of the training: a group stays together, and an order decides, here as there.
+        path: of the table.
+
+    Raises:
+        DataError: as in training, and for a column by which it is divided that is not there.
+    """
+    for field in ("group", "order", "split"):
+        for column in args.columns(field, frame):
+            if column not in frame:
+                raise DataError(f"{path} has no column {column!r}, by which the training data was divided. Take all of "
+                                "it: --split all")
+    return _index(frame, len(frame), y, classes, args)
+
+
 def _texts(values: pd.Series) -> np.ndarray:
     """Return the values of a column as texts, "" where one is missing."""
     return labels.whole(values).astype(str).where(values.notna(), "").to_numpy(object)

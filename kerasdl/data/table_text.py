@@ -116,7 +116,7 @@ def _records(path: str, sep: str, encoding: str) -> Iterator[tuple[int, Any]]:
     """Yield the line where each record begins, and its fields."""
     last = 0
     with opened(path) as file, suppress(csv.Error, UnicodeError):  # such as a very long text
-        reader = csv.reader(io.TextIOWrapper(file, encoding.replace("utf-8", "utf-8-sig"), newline=""),
+        reader = csv.reader(io.TextIOWrapper(file, "utf-8-sig" if encoding == "utf-8" else encoding, newline=""),
                             delimiter=sep, skipinitialspace=True)
         for row in reader:
             yield last + 1, row

@@ -1,5 +1,6 @@
 """Texts as splits: found in tables, in folders of documents and in files of lines, and divided into tokens."""
 
+import io
 import sys
 import zlib
 from collections.abc import Mapping, Sequence
@@ -57,7 +58,8 @@ def found(root: Path, encoding: str, labelled: bool) -> Texts:
             for below in layout.folders(folder):
                 files += [(file, part, below.name) for file in layout.walk(below) if file.suffix.lower() == DOCUMENT]
         else:
-            lines = [file for file in sorted(folder.iterdir()) if file.is_file() and not layout.is_system(file.name)]
+            lines = [file for file in sorted(folder.iterdir()) if file.is_file() and not layout.is_system(file.name)
+                     and not about_the_data(file)]
             files += [(file, part, name) for file, name in zip(lines, class_names(lines), strict=True)]
     if not files:
         raise DataError(f"{root} has no texts. Expected a folder of {DOCUMENT} files, or a file of lines, for each "
@@ -74,6 +76,11 @@ def parts_of(root: Path) -> dict[str, Path]:
     return layout.named(root, below) or {"all": root}
 
 
+def about_the_data(file: Path) -> bool:
+    """Return whether a file in a folder of lines tells of the others, or is an editor's copy of one."""
+    return file.stem.lower() in ("readme", "license", "licence", "changelog") or file.name.endswith("~")
+
+
 def class_names(files: Sequence[Path]) -> list[str]:
     """Return what the files of a folder are called as classes: by their stems, or by their endings if those differ."""
     stems = [file.stem for file in files]
@@ -88,7 +95,7 @@ def joined(files: Sequence[tuple[Path, str, str | None]], lines: bool, encoding:
     labels: list[str | None] = []
     for file, part, label in files:
         content = decoded(file, encoding)
-        some = [(f"{file}:{number}", line.strip()) for number, line in enumerate(content.splitlines(), 1)
+        some = [(f"{file}:{number}", line.strip()) for number, line in enumerate(lines_of(content), 1)
                 if line.strip()] if lines else [(str(file), content.strip())]
         if not some or not some[0][1]:
             raise DataError(f"{file} is empty. Remove it, or write a text into it.")
@@ -98,6 +105,11 @@ def joined(files: Sequence[tuple[Path, str, str | None]], lines: bool, encoding:
         labels += [label] * len(some)
     named = None if labels[0] is None else np.array(labels)
     return Texts(np.array(texts, object), names, named, np.array(places), "lines" if lines else "documents")
+
+
+def lines_of(content: str) -> list[str]:
+    """Return the lines of a text, which line feeds and carriage returns end, and no other sign of str.splitlines."""
+    return [line.removesuffix("\n") for line in io.StringIO(content, newline=None)]
 
 
 def decoded(file: Path, *encodings: str) -> str:

@@ -9,7 +9,7 @@ A source's module has
 
 and, for what evaluation and prediction ask of data that a model was not trained on, as far as it can:
 
-- `read_for(facts, path, split, *, target, ...) -> Split`, where `facts` is the run's data.json;
+- `read_for(facts, path, split, /, *, target, ...) -> Split`, where `facts` is the run's data.json;
 - `KIND`, the kind of its examples, or `kind_of(args)` where that depends on `data_args`;
 - `look_for(facts, path, *, target, ...)`, which is to `read_for` what `look` is to `read`;
 - `read_files(files, facts, reading)`, an iterator of kerasdl.data.chunks.Chunk, with `EXTENSIONS`, the endings of its
@@ -143,7 +143,7 @@ def load_splits(name: str, splits: Mapping[str, str], *, target: Target | None =
     return found
 
 
-def load_for(facts: Mapping[str, Any], name: str, split: str, *, target: Target | None, **args: Any) -> Split:
+def load_for(facts: Mapping[str, Any], name: str, split: str, /, *, target: Target | None, **args: Any) -> Split:
     """Return a split of a data set that a model was not trained on.
 
     Args:

@@ -60,6 +60,7 @@ def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[st
     """
     args, root = _checked(path, target, given)
     found = _find(root, args, target)
+    labels.check_parts(found.labels, found.place, root)
     y, classes = labels.of_names(found.labels)
     if len(classes) == 1:
         raise DataError(f"{root} has one class only, {classes[0]!r}. Expected sounds of at least two.")
@@ -83,7 +84,7 @@ def look_for(facts: Mapping[str, Any], path: str, **_: Any) -> None:
     _root(path)
 
 
-def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target | None = "class", **given: Any
+def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Target | None = "class", **given: Any
              ) -> Split:
     """Return a part of other sounds, as long as the model takes them: longer ones lose their end.
 

@@ -13,7 +13,6 @@ import pandas as pd
 from kerasdl.data import chunks, image_table, labels, row_chunks, table
 from kerasdl.data.chunks import Chunk
 from kerasdl.data.columns import Columns, check_present, encode, in_words, split_dates
-from kerasdl.data.divide import divide
 from kerasdl.data.spec import Target, recorded_kind
 from kerasdl.data.split import Split
 from kerasdl.data.table import TableArgs, splits_of
@@ -120,7 +119,7 @@ def _placed(frame: pd.DataFrame, source: str, args: TableArgs) -> pd.DataFrame:
     return frame
 
 
-def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target | None = "class",
+def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Target | None = "class",
              classes: Sequence[str] | None = None, **given: Any) -> Split:
     """Return a part of a file that a model was not trained on, with the columns and classes of the model.
 
@@ -158,7 +157,7 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target 
     x = _encoded(frame, columns, facts, path)
     index = np.arange(len(frame))
     if split != "all":
-        index = divide(y if target == "class" and y is not None else index, names if target == "class" else None)[split]
+        index = table.index_of(frame, y, names if target == "class" else None, args, path)[split]
     parts = table.Parts(frame, y, names or (), {split: index}, None, {})
     return table.row_split(split, x, parts, columns, facts.get("medians", {}), reading)
 

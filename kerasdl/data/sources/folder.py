@@ -99,7 +99,7 @@ def _check_classes(above: Path, names: Collection[str]) -> None:
                         "classes. An objective that needs no labels takes images without class folders.")
 
 
-def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target | None = "class",
+def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Target | None = "class",
              classes: Sequence[str] | None = None, **given: Any) -> Split:
     """Return a part of a folder that a model was not trained on.
 

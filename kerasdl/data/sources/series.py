@@ -85,7 +85,7 @@ def look_for(facts: Mapping[str, Any], path: str, **_: Any) -> None:
     series_files.existing(series_files.training_file(path))
 
 
-def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target | None = "class", **given: Any
+def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Target | None = "class", **given: Any
              ) -> Split:
     """Return a part of other series, with the steps and the classes of a model.
 

@@ -93,12 +93,15 @@ def look(path: str, *, target: Target | None = None, **given: Any) -> None:
     _check(path, args, target)
 
 
-def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target | None = "tags", **given: Any) -> Split:
+def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Target | None = "tags", **given: Any
+             ) -> Split:
     """Return a part of other sentences, with the tokens and the tags of a model; "all" is the file itself."""
     args = parse(Args, given, "data_args", "tags:PATH")
     args = args.model_copy(update={"length": facts["shape"][0], "tokens": facts["run"]})
-    if split != "all":
-        return read(path, target=target, **args.model_dump())[split]
+    if split not in (known_parts := ("train", "val", "test", "all")):
+        raise DataError(f"{path} has the splits {', '.join(known_parts)}. Received: {split!r}.")
+    if split != "all":  # of this file, and not of those that the training had beside its own
+        return read(path, target=target, **args.model_dump() | {"val": None, "test": None})[split]
     found, known = sentences(path, args), tuple(facts["classes"])
     for tag in sorted({tag for each in found.tags for tag in each} - set(known)):
         raise DataError(f"{path} has a tag {tag!r}, which the model does not know. {nearest(tag, known)}")
@@ -111,7 +114,10 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Ite
     for file in files:
         if file.suffix.lower() in (".txt", ""):
             content = texts.decoded(file, "utf-8", facts["reading"]["encoding"])
-            words = [line.split() for line in content.splitlines()]
+            words = [line.split() for line in texts.lines_of(content)]
+            if all(len(each) > 1 and each[-1] in facts["classes"] for each in words if each) and len(words) > 1:
+                raise DataError(f"{file} has a word and its tag on each line, and a .txt file is read as sentences. "
+                                "Call it .conll.")
             names = [f"{file}:{number}" for number, each in enumerate(words, 1) if each]
             words = [each for each in words if each]
         else:
@@ -136,7 +142,7 @@ def sentences(path: str, args: Args, tagged: bool = True) -> Sentences:
         DataError: FILE:LINE of a line that lacks a column, or has a tag other than O, B-TYPE and I-TYPE.
     """
     found, words, tags = Sentences(), [], []  # type: ignore[var-annotated]
-    lines = texts.decoded(Path(path).expanduser(), args.encoding).splitlines()
+    lines = texts.lines_of(texts.decoded(Path(path).expanduser(), args.encoding))
     for number, line in enumerate([*lines, ""], 1):
         columns = line.split("\t") if "\t" in line else line.split()
         if not line.strip() or columns[0] == BOUNDARY:

@@ -62,8 +62,10 @@ def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[st
     args = parse(Args, given, "data_args", "text:PATH")
     if is_table(path):
         return _of_table(path, args, target)
+    check_used(args, path)
     _check_target(path, target)
     found = texts.found(Path(path).expanduser(), args.encoding, target == "class")
+    labels.check_parts(found.labels, found.place, path)
     y, classes = labels.of_names(found.labels)
     index = of_places(found.place, np.arange(len(found.texts)) if y is None else y, classes or None,
                       test_share=args.test_share)
@@ -77,12 +79,13 @@ def look(path: str, *, target: Target | None = None, **given: Any) -> None:
     if not is_table(path):
         if not Path(path).expanduser().exists():
             raise DataError(f"There is no file or folder {path!r}. Give the texts as data=text:PATH.")
+        check_used(args, path)
         _check_target(path, target)
     elif Path(path).suffix.lower() not in JSON_LINES and (frame := header(path, Dialect.of(args))) is not None:
         _check_columns(frame, args, target, path)
 
 
-def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target | None = "class", **given: Any
+def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Target | None = "class", **given: Any
              ) -> Split:
     """Return a part of other texts, with the tokens and the classes of a model.
 
@@ -97,20 +100,37 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target 
         frame = _table(path, args)
         label = [] if target is None else labels.label_columns(frame, args.label, path)
         y = labels.targets_of(frame, label, target, args.label_sep, known or None)[0] if target else None
-        some, place = _column(frame, args, path), np.repeat("all", len(frame))
+        some, index = _column(frame, args, path), np.arange(len(frame))
+        if split != "all":
+            index = _part(table.index_of(frame, y, known if target == "class" else None, _own(args), path), split, path)
     else:
         found = texts.found(Path(path).expanduser(), args.encoding, target == "class")
-        y, some, place = labels.of_known_names(found.labels, known, path), found.texts, found.place
-    index = np.arange(len(some))
-    if split != "all":
-        of_class = y if target == "class" else None
-        parts = of_places(place, index if of_class is None else of_class, None if of_class is None else known,
-                          test_share=args.test_share)
-        if split not in parts:
-            raise DataError(f"{path} has the splits {', '.join(parts)}, all. Received: {split!r}.")
-        index = parts[split]
+        y, some = labels.of_known_names(found.labels, known, path), found.texts
+        index = np.arange(len(some))
+        if split != "all":
+            index = _part(of_places(found.place, index if y is None else y, None if y is None else known,
+                                    test_share=args.test_share), split, path)
     return texts.split_of(split, some[index], None if y is None else y[index], known, texts.tokens_of(facts),
                           facts["shape"][0], facts["reading"])
+
+
+def _part(parts: Mapping[str, np.ndarray], split: str, path: str) -> np.ndarray:
+    """Return the places of one of the parts."""
+    if split not in parts:
+        raise DataError(f"{path} has the splits {', '.join(parts)}, all. Received: {split!r}.")
+    return parts[split]
+
+
+def _own(args: Args) -> TableArgs:
+    """Return what says how a table is divided and learned."""
+    return TableArgs(**{key: getattr(args, key) for key in SHARED})
+
+
+def check_used(args: Args, path: str) -> None:
+    """Raise a DataError for an argument of tables where the texts are files."""
+    for key in (*SHARED, "text"):
+        if getattr(args, key) not in (None, ()):
+            raise DataError(f"text:{path} is no table, and data_args.{key} names a column of one. Leave it out.")
 
 
 def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Iterator[Chunk]:
@@ -138,9 +158,9 @@ def _asked(file: Path, reading: Mapping[str, Any]) -> Iterator[tuple[list[str], 
         some = [str(text) for text in _column(frame, Args(text=column), str(file), empty=True)]
         names = [f"{file}:{line}" for _, line in frame.index]
     elif reading["form"] == "documents" and str(file) != STDIN:
-        names, some = [str(file)], [texts.decoded(file, "utf-8", reading["encoding"])]
+        names, some = [str(file)], [texts.decoded(file, "utf-8", reading["encoding"]).strip()]
     else:
-        some = texts.decoded(file, "utf-8", reading["encoding"]).splitlines()
+        some = [line.strip() for line in texts.lines_of(texts.decoded(file, "utf-8", reading["encoding"]))]
         names = [f"{file}:{number}" for number in range(1, len(some) + 1)]
     for start in range(0, len(some), ROWS):
         yield names[start:start + ROWS], some[start:start + ROWS]
@@ -152,7 +172,7 @@ def _of_table(path: str, args: Args, target: Target | None) -> dict[str, Split]:
     _check_columns(frame, args, target, path)
     if extra is not None:
         _check_columns(extra, args, target, str(args.test))
-    own = TableArgs(**{key: getattr(args, key) for key in SHARED})
+    own = _own(args)
     kept = [args.text, *([] if target is None else labels.label_columns(frame, args.label, path)),
             *(getattr(args, key) for key in ("group", "order", "split", "weight")), *own.columns("attributes", frame)]
     columns = [name for name in frame if name in {str(column) for column in kept if column is not None}]
@@ -187,7 +207,7 @@ def _table(path: str, args: Args) -> pd.DataFrame:
         raise DataError(f"There is no file {path!r}. Give the texts as data=text:PATH.")
     try:
         frame = pd.read_json(file, lines=True, dtype=False, encoding=args.encoding)
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, UnicodeDecodeError, LookupError) as error:
         raise DataError(f"{path} does not have a JSON object in each line: {error}.") from None
     frame.index = pd.MultiIndex.from_product([[path], range(1, len(frame) + 1)])
     return checked(frame, path)
