@@ -22,6 +22,7 @@ from kerasdl.evaluation.splits import Data, load_split
 from kerasdl.files import whole, write_json, writing
 from kerasdl.installation import backend
 from kerasdl.objectives.calibration import calibration_error
+from kerasdl.objectives.regress import Regress
 from kerasdl.recipe import Recipe
 from kerasdl.run import NOTES, Run
 from kerasdl.train import pretrained
@@ -92,7 +93,8 @@ def opened(runs: Sequence[str | Path | Run]) -> list[Run]:
 def target_of(run: Run) -> str:
     """What a run answers: "class" or "number"."""
     objective = objectives.get(run.recipe.objective, run.path)
-    if not objective.predicts or objective.target not in OBJECTIVES:
+    averaged = objective.target == "class" or issubclass(objective, Regress)  # of numbers in the units of the data
+    if not objective.predicts or objective.target not in OBJECTIVES or not averaged:
         raise UserError(f"An ensemble averages probabilities of one class, or numbers, and the objective of {run.path} "
                         f"is {run.recipe.objective}.")
     return objective.target

@@ -1,5 +1,7 @@
 """Private training: what is drawn, what is clipped, what is added, what is accounted, and what is refused."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -21,6 +23,13 @@ RECIPE = Recipe(model="mlp", model_args={"size": "mu"}, data="digits", batch=128
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return train(RECIPE, workdir=tmp_path_factory.mktemp("private") / "run", verbose=False)
+
+
+def test_a_vocabulary_of_the_private_texts_is_refused(here, refused):
+    Path("texts.csv").write_text("a,b\n" + "".join(f"word{number} and so,{number % 2}\n" for number in range(200)))
+    words = ["train", "textcnn_rt", "data=text:texts.csv", 'data_args={"text": "a", "label": "b"}', "model_args.drop=0",
+             "private.epsilon=5", "private.delta=1e-3", "private.clip=1", "weight_decay=0"]
+    refused(*words, words=["vocabulary", "data_args.tokens"])
 
 
 def test_epsilon_is_that_of_dp_accounting(run):

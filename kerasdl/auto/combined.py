@@ -32,7 +32,8 @@ Answers = list[np.ndarray]  # of each candidate: logarithms of probabilities (N,
 def combine(task: Task) -> None:
     """Put the best candidates together, if that is better on val by MARGIN examples."""
     some = distinct(task)
-    if len(some) < 2 or task.left < 0:
+    path = task.home / NAME
+    if len(some) < 2 or task.left < 0 and not (path / "result.json").exists():
         task.skip(NAME, "not started: " + ("no time was left" if len(some) > 1 else "there is one model alone"))
         return
     began, truth = time.monotonic(), np.asarray(task.splits["val"].y)
@@ -42,9 +43,9 @@ def combine(task: Task) -> None:
     if len(members) < 2:
         task.skip(NAME, f"not made: no other of the best {len(some)} improves what {some[0].name} answers on val")
         return
-    path = task.home / NAME
-    if not (path / "result.json").exists():
-        shutil.rmtree(path, ignore_errors=True)
+    wanted = [str(some[place].run.path) for place in members]
+    if not (path / "result.json").exists() or list(Run(path).recipe.model_args["members"]) != wanted:
+        shutil.rmtree(path, ignore_errors=True)  # a part of one, or of members that were the best before a resumption
     try:
         run = Run(path) if path.exists() else ensemble([some[place].run for place in members], "val", path)
     except (UserError, ValueError) as error:

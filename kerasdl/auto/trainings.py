@@ -1,6 +1,7 @@
 """The trainings: a default of each family, a search around the best of them, and the winner once more."""
 
 import math
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -168,7 +169,11 @@ def again(task: Task, winner: Candidate) -> Candidate | None:
     """
     recipe = winner.run.recipe
     recipe = recipe.override(seed=recipe.seed + 1).model_copy(update={"name": "retrained"})
-    begun = (task.home / recipe.name / "recipe.json").exists()
+    folder = task.home / recipe.name
+    begun = (folder / "recipe.json").exists()
+    if begun and Run(folder).recipe.diff() != recipe.diff():
+        shutil.rmtree(folder)  # of what was the best before a resumption with more time
+        begun = False
     needed = winner.run.result["train"]["seconds"] + STARTING / 5
     if not begun and task.left < needed:
         task.skip(recipe.name, f"not started: it would take {duration(needed)}, and {duration(max(task.left, 0.0))} "

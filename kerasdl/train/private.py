@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras import tree
 
 from kerasdl.data import Split, pipeline, poisson
+from kerasdl.data.tokens import TRAINED
 from kerasdl.errors import UserError
 from kerasdl.keras_private import flat_layers
 from kerasdl.objectives.base import Objective
@@ -100,6 +101,9 @@ def check(recipe: Recipe, split: Split, objective: Objective, settings: Private)
     for field, why in (("quantize", "reads the range of the data"), ("prune_channels", "reads the data")):
         if getattr(recipe, field):
             raise UserError(f"{field} {why}, which private training does not account for. Leave it out.")
+    if split.files and recipe.data_args.get("tokens", "word") in TRAINED:
+        raise UserError("A vocabulary that is made of the training texts shows their words, whatever the noise. Give "
+                        "data_args.tokens a file or public weights, such as minilm.")
     if split.weights is not None or getattr(objective.settings, "class_weight", None) == "balanced":
         raise UserError("Weights that are counted from all examples are not accounted for by private training. Leave "
                         "them out.")
@@ -113,7 +117,8 @@ def check_network(network: keras.Model) -> None:
             raise UserError(f"{what} normalises over the batch, so that one example changes the gradients of others, "
                             "which private training cannot bound. Take a model without batch normalisation, such as "
                             "mlp, vit or model=cnn model_args.size=textbook.")
-        if getattr(layer, "seed_generator", None) is not None and getattr(layer, "rate", True):
+        if getattr(layer, "seed_generator", None) is not None and any(
+                getattr(layer, name, 0) for name in ("rate", "dropout", "recurrent_dropout", "stddev")):
             raise UserError(f"{what} draws random numbers, as dropout does, which private training does without: its "
                             "own noise regularises already. Set model_args.drop=0.")
         if hasattr(layer, "adapt"):

@@ -34,15 +34,17 @@ def profile(setup: Setup, folder: Path, began: float) -> list[str]:
     before = {"imports": age() - (now - began), "data and building": now - began,
               "tracing, compiling and the first step": time.perf_counter() - now}
     step = batch / speed(call)
-    small = few / speed(setup.with_recipe(setup.recipe.override(batch=few)).first_calls())
+    # A step of private training computes as many places whatever the batch.
+    small = None if setup.privacy else few / speed(setup.with_recipe(setup.recipe.override(batch=few)).first_calls())
     fed = 0.0 if setup.resident else batch / speed(elements(setup))
     with traced(folder):
         for _ in range(CALLS):
             call()
     waits = "its examples are on the device" if setup.resident else f"its input alone {fed * 1e3:.3g} ms"
     return [f"profile: {', '.join(f'{what} {seconds:.1f} s' for what, seconds in before.items())}",
-            f"profile: bound by {verdict(step, fed, small)}: a step takes {step * 1e3:.3g} ms, {waits}, and a step of "
-            f"{few} examples {small * 1e3:.3g} ms. See it with: tensorboard --logdir {typed(folder)}"]
+            f"profile: {f'bound by {verdict(step, fed, small)}: ' if small else ''}a step takes {step * 1e3:.3g} ms, "
+            f"{waits}{f', and a step of {few} examples {small * 1e3:.3g} ms' if small else ''}. See it with: "
+            f"tensorboard --logdir {typed(folder)}"]
 
 
 def age() -> float:
