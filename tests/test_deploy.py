@@ -133,6 +133,7 @@ def test_reduced_precision_is_exported_in_float32():
 def run(tmp_path):
     """A finished run, as far as an export looks at it, of a network with random weights."""
     made = Run.create(load("cnn_digits").override(model_args={"size": "mu"}), tmp_path / "run")
+    keras.utils.set_random_seed(0)  # with some draws every answer is the same class
     harness.randomise(zoo.build("cnn", (8, 8, 1), 10, size="mu")).save(made.path / "model.keras")
     write_json(made.path / "data.json", data.load("digits", "val").describe())
     return made
