@@ -352,8 +352,8 @@ def test_a_baseline_does_not_lose_to_the_luck_of_one_training(scores, kept):
     found = sizes.decided(task, some[1], some[2])
     assert found.name == kept
     if kept == "linear":
-        told = outcome.verdict(task, found, found, some[1])
-        assert f"mlp, has 0.9000, and with another seed {scores[2]:.4f}: 0.8" in told
+        text = outcome.verdict(task, found, found, some[1])
+        assert f"mlp, has 0.9000, and with another seed {scores[2]:.4f}: 0.8" in text
 
 
 def test_the_verdict_says_why_a_better_one_did_not_win():

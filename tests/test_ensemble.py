@@ -184,8 +184,9 @@ def test_numbers_are_averaged_and_measured_as_numbers(command, refused, members,
     x = frame.to_numpy("float32")
     mean = np.mean([run.model().predict(x, verbose=0) for run in runs], axis=0)
     np.testing.assert_allclose(made.model().predict(x, verbose=0), mean, rtol=1e-6)
-    for run, told in zip(runs, made.result["members"], strict=True):
-        assert told["val"] == pytest.approx({name: run.result["val"][name] for name in ("r2", "mae", "loss")}, rel=1e-5)
+    for run, member in zip(runs, made.result["members"], strict=True):
+        wanted = {name: run.result["val"][name] for name in ("r2", "mae", "loss")}
+        assert member["val"] == pytest.approx(wanted, rel=1e-5)
     assert evaluate(made, "val") == pytest.approx(made.result["val"], rel=1e-6)
     assert f"{made.result['val']['mae']:.4g}" in report(made).read_text()
     refused("ensemble", "one", members[0].path, words=["answer the same", "is regress", "classify"])

@@ -47,6 +47,7 @@ def test_a_keras_file_is_exported_next_to_it(command, run, here):
 
 @pytest.mark.parametrize("options, words", [
     (["--names", "torchvision"], ["names of 'torchvision'", "hf or timm"]), (["--out", "w.h5"], [".safetensors file"]),
+    (["--out", "nowhere/w.safetensors"], ["nowhere", "cannot be written", "--out"]),
     (["--format", "onxx"], ["'onxx'", "safetensors"])])
 def test_exports_that_are_refused(refused, run, here, options, words):
     refused("export", run.path, *options, words=words)

@@ -1,7 +1,7 @@
 """A model that was fitted in closed form, or by scikit-learn, as a run like any other. Its test split is not read."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,31 @@ import keras
 from kerasdl.data import Split
 from kerasdl.data.naming import naming
 from kerasdl.devices import strategy as strategies
+from kerasdl.evaluation import linear_probe
+from kerasdl.evaluation.linear_probe import LinearProbe
 from kerasdl.evaluation.padded import evaluator
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 from kerasdl.train import record
 from kerasdl.train.setup import Setup
+
+
+def frozen(recipe: Recipe, body: keras.Model, whole: Callable[[LinearProbe], keras.Model], splits: Mapping[str, Split],
+           path: Path) -> Run:
+    """Write the run of a frozen network with logistic regression. Its test split is not read.
+
+    Args:
+        recipe: what the run is of.
+        body: gives the features.
+        whole: gives the network with the head that was fitted.
+        splits, path: as in `write`.
+    """
+    began, some = time.monotonic(), {name: splits[name] for name in ("train", "val")}
+    features = linear_probe.features_of(body, some)
+    probe = linear_probe.fit(features["train"], some["train"].y, features["val"],  # type: ignore[arg-type]
+                             some["val"].y, some["train"].outputs,  # type: ignore[arg-type]
+                             balanced=recipe.objective_args.get("class_weight") == "balanced")
+    return write(recipe, whole(probe), splits, path, {"head": "logistic regression", "C": probe.strength}, began)
 
 
 def write(recipe: Recipe, network: keras.Model, splits: Mapping[str, Split], path: Path, facts: Mapping[str, Any],

@@ -4,8 +4,6 @@ It reads the same texts in the tokens of its public weights, and is tried where 
 """
 
 import time
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +14,10 @@ from kerasdl.auto.task import Task
 from kerasdl.auto.trainings import one
 from kerasdl.errors import UserError
 from kerasdl.evaluation import linear_probe
+from kerasdl.evaluation.linear_probe import LinearProbe
 from kerasdl.objectives.base import build_model
 from kerasdl.photos import budget
 from kerasdl.recipe import Recipe, load
-from kerasdl.run import Run
 from kerasdl.text import duration
 from kerasdl.zoo.weights import public
 
@@ -67,7 +65,12 @@ def freeze(task: Task, recipe: Recipe) -> None:
             task.skip(name, f"not started: its features would take {duration(needed)}")
             return
     recipe = recipe.model_copy(update={"name": name})
-    task.add(name, "baseline", lambda path: frozen(recipe, network, body, splits, path))
+
+    def whole(probe: LinearProbe) -> Any:
+        network.get_layer("logits").set_weights([probe.kernel, probe.bias])
+        return network
+
+    task.add(name, "baseline", lambda path: fitted.frozen(recipe, body, whole, splits, path))
 
 
 def seconds_per_text(body: Any, train: Any) -> float:
@@ -78,17 +81,3 @@ def seconds_per_text(body: Any, train: Any) -> float:
         linear_probe.features_of(body, {"train": some})
         times.append(time.monotonic() - began)
     return min(times) / len(some)
-
-
-def frozen(recipe: Recipe, network: Any, body: Any, splits: Mapping[str, Any], path: Path) -> Run:
-    """Return the run of the frozen network, whose features `body` gives, with logistic regression.
-
-    The test split is not read.
-    """
-    began, some = time.monotonic(), {name: splits[name] for name in ("train", "val")}
-    features = linear_probe.features_of(body, some)
-    probe = linear_probe.fit(features["train"], some["train"].y, features["val"], some["val"].y, some["train"].outputs,
-                             balanced=recipe.objective_args.get("class_weight") == "balanced")
-    network.get_layer("logits").set_weights([probe.kernel, probe.bias])
-    facts: Mapping[str, Any] = {"head": "logistic regression", "C": probe.strength}
-    return fitted.write(recipe, network, splits, path, facts, began)

@@ -1,22 +1,16 @@
 """Images of a folder: their size, and networks that know something already, with the pieces of kerasdl.photos."""
 
-import time
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 from kerasdl.auto import fitted
 from kerasdl.auto.asked import Asked
 from kerasdl.auto.task import Candidate, Task
 from kerasdl.auto.trainings import one
 from kerasdl.data import sources
-from kerasdl.evaluation import linear_probe
 from kerasdl.photos import backbones, budget, recipes
 from kerasdl.photos.backbones import Backbone
 from kerasdl.photos.folder import Folder, look
 from kerasdl.photos.frozen import with_head
 from kerasdl.recipe import Recipe
-from kerasdl.run import Run
 from kerasdl.text import duration
 
 SMALL, LARGE = 64, 128  # most pixels a side: without trained weights, and with them
@@ -71,19 +65,9 @@ def freeze(task: Task, folder: Folder, backbone: Backbone, side: int) -> float:
     if needed > SHARE * task.left and not (task.home / recipe.name / "result.json").exists():
         task.skip(recipe.name, f"not started: its features would take {duration(needed)}")
         return cost
-    task.add(recipe.name, "baseline", lambda path: frozen(task, recipe, network, path))
+    task.add(recipe.name, "baseline", lambda path: fitted.frozen(
+        recipe, network, lambda probe: with_head(network, probe, recipe), task.splits, path))
     return cost
-
-
-def frozen(task: Task, recipe: Recipe, network: Any, path: Path) -> Run:
-    """Return the run of a frozen network with logistic regression. Its test split is not read."""
-    began, some = time.monotonic(), {name: task.splits[name] for name in ("train", "val")}
-    features = linear_probe.features_of(network, some)
-    probe = linear_probe.fit(features["train"], some["train"].y, features["val"],  # type: ignore[arg-type]
-                             some["val"].y, some["train"].outputs,  # type: ignore[arg-type]
-                             balanced="class_weight" in recipe.objective_args)
-    facts: Mapping[str, Any] = {"head": "logistic regression", "C": probe.strength}
-    return fitted.write(recipe, with_head(network, probe, recipe), task.splits, path, facts, began)
 
 
 def tune(task: Task, folder: Folder, backbone: Backbone, start: Candidate, side: int, cost: float) -> None:

@@ -97,10 +97,6 @@ def export_weights(source: str, names: str | None, model: str | None, out: Path 
             header = weights.save(loaded, partial, net or loaded.name, names, classes)
     except (ValueError, ImportError) as error:
         raise UserError(" ".join(str(error).split())) from None
-    except Exception as error:
-        if type(error).__name__ != "SafetensorError":  # which is how a folder that is not there comes back
-            raise
-        raise UserError(f"{out} cannot be written: {error}. Name another file with --out.") from None
     if as_json:
         print_json({"file": out, "format": "safetensors", **header})
     else:

@@ -77,7 +77,7 @@ def parts_of(root: Path) -> dict[str, Path]:
 
 
 def about_the_data(file: Path) -> bool:
-    """Return whether a file in a folder of lines tells of the others, or is an editor's copy of one."""
+    """Return whether a file in a folder of lines describes the others, or is an editor's copy of one."""
     return file.stem.lower() in ("readme", "license", "licence", "changelog") or file.name.endswith("~")
 
 

@@ -126,7 +126,7 @@ def _tiles(result: dict[str, Any]) -> list[tuple[str, Any, str]]:
     """Return (label, value, text) of the headline numbers, from result.json and nothing else."""
     train = result.get("train", {})
     found = []
-    for part in ("test", "val", *["train"] * ("seconds" not in train)):  # of an ensemble it has scores
+    for part in ("test", "val", *["train"] * ("seconds" not in train)):  # an ensemble has scores there
         for name, value in sorted(result.get(part, {}).items(), key=lambda score: score[0] == "loss"):
             text = f"{value:.2%}" if name == "accuracy" else f"{value:.4g}"
             found.append((f"{part} {figures.label(name)}", value, text))

@@ -11,7 +11,7 @@ from kerasdl.audit.subject import Subject
 from kerasdl.audit.words import NARROW, fold, percent, some, span
 from kerasdl.objectives.sections import Section, drawing, note, table
 
-TITLE, ORDER, VERSION = "For whom does it fail?", 10, 2
+TITLE, ORDER, VERSION = "For whom does it fail?", 10, 3
 SETTINGS, PACKAGES = ("groups",), ("fairlearn",)
 SHUFFLES, DRAWN = 1000, 20  # DRAWN: groups in a figure
 

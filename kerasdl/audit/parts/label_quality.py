@@ -16,7 +16,7 @@ from kerasdl.audit.subject import Subject
 from kerasdl.audit.words import fold, percent, some
 from kerasdl.objectives.sections import Section, note, table
 
-TITLE, ORDER, VERSION = "How good is the data?", 40, 2
+TITLE, ORDER, VERSION = "How good is the data?", 40, 3
 EXAMPLES, QUICK = 10_000, 2000  # of train that are looked at
 SHOWN, FEWEST = 12, 50
 UNUSUAL = 2.0  # how many times sparser than around its neighbours it is around an unusual example

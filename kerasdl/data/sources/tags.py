@@ -100,7 +100,7 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Targ
     args = args.model_copy(update={"length": facts["shape"][0], "tokens": facts["run"]})
     if split not in (known_parts := ("train", "val", "test", "all")):
         raise DataError(f"{path} has the splits {', '.join(known_parts)}. Received: {split!r}.")
-    if split != "all":  # of this file, and not of those that the training had beside its own
+    if split != "all":  # of this file: in the training, val and test may have been other files
         return read(path, target=target, **args.model_dump() | {"val": None, "test": None})[split]
     found, known = sentences(path, args), tuple(facts["classes"])
     for tag in sorted({tag for each in found.tags for tag in each} - set(known)):

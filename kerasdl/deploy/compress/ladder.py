@@ -92,7 +92,6 @@ def measured(name: str, version: Run, folder: Path, data: Any) -> dict[str, Any]
 
 
 def score_of(run: Run) -> str:
-    """Return the score by which versions are compared: the one that chose the epochs, or, as files have no loss, the
-    objective's first."""
+    """Return the score by which versions are compared: what chose the epochs or, as files have no loss, another one."""
     objective = objectives.of(run.recipe, run.path)
     return next(name for name in (run.result["monitor"], *objective.scores) if name != "loss")

@@ -64,10 +64,17 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], notes: Mapping[str
         path: the file.
         arrays: by name.
         notes: of the file's header.
+
+    Raises:
+        OSError: it cannot be written there.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, path, dict(notes))
+    try:
+        save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, path, dict(notes))
+    except SafetensorError as error:  # which is what the library makes of an OSError
+        raise OSError(str(error)) from None
 
 
 def header(path: str | Path) -> dict[str, Any]:
