@@ -134,6 +134,39 @@ def test_spreadsheets_of_several_sheets_and_damaged_files(tmp_path):
         refused(lambda name=name: load(f"csv:{tmp_path / name}", label="y"), name)
 
 
+def test_a_spreadsheet_with_two_columns_of_one_name(tmp_path):
+    table().rename(columns={"count": "size"}).to_excel(tmp_path / "x.xlsx", index=False)
+    refused(lambda: load(f"csv:{tmp_path}/x.xlsx", label="art"), "two columns called 'size'")
+    table().rename(columns={"count": "size.1"}).to_excel(tmp_path / "y.xlsx", index=False)  # as pandas would rename it
+    assert "size.1" in load(f"csv:{tmp_path}/y.xlsx", label="art").columns
+
+
+def test_a_quote_that_is_meant_as_such_swallows_no_rows(tmp_path):
+    path, plain = tmp_path / "x.tsv", 'size\tnote\tart\n' + "1\tso\ta\n2\tno\tb\n" * 20
+    path.write_text(plain + '3\t"well, he said\ta\n4\tno\tb\n5\tand that" was it\ta\n')
+    refused(lambda: load(f"csv:{path}", label="art"), "line 42", "2 more rows")
+    path.write_text(plain + '3\t"so\n\tindented"\ta\n')  # a text of two lines
+    assert sum(len(part) for part in load_splits(f"csv:{path}", PARTS, label="art").values()) == 41
+
+
+def test_a_column_of_lists_can_be_left_out(tmp_path):
+    frame = table().assign(tags=[["a", "b"]] * 60)
+    frame.to_parquet(tmp_path / "x.parquet")
+    refused(lambda: load(f"csv:{tmp_path}/x.parquet", label="art"), "'tags'", "data_args.drop='tags'")
+    found = load_splits(f"csv:{tmp_path}/x.parquet", PARTS, label="art", drop="tags")
+    same(found, from_frame(table(), "art"))
+    same(from_frame(frame, "art", drop=["tags"]), found)
+    facts = found["train"].describe()
+    assert len(load_for(facts, f"csv:{tmp_path}/x.parquet", "all", target="class", label="art", drop="tags")) == 60
+    assert len(read_rows(f"{tmp_path}/x.parquet", found["train"].columns, {}, {})) == 60
+
+
+def test_codes_are_found_in_utf_16_too(tmp_path):
+    frame = table().assign(code=np.resize(["007", "7", "08"], 60))
+    frame.to_csv(tmp_path / "x.csv", index=False, encoding="utf-16")
+    assert load(f"csv:{tmp_path}/x.csv", label="art", encoding="utf-16").columns["code"] == ["007", "08", "7"]
+
+
 def test_codes_and_numbers_are_told_apart_in_any_dialect(tmp_path):
     path = tmp_path / "x.csv.gz"
     with gzip.open(path, "wt") as file:

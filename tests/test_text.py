@@ -38,7 +38,7 @@ def files(tmp_path_factory):
     rows = [(text, "good") for text in good] + [(text, "bad") for text in bad]
     (root / "texts.csv").write_text("review,label\n" + "".join(f'"{text}",{label}\n' for text, label in rows))
     (root / "texts.jsonl").write_text("".join(
-        json.dumps({"review": text, "label": label}) + "\n" for text, label in rows))
+        json.dumps({"review": text, "label": label, "pictures": [1, 2]}) + "\n" for text, label in rows))
     (root / "lines").mkdir()
     (root / "lines" / "film.good").write_text("\n".join(good) + "\n\n")
     (root / "lines" / "film.bad").write_text("\n".join(bad) + "\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasdl.data import images, layout, sounds, sources
-from kerasdl.errors import UserError
+from kerasdl.errors import UserError, listed
 from kerasdl.recipe import Recipe
 from kerasdl.text import typed
 
@@ -167,7 +167,8 @@ def by_labels(name: str, args: dict[str, Any]) -> str:
     from kerasdl.data.table_file import Dialect, is_numeric, read_table
 
     read = Dialect(**{key: value for key, value in args.items() if key in Dialect.model_fields})
-    frame = read_table(path, (), read)
+    label = args.get("label")
+    frame = read_table(path, (), read, lambda name: label is None or name not in listed(label, [name]))
     names = label_columns(frame, args.get("label"), path)
     values = frame[names[0]].dropna()
     if len(names) == 1 and not is_numeric(values):

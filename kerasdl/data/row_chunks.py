@@ -41,11 +41,12 @@ def read(files: Iterable[Path], columns: Columns, facts: Mapping[str, Any], dial
     """
     dates = facts.get("reading", {}).get("dates", ())
     texts = [name for name, categories in columns.items() if categories is not None] + list(dates)
+    known = {*columns, *dates}
     for file in files:
         with spooled(file) as path:
             check_file(path, columns, facts, dialect, str(file))
             empty = True
-            for rows in chunks(path, texts, dialect, size):
+            for rows in chunks(path, texts, dialect, size, lambda name: name not in known):
                 empty = False
                 yield _chunk(rows, str(file), columns, facts, dialect, unknown)
             if empty:

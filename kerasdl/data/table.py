@@ -68,6 +68,10 @@ class ColumnArgs(Settings):
         value = getattr(self, field)
         return [] if value is None or value == () else listed(value, frame.columns)
 
+    def drops(self, name: str) -> bool:
+        """Return whether a column of this name is left out."""
+        return self.drop not in (None, ()) and name in listed(self.drop, [name])
+
     def as_text(self) -> list[str]:
         """Return the columns to be read as they are written."""
         fields = [self.category, self.hash, self.dates, *([] if self.image is None else [self.image])]

@@ -4,7 +4,7 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import copyfileobj
@@ -49,7 +49,8 @@ def spooled(path: Path) -> Iterator[str]:
             raise type(error)(str(error).replace(file.name, "standard input")) from None
 
 
-def chunks(path: str, texts: Collection[str], dialect: Dialect, size: int) -> Iterator[Rows]:
+def chunks(path: str, texts: Collection[str], dialect: Dialect, size: int, unused: Callable[[str], bool]
+           ) -> Iterator[Rows]:
     """Yield the rows of a table. Parquet files and spreadsheets are read in one piece.
 
     Args:
@@ -57,12 +58,13 @@ def chunks(path: str, texts: Collection[str], dialect: Dialect, size: int) -> It
         texts: columns that are read as they are written.
         dialect: how the file is written.
         size: rows of a chunk.
+        unused: as in `read_table`.
 
     Raises:
         DataError: as `read_table` does; a file without rows has no chunks.
     """
     if Path(existing(path)).suffix.lower() in PARQUET + EXCEL:
-        frame = read_table(path, texts, dialect)
+        frame = read_table(path, texts, dialect, unused)
         for start in range(0, len(frame), size):
             part = frame.iloc[start:start + size]
             yield Rows(part.reset_index(drop=True), [line for _, line in part.index], {})

@@ -2,7 +2,7 @@
 
 import re
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from datetime import time as clock
@@ -67,7 +67,13 @@ def is_numeric(values: pd.Series) -> bool:
     return values.dtype.kind in "iufb"
 
 
-def read_table(path: str, texts: Collection[str] = (), dialect: Dialect | None = None) -> pd.DataFrame:
+def none(name: str) -> bool:
+    """Return False: by default each column of a table is used."""
+    return False
+
+
+def read_table(path: str, texts: Collection[str] = (), dialect: Dialect | None = None,
+               unused: Callable[[str], bool] = none) -> pd.DataFrame:
     """Return the table, with columns of codes and the columns `texts` as they are written, others as pandas reads them.
 
     A code is a number that would lose something: 007, and 1e3 among whole numbers.
@@ -76,6 +82,7 @@ def read_table(path: str, texts: Collection[str] = (), dialect: Dialect | None =
         path: a text file, compressed or not, a Parquet file or a spreadsheet; "~" is the home folder.
         texts: columns that are text, whatever they look like.
         dialect: how the file is written.
+        unused: whether a column of this name may hold what cannot be learned from, such as lists.
 
     Its index is (path, line), for messages.
 
@@ -87,7 +94,7 @@ def read_table(path: str, texts: Collection[str] = (), dialect: Dialect | None =
         suffix = Path(path).suffix.lower()
         frame = _parquet(path) if suffix in PARQUET else _spreadsheet(path, dialect) if suffix in EXCEL \
             else _text(path, texts, dialect)
-    return checked(frame, path)
+    return checked(frame, path, unused)
 
 
 def existing(path: str) -> str:
@@ -116,8 +123,8 @@ def header(path: str, dialect: Dialect) -> pd.DataFrame | None:
     return pd.DataFrame(columns=[name.strip() or f"Unnamed: {place}" for place, name in enumerate(names)], dtype=object)
 
 
-def checked(frame: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Return a table with plain columns and the names stripped; see `plain`.
+def checked(frame: pd.DataFrame, source: str, unused: Callable[[str], bool] = none) -> pd.DataFrame:
+    """Return a table with the names stripped and, but for those that are not used, plain columns; see `plain`.
 
     Raises:
         DataError: no rows, or two columns of one name.
@@ -128,9 +135,9 @@ def checked(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     if names.has_duplicates:
         raise DataError(f"{source} has two columns called {names[names.duplicated()][0]!r}. Give one another name.")
     frame = frame.set_axis(names, axis=1)
-    for name in [name for name in names if not is_numeric(frame[name]) or pd.api.types.is_extension_array_dtype(
-            frame[name].dtype)]:
-        frame[name] = plain(frame[name], name)
+    for name in filter(lambda name: not unused(name), names):
+        if not is_numeric(frame[name]) or pd.api.types.is_extension_array_dtype(frame[name].dtype):
+            frame[name] = plain(frame[name], name)
     return frame
 
 
@@ -202,9 +209,14 @@ def first_line(path: str, dialect: Dialect) -> list[str]:
                         "it has the names of the columns: data_args.header=true or data_args.header=false.")
     if dialect.header is False:
         return [str(number) for number in range(len(names))]
-    if (twice := names[names.duplicated() & (names != "")]).size:  # pandas renames one
-        raise DataError(f"{path} has two columns called {twice.iloc[0]!r}. Give one another name.")
+    _check_names(path, names)
     return list(written)
+
+
+def _check_names(path: str, names: pd.Series) -> None:
+    """Refuse two columns of one name, of which pandas renames one."""
+    if (twice := names[names.duplicated() & (names != "")]).size:
+        raise DataError(f"{path} has two columns called {twice.iloc[0]!r}. Give one another name.")
 
 
 def _text(path: str, texts: Collection[str], dialect: Dialect) -> pd.DataFrame:
@@ -218,9 +230,23 @@ def _text(path: str, texts: Collection[str], dialect: Dialect) -> pd.DataFrame:
     for name in _not_numbers(path, frame, options, dialect):
         frame[name] = pd.read_csv(path, usecols=[name], dtype=str, **options)[name]
     header = dialect.header is not False
-    frame.index = pd.MultiIndex.from_product(
-        [[path], table_text.lines(path, len(frame), options["sep"], dialect.encoding, header, dialect.skiprows)])
+    lines = table_text.lines(path, len(frame), options["sep"], dialect.encoding, header, dialect.skiprows)
+    if options["sep"] == "\t" and not isinstance(lines, range):
+        _check_quotes(path, frame, lines)
+    frame.index = pd.MultiIndex.from_product([[path], lines])
     return frame
+
+
+def _check_quotes(path: str, frame: pd.DataFrame, lines: Sequence[int]) -> None:
+    """Refuse a text in quotes that holds whole rows: in files with tabs a quote is often meant as a plain sign."""
+    for place, name in enumerate(frame):
+        for row in np.flatnonzero(frame[name].astype("string").str.contains("\n", regex=False).fillna(False)):
+            first, *others = str(frame[name].iloc[row]).split("\n")
+            tabs = [len(frame.columns) - 1] * (len(others) - 1) + [place]
+            if first.count("\t") == len(frame.columns) - 1 - place and [line.count("\t") for line in others] == tabs \
+                    and all(line.strip("\r") and line[0] != "\t" for line in others):
+                raise DataError(f"{path}: a quote in line {lines[int(row)]} begins a text that holds {len(others)} more "
+                                "rows. Put a text with quotes into quotes, and write each of its own twice.")
 
 
 def _check_separator(path: str, names: pd.Series, dialect: Dialect) -> None:
@@ -244,7 +270,10 @@ def _not_numbers(path: str, frame: pd.DataFrame, options: dict[str, Any], dialec
     The file is searched for codes as bytes first: few have any.
     """
     numbers = [name for name in frame if is_numeric(frame[name])]
-    if not numbers or not (dialect.thousands or table_text.has_codes(path, options["sep"])):
+    if not numbers:
+        return []
+    plain_bytes = "0".encode(dialect.encoding) == b"0"  # not so in UTF-16
+    if plain_bytes and not dialect.thousands and not table_text.has_codes(path, options["sep"]):
         return []
     texts, exponents, others = set(), set(), set()
     for part in pd.read_csv(path, usecols=numbers, dtype=str, chunksize=100_000, **options):
@@ -294,6 +323,9 @@ def _spreadsheet(path: str, dialect: Dialect) -> pd.DataFrame:
             raise DataError(f"{path} has no sheet {sheet!r}. {nearest(sheet, book.sheet_names)}")
         frame = book.parse(0 if sheet is None else sheet, header=None if dialect.header is False else 0, dtype=object,
                            skiprows=dialect.skiprows, na_values=dialect.options(path)["na_values"]).infer_objects()
+        names = book.parse(0 if sheet is None else sheet, header=None, dtype=object, skiprows=dialect.skiprows, nrows=1)
+    if dialect.header is not False:
+        _check_names(path, names.iloc[:1].stack().astype(str))
     if dialect.header is None and len(frame.columns) and _numbers(pd.Series([str(name) for name in frame.columns])):
         raise DataError(f"The first line of {path} looks like a row: {', '.join(map(str, frame.columns[:5]))}. Say "
                         "whether it has the names of the columns: data_args.header=true or data_args.header=false.")

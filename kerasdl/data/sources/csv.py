@@ -42,12 +42,13 @@ def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[st
     """
     args = parse(TableArgs, given, "data_args", "csv:PATH")
     dialect, texts = Dialect.of(args), args.as_text()
-    frame, extra = read_table(path, texts, dialect), None
+    frame, extra = read_table(path, texts, dialect, args.drops), None
     if args.test is not None:
-        extra = read_table(args.test, texts, dialect)
+        extra = read_table(args.test, texts, dialect, args.drops)
         worded = [name for name in frame if name in extra and not is_numeric(frame[name]) & is_numeric(extra[name])]
         if worded:
-            frame, extra = (read_table(each, [*worded, *texts], dialect) for each in (path, args.test))
+            frame, extra = (read_table(each, [*worded, *texts], dialect, args.drops)
+                            for each in (path, args.test))
         table.check_test(frame, extra, args, path, args.test)
         extra = extra.reindex(columns=frame.columns)
     if args.image is not None:
@@ -113,7 +114,7 @@ def _placed(frame: pd.DataFrame, source: str, args: TableArgs) -> pd.DataFrame:
     """Return a copy of a frame whose index is (source, row)."""
     frame = frame.copy()
     frame.index = pd.MultiIndex.from_product([[source], range(len(frame))])
-    frame = checked(frame, source)
+    frame = checked(frame, source, args.drops)
     for name in (name for name in args.as_text() if name in frame and is_numeric(frame[name])):
         frame[name] = labels.whole(frame[name]).map(lambda value: value if pd.isna(value) else str(value))
     return frame
@@ -146,7 +147,7 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Targ
     names = None if target in (None, "number") else tuple(facts["classes"])
     words = columns if args.label is None or target != "class" else {**columns, str(args.label): list(names or ())}
     reading = facts.get("reading", {})
-    frame = _opened(path, words, reading)
+    frame = read_table(path, [*in_words(words), *_texts(reading)], _dialect(reading), args.drops)
     y = None
     if target is not None:
         label = labels.label_columns(frame, args.label, path)
@@ -168,11 +169,6 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], *, unknown: str 
     columns = _columns(facts, "Give arrays as .npy files.")
     return row_chunks.read(files, columns, facts, _dialect(facts.get("reading", {})),
                            chunks.size_of((facts["shape"],), 4), unknown)
-
-
-def _opened(path: str, columns: Columns, reading: Mapping[str, Any]) -> pd.DataFrame:
-    """Return a table that is read as the one was that a model was trained on."""
-    return read_table(path, [*in_words(columns), *_texts(reading)], _dialect(reading))
 
 
 def _encoded(frame: pd.DataFrame, columns: Columns, facts: Mapping[str, Any], path: str) -> np.ndarray:

@@ -200,8 +200,13 @@ def _clearer(error: DataError, frame: pd.DataFrame, args: Args, target: Target |
 
 def _table(path: str, args: Args) -> pd.DataFrame:
     """Return a table whose column of texts is read as it is written."""
+    fields = [value for key in ("text", *SHARED) if (value := getattr(args, key)) not in (None, ())]
+
+    def unused(name: str) -> bool:
+        return not any(name in listed(value, [name]) for value in fields)
+
     if Path(path).suffix.lower() not in JSON_LINES:
-        return read_table(path, [] if args.text is None else [str(args.text)], Dialect.of(args))
+        return read_table(path, [] if args.text is None else [str(args.text)], Dialect.of(args), unused)
     file = Path(path).expanduser()
     if not file.is_file():
         raise DataError(f"There is no file {path!r}. Give the texts as data=text:PATH.")
@@ -210,7 +215,7 @@ def _table(path: str, args: Args) -> pd.DataFrame:
     except (ValueError, UnicodeDecodeError, LookupError) as error:
         raise DataError(f"{path} does not have a JSON object in each line: {error}.") from None
     frame.index = pd.MultiIndex.from_product([[path], range(1, len(frame) + 1)])
-    return checked(frame, path)
+    return checked(frame, path, unused)
 
 
 def _check_columns(frame: pd.DataFrame, args: Args, target: Target | None, path: str) -> None:
