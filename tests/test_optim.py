@@ -4,6 +4,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kerasdl import zoo
 from kerasdl.data import load
@@ -101,6 +102,24 @@ def test_weight_decay_shrinks_kernels_and_nothing_else(name, model, args):
     assert 0 < kernels < len(before)
 
 
+@pytest.mark.parametrize("clip", [{}, {"clipnorm": 0.1}, {"global_clipnorm": 0.1}, {"clipvalue": 0.1}], ids=str)
+@OPTIMIZERS
+def test_a_row_that_several_places_look_up_learns_from_their_sum(name, clip):
+    """Keras squares and clips what each place says."""
+
+    def stepped(gradient):
+        table = keras.Variable(np.ones((4, 3), "float32"), name="table")
+        made = optimizer(PLAIN.override(optimizer=name, schedule="constant", **clip), keras.Sequential([]), STEPS)
+        made.build([table])
+        made.apply([gradient], [table])
+        return table.numpy()
+
+    values, places = tf.constant(np.random.default_rng(0).normal(size=(5, 3)), "float32"), tf.constant([2, 0, 2, 2, 0])
+    sparse, summed = tf.IndexedSlices(values, places, tf.constant([4, 3])), np.zeros((4, 3), "float32")
+    np.add.at(summed, places.numpy(), values.numpy())
+    np.testing.assert_allclose(stepped(sparse), stepped(tf.constant(summed)), rtol=1e-6)
+
+
 @OPTIMIZERS
 def test_optimizers_learn(name):
     digits = load("digits", "val")
@@ -190,7 +209,7 @@ def test_settings_of_muon_are_of_the_saved_optimizer():
     recipe = PLAIN.override(optimizer="muon", kernel_rms=0.05, ns_steps=3)
     made = optimizer(recipe, zoo.build("mlp", (8, 8, 1), 10), STEPS)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(made))
-    assert type(again) is type(made) and (again.kernel_rms, again.ns_steps) == (0.05, 3)
+    assert type(again) is Muon and (again.kernel_rms, again.ns_steps) == (0.05, 3)
 
 
 @pytest.mark.parametrize("name, setting, known", [

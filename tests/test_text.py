@@ -220,6 +220,13 @@ def test_streamed_is_resident_and_resumed_is_unbroken(run, tmp_path):
             np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_batch_of_texts_in_parts_is_the_batch(run, tmp_path):
+    """A token of both parts has the sum of what they say."""
+    parts = kerasdl.train(run.recipe.override(accumulate=2), workdir=tmp_path / "parts", verbose=False)
+    for ours, theirs in zip(run.model().get_weights(), parts.model().get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
 # A book
 
 

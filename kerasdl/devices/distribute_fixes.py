@@ -28,7 +28,7 @@ def clip_after_reduce(optimizer: type[keras.optimizers.Optimizer]) -> type[keras
             grads, variables = zip(*reduced, strict=True)
             return list(zip(super()._clip_gradients(list(grads)), variables, strict=True))
 
-    ClipAfterReduce.__name__ = optimizer.__name__
+    ClipAfterReduce.__name__ = keras.saving.get_registered_name(optimizer)
     return ClipAfterReduce
 
 

@@ -50,6 +50,7 @@ class Adversarial(Objective):
     monitor = "frechet"
     losses = {"d_loss": "discriminator's loss", "penalty": "discriminator's penalty", "g_loss": "generator's loss"}
     backends = ("tensorflow",)
+    sums_rows = False  # of class vectors: docs/lab/gan.md
     Settings = AdversarialSettings
     renamed = {"referee": "reference"}
 

@@ -45,6 +45,8 @@ class Objective:
         augments_views: whether test-time augmentation makes sense: the answer for an image is a mean over views.
         makes_views: whether `prepare` augments the images itself, by the recipe's `augment`, to compare views of each.
         prepares_for_learner: whether only the learner takes what `prepare` makes, and the kept model plain examples.
+        sums_rows: whether the gradient of a vector that several places of a batch look up is summed before the
+            optimizer takes its step, as it is on JAX; TensorFlow leaves a row for each place.
         learner: the class of the model that is fitted.
         attack_budget: how far training moves each number of an image, in grey levels; None: it does not attack. An
             instance has its recipe's.
@@ -68,6 +70,7 @@ class Objective:
     augments_views: ClassVar[bool] = False
     makes_views: ClassVar[bool] = False
     prepares_for_learner: ClassVar[bool] = False
+    sums_rows: ClassVar[bool] = True
     learner: ClassVar[type[Learner]] = Learner
     separate: ClassVar[bool] = False
     attack_budget: float | None = None

@@ -16,7 +16,7 @@ from keras import tree
 
 from kerasdl.data import Split, pipeline, poisson
 from kerasdl.devices.on_device import replica_slice
-from kerasdl.train import fast_layers
+from kerasdl.train import fast_layers, optim
 
 After = Callable[[Any], None]  # of the number of steps taken
 
@@ -151,7 +151,7 @@ def accumulated_step(model: keras.Model, x: Any, y: Any = None, weights: Any = N
         with tf.GradientTape() as tape:
             y_pred = model(part_x, training=True)
             loss = model.compute_loss(part_x, part_y, y_pred, part_weights, training=True)
-        grads = tape.gradient(loss, variables)
+        grads = [optim.dense(grad) for grad in tape.gradient(loss, variables)]
         total = grads if not total else [a + b for a, b in zip(total, grads, strict=True)]
         size = tf.shape(tree.flatten(part_x)[0])[0]
         model.metrics[0].update_state(loss * model.distribute_strategy.num_replicas_in_sync, sample_weight=size)

@@ -3,9 +3,11 @@
 import math
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 from keras.optimizers import schedules
 
@@ -88,8 +90,8 @@ class StepDecay(schedules.LearningRateSchedule):
         return {"peak": self.peak, "total": self.total, "warmup": self.warmup}
 
 
-def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce: bool = False
-              ) -> keras.optimizers.Optimizer:
+def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce: bool = False,
+              sums_rows: bool = True) -> keras.optimizers.Optimizer:
     """The recipe's optimizer for this model; weight decay is decoupled and falls on kernels only.
 
     Biases, normalisation scales, position embeddings and class tokens do not decay. Muon (Jordan et al., 2024) is for
@@ -98,6 +100,8 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
 
     Args:
         clip_after_reduce: under replicas; see kerasdl.devices.distribute_fixes.
+        sums_rows: whether the gradient of a row that is looked up several times, such as a token's vector, is the sum
+            of what each place says.
 
     Raises:
         UserError: if more than one kind of clipping is asked for, or a setting that the optimizer does not have.
@@ -113,6 +117,8 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
             optimizer = layer_wise(optimizer, shares(model, recipe.layer_decay))
         if clip and clip_after_reduce:
             optimizer = distribute_fixes.clip_after_reduce(optimizer)
+        if sums_rows and not backend.jax():
+            optimizer = summing_rows(optimizer)
         return optimizer(rate, **arguments, **clip)
 
     own = recipe.optimizer_settings
@@ -129,6 +135,26 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
     if decay:
         made.exclude_from_weight_decay([v for v in model.trainable_variables if not is_kernel(v)])
     return made
+
+
+def summing_rows(optimizer: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.Optimizer]:
+    """The optimizer's class, with the gradient of a table that rows are looked up in as one tensor.
+
+    TensorFlow gives a row for each place of a batch. Keras clips each of them, and squares each for Adam's second
+    moment, so that what a token learns depends on how its places agree; on JAX it gets their sum.
+    """
+
+    class SummingRows(optimizer):
+        def apply(self, grads, trainable_variables=None):
+            super().apply([dense(grad) for grad in grads], trainable_variables)
+
+    SummingRows.__name__ = keras.saving.get_registered_name(optimizer)
+    return SummingRows
+
+
+def dense(gradient: Any) -> Any:
+    """A gradient as one tensor; None and tensors as they are."""
+    return tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
@@ -224,7 +250,7 @@ def layer_wise(optimizer: type[keras.optimizers.Optimizer], shares: Mapping[str,
                 self.assign(variable, variable * (1 - rate * self.weight_decay))
             super().update_step(gradient, variable, rate)
 
-    LayerWise.__name__ = optimizer.__name__
+    LayerWise.__name__ = keras.saving.get_registered_name(optimizer)
     return LayerWise
 
 

@@ -122,7 +122,8 @@ class Setup:
                 distribute_fixes.synchronize_norms(network)
                 distribute_fixes.synchronize_ranges(network)
             model, kept, averager = self.objective.assemble(networks, self.steps * recipe.epochs)
-            optimizers = [optim.optimizer(its, network, self.steps, clip_after_reduce=self.replicated)
+            optimizers = [optim.optimizer(its, network, self.steps, clip_after_reduce=self.replicated,
+                                          sums_rows=self.objective.sums_rows)
                           for network, its in zip(networks, self.objective.optimizer_recipes(), strict=True)]
             for optimizer, network in zip(optimizers, networks, strict=True):
                 optimizer.build(network.trainable_variables)
