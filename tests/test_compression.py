@@ -235,6 +235,12 @@ def test_mistakes_of_a_training_are_one_line(refused, whole, change, words):
             *(one.replace("RUN", str(whole.path)) for one in change), words=words)
 
 
+def test_a_teacher_that_does_not_classify_is_refused(refused, here):
+    train("simclr_digits", "model_args.size=mu", "epochs=1", workdir=here / "views", verbose=False, test=False)
+    refused("train", "cnn_digits", "objective=distill", f"objective_args.teacher={here / 'views'}",
+            words=["objective=contrast", "a teacher classifies"])
+
+
 def test_a_teacher_of_other_classes_is_refused(refused, table, here, whole):
     refused("train", "mlp_csv", f"data=csv:{table}", "data_args.label=kind", "objective=distill",
             f"objective_args.teacher={whole.path}", words=["They have to be the same"])

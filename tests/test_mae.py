@@ -156,7 +156,8 @@ def test_a_classifier_starts_from_the_encoder(run, tmp_path):
 
 @pytest.mark.parametrize("change, message", [
     ({"model": "cnn", "model_args": {}}, "needs model=vit"), ({"objective_args": {"mask": 1.5}}, "objective_args.mask"),
-    ({"objective_args": {"masc": 0.5}}, "Did you mean 'mask'")])
+    ({"objective_args": {"masc": 0.5}}, "Did you mean 'mask'"),
+    ({"model_args": {"patch": 4}, "objective_args": {"mask": 0.1}}, "mask=0.1 hides none of the 4 patches")])
 def test_mistakes_are_one_line(change, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         train(load_recipe("mae_digits").model_copy(update=change), workdir=tmp_path / "run", verbose=False)

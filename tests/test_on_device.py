@@ -127,6 +127,25 @@ def test_evaluation_in_one_call_counts_every_example_once(split, size, monkeypat
     assert in_one == pytest.approx(by_keras, rel=1e-5)
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_padding_scales_no_regularizer_and_makes_no_nan(split, streamed, monkeypatch):
+    """The layer divides each image by its deviation, which is 0 where there is no image."""
+    from kerasdl.evaluation.padded import PaddedEvaluator
+    from kerasdl.objectives.classify import Classify
+    from kerasdl.recipe import Recipe
+
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Lambda(lambda x: x / keras.ops.std(x, axis=(1, 2, 3), keepdims=True))(inputs)
+    x = keras.layers.Dense(3, kernel_regularizer=keras.regularizers.L2(0.5))(keras.layers.Flatten()(x))
+    network, objective = keras.Model(inputs, x), Classify(Recipe(model="mlp", data="arrays"))
+    network.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
+    by_keras = network.evaluate(split.x, objective.targets(split), verbose=0, batch_size=len(split))
+    if streamed:
+        monkeypatch.setattr(on_device, "memory", lambda: 0)
+    for size in (7, 64):
+        assert PaddedEvaluator(objective, network, size)(split)["loss"] == pytest.approx(by_keras, rel=1e-5)
+
+
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("KERASDL_CACHE", str(tmp_path / "cache"))

@@ -193,6 +193,7 @@ def test_a_classifier_starts_from_the_body(run):
     (COLOURS[..., :1].repeat(3, -1), {"corruption": "grey"}, "the images are grey"),
     (COLOURS[:, :2, :2], {"corruption": "freeform", "share": 0.1}, "hides a hole of 10% of the pixels, 0 of 4"),
     (COLOURS, {"corruption": "block", "share": 0.5, "holes": 3}, "3 holes of 50%"),
+    (np.repeat(COLOURS[:, :8, :8], 1, 0), {"corruption": "block", "share": 0.3, "holes": 3}, "3 holes of 30%"),
     (COLOURS[:1], {"corruption": "block"}, "the train split has one"),
     (COLOURS, {"corruption": "blok"}, "objective_args.corruption")])
 def test_data_that_does_not_fit_is_refused_in_one_line(images, changes, words):

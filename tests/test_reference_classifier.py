@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kerasdl import zoo
-from kerasdl.data import load_splits
+from kerasdl.data import from_arrays, load_splits
 from kerasdl.evaluation import reference_classifier
 from kerasdl.objectives.gan.scores import GeneratorScores
 from kerasdl.published import results
@@ -50,3 +50,11 @@ def test_a_folder_s_referee_is_that_of_its_pictures_and_not_of_its_name(here):
             (folder / "1.png").write_bytes(b"picture")
             homes.append(reference_classifier.home(recipe, {}))
     assert len(set(homes)) == 4
+
+
+def test_a_table_s_reference_is_that_of_what_it_holds(here):
+    """Its file may have changed, and another folder may have one of the same name."""
+    recipe, images = load("cnn_digits").override("data=csv:images.csv"), np.zeros((40, 8, 8, 1), "uint8")
+    one, other = (from_arrays(images, np.resize(classes, 40)) for classes in ([0, 1], [0, 1, 1]))
+    assert reference_classifier.home(recipe, one) == reference_classifier.home(recipe, dict(one))
+    assert reference_classifier.home(recipe, one) != reference_classifier.home(recipe, other)

@@ -91,6 +91,22 @@ def test_scores_count_every_image_once_and_are_the_same_in_another_evaluation(ru
     assert run.result["test"]["loss"] < np.log(2 * 128 - 1)  # that of chance
 
 
+def test_a_split_that_is_sorted_by_class_is_scored_in_batches_of_all_classes():
+    """Else a network that tells the classes apart is no better than one that tells nothing."""
+    learns = objective("supcon", temperature=0.1)
+    y = np.repeat(np.arange(8), learns.recipe.batch // 4)
+    z = np.eye(8, dtype="float32")[y][:, None].repeat(2, 1)
+    apart, collapsed = (learns.overall("loss", y, views) for views in (z, np.ones_like(z)))
+    assert apart < collapsed - 1
+
+
+def test_a_map_of_images_with_several_labels_has_one_colour():
+    from kerasdl.objectives.views.report import tsne
+
+    labels = np.random.default_rng(0).integers(0, 2, (20, 3))
+    assert "colour" not in tsne(np.random.default_rng(0).normal(size=(20, 4)), labels, ("a", "b", "c"), False).body
+
+
 def test_spread_knows_one_point_a_line_and_all_directions():
     same, line = np.ones((50, 2, 8)), np.ones((50, 2, 8)) * np.linspace(-1, 1, 50)[:, None, None]
     assert spread.rank(same) == pytest.approx(1, abs=1e-3) and spread.rank(line) == pytest.approx(1, abs=1e-3)

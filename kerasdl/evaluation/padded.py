@@ -205,7 +205,10 @@ def unmeasured(objective: Objective, learner: Learner) -> list[str]:
 
 @pipeline.as_written
 def padded(batches: tf.data.Dataset, batch: int) -> tf.data.Dataset:
-    """Return evaluation batches (x, y) as (x, y, real), all of one size; y is None where there are no labels."""
+    """Return evaluation batches (x, y) as (x, y, real), all of one size; y is None where there are no labels.
+
+    What fills a batch is its last example again: a network may answer nothing but NaN to zeros.
+    """
     def pad(x, y=None):
         rows = tf.shape(tree.flatten(x)[0])[0]
         real = tf.cast(tf.range(batch) < rows, tf.float32)
@@ -213,7 +216,7 @@ def padded(batches: tf.data.Dataset, batch: int) -> tf.data.Dataset:
         def fill(value):
             if value is None:  # no labels
                 return None
-            filled = tf.pad(value, [[0, batch - rows]] + [[0, 0]] * (value.shape.rank - 1))
+            filled = tf.gather(value, tf.minimum(tf.range(batch), rows - 1))
             return tf.ensure_shape(filled, (batch, *value.shape[1:]))
         return (*tree.map_structure(fill, (x, y)), real)
 

@@ -71,10 +71,6 @@ class Adversarial(Objective):
                       in ("mixup", "cutmix")]:
             raise UserError(f"augment has {mixing[0]}, which mixes images. A GAN would learn to make mixtures.")
 
-    def targets(self, split: Split) -> np.ndarray | None:
-        """Return labels (N,) int32; of a streamed split all of them, by label."""
-        return np.arange(len(split.classes), dtype="int32") if split.streamed else split.y
-
     def networks(self, split: Split) -> tuple[keras.Model, ...]:
         generator, discriminator = zoo.build(self.recipe.model, split.shape, len(split.classes),
                                              **self.recipe.model_args)

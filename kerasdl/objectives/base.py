@@ -117,7 +117,9 @@ class Objective:
 
     def targets(self, split: Split) -> np.ndarray | None:
         """Return what a step compares answers with, (N, ...); of a streamed split, by label, (classes, ...)."""
-        return split.y if self.target else None
+        if not self.target:
+            return None
+        return np.arange(len(split.classes), dtype="int32") if split.streamed else split.y
 
     def training_targets(self, split: Split) -> np.ndarray | None:
         """Return the targets of training, where these differ from those that scores are measured with."""

@@ -82,7 +82,8 @@ def sides(height: int, width: int, settings: Any) -> tuple[int, int]:
 
 
 def block_count(height: int, width: int, settings: Any) -> int:
-    return settings.holes * math.prod(sides(height, width, settings))
+    tall, wide = sides(height, width, settings)
+    return settings.holes * tall * wide if settings.holes * tall <= height and wide <= width else 0  # they do not fit
 
 
 def freeform_count(height: int, width: int, settings: Any) -> int:

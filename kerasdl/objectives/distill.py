@@ -12,6 +12,7 @@ import keras
 from keras import ops
 from pydantic import Field
 
+from kerasdl import objectives
 from kerasdl.data.split import Split, check_columns
 from kerasdl.data.tokens import FILE
 from kerasdl.errors import UserError
@@ -43,6 +44,9 @@ class Distill(Classify):
         super().check(split, replicas)
         run, name = Run.open(self.settings.teacher), f"objective_args.teacher={self.settings.teacher}"
         run.model_file  # noqa: B018  is there
+        kind = objectives.get(run.recipe.objective, run.path)
+        if not (kind.predicts and kind.target == "class"):
+            raise UserError(f"{name} was trained with objective={run.recipe.objective}, and a teacher classifies.")
         facts = run.data
         classes, shape = list(facts.get("classes") or ()), tuple(facts.get("shape") or ())
         if classes != list(split.classes):

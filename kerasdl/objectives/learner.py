@@ -37,7 +37,12 @@ class Learner(FitsReplicas):
             raise UserError(f"Expected compute_loss of {type(self.objective).__name__} to return one number for each "
                              f"example, (B,). Received shape {tuple(losses.shape)}.")
         total = self.mean(losses, losses, sample_weight)
-        return ops.sum([total, *map(self._aggregate_additional_loss, self.losses)]) if self.losses else total
+        if not self.losses:
+            return total
+        added = ops.sum([*map(self._aggregate_additional_loss, self.losses)])
+        if not training and sample_weight is not None:  # the sum is divided by the padding, for which it is corrected
+            added = added * ops.mean(ops.cast(sample_weight, added.dtype))
+        return total + added
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         for metric in self.measures:

@@ -51,6 +51,9 @@ class MaskedAutoencoder(Objective):
         width, depth, heads = vit.SIZES[size]
         inputs, embedded = vit.patches(split.shape, width, patch)
         count = embedded.shape[1] * embedded.shape[2]
+        if self.visible(count) == count:
+            raise ValueError(f"objective_args.mask={self.settings.mask:g} hides none of the {count} patches of an "
+                             "image. Hide more, or take a smaller model_args.patch")
         noise = keras.Input((count,), name="noise")
         order = ops.argsort(noise, axis=1)
         tokens, first = vit.tokens(embedded, pool=pool), int(pool == "token")  # which is always visible

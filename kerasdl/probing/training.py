@@ -19,7 +19,8 @@ from kerasdl.train.fit import train
 logger = logging.getLogger(__name__)
 STEPS = 1000  # fewest steps of a training with few labels
 FIXED = ("model", "objective", "objective_args", "init", "freeze", "seed", "prune_channels", "quantize")
-PLAIN = {"tta": None, "init": "", "freeze": (), "prune": 0.0, "prune_channels": 0.0, "quantize": None, "claim": None}
+PLAIN = {"tta": None, "init": "", "freeze": (), "prune": 0.0, "prune_channels": 0.0, "quantize": None, "claim": None,
+         "private": {}}
 TOKENIZER = "tokenizer.json"
 
 

@@ -201,10 +201,12 @@ class Setup:
         return targets, augment, alternates(recipe.augment)
 
     def _prepare(self) -> Callable | None:
-        """Return the objective's `prepare`, compiled where the recipe's step is: the random numbers of XLA are other
-        ones than TensorFlow's, and have to be the same for every feed and on any number of replicas."""
-        prepare = self.objective.prepare
-        if prepare and self.recipe.jit and not backend.jax():
+        """Return the objective's `prepare`, compiled where the step of one device is, by the recipe or as Keras decides:
+        XLA's random numbers are not TensorFlow's, and have to be the same for every feed and number of replicas."""
+        prepare, jit = self.objective.prepare, self.recipe.jit
+        if jit is None:
+            jit = any(device.device_type != "CPU" for device in tf.config.list_physical_devices())
+        if prepare and jit and not backend.jax():
             return tf.function(prepare, jit_compile=True, autograph=False)
         return prepare
 

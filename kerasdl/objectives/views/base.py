@@ -97,11 +97,13 @@ class Views(Objective):
     def overall(self, score: str, y: Any, y_pred: Any) -> float:
         """Return the loss in batches as large as those of training, or a score of kerasdl.objectives.views.spread.
 
-        A loss that compares the images of a batch is another one in larger or smaller batches.
+        A loss that compares the images of a batch is another one in larger or smaller batches, and in batches of one
+        class, as a split that is sorted has them.
         """
         if score != "loss":
             return getattr(spread, score)(y_pred)
-        parts = np.array_split(np.arange(len(y_pred)), max(1, round(len(y_pred) / self.recipe.batch)))
+        order = np.random.default_rng(0).permutation(len(y_pred))
+        parts = np.array_split(order, max(1, round(len(y_pred) / self.recipe.batch)))
         losses = [ops.convert_to_numpy(self.compute_loss(None, None if y is None else y[part], y_pred[part]))
                   for part in parts]
         return float(np.concatenate(losses).mean())

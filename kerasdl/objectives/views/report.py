@@ -21,7 +21,8 @@ def sections(findings: Findings, labels_seen: bool) -> list[Section]:
         labels_seen: whether training read the labels.
     """
     split = findings.splits("test")
-    images, labels = split.take(np.arange(min(SHOWN, len(split))))
+    shown = min(SHOWN, len(split))
+    images, labels = split.take(np.arange(shown) * len(split) // shown)  # from every class, if they are sorted
     features = zoo.features(findings.model()).predict(images, verbose=0)
     features = features.reshape(len(features), -1).astype("float64")
     found = [neighbours(features, images, findings.data)]
@@ -43,7 +44,7 @@ def neighbours(features: np.ndarray, images: np.ndarray, data: str) -> Section:
     order = np.argsort(-cosines, axis=1, kind="stable")[:, :NEAREST + 1]
     sheet = grid(enlarged(np.rint(images[order.ravel()]).clip(0, 255).astype("uint8")), order.shape[1])
     return Section("Nearest neighbours", note(
-        f"Each row begins with a test image of {data}; then come the {order.shape[1] - 1} of the first {len(own):,} "
+        f"Each row begins with a test image of {data}; then come the {order.shape[1] - 1} of {len(own):,} "
         "whose features are nearest to its own, by their cosine.") + image(sheet, "images with their neighbours"),
         id="neighbours")
 
@@ -51,7 +52,7 @@ def neighbours(features: np.ndarray, images: np.ndarray, data: str) -> Section:
 def tsne(features: np.ndarray, labels: np.ndarray | None, classes: Sequence[str], labels_seen: bool) -> Section:
     """Return a map on which near features (N, D) are near (van der Maaten & Hinton 2008), coloured by class."""
     places = TSNE(init="pca", random_state=0, perplexity=min(30.0, (len(features) - 1) / 3)).fit_transform(features)
-    known = labels is not None and bool(classes)
+    known = labels is not None and labels.ndim == 1 and bool(classes)
     unseen = "" if labels_seen else ", which training did not see"
     colours = f" A colour is a class{unseen}." if known else ""
     return Section("Map of the features", note(
