@@ -69,6 +69,7 @@ def test_a_limit_is_a_number_or_has_a_unit(name, given, value):
     (lambda: cells(oracle="evolutoin"), ["'evolutoin'", "'evolution'", "optuna:"]),
     (lambda: optuna.find("TPE"), ["optuna:TPE", "TPESampler"]),
     (lambda: optuna.find("GridSampler"), ["GridSampler"]),
+    (lambda: optuna.find("CmaEsSampler"), ["pip install cmaes"]),
     (lambda: Search(build="my.py:build", data="digits", limits={"parameters": 10}), ["build(hp)"])])
 def test_what_cannot_be_asked_for(make, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -102,6 +103,13 @@ def test_a_network_beyond_a_limit_is_not_measured_further():
     recipe = load("cell_digits").override("model_args.size=mu")
     found = _worker.answer(request(recipe, "parameters", "int8_ms", parameters=100))
     assert set(found["costs"]) == {"parameters"} and "100 at most" in found["why"]
+
+
+def test_a_network_whose_build_fails_in_any_way_is_refused_with_the_reason(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text("def build(shape, classes):\n    assert False, 'width % heads'\n")
+    recipe = load("mlp_digits").override("model=mine.py:build", "model_args={}")
+    assert _worker.answer(request(recipe, "parameters"))["why"] == "AssertionError: width % heads"
 
 
 def test_a_cell_without_a_path_is_refused_with_the_reason():

@@ -12,7 +12,7 @@ from kerasdl.errors import UserError
 from kerasdl.nas import one_shot, proxies, supernet
 from kerasdl.nas import rank as rank_module
 from kerasdl.nas.rank import rank
-from kerasdl.tuning import Search, choice
+from kerasdl.tuning import Search, choice, preflight
 from kerasdl.tuning.records import Answer, TrialRecord
 from kerasdl.tuning.study import Study
 from kerasdl.zoo import cell
@@ -128,6 +128,23 @@ def test_a_search_follows_a_ranking(tmp_path, monkeypatch):
         records.append(planned)
     assert planned is Answer.DONE and [record.values for record in records] == [
         row["values"] for row in found["points"][:3]]
+
+
+def test_a_cell_has_the_edges_that_the_search_leaves_out():
+    """Else the shared weights would score another cell than the one that is trained."""
+    made = cells(space={"model_args.edge13": choice("conv1", "conv3")})
+    assert rank_module.edges(made, {"model_args.edge13": "conv1"})["01"] == "conv3"  # the default of `cell`
+    with pytest.raises(UserError, match="lr is searched, too"):
+        rank(cells(space={"model_args.edge13": choice("none", "conv3"), "lr": choice(1e-3)}), "shared_weights", "x")
+
+
+def test_a_ranking_of_values_that_the_space_has_not_is_refused(tmp_path):
+    (tmp_path / "ranking.json").write_text(json.dumps({"points": [{"values": {"batch": 256}}]}))
+    with pytest.raises(UserError, match="batch=256, which is not in"):
+        preflight.check(Search(recipe="mlp_digits", space={"batch": choice(32, 64)},
+                               oracle=f"ranked:{tmp_path / 'ranking.json'}"))
+    preflight.check(Search(recipe="mlp_digits", space={"batch": choice(32, 256)},
+                           oracle=f"ranked:{tmp_path / 'ranking.json'}"))
 
 
 def test_a_network_without_a_score_comes_last(tmp_path, monkeypatch):

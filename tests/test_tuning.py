@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,13 +14,15 @@ import numpy as np
 import pytest
 
 from benchmarks import searches as searches_page
+from kerasdl.cli.tune import what_to_search
 from kerasdl.errors import UserError
 from kerasdl.files import try_lock
 from kerasdl.recipe import load
-from kerasdl.tuning import Search, choice, engine, log, median_stopping, nursery, pool, table, uniform
+from kerasdl.tuning import Search, choice, engine, log, median_stopping, nursery, pool, preflight, table, uniform
 from kerasdl.tuning.best import best, measure, source, spread
 from kerasdl.tuning.engine import tune
 from kerasdl.tuning.records import Answer, Rung, TrialRecord
+from kerasdl.tuning.search import load as load_search
 from kerasdl.tuning.study import Study
 from kerasdl.tuning.trials import Lease, is_locked
 
@@ -189,6 +192,51 @@ def test_failures_after_a_success_do_not_end_a_search_that_is_resumed(quick):
     quick(search)
     study = quick(replace(search, trials=13), {f"{number:04}": "mistake" for number in range(1, 13)})
     assert list(statuses(study).values()) == ["completed", *["failed"] * 12]
+
+
+def test_a_trial_that_somebody_removed_leaves_the_others_as_they_are(here):
+    study = Study.create(GRID, "study")
+    for _ in range(3):
+        end(study.lease())
+    shutil.rmtree("study/trials/0001")
+    again = Study.create(GRID, "study").lease()
+    assert again.id == "0003" and [record.id for record in study.records()] == ["0000", "0002", "0003"]
+
+
+def test_a_search_is_not_continued_with_another_backend(here, monkeypatch):
+    end(Study.create(GRID, "study").lease())
+    Study.create(GRID, "study")
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    with pytest.raises(UserError, match="study trained with tensorflow, and Keras computes with jax"):
+        Study.create(GRID, "study")
+
+
+def test_a_search_that_would_end_before_hyperband_has_promoted_is_refused():
+    made = Search(recipe="mlp_digits", space={"lr": log(1e-4, 1e-1)}, oracle="hyperband", trials=20)
+    with pytest.raises(UserError, match="trials=20 ends before that"):
+        preflight.check(made)
+    preflight.check(replace(made, trials=None))
+
+
+def test_settings_of_a_conditional_objective_are_checked_with_it():
+    space = {"objective": choice("classify", "robust"),
+             "objective_args.eps": choice(1.0, 2.0).when(objective="robust")}
+    preflight.check(Search(recipe="cnn_digits", space=space))
+
+
+def test_what_a_build_function_does_not_read_is_refused(here):
+    Path("net.py").write_text("def build(hp): pass\n")
+    with pytest.raises(UserError, match="lr would change nothing"):
+        Search(build="net.py:build", data="digits", overrides={"lr": 5.0})
+    with pytest.raises(UserError, match="Leave out strategy"):
+        tune(Search(build="net.py:build", data="digits", goal="max"), "study", strategy="mirrored")
+
+
+def test_limits_and_costs_of_the_command_come_to_those_of_the_search():
+    asked = {"limits": {"int8_kb": "96"}, "costs": ("int8_kb",)}
+    found, _ = what_to_search("cell_digits_evolution", [], None, None, asked)
+    before = load_search("cell_digits_evolution")
+    assert {**before.limits, "int8_kb": 96.0} == found.limits and found.costs == (*before.costs, "int8_kb")
 
 
 def test_a_trial_whose_lock_somebody_looks_at_is_given_out_afterwards(here):

@@ -14,7 +14,7 @@ import pytest
 
 from kerasdl.errors import DataError, UserError
 from kerasdl.recipe import Recipe
-from kerasdl.tuning import Search, choice, median_stopping, pool, trial
+from kerasdl.tuning import Search, choice, hypermodel, median_stopping, pool, trial
 from kerasdl.tuning.best import best
 from kerasdl.tuning.engine import tune
 from kerasdl.tuning.study import Study
@@ -100,6 +100,29 @@ def test_a_build_function_is_a_trial_too(here):
     assert len(median_stopping.history(here / "0001")) == 1, "it is refused after the first epoch"
 
 
+def test_a_build_trial_that_diverges_has_failed(here):
+    from keras_tuner import HyperParameters
+
+    Path("net.py").write_text(BUILD.replace('"adam"', "keras.optimizers.SGD(1e30)"))
+    base = Recipe(name="build", model="linear", data="digits", batch=128, epochs=2)
+    given = task(here / "0000", base, build=f"{here / 'net.py'}:build", hp=HyperParameters().get_config())
+    outcome = trial.run(given, here / "0000")
+    assert outcome["status"] == "failed" and "nan in epoch 1" in outcome["why"] and not outcome["again"]
+
+
+def test_a_stopped_build_trial_has_the_scores_of_its_best_epoch_by_the_search_s_objective():
+    rows = [{"epoch": 0, "val/loss": 2.0, "val/accuracy": 0.9}, {"epoch": 1, "val/loss": 1.0, "val/accuracy": 0.8}]
+    found = hypermodel.reached("stopped", rows, "val/loss", "min")
+    assert found["best"] == 2 and found["scores"] == {"val/loss": 1.0, "val/accuracy": 0.8}
+
+
+def test_a_score_through_a_reference_classifier_is_found_without_its_name():
+    """So the seeds of a GAN's recipe, whose monitor is frechet, end with a score."""
+    scores = {"val/kid_cnn_digits": 0.1, "val/frechet_cnn_digits": 2.0}
+    assert median_stopping.logged_as("val/frechet", scores) == "val/frechet_cnn_digits"
+    assert trial.checked({"status": "completed", "scores": scores}, "val/frechet")["status"] == "completed"
+
+
 def test_a_metric_that_is_several_numbers_is_no_number(tmp_path):
     (tmp_path / "metrics.csv").write_text('epoch,val_accuracy,val_f1\n0,0.5,"[0.1, 0.2]"\n1,0.6,"[0.2, 0.3]"\n')
     assert median_stopping.history(tmp_path) == [{"epoch": 0, "val/accuracy": 0.5}, {"epoch": 1, "val/accuracy": 0.6}]
@@ -108,8 +131,6 @@ def test_a_metric_that_is_several_numbers_is_no_number(tmp_path):
 def test_a_build_trial_that_is_killed_while_it_saves_resumes_and_keeps_the_best(here, monkeypatch):
     """From the state before, where the last one is torn; and model.keras is no later epoch that is worse."""
     from keras_tuner import HyperParameters
-
-    from kerasdl.tuning import hypermodel
 
     Path("net.py").write_text(BUILD)
     hp = HyperParameters()

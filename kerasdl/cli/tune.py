@@ -135,6 +135,10 @@ def what_to_search(search: str | None, overrides: list[str], workdir: str | None
         before, after = found.base, found.base.override(*overrides)
         new = {key: value for key, value in after if value != getattr(before, key)}
         changes["overrides"] = {**found.overrides, **new}
+    changes |= {"limits": {**found.limits, **changes["limits"]}} if "limits" in changes else {}
+    changes |= {"costs": (*found.costs, *changes["costs"])} if "costs" in changes else {}
+    if changes.get("oracle") == "hyperband" and found.oracle != "hyperband":
+        changes.setdefault("trials", None)  # those of another oracle would end it in its first round
     if changes:
         found = replace(found, **(changes | {"recipe": None} if found.build else changes))
     folder = None if workdir is None else Path(workdir)

@@ -42,6 +42,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         plain = network.in_float32(objective.networks(split)[0])
     except (UserError, ValueError) as error:
         return {"costs": {}, "why": " ".join(str(error).split())}
+    except Exception as error:  # of the user's own model
+        return {"costs": {}, "why": f"{type(error).__name__}: {' '.join(str(error).split())}"}
     found: dict[str, float] = {}
     examples = measure.as_input(network.examples_of(objective, split, EXAMPLES)[0])
     for name in request["costs"]:

@@ -25,16 +25,21 @@ def supernet_of(recipe: Recipe, folder: Path, verbose: bool = True) -> Run:
     """Train all cells of a recipe's size in one network, or resume that; what is finished is not trained again.
 
     Raises:
-        UserError: the recipe is of another model.
+        UserError: the recipe is of another model, or the folder holds the network of another recipe.
     """
     if recipe.model != "cell":
         raise UserError(f"One network for a whole space is there for model=cell. Received: model={recipe.model}. Rank "
                         "by a proxy, such as multiply_adds.")
     shared = recipe.override(model=f"{Path(supernet.__file__)}:build", epochs=LONGER * recipe.epochs, keep="last",
                              model_args={"size": recipe.model_args.get("size", "S")})
-    if (folder / "result.json").exists():
-        return Run.open(folder)
-    return train(shared.model_copy(update={"name": "supernet"}), workdir=folder, verbose=verbose, test=False)
+    shared = shared.model_copy(update={"name": "supernet"})
+    if not (folder / "result.json").exists():
+        return train(shared, workdir=folder, verbose=verbose, test=False)
+    run = Run.open(folder)
+    if run.recipe != shared or run.result["status"] != "completed":
+        raise UserError(f"{folder} holds the shared weights of another recipe, or a training that failed. Choose "
+                        "another --out, or remove it.")
+    return run
 
 
 def scores(run: Run, candidates: Sequence[Mapping[str, str]]) -> Iterator[float]:

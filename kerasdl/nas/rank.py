@@ -1,5 +1,6 @@
 """Rank points of a search's space before any is trained, and write them for `oracle="ranked:FILE"`."""
 
+import inspect
 import math
 from collections.abc import Mapping
 from itertools import islice
@@ -12,11 +13,12 @@ from kerasdl import costs, objectives
 from kerasdl.data import load_splits
 from kerasdl.deploy import measure, network
 from kerasdl.errors import UserError, nearest
-from kerasdl.files import write_json
+from kerasdl.files import write_json, writing
 from kerasdl.nas import one_shot, proxies
 from kerasdl.tuning import Search
 from kerasdl.tuning.samplers.random import points
 from kerasdl.tuning.search import ALWAYS
+from kerasdl.zoo import cell
 
 SHARED = "shared_weights"  # of a supernet
 EXAMPLES = 128  # that a proxy looks at
@@ -47,6 +49,12 @@ def rank(search: Search, by: str, file: str | Path, candidates: int = 200, verbo
         raise UserError(f"Unknown way to rank {by!r}. {nearest(by, ways())}")
     if search.build:
         raise UserError("A search of build(hp) has no networks of the zoo to rank.")
+    if by == SHARED and (others := [key for key in search.space if not key.startswith("model_args.edge")]):
+        raise UserError(f"{SHARED} tells cells of one size apart by their edges. {others[0]} is searched, too: rank by "
+                        "a proxy.")
+    file = Path(file)
+    with writing(file, "Choose another --out."):
+        file.parent.mkdir(parents=True, exist_ok=True)
     x, y, split = examples(search)
     rows, refused = [], 0
     for values in islice(points(search.dimensions, search.seed), candidates):
@@ -56,7 +64,7 @@ def rank(search: Search, by: str, file: str | Path, candidates: int = 200, verbo
     if not rows:
         raise UserError(f"None of {refused} points has a network within the limits.")
     if by == SHARED:
-        run = one_shot.supernet_of(search.base, Path(file).with_suffix(""), verbose)
+        run = one_shot.supernet_of(search.base, file.with_name(f"{file.stem}_supernet"), verbose)
         cells = [edges(search, row["values"]) for row in rows]
         for row, score in zip(rows, one_shot.scores(run, cells), strict=True):
             row["scores"][SHARED] = score
@@ -66,7 +74,8 @@ def rank(search: Search, by: str, file: str | Path, candidates: int = 200, verbo
     for row in rows:
         row["scores"] = {way: score if math.isfinite(score) else None for way, score in row["scores"].items()}
     document = {"search": search.name, "recipe": search.base.name, "by": by, "refused": refused, "points": rows}
-    write_json(Path(file), document)
+    with writing(file, "Choose another --out."):
+        write_json(file, document)
     return document
 
 
@@ -102,5 +111,5 @@ def scored(search: Search, values: Mapping[str, Any], names: set[str], x: np.nda
 
 def edges(search: Search, values: Mapping[str, Any]) -> dict[str, str]:
     """Return the operations of a cell, {"01": "conv3", ...}."""
-    args = search.trial(values).model_args
-    return {edge: args[f"edge{edge}"] for edge in one_shot.supernet.EDGES if f"edge{edge}" in args}
+    args, own = search.trial(values).model_args, inspect.signature(cell.build).parameters
+    return {edge: args.get(f"edge{edge}", own[f"edge{edge}"].default) for edge in one_shot.supernet.EDGES}

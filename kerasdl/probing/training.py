@@ -5,6 +5,7 @@ import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +20,8 @@ from kerasdl.train.fit import train
 logger = logging.getLogger(__name__)
 STEPS = 1000  # fewest steps of a training with few labels
 FIXED = ("model", "objective", "objective_args", "init", "freeze", "seed", "prune_channels", "quantize")
-PLAIN = {"tta": None, "init": "", "freeze": (), "prune": 0.0, "prune_channels": 0.0, "quantize": None, "claim": None,
-         "private": {}}
+PLAIN: dict[str, Any] = {"tta": None, "init": "", "freeze": (), "prune": 0.0, "prune_channels": 0.0, "quantize": None,
+                         "private": {}, "claim": None}
 TOKENIZER = "tokenizer.json"
 
 

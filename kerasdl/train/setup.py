@@ -201,8 +201,9 @@ class Setup:
         return targets, augment, alternates(recipe.augment)
 
     def _prepare(self) -> Callable | None:
-        """Return the objective's `prepare`, compiled where the step of one device is, by the recipe or as Keras decides:
-        XLA's random numbers are not TensorFlow's, and have to be the same for every feed and number of replicas."""
+        """Return the objective's `prepare`, compiled where the step of one device is, as the recipe says or Keras
+        decides: XLA's random numbers are not TensorFlow's, and have to be the same for every feed and on any number of
+        replicas."""
         prepare, jit = self.objective.prepare, self.recipe.jit
         if jit is None:
             jit = any(device.device_type != "CPU" for device in tf.config.list_physical_devices())

@@ -9,7 +9,7 @@ from kerasdl.installation import backend
 from kerasdl.recipe import Recipe
 from kerasdl.recipe_text import python
 from kerasdl.text import figure, typed
-from kerasdl.tuning import engine, ray_cluster
+from kerasdl.tuning import engine, median_stopping, ray_cluster
 from kerasdl.tuning.records import TrialRecord
 from kerasdl.tuning.seeds import Seeds
 from kerasdl.tuning.study import Study
@@ -73,7 +73,7 @@ def measure(study: Study, record: TrialRecord, seeds: int, workers: int = 1, ver
     shares, start = ray_cluster.connect(ray, min(workers, seeds))
     engine.run(again, shares, verbose, start=start)
     outcomes = again.outcomes()
-    objective = study.search.objective
+    objective = median_stopping.logged_as(study.search.objective, outcomes[0]["scores"])
     metric = objective.rpartition("/")[2]
     final = {"trial": record.id, "objective": objective, "chosen_by": record.score, "seeds": again.seeds,
              "val": [outcome["scores"][objective] for outcome in outcomes],

@@ -63,6 +63,8 @@ def tune(search: Search | str | Path, workdir: str | Path | None = None, workers
     if memory is not None and not 0 < memory < 2**40:
         raise UserError(f"memory is megabytes, above 0. Received: {memory}.")
     preflight.check(search)
+    if search.build and (strategy != "auto" or logical_cpus):
+        raise UserError("A model of build(hp) is fitted on one device. Leave out strategy and logical_cpus.")
     shares, start = ray_cluster.connect(ray, workers)
     study = Study.create(search, workdir or folder_for(search.name or "search"), options)
     study.resume += flags(workers=(workers, 1), memory=(memory, None), strategy=(strategy, "auto"),
@@ -109,7 +111,7 @@ class Loop:
 
     def run(self, stop: StopSignal, table: Table) -> None:
         """Run until all trials have ended, here and elsewhere, or somebody asks to stop."""
-        wait_for_orphans(self.trials)
+        wait_for_orphans(self.trials, stop)
         ask_at = 0.0
         try:
             while not stop.number:
@@ -187,10 +189,10 @@ class Loop:
                 process.lease.release()
 
 
-def wait_for_orphans(trials: Trials) -> None:
+def wait_for_orphans(trials: Trials, stop: StopSignal) -> None:
     """Let the children of a parent on this host that was killed save and end, so that their trials can be resumed."""
     deadline = time.monotonic() + LEAVE
     for record in trials.records():
-        while record.pending and time.monotonic() < deadline and trials.orphaned(record.id) \
+        while record.pending and not stop.number and time.monotonic() < deadline and trials.orphaned(record.id) \
                 and is_locked(record.folder / LOCK):
             time.sleep(POLL)

@@ -91,10 +91,18 @@ def train(task: dict[str, Any], recipe: Recipe, folder: Path, stopping: keras.ca
                   validation_data=(splits["val"].x, splits["val"].y),
                   callbacks=[keras.callbacks.TerminateOnNaN(), best, table, backup, stopping])
     rows = median_stopping.history(folder)
-    scored = [row for row in rows if math.isfinite(row.get(task["objective"], math.nan))]
+    if not math.isfinite(rows[-1].get("loss", 0.0)):
+        return {"status": "failed", "why": f"loss is {rows[-1]['loss']} in epoch {len(rows)}", "traceback": "",
+                "again": False}
+    return reached("completed", rows, task["objective"], task["direction"])
+
+
+def reached(status: str, rows: list[dict[str, float]], objective: str, direction: str) -> dict[str, Any]:
+    """Return the outcome of a trial after these epochs: the scores of the one with the best objective."""
+    scored = [row for row in rows if math.isfinite(row.get(objective, math.nan))]
     scored = scored or rows[-1:]  # never logged, or never a number: the caller says so
-    row = (max if task["direction"] == "max" else min)(scored, key=lambda row: row.get(task["objective"], 0.0))
-    return {"status": "completed", "epochs": len(rows), "best": rows.index(row) + 1,
+    row = (max if direction == "max" else min)(scored, key=lambda row: row.get(objective, 0.0))
+    return {"status": status, "epochs": len(rows), "best": rows.index(row) + 1,
             "scores": {key: value for key, value in row.items() if key.startswith("val/")}}
 
 

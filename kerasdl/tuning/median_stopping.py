@@ -51,7 +51,14 @@ def missed(curve: list[float], thresholds: list[float], direction: str, epochs: 
 
 def curve(folder: Path, objective: str) -> list[float]:
     """Return the objective, such as "val/accuracy", after each epoch, from metrics.csv."""
-    return [row[objective] for row in history(folder) if objective in row]
+    return [row[key] for row in history(folder) if (key := logged_as(objective, row)) in row]
+
+
+def logged_as(objective: str, scores: Iterable[str]) -> str:
+    """Return which of the scores an objective is: that through a reference classifier has its name behind, too."""
+    scores = list(scores)
+    return objective if objective in scores else next(
+        (score for score in scores if score.startswith(f"{objective}_")), objective)
 
 
 def history(folder: Path) -> list[dict[str, float]]:

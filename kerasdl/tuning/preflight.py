@@ -4,15 +4,24 @@ from kerasdl import costs, objectives, user_code, zoo
 from kerasdl.errors import UserError, nearest
 from kerasdl.tuning.checks import owners_of
 from kerasdl.tuning.dimensions import Choice
-from kerasdl.tuning.samplers import optuna, ranked
+from kerasdl.tuning.samplers import hyperband, optuna, ranked
 
 
 def check(search) -> None:
     """Raise a UserError for an objective that is never logged, an argument that does not exist, or a missing package.
     """
     name, _, rest = search.oracle.partition(":")
+    if name == "hyperband" and search.trials and not search.build:
+        epochs = search.base.epochs
+        first = hyperband.Bracket.of([], hyperband.brackets(epochs, hyperband.FACTOR) - 1, epochs, hyperband.FACTOR, "")
+        if search.trials < (least := sum(map(first.size, range(first.number + 1)))):
+            raise UserError(f"hyperband trains the best of its first {first.size(0)} trials on, and has one to its "
+                            f"end after {least}. trials={search.trials} ends before that: leave it out, or ask for more.")
     if name == "optuna":
         optuna.find(rest)
+        if rest == "CmaEsSampler" and search.costs:
+            raise UserError("optuna:CmaEsSampler has one aim, and costs are others. Take optuna:NSGAIISampler, or "
+                            "limits in place of costs.")
     elif name == "ranked":
         ranked.points(search.dimensions, rest)
     for name in search.measured:
@@ -23,7 +32,8 @@ def check(search) -> None:
         for key, dimension in search.dimensions:
             if key.startswith("objective_args."):
                 for value in dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high):
-                    objectives.of(search.base.override(**{key: value}))
+                    for owner in owners_of(search, search.base, "objective", dimension):
+                        objectives.of(search.base.override(objective=owner, **{key: value}))
     goal(search)
 
 

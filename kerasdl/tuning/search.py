@@ -163,7 +163,6 @@ class Search:
         plain = {each.name: getattr(self, each.name) for each in fields(self)}
         plain["recipe"] = None if self.build else json.loads(self.recipe.model_dump_json())
         plain["space"] = {key: [dimension.describe() for dimension in part] for key, part in self.space.items()}
-        plain["timeout"] = self.timeout
         return json.dumps(plain, indent=2, allow_nan=False) + "\n"
 
     def differences(self, other: "Search") -> list[str]:

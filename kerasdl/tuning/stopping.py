@@ -35,7 +35,7 @@ class StopTrial(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         objective, direction, thresholds = (self.task[key] for key in ("objective", "direction", "thresholds"))
         rows = median_stopping.history(self.folder)
-        if rows and objective not in rows[-1]:
+        if rows and median_stopping.logged_as(objective, rows[-1]) not in rows[-1]:
             raise median_stopping.never_logged(objective, [key for key in rows[-1] if key.startswith("val/")])
         curve = median_stopping.curve(self.folder, objective)
         threshold = median_stopping.missed(curve, thresholds, direction, self.epochs)

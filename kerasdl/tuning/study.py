@@ -3,6 +3,7 @@ kerasdl.tuning.costing the proposals that cost too much."""
 
 import itertools
 import json
+import time
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from kerasdl.errors import UserError
 from kerasdl.files import write_text
+from kerasdl.installation import backend
 from kerasdl.recipe import MOVED
 from kerasdl.text import resuming
 from kerasdl.tuning import median_stopping
@@ -19,9 +21,10 @@ from kerasdl.tuning.records import Answer, Proposal, Space, TrialRecord
 from kerasdl.tuning.samplers import grid
 from kerasdl.tuning.search import Search
 from kerasdl.tuning.search import load as load_search
-from kerasdl.tuning.trials import LOCK, Trials, flock
+from kerasdl.tuning.trials import LOCK, TASK, Trials, flock, read
 
 SEARCH = "search.json"
+PATIENCE = 30  # seconds of refused proposals after which the trials that run are looked after
 WEIGHTS = "model.keras"  # of a trial that trained to its end
 OLD_STATE = "oracle.json"  # of searches before 0.2, whose trials do not say all that a sampler must know
 DATA_FIELDS = {"data", "data_args", "splits"}
@@ -55,8 +58,17 @@ class Study(Trials):
             with flock(study.folder / LOCK):
                 if (study.folder / SEARCH).exists():
                     search.check_continues(load_search(study.folder / SEARCH), folder)
+                    study.check_backend()
                 write_text(study.folder / SEARCH, search.to_json())
         return study
+
+    def check_backend(self) -> None:
+        """Raise a UserError if the trials so far were trained with another backend."""
+        tasks = (read(file) or {} for file in self.home.glob(f"*/{TASK}"))
+        others = {task.get("backend") for task in tasks} - {None, backend.wanted()}
+        if others:
+            raise UserError(f"{self.folder} trained with {others.pop()}, and Keras computes with {backend.wanted()}. "
+                            "Resume it as it was: --backend or KERAS_BACKEND.")
 
     @classmethod
     def open(cls, folder: str | Path) -> "Study":
@@ -107,18 +119,21 @@ class Study(Trials):
     def plan(self, records: Sequence[TrialRecord]) -> TrialRecord | Answer:
         if self.search.limit is not None and len(records) >= self.search.limit:
             return Answer.DONE
-        while True:
+        began = None
+        while began is None or time.monotonic() < began + PATIENCE:
             answer = self.oracle.propose(self.refused.among(records))
             if isinstance(answer, Answer):
                 self.refused.check_hope(records, self.search.limits, exhausted=answer is Answer.DONE)
                 return answer
             found, why = self._costs(answer, records)
             if not why:
-                name = f"{len(records):04}"
+                name = f"{max((int(record.id) for record in records), default=-1) + 1:04}"  # one may have been removed
                 return TrialRecord(name, "running", answer.values, rung=answer.rung, costs=found, parent=answer.parent,
                                    folder=self.home / name)
             self.refused.add(len(records), answer.values, found, why)
             self.refused.check_hope(records, self.search.limits)
+            began = began or time.monotonic()
+        return Answer.WAIT
 
     def _costs(self, proposal: Proposal, records: Sequence[TrialRecord]) -> tuple[dict[str, float], str]:
         """Return what the network of a proposal costs, and why it is not trained, if it is not."""
@@ -133,7 +148,7 @@ class Study(Trials):
         recipe = search.base if search.build else search.trial(record.values)
         if search.inherit and record.parent and (self.home / record.parent / WEIGHTS).exists():
             recipe = recipe.override(init=str(self.home / record.parent))
-        task = {"recipe": json.loads(recipe.model_dump_json()), "options": self.options,
+        task = {"recipe": json.loads(recipe.model_dump_json()), "options": self.options, "backend": backend.wanted(),
                 "varies_data": bool({key.partition(".")[0] for key in search.space} & DATA_FIELDS)}
         if search.stops_early:
             task["thresholds"] = median_stopping.thresholds(records)

@@ -73,15 +73,20 @@ def run(task: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     recipe = Recipe.from_json(json.dumps(task["recipe"]))
     stopping = StopTrial(folder, task, recipe.epochs)
+    if "build" in task:
+        from kerasdl.tuning import hypermodel
     try:
         if "build" in task:
-            from kerasdl.tuning import hypermodel
-
             return hypermodel.train(task, recipe, folder, stopping)
         return train(task, recipe, folder, stopping)
     except TrialPruned as pruned:
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
-        return reached("stopped", folder, recipe, pruned.epoch) | {"why": str(pruned)}
+        if "build" in task:
+            rows = median_stopping.history(folder)[:pruned.epoch]
+            outcome = hypermodel.reached("stopped", rows, task["objective"], task["direction"])
+        else:
+            outcome = reached("stopped", folder, recipe, pruned.epoch)
+        return outcome | {"why": str(pruned)}
 
 
 def checked(outcome: dict[str, Any], objective: str) -> dict[str, Any]:
@@ -93,6 +98,7 @@ def checked(outcome: dict[str, Any], objective: str) -> dict[str, Any]:
     if outcome["status"] == "failed":
         return outcome
     scores = outcome["scores"]
+    objective = median_stopping.logged_as(objective, scores)
     if objective not in scores:
         raise median_stopping.never_logged(objective, scores)
     if not math.isfinite(scores[objective]):

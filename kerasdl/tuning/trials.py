@@ -138,8 +138,10 @@ class Trials:
         status = outcome["status"]
         if status == "failed" and outcome["again"] and task["attempt"] < ATTEMPTS:
             status = "waiting"
+        scores = outcome.get("scores", {})
         record = TrialRecord(
-            name, status, self.values(task), outcome.get("scores", {}).get(self.search.objective), rung(task),
+            name, status, self.values(task), scores.get(median_stopping.logged_as(self.search.objective, scores)),
+            rung(task),
             task.get("costs", {}), task.get("parent"), folder, outcome.get("why", ""), outcome.get("traceback", ""),
             task["attempt"], outcome.get("epochs", 0), outcome.get("seconds"),
             median_stopping.curve(folder, self.search.objective))

@@ -67,7 +67,8 @@ def weighted(trials: Sequence[TrialRecord], direction: str, costs: Sequence[str]
     if not done:
         return list(trials)
     sign = -1.0 if direction == "max" else 1.0
-    aims = np.array([[sign * (trial.score or 0.0), *(np.log1p(trial.costs[cost]) for cost in costs)] for trial in done])
+    paid = np.array([[trial.costs[cost] for cost in costs] for trial in done]).reshape(len(done), len(costs))
+    aims = np.column_stack([[sign * (trial.score or 0.0) for trial in done], np.sign(paid) * np.log1p(np.abs(paid))])
     spread = np.ptp(aims, axis=0)
     aims = (aims - aims.min(0)) / np.where(spread > 0, spread, 1.0) * rng.dirichlet(np.ones(aims.shape[1]))
     found = dict(zip((trial.id for trial in done), aims.max(1) + 0.05 * aims.sum(1), strict=True))

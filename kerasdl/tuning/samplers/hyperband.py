@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from kerasdl.tuning.records import Answer, Proposal, Rung, Space, TrialRecord
 from kerasdl.tuning.samplers.random import unseen
 
+FACTOR = 3  # of the epochs of a round to those of the one before
 
-def propose(space: Space, trials: Sequence[TrialRecord], seed: int, *, direction: str, max_epochs: int, factor: int = 3
-            ) -> Proposal | Answer:
+
+def propose(space: Space, trials: Sequence[TrialRecord], seed: int, *, direction: str, max_epochs: int,
+            factor: int = FACTOR) -> Proposal | Answer:
     """Propose a new trial or a promotion, from the most aggressive bracket that has one.
 
     Args:

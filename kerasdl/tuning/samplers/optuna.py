@@ -5,6 +5,7 @@ equal trials give equal proposals, and a search that was killed needs no file fo
 follows from the search's and the number of trials.
 """
 
+import importlib.util
 import inspect
 import warnings
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from kerasdl.tuning.samplers import random
 from kerasdl.tuning.samplers.grid import key
 
 ORDERED = ("BruteForceSampler", "GridSampler", "QMCSampler")  # their next point is no function of the trials
+NEEDS = {"CmaEsSampler": "cmaes", "GPSampler": "torch"}  # what Optuna itself does not install
 REPEATS = 50  # proposals in a row that were tried before, after which a random point is proposed
 
 
@@ -64,6 +66,8 @@ def find(name: str) -> Any:
     usable = [each for each in samplers.__all__ if each not in ORDERED and _needs_only_a_seed(getattr(samplers, each))]
     if name not in usable:
         raise UserError(f"There is no oracle optuna:{name}. {nearest(name, usable)}")
+    if (package := NEEDS.get(name)) and not importlib.util.find_spec(package):
+        raise UserError(f"oracle=optuna:{name} needs the package {package}: pip install {package}")
     return getattr(samplers, name)
 
 

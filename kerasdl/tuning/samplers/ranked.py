@@ -3,9 +3,10 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from kerasdl.errors import UserError
-from kerasdl.tuning.dimensions import frozen
+from kerasdl.tuning.dimensions import Dimension, frozen, same
 from kerasdl.tuning.records import Answer, Proposal, Space, TrialRecord
 from kerasdl.tuning.samplers.grid import key
 
@@ -42,4 +43,16 @@ def points(space: Space, file: str) -> list[dict]:
                 active[field] = values[field]
         if active != values or len(active) != sum(dimension.active(active) for _, dimension in space):
             raise UserError(f"{file} ranks another space: it has {', '.join(values)}.")
+        for field, dimension in space:
+            if dimension.active(active) and not holds(dimension, active[field]):
+                raise UserError(f"{file} ranks another space: it has {field}={active[field]!r}, which is not in "
+                                f"{dimension}.")
     return found
+
+
+def holds(dimension: Dimension, value: Any) -> bool:
+    """Return whether a value is one of a dimension's."""
+    options = dimension.options()
+    if options is not None:
+        return any(same(value, option) for option in options)
+    return isinstance(value, (int, float)) and 0 <= dimension.to_unit(value) <= 1
