@@ -413,8 +413,11 @@ def _whole(axis: "Axis", ticks: int) -> None:
 
 def _svg(figure: "Figure") -> Markup:
     """The figure as an <svg> element: text stays text, nothing refers outside, the same figure gives the same bytes."""
-    import matplotlib
+    import matplotlib.text
 
+    for words in figure.findobj(matplotlib.text.Text):
+        if "mathdefault" not in words.get_text():  # which Matplotlib writes on logarithmic axes
+            words.set_parse_math("$" not in words.get_text())  # of a name that is in the data
     text = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "kerasdl", "font.family": "sans-serif"}):

@@ -1,5 +1,6 @@
 """Files that are whole or not there: atomic writes, locks, and the cache folder."""
 
+import errno
 import fcntl
 import json
 import os
@@ -29,6 +30,8 @@ def whole(path: Path) -> Iterator[Path]:
 
     The suffix stays in place because Keras chooses the format by it.
     """
+    if not path.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         yield partial

@@ -3,6 +3,7 @@
 import shlex
 from typing import Any
 
+from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe, load, names
 
 OMITTED = ("name", "claim")  # fields that neither a command nor a new recipe repeats
@@ -15,6 +16,7 @@ def python(recipe: Recipe, headline: str) -> str:
         headline: the first line of the file's docstring.
     """
     fields = {key: getattr(recipe, key) for key in recipe.diff() if key not in OMITTED}
+    headline = headline.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     lines = [f"    {key}={value!r}," for key, value in fields.items()]
     return "\n".join([f'"""{headline}"""', "", "from kerasdl.recipe import Recipe", "", "recipe = Recipe(", *lines, ")",
                       ""])
@@ -31,8 +33,11 @@ def command(recipe: Recipe, otherwise: str) -> str:
     base = load(recipe.name)
     pairs = [pair for key, value in recipe if key not in OMITTED and value != getattr(base, key)
              for pair in _pairs(key, value, getattr(base, key))]
-    return shlex.join(["kerasdl", "train", recipe.name, *pairs]) if base.override(*pairs) == recipe \
-        else f"kerasdl train {shlex.quote(otherwise)}"
+    try:
+        same = base.override(*pairs) == recipe
+    except UserError:  # of two settings that exclude each other the package's recipe has one, and this one the other
+        same = False
+    return shlex.join(["kerasdl", "train", recipe.name, *pairs]) if same else f"kerasdl train {shlex.quote(otherwise)}"
 
 
 def _pairs(key: str, value: Any, before: Any) -> list[str]:

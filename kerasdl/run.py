@@ -161,12 +161,12 @@ class Run:
         file = self.path / "result.json"
         if not file.is_file():
             raise UserError(f"{self.path} has no result.json: the run did not finish. To go on: {self.again}")
-        return json.loads(file.read_text())
+        return _read(file)
 
     @property
     def data(self) -> dict[str, Any]:
         """What the model expects: {"shape", "classes"} and, for CSV rows, "columns"; and "run", the run's folder."""
-        facts = json.loads(self._need("data.json").read_text())
+        facts = _read(self._need("data.json"))
         kind = "row" if isinstance(facts["shape"], int) else "image"  # 0.1 wrote no kind
         return {"kind": kind, **facts, "run": str(self.path)}
 
@@ -174,12 +174,12 @@ class Run:
     def choice(self) -> dict[str, Any] | None:
         """What became of the recipe's "auto" fields, and the speeds that decided; None where there is no "auto"."""
         file = self.path / "choice.json"
-        return json.loads(file.read_text()) if file.exists() else None
+        return _read(file) if file.exists() else None
 
     @property
     def origin(self) -> dict[str, Any]:
         """Where the first weights came from, if the recipe has `init`: recipe, seed, a hash, and which layers."""
-        return json.loads(self._need("init.json").read_text())
+        return _read(self._need("init.json"))
 
     @property
     def metrics(self):
@@ -204,6 +204,14 @@ class Run:
         if not file.is_file():
             raise UserError(f"{self.path} has no {name}: the run did not get that far. To go on: {self.again}")
         return file
+
+
+def _read(file: Path) -> Any:
+    """What a file of a run says. Raises UserError for one that is not whole, as after an interrupted copy."""
+    try:
+        return json.loads(file.read_bytes())
+    except ValueError:
+        raise UserError(f"{file} is damaged. Copy the run again, or train it anew.") from None
 
 
 def weights_file(init: str) -> Path:

@@ -4,6 +4,7 @@ import http.server
 import json
 import re
 import threading
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -91,6 +92,12 @@ def test_folders_of_the_author_stay_out(tmp_path):
     assert push.places(run, given) == []
     (run.path / "metrics.csv").write_text(f"see {tmp_path.parent}/x\n")
     assert push.places(run, push.contents(run, text)) == ["metrics.csv"]  # said, as it cannot be helped
+
+
+def test_the_command_of_a_table_has_its_splits():
+    recipe = Recipe(model="mlp", data="csv:/home/me/x.csv", splits={"train": "train[:60%]"})
+    made = card.again(SimpleNamespace(recipe=recipe))
+    assert made == "kerasdl train FOLDER data=csv:PATH 'splits.train=train[:60%]'"
 
 
 def test_every_objective_has_the_task_that_hubs_know(tmp_path):

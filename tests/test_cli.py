@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -250,6 +251,29 @@ def test_an_empty_name_is_not_the_current_folder(refused, here, words):
     """As `--workdir "$UNSET"` gives it."""
     refused(*words, words=["empty"])
     assert not list(here.iterdir())
+
+
+def test_a_damaged_file_of_a_run_is_a_line(refused, hard_run, here):
+    for name in ("result.json", "data.json"):
+        shutil.copytree(hard_run.path, here / name)
+        (here / name / name).write_text('{"half": ')
+        refused("report" if name == "result.json" else "eval", here / name, words=[f"{name}/{name} is damaged"])
+
+
+def test_options_that_would_do_nothing_are_refused(refused, hard_run, here):
+    refused("compare", hard_run.path, "--no-report", "--out", "x.html", words=["Give one of the two"])
+    refused("sample", hard_run.path, "--prompt", "so", "--out", "x.png", words=["--out is for images"])
+    refused("sample", hard_run.path, "--tokens", 3, words=["--tokens is for texts", "--prompt"])
+    refused("card", hard_run.path, "--out", ".", words=["cannot be written"])
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_full_disk_under_the_output_is_a_line(here):
+    code = "from kerasdl.cli import main; main()"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", code, "list"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "kerasdl: What is printed cannot be written: No space left on device\n"
 
 
 def test_what_the_system_refuses_is_a_line(refused):

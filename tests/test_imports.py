@@ -25,7 +25,7 @@ ARROWS = {room: set(names.split()) for room, names in {
     "registry": "errors unimported user_code", "text": "", "logs": "", "keras_private": "", "unimported": "",
     "zoo": "", "compression": "zoo", "data": "errors settings unimported zoo", "gradients": "",
     "attacks": "errors gradients",
-    "recipe": "errors registry settings words", "words": "errors", "recipe_text": "recipe", "recipes": "recipe",
+    "recipe": "errors registry settings words", "words": "errors", "recipe_text": "errors recipe", "recipes": "recipe",
     "costs": "data deploy errors objectives recipe unimported user_code zoo",
     "figures": "data", "runs": "errors text", "downloads": "errors files",
     "environment": "installation", "run": "errors files recipe text user_code zoo",

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 from itertools import pairwise
 
 import keras
@@ -228,6 +229,23 @@ def test_what_is_finished_is_not_made_again_and_a_finished_comparison_is_kept(co
     for name, time in times.items():
         assert (trials.home / name / "result.json").stat().st_mtime_ns == time
     assert again.best().run.path.name == document["chosen"]
+
+
+def test_two_runs_of_one_recipe_are_two_backbones(compared, tmp_path):
+    runs = [tmp_path / "one" / "a", tmp_path / "one" / "b"]
+    for run in runs:
+        shutil.copytree(compared[0].home / "scratch", run)
+    assert [each.name for each in backbones.named([*map(str, runs)])] == ["scratch-a", "scratch-b"]
+    shutil.copytree(runs[0], tmp_path / "two" / "a")
+    with pytest.raises(UserError, match="Rename one"):
+        backbones.named([str(runs[0]), str(tmp_path / "two" / "a")])
+
+
+def test_a_comparison_with_another_seed_is_not_gone_on_with(compared, folder, tmp_path):
+    shutil.copytree(compared[0].home, tmp_path / "home")
+    (tmp_path / "home" / "photos.json").unlink(missing_ok=True)
+    with pytest.raises(UserError, match="other images, or with another --seed"):
+        compare.compare(folder, minutes=1, workdir=tmp_path / "home", seed=1)
 
 
 def test_another_folder_is_not_written_into(folder, tmp_path):

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -234,6 +235,18 @@ def test_arrays_in_files(refused, hard_run, csv_run, here):
     refused("predict", csv_run.path, "x.npy", words=["CSV rows", "x.npy", "an array"])
     (here / "bad.npy").write_bytes(b"no array")
     refused("predict", hard_run.path, "bad.npy", words=["bad.npy", "array"])
+
+
+def test_numbers_that_a_model_cannot_take_are_no_examples(command, refused, hard_run, here):
+    x = np.full((4, 8, 8, 1), 100.0, "float32")
+    x[1, 0, 0], x[2, 0, 0] = np.nan, 300
+    np.save("x.npy", x)
+    refused("predict", hard_run.path, "x.npy", words=["x.npy:1 has a number outside 0..255", "--skip-bad"])
+    done = command("predict", hard_run.path, "x.npy", "--skip-bad", "--out", "o.jsonl")
+    assert "x.npy:2" in done.err
+    assert [json.loads(line)["example"] for line in Path("o.jsonl").read_text().splitlines()] == ["x.npy:0", "x.npy:3"]
+    np.save("y.npy", np.random.default_rng(0).random((4, 8, 8, 1), "float32"))
+    refused("predict", hard_run.path, "y.npy", words=["y.npy lies in 0..1", "multiply it by 255"])
 
 
 def test_an_array_in_pieces_is_the_array(hard_run, monkeypatch):

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from kerasdl import Recipe
+from kerasdl.cli import completion
 from kerasdl.errors import UserError
 from kerasdl.reports import comparison as page
 from kerasdl.runs import find
@@ -79,6 +80,26 @@ def test_conditions(some, conditions, expected):
 def test_a_condition_that_means_nothing_is_refused(some, condition, message):
     with pytest.raises(UserError, match=re.escape(message)):
         find.where(find.find(some), [condition])
+
+
+@pytest.mark.parametrize("condition, met", [
+    ("augment=flip", True), ('augment=["flip"]', True), ("augment!=flip", False), ("jit=True", True),
+    ("jit=None", False), ("patience=null", True), ("patience!=null", False)])
+def test_conditions_are_written_as_settings_are(here, condition, met):
+    make(here / "a")
+    recipe = json.loads((here / "a" / "recipe.json").read_text())
+    (here / "a" / "recipe.json").write_text(json.dumps(recipe | {"augment": ["flip"], "jit": True, "patience": None}))
+    assert len(find.where(find.find(here), [condition])) == met
+
+
+def test_a_run_counts_once_whatever_links_lead_to_it(some):
+    before = len(find.find(some))
+    (some / "latest").symlink_to(some / "b")
+    (some / "self").symlink_to(some / "self")
+    (some / "round").symlink_to(some)
+    (some / "gone").symlink_to(some / "nowhere")
+    assert len(find.find(some)) == before
+    assert list(completion.holding(some, "recipe.json", 2))
 
 
 def test_runs_at_the_command(some, command):
@@ -154,8 +175,9 @@ def test_changed_data_is_a_difference(here):
 def test_a_seed_that_is_there_twice_counts_once(some):
     make(some / "again", 0.9, seed=2, finished="2026-11-29T00:00:00Z")
     found = compare([some / "a", some / "again"])
-    assert [group.seeds for group in found.groups] == ["0, 1, 2"] and "again" not in found.remarks[0]
-    assert found.scores[0].texts == ["0.7333 ± 0.1528 (3)"] and "Seed 2 of column A is there twice" in found.remarks[0]
+    assert [group.seeds for group in found.groups] == ["0, 1, 2"]
+    assert found.scores[0].texts == ["0.7333 ± 0.1528 (3)"]
+    assert found.remarks == [f"Seed 2 of column A is there more than once. Left out: {some / 'a' / '2'}"]
 
 
 def test_a_damaged_result_is_said(some):

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -105,6 +106,17 @@ def test_the_command_of_a_run_trains_its_recipe_again(overrides):
     typed = shlex.split(recipe_text.command(recipe, "runs/a"))
     assert typed[:3] == ["kerasdl", "train", "vit_mnist"]
     assert load(typed[2]).override(*typed[3:]) == recipe
+
+
+def test_the_command_of_a_run_whose_settings_exclude_the_package_s(here):
+    recipe = load("mlp_digits_dp")
+    changed = recipe.model_copy(update={"private": {"clip": 1.0, "delta": 1e-4, "noise": 1.0}})  # and no epsilon
+    assert recipe_text.command(changed, "runs/a") == "kerasdl train runs/a"
+
+
+def test_a_python_file_of_a_recipe_holds_any_text(here):
+    Path("mine.py").write_text(recipe_text.python(load("mlp_digits"), 'group=patient\\d+\\x and """more"""'))
+    assert load("mine.py").model == "mlp"
 
 
 def test_a_recipe_of_ones_own_is_trained_again_from_its_run():

@@ -66,7 +66,9 @@ def best_model(data: Annotated[str | None, typer.Argument(
         print_field("recipe", found["recipe"])
     if found["export"]:
         print_field("file", Path(found["export"]["folder"]) / found["export"]["file"])
-    print_field("next", f"kerasdl predict {found['run']} FILE...")
+    from kerasdl.text import typed
+
+    print_field("next", f"kerasdl predict {typed(found['run'])} FILE...")
 
 
 def what_to_find(data: str | None, overrides: list[str], given: dict[str, Any], workdir: str | None,

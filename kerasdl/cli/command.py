@@ -1,5 +1,6 @@
 """The verbs of the command in the order of `kerasdl --help`, and its entry point."""
 
+import errno
 import inspect
 import io
 import os
@@ -83,6 +84,10 @@ def main() -> None:
     """Run the command. A mistake becomes one line and exit code 2; Ctrl-C becomes exit code 130."""
     # TensorFlow turns oneDNN on by itself only for CPUs with AVX512-VNNI or newer; convolutions are slow without it.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:  # closed by who started the command: >&-
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+            setattr(sys, name, open(number, "w", closefd=False))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # the name of a file or folder need not be valid text
@@ -103,9 +108,9 @@ def main() -> None:
             raise
         fail(str(error), error.code)
     except OSError as error:  # a folder without permission, a name that is too long
-        if DEBUG or not error.filename:
+        if DEBUG or not error.filename and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
-        fail(f"{error.filename}: {error.strerror}")
+        fail(f"{error.filename or 'What is printed cannot be written'}: {error.strerror}")
     except Exception as error:
         if not hasattr(error, "format_message"):  # which Typer's own have: a missing argument, an unknown option
             raise

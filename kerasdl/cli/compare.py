@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from kerasdl.cli.terminal import AsJson, console, print_field, print_json, print_line, print_table, quiet
+from kerasdl.errors import UserError
 from kerasdl.logs import LOGGER
 
 
@@ -21,6 +22,8 @@ def compare_runs(runs: Annotated[list[str], typer.Argument(
     """Compare runs: the settings that differ, the scores, and a page of curves. Seeds become mean and deviation."""
     from kerasdl.runs.compare import compare
 
+    if out and not report:
+        raise UserError("--out names the page that --no-report leaves out. Give one of the two.")
     comparison = compare(runs)
     page = None
     for remark in comparison.remarks:

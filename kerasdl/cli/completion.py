@@ -152,8 +152,8 @@ def holding(folder: Path, name: str, depth: int) -> Iterator[Path]:
         yield folder
         return
     if depth:
-        for entry in sorted(entries(folder), key=lambda entry: -entry.stat().st_mtime):
-            if entry.is_dir() and not entry.name.startswith("."):
+        for entry in sorted(entries(folder), key=lambda entry: -entry.stat(follow_symlinks=False).st_mtime):
+            if os.path.isdir(entry.path) and not entry.name.startswith("."):
                 yield from holding(Path(entry.path), name, depth - 1)
 
 

@@ -14,6 +14,7 @@ from kerasdl.cli.terminal import (
     print_line,
     print_table,
     quiet,
+    verbose,
 )
 
 
@@ -35,7 +36,7 @@ def compress_run(run: RunFolder,
     with quiet():
         from kerasdl import logs
         from kerasdl.deploy.compress import page, walk
-    with logs.on_stderr(True):
+    with logs.on_stderr(verbose()):
         facts = walk.compress(run, target, epochs=epochs)
     file = page.write(Run.open(run).path / "compress", facts) if report else None
     print_found(facts, file, as_json, show)

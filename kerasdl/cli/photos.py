@@ -6,7 +6,17 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from kerasdl.cli.terminal import AsJson, WriteReport, named, print_field, print_json, print_line, print_table, quiet
+from kerasdl.cli.terminal import (
+    AsJson,
+    WriteReport,
+    named,
+    print_field,
+    print_json,
+    print_line,
+    print_table,
+    quiet,
+    verbose,
+)
 
 
 def classify_photos(path: Annotated[Path, typer.Argument(metavar="PATH", help="a folder of images for each class")],
@@ -29,7 +39,9 @@ def classify_photos(path: Annotated[Path, typer.Argument(metavar="PATH", help="a
     networks(weights or ())
     with quiet():
         from kerasdl.photos import compare, outcome, page
+        from kerasdl.text import typed
     trials = compare.compare(path, minutes=minutes, weights=weights or (), workdir=workdir, seed=seed,
+                             verbose=verbose(),
                              group=int(group) if group and group.isdigit() else group)
     found = outcome.write(trials)
     file = page.write(trials.home, found) if report else None
@@ -40,7 +52,7 @@ def classify_photos(path: Annotated[Path, typer.Argument(metavar="PATH", help="a
     if file:
         print_field("report", file)
     print_field("run", trials.home / found["chosen"])
-    print_field("next", f"kerasdl predict {trials.home / found['chosen']} FILE...")
+    print_field("next", f"kerasdl predict {typed(trials.home / found['chosen'])} FILE...")
 
 
 def show(found: dict[str, Any]) -> None:

@@ -17,10 +17,13 @@ DEBUG = "--debug" in sys.argv
 
 
 def named(param: typer.CallbackParam, path: str | None) -> str | None:
-    """Refuse an empty name of a folder, which `--workdir "$UNSET"` gives: it would mean the current folder."""
+    """Return the name of a folder, with that of the home folder for ~, which no shell puts in behind `--workdir=`.
+
+    An empty one, which `--workdir "$UNSET"` gives, is refused: it would mean the current folder.
+    """
     if path == "":
         raise UserError(f"{param.opts[0]} is empty. Name a folder, or leave it out.")
-    return path
+    return path and os.path.expanduser(path)
 
 
 RECIPE_HELP = "name of a recipe, a .py file, or the folder of a run"

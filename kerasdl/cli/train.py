@@ -1,5 +1,7 @@
 """`kerasdl train`: from a recipe to a run."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,8 +66,8 @@ def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", 
     if seeds is not None:
         if resume or profile:
             raise UserError("--seeds goes without --resume, as the same command resumes, and without --profile.")
-        with_seeds(changed, seeds, workdir, workers, ray, as_json, strategy=strategy, logical_cpus=logical_cpus,
-                   checkpoint_every=checkpoint_every, feed=feed)
+        with_seeds(changed, seeds, workdir, workers, ray, report, as_json, strategy=strategy,
+                   logical_cpus=logical_cpus, checkpoint_every=checkpoint_every, feed=feed)
         return
     if ray is not None or workers > 1:
         raise UserError("--ray and --workers are of several seeds: give --seeds N.")
@@ -97,14 +99,21 @@ def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", 
     print_field("next", objectives.of(changed, run.path).next_command(run.path))
 
 
-def with_seeds(recipe: "Recipe", count: int, workdir: str | None, workers: int, ray: str | None, as_json: bool,
-               **options: object) -> None:
+def with_seeds(recipe: "Recipe", count: int, workdir: str | None, workers: int, ray: str | None, report: bool,
+               as_json: bool, **options: object) -> None:
     """Train a recipe with several seeds, and print the scores of each and of all together."""
     with quiet():
         from kerasdl.text import figure, typed
         from kerasdl.tuning.best import spread
         from kerasdl.tuning.seeds import train_seeds
-    found = train_seeds(recipe, count, workdir, workers, ray=ray, verbose=verbose(), **options)
+    found = train_seeds(recipe, count, workdir, workers, ray=ray, verbose=verbose(),
+                        again=shlex.join(["kerasdl", *sys.argv[1:]]), **options)
+    if report:
+        from kerasdl.reports.page import report as write_report
+        from kerasdl.run import Run
+
+        for run in found["runs"]:
+            write_report(Run(Path(run)))
     if as_json:
         print_json(found)
         return

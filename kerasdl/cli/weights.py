@@ -60,9 +60,10 @@ def import_weights(file: Annotated[str, typer.Argument(help="a file of weights, 
                    = None,
                    args: Annotated[list[str] | None, typer.Option(
                        "--arg", metavar="KEY=VALUE", help="argument of the model, such as size=Ti")] = None,
-                   image_size: Annotated[int | None, typer.Option(help="pixels a side")] = None,
-                   classes: Annotated[int | None, typer.Option(help="number of classes; another one has a new head")]
-                   = None, as_json: AsJson = False) -> None:
+                   image_size: Annotated[int | None, typer.Option(help="pixels a side", min=1)] = None,
+                   classes: Annotated[int | None, typer.Option(
+                       min=1, help="number of classes; another one has a new head")] = None,
+                   as_json: AsJson = False) -> None:
     """Read a file of weights into a model of the zoo, and write it as a Keras model of pixels 0..255, or of tokens."""
     from kerasdl.recipe import parse_value
     from kerasdl.zoo.weights import public

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from kerasdl.data import layout, sources
-from kerasdl.data.chunks import Chunk, size_of
+from kerasdl.data.chunks import Chunk, Fault, size_of
+from kerasdl.data.sources import arrays
 from kerasdl.data.spec import recorded_kind
 from kerasdl.errors import DataError
 
@@ -88,10 +89,22 @@ def _of_array(x: np.ndarray, facts: Mapping[str, Any], before: str) -> Iterator[
         wanted = ", ".join(["N", *map(str, shape)])
         where = f" in {before[:-1]}" if before else ""
         raise DataError(f"The model takes an array of shape ({wanted}). Received: {x.shape} of {x.dtype}{where}.")
-    size = size_of(shape, 4)
+    kind, size = recorded_kind(facts), size_of(shape, 4)
+    if kind == "image" and x.dtype.kind == "f":
+        arrays.check_scale(x, before[:-1] or "The array")
     for start in range(0, len(x), size):
         part = np.asarray(x[start:start + size], "float32")
-        yield Chunk([f"{before}{start + number}" for number in range(len(part))], part)
+        names = [f"{before}{start + number}" for number in range(len(part))]
+        if kind not in ("image", "row"):  # NaN ends a series that is shorter
+            yield Chunk(names, part)
+            continue
+        good = np.isfinite(part).reshape(len(part), -1).all(1)
+        if kind == "image":
+            good &= ((part >= 0) & (part <= 255)).reshape(len(part), -1).all(1)
+        wanted = "a number outside 0..255" if kind == "image" else "a number that is not finite"
+        yield Chunk([name for name, fine in zip(names, good, strict=True) if fine], part[good],
+                    [Fault(int(good[:place].sum()), f"{names[place]} has {wanted}.")
+                     for place in np.flatnonzero(~good)])
 
 
 def _own(facts: Mapping[str, Any]) -> ModuleType | None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -41,8 +42,9 @@ def write(found: Iterable[Answer], file: Path,
         for name, answers in found:
             row = _row(name, answers, chosen, shares)
             if file.suffix == ".jsonl":
-                out.write(json.dumps({key: value if key in FIXED else float(value) for key, value in row.items()}))
-                out.write("\n")
+                plain = {key: value if key in FIXED else float(value) for key, value in row.items()}
+                out.write(json.dumps({key: None if isinstance(value, float) and not math.isfinite(value) else value
+                                      for key, value in plain.items()}, allow_nan=False) + "\n")
                 continue
             if table is None:
                 table = csv.DictWriter(out, list(row))

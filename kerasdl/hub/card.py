@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,8 @@ def again(run: Run) -> str:
     if recipe.data == "arrays":
         return "kerasdl show FOLDER  # the data were arrays, which are not here"
     if is_local(recipe.data):
-        return f"kerasdl train FOLDER data={recipe.data.partition(':')[0]}:PATH"
+        splits = [f"splits.{name}={part}" for name, part in recipe.splits.items()]  # other data would take them away
+        return shlex.join(["kerasdl", "train", "FOLDER", f"data={recipe.data.partition(':')[0]}:PATH", *splits])
     return command(recipe, "FOLDER")
 
 

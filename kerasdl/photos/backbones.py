@@ -4,7 +4,7 @@ Importing this file is light, so that a wrong name is reported at once.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,15 +67,22 @@ def at_hand() -> list[Backbone]:
 
 
 def named(sources: Sequence[str]) -> list[Backbone]:
-    """Return backbones by name.
+    """Return backbones by name; two runs of one recipe have the names of their folders behind.
 
     Args:
         sources: names of public weights, or folders of runs.
 
     Raises:
-        UserError: none of these, or public weights that are not on this machine.
+        UserError: none of these, public weights that are not on this machine, or two that cannot be told apart.
     """
-    return [_named(source) for source in dict.fromkeys(sources)]
+    given = list(dict.fromkeys(sources))
+    found = [_named(source) for source in given]
+    names = [each.name for each in found]
+    found = [replace(each, name=f"{each.name}-{Path(source).name}") if names.count(each.name) > 1 else each
+             for each, source in zip(found, given, strict=True)]
+    if len({each.name for each in found}) < len(found):
+        raise UserError("Two of --weights are runs of one recipe in folders of one name. Rename one of them.")
+    return found
 
 
 def _named(source: str) -> Backbone:

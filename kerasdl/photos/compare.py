@@ -66,6 +66,7 @@ class Trials:
         group: what keeps images in one split.
         seed: of every training.
         candidates: in the order in which they were made.
+        verbose: whether the epochs of trainings are logged.
         remarks: what was left out, and why.
         sizes: images of each split, once they were read.
     """
@@ -75,6 +76,7 @@ class Trials:
     clock: Budget
     group: int | str | None = None
     seed: int = 0
+    verbose: bool = True
     candidates: list[Candidate] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
@@ -86,6 +88,9 @@ class Trials:
         """Fit a linear head to a frozen network."""
         recipe = recipes.frozen(backbone, self.folder, side, self.group, self.seed)
         path = self.home / f"{recipe.name}_{side}"
+        if (path / "recipe.json").exists() and Run(path).recipe.model_dump_json() != recipe.model_dump_json():
+            raise UserError(f"{self.home} holds a comparison of other images, or with another --seed, --group or "
+                            "--weights. Choose another --workdir.")
         kind = "frozen" if backbone.source else "linear"
         self._add(backbone.name, kind, side, path, lambda: frozen.run(
             recipe, backbone.body(side), self.splits(side), path))
@@ -95,7 +100,8 @@ class Trials:
         path, deadline = self.home / recipe.name, Deadline(seconds)
         if self.begun(recipe):
             recipe = Run(path).recipe  # its length is what was planned then
-        self._add(name, kind, side, path, lambda: train(recipe, workdir=path, strategy="one", callbacks=[deadline]),
+        self._add(name, kind, side, path, lambda: train(
+            recipe, workdir=path, strategy="one", callbacks=[deadline], verbose=self.verbose),
                   lambda: f"ended by the budget after epoch {deadline.ended} of {recipe.epochs}" * bool(deadline.ended))
 
     def frozen_before(self, backbone: Backbone) -> list[int]:
@@ -125,8 +131,13 @@ class Trials:
     def _add(self, name: str, kind: str, side: int, path: Path, make: Callable[[], Run],
              note: Callable[[], str] = lambda: "") -> None:
         began = time.monotonic()
-        run = Run(path) if (path / "result.json").exists() else make()
-        found = Candidate(name, kind, side, run, time.monotonic() - began, note())
+        there = (path / "result.json").exists()
+        run = Run(path) if there else make()
+        if run.result["status"] != "completed":
+            remark(self, f"{name}, {kind}, was left out: its training diverged.")
+            return
+        spent = run.result["train"]["seconds"] if there and "train" in run.result else time.monotonic() - began
+        found = Candidate(name, kind, side, run, spent, note())
         self.candidates.append(found)
         monitor = run.result["monitor"]
         logger.info("%s, %s, %d pixels: %s %.4f on val, %s", name, kind, side, monitor.replace("_", " "),
@@ -134,7 +145,7 @@ class Trials:
 
 
 def compare(path: str | Path, *, minutes: float = 10.0, weights: Sequence[str] = (), workdir: str | Path | None = None,
-            group: int | str | None = None, seed: int = 0) -> Trials:
+            group: int | str | None = None, seed: int = 0, verbose: bool = True) -> Trials:
     """Return everything that was tried on a folder of photographs.
 
     Frozen networks with logistic regression come first, each at one or two image sizes; then a small network from
@@ -148,6 +159,7 @@ def compare(path: str | Path, *, minutes: float = 10.0, weights: Sequence[str] =
             finished there is not made again.
         group: what keeps images in one split; see kerasdl.data.sources.folder.
         seed: of every training.
+        verbose: whether to log the epochs of trainings.
 
     Raises:
         UserError: a folder that cannot be learned from, weights that are not there, or a workdir that holds other
@@ -156,7 +168,7 @@ def compare(path: str | Path, *, minutes: float = 10.0, weights: Sequence[str] =
     if minutes < 1:
         raise UserError(f"--minutes is 1 or more. Received: {minutes:g}.")
     networks = backbones.named(weights) if weights else backbones.at_hand()
-    trials = Trials(look(path), home_of(workdir), Budget(minutes), group, seed)
+    trials = Trials(look(path), home_of(workdir), Budget(minutes), group, seed, verbose)
     logger.info(trials.folder.sentence())
     trials.splits(backbones.pixels().side)  # every file is read here, so that a broken one is found at once
     trials.freeze(backbones.pixels(), backbones.pixels().side)

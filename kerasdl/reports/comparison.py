@@ -36,7 +36,7 @@ def write(comparison: Comparison, file: Path) -> Path:
 def link(row: Row, home: Path) -> tuple[str, str]:
     """Return a run's folder as it is shown, and the address of its report from the page; "" if it has none."""
     page = row.path / "report.html"
-    address = quote(os.path.relpath(page.resolve(), home.resolve())) if page.is_file() else ""
+    address = quote(os.fsencode(os.path.relpath(page.resolve(), home.resolve()))) if page.is_file() else ""
     return str(row.path), address
 
 

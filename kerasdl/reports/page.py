@@ -1,6 +1,7 @@
 """report.html of a run: the numbers of result.json, the curves of its training, and what its objective shows."""
 
 import logging
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ def neighbours(folder: Path) -> dict[str, str]:
     if place is None:
         return {}
     found = {"previous": rows[place - 1] if place else None, "next": rows[place + 1] if rows[place + 1:] else None}
-    return {word: f"../{quote(row.path.name)}/report.html" for word, row in found.items() if row}
+    return {word: f"../{quote(os.fsencode(row.path.name))}/report.html" for word, row in found.items() if row}
 
 
 def _remarks(run: Run) -> list[str]:

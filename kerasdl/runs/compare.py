@@ -85,10 +85,9 @@ def compare(folders: Sequence[str | Path]) -> Comparison:
     if len(rows) < 2:
         raise UserError("A comparison takes two different runs or more. Name their folders, or a folder with them.")
     groups, remarks = grouped(list(rows.values())), []
-    if comparable := not different_data(groups):
-        remarks += [f"Seed {row.recipe.get('seed', 0)} of column {group.title} is there twice. The newer run counts: "
-                    f"{row.path}" for group in groups for row in group.repeated]
-    else:
+    remarks += [f"Seed {row.recipe.get('seed', 0)} of column {group.title} is there more than once. Left out: "
+                f"{row.path}" for group in groups for row in group.repeated]
+    if not (comparable := not different_data(groups)):
         remarks.append("The runs have different data, so their scores do not compare.")
     return Comparison(groups, settings(groups), scores(groups, comparable), facts(groups), remarks)
 

@@ -231,23 +231,27 @@ def check_key(rows: Sequence[Row], key: str) -> None:
         raise UserError(f"No run here has {key!r}. {nearest(key, sorted(known))}")
 
 
-def _folders(folder: Path) -> Iterator[Path]:
-    """The folders that hold a recipe.json. A run's own folders are not searched."""
+def _folders(folder: Path, seen: set[str] | None = None) -> Iterator[Path]:
+    """The folders that hold a recipe.json, each once, whatever links lead to it. A run's own are not searched."""
+    seen = set() if seen is None else seen
+    if (place := os.path.realpath(folder)) in seen:
+        return
+    seen.add(place)
     if (folder / "recipe.json").is_file():
         yield folder
         return
     try:
-        inner = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=True))
+        inner = sorted(entry.name for entry in os.scandir(folder) if os.path.isdir(entry.path))  # no link to itself
     except OSError:  # somebody else's
         return
     for name in inner:
         if not name.startswith("."):
-            yield from _folders(folder / name)
+            yield from _folders(folder / name, seen)
 
 
 def _plain(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
     except ValueError:
         return text
 
@@ -257,12 +261,13 @@ def _has(value: Any) -> bool:
 
 
 def _meets(value: Any, met: Callable[[Any, Any], bool], wanted: Any, text: str, sign: str) -> bool:
-    if not _has(value):
-        return sign == "!="
+    if not _has(value) or wanted is None:
+        return (_has(value) == (wanted is None)) == (sign == "!=")
     if isinstance(value, str):  # a data set that is called 7, a date
         return met(value, text)
     if isinstance(value, (list, dict)):
-        return met(json.dumps(value), text) if sign in ("=", "==", "!=") else False
+        same = wanted == value or isinstance(value, list) and text in value
+        return same == (sign != "!=") if sign in ("=", "==", "!=") else False
     try:
         return met(value, wanted)
     except TypeError:

@@ -16,7 +16,7 @@ def check(search) -> None:
         first = hyperband.Bracket.of([], hyperband.brackets(epochs, hyperband.FACTOR) - 1, epochs, hyperband.FACTOR, "")
         if search.trials < (least := sum(map(first.size, range(first.number + 1)))):
             raise UserError(f"hyperband trains the best of its first {first.size(0)} trials on, and has one to its "
-                            f"end after {least}. trials={search.trials} ends before that: leave it out, or ask for more.")
+                            f"end after {least}. trials={search.trials} ends before: leave it out, or ask for more.")
     if name == "optuna":
         optuna.find(rest)
         if rest == "CmaEsSampler" and search.costs:

@@ -71,7 +71,8 @@ class Seeds(Trials):
 
 
 def train_seeds(recipe: Recipe, count: int, workdir: str | Path | None = None, workers: int = 1, *,
-                ray: str | None = None, verbose: bool = True, **options: Any) -> dict[str, Any]:
+                ray: str | None = None, verbose: bool = True, again: str | None = None, **options: Any
+                ) -> dict[str, Any]:
     """Train a recipe with `count` seeds from its own on, and return what seeds.json holds.
 
     A folder that holds some of them already is continued.
@@ -80,6 +81,7 @@ def train_seeds(recipe: Recipe, count: int, workdir: str | Path | None = None, w
         workdir: for all of them; by default `runs/<recipe>/<time>-<id>/`.
         workers: how many train at a time.
         ray: as in `kerasdl.tune`.
+        again: the command that was typed, which continues with the workdir.
         **options: of kerasdl.train, for each.
 
     Returns:
@@ -95,8 +97,9 @@ def train_seeds(recipe: Recipe, count: int, workdir: str | Path | None = None, w
         raise UserError(f"{folder} holds the seeds of another recipe. Choose another --workdir.")
     search = Search(recipe=recipe, space={"seed": choice(*seeds)}, oracle="grid", name=name,
                     objective=f"val/{objectives.of(recipe).monitor}")
-    trials = Seeds(search, recipe, seeds, folder, options, f"kerasdl train {typed(name)} --seeds {count} --workdir "
-                                                           f"{typed(folder)}")
+    resume = again or f"kerasdl train {typed(name)} --seeds {count}"
+    trials = Seeds(search, recipe, seeds, folder, options, resume + ("" if again and workdir else
+                                                                     f" --workdir {typed(folder)}"))
     with trials.writing():
         write_json(folder / FILE, {"recipe": plain, "seeds": seeds})
     shares, start = ray_cluster.connect(ray, min(workers, count))

@@ -74,9 +74,9 @@ def from_arrays(x: Any, y: Any = None, *, kind: str | None = None, classes: Sequ
     _check_finite(both_x, kind)
     examples = _examples(both_x, kind)
     if kind == "image":
-        _check_scale(x, "x")
+        check_scale(x, "x")
         if test is not None:
-            _check_scale(test_x, "The x of test")
+            check_scale(test_x, "The x of test")
     targets, names = (None, ()) if both_y is None else _targets(both_y, classes, target)
     given = targets[: len(x)] if targets is not None and target == "class" else np.arange(len(x))
     parts = divide(given, names if target == "class" and names else None, test is None)
@@ -192,10 +192,10 @@ def _examples(x: np.ndarray, kind: str) -> np.ndarray:
                         "np.moveaxis(x, 1, -1) moves them.")
     if x.min() < 0 or x.max() > 255:
         raise DataError(f"Images are expected in 0..255. Received {x.min()}..{x.max()}.")
-    return np.rint(x).astype("uint8")
+    return x if x.dtype == np.uint8 else np.rint(x).astype("uint8")
 
 
-def _check_scale(x: np.ndarray, what: str) -> None:
+def check_scale(x: np.ndarray, what: str) -> None:
     """Raise a DataError for images in 0..1, and for others of which rounding to whole numbers leaves little.
 
     Each part is looked at by itself: a test set in 0..1 next to others in 0..255 would be black.
