@@ -97,6 +97,8 @@ def test_colours_of_16_bits_are_not_cut_to_8_in_silence(tmp_path):
     refused(lambda: read_raw(tmp_path / "a.png"), "more than 8 bits")
     expected = np.round(values / 4095 * 255).astype("uint8")
     np.testing.assert_array_equal(read_raw(tmp_path / "a.png", (0, 4095)), expected)
+    (tmp_path / "b.png").write_bytes(tf.io.encode_png(np.concatenate([values, values[..., :1]], -1)).numpy())
+    refused(lambda: read_raw(tmp_path / "b.png", (0, 4095)), "16 bits and transparency")
 
 
 def test_a_bitmap_of_5_6_and_5_bits_is_no_image_of_16_bits(tmp_path):
@@ -167,6 +169,15 @@ def test_cmyk_and_profiles_become_srgb(tmp_path):
     np.testing.assert_array_equal(read_raw(tmp_path / "wrong.png")[0, 0], (200, 30, 30))
     red.save(tmp_path / "broken.png", icc_profile=b"no profile")
     np.testing.assert_array_equal(read_raw(tmp_path / "broken.png")[0, 0], (200, 30, 30))
+
+
+def test_a_profile_counts_under_transparency_too(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(images, "_in_srgb", lambda image: seen.append(image.mode) or image)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.new("RGBA", (8, 8), (200, 30, 30, 255)).save(tmp_path / "a.png", icc_profile=profile)
+    read_raw(tmp_path / "a.png")
+    assert seen == ["RGB"]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

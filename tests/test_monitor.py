@@ -128,6 +128,10 @@ def test_a_score_that_is_no_number_chooses_no_epoch():
 
 def test_patience_is_not_spent_in_epochs_that_do_not_count():
     """As those in which a network is still being pruned."""
+    best = BestWeights(Kept, lambda: {"auc": 0.5, "loss": 1.0}, "auc", "max", first=10)
+    for epoch in range(5):
+        best.on_epoch_end(epoch, {})
+    assert best.best_epoch == 5  # of those that are pruned less than asked for, the one that is pruned most
     best = BestWeights(Kept, lambda: {"auc": 0.5, "loss": 1.0}, "auc", "max", patience=3, first=10)
     best.set_model(keras.Sequential())
     ended = next(epoch for epoch in range(30) if best.on_epoch_end(epoch, {}) or best.enough)

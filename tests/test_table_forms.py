@@ -134,6 +134,16 @@ def test_spreadsheets_of_several_sheets_and_damaged_files(tmp_path):
         refused(lambda name=name: load(f"csv:{tmp_path / name}", label="y"), name)
 
 
+def test_three_groups_are_enough_for_three_parts():
+    frame = table().assign(site=np.resize(["north", "south", "west"], 60))
+    frame = frame.drop(columns="colour")  # of which each site has one
+    found = from_frame(frame, "art", group="site")
+    assert [len(found[name]) for name in PARTS] == [20, 20, 20]
+    refused(lambda: from_frame(frame[frame["site"] != "west"], "art", group="site"), "2 different values", "3 parts")
+    parts = from_frame(frame[frame["site"] != "west"], "art", group="site", test=frame[frame["site"] == "west"])
+    assert [len(parts[name]) for name in PARTS] == [20, 20, 20]
+
+
 def test_a_spreadsheet_with_two_columns_of_one_name(tmp_path):
     table().rename(columns={"count": "size"}).to_excel(tmp_path / "x.xlsx", index=False)
     refused(lambda: load(f"csv:{tmp_path}/x.xlsx", label="art"), "two columns called 'size'")

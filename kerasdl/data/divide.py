@@ -32,6 +32,8 @@ def divide(y: np.ndarray, classes: Sequence[str] | None, test: bool = True, grou
         raise DataError(f"{len(y)} examples are too few to split. Expected at least 10.")
     if groups is not None and order is not None:
         raise DataError("Splits keep groups apart (group) or follow the time (order). Give one of the two.")
+    if groups is not None and (count := len(np.unique(groups))) < (needed := 2 + test):
+        raise DataError(f"group has {count} different values, and {needed} parts need {needed} at least.")
     rest, parts = np.arange(len(y)), {}
     for name, share in (("test", test_share), ("val", VAL / (1 - test_share) if test else VAL))[not test:]:
         inner, part = carve(y[rest], share, classes is not None, *(
@@ -111,8 +113,6 @@ def _of_groups(y: np.ndarray, share: float, stratify: bool, groups: np.ndarray) 
     from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
     count = len(np.unique(groups))
-    if count < 3:
-        raise DataError(f"group has {count} different values, and three parts need three at least.")
     folds: Any = StratifiedGroupKFold if stratify else GroupKFold
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes that have fewer examples than there are folds

@@ -141,6 +141,8 @@ def _deep_values(image: Image.Image, path: Path) -> np.ndarray:
 
     try:  # TensorFlow reads the 16 bits of colours in a PNG
         values = tf.io.decode_png(path.read_bytes(), dtype=tf.uint16).numpy()
+        if values.shape[2] in (2, 4) and (values[..., -1] < 65535).any():
+            raise DataError(f"{path} has 16 bits and transparency. Lay it over a ground.")
         return values[..., : 1 if values.shape[2] <= 2 else 3]
     except tf.errors.InvalidArgumentError:
         raise DataError(f"{path} has colours of 16 bits, which are read from PNG files only. Convert it.") from None
@@ -171,7 +173,10 @@ def _over_white(image: Image.Image, path: Path) -> Image.Image:
     low, high = layers.getchannel("A").getextrema()
     if low != high and all(ends == (WHITE, WHITE) for ends in shown.convert("RGB").getextrema()):
         raise DataError(f"{path} is white on a transparent ground, and nothing is seen on white. Lay it over a ground.")
-    return shown.convert("L" if grey else "RGB")
+    found = shown.convert("L" if grey else "RGB")
+    if profile := image.info.get("icc_profile"):
+        found.info["icc_profile"] = profile
+    return found
 
 
 def _in_srgb(image: Image.Image) -> Image.Image:

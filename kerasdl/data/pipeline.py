@@ -7,6 +7,7 @@ of its own (`key`), so that no draw says anything about another.
 A `split` here is a kerasdl.data.Split, whose file imports this one.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor | None], tuple[tf
 ORDERS, PARITIES, BUFFERS, PREPARED, EVALUATED, BATCHES = range(1000, 1006)  # streams of `key`, after augmentations'
 as_written = tf.autograph.experimental.do_not_convert  # as on the device; and an error stays what it is
 BUFFER = 16384  # examples of a streamed set that are shuffled together; tfds stores sets in shuffled order already
+BUFFERED = 2**30  # bytes of them at most
 
 
 def steps_per_epoch(split: Any, batch: int) -> int:
@@ -262,10 +264,12 @@ def _indexed(split, targets, batch, steps, epochs, seed, start, places=None) -> 
 
 
 def _streamed(split, targets, batch, steps, epochs, seed, start) -> tf.data.Dataset:
+    buffer = max(batch, min(BUFFER, BUFFERED // math.prod(split.example_shape)))
+
     def epoch_of(epoch):
         tf.random.set_seed(1)  # of this function's graph alone, or shuffle would also follow the caller's
         drawn = tf.random.stateless_uniform((), key(seed, epoch, BUFFERS), None, None, tf.int64, alg="philox")
-        examples = split.x.enumerate().shuffle(BUFFER, seed=drawn, reshuffle_each_iteration=False)
+        examples = split.x.enumerate().shuffle(buffer, seed=drawn, reshuffle_each_iteration=False)
         return examples.batch(batch, drop_remainder=True)
 
     batches = tf.data.Dataset.range(start // steps, epochs).flat_map(epoch_of).skip(start % steps)

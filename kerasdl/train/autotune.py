@@ -73,6 +73,8 @@ def measure(recipe: Recipe, fields: list[str], devices: tf.distribute.Strategy,
     speeds: dict[tuple[Any, ...], float] = {}
     for values in itertools.product(*(CANDIDATES[key] for key in fields)):
         candidate: dict[str, Any] = dict(zip(fields, values, strict=True))
+        if recipe.quantize and candidate.get("precision", "float32") != "float32":
+            continue
         if "jit" not in candidate or strategies.jit(devices, candidate["jit"]) == candidate["jit"]:
             speeds[values] = speed(start(recipe.override(**candidate)), max(speeds.values(), default=0.0))
     best = max(speeds, key=speeds.__getitem__)

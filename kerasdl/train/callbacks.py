@@ -120,7 +120,7 @@ class BestWeights(keras.callbacks.Callback):
         rank = (self.sign * decides, -loss)
         if not (math.isfinite(loss) and math.isfinite(decides)) or self.epochs < self.first:
             rank = (-math.inf, -math.inf)  # NaN is no better than anything
-        if self.rank is None or rank > self.rank:
+        if self.rank is None or rank > self.rank or rank == self.rank and self.epochs < self.first:
             self.rank, self.best_epoch, self.weights, self.scores = rank, epoch + 1, self.kept.get_weights(), scores
         if self.keep == "last":
             self.scores = scores
