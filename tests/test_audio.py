@@ -8,12 +8,13 @@ from data_harness import PARTS, refused
 from scipy.io import wavfile
 
 import kerasdl
-from kerasdl import figures
+from kerasdl import figures, zoo
 from kerasdl.data import load_splits, sounds, sources
 from kerasdl.data.sources import audio
 from kerasdl.evaluation.predict import predict
 from kerasdl.reports.page import report
 from kerasdl.zoo import conv1d, rnn, transformer
+from kerasdl.zoo.cost import multiply_adds
 from kerasdl.zoo.sound import LogMel, frames
 
 RATE = 8000
@@ -79,6 +80,13 @@ def test_no_filter_is_empty_at_a_low_rate():
     assert (LogMel(2000).filters.sum(0) > 0).all()
     with pytest.raises(ValueError, match="sample_rate"):
         LogMel(8000.0)
+
+
+def test_the_work_of_a_spectrum_counts():
+    layer, plain = LogMel(2000), [zoo.build("rnn", shape, 3, size="mu", **args) for shape, args in (
+        ((2000, 1), {"sample_rate": 2000}), ((None, 40), {}))]
+    spectrum = frames(2000, 2000) * (layer.waves.size + layer.filters.size)
+    assert multiply_adds(plain[0], 2000) == spectrum + multiply_adds(plain[1], frames(2000, 2000))
 
 
 @pytest.mark.parametrize("module, args", [(rnn, {"cell": "gru", "directions": 2}), (conv1d, {"size": "mu"}),

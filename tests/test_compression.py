@@ -62,6 +62,31 @@ def test_series_with_masks_are_compressed_too():
 
 # Whole channels
 
+def of_operations():
+    """A network as users write it: `+` and keras.ops between layers."""
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(8, 3, padding="same")(inputs)
+    y = keras.ops.relu(keras.layers.Conv2D(8, 3, padding="same")(x))
+    x = keras.layers.BatchNormalization()(x + y)
+    x = keras.layers.Conv2D(16, 3)(keras.ops.relu(x))
+    return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
+
+
+def test_operations_that_are_no_layers_keep_their_channels():
+    network, x = of_operations(), np.random.default_rng(0).random((4, 8, 8, 1)).astype("float32")
+    np.testing.assert_allclose(folded(network)(x), network(x, training=False), atol=1e-5)
+    small = channels.slimmed(network, 0.2)
+    assert multiply_adds(small) < multiply_adds(network) and np.isfinite(small(x)).all()
+    assert np.isfinite(quantize_aware(network, "int8", x)(x)).all()
+
+
+def test_a_network_of_texts_is_compressed_too():
+    network = zoo.build("conv1d", (12,), 3, size="mu", vocabulary=20)
+    tokens = np.random.default_rng(0).integers(0, 20, (8, 12)).astype("int32")
+    assert channels.slimmed(network, 0.3).count_params() < network.count_params()
+    assert np.isfinite(quantize_aware(network, "int8", tokens)(tokens)).all()
+
+
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_surgery_equals_channels_that_are_zero(name):
     network, x = made(name, **CONVOLUTIONS[name])

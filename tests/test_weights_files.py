@@ -4,6 +4,7 @@ import pickle
 import sys
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -68,6 +69,35 @@ def test_a_network_that_the_source_builds_otherwise_is_not_written(model, args, 
     network = zoo.build(model, (32, 32, 3), 7, **args)
     refused_value(lambda: weights.save(network, tmp_path / "w.safetensors", model, source), words)
     assert not (tmp_path / "w.safetensors").exists()
+
+
+def test_a_network_that_the_source_builds_otherwise_is_not_read_into(tmp_path):
+    """The names are the same, and the answers would be another network's."""
+    file = tmp_path / "w.safetensors"
+    weights.save(zoo.build("mobilenet", (32, 32, 3), 7, size="mu", padding="both"), file, "mobilenet", "timm")
+    refused_value(lambda: zoo.build("mobilenet", (32, 32, 3), 7, size="mu", weights=str(file)), "padding='both'")
+
+
+def test_weights_of_one_channel_without_their_preprocessing_are_refused():
+    grey = zoo.build("resnet", (32, 32, 1), 4, size="18")
+    tensors = weights.exported(grey, weights.tables_of("resnet")[0])
+    refused_value(lambda: weights.load(grey, tensors, "resnet"), "images of 3 channels. Received: 1")
+
+
+def test_old_files_of_keras_are_read(tmp_path):
+    """h5py 2 wrote names as bytes of one length, and a whole model has its weights in a group."""
+    kernel = np.arange(6.0).reshape(2, 3)
+    for whole in (False, True):
+        with h5py.File(tmp_path / f"{whole}.h5", "w") as file:
+            inside = file.create_group("model_weights") if whole else file
+            inside.attrs["layer_names"] = np.array([b"dense", b"flat"], "S5")
+            inside.create_group("flat").attrs["weight_names"] = np.array([], "S1")
+            dense = inside.create_group("dense")
+            dense.attrs["weight_names"] = np.array([b"dense/kernel:0"], "S14")
+            dense.create_dataset("dense/kernel:0", data=kernel)
+        found = files.read(tmp_path / f"{whole}.h5")
+        assert list(found) == ["dense/0"]
+        np.testing.assert_array_equal(found["dense/0"], kernel)
 
 
 def test_a_head_of_other_classes_is_new_and_another_grid_is_resized():

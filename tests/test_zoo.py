@@ -382,6 +382,39 @@ def test_channels_first_is_refused_before_it_makes_another_model(channels_first,
         gan.build((8, 8, 1), 3) if name == "gan" else harness.make(name)
 
 
+def test_channels_first_is_refused_for_convolutions_over_steps(channels_first):
+    channels_first()
+    with pytest.raises(ValueError, match="set_image_data_format"):
+        zoo.build("conv1d", (8, 2), 3)
+
+
+@pytest.mark.parametrize("name", ["linear", "mlp", "residual_mlp"])
+def test_a_column_of_one_value_is_not_scaled(name):
+    network = zoo.build(name, 3, 2)
+    x = np.random.default_rng(0).normal(size=(20, 3)).astype("float32")
+    x[:, 1] = 7
+    network.get_layer("scale").adapt(x)
+    answer = network.predict(x, verbose=0)
+    assert np.isfinite(answer).all() and np.ptp(answer, axis=0).min() > 0
+
+
+@pytest.mark.parametrize("make, words", [
+    (lambda: zoo.build("stages", (8, 8, 1), 3, size="mu", width3=-4), "no third one"),
+    (lambda: zoo.build("rnn", (None, 2), 3, cell="lstmm"), "cell 'lstmm'"),
+    (lambda: zoo.build("resnet", (8, 8, 1), 3, stem_stride="2"), "stem_stride"),
+    (lambda: zoo.build("gan", 28, 10), "image_shape"), (lambda: zoo.build("gan", (8, 8, 1), 10, latent=0), "latent"),
+    (lambda: zoo.build("gan", (8, 8, 1), 10, clusters=2.5), "clusters"),
+    (lambda: zoo.build("cnn", (8, 8, 1), 3, size=["a"]), "size")])
+def test_arguments_that_mean_nothing(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_filters_of_single_maps_start_from_what_they_read():
+    kernel = zoo.build("mobilenet", (32, 32, 3), 3).get_layer("stage3_block1_filter_conv").get_weights()[0]
+    assert kernel.std() == pytest.approx(np.sqrt(2) / 3, rel=0.1)  # He et al. 2015, of 3 x 3 numbers
+
+
 def test_a_saved_model_is_itself_where_channels_come_first(channels_first):
     x, images = harness.pictures(), np.random.default_rng(0).random((4, 8, 8, 1)).astype("float32")
     network = cnn.build(x.shape[1:], 3, size="M", whitened=True)

@@ -6,6 +6,8 @@ import pytest
 import zoo_harness as harness
 
 from kerasdl import zoo
+from kerasdl.data import from_arrays
+from kerasdl.train.setup import adapt
 from kerasdl.zoo import attention, conv1d, rnn, sequences, transformer
 
 LENGTHS, STEPS, WORDS = (12, 7, 3, 1, 9), 12, 20
@@ -74,6 +76,21 @@ def test_an_empty_sequence_has_an_answer(model, args):
     x = batch(True)
     x[2] = 0
     assert np.isfinite(outputs(build(model, args, True), x)).all()
+
+
+def test_a_constant_channel_of_a_series_is_not_scaled():
+    x = np.random.default_rng(0).normal(size=(40, 9, 2)).astype("float32")
+    x[..., 1] = 0.1  # whose variance float32 does not always take for 0
+    split = from_arrays(x, np.resize([0, 1], 40), kind="sequence")["train"]
+    network = zoo.build("conv1d", (9, 2), 2, size="mu")
+    adapt(network, split)
+    assert network.get_layer("scale").adapt_variance.numpy()[1] == 1
+    assert np.isfinite(network.predict(x, verbose=0)).all()
+
+
+def test_a_mean_of_many_steps_is_a_number_in_float16():
+    x, mask = np.full((1, 100_000, 1), 14, "float16"), np.ones((1, 100_000), bool)
+    assert float(sequences.MeanStep(dtype="float16")(x, mask)[0, 0]) == 14
 
 
 @pytest.mark.parametrize("module, args", [(rnn, {}), (conv1d, {}), (transformer, {"longest": 19}),

@@ -43,9 +43,9 @@ class Channels:
         self.made: dict[str, np.ndarray] = {}
         self.read: dict[str, np.ndarray] = {}
         fixed: list[int] = []
-        sources, known = graph.reads(network), {layer.name: layer for layer in network.layers}
+        sources, known = graph.reads(network), {one.name: one for one in network.operations}
         for name in sources:
-            layer = known.get(name)  # None: an operation that is no layer
+            layer = known[name]  # or an operation that is no layer
             read = [self.made[source] for source in sources[name]]
             self.made[name] = self._through(layer, name, read, fixed)
         for name in graph.outputs(network):
@@ -76,8 +76,7 @@ class Channels:
                 self._join(read[0], other)
             return read[0]
         fixed.extend(channel for ids in read for channel in ids)
-        shapes = layer.output.shape if layer is not None and not isinstance(layer.output, (list, tuple)) else (1,)
-        made = self._new(shapes[-1] or 1)
+        made = self._new((keras.tree.flatten(layer.output)[0].shape or (1,))[-1] or 1)
         fixed.extend(made)
         return made
 

@@ -26,11 +26,12 @@ def folded(network: keras.Model) -> keras.Model:
 def foldable(network: keras.Model) -> dict[str, str]:
     """Return {normalisation: the layer that it is folded into}."""
     sources, readers = graph.reads(network), graph.readers(network)
+    known = {layer.name: layer for layer in network.layers}
     found = {}
     for layer in network.layers:
         if isinstance(layer, layers.BatchNormalization) and layer.axis in (-1, len(layer.output.shape) - 1):
             before = sources[layer.name][0]  # a mask may follow, which changes statistics in training only
-            candidate = network.get_layer(before)
+            candidate = known.get(before)  # None: an operation that is no layer
             if type(candidate) in FOLDS and readers[before] == [layer.name] and linear(candidate):
                 found[layer.name] = before
     return found

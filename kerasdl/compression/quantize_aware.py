@@ -61,9 +61,13 @@ def rounded_outputs(network: keras.Model) -> set[str]:
 
     def origin(name):
         """What made the numbers that a layer only moved."""
-        while isinstance(by_name.get(name), MOVES) and sources[name]:
+        while isinstance(by_name.get(name), MOVES) and sources[name] and not several(sources[name][0]):
             name = sources[name][0]
         return name
+
+    def several(name):
+        """Whether a layer has several outputs, as one that embeds tokens and says which are there."""
+        return isinstance(getattr(by_name.get(name), "output", None), (list, tuple))
 
     found = set()
     for name, layer in by_name.items():

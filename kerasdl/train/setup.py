@@ -245,8 +245,9 @@ def adapt(network: keras.Model, split: Split) -> None:
         if len(examples):
             seen = reaching(layer, network, examples, SEQUENCES if split.kind == "sequence" else len(examples))
             layer.adapt(seen)
+            if isinstance(layer, keras.layers.Normalization) and split.kind in ("row", "sequence"):
+                leave_constant(layer, seen.reshape(-1, seen.shape[-1]))
             if isinstance(layer, keras.layers.Normalization) and split.kind == "row":
-                leave_constant(layer, seen)
                 names = list(split.columns) if len(split.columns) == seen.shape[1] else \
                     [f"Column {number}" for number in range(seen.shape[1])]
                 check_spread(np.sqrt(keras.ops.convert_to_numpy(layer.adapt_variance)), names, LIMIT)
@@ -267,7 +268,8 @@ def enough(height: int, width: int) -> int:
 def leave_constant(layer: keras.layers.Normalization, rows: np.ndarray) -> None:
     """Do not scale columns (N, F) of one value, as scikit-learn's StandardScaler; Keras would blow up another value
     ten million times."""
-    variance = np.where(rows.max(0) == rows.min(0), 1.0, keras.ops.convert_to_numpy(layer.adapt_variance))
+    same = np.nanmax(rows, axis=0) == np.nanmin(rows, axis=0)  # NaN ends a sequence
+    variance = np.where(same, 1.0, keras.ops.convert_to_numpy(layer.adapt_variance))
     layer.adapt_variance.assign(variance)
     layer.finalize_state()
 

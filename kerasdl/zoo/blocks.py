@@ -42,7 +42,7 @@ def entrance(shape, low=0.0, *, rows=False):
 def check_format():
     """Raise ValueError if Keras is set to channels_first, where the same layers would build other models."""
     if keras.config.image_data_format() != "channels_last":
-        raise ValueError("Images are (H, W, C) here, and Keras is set to channels_first. Call "
+        raise ValueError("Channels come last here, and Keras is set to channels_first. Call "
                          "keras.config.set_image_data_format('channels_last'), or change keras.json.")
 
 
@@ -72,10 +72,10 @@ def at_least(side, image_shape, size):
                          f"Received: {image_shape[0]}x{image_shape[1]}")
 
 
-def lookup(sizes, size):
+def lookup(sizes, size, what="size"):
     """Return the entry of a table of sizes, or raise ValueError with the nearest key that exists."""
-    if size not in sizes:
-        raise ValueError(unknown("size", size, sizes))
+    if not isinstance(size, str) or size not in sizes:
+        raise ValueError(unknown(what, size, sizes))
     return sizes[size]
 
 
@@ -114,12 +114,12 @@ def hidden_layers(maps, side, width, drop):
 class Standardize(layers.Normalization):
     """Keras' Normalization, which takes no deviation to be less than 1e-7: columns in farads or in light years are.
 
-    In float32 a deviation is 1e-18 to 1e18.
+    In float32 a deviation is 1e-18 to 1e18. A column of one value is not scaled.
     """
 
     def call(self, inputs):
         inputs, (mean, variance) = ops.cast(inputs, self.compute_dtype), self.moments()
-        spread = ops.sqrt(variance)
+        spread = ops.where(variance > 0, ops.sqrt(variance), 1.0)
         return inputs * spread + mean if self.invert else (inputs - mean) / spread
 
     def moments(self):

@@ -12,7 +12,7 @@ padding), and the norm of his last kernel is not bounded; batch statistics have 
 import keras
 from keras import layers
 
-from kerasdl.zoo.blocks import dropout, head, lookup
+from kerasdl.zoo.blocks import check_format, dropout, head, lookup
 from kerasdl.zoo.sequences import POOLINGS, Hide, entrance
 
 SIZES = {  # kind, numbers a token, filters of each layer or block, their kernels
@@ -56,6 +56,7 @@ def body(sequence_shape, *, size: str = "fcn", vocabulary: int | None = None, sa
          drop: float = 0.0, name: str = "conv1d_body") -> keras.Model:
     """Return all but the head: {"features": (B, D), "steps": (B, T, D)}. Arguments and errors as `build`."""
     kind, embedded, filters, kernels = lookup(SIZES, size)
+    check_format()
     inputs, mask, x = entrance(sequence_shape, embedded, vocabulary, sample_rate)
     if vocabulary is not None:
         x = dropout(x, drop, "embedding_drop")

@@ -36,6 +36,8 @@ def layer_multiply_adds(layer: keras.layers.Layer, steps: int = 1) -> int:
         tokens, width = layer.output.shape[1] or steps, layer.output.shape[2]
         inner = layer.num_heads * layer.key_dim if isinstance(layer, keras.layers.MultiHeadAttention) else width
         return tokens * 4 * width * inner + 2 * tokens**2 * inner  # projections, scores, weighted sums
+    if isinstance(layer, LogMel):
+        return steps * (layer.waves.size + layer.filters.size)
     if isinstance(layer, TiedLogits):
         return steps * math.prod(layer.input[1].shape)
     kernels = [weight for weight in layer.weights if weight.name in ("kernel", "recurrent_kernel")]

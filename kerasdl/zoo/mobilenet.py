@@ -8,6 +8,8 @@ Departs from the papers: batch statistics have momentum 0.9 and epsilon 1e-5; we
 when the variances grow by the difference. Weights start from He et al. 2015 (arXiv:1502.01852).
 """
 
+import math
+
 import keras
 from keras import layers
 
@@ -51,7 +53,8 @@ def block(x, kernel, expansion, filters, stride, padding, name):
     if expansion > 1:
         y = conv(y, expansion * x.shape[-1], 1, 1, "same", f"{name}_expand")
     y, pads = strided(y, kernel, stride, padding, f"{name}_filter")
-    y = layers.DepthwiseConv2D(kernel, stride, pads, use_bias=False, depthwise_initializer="he_normal",
+    spread = keras.initializers.RandomNormal(stddev=math.sqrt(2) / kernel)  # of the kernel^2 numbers that it reads
+    y = layers.DepthwiseConv2D(kernel, stride, pads, use_bias=False, depthwise_initializer=spread,
                                name=f"{name}_filter_conv")(y)
     y = conv(norm(y, f"{name}_filter"), filters, 1, 1, "same", f"{name}_project", relu=False)
     return layers.Add(name=f"{name}_add")([x, y]) if x.shape == y.shape else y

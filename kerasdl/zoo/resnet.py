@@ -13,7 +13,7 @@ alike, so weights trained in PyTorch or by keras.applications fit.
 import keras
 from keras import layers, ops
 
-from kerasdl.zoo.blocks import conv, entrance, head, lookup
+from kerasdl.zoo.blocks import conv, entrance, head, lookup, positive
 from kerasdl.zoo.weights import loaded
 
 SIZES = {  # form, block, width of each stage, blocks in each stage
@@ -101,6 +101,7 @@ def body(image_shape, *, size: str = "20", stride_in: str = "3x3", stem_stride: 
         raise ValueError(
             f"Expected stride_in='3x3', or '1x1' in bottlenecks. Received: {stride_in!r} with size={size!r}"
         )
+    positive("stem_stride", stem_stride)
     inputs, x = entrance(image_shape, low=-1.0)
     if stem_stride is None:
         stem_stride = 1 if form == "cifar" else 2

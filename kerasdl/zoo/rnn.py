@@ -62,7 +62,7 @@ def body(sequence_shape, *, cell: str = "lstm", size: str = "S", directions: int
          ) -> keras.Model:
     """Return all but the head: {"features": (B, D), "steps": (B, T, D)}. Arguments and errors as `build`."""
     embedded, width, depth = lookup(SIZES, size)
-    lookup(CELLS, cell), lookup(POOLINGS, pool)
+    lookup(CELLS, cell, "cell"), lookup(POOLINGS, pool, "pool")
     if directions not in (1, 2):
         raise ValueError(f"Expected directions=1 or 2. Received: {directions!r}")
     inputs, mask, x = entrance(sequence_shape, embedded, vocabulary, sample_rate)

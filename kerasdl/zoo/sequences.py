@@ -163,8 +163,9 @@ class MeanStep(Pooling):
     """The mean of the steps."""
 
     def call(self, x, mask):
-        there = ops.expand_dims(ops.cast(mask, x.dtype), -1)
-        return ops.sum(ops.where(there > 0, x, 0.0), axis=1) / ops.maximum(ops.sum(there, axis=1), 1)
+        there = ops.expand_dims(ops.cast(mask, "float32"), -1)  # float16 counts to 65,504
+        total = ops.sum(ops.where(there > 0, ops.cast(x, "float32"), 0.0), axis=1)
+        return ops.cast(total / ops.maximum(ops.sum(there, axis=1), 1), x.dtype)
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")

@@ -52,8 +52,10 @@ def body(image_shape, *, size: str = "S", block1: str = "residual", block2: str 
          name: str = "stages_body") -> keras.Model:
     """Return all but the head: {"features": (B, D), "maps": (B, h, w, D)}. Arguments and errors as `build`."""
     widths, depths = lookup(SIZES, size)
-    asked = zip((block1, block2, block3), (width1, width2, width3), (depth1, depth2, depth3),
-                (kernel1, kernel2, kernel3), strict=True)
+    asked = list(zip((block1, block2, block3), (width1, width2, width3), (depth1, depth2, depth3),
+                     (kernel1, kernel2, kernel3), strict=True))
+    if any(given != ("residual", None, None, 3) for given in asked[len(widths):]):
+        raise ValueError(f"A network of size={size!r} has {len(widths)} stages, and no third one to change.")
     inputs, x = entrance(image_shape, low=-1.0)
     at_least(2 ** (len(widths) - 1), inputs.shape[1:], size)
     for i, (own_width, own_depth, given) in enumerate(zip(widths, depths, asked, strict=False), 1):

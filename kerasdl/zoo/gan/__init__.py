@@ -15,7 +15,7 @@ import numbers
 import keras
 
 from kerasdl.zoo import unknown
-from kerasdl.zoo.blocks import check_format
+from kerasdl.zoo.blocks import check_format, positive
 from kerasdl.zoo.gan import dcgan, mlp
 
 NETS = {"mlp": mlp, "dcgan": dcgan}
@@ -43,12 +43,15 @@ def build(image_shape, classes: int, *, net: str = "dcgan", size: str = "S", lat
         ValueError: an unknown net or size, a shape that the net cannot make, both classes and clusters, or Keras is
             set to channels_first.
     """
-    if len(tuple(image_shape)) != 3:
+    sides = tuple(image_shape) if hasattr(image_shape, "__iter__") else ()
+    if len(sides) != 3:
         raise ValueError(f"Expected image_shape=(height, width, channels). Received: {image_shape!r}")
     check_format()
     if net not in NETS:
         raise ValueError(unknown("net", net, NETS))
-    if clusters and (conditional or clusters < 2):
+    for number in (*sides, latent):
+        positive("image_shape and latent", number)
+    if clusters and (conditional or not isinstance(clusters, int) or clusters < 2):
         raise ValueError(f"Expected clusters, 2 or more, in place of conditional=True. Received: {clusters!r}")
     if conditional and (not isinstance(classes, numbers.Integral) or classes < 1):
         raise ValueError(f"Expected classes to be a whole number, 1 or more. Received: {classes!r}")

@@ -115,7 +115,8 @@ def _keras(path: Path) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(path) as archive, archive.open("model.weights.h5") as inside, h5py.File(inside) as file:
             return _of_group(file)
     with h5py.File(path) as file:
-        return _of_old(file) if "layer_names" in file.attrs else _of_group(file)
+        inside = file["model_weights"] if "model_weights" in file else file  # of a whole model
+        return _of_old(inside) if "layer_names" in inside.attrs else _of_group(inside)
 
 
 def _of_group(file) -> dict[str, np.ndarray]:
@@ -136,5 +137,10 @@ def _of_group(file) -> dict[str, np.ndarray]:
 
 def _of_old(file) -> dict[str, np.ndarray]:
     """Return the arrays of the format before Keras 3."""
-    return {f"{layer}/{number}": np.asarray(file[layer][name]) for layer in file.attrs["layer_names"]
-            for number, name in enumerate(file[layer].attrs["weight_names"])}
+    return {f"{layer}/{number}": np.asarray(file[layer][name]) for layer in _texts(file.attrs["layer_names"])
+            for number, name in enumerate(_texts(file[layer].attrs["weight_names"]))}
+
+
+def _texts(names) -> list[str]:
+    """Return names as texts: h5py 2, by which old files were written, stored them as bytes."""
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]

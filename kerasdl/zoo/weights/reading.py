@@ -63,20 +63,25 @@ def load(model: Any, source: str | Path | Mapping[str, np.ndarray], net: str, *,
     else:
         what, tensors, header = str(source), files.read(source), files.header(source)
     table = table or best(model, tensors, net, what)
+    if why := table.refuses(model):
+        raise ValueError(f"{what} is of a network that {table.source} builds otherwise: {why}.")
     prepared = table.prepare(tensors, model)
     left = tuple(name for name in prepared if table.others and re.search(table.others, name))
     prepared = {name: array for name, array in prepared.items() if name not in left}
     heads = _of_other_classes(model, table, prepared)
     arrays, resized = _arranged(model, table, prepared, heads, what)
     _check_all_used(model, table, prepared, what)
+    own = (header["mean"], header["std"]) if header else (table.mean, table.deviation)
+    mean, deviation = preprocessing or own
+    if table.mean is not None and np.size(mean) not in (1, model.input_shape[-1]):
+        raise ValueError(f"{what} is for images of {np.size(mean)} channels. Received: {model.input_shape[-1]}.")
     for variable, array in arrays:
         variable.assign(array)
     for layer in model.layers:
         if hasattr(layer, "epsilon") and (epsilon := header.get("epsilon") or table.epsilon) is not None:
             layer.epsilon = epsilon
     if table.mean is not None:
-        own = (header["mean"], header["std"]) if header else (table.mean, table.deviation)
-        _preprocess(model, *(preprocessing or own))
+        _preprocess(model, mean, deviation)
     return Loaded(table, heads, resized, left)
 
 
