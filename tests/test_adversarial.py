@@ -255,7 +255,7 @@ def test_bfloat16_trains_float32_weights():
 REPLICAS = {"nonsaturating": {"loss": "nonsaturating", "net": "mlp"},
             "relativistic": {"r1": 1.0, "r2": 1.0},
             "lazy": {"r1": 1.0, "r2": 1.0, "lazy": 3},
-            "clusters": {"net": "mlp", "clusters": 2}}
+            "clusters": {"net": "mlp", "clusters": 2}, "xla": {"net": "mlp", "xla_noise": True}}
 SAMPLE = ("lazy",)
 
 
@@ -270,7 +270,9 @@ def eight_steps(name, strategy):
         for network in pair:
             distribute_fixes.synchronize_norms(network)
         model = GAN(*pair, **arguments)
-        model.compile(*(keras.optimizers.SGD(0.05, momentum=0.5) for _ in range(2)))
+        alone = strategy.num_replicas_in_sync == 1
+        model.compile(*(keras.optimizers.SGD(0.05, momentum=0.5) for _ in range(2)),
+                      jit_compile=alone and model.xla_noise)
     data = tf.data.Dataset.from_tensor_slices(examples(32)).batch(16, drop_remainder=True)
     history = model.fit(data, epochs=4, verbose=0).history
     parts = {"g": model.generator, "d": model.discriminator, "average": model.average}

@@ -115,7 +115,8 @@ def main() -> None:
         if not hasattr(error, "format_message"):  # which Typer's own have: a missing argument, an unknown option
             raise
         if message := " ".join(error.format_message().split()):  # none after a verb without arguments, whose help it is
-            fail(f"{message.rstrip('.')}. See: kerasdl {' '.join(arguments[:1])} --help")
+            verb = next(iter(arguments[:1]), "")
+            fail(f"{message.rstrip('.')}. See: kerasdl {f'{verb} ' * (not verb.startswith('-'))}--help")
         sys.exit(UserError.code)
 
 

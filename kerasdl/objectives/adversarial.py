@@ -82,7 +82,7 @@ class Adversarial(Objective):
         (generator, discriminator), settings = networks, self.settings
         model = GAN(generator, discriminator, settings.loss, r1=decaying("r1", settings.r1, steps),
                     r2=decaying("r2", settings.r2, steps), lazy=settings.lazy, ema=self.recipe.ema,
-                    seed=self.recipe.seed)
+                    seed=self.recipe.seed, xla_noise=bool(self.recipe.jit))
         return model, model.average, None
 
     def optimizer_recipes(self) -> tuple[Recipe, ...]:

@@ -40,8 +40,10 @@ def answer(recipe: dict[str, Any], chip: str, chips: int, search: bool) -> dict[
         return facts
     found |= {"facts": facts, "several": facts if chips > 1 else compiled(step, kind, each, 4)}
     if search:
-        most = step.size // chips if step.size else MOST
-        found["largest"] = max_batch(lambda batch: compiled(step, kind, batch, 1), each, facts["flops"] / each, most)
+        most, parts = step.size // chips if step.size else MOST, step.parts  # which divide every batch
+        largest = max_batch(lambda part: compiled(step, kind, part * parts, 1), each // parts,
+                            facts["flops"] / each * parts, most // parts)
+        found["largest"] = {key: value * parts if type(value) is int else value for key, value in largest.items()}
     return found
 
 

@@ -15,6 +15,7 @@ resumed at any step and N replicas draw what one device draws.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import keras
 import numpy as np
@@ -45,6 +46,8 @@ class GAN(FitsReplicas):
             arXiv:1912.04958).
         ema: decay of the generator's moving average; 0 for none.
         seed: seed of the noise.
+        xla_noise: whether the noise is XLA's, whose numbers are other ones, also where XLA does not compile the step,
+            as on replicas.
 
     Attributes:
         average: the generator that samples.
@@ -55,7 +58,7 @@ class GAN(FitsReplicas):
 
     def __init__(self, generator: keras.Model, discriminator: keras.Model, loss: str = "relativistic", *,
                  r1: float | Callable = 0.0, r2: float | Callable = 0.0, lazy: int = 1, ema: float = 0.999,
-                 seed: int = 0, name: str = "gan"):
+                 seed: int = 0, xla_noise: bool = False, name: str = "gan"):
         super().__init__(name=name)
         if loss not in LOSSES:
             raise UserError(f"Unknown GAN loss {loss!r}. {nearest(loss, LOSSES)}")
@@ -64,6 +67,7 @@ class GAN(FitsReplicas):
         check_pair(generator, discriminator)
         self.generator, self.discriminator, self.objective = generator, discriminator, LOSSES[loss]
         self.r1, self.r2, self.lazy, self.seed = r1, r2, lazy, seed
+        self.xla_noise = xla_noise
         self.average = averages.copy(generator) if ema else generator
         self.averager = averages.Averager(generator, self.average, ema) if ema else None
         self.conditional, self.clusters = len(generator.inputs) == 2, clusters(generator)
@@ -188,7 +192,10 @@ class GAN(FitsReplicas):
         rows, width = images.shape[0] or tf.shape(images)[0], self.generator.inputs[0].shape[1]
         key = tf.stack([tf.constant((self.seed * STREAMS + stream) * 16, tf.int64),
                         tf.cast(self.optimizer.iterations, tf.int64)])
-        noise = tf.random.stateless_normal((rows * context.num_replicas_in_sync, width), key, dtype=images.dtype)
+        draw = partial(tf.random.stateless_normal, (rows * context.num_replicas_in_sync, width), dtype=images.dtype)
+        if self.xla_noise and isinstance(rows, int):
+            draw = tf.function(draw, jit_compile=True, autograph=False)
+        noise = draw(key)
         first = rows * context.replica_id_in_sync_group if context.num_replicas_in_sync > 1 else 0
         return noise[first:first + rows]
 
