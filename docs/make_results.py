@@ -168,7 +168,7 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
             lazy=tried.lazy_body(page.load(folder, tried.NAME))),
         root / "docs" / "lab" / "orders.md": filled(
             root / "docs" / "lab" / "orders.md", shared=orders.body(page.load(root / "docs" / "results", orders.NAME)),
-            again=again_table(recipes, found, root / "docs" / "results")),
+            again=again_table(recipes, found, folder, "orders_of_0_1", "orders")),
         root / "docs" / "lab" / "transfer.md": filled(
             root / "docs" / "lab" / "transfer.md",
             transfer=transfer.body(page.load(root / "docs" / "results", "transfer"))),
@@ -185,7 +185,8 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
             root / "docs" / "nas.md", nas=nas_replay.body(page.load(root / "docs" / "results", "nas_replay") or None),
             cifar10=nas_cifar10.body(page.load(root / "docs" / "results", "nas_cifar10"), root / "docs" / "results")),
         root / "docs" / "lab" / "texts.md": filled(
-            root / "docs" / "lab" / "texts.md", texts=texts.body(page.load(root / "docs" / "results", "texts"))),
+            root / "docs" / "lab" / "texts.md", texts=texts.body(page.load(root / "docs" / "results", "texts")),
+            sums=again_table(recipes, found, folder, "places_of_tokens", "gradients")),
         root / "docs" / "photos.md": filled(
             root / "docs" / "photos.md", folders=photos_page.folders(photos_page.load(folder)),
             frozen=photos_page.frozen(photos_page.load(folder)), tuned=photos_page.tuned(photos_page.load(folder))),
@@ -434,14 +435,23 @@ def field_rows(model: type[BaseModel]) -> list[tuple[str, ...]]:
             for name, takes, default, meaning in describe(model)]
 
 
-def again_table(recipes: list[Recipe], found: dict[str, list[dict]], folder: Path) -> str:
-    """Of each recipe that was made again, its number with the old orders and with the new ones."""
-    before, rows = page.load(folder, "orders_of_0_1") or {}, []
+def again_table(recipes: list[Recipe], found: dict[str, list[dict]], folder: Path, kept: str, what: str) -> str:
+    """Of each recipe that was made again, its number before and now.
+
+    Args:
+        recipes, found: those of the package, and their results.
+        folder: of the results.
+        kept: the file there with the numbers before.
+        what: was changed.
+    """
+    before, rows = page.load(folder, kept) or {}, []
     for recipe in ordered(recipes):
         runs = found.get(recipe.name, [])
         if recipe.name not in before or not runs or orders_of(runs[0]) == 1:
             continue
         chosen = metric(recipe)
+        if [run["train"]["seconds"] for run in runs] == before[recipe.name]["seconds"]:
+            continue  # these are the same runs
         old = [chosen.scale * value for value in before[recipe.name]["scores"].values()]
         new = [chosen.scale * chosen.of(run) for run in runs]
         spread = f"{statistics.stdev(new) / statistics.stdev(old):.2f}" if min(len(old), len(new)) > 1 \
@@ -451,7 +461,7 @@ def again_table(recipes: list[Recipe], found: dict[str, list[dict]], folder: Pat
                      f"{statistics.mean(new) - statistics.mean(old):+.{chosen.digits}f}", spread))
     if not rows:
         return "None is made again yet.\n"
-    return table(("recipe", "what is measured", "old orders (runs)", "new orders (runs)", "difference of means",
+    return table(("recipe", "what is measured", f"old {what} (runs)", f"new {what} (runs)", "difference of means",
                   "ratio of deviations"), rows)
 
 
