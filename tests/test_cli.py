@@ -263,7 +263,7 @@ def test_a_damaged_file_of_a_run_is_a_line(refused, hard_run, here):
 def test_options_that_would_do_nothing_are_refused(refused, hard_run, here):
     refused("compare", hard_run.path, "--no-report", "--out", "x.html", words=["Give one of the two"])
     refused("sample", hard_run.path, "--prompt", "so", "--out", "x.png", words=["--out is for images"])
-    refused("sample", hard_run.path, "--tokens", 3, words=["--tokens is for texts", "--prompt"])
+    refused("sample", hard_run.path, "--tokens", 3, words=["--tokens is for texts", "Give --prompt"])
     refused("card", hard_run.path, "--out", ".", words=["cannot be written"])
 
 
@@ -273,7 +273,7 @@ def test_a_full_disk_under_the_output_is_a_line(here):
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-c", code, "list"], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2
-    assert done.stderr == "kerasdl: What is printed cannot be written: No space left on device\n"
+    assert done.stderr == "kerasdl: A file or the output cannot be read or written: No space left on device\n"
 
 
 def test_what_the_system_refuses_is_a_line(refused):

@@ -98,7 +98,7 @@ def test_colours_of_16_bits_are_not_cut_to_8_in_silence(tmp_path):
     expected = np.round(values / 4095 * 255).astype("uint8")
     np.testing.assert_array_equal(read_raw(tmp_path / "a.png", (0, 4095)), expected)
     (tmp_path / "b.png").write_bytes(tf.io.encode_png(np.concatenate([values, values[..., :1]], -1)).numpy())
-    refused(lambda: read_raw(tmp_path / "b.png", (0, 4095)), "16 bits and transparency")
+    refused(lambda: read_raw(tmp_path / "b.png", (0, 4095)), "16-bit colours and transparency")
 
 
 def test_a_bitmap_of_5_6_and_5_bits_is_no_image_of_16_bits(tmp_path):

@@ -131,6 +131,8 @@ def test_patience_is_not_spent_in_epochs_that_do_not_count():
     best = BestWeights(Kept, lambda: {"auc": 0.5, "loss": 1.0}, "auc", "max", first=10)
     for epoch in range(5):
         best.on_epoch_end(epoch, {})
+    best.validate = lambda: {"auc": np.nan, "loss": 1.0}
+    best.on_epoch_end(5, {})
     assert best.best_epoch == 5  # of those that are pruned less than asked for, the one that is pruned most
     best = BestWeights(Kept, lambda: {"auc": 0.5, "loss": 1.0}, "auc", "max", patience=3, first=10)
     best.set_model(keras.Sequential())

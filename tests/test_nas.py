@@ -12,7 +12,7 @@ from kerasdl.errors import UserError
 from kerasdl.nas import one_shot, proxies, supernet
 from kerasdl.nas import rank as rank_module
 from kerasdl.nas.rank import rank
-from kerasdl.tuning import Search, choice, preflight
+from kerasdl.tuning import Search, choice, log, preflight
 from kerasdl.tuning.records import Answer, TrialRecord
 from kerasdl.tuning.study import Study
 from kerasdl.zoo import cell
@@ -143,6 +143,10 @@ def test_a_ranking_of_values_that_the_space_has_not_is_refused(tmp_path):
     with pytest.raises(UserError, match="batch=256, which is not in"):
         preflight.check(Search(recipe="mlp_digits", space={"batch": choice(32, 64)},
                                oracle=f"ranked:{tmp_path / 'ranking.json'}"))
+    (tmp_path / "zero.json").write_text(json.dumps({"points": [{"values": {"lr": 0.0}}]}))
+    with pytest.raises(UserError, match="lr=0.0, which is not in"):
+        preflight.check(Search(recipe="mlp_digits", space={"lr": log(1e-4, 1e-1)},
+                               oracle=f"ranked:{tmp_path / 'zero.json'}"))
     preflight.check(Search(recipe="mlp_digits", space={"batch": choice(32, 256)},
                            oracle=f"ranked:{tmp_path / 'ranking.json'}"))
 
@@ -175,8 +179,8 @@ def test_cells_are_ranked_by_the_weights_that_they_share(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = rank(cells(), "shared_weights", "ranking.json", 4, verbose=False)
     assert all(0 <= row["scores"]["shared_weights"] <= 1 for row in found["points"])
-    before = os.stat("ranking/result.json").st_mtime_ns
+    before = os.stat("ranking_supernet/result.json").st_mtime_ns
     again = rank(cells(), "shared_weights", "ranking.json", 4, verbose=False)  # the network is not trained again
-    assert os.stat("ranking/result.json").st_mtime_ns == before and again == found
+    assert os.stat("ranking_supernet/result.json").st_mtime_ns == before and again == found
     with pytest.raises(UserError, match="model=cell"):
         one_shot.supernet_of(cells().base.override(model="mlp"), tmp_path / "other")

@@ -321,22 +321,6 @@ def test_every_model_of_the_zoo_compiles_for_a_tpu(tmp_path):
 
 
 @pytest.mark.soak
-def test_a_plan_on_jax_takes_a_batch_in_the_parts_of_the_recipe():
-    code = """if True:
-        import jax
-        from kerasdl.plan.step import Step
-        from kerasdl.recipe import load
-        for parts in (1, 4):
-            step = Step(load("mlp_digits").override(accumulate=parts, ema=0.9))
-            print("products", step.lower(64, jax.devices("cpu")).as_text().count("dot_general"))
-    """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                          env=os.environ | QUIET | {"KERAS_BACKEND": "jax"})
-    one, four = (int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("products"))
-    assert four == 4 * one > 0
-
-
-@pytest.mark.soak
 def test_libtpu_knows_every_slice_and_the_memory_of_every_chip():
     """In a process of its own, as everything that loads libtpu; it names a chip's memory when asked for too much."""
     code = """if True:

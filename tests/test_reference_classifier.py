@@ -56,5 +56,5 @@ def test_a_table_s_reference_is_that_of_what_it_holds(here):
     """Its file may have changed, and another folder may have one of the same name."""
     recipe, images = load("cnn_digits").override("data=csv:images.csv"), np.zeros((40, 8, 8, 1), "uint8")
     one, other = (from_arrays(images, np.resize(classes, 40)) for classes in ([0, 1], [0, 1, 1]))
-    assert reference_classifier.home(recipe, one) == reference_classifier.home(recipe, dict(one))
+    assert reference_classifier.home(recipe, one) == reference_classifier.home(recipe, {"train": one["train"]})
     assert reference_classifier.home(recipe, one) != reference_classifier.home(recipe, other)

@@ -356,6 +356,18 @@ def test_other_data_than_the_run_began_with_is_refused(stopped):
             train(RECIPE, workdir=stopped, verbose=False)
 
 
+def test_a_run_of_texts_that_began_with_other_gradients_is_refused(here):
+    (here / "texts.csv").write_text("text,kind\n" + "so good,a\nso bad,b\n" * 20)
+    recipe = Recipe(model="rnn", model_args={"size": "mu"}, data="text:texts.csv", batch=4, epochs=2,
+                    data_args={"text": "text", "label": "kind", "length": 4})
+    run = train(recipe, workdir="run", verbose=False, stop_after=1)
+    facts = json.loads((run.path / "data.json").read_text())
+    assert facts.pop("steps") == 2
+    (run.path / "data.json").write_text(json.dumps(facts))
+    with pytest.raises(UserError, match="began with version 0.2 .* Start a new run"):
+        train(recipe, workdir="run", verbose=False)
+
+
 def test_a_run_that_began_with_the_orders_of_0_1_is_refused(stopped):
     facts = json.loads((stopped / "data.json").read_text())
     assert facts.pop("orders") == 2

@@ -84,7 +84,8 @@ def test_a_condition_that_means_nothing_is_refused(some, condition, message):
 
 @pytest.mark.parametrize("condition, met", [
     ("augment=flip", True), ('augment=["flip"]', True), ("augment!=flip", False), ("jit=True", True),
-    ("jit=None", False), ("patience=null", True), ("patience!=null", False)])
+    ("jit=None", False), ("patience=null", True), ("patience!=null", False), ("patience<null", False),
+    ("augment=flip,crop", False)])
 def test_conditions_are_written_as_settings_are(here, condition, met):
     make(here / "a")
     recipe = json.loads((here / "a" / "recipe.json").read_text())
@@ -98,7 +99,9 @@ def test_a_run_counts_once_whatever_links_lead_to_it(some):
     (some / "self").symlink_to(some / "self")
     (some / "round").symlink_to(some)
     (some / "gone").symlink_to(some / "nowhere")
-    assert len(find.find(some)) == before
+    (some / "a_link").symlink_to(some / "b")
+    found = paths(find.find(some), some)
+    assert len(found) == before and "b" in found and "a_link" not in found
     assert list(completion.holding(some, "recipe.json", 2))
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 import kerasdl
 from kerasdl.data import from_frame, leaks, load, load_splits
 from kerasdl.data.sources import load_for
+from kerasdl.data.table_file import read_table
 from kerasdl.evaluation.evaluate import evaluate
 
 RNG = np.random.default_rng(0)
@@ -147,6 +148,9 @@ def test_three_groups_are_enough_for_three_parts():
 def test_a_spreadsheet_with_two_columns_of_one_name(tmp_path):
     table().rename(columns={"count": "size"}).to_excel(tmp_path / "x.xlsx", index=False)
     refused(lambda: load(f"csv:{tmp_path}/x.xlsx", label="art"), "two columns called 'size'")
+    sheet = pd.DataFrame([["", "", "a", "art"], *([7, 8, 1.5, "x"], [9, 7, 2.5, "y"]) * 10])
+    sheet.to_excel(tmp_path / "blank.xlsx", index=False, header=False)
+    refused(lambda: load(f"csv:{tmp_path}/blank.xlsx", label="art"), "has no name", "Unnamed")
     table().rename(columns={"count": "size.1"}).to_excel(tmp_path / "y.xlsx", index=False)  # as pandas would rename it
     assert "size.1" in load(f"csv:{tmp_path}/y.xlsx", label="art").columns
 
@@ -157,6 +161,17 @@ def test_a_quote_that_is_meant_as_such_swallows_no_rows(tmp_path):
     refused(lambda: load(f"csv:{path}", label="art"), "line 42", "2 more rows")
     path.write_text(plain + '3\t"so\n\tindented"\ta\n')  # a text of two lines
     assert sum(len(part) for part in load_splits(f"csv:{path}", PARTS, label="art").values()) == 41
+
+
+def test_a_column_that_is_left_out_and_kept_for_audits_is_read_as_others_are():
+    frame = table().assign(sex=np.resize(["male", "male ", "female"], 60))
+    kept = from_frame(frame, "art", drop=["sex"], attributes=["sex"])["train"].attributes["sex"]
+    assert set(kept) == {"male", "female"}
+
+
+def test_a_text_of_several_lines_alone_in_its_table(tmp_path):
+    (tmp_path / "x.tsv").write_text('text\n' + '"one\ntwo"\n"three"\n' * 10)
+    assert read_table(f"{tmp_path}/x.tsv")["text"].tolist() == ["one\ntwo", "three"] * 10
 
 
 def test_a_column_of_lists_can_be_left_out(tmp_path):

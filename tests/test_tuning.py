@@ -22,6 +22,7 @@ from kerasdl.tuning import Search, choice, engine, log, median_stopping, nursery
 from kerasdl.tuning.best import best, measure, source, spread
 from kerasdl.tuning.engine import tune
 from kerasdl.tuning.records import Answer, Rung, TrialRecord
+from kerasdl.tuning.samplers import hyperband
 from kerasdl.tuning.search import load as load_search
 from kerasdl.tuning.study import Study
 from kerasdl.tuning.trials import Lease, is_locked
@@ -203,19 +204,35 @@ def test_a_trial_that_somebody_removed_leaves_the_others_as_they_are(here):
     assert again.id == "0003" and [record.id for record in study.records()] == ["0000", "0002", "0003"]
 
 
+def test_a_folder_of_another_name_among_the_trials_does_no_harm(here):
+    study = Study.create(GRID, "study")
+    end(study.lease())
+    shutil.copytree("study/trials/0000", "study/trials/0000-old")
+    assert Study.create(GRID, "study").lease().id == "0001"
+
+
 def test_a_search_is_not_continued_with_another_backend(here, monkeypatch):
     end(Study.create(GRID, "study").lease())
     Study.create(GRID, "study")
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    with pytest.raises(UserError, match="study trained with tensorflow, and Keras computes with jax"):
+    with pytest.raises(UserError, match="trained with tensorflow, and Keras computes with jax. Give --backend tensorf"):
         Study.create(GRID, "study")
 
 
 def test_a_search_that_would_end_before_hyperband_has_promoted_is_refused():
     made = Search(recipe="mlp_digits", space={"lr": log(1e-4, 1e-1)}, oracle="hyperband", trials=20)
-    with pytest.raises(UserError, match="trials=20 ends before that"):
-        preflight.check(made)
-    preflight.check(replace(made, trials=None))
+    first = hyperband.Bracket.of([], hyperband.brackets(made.base.epochs, 3) - 1, made.base.epochs, 3, "")
+    least = sum(map(first.size, range(first.number))) + 1
+    with pytest.raises(UserError, match=f"Trial {least} of hyperband is the first one"):
+        preflight.check_new(made)
+    preflight.check_new(replace(made, trials=least))
+    preflight.check_new(replace(made, trials=None))
+
+
+def test_a_search_that_began_is_continued_whatever_is_refused_today(quick):
+    made = Search(recipe="mlp_digits", space={"lr": log(1e-4, 1e-1)}, oracle="hyperband", trials=2, name="mine")
+    Study.create(made, "study")
+    assert len(quick(made).records()) == 2
 
 
 def test_settings_of_a_conditional_objective_are_checked_with_it():
@@ -227,7 +244,7 @@ def test_settings_of_a_conditional_objective_are_checked_with_it():
 def test_what_a_build_function_does_not_read_is_refused(here):
     Path("net.py").write_text("def build(hp): pass\n")
     with pytest.raises(UserError, match="lr would change nothing"):
-        Search(build="net.py:build", data="digits", overrides={"lr": 5.0})
+        tune(Search(build="net.py:build", data="digits", goal="max", overrides={"lr": 5.0}), "study")
     with pytest.raises(UserError, match="Leave out strategy"):
         tune(Search(build="net.py:build", data="digits", goal="max"), "study", strategy="mirrored")
 
@@ -237,6 +254,8 @@ def test_limits_and_costs_of_the_command_come_to_those_of_the_search():
     found, _ = what_to_search("cell_digits_evolution", [], None, None, asked)
     before = load_search("cell_digits_evolution")
     assert {**before.limits, "int8_kb": 96.0} == found.limits and found.costs == (*before.costs, "int8_kb")
+    again, _ = what_to_search("cell_digits_evolution", [], None, None, {"costs": before.costs})
+    assert again.costs == before.costs != ()  # once each
 
 
 def test_a_trial_whose_lock_somebody_looks_at_is_given_out_afterwards(here):

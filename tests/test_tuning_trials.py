@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from kerasdl.tuning import Search, choice, hypermodel, median_stopping, pool, tr
 from kerasdl.tuning.best import best
 from kerasdl.tuning.engine import tune
 from kerasdl.tuning.study import Study
+from kerasdl.tuning.table import Table
 
 HERE = Path(__file__).parent
 LINEAR = Recipe(name="linear", model="linear", data="digits", batch=256, epochs=4, lr=1e-2)
@@ -120,7 +122,11 @@ def test_a_score_through_a_reference_classifier_is_found_without_its_name():
     """So the seeds of a GAN's recipe, whose monitor is frechet, end with a score."""
     scores = {"val/kid_cnn_digits": 0.1, "val/frechet_cnn_digits": 2.0}
     assert median_stopping.logged_as("val/frechet", scores) == "val/frechet_cnn_digits"
-    assert trial.checked({"status": "completed", "scores": scores}, "val/frechet")["status"] == "completed"
+    outcome = {"status": "completed", "scores": scores, "seconds": 1.0}
+    assert trial.checked(outcome, "val/frechet")["status"] == "completed"
+    trials = SimpleNamespace(search=SimpleNamespace(objective="val/frechet"), values=lambda task: {"seed": 1})
+    Table(trials, 1, verbose=False).ended(SimpleNamespace(id="seed-1", attempt=1, task={}), outcome)
+    assert median_stopping.logged_as("val/precision", {"val/precision_at_recall": 1.0}) == "val/precision"
 
 
 def test_a_metric_that_is_several_numbers_is_no_number(tmp_path):

@@ -81,7 +81,7 @@ def test_a_network_that_the_source_builds_otherwise_is_not_read_into(tmp_path):
 def test_weights_of_one_channel_without_their_preprocessing_are_refused():
     grey = zoo.build("resnet", (32, 32, 1), 4, size="18")
     tensors = weights.exported(grey, weights.tables_of("resnet")[0])
-    refused_value(lambda: weights.load(grey, tensors, "resnet"), "images of 3 channels. Received: 1")
+    refused_value(lambda: weights.load(grey, tensors, "resnet"), "images of 1 channels. Received: 3")
 
 
 def test_old_files_of_keras_are_read(tmp_path):

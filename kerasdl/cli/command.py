@@ -110,7 +110,7 @@ def main() -> None:
     except OSError as error:  # a folder without permission, a name that is too long
         if DEBUG or not error.filename and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
-        fail(f"{error.filename or 'What is printed cannot be written'}: {error.strerror}")
+        fail(f"{error.filename or 'A file or the output cannot be read or written'}: {error.strerror}")
     except Exception as error:
         if not hasattr(error, "format_message"):  # which Typer's own have: a missing argument, an unknown option
             raise

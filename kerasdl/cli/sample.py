@@ -35,7 +35,8 @@ def sample_model(run: RunFolder,
     of_texts = {"--tokens": tokens, "--temperature": temperature, "--top-k": top_k, "--top-p": top_p}
     for name, value in (of_texts if prompt is None else of_images).items():
         if value is not None:
-            raise UserError(f"{name} is for {'texts: give --prompt' if prompt is None else 'images'}. Leave it out.")
+            what = "texts. Give --prompt, too, or leave" if prompt is None else "images. Leave"
+            raise UserError(f"{name} is for {what} {name} out.")
     with quiet():
         from kerasdl.evaluation import samples
     if prompt is not None:

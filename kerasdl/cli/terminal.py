@@ -17,7 +17,7 @@ DEBUG = "--debug" in sys.argv
 
 
 def named(param: typer.CallbackParam, path: str | None) -> str | None:
-    """Return the name of a folder, with that of the home folder for ~, which no shell puts in behind `--workdir=`.
+    """Return a path with ~ expanded: bash leaves it as it is in `--workdir=~/runs`.
 
     An empty one, which `--workdir "$UNSET"` gives, is refused: it would mean the current folder.
     """

@@ -57,8 +57,8 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH",
                workdir: Annotated[str | None, typer.Option(callback=named, help="folder of the search")] = None,
                seed: Annotated[int | None, typer.Option(help="seed of the oracle")] = None,
                cost: Annotated[list[str] | None, typer.Option(
-                   metavar="COST", help="what is to be low besides the objective, such as multiply_adds; may be given "
-                                        "several times")] = None,
+                   metavar="COST", help="what is to be low besides the objective, such as multiply_adds, in addition "
+                                        "to the search's own; may be given several times")] = None,
                limit: Annotated[list[str] | None, typer.Option(
                    metavar="COST=MOST", help="networks beyond it are not trained: parameters=50k, int8_kb=96; may be "
                                              "given several times")] = None,
@@ -137,8 +137,6 @@ def what_to_search(search: str | None, overrides: list[str], workdir: str | None
         changes["overrides"] = {**found.overrides, **new}
     changes |= {"limits": {**found.limits, **changes["limits"]}} if "limits" in changes else {}
     changes |= {"costs": (*found.costs, *changes["costs"])} if "costs" in changes else {}
-    if changes.get("oracle") == "hyperband" and found.oracle != "hyperband":
-        changes.setdefault("trials", None)  # those of another oracle would end it in its first round
     if changes:
         found = replace(found, **(changes | {"recipe": None} if found.build else changes))
     folder = None if workdir is None else Path(workdir)

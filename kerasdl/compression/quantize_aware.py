@@ -77,6 +77,9 @@ def rounded_outputs(network: keras.Model) -> set[str]:
             found.add(reader if relu else name)
         if type(layer) in ROUNDED:
             found |= {origin(source) for source in sources[name]}
+    if lost := sorted(found - by_name.keys() - {""}):
+        raise ValueError(f"{network.name} has operations between its layers, such as {lost[0]}, which training cannot "
+                         "round. Write them as layers, such as keras.layers.Add and ReLU.")
     return {name for name in found if name in by_name and not isinstance(by_name[name], layers.InputLayer)}
 
 

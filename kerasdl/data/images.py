@@ -142,7 +142,8 @@ def _deep_values(image: Image.Image, path: Path) -> np.ndarray:
     try:  # TensorFlow reads the 16 bits of colours in a PNG
         values = tf.io.decode_png(path.read_bytes(), dtype=tf.uint16).numpy()
         if values.shape[2] in (2, 4) and (values[..., -1] < 65535).any():
-            raise DataError(f"{path} has 16 bits and transparency. Lay it over a ground.")
+            raise DataError(f"{path} has 16-bit colours and transparency, which cannot be read together. Put it on a "
+                            "background, and save it without.")
         return values[..., : 1 if values.shape[2] <= 2 else 3]
     except tf.errors.InvalidArgumentError:
         raise DataError(f"{path} has colours of 16 bits, which are read from PNG files only. Convert it.") from None

@@ -21,6 +21,7 @@ KINDS = {  # kind -> what one feature of it is
     "number": "numbers to predict (outputs,), float32",
     "tags": "a class for each token (T + L,), int32; -1: not scored; L: of words that were cut off",
 }
+STEPS = 2  # version of the steps of texts and of large streamed examples; 0.2 had the first
 ORDERS = 2  # version of the orders of examples, which every result names; docs/lab/orders.md describes the first
 PLURALS = {"image": "images", "row": "rows", "sequence": "sequences", "tokens": "texts", "text": "texts"}
 AXES = {"image": 3, "row": 1, "sequence": 2, "tokens": 1, "text": 0}  # of one example of what a model takes

@@ -69,8 +69,10 @@ class ColumnArgs(Settings):
         return [] if value is None or value == () else listed(value, frame.columns)
 
     def drops(self, name: str) -> bool:
-        """Return whether a column of this name is left out."""
-        return self.drop not in (None, ()) and name in listed(self.drop, [name])
+        """Return whether a column of this name is left out, and is read for nothing else."""
+        others = (self.label, self.group, self.order, self.split, self.weight, self.attributes, self.image)
+        return self.drop not in (None, ()) and name in listed(self.drop, [name]) and not any(
+            value not in (None, ()) and name in listed(value, [name]) for value in others)
 
     def as_text(self) -> list[str]:
         """Return the columns to be read as they are written."""

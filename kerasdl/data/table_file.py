@@ -240,13 +240,16 @@ def _text(path: str, texts: Collection[str], dialect: Dialect) -> pd.DataFrame:
 def _check_quotes(path: str, frame: pd.DataFrame, lines: Sequence[int]) -> None:
     """Refuse a text in quotes that holds whole rows: in files with tabs a quote is often meant as a plain sign."""
     for place, name in enumerate(frame):
+        if len(frame.columns) == 1 or is_numeric(frame[name]):
+            continue  # of one column nothing tells a row from a line
         for row in np.flatnonzero(frame[name].astype("string").str.contains("\n", regex=False).fillna(False)):
             first, *others = str(frame[name].iloc[row]).split("\n")
+            more = f"{len(others)} more row{'s' * (len(others) > 1)}"
             tabs = [len(frame.columns) - 1] * (len(others) - 1) + [place]
             if first.count("\t") == len(frame.columns) - 1 - place and [line.count("\t") for line in others] == tabs \
                     and all(line.strip("\r") and line[0] != "\t" for line in others):
-                raise DataError(f"{path}: a quote in line {lines[int(row)]} begins a text that holds {len(others)} "
-                                "more rows. Put a text with quotes into quotes, and write each of its own twice.")
+                raise DataError(f"{path}: a quote in line {lines[int(row)]} begins a text that holds {more}. Put a text "
+                                "with quotes into quotes, and write each of its own twice.")
 
 
 def _check_separator(path: str, names: pd.Series, dialect: Dialect) -> None:
@@ -323,9 +326,10 @@ def _spreadsheet(path: str, dialect: Dialect) -> pd.DataFrame:
             raise DataError(f"{path} has no sheet {sheet!r}. {nearest(sheet, book.sheet_names)}")
         frame = book.parse(0 if sheet is None else sheet, header=None if dialect.header is False else 0, dtype=object,
                            skiprows=dialect.skiprows, na_values=dialect.options(path)["na_values"]).infer_objects()
-        names = book.parse(0 if sheet is None else sheet, header=None, dtype=object, skiprows=dialect.skiprows, nrows=1)
+        names = book.parse(0 if sheet is None else sheet, header=None, dtype=object, skiprows=dialect.skiprows, nrows=1,
+                           na_filter=False)
     if dialect.header is not False:
-        _check_names(path, names.iloc[:1].stack().astype(str))
+        _check_names(path, pd.Series([str(name).strip() for row in names.to_numpy() for name in row], dtype=object))
     if dialect.header is None and len(frame.columns) and _numbers(pd.Series([str(name) for name in frame.columns])):
         raise DataError(f"The first line of {path} looks like a row: {', '.join(map(str, frame.columns[:5]))}. Say "
                         "whether it has the names of the columns: data_args.header=true or data_args.header=false.")

@@ -36,9 +36,10 @@ def supernet_of(recipe: Recipe, folder: Path, verbose: bool = True) -> Run:
     if not (folder / "result.json").exists():
         return train(shared, workdir=folder, verbose=verbose, test=False)
     run = Run.open(folder)
-    if run.recipe != shared or run.result["status"] != "completed":
-        raise UserError(f"{folder} holds the shared weights of another recipe, or a training that failed. Choose "
-                        "another --out, or remove it.")
+    if run.recipe.model_dump_json() != shared.model_dump_json():
+        raise UserError(f"{folder} holds the shared weights of another recipe. Choose another --out.")
+    if run.result["status"] != "completed":
+        raise UserError(f"The training in {folder} diverged. Remove the folder, and lower lr.")
     return run
 
 

@@ -49,7 +49,8 @@ def rank(search: Search, by: str, file: str | Path, candidates: int = 200, verbo
         raise UserError(f"Unknown way to rank {by!r}. {nearest(by, ways())}")
     if search.build:
         raise UserError("A search of build(hp) has no networks of the zoo to rank.")
-    if by == SHARED and (others := [key for key in search.space if not key.startswith("model_args.edge")]):
+    others = [key for key in search.space if not key.startswith("model_args.edge")]
+    if by == SHARED and search.base.model == "cell" and others:
         raise UserError(f"{SHARED} tells cells of one size apart by their edges. {others[0]} is searched, too: rank by "
                         "a proxy.")
     file = Path(file)

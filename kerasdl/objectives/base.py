@@ -45,8 +45,8 @@ class Objective:
         augments_views: whether test-time augmentation makes sense: the answer for an image is a mean over views.
         makes_views: whether `prepare` augments the images itself, by the recipe's `augment`, to compare views of each.
         prepares_for_learner: whether only the learner takes what `prepare` makes, and the kept model plain examples.
-        sums_rows: whether the gradient of a vector that several places of a batch look up is summed before the
-            optimizer takes its step, as it is on JAX; TensorFlow leaves a row for each place.
+        sums_rows: whether the gradients of an embedding's row, of which a batch may have several, are summed before the
+            optimizer takes its step, as they are on JAX.
         learner: the class of the model that is fitted.
         attack_budget: how far training moves each number of an image, in grey levels; None: it does not attack. An
             instance has its recipe's.

@@ -75,7 +75,7 @@ def named(sources: Sequence[str]) -> list[Backbone]:
     Raises:
         UserError: none of these, public weights that are not on this machine, or two that cannot be told apart.
     """
-    given = list(dict.fromkeys(sources))
+    given = list({source if source in public.KNOWN else Path(source).resolve(): source for source in sources}.values())
     found = [_named(source) for source in given]
     names = [each.name for each in found]
     found = [replace(each, name=f"{each.name}-{Path(source).name}") if names.count(each.name) > 1 else each

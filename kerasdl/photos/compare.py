@@ -17,6 +17,7 @@ from kerasdl.photos.folder import Folder, look
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run, folder_for
 from kerasdl.text import duration
+from kerasdl.train.callbacks import Diverged
 from kerasdl.train.fit import train
 
 logger = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ class Trials:
         """Fit a linear head to a frozen network."""
         recipe = recipes.frozen(backbone, self.folder, side, self.group, self.seed)
         path = self.home / f"{recipe.name}_{side}"
-        if (path / "recipe.json").exists() and Run(path).recipe.model_dump_json() != recipe.model_dump_json():
+        if (path / "data.json").exists() and self._others(Run(path), recipe, side):
             raise UserError(f"{self.home} holds a comparison of other images, or with another --seed, --group or "
                             "--weights. Choose another --workdir.")
         kind = "frozen" if backbone.source else "linear"
@@ -122,6 +123,13 @@ class Trials:
         """Images of a class that there are to learn from."""
         return self.sizes["train"] / len(self.folder.counts)
 
+    def _others(self, run: Run, recipe: Recipe, side: int) -> bool:
+        """Return whether a run is of other images or of another recipe, however their folders are written."""
+        given, found = ({**each.model_dump(mode="json"), "data": str(Path(each.data.partition(":")[2]).resolve()),
+                         "init": each.init and str(Path(each.init).resolve())} for each in (recipe, run.recipe))
+        images = {name: split.fingerprint() for name, split in self.splits(side).items()}
+        return given != found or run.data.get("examples") != images
+
     def _splits(self, side: int) -> Mapping[str, Split]:
         recipe = recipes.from_scratch(self.folder, side, self.group, self.seed, per_class=1, epochs=1)
         found = load_splits(recipe.data, SPLITS, **recipe.data_args)
@@ -132,7 +140,10 @@ class Trials:
              note: Callable[[], str] = lambda: "") -> None:
         began = time.monotonic()
         there = (path / "result.json").exists()
-        run = Run(path) if there else make()
+        try:
+            run = Run(path) if there else make()
+        except Diverged:
+            run = Run(path)  # whose result says so
         if run.result["status"] != "completed":
             remark(self, f"{name}, {kind}, was left out: its training diverged.")
             return

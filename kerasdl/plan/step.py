@@ -5,7 +5,6 @@ No data set is needed. Augmentation is not part of the step: the pipeline augmen
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import jax
 import keras
@@ -59,21 +58,12 @@ class Step:
             state = tuple([jax.ShapeDtypeStruct(v.shape, v.dtype) for v in variables] for variables in (
                 model.trainable_variables, model.non_trainable_variables, model.optimizer.variables,
                 model.metrics_variables))
-            return aot.lower(self.jax_step, state, data, chips)
+            return aot.lower(model.train_step, state, data, chips)
         jax.config.update("jax_enable_x64", True)  # TensorFlow counts steps in int64
         flat = [tf.TensorSpec(one.shape, one.dtype) for one in keras.tree.flatten(data)]
         call, parameters = hlo.function(self.function().experimental_get_compiler_ir(*flat)(stage="hlo_serialized"))
         inputs = len(flat)  # the variables come after them
         return aot.lower(lambda state, data: call(*data, *state), parameters[inputs:], parameters[:inputs], chips)
-
-    def jax_step(self, state: tuple, data: tuple) -> tuple[Any, tuple]:
-        """Take JAX' step: in as many parts as the recipe accumulates, and with the average."""
-        from kerasdl.train import loop_jax
-
-        logs, state = self.model.train_step(state, data) if self.parts == 1 else \
-            loop_jax.accumulated_step(self.model, state, data, self.parts)
-        averager = getattr(self.model, "averager", None)
-        return logs, loop_jax.changed(self.model, state, [averager] if averager else [])
 
     def specs(self, batch: int):
         """Return the shapes and dtypes of a batch of this many examples."""

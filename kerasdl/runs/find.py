@@ -142,7 +142,7 @@ def read(path: Path) -> Row | None:
 def where(rows: Sequence[Row], conditions: Sequence[str]) -> list[Row]:
     """Return the rows that meet all conditions, such as "recipe=vit_digits", "lr>0.001" or "val/accuracy>=0.9".
 
-    A run without the value meets none of them but "!=".
+    A run without the value meets none of them but "!=" and "=null". A list has a value if it holds it.
 
     Raises:
         UserError: a condition that cannot be read, or a key that no run has.
@@ -241,10 +241,10 @@ def _folders(folder: Path, seen: set[str] | None = None) -> Iterator[Path]:
         yield folder
         return
     try:
-        inner = sorted(entry.name for entry in os.scandir(folder) if os.path.isdir(entry.path))  # no link to itself
+        inner = sorted((entry.is_symlink(), entry.name) for entry in os.scandir(folder) if os.path.isdir(entry.path))
     except OSError:  # somebody else's
         return
-    for name in inner:
+    for _, name in inner:  # a folder before the links to it
         if not name.startswith("."):
             yield from _folders(folder / name, seen)
 
@@ -261,12 +261,14 @@ def _has(value: Any) -> bool:
 
 
 def _meets(value: Any, met: Callable[[Any, Any], bool], wanted: Any, text: str, sign: str) -> bool:
-    if not _has(value) or wanted is None:
-        return (_has(value) == (wanted is None)) == (sign == "!=")
+    if wanted is None:
+        return sign in ("=", "==", "!=") and _has(value) == (sign == "!=")
+    if not _has(value):
+        return sign == "!="
     if isinstance(value, str):  # a data set that is called 7, a date
         return met(value, text)
     if isinstance(value, (list, dict)):
-        same = wanted == value or isinstance(value, list) and text in value
+        same = wanted == value or isinstance(value, list) and (text in value or text.split(",") == value)
         return same == (sign != "!=") if sign in ("=", "==", "!=") else False
     try:
         return met(value, wanted)

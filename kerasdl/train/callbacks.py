@@ -117,10 +117,11 @@ class BestWeights(keras.callbacks.Callback):
         logs.update({f"val_{name}": value for name, value in scores.items()})
         decides = scores[self.monitor]
         loss = scores.get("loss", decides)
-        rank = (self.sign * decides, -loss)
-        if not (math.isfinite(loss) and math.isfinite(decides)) or self.epochs < self.first:
+        rank, finite = (self.sign * decides, -loss), math.isfinite(loss) and math.isfinite(decides)
+        if not finite or self.epochs < self.first:
             rank = (-math.inf, -math.inf)  # NaN is no better than anything
-        if self.rank is None or rank > self.rank or rank == self.rank and self.epochs < self.first:
+        later = finite and self.epochs < self.first  # of those before `first` the last one is pruned most
+        if self.rank is None or rank > self.rank or rank == self.rank and later:
             self.rank, self.best_epoch, self.weights, self.scores = rank, epoch + 1, self.kept.get_weights(), scores
         if self.keep == "last":
             self.scores = scores

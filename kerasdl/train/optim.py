@@ -100,8 +100,7 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
 
     Args:
         clip_after_reduce: under replicas; see kerasdl.devices.distribute_fixes.
-        sums_rows: whether the gradient of a row that is looked up several times, such as a token's vector, is the sum
-            of what each place says.
+        sums_rows: whether the gradients of an embedding's row, of which a batch may have several, are summed first.
 
     Raises:
         UserError: if more than one kind of clipping is asked for, or a setting that the optimizer does not have.
@@ -138,10 +137,10 @@ def optimizer(recipe: Recipe, model: keras.Model, steps: int, clip_after_reduce:
 
 
 def summing_rows(optimizer: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.Optimizer]:
-    """The optimizer's class, with the gradient of a table that rows are looked up in as one tensor.
+    """Return the optimizer's class, which sums the gradient of each row of an embedding before its step.
 
-    TensorFlow gives a row for each place of a batch. Keras clips each of them, and squares each for Adam's second
-    moment, so that what a token learns depends on how its places agree; on JAX it gets their sum.
+    TensorFlow gives a row for each place in a batch where a token stands. Keras clips each of them by itself, and adds
+    their squares to Adam's second moment in place of the square of their sum, which it takes on JAX.
     """
 
     class SummingRows(optimizer):
@@ -153,7 +152,7 @@ def summing_rows(optimizer: type[keras.optimizers.Optimizer]) -> type[keras.opti
 
 
 def dense(gradient: Any) -> Any:
-    """A gradient as one tensor; None and tensors as they are."""
+    """Return a gradient as one tensor; None and tensors stay as they are."""
     return tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from kerasdl import user_code
-from kerasdl.data import leaks, spec
+from kerasdl.data import leaks, pipeline, spec
 from kerasdl.devices import distribute_fixes
 from kerasdl.devices import strategy as strategies
 from kerasdl.devices.device import device
@@ -39,6 +39,10 @@ def begin(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model) -> 
     """
     file, facts = run.path / "data.json", json.loads(json.dumps(setup.splits["train"].describe()))
     facts["orders"] = spec.ORDERS
+    first = setup.splits["train"]
+    large = first.streamed and math.prod(first.example_shape) * pipeline.BUFFER > pipeline.BUFFERED
+    changed = first.kind == "tokens" or large
+    facts |= {"steps": spec.STEPS} if changed else {}
     facts["examples"] = {name: split.fingerprint() for name, split in setup.splits.items()}
     if setup.is_chief:
         with run.writing():
@@ -59,6 +63,9 @@ def begin(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model) -> 
     elif file.exists() and run.data.get("orders", 1) != spec.ORDERS:
         raise UserError(f"{run.path} began with the orders of kerasdl 0.1 (docs/lab/orders.md), which later versions "
                         "do not have. Start a new run.")
+    elif file.exists() and run.data.get("steps", 1) < facts.get("steps", 1):
+        raise UserError(f"{run.path} began with version 0.2 of kerasdl, which trains otherwise on such data. Start a "
+                        "new run.")
     elif file.exists() and {key: value for key, value in run.data.items() if key not in NOTES} != {
             key: facts[key] for key in facts if key in run.data or key != "examples"}:
         raise UserError(f"The data is not what {run.path} began with (see its data.json). Start a new run.")

@@ -25,6 +25,7 @@ from kerasdl.installation import backend
 from kerasdl.objectives.base import Objective
 from kerasdl.recipe import Recipe
 from kerasdl.train import compressed, loop, optim, pretrained, private
+from kerasdl.zoo.blocks import Standardize
 
 LIMIT = 1e18  # of a column's deviation, whose square is a number of float32
 ADAPT = 2048  # images of 32x32 pixels or less that a layer adapts to
@@ -201,22 +202,27 @@ class Setup:
         return targets, augment, alternates(recipe.augment)
 
     def _prepare(self) -> Callable | None:
-        """Return the objective's `prepare`, compiled where the step of one device is, as the recipe says or Keras
-        decides: XLA's random numbers are not TensorFlow's, and have to be the same for every feed and on any number of
-        replicas."""
-        prepare, jit = self.objective.prepare, self.recipe.jit
+        """Return the objective's `prepare`, compiled by XLA where `_compiles` says so."""
+        prepare = self.objective.prepare
+        return tf.function(prepare, jit_compile=True, autograph=False) if prepare and self._compiles else prepare
+
+    @property
+    def _compiles(self) -> bool:
+        """Whether `prepare` is compiled: as the recipe says, and by default wherever there is an accelerator.
+
+        XLA's random numbers are not TensorFlow's, and have to be the same for every feed and any number of replicas.
+        """
+        jit = self.recipe.jit
         if jit is None:
             jit = any(device.device_type != "CPU" for device in tf.config.list_physical_devices())
-        if prepare and jit and not backend.jax():
-            return tf.function(prepare, jit_compile=True, autograph=False)
-        return prepare
+        return bool(jit) and not backend.jax()
 
     def _trims(self, model: keras.Model) -> bool:
         """Return whether a batch is cut to its longest example: not where shapes are compiled, and not for a network
         that takes sequences of one length."""
         network = getattr(model, "network", None)
         return network is not None and takes_any_length(network) and not model.jit_compile \
-            and lengths(self.splits["train"]) is not None
+            and not (self.objective.prepare and self._compiles) and lengths(self.splits["train"]) is not None
 
     def _on_device(self, model: keras.Model) -> loop.DeviceDataset:
         targets, augment, parity = self._targets_and_augment()
@@ -245,9 +251,10 @@ def adapt(network: keras.Model, split: Split) -> None:
         if len(examples):
             seen = reaching(layer, network, examples, SEQUENCES if split.kind == "sequence" else len(examples))
             layer.adapt(seen)
-            if isinstance(layer, keras.layers.Normalization) and split.kind in ("row", "sequence"):
+            if split.kind == "sequence" and isinstance(layer, Standardize):
                 leave_constant(layer, seen.reshape(-1, seen.shape[-1]))
             if isinstance(layer, keras.layers.Normalization) and split.kind == "row":
+                leave_constant(layer, seen)
                 names = list(split.columns) if len(split.columns) == seen.shape[1] else \
                     [f"Column {number}" for number in range(seen.shape[1])]
                 check_spread(np.sqrt(keras.ops.convert_to_numpy(layer.adapt_variance)), names, LIMIT)

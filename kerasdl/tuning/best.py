@@ -5,7 +5,6 @@ from typing import Any
 
 from kerasdl.errors import UserError
 from kerasdl.files import write_json
-from kerasdl.installation import backend
 from kerasdl.recipe import Recipe
 from kerasdl.recipe_text import python
 from kerasdl.text import figure, typed
@@ -62,10 +61,7 @@ def measure(study: Study, record: TrialRecord, seeds: int, workers: int = 1, ver
     final = read(study.folder / FINAL)
     if final and final["trial"] == record.id and len(final["seeds"]) >= seeds:
         return final
-    searched = (read(record.folder / "result.json") or {"environment": {}})["environment"].get("backend")
-    if searched not in (None, backend.current()):
-        raise UserError(f"The search trained with {searched}, and Keras computes with {backend.current()}. "
-                        f"Give --backend {searched}.")
+    study.check_backend()
     recipe, options = recipe_of(study, record), (read(record.folder / TASK) or {}).get("options", {})
     others = [recipe.seed + 1 + index for index in range(seeds)]
     again = Seeds(study.search, recipe, others, study.folder / "final" / record.id, options,

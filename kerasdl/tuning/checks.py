@@ -9,7 +9,6 @@ from kerasdl.recipe import Recipe
 from kerasdl.tuning.dimensions import Choice, Dimension, same
 
 ORACLES = ("grid", "random", "bayesian", "hyperband", "evolution")
-OF_BUILD = {"data", "data_args", "splits", "batch", "epochs", "seed", "precision", "objective", "objective_args"}
 MORE = {"optuna": "Or a sampler of Optuna: optuna:TPESampler.", "ranked": "Or a ranking: ranked:FILE."}
 
 
@@ -18,9 +17,6 @@ def check(search) -> None:
     _settings(search)
     base = search.base
     if search.build:
-        if others := sorted({key.partition(".")[0] for key in search.overrides} - OF_BUILD):
-            raise UserError(f"build(hp) compiles its own model, and {others[0]} would change nothing. What "
-                            f"counts: {', '.join(sorted(OF_BUILD))}.")
         return
     if not search.space:
         raise UserError("A search needs a space: what shall vary?")

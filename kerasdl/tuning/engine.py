@@ -23,7 +23,7 @@ from kerasdl.tuning.pool import TrialProcess, Worker
 from kerasdl.tuning.records import Answer
 from kerasdl.tuning.search import Search
 from kerasdl.tuning.search import load as load_search
-from kerasdl.tuning.study import Study
+from kerasdl.tuning.study import SEARCH, Study
 from kerasdl.tuning.table import Table
 from kerasdl.tuning.trials import LOCK, Trials, is_locked
 
@@ -63,10 +63,13 @@ def tune(search: Search | str | Path, workdir: str | Path | None = None, workers
     if memory is not None and not 0 < memory < 2**40:
         raise UserError(f"memory is megabytes, above 0. Received: {memory}.")
     preflight.check(search)
+    folder = Path(workdir or folder_for(search.name or "search"))
+    if not (folder / SEARCH).exists():
+        preflight.check_new(search)
     if search.build and (strategy != "auto" or logical_cpus):
         raise UserError("A model of build(hp) is fitted on one device. Leave out strategy and logical_cpus.")
     shares, start = ray_cluster.connect(ray, workers)
-    study = Study.create(search, workdir or folder_for(search.name or "search"), options)
+    study = Study.create(search, folder, options)
     study.resume += flags(workers=(workers, 1), memory=(memory, None), strategy=(strategy, "auto"),
                           logical_cpus=(logical_cpus, None), checkpoint_every=(checkpoint_every, "1 min"),
                           ray=(ray, None))

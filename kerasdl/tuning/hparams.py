@@ -9,15 +9,18 @@ from tensorboard.plugins.hparams import api
 from tensorboard.plugins.hparams.summary_v2 import hparams_config_pb, hparams_pb
 
 from kerasdl.files import whole
+from kerasdl.tuning.median_stopping import logged_as
 from kerasdl.tuning.study import Study
+from kerasdl.tuning.trials import OUTCOME, read
 
 FILE = "events.out.tfevents.0.hparams"
 
 
 def write(study: Study) -> None:
     """Write a file for the search, and one in each ended trial's TensorBoard folder, next to its curves."""
-    metric = study.search.objective.rpartition("/")[2]
     records = [record for record in study.records() if record.score is not None]
+    scores = (read(records[0].folder / OUTCOME) or {}).get("scores", {}) if records else {}
+    metric = logged_as(study.search.objective, scores).rpartition("/")[2]
     keys = dict.fromkeys(key for record in records for key in record.values)
     shown = api.Metric(f"epoch_{metric}", group="validation", display_name=study.search.objective)
     with study.writing():

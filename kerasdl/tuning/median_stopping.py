@@ -12,6 +12,7 @@ from pathlib import Path
 from kerasdl.errors import UserError, nearest
 from kerasdl.tuning.records import TrialRecord
 
+REFERENCED = ("frechet", "kid")  # scores that are called by the reference classifier, too
 LEAST = 5  # completed trials without which there is no threshold
 WARM_UP = 0.2  # share of its epochs that a trial has before it can stop
 
@@ -55,10 +56,11 @@ def curve(folder: Path, objective: str) -> list[float]:
 
 
 def logged_as(objective: str, scores: Iterable[str]) -> str:
-    """Return which of the scores an objective is: that through a reference classifier has its name behind, too."""
+    """Return which of the scores an objective is: one through a reference classifier has its name behind."""
     scores = list(scores)
-    return objective if objective in scores else next(
-        (score for score in scores if score.startswith(f"{objective}_")), objective)
+    if objective in scores or objective.partition("/")[2] not in REFERENCED:
+        return objective
+    return next((score for score in scores if score.startswith(f"{objective}_")), objective)
 
 
 def history(folder: Path) -> list[dict[str, float]]:

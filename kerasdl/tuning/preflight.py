@@ -6,17 +6,13 @@ from kerasdl.tuning.checks import owners_of
 from kerasdl.tuning.dimensions import Choice
 from kerasdl.tuning.samplers import hyperband, optuna, ranked
 
+OF_BUILD = {"data", "data_args", "splits", "batch", "epochs", "seed", "precision", "objective"}  # what it reads
+
 
 def check(search) -> None:
     """Raise a UserError for an objective that is never logged, an argument that does not exist, or a missing package.
     """
     name, _, rest = search.oracle.partition(":")
-    if name == "hyperband" and search.trials and not search.build:
-        epochs = search.base.epochs
-        first = hyperband.Bracket.of([], hyperband.brackets(epochs, hyperband.FACTOR) - 1, epochs, hyperband.FACTOR, "")
-        if search.trials < (least := sum(map(first.size, range(first.number + 1)))):
-            raise UserError(f"hyperband trains the best of its first {first.size(0)} trials on, and has one to its "
-                            f"end after {least}. trials={search.trials} ends before: leave it out, or ask for more.")
     if name == "optuna":
         optuna.find(rest)
         if rest == "CmaEsSampler" and search.costs:
@@ -35,6 +31,20 @@ def check(search) -> None:
                     for owner in owners_of(search, search.base, "objective", dimension):
                         objectives.of(search.base.override(objective=owner, **{key: value}))
     goal(search)
+
+
+def check_new(search) -> None:
+    """Raise a UserError for what would do nothing, or end before anything is found, in a search that begins."""
+    if search.build and (others := sorted({key.partition(".")[0] for key in search.overrides} - OF_BUILD)):
+        raise UserError(f"build(hp) compiles its own model, and {others[0]} would change nothing. What counts: "
+                        f"{', '.join(sorted(OF_BUILD))}.")
+    if search.oracle == "hyperband" and search.trials:
+        epochs, factor = search.base.epochs, hyperband.FACTOR
+        first = hyperband.Bracket.of([], hyperband.brackets(epochs, factor) - 1, epochs, factor, "")
+        least = sum(map(first.size, range(first.number))) + 1
+        if first.number and search.trials < least:
+            raise UserError(f"Trial {least} of hyperband is the first one that trains to its end. Received: "
+                            f"trials={search.trials}. Ask for more.")
 
 
 def goal(search) -> str:

@@ -100,6 +100,7 @@ def train_seeds(recipe: Recipe, count: int, workdir: str | Path | None = None, w
     resume = again or f"kerasdl train {typed(name)} --seeds {count}"
     trials = Seeds(search, recipe, seeds, folder, options, resume + ("" if again and workdir else
                                                                      f" --workdir {typed(folder)}"))
+    trials.check_backend()
     with trials.writing():
         write_json(folder / FILE, {"recipe": plain, "seeds": seeds})
     shares, start = ray_cluster.connect(ray, min(workers, count))

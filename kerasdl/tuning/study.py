@@ -11,7 +11,6 @@ from typing import Any
 
 from kerasdl.errors import UserError
 from kerasdl.files import write_text
-from kerasdl.installation import backend
 from kerasdl.recipe import MOVED
 from kerasdl.text import resuming
 from kerasdl.tuning import median_stopping
@@ -21,7 +20,7 @@ from kerasdl.tuning.records import Answer, Proposal, Space, TrialRecord
 from kerasdl.tuning.samplers import grid
 from kerasdl.tuning.search import Search
 from kerasdl.tuning.search import load as load_search
-from kerasdl.tuning.trials import LOCK, TASK, Trials, flock, read
+from kerasdl.tuning.trials import LOCK, Trials, flock
 
 SEARCH = "search.json"
 PATIENCE = 30  # seconds of refused proposals after which the trials that run are looked after
@@ -61,14 +60,6 @@ class Study(Trials):
                     study.check_backend()
                 write_text(study.folder / SEARCH, search.to_json())
         return study
-
-    def check_backend(self) -> None:
-        """Raise a UserError if the trials so far were trained with another backend."""
-        tasks = (read(file) or {} for file in self.home.glob(f"*/{TASK}"))
-        others = {task.get("backend") for task in tasks} - {None, backend.wanted()}
-        if others:
-            raise UserError(f"{self.folder} trained with {others.pop()}, and Keras computes with {backend.wanted()}. "
-                            "Resume it as it was: --backend or KERAS_BACKEND.")
 
     @classmethod
     def open(cls, folder: str | Path) -> "Study":
@@ -127,7 +118,8 @@ class Study(Trials):
                 return answer
             found, why = self._costs(answer, records)
             if not why:
-                name = f"{max((int(record.id) for record in records), default=-1) + 1:04}"  # one may have been removed
+                numbers = [int(record.id) for record in records if record.id.isdecimal()]  # one may have been removed
+                name = f"{max(numbers, default=-1) + 1:04}"
                 return TrialRecord(name, "running", answer.values, rung=answer.rung, costs=found, parent=answer.parent,
                                    folder=self.home / name)
             self.refused.add(len(records), answer.values, found, why)
@@ -148,7 +140,7 @@ class Study(Trials):
         recipe = search.base if search.build else search.trial(record.values)
         if search.inherit and record.parent and (self.home / record.parent / WEIGHTS).exists():
             recipe = recipe.override(init=str(self.home / record.parent))
-        task = {"recipe": json.loads(recipe.model_dump_json()), "options": self.options, "backend": backend.wanted(),
+        task = {"recipe": json.loads(recipe.model_dump_json()), "options": self.options,
                 "varies_data": bool({key.partition(".")[0] for key in search.space} & DATA_FIELDS)}
         if search.stops_early:
             task["thresholds"] = median_stopping.thresholds(records)

@@ -51,7 +51,8 @@ class Table:
             again = " (one more attempt)" if outcome["again"] and lease.attempt < ATTEMPTS else ""
             self._print(lease.id, f"failed{again}: {outcome['why']}")
         else:
-            score = outcome["scores"][self.trials.search.objective]
+            scores = outcome["scores"]
+            score = scores[median_stopping.logged_as(self.trials.search.objective, scores)]
             why = f"  {outcome['why']}" if outcome.get("why") else ""
             self._print(lease.id, f"{figure(score)}  {describe(self.trials.values(lease.task))}  "
                                   f"{outcome['seconds']:.1f} s{why}")

@@ -22,7 +22,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from kerasdl.errors import UserError
 from kerasdl.files import try_lock, write_json, writing
+from kerasdl.installation import backend
 from kerasdl.tuning import median_stopping
 from kerasdl.tuning.dimensions import frozen
 from kerasdl.tuning.records import Answer, Rung, TrialRecord
@@ -114,7 +116,7 @@ class Trials:
         attempt = record.attempts + (record.status == "waiting")
         try:
             task = {"id": record.id, "attempt": attempt, "values": record.values, "costs": record.costs,
-                    "parent": record.parent, "rung": record.rung and asdict(record.rung),
+                    "backend": backend.wanted(), "parent": record.parent, "rung": record.rung and asdict(record.rung),
                     "objective": self.search.objective,
                     "direction": self.search.direction, "thresholds": [], **self.task(record, records)}
             write_json(folder / TASK, task)
@@ -153,6 +155,13 @@ class Trials:
         """Return a task's values, field -> value, with tuples where JSON has lists."""
         return {key: frozen(value) for key, value in task["values"].items()}
 
+    def check_backend(self) -> None:
+        """Raise a UserError if the trials so far were trained with another backend than Keras computes with."""
+        for record in self.records():
+            if (before := backend_of(record.folder)) not in (None, backend.wanted()):
+                raise UserError(f"The trials in {self.folder} were trained with {before}, and Keras computes with "
+                                f"{backend.wanted()}. Give --backend {before}.")
+
     def orphaned(self, name: str) -> bool:
         """Return whether a trial's process was started on this host by a parent that is gone."""
         try:
@@ -165,6 +174,12 @@ class Trials:
     def writing(self, then: str | None = None):
         """Return a context in which a file that cannot be written ends the search in one line."""
         return writing(self.folder, then or f"What was there is kept. Once it can be: {self.resume}")
+
+
+def backend_of(folder: Path) -> str | None:
+    """Return the backend that a trial was trained with; None if nothing says so."""
+    result, task = read(folder / "result.json") or {}, read(folder / TASK) or {}
+    return result.get("environment", {}).get("backend") or task.get("backend")
 
 
 def rung(task: dict[str, Any]) -> Rung | None:

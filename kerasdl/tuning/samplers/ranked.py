@@ -55,4 +55,5 @@ def holds(dimension: Dimension, value: Any) -> bool:
     options = dimension.options()
     if options is not None:
         return any(same(value, option) for option in options)
-    return isinstance(value, (int, float)) and 0 <= dimension.to_unit(value) <= 1
+    ends = vars(dimension)
+    return type(value) in (int, float) and ends["low"] <= value <= ends["high"]

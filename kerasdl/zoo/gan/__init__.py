@@ -49,8 +49,8 @@ def build(image_shape, classes: int, *, net: str = "dcgan", size: str = "S", lat
     check_format()
     if net not in NETS:
         raise ValueError(unknown("net", net, NETS))
-    for number in (*sides, latent):
-        positive("image_shape and latent", number)
+    for what, number in zip(("the height", "the width", "the channels", "latent"), (*sides, latent), strict=True):
+        positive(what, 0 if number is None else number)
     if clusters and (conditional or not isinstance(clusters, int) or clusters < 2):
         raise ValueError(f"Expected clusters, 2 or more, in place of conditional=True. Received: {clusters!r}")
     if conditional and (not isinstance(classes, numbers.Integral) or classes < 1):

@@ -64,7 +64,7 @@ def load(model: Any, source: str | Path | Mapping[str, np.ndarray], net: str, *,
         what, tensors, header = str(source), files.read(source), files.header(source)
     table = table or best(model, tensors, net, what)
     if why := table.refuses(model):
-        raise ValueError(f"{what} is of a network that {table.source} builds otherwise: {why}.")
+        raise ValueError(f"{table.source} builds another network than this one: {why}. Not read: {what}.")
     prepared = table.prepare(tensors, model)
     left = tuple(name for name in prepared if table.others and re.search(table.others, name))
     prepared = {name: array for name, array in prepared.items() if name not in left}
@@ -74,7 +74,8 @@ def load(model: Any, source: str | Path | Mapping[str, np.ndarray], net: str, *,
     own = (header["mean"], header["std"]) if header else (table.mean, table.deviation)
     mean, deviation = preprocessing or own
     if table.mean is not None and np.size(mean) not in (1, model.input_shape[-1]):
-        raise ValueError(f"{what} is for images of {np.size(mean)} channels. Received: {model.input_shape[-1]}.")
+        raise ValueError(f"Expected weights for images of {model.input_shape[-1]} channels. Received: {np.size(mean)}, "
+                         f"from {what}.")
     for variable, array in arrays:
         variable.assign(array)
     for layer in model.layers:
