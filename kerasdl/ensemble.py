@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import log_softmax
 
-from kerasdl import objectives
+from kerasdl import objectives, user_code
 from kerasdl.data import Split
 from kerasdl.data.naming import naming
+from kerasdl.data.tokens import FILE as TOKENIZER
 from kerasdl.devices import strategy as strategies
 from kerasdl.devices.device import device
 from kerasdl.environment import environment
@@ -48,6 +49,7 @@ def ensemble(runs: Sequence[str | Path | Run], split: str = "test", workdir: str
         UserError: runs that are not finished, answer something else, or differ in data, splits or classes.
     """
     members = opened(runs)
+    files = kept(members)
     examples = load_split(members[0], split, data)
     models = [member.model() for member in members]
     target, first = target_of(members[0]), members[0].recipe
@@ -58,6 +60,9 @@ def ensemble(runs: Sequence[str | Path | Run], split: str = "test", workdir: str
     Run.unfinished(workdir, recipe)  # refuses a folder with anything else in it
     run = Run.create(recipe, workdir)
     with run.writing():
+        for name, file in files.items():
+            (run.path / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(file, run.path / name)
         write_json(run.path / "data.json", members[0].data)
         with whole(run.path / "model.keras") as partial:
             model.save(partial, include_optimizer=False)
@@ -88,6 +93,22 @@ def opened(runs: Sequence[str | Path | Run]) -> list[Run]:
             raise UserError(f"The members differ in their data: {members[0].path} has {changed[0]} "
                             f"{one.get(changed[0])!r}, and {run.path} has {other.get(changed[0])!r}.")
     return members
+
+
+def kept(members: Sequence[Run]) -> dict[str, Path]:
+    """The files that the ensemble's folder needs of its members' folders, by name: the user's own, and a tokenizer.
+
+    Raises:
+        UserError: two members have different files of one name.
+    """
+    found: dict[str, Path] = {}
+    for run in members:
+        for file in sorted([*(run.path / user_code.CODE).glob("*"), *run.path.glob(TOKENIZER)]):
+            name = str(file.relative_to(run.path))
+            if name in found and found[name].read_bytes() != file.read_bytes():
+                raise UserError(f"The members differ in {name}: {found[name]} and {file}.")
+            found[name] = file
+    return found
 
 
 def target_of(run: Run) -> str:

@@ -1,6 +1,7 @@
 """A run is a folder: the names of its files, how they are written, and how the run is loaded back."""
 
 import errno
+import hashlib
 import json
 import os
 import secrets
@@ -169,6 +170,12 @@ class Run:
         facts = _read(self._need("data.json"))
         kind = "row" if isinstance(facts["shape"], int) else "image"  # 0.1 wrote no kind
         return {"kind": kind, **facts, "run": str(self.path)}
+
+    @property
+    def data_digest(self) -> str:
+        """The SHA-256 of what a file of the model is used with: data.json and, of texts, tokenizer.json."""
+        files = [self.path / name for name in ("data.json", "tokenizer.json")]
+        return hashlib.sha256(b"".join(file.read_bytes() for file in files if file.is_file())).hexdigest()
 
     @property
     def choice(self) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from keras import layers
 from kerasdl.attacks import ball, masking, suite
 from kerasdl.attacks.apgd import apgd_ce, apgd_t, checkpoints
 from kerasdl.attacks.network import Attacked
-from kerasdl.attacks.pgd import fgsm, pgd
+from kerasdl.attacks.pgd import fgsm, pgd, pushed
 from kerasdl.attacks.square import share_at, square
 from kerasdl.audit.parts import attacks as attacks_part
 from kerasdl.audit.parts import corruptions as corruptions_part
@@ -89,6 +89,14 @@ def test_restarts_and_seeds(plain, images):
     assert left[1] <= left[0]
     some = pgd(plain, x[:50], y[:50], eps, steps=4)
     assert (some == one[:50]).all()  # an image's attack does not depend on those after it
+
+
+def test_an_image_for_another_model_is_moved_even_where_this_one_is_wrong(plain, images):
+    x, y = images
+    wrong = (y[:30] + 1) % 4  # few are answered so
+    found = pushed(plain, x[:30], wrong, 8.0, steps=4)
+    moved = np.abs(found.astype("float32") - x[:30].astype("float32"))
+    assert moved.max() <= 8 and (moved.reshape(30, -1).max(1) > 0).all()
 
 
 def test_the_schedules_are_those_of_the_papers():

@@ -26,7 +26,7 @@ from kerasdl.data import from_arrays, load_splits
 from kerasdl.data.subset import joined
 from kerasdl.errors import UserError
 from kerasdl.objectives.calibration import calibration_error, equal_mass
-from kerasdl.recipe import load
+from kerasdl.recipe import Recipe, load
 from kerasdl.run import Run
 from kerasdl.train.fit import train
 
@@ -352,6 +352,19 @@ def test_a_model_that_remembers_each_example_is_caught(digits):
     row = found["attacks"][membership.LOSS]["rates"][0]
     assert row["works"] and row["alarms"] <= 0.01
     assert membership.lines(found)[0].startswith("It gives training examples away")
+
+
+@pytest.mark.parametrize("result, recipe, words", [
+    ({"calibrated": 1.2}, {}, "not what a training of its recipe gives"), ({"fitted": {}}, {}, "not what a training"),
+    ({}, {"init": "runs/a"}, "may know the examples"), ({}, {"objective_args": {"teacher": "runs/a"}}, "may know")])
+def test_shadow_runs_of_what_is_no_plain_training_are_refused(result, recipe, words):
+    plain = {"train": {"seconds": 1.0}}
+    subject = SimpleNamespace(run=SimpleNamespace(path="run", result=plain | result), shadows=None, quick=False,
+                              recipe=Recipe(model="mlp", data="digits").model_copy(update=recipe))
+    assert shadows.count_for(subject) == 0
+    subject.shadows = 2
+    with pytest.raises(UserError, match=words):
+        shadows.count_for(subject)
 
 
 @pytest.mark.soak

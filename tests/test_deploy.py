@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import zoo_harness as harness
 
-from kerasdl import data, zoo
+from kerasdl import data, objectives, zoo
 from kerasdl.deploy import export, exporting, formats, gate, measure, network
 from kerasdl.errors import UserError
 from kerasdl.files import write_json
@@ -159,6 +159,15 @@ def test_a_run_is_exported_by_command_and_runs_elsewhere(command, run, refused):
     noted = json.loads(opened.get_modelmeta().custom_metadata_map["kerasdl"])
     assert noted["classes"] == facts["classes"] == list("0123456789")
     refused("export", run.path, "--format", "onnx", words=["is there already", "--out"])
+
+
+def test_a_calibration_sees_every_class_of_a_split_that_is_sorted(run):
+    y = np.repeat(np.arange(10), 100)
+    x = np.broadcast_to(y[:, None, None, None] * 25, (1000, 8, 8, 1)).astype("uint8")
+    objective, sorted_data = objectives.of(run.recipe, run.path), data.from_arrays(x, y)
+    assert (np.diff(sorted_data["train"].y) >= 0).all()
+    shown = exporting.tried_with(run, objective, None, sorted_data, True)[2]
+    assert len(shown) == network.CALIBRATION and len(np.unique(shown)) == 10
 
 
 def test_a_file_that_is_not_the_model_is_not_written(run, runtime_here, monkeypatch, tmp_path):

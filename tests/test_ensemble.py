@@ -12,7 +12,7 @@ import pytest
 
 from kerasdl import zoo
 from kerasdl.data import from_arrays, load
-from kerasdl.ensemble import ensemble, opened, scores, table
+from kerasdl.ensemble import ensemble, kept, opened, scores, table
 from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.evaluation.predict import predict
@@ -167,6 +167,18 @@ def test_runs_that_do_not_go_together(refused, members, hard_recipe, here):
 def test_networks_of_other_shapes_are_refused():
     with pytest.raises(ValueError, match="one shape"):
         networks.build([zoo.build("mlp", (8, 8, 1), classes, size="mu") for classes in (2, 3)])
+
+
+def test_an_ensemble_keeps_what_its_members_need(tmp_path):
+    """The user's own files and the tokenizer: without them it could not be loaded, or asked about texts."""
+    for name, layer in (("a", "x = 1"), ("b", "x = 1"), ("c", "x = 2")):
+        (tmp_path / name / "code").mkdir(parents=True)
+        (tmp_path / name / "code" / "mine.py").write_text(layer)
+        (tmp_path / name / "tokenizer.json").write_text("{}")
+    runs = [Run(tmp_path / name) for name in "abc"]
+    assert set(kept(runs[:2])) == {"code/mine.py", "tokenizer.json"}
+    with pytest.raises(UserError, match="differ in code/mine.py"):
+        kept(runs)
 
 
 def test_numbers_are_averaged_and_measured_as_numbers(command, refused, members, here):

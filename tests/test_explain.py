@@ -13,7 +13,7 @@ from test_cli import documented, printed
 import kerasdl
 from kerasdl.data import tokens as tokens_of
 from kerasdl.errors import UserError
-from kerasdl.explain import attention, examples, methods, names, overlay
+from kerasdl.explain import attention, examples, methods, names, overlay, tables
 from kerasdl.explain.checks.completeness import completeness
 from kerasdl.explain.description import Material, describe
 from kerasdl.explain.explanation import places
@@ -25,6 +25,7 @@ from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 from kerasdl.train.fit import train
 from kerasdl.zoo import cct, cnn, conv1d, linear, transformer, vit
+from kerasdl.zoo.trees import Trees
 
 IMAGES = (8, 8, 1)
 
@@ -215,6 +216,20 @@ def table_network():
     kernel[:, 1] = [4, 0, 0, 8, 0]
     model.get_layer("logits").set_weights([kernel, np.array([0, -2], "float32")])
     return Network(model)
+
+
+def test_rows_are_drawn_from_all_of_a_table(material):
+    rows = tables.drawn(material, 5)
+    assert len(rows) == 5 and rows.max() > 5 and (np.diff(rows) > 0).all()
+    assert len(tables.drawn(material, 10**6)) == len(material.x)
+
+
+def test_trees_have_no_gradient_to_show():
+    inputs = keras.Input((2,), name="row")
+    network = Network(keras.Model(inputs, Trees(2, 6, 1, 2, name="logits")(inputs)))
+    for name in ("gradient", "smoothgrad", "integrated_gradients"):
+        assert "made of trees" in methods.misfit(name, network)
+    assert not methods.misfit("permutation_importance", network)
 
 
 def test_permutation_importance_mixes_a_column_of_text_as_a_whole(table_network, material):

@@ -49,6 +49,13 @@ def test_the_noise_for_an_epsilon_is_the_least(monkeypatch):
 
 
 @pytest.mark.soak
+def test_a_small_epsilon_has_a_noise(monkeypatch):
+    monkeypatch.setattr(accounting, "COARSE", 0.01)
+    noise = accounting.noise(0.1, 0.1, 4, 1e-5)
+    assert 0.09 < accounting.epsilon(noise, 0.1, 4, 1e-5) <= 0.1
+
+
+@pytest.mark.soak
 def test_a_streamed_run_and_an_interrupted_one_are_the_same(run, tmp_path):
     train(RECIPE, workdir=tmp_path / "run", stop_after=1, verbose=False, feed="streamed")
     again = train(RECIPE, workdir=tmp_path / "run", verbose=False, feed="streamed")

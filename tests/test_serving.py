@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -95,6 +96,16 @@ def test_images_are_answered_as_predict_does(server, digits, tmp_path):
     assert [each["example"] for each in found.json()["predictions"]] == list(given)
     for (name, content), one in zip(given.items(), wanted, strict=True):
         same(server.post("/predict?top=4", content=content, headers={"Content-Type": f"image/{name[-3:]}"}), [one])
+
+
+def test_files_of_a_form_have_as_many_examples_together_as_one_request_may(people):
+    rows = [",".join(people.data["columns"])] + [",".join("1" if values is None else values[0] for values in
+                                                          people.data["columns"].values())] * 3
+    form = [("file", (f"{number}.csv", "\n".join(rows))) for number in range(4)]
+    with client(people, limits=Limits(examples=10)) as made:
+        assert made.post("/predict", files=form[:3]).status_code == 200
+        found = made.post("/predict", files=form)
+        assert found.status_code == 413, found.text
 
 
 def test_arrays_are_answered_as_predict_does(server, digits):
@@ -431,6 +442,10 @@ def test_an_answer_that_takes_too_long_is_given_up(digits, monkeypatch):
 def test_other_runs_and_damaged_files_are_refused(refused, digits, people, folder, tmp_path):
     refused("serve", digits.path, "--file", people.path / "export" / "onnx", words=["of another run"])
     refused("serve", digits.path, "--file", tmp_path, words=["no export.json", "kerasdl export"])
+    facts = json.loads((digits.path / "export" / "onnx" / "export.json").read_text())
+    shutil.copytree(digits.path / "export" / "onnx", tmp_path / "of_another")
+    (tmp_path / "of_another" / "export.json").write_text(json.dumps(facts | {"run_data": "0" * 64}))
+    refused("serve", digits.path, "--file", tmp_path / "of_another", words=["whose data is not that of"])
     refused("serve", tmp_path, words=["not a run"])
     other = exported(tmp_path / "other", model="linear", data="digits")
     file = other.path / "export" / "onnx" / "model.onnx"

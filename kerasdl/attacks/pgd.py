@@ -55,6 +55,24 @@ def pgd(model: keras.Model | Attacked, x: np.ndarray, y: np.ndarray, eps: float,
     return attacked.retried(x, y, [partial(attempt, number=number) for number in range(restarts)])
 
 
+def pushed(model: keras.Model | Attacked, x: np.ndarray, y: np.ndarray, eps: float, *, steps: int = 40, seed: int = 0
+           ) -> np.ndarray:
+    """Return every image after all steps of PGD from a random point, for an attack on another model by transfer.
+
+    Where this model is wrong already, or was fooled on the way, the other one may need more. Arguments as `pgd`.
+    """
+    if not len(x):
+        return x.copy()
+    attacked, eps = Attacked.of(model), ball.reach(x, eps)
+    start = np.random.default_rng([seed, 0, 4]).uniform(-eps, eps, x.shape).astype("float32")
+
+    def way(x, rows, start, eps):
+        return climbed(attacked.model, x, rows, start, eps, CROSSES / steps * eps, steps)
+
+    (found,) = attacked.run(("pushed", steps), way, [x.astype("float32"), attacked.rows(y), start], eps)
+    return ball.delivered(found, x, eps)
+
+
 def _search(attacked: Attacked, x: np.ndarray, y: np.ndarray, start: np.ndarray, eps: float, steps: int,
             stride: float) -> np.ndarray:
     """Return the best of the points on the way, in the dtype of the images."""

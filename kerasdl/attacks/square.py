@@ -32,7 +32,7 @@ def square(model: keras.Model | Attacked, x: np.ndarray, y: np.ndarray, eps: flo
         seed: of stripes and squares.
     """
     ball.check(eps)
-    attacked, random = Attacked.of(model), np.random.default_rng([seed, 2])
+    attacked, random = Attacked.of(model), np.random.default_rng([seed, 0, 2])
     rows, (height, width, channels) = np.arange(len(x)), x.shape[1:]
     stripes = random.choice((-eps, eps), (len(x), 1, width, channels))
     found = ball.delivered(x + stripes, x, eps)

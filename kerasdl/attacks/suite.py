@@ -10,7 +10,7 @@ from kerasdl.attacks import ball, masking
 from kerasdl.attacks.apgd import apgd_ce, apgd_t
 from kerasdl.attacks.masking import Check
 from kerasdl.attacks.network import Attacked
-from kerasdl.attacks.pgd import fgsm, pgd
+from kerasdl.attacks.pgd import fgsm, pgd, pushed
 from kerasdl.attacks.square import square
 from kerasdl.attacks.transfer import substitute
 
@@ -81,7 +81,7 @@ def attack(model: keras.Model | Attacked, x: np.ndarray, y: np.ndarray, eps: flo
         "apgd_ce": lambda: apgd_ce(attacked, x, y, eps, steps=effort.apgd, seed=seed),
         "apgd_t": lambda: apgd_t(attacked, x, y, eps, steps=effort.apgd, seed=seed),
         "square": lambda: square(attacked, x, y, eps, queries=effort.queries, seed=seed),
-        "transfer": lambda: pgd(other, x, y, eps, steps=effort.steps, seed=seed),
+        "transfer": lambda: pushed(other, x, y, eps, steps=effort.steps, seed=seed),
         "whole_range": lambda: pgd(attacked, x, y, ball.MOST, steps=effort.steps, seed=seed)}
     for name, run in attacks.items():
         found = run()

@@ -20,7 +20,7 @@ def substitute(model: keras.Model | Attacked, x: np.ndarray, seed: int = 0) -> k
         seed: of weights and of the order of the images.
     """
     attacked = Attacked.of(model)
-    said, random = attacked.logits(x).argmax(1), np.random.default_rng([seed, 3])
+    said, random = attacked.logits(x).argmax(1), np.random.default_rng([seed, 0, 3])
     drawn = iter(random.integers(0, 2**31, 4).tolist())
 
     def initial():

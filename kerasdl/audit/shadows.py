@@ -14,6 +14,7 @@ import numpy as np
 from kerasdl.audit.subject import Subject
 from kerasdl.data import Split
 from kerasdl.data.subset import joined
+from kerasdl.errors import UserError
 from kerasdl.evaluation import predictions
 from kerasdl.recipe import Recipe, validate
 from kerasdl.run import Run
@@ -26,13 +27,32 @@ logger = logging.getLogger(__name__)
 
 
 def count_for(subject: Subject) -> int:
-    """Return how many shadow runs to train: as was said; none with --quick; else an even number that takes a minute."""
-    if subject.shadows is not None:
-        return subject.shadows
+    """Return how many shadow runs to train: as was said; none with --quick, or where they say nothing; else an even
+    number that takes a minute.
+
+    Raises:
+        UserError: some are asked for, and they say nothing about this run.
+    """
+    why = unlike(subject)
+    if subject.shadows and why:
+        raise UserError(f"Shadow runs say nothing about {subject.run.path}: {why}. Leave out --shadows.")
+    if subject.shadows is not None or why:
+        return subject.shadows or 0
     seconds = subject.run.result.get("train", {}).get("seconds")
     if subject.quick or not isinstance(seconds, (int, float)):
         return 0
     return int(min(MOST, SECONDS / (FIXED + HALF * seconds))) // 2 * 2
+
+
+def unlike(subject: Subject) -> str:
+    """Return why trainings of the run's recipe on halves of the examples are not what the run would be without some of
+    them; "" where they are."""
+    recipe, result = subject.recipe, subject.run.result
+    if recipe.init or "teacher" in recipe.objective_args:
+        return "it began with weights, or learned from a teacher, that may know the examples"
+    if {"fitted", "members", "calibrated"} & result.keys():
+        return "it is not what a training of its recipe gives"
+    return ""
 
 
 def outside(subject: Subject, members: np.ndarray, others: np.ndarray, count: int) -> np.ndarray:

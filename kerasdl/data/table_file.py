@@ -248,8 +248,8 @@ def _check_quotes(path: str, frame: pd.DataFrame, lines: Sequence[int]) -> None:
             tabs = [len(frame.columns) - 1] * (len(others) - 1) + [place]
             if first.count("\t") == len(frame.columns) - 1 - place and [line.count("\t") for line in others] == tabs \
                     and all(line.strip("\r") and line[0] != "\t" for line in others):
-                raise DataError(f"{path}: a quote in line {lines[int(row)]} begins a text that holds {more}. Put a text "
-                                "with quotes into quotes, and write each of its own twice.")
+                raise DataError(f"{path}: a quote in line {lines[int(row)]} begins a text that holds {more}. Put a "
+                                "text with quotes into quotes, and write each of its own twice.")
 
 
 def _check_separator(path: str, names: pd.Series, dialect: Dialect) -> None:

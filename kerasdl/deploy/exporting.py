@@ -30,7 +30,7 @@ from kerasdl.run import Run
 
 FACTS = "export.json"
 DISTRIBUTIONS = {"ai_edge_litert": "ai-edge-litert"}  # of modules that have another name on the package index
-ROUNDED = ("litert", "onnx", "openvino")  # formats that round a network for 8 bits otherwise than Keras does
+ROUNDED = ("litert", "onnx", "openvino", "web")  # formats that round a network for 8 bits otherwise than Keras does
 logger = logging.getLogger(__name__)
 
 
@@ -92,6 +92,7 @@ def export(run: Run | str | Path, form: str, *, quantize: str | None = None, out
                  "latency": latency(found), "packages": packages(made)}
         if hasattr(made, "accompany"):
             made.accompany(str(partial / made.FILE), run, objective, facts, x)
+        facts |= {"run_data": run.data_digest}
         write_json(partial / FACTS, facts | {"bytes": size(partial / made.FILE), "sha256": digest(partial / made.FILE)})
     return json.loads((out / FACTS).read_text()) | {"folder": str(out)}
 
@@ -109,7 +110,11 @@ def tried_with(run: Run, objective: Objective, plain: keras.Model, data: Any, ca
     x, y = network.examples_of(objective, load_split(run, "val", data))
     if not calibrates:
         return x, y, x[:0]
-    some, _ = network.examples_of(objective, load_split(run, "train", data), network.CALIBRATION)
+    train = load_split(run, "train", data)
+    if not train.streamed:  # from every class, also of a split that is sorted by them
+        count = min(len(train), network.CALIBRATION)
+        train = train.part(np.arange(count) * len(train) // count)
+    some, _ = network.examples_of(objective, train, network.CALIBRATION)
     return x, y, measure.as_input(some)
 
 

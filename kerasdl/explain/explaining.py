@@ -116,7 +116,7 @@ class Subject:
 
     def planted(self, seed: int, steps: int = patches.STEPS) -> patches.Planted | None:
         """Return a network of the run's architecture that has learned from the run's examples with a planted patch;
-        None: it has not learned it."""
+        None: it has not learned it, or cannot be built anew, as an ensemble and trees cannot."""
         args = {key: value for key, value in self.recipe.model_args.items() if key != "weights"}
         recipe = self.recipe.model_copy(update={"model_args": args})
 
@@ -125,7 +125,10 @@ class Subject:
                 return build_model(recipe, self.training, outputs=patches.CLASSES, run=self.run.path)
 
         x = self.training.sample(patches.TRAINED + patches.HELD_OUT)
-        return patches.planted(build, x, self.kind, seed, steps)
+        try:
+            return patches.planted(build, x, self.kind, seed, steps)
+        except ValueError:  # of build_model: no architecture of the zoo
+            return None
 
 
 def explain_subject(subject: Subject, names: Sequence[str], examples: Examples | None, *, target: str | None = None,

@@ -7,6 +7,7 @@ import numpy as np
 
 from kerasdl.errors import UserError, nearest
 from kerasdl.explain.gradients import BATCH, Differentiable
+from kerasdl.zoo.trees import Trees
 
 PLACES = {"image": 2, "row": 1, "sequence": 1, "tokens": 1}  # axes of a map: (H, W), (columns,) or (T,)
 
@@ -37,6 +38,12 @@ class Network:
             self._embed, self._whole = self.at("embedding")
         else:
             self._whole = Differentiable(model, 0, batch)
+
+    @property
+    def without_gradient(self) -> str:
+        """Why a gradient says nothing about the model; "" if it does."""
+        trees = any(isinstance(layer, Trees) for layer in self.model.layers)
+        return "The model is made of trees, which have no gradient." if trees else ""
 
     # Examples
 

@@ -91,6 +91,12 @@ class ValuesRegressor(_Numbers, Values):
     """Values, of a model of numbers."""
 
 
+def drawn(material: Material, most: int) -> np.ndarray:
+    """Return the places of some rows, in their order: a file may be sorted."""
+    rows = len(material.x)  # type: ignore[arg-type]
+    return np.sort(np.random.default_rng(material.seed).permutation(rows)[:most])
+
+
 def values(material: Material) -> np.ndarray:
     """Return a number for each column of each example: itself, or its category's place; past the last for none."""
     found = []

@@ -12,7 +12,8 @@ from kerasdl.errors import UserError
 NEIGHBOURS = "one example added or removed"
 FINE = 1e-3  # of the noise that is looked for
 COARSE = 1e-3  # of privacy losses; dp-accounting's own is a tenth, and takes ten times as long
-ORDERS = 64  # of Renyi divergences
+ORDERS = 64  # of Renyi divergences, and larger ones for small epsilons
+LARGE = [2**power for power in range(6, 15)]
 
 
 def library() -> Any:
@@ -59,10 +60,15 @@ def noise(target: float, share: float, steps: int, delta: float) -> float:
         return float(dp.calibrate_dp_mechanism(accountant, lambda noise: event(noise, share, steps), target, delta,
                                                bracket, tol=FINE))
 
+    def coarse() -> Any:
+        return dp.pld.PLDAccountant(value_discretization_interval=COARSE)  # above the finer one's by a ten-thousandth
+
     quick = dp.rdp.RdpAccountant  # an account that asks for more noise; of whole orders, which take no series
-    enough = least(lambda: quick(range(2, ORDERS)), dp.LowerEndpointAndGuess(0.2, 1.0))
-    coarse = dp.pld.PLDAccountant  # its epsilon is above the finer one's by a ten-thousandth
-    return least(lambda: coarse(value_discretization_interval=COARSE), dp.ExplicitBracketInterval(enough / 2, enough))
+    enough = least(lambda: quick([*range(2, ORDERS), *LARGE]), dp.LowerEndpointAndGuess(0.2, 1.0))
+    low = enough / 2
+    while coarse().compose(event(low, share, steps)).get_epsilon(delta) <= target:
+        low /= 2  # of a small epsilon the quick account asks for more than twice as much
+    return least(coarse, dp.ExplicitBracketInterval(low, enough))
 
 
 def version() -> str:

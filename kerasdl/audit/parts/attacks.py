@@ -15,7 +15,7 @@ from kerasdl.audit.words import fold, percent, span
 from kerasdl.evaluation.intervals import of_share
 from kerasdl.objectives.sections import Section, drawing, note, table
 
-TITLE, ORDER, VERSION = "What breaks it on purpose?", 30, 2
+TITLE, ORDER, VERSION = "What breaks it on purpose?", 30, 3
 FULL, QUICK = 300, 60  # test images
 OTHERS = 2000  # training images that another network learns from, for the attack by transfer
 BUDGETS = {1: 76.5, 3: 8.0}  # grey levels by channels, where the run was not trained against attacks: those of MNIST

@@ -16,7 +16,7 @@ from kerasdl.audit.words import NARROW, fold, percent, share, span
 from kerasdl.evaluation.intervals import of_share
 from kerasdl.objectives.sections import Section, drawing, note, table
 
-TITLE, ORDER, VERSION = "Whose data does it give away?", 50, 1
+TITLE, ORDER, VERSION = "Whose data does it give away?", 50, 2
 SETTINGS = ("shadows",)
 EXAMPLES, QUICK, FEWEST = 10_000, 2000, 50  # of train, and as many of test
 RATES = (0.01, 0.001)  # shares of others that an attack may accuse
@@ -46,7 +46,8 @@ def measure(subject: Subject) -> dict[str, Any]:
         attacks[LIRA] = attacked(known - out[:size], fresh - out[size:])
         shift = differ(out[:size], out[size:])
     accuracy = [float((one.argmax(1) == other).mean()) for one, other in zip(logits, truth, strict=True)]
-    return {"examples": size, "shadows": count, "seconds": subject.run.result.get("train", {}).get("seconds"),
+    return {"examples": size, "shadows": count, "unlike": shadows.unlike(subject),
+            "seconds": subject.run.result.get("train", {}).get("seconds"),
             "accuracy": {"train": accuracy[0], "test": accuracy[1]}, "smallest": 1 / size, "attacks": attacks,
             "shift": shift}
 
@@ -106,7 +107,8 @@ def lines(found: dict[str, Any]) -> list[str]:
     trust = f"Of {found['examples']:,} examples each that it learned from and did not, the smallest rate of false " \
             f"alarms that can be shown is {share(found['smallest'])}."
     how = f" {found['shadows']} shadow runs were trained." if found["shadows"] >= 2 else \
-        " No shadow run was trained, so that a stronger attack may work: --shadows 8."
+        f" A stronger attack may work, which was not tried: shadow runs say nothing here, as {found['unlike']}." \
+        if found["unlike"] else " No shadow run was trained, so that a stronger attack may work: --shadows 8."
     rights = [percent(found["accuracy"][name]) for name in ("train", "test")]
     result = [first, numbers, trust + how,
               f"It is right for {rights[0]} of those that it learned from, and for {rights[1]} of the others."]

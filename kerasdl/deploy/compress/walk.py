@@ -71,6 +71,8 @@ def check(run: Run) -> None:
     if not objectives.of(recipe, run.path).predicts:
         raise UserError(f"{run.path} has no scores of answers to compare, as its objective is {recipe.objective}. "
                         "Compress a model that predicts.")
+    if {"members", "fitted"} & run.result.keys():
+        raise UserError(f"{run.path} is no network that was trained, and cannot be trained on. Compress one that was.")
     if run.result["status"] != "completed" or "test" not in run.result:
         raise UserError(f"{run.path} has no scores on the test split, to which a smaller file could be compared: its "
                         "training did not end, or it is a trial of a search. Train its recipe.")

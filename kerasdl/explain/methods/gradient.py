@@ -11,6 +11,10 @@ KINDS = ("image", "row", "sequence", "tokens")
 SIGNED = False
 
 
+def fits(network: Network) -> str:
+    return network.without_gradient
+
+
 def attribute(network: Network, x: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return the gradient of each example's target logit by its raw numbers, shaped as they are; of tokens (N, T, D).
 

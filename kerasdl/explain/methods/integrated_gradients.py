@@ -14,6 +14,10 @@ COMPLETE = True  # its numbers sum to a difference of logits
 STEPS = 64
 
 
+def fits(network: Network) -> str:
+    return network.without_gradient
+
+
 def attribute(network: Network, x: np.ndarray, target: np.ndarray, *, steps: int = STEPS) -> np.ndarray:
     """Return (x - neutral) times the mean gradient on the line between them, shaped as the numbers are.
 

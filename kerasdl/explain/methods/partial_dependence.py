@@ -8,7 +8,7 @@ from markupsafe import Markup
 from kerasdl import figures
 from kerasdl.explain.description import Material
 from kerasdl.explain.network import Network
-from kerasdl.explain.tables import ValuesClassifier, ValuesRegressor, values
+from kerasdl.explain.tables import ValuesClassifier, ValuesRegressor, drawn, values
 from kerasdl.objectives.sections import drawing
 
 TITLE = "Partial dependence"
@@ -28,7 +28,7 @@ def describe(network: Network, material: Material) -> dict[str, np.ndarray]:
     from sklearn.inspection import partial_dependence
 
     estimator = (ValuesClassifier if material.classes else ValuesRegressor)(network, material)
-    x = values(material)[:EXAMPLES]
+    x = values(material)[drawn(material, EXAMPLES)]
     found: dict[str, np.ndarray] = {}
     for place, (name, block) in enumerate(material.blocks().items()):
         width = block.stop - block.start

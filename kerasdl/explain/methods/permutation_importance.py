@@ -6,7 +6,7 @@ from markupsafe import Markup
 from kerasdl.errors import UserError
 from kerasdl.explain.description import Material
 from kerasdl.explain.network import Network
-from kerasdl.explain.tables import ColumnsClassifier, ColumnsRegressor
+from kerasdl.explain.tables import ColumnsClassifier, ColumnsRegressor, drawn
 from kerasdl.objectives.sections import note, table
 
 TITLE = "Permutation importance"
@@ -32,9 +32,9 @@ def describe(network: Network, material: Material, *, repeats: int = 10) -> dict
         raise UserError("permutation_importance is for one class an example, or for numbers, and these examples have "
                         "several labels. Explain examples with integrated_gradients.")
     estimator = (ColumnsClassifier if material.classes else ColumnsRegressor)(network, material)
-    count = min(EXAMPLES, len(material.x))  # type: ignore[arg-type]
-    x = np.arange(count)[:, None].repeat(len(material.blocks()), axis=1)
-    y = material.y[:count]  # type: ignore[index]
+    rows = drawn(material, EXAMPLES)
+    x = rows[:, None].repeat(len(material.blocks()), axis=1)
+    y = material.y[rows]  # type: ignore[index]
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     found = permutation_importance(estimator, x, y, n_repeats=repeats, random_state=material.seed)
     return {"mean": found.importances_mean, "deviation": found.importances_std,

@@ -11,6 +11,10 @@ KINDS = ("image", "row", "sequence", "tokens")
 SIGNED = False
 
 
+def fits(network: Network) -> str:
+    return network.without_gradient
+
+
 def attribute(network: Network, x: np.ndarray, target: np.ndarray, *, seed: int = 0, samples: int = 16,
               noise: float = 0.15) -> np.ndarray:
     """Return the mean gradient of noisy copies, shaped as the numbers are.
