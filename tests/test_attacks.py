@@ -119,7 +119,7 @@ def test_a_plain_network_hides_nothing(attacked):
 
 
 def test_an_audit_flags_a_network_that_rounds(images, monkeypatch):
-    """Rounding has no gradient: random search does better than every attack that follows one."""
+    """Rounding has no gradient: random search, or the images for another network, fool it where no gradient leads."""
     x, y = images
     taken = SimpleNamespace(take=lambda index: (x[index], y[index]))
     subject = SimpleNamespace(
@@ -130,7 +130,8 @@ def test_an_audit_flags_a_network_that_rounds(images, monkeypatch):
     monkeypatch.setattr(suite, "QUICK", TINY)
     found = json.loads(json.dumps(attacks_part.measure(subject), allow_nan=False))
     failed = {check["name"] for check in found["checks"] if not check["holds"]}
-    assert not attacks_part.applies(subject) and found["masked"] and {"has_gradient", "square_loses"} <= failed
+    assert not attacks_part.applies(subject) and found["masked"]
+    assert "has_gradient" in failed and failed & {"square_loses", "transfer_loses"}
     assert found["moved"] <= 25 and found["eps"] == 25 and found["whole_bytes"]
     budgets = [row["accuracy"] for row in found["budgets"]]
     assert budgets == sorted(budgets, reverse=True)

@@ -37,7 +37,8 @@ ARROWS = {room: set(names.split()) for room, names in {
     "train": f"{ROOT_FILES} checkpoints compression data devices evaluation installation keras_private logs objectives "
              "user_code zoo",
     "reports": "data errors evaluation figures files objectives recipe_text run runs text",
-    "ensemble": "environment errors files recipe run data devices evaluation installation objectives train zoo",
+    "ensemble": "environment errors files recipe run data devices evaluation installation objectives train user_code "
+                "zoo",
     "photos": "data devices environment errors evaluation figures files objectives recipe reports run text train zoo",
     "deploy": "compression data downloads errors evaluation figures files objectives recipe registry reports run train "
               "user_code zoo",

@@ -482,12 +482,15 @@ def test_a_retraining_that_fails_says_where_its_log_is(quick, here):
         measure(study, best(study), seeds=2)
 
 
-def test_a_recipe_with_several_seeds(quick, command, refused):
+def test_a_recipe_with_several_seeds(quick, command, refused, monkeypatch):
     quick()  # trials that take no time
+    pages: list[str] = []
+    monkeypatch.setattr("kerasdl.reports.page.report", lambda run: pages.append(run.path.name))
     done = command("train", "mlp_digits", "--seeds", 3, "--workers", 2, "--workdir", "many", "--json")
     found = json.loads(done.out)
     assert found["seeds"] == [0, 1, 2] and len(found["scores"]["test/accuracy"]) == 3
-    assert command("train", "mlp_digits", "--seeds", 4, "--workdir", "many").out.count("\n") >= 6
+    assert pages == ["seed-0", "seed-1", "seed-2"]
+    assert command("train", "mlp_digits", "--seeds", 4, "--workdir", "many", "--no-report").out.count("\n") >= 6
     assert sorted(Path("many/../ledger").read_text().split()) == [f"seed-{seed}" for seed in range(4)]
     refused("train", "mlp_digits", "lr=1", "--seeds", 4, "--workdir", "many", words=["many", "another recipe"])
     refused("train", "mlp_digits", "--workers", 2, words=["--seeds"])
