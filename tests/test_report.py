@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import classification_report
 
-from kerasdl import Recipe, UserError
+from kerasdl import Recipe, UserError, figures
 from kerasdl.data import Split, from_arrays, load
 from kerasdl.evaluation import padded
 from kerasdl.evaluation.evaluate import evaluate
@@ -397,3 +397,9 @@ def test_predict_names_the_mistake_in_one_line(request, tmp_path, kind, name, me
     assert "\n" not in str(raised.value)
     if name == "digit.png" and kind == "digits":
         assert len(predict(request.getfixturevalue(kind), [tmp_path / name], resize=True)) == 1
+
+
+def test_names_with_dollars_are_drawn_as_they_are():
+    """Matplotlib would read what stands between two of them as TeX, or fail."""
+    drawn = figures.intervals(["$0_$50", "$5-$10"], [0.2, 0.5], [(0.1, 0.3), (0.4, 0.6)], 0.5)
+    assert "$0_$50" in drawn and "$5-$10" in drawn
