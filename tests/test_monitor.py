@@ -133,7 +133,7 @@ def test_patience_is_not_spent_in_epochs_that_do_not_count():
         best.on_epoch_end(epoch, {})
     best.validate = lambda: {"auc": np.nan, "loss": 1.0}
     best.on_epoch_end(5, {})
-    assert best.best_epoch == 5  # of those that are pruned less than asked for, the one that is pruned most
+    assert best.best_epoch == 5  # all are pruned less than asked for: the last one most
     best = BestWeights(Kept, lambda: {"auc": 0.5, "loss": 1.0}, "auc", "max", patience=3, first=10)
     best.set_model(keras.Sequential())
     ended = next(epoch for epoch in range(30) if best.on_epoch_end(epoch, {}) or best.enough)

@@ -131,7 +131,7 @@ def test_a_search_follows_a_ranking(tmp_path, monkeypatch):
 
 
 def test_a_cell_has_the_edges_that_the_search_leaves_out():
-    """Else the shared weights would score another cell than the one that is trained."""
+    """Else the shared weights would score a cell that is never trained."""
     made = cells(space={"model_args.edge13": choice("conv1", "conv3")})
     assert rank_module.edges(made, {"model_args.edge13": "conv1"})["01"] == "conv3"  # the default of `cell`
     with pytest.raises(UserError, match="lr is searched, too"):

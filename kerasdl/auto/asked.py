@@ -169,7 +169,7 @@ def by_labels(name: str, args: dict[str, Any]) -> str:
     read = Dialect(**{key: value for key, value in args.items() if key in Dialect.model_fields})
     label = args.get("label")
     frame = read_table(path, (), read, lambda name: label is None or name not in listed(label, [name]))
-    names = label_columns(frame, args.get("label"), path)
+    names = label_columns(frame, label, path)
     values = frame[names[0]].dropna()
     if len(names) == 1 and not is_numeric(values):
         return "classify"

@@ -95,8 +95,8 @@ class Search:
             self.recipe = Recipe(name="build", model="linear", data=self.data)  # data, batch, epochs, seed, precision
         if isinstance(self.oracle, str) and self.oracle.startswith(ranked.PREFIX):
             self.oracle = ranked.PREFIX + str(Path(self.oracle.removeprefix(ranked.PREFIX)).resolve())
-        costs_asked = (self.costs,) if isinstance(self.costs, str) else self.costs
-        self.costs = tuple(dict.fromkeys(map(absolute, costs_asked)))
+        asked = (self.costs,) if isinstance(self.costs, str) else self.costs
+        self.costs = tuple(dict.fromkeys(map(absolute, asked)))
         self.limits = {absolute(name): costs.limit(name, given) for name, given in self.limits.items()}
         self.overrides = {moved(key): _override(key, value) for key, value in self.overrides.items()}
         space = {moved(key): part if isinstance(part, (list, tuple)) else (part,) for key, part in self.space.items()}

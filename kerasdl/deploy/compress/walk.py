@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from kerasdl import objectives
+from kerasdl import objectives, user_code, zoo
 from kerasdl.deploy import exporting, formats, measure, network
 from kerasdl.deploy.compress import ladder
 from kerasdl.deploy.compress.choose import Target, chosen, frontier
@@ -71,8 +71,9 @@ def check(run: Run) -> None:
     if not objectives.of(recipe, run.path).predicts:
         raise UserError(f"{run.path} has no scores of answers to compare, as its objective is {recipe.objective}. "
                         "Compress a model that predicts.")
-    if {"members", "fitted"} & run.result.keys():
-        raise UserError(f"{run.path} is no network that was trained, and cannot be trained on. Compress one that was.")
+    if recipe.model not in (*zoo.MODELS, *zoo.SEQUENCES) and not user_code.is_reference(recipe.model):
+        raise UserError(f"{run.path} holds model={recipe.model}, which cannot be trained again as a smaller one is. "
+                        "Compress a network.")
     if run.result["status"] != "completed" or "test" not in run.result:
         raise UserError(f"{run.path} has no scores on the test split, to which a smaller file could be compared: its "
                         "training did not end, or it is a trial of a search. Train its recipe.")

@@ -19,7 +19,6 @@ from kerasdl.deploy.serving.limits import Limits, Refused, check_count
 from kerasdl.errors import DataError
 
 TOGETHER = 16  # files of a form that are read at a time
-
 INLINE = 2**14  # bytes of JSON that are read where they arrive: a thread would take longer
 DRAINED = 2**26  # bytes above the limit that are read and dropped, so that the sender gets to the answer
 ENDINGS = {"text/csv": ".csv", "text/tab-separated-values": ".tsv", "text/plain": ".txt", "audio/wav": ".wav",
