@@ -3,8 +3,9 @@
     python -m benchmarks.audit              a run of images, of rows and of texts, each in full and with --quick
     python -m benchmarks.audit digits --epochs 1 --out FILE         to try it
 
-Each audit is a process of its own on a copy of the run's folder that has no audit. Peak memory is that of the process.
-Use an idle machine. What is there is not measured again.
+The texts are those of the recipe textcnn_rt, which has to find its folder `rt_polarity` in the repository's. Each audit
+is a process of its own on a copy of the run's folder that has no audit. Peak memory is that of the process. Use an idle
+machine. What is there is not measured again.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import RESULTS, ROOT, write_json
+from benchmarks.harness import RESULTS, ROOT, pin, write_json
 from kerasdl.published.reproduce import once
 from kerasdl.published.results import machines
 from kerasdl.recipe import load
@@ -90,6 +91,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--out", type=Path, default=RESULTS / f"{NAME}.json")
     asked = parser.parse_args()
+    pin()
     kept = json.loads(asked.out.read_text()) if asked.out.exists() else []
     for name in asked.subjects:
         for quick in (False, True):

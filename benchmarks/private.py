@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import RESULTS, ROOT, write_json
+from benchmarks.harness import RESULTS, ROOT, pin, write_json
 from kerasdl.published.reproduce import once
 from kerasdl.published.results import machines, mean_sd
 from kerasdl.recipe import Recipe, load
@@ -66,6 +66,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=RESULTS / f"{NAME}.json")
     asked = parser.parse_args()
+    pin()
     rows = json.loads(asked.out.read_text()) if asked.out.exists() else []
     for seed in range(asked.seeds):
         for name in asked.recipes or RECIPES:

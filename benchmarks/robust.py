@@ -1,7 +1,8 @@
 """What attacks and corruptions leave: docs/results/robust.json, and the tables of docs/robust.md.
 
     python -m benchmarks.robust attacks         plain and adversarially trained networks, under ours and AutoAttack
-    python -m benchmarks.robust corruptions     a network with and without RandAugment and AugMix, three seeds
+    python -m benchmarks.robust corruptions     resnet8_cifar10 with and without RandAugment and AugMix, and two more
+                                                recipes as they are, three seeds
     python -m benchmarks.robust attacks --recipes cnn_digits --eps 24 --examples 50 --steps 20 --out FILE     to try it
 
 AutoAttack is that of the adversarial-robustness-toolbox: APGD-CE, APGD with the DLR, DeepFool and Square. It works on
@@ -18,7 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from benchmarks.harness import RESULTS, ROOT, write_json
+from benchmarks.harness import RESULTS, ROOT, pin, write_json
 from kerasdl.attacks import ball, suite
 from kerasdl.attacks.network import Attacked
 from kerasdl.audit.parts.attacks import shared
@@ -34,6 +35,7 @@ NAME, RUNS = "robust", ROOT / "runs" / "robust"
 BUDGETS = {"cnn_mnist": 76.5, "cnn_mnist_pgd": 76.5, "resnet_cifar10_short": 8.0,
            "resnet_cifar10_fast_adversarial": 8.0}
 AUGMENTS: dict[str, tuple] = {"none": (), "randaugment": ("randaugment",), "augmix": ("augmix",)}
+CORRUPTED = {"resnet8_cifar10": tuple(AUGMENTS), "cnn_cifar10_quick": ("none",), "vit_cifar10_short": ("none",)}
 PUBLISHED = {"cnn_mnist_pgd": "88 to 93 under strong attacks are usual for long PGD training",
              "resnet_cifar10_fast_adversarial": "43.21 under AutoAttack, PreActResNet-18 (RobustBench; Wong et al. "
                                                 "2020)"}
@@ -125,11 +127,13 @@ def body(rows: list[dict[str, Any]]) -> str:
     if not rows:
         return "not run\n"
     lines = ["| recipe | budget | no attack | PGD | strongest of ours | ART's AutoAttack | rounded | images | "
-             "published |", "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"]
+             "training, minutes | signs of a hidden gradient | published |",
+             "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- |"]
     for row in (row for row in rows if "eps" in row):
         cells = [f"{row['right'][name]['accuracy']:.1%}" for name in ("clean", "pgd", "worst", "art", "art_bytes")]
+        signs = ", ".join(name for name, holds in row["checks"].items() if not holds) or "none"
         lines.append(f"| `{row['recipe']}` | {row['eps']:g} | {' | '.join(cells)} | {row['examples']} | "
-                     f"{PUBLISHED.get(row['recipe'], '')} |")
+                     f"{row['seconds']['train'] / 60:.0f} | {signs} | {PUBLISHED.get(row['recipe'], '')} |")
     others = [row for row in rows if "kinds" in row]
     if others:
         lines += ["", "| recipe | besides its augmentation | clean, % | corrupted, % | kinds that it never saw, % | "
@@ -144,13 +148,14 @@ def body(rows: list[dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("what", choices=("attacks", "corruptions"))
-    parser.add_argument("--recipes", nargs="+", help="by default those of BUDGETS, or resnet8_cifar10")
+    parser.add_argument("--recipes", nargs="+", help="by default those of BUDGETS, or of CORRUPTED")
     parser.add_argument("--eps", type=float, help="by default those of BUDGETS")
     parser.add_argument("--seeds", type=int, nargs="+", help="by default 0, or 0 to 2")
     parser.add_argument("--examples", type=int, default=EXAMPLES)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--out", type=Path, default=RESULTS / f"{NAME}.json")
     asked = parser.parse_args()
+    pin()
     rows = json.loads(asked.out.read_text()) if asked.out.exists() else []
 
     def done(**facts: Any) -> bool:
@@ -164,9 +169,9 @@ def main() -> None:
                     rows.append(attacked(name, seed, eps, asked.examples, asked.steps))
                     write_json(asked.out, rows)
         return
-    for name in asked.recipes or ["resnet8_cifar10"]:
+    for name in asked.recipes or CORRUPTED:
         for seed in asked.seeds or range(3):
-            for augment in AUGMENTS:
+            for augment in CORRUPTED.get(name, AUGMENTS):
                 if not done(recipe=name, seed=seed, augment=augment):
                     rows.append(corrupted(name, augment, seed, asked.examples))
                     write_json(asked.out, rows)

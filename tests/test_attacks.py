@@ -121,7 +121,7 @@ def test_a_plain_network_hides_nothing(attacked):
 def test_an_audit_flags_a_network_that_rounds(images, monkeypatch):
     """Rounding has no gradient: random search, or the images for another network, fool it where no gradient leads."""
     x, y = images
-    taken = SimpleNamespace(take=lambda index: (x[index], y[index]))
+    taken = SimpleNamespace(take=lambda index: (x[index], y[index]), streamed=False)
     subject = SimpleNamespace(
         target="class", kind="image", seed=0, quick=True, model=network(quantised=True), split=lambda name: taken,
         run=SimpleNamespace(data={"shape": [SIDE, SIDE, 1]}), objective=SimpleNamespace(attack_budget=25.0),
@@ -154,6 +154,19 @@ def test_a_network_of_large_logits_is_flagged_and_fooled_by_what_no_scale_change
                                right["apgd_t"])
     found = masking.checks(everything, masking.flat(large, x, y).mean())
     assert [check.name for check in found if not check.holds] == ["has_gradient"] and masking.masked(found)
+
+
+@pytest.mark.soak
+def test_the_whole_suite_flags_a_network_of_large_logits_and_fools_it(images):
+    x, y = images
+    found = suite.attack(Attacked(network(1000.0), batch=40), x[:40], y[:40], 40.0, x[40:], effort=TINY)
+    assert masking.masked(found.checks) and not found.worst.any()
+
+
+def test_a_softmax_is_no_network_of_logits(images):
+    inputs = keras.Input((SIDE, SIDE, 1))
+    with pytest.raises(UserError, match="ends in a softmax"):
+        fgsm(keras.Model(inputs, layers.Dense(CLASSES, "softmax")(layers.Flatten()(inputs))), *images, 8)
 
 
 def test_checks_of_numbers():

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_matrix
 from scipy.special import softmax
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits
@@ -20,15 +21,25 @@ from kerasdl import zoo
 from kerasdl.audit import audit as driver
 from kerasdl.audit import confident, conformal, copies, grouping, page, resample, shadows, slices, temperature
 from kerasdl.audit.calibrate import calibrate, cooled
-from kerasdl.audit.parts import confidence, find, groups, in_order, label_quality, membership
+from kerasdl.audit.parts import (
+    attacks,
+    confidence,
+    find,
+    groups,
+    in_order,
+    label_quality,
+    membership,
+)
 from kerasdl.audit.subject import Subject
 from kerasdl.data import from_arrays, load_splits
 from kerasdl.data.subset import joined
 from kerasdl.errors import UserError
+from kerasdl.objectives.base import build_model
 from kerasdl.objectives.calibration import calibration_error, equal_mass
 from kerasdl.recipe import Recipe, load
 from kerasdl.run import Run
 from kerasdl.train.fit import train
+from kerasdl.zoo import linear
 
 SHORT = ("batch=256", "warmup=0", "jit=null")
 OURS = ("groups", "confidence", "label_quality", "membership")
@@ -120,6 +131,15 @@ def test_intervals_of_means_and_spreads():
     ends = resample.of_spread(np.where(two == "a", 1.0, right), two, random)
     assert ends[0] < 1 - right[two == "b"].mean() < ends[1]
     assert resample.of_mean(np.ones(30))[0] < 0.95  # of thirty right ones, an interval still has a width
+
+
+def test_a_column_that_is_called_class_takes_nothing_from_the_classes(rows):
+    names = np.repeat(["first", "second"], 90)
+    subject = Subject(rows)
+    subject.groups = {"class": names}
+    found = {each["name"]: each for each in groups.measure(subject)["groupings"]}
+    assert {group["name"] for group in found["true class"]["groups"]} == {"big", "small"}
+    assert found["true class"]["rates"] == {} and "selection rate" in found["class"]["rates"]
 
 
 def test_a_slice_is_found_on_one_half_and_measured_on_the_other():
@@ -275,6 +295,16 @@ def test_few_examples_of_each_class_are_enough_to_look_for_wrong_labels():
     x, y = load_digits(return_X_y=True)
     some = np.concatenate([np.flatnonzero(y == label)[:4] for label in range(10)])
     assert confident.out_of_fold(x[some], y[some], "image", 10, 0).chances.shape == (40, 10)
+
+
+@pytest.mark.parametrize("kind", ["row", "tokens"])
+@pytest.mark.parametrize("positives", [0, 1])
+def test_a_class_of_one_example_or_none_stops_nothing(kind, positives):
+    x = np.random.default_rng(0).integers(0, 5, (60, 4)).astype("float32")
+    y = (np.arange(60) < positives).astype("int64")
+    chances = confident.out_of_fold(csr_matrix(x) if kind == "tokens" else x, y, kind, 2, 0).chances
+    np.testing.assert_allclose(chances.sum(1), 1)
+    assert chances[0, 0] == 1  # nothing else is known of the only positive one
 
 
 def test_a_suspect_looks_like_the_class_that_it_is_suspected_of():
@@ -464,6 +494,38 @@ def test_other_groups_measure_only_what_reads_groups(rows):
     assert len({driver.key(subject, confidence) for subject in subjects}) == 1
 
 
+def test_groups_and_parts_in_python_are_one_or_several_and_groups_may_be_a_function(rows):
+    def half(split):
+        return np.arange(len(split)) % 2
+
+    assert Subject(rows, groups="site").grouped_by == ("site",)
+    subject = Subject(rows, groups=["site", half])
+    assert subject.grouped_by == ("site", "half") and set(subject.groups["half"]) == {"0", "1"}
+    assert [part["name"] for part in driver.audit(rows, half, only="groups", quick=True)["parts"]] == ["groups"]
+    with pytest.raises(UserError, match="Two groupings have one name: half, half"):
+        Subject(rows, groups=["half", half])
+
+
+def test_a_streamed_training_split_is_not_gone_through_for_a_few_images(monkeypatch):
+    x = np.zeros((8, 6, 6, 1), "uint8")
+    streamed = SimpleNamespace(streamed=True, sample=lambda count: x[:count])
+    test = SimpleNamespace(take=lambda index: (x[index], np.zeros(len(index), int)))
+    seen = []
+
+    def attack(model, images, y, eps, others, **_):
+        seen.append(others)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(attacks.suite, "attack", attack)
+    subject = SimpleNamespace(
+        seed=0, quick=True, model=linear.build((6, 6, 1), 2), run=SimpleNamespace(data={"shape": [6, 6, 1]}),
+        split=lambda name: streamed if name == "train" else test, answers=lambda name: (None, np.zeros(8, int)),
+        objective=SimpleNamespace(attack_budget=8.0), size=lambda full, quick: 4, examples=lambda count: np.arange(4))
+    with pytest.raises(KeyboardInterrupt):
+        attacks.measure(subject)
+    assert len(seen[0]) == 4
+
+
 def test_examples_are_a_share_of_each_class(digits):
     subject = Subject(digits, seed=1)
     y = subject.split("train").y
@@ -491,6 +553,8 @@ def test_mistakes_are_one_line(refused, rows, here):
     refused("audit", rows.path, "--group", "code", words=["180 groups", "0 of 10 examples", "choose another"])
     (here / "mine.py").write_text("def short(split):\n    return ['a', 'b']\n")
     refused("audit", rows.path, "--group", "mine.py:short", words=["for each of the 180 test examples", "(2,)"])
+    refused("audit", rows.path, "--shadows", "1", words=["0, or 2 or more"])
+    refused("audit", rows.path, "--only", "group", words=["Did you mean 'groups'"])
     refused("audit", "nowhere", words=["no run folder"])
     shutil.copytree(rows.path, here / "half", ignore=shutil.ignore_patterns("result.json"))
     refused("audit", here / "half", words=["did not finish"])
@@ -521,3 +585,31 @@ def test_a_regression_gets_its_groups_and_a_line_for_the_rest(sites, tmp_path):
     assert site["name"] == "site" and "it is off by" in found["groups"]["lines"][0]
     assert all(found[name]["silent"] for name in OURS[1:])
     assert "off by" in page.write(run.path, driver.read(run.path / "audit.json")).read_text()
+
+
+@pytest.mark.parametrize("kind", ["tokens", "sequence"])
+def test_texts_and_series_are_audited(kind, tmp_path):
+    """Three of four examples say which class they are of; the model has learned nothing."""
+    random, y = np.random.default_rng(0), np.arange(240) % 2
+    if kind == "tokens":
+        words = np.where(random.random(240) < 0.75, np.array(["good", "bad"])[y], "some")
+        pd.DataFrame({"text": [f"{word} words {place % 9}" for place, word in enumerate(words)],
+                      "kind": np.array(["fine", "poor"])[y]}).to_csv(tmp_path / "texts.csv", index=False)
+        name, args = f"text:{tmp_path / 'texts.csv'}", {"text": "text", "label": "kind"}
+        data = load_splits(name, {each: each for each in ("train", "val", "test")}, **args)
+    else:
+        name, args = "arrays", {}
+        data = from_arrays((random.normal(size=(240, 12, 1)) + 3 * y[:, None, None]).astype("float32"), y)
+    split = data["test"]
+    keras.utils.set_random_seed(0)
+    recipe = Recipe(model="conv1d", model_args={"size": "mu"}, data=name, data_args=args)
+    run = Run.create(recipe, tmp_path / "run")
+    build_model(recipe, split).save(run.path / "model.keras")
+    (run.path / "data.json").write_text(json.dumps(split.describe()))
+    (run.path / "result.json").write_text(json.dumps({"status": "completed"}))
+    asked = ("groups", "label_quality")
+    found = {part["name"]: part for part in driver.audit(run, quick=True, data=data, only=asked)["parts"]}
+    assert split.kind == kind and not any(found[part]["silent"] for part in asked)
+    assert found["label_quality"]["found"]["labels"]["train"]["right"] > 0.75
+    assert (found["label_quality"]["found"]["unusual"] is None) == (kind == "tokens")
+    assert page.write(run.path, driver.read(run.path / "audit.json")).is_file()

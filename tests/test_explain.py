@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -14,17 +15,28 @@ import kerasdl
 from kerasdl.data import tokens as tokens_of
 from kerasdl.errors import UserError
 from kerasdl.explain import attention, examples, methods, names, overlay, tables
+from kerasdl.explain.checks.check import check
 from kerasdl.explain.checks.completeness import completeness
 from kerasdl.explain.description import Material, describe
 from kerasdl.explain.explanation import places
-from kerasdl.explain.methods import occlusion
+from kerasdl.explain.methods import grad_cam, occlusion
 from kerasdl.explain.network import Network
 from kerasdl.explain.outcome import FILE
+from kerasdl.explain.page import parts
 from kerasdl.objectives.classify import mistakes
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 from kerasdl.train.fit import train
-from kerasdl.zoo import cct, cnn, conv1d, linear, transformer, vit
+from kerasdl.zoo import (
+    cct,
+    cnn,
+    conv1d,
+    ensemble,
+    linear,
+    tf_idf,
+    transformer,
+    vit,
+)
 from kerasdl.zoo.trees import Trees
 
 IMAGES = (8, 8, 1)
@@ -101,6 +113,29 @@ def test_grad_cam_is_the_class_s_weights_of_the_last_maps(explained_network, dig
     assert found.maps.shape == digit_images.shape[:3] and found.values.shape == last.shape[:3]
 
 
+@pytest.mark.parametrize("build, options, default", [
+    (vit.build, {"patch": 2}, "block2_norm1"), (vit.build, {"patch": 2, "pool": "mean"}, "norm"),
+    (cct.build, {}, "norm")])
+def test_grad_cam_reads_the_tokens_of_a_transformer_as_a_grid(digit_images, build, options, default):
+    network = Network(build(IMAGES, 10, size="mu", **options))
+    assert grad_cam.layer_of(network) == default
+    found = kerasdl.explain(network, digit_images[:3], "grad_cam")
+    assert found.maps.shape == (3, 8, 8) and found.values.shape == (3, 4, 4) and found.values.max() > 0
+    if default == "norm":
+        tokens = network.at("norm")[0].outputs(network.raw(digit_images[:3]))
+        slope = network.at("norm")[1].gradients(found.target, network.raw(digit_images[:3]), tokens)[1]
+        np.testing.assert_allclose(found.values.reshape(3, 16), np.maximum((slope.mean(1, keepdims=True) * tokens).sum(
+            -1), 0), atol=1e-6)
+
+
+def test_grad_cam_of_a_class_token_leaves_the_token_out(digit_images):
+    network, x = Network(vit.build(IMAGES, 10, size="mu", patch=2)), digit_images[:2]
+    assert not kerasdl.explain(network, x, "grad_cam", layer="norm").values.any()  # of the patches nothing is read
+    assert grad_cam.layer_of(network, "block1_add2") == "block1_add2"
+    with pytest.raises(UserError, match="has places, as that of 'block2_norm1' has"):
+        kerasdl.explain(network, x, "grad_cam", layer="features")
+
+
 def test_grad_cam_is_that_of_tf_keras_vis(explained_network, digit_images):
     gradcam = pytest.importorskip("tf_keras_vis.gradcam", reason="tf-keras-vis, of the extra `test`, is not installed")
     theirs = gradcam.Gradcam(explained_network.model, model_modifier=None, clone=False)
@@ -155,6 +190,50 @@ def test_series_are_explained_along_time(series):
         assert name == "grad_cam" or not found.maps[2, 15:].any()
 
 
+# Models without layers of their own
+
+
+def test_an_ensemble_is_explained_as_a_whole_or_not_at_all(tokens):
+    x = np.random.default_rng(0).normal(5, [1, 10, 100], (50, 3)).astype("float32")
+    model = linear.build(3, 2)
+    model.get_layer("scale").adapt(x)
+    two = Network(ensemble.build([model, model], numbers=True))
+    one, both = (kerasdl.explain(each, x, target=1, steps=2) for each in (model, two))
+    np.testing.assert_allclose(both.maps, one.maps, rtol=1e-3, atol=1e-4)  # "neutral" is the same mean
+    np.testing.assert_allclose(two.unit(x), x.std(0), rtol=1e-4)
+    texts = Network(ensemble.build([conv1d.build((12,), 3, size="mu", vocabulary=50)] * 2))
+    assert methods.fitting(texts) == ["occlusion"]
+    found = kerasdl.explain(texts, tokens, "occlusion")
+    assert found.maps[0].any() and not found.maps[1, 8:].any()
+    images = Network(ensemble.build([cnn.build(IMAGES, 3, size="mu")] * 2))
+    assert methods.fitting(images) == ["feature_visualisation", "gradient", "integrated_gradients", "occlusion",
+                                       "smoothgrad"]
+    assert "ensemble" in methods.misfit("grad_cam", images)
+
+
+def test_counted_words_are_explained_by_leaving_one_out():
+    kernel = np.array([[0, 0], [0, 3], [0, 0]], "float32")  # the second word alone counts
+    model = tf_idf.build(4, 2, np.arange(1, 4), np.ones(3, "float32"), kernel, np.zeros(2, "float32"))
+    network, x = Network(model), np.array([[1, 2, 3, 0]])
+    found = kerasdl.explain(network, x, "occlusion", target=1)
+    assert found.maps[0].argmax() == 1 and found.maps[0, 1] > 0 and found.maps[0, 3] == 0
+    assert methods.fitting(network) == ["occlusion"]
+    assert "a token itself has no gradient" in methods.misfit("gradient", network)
+    checked = check(network, x, "occlusion")
+    assert [row["layer"] for row in checked["randomisation"]["layers"]] == ["logits"]
+    assert checked["faithfulness"]["areas"].keys() == {"occlusion", "random", "centre"}
+
+
+def test_a_model_in_a_model_has_no_layers_to_read():
+    inputs, inner = keras.Input(IMAGES, name="image"), keras.Input(IMAGES)
+    base = keras.Model(inner, keras.layers.Conv2D(2, 3)(inner), name="base")
+    pooled = keras.layers.GlobalAveragePooling2D()(base(keras.layers.Rescaling(1 / 255)(inputs)))
+    network = Network(keras.Model(inputs, keras.layers.Dense(2)(pooled)))
+    assert "'base'" in methods.misfit("grad_cam", network) and not methods.misfit("gradient", network)
+    with pytest.raises(UserError, match="ends in a softmax"):
+        Network(keras.Model(inputs, keras.layers.Dense(2, "softmax")(pooled)))
+
+
 # Attention
 
 
@@ -194,6 +273,13 @@ def test_a_cct_reads_its_tokens_by_learned_weights(digit_images):
         digit_images.astype("float32")).numpy()
     np.testing.assert_allclose(read, expected[..., 0], atol=1e-6)
     assert kerasdl.explain(network, digit_images, "attention_rollout").maps.shape == (24, 8, 8)
+
+
+def test_each_head_of_a_text_is_on_the_page(text, tokens):
+    explained = SimpleNamespace(found={"attention_heads": kerasdl.explain(text, tokens, "attention_heads")},
+                                examples=SimpleNamespace(names=list("abcd")), subject=SimpleNamespace(kind="tokens"))
+    (name, (one, two)), *_ = parts(explained, "attention_heads", [["these", "words"]] * 4)
+    assert name == "a" and "head 1" in one and "head 2" in two and ">words</span>" in one and one != two
 
 
 # The model as a whole
@@ -262,6 +348,9 @@ def test_partial_dependence_is_the_mean_answer(table_network, material):
 def test_filters_are_the_first_kernel(explained_network):
     found = describe(explained_network, "first_layer_filters")["filters"]
     np.testing.assert_array_equal(found, explained_network.model.get_layer("stem_conv").kernel.numpy())
+    whitened = cnn.build((8, 8, 3), 2, size="M", width=8, whitened=True)
+    np.testing.assert_array_equal(describe(whitened, "first_layer_filters")["filters"],
+                                  whitened.get_layer("stem").kernel.numpy())
     rows = describe(linear.build(IMAGES, 10), "first_layer_filters")["filters"]
     assert rows.shape == (*IMAGES, 10)
     assert "img" in methods.find("first_layer_filters").show({"filters": rows}, Material())
@@ -284,7 +373,7 @@ def copied(hard_run, tmp_path_factory):
 
 def test_the_command_explains_mistakes_and_hands_them_to_the_report(command, copied):
     found = printed(command, "explain", copied.path, "--mistakes", "4", "--method",
-                    "gradient,grad_cam,first_layer_filters", "--check", "--examples", "8", "--no-planted")
+                    "smoothgrad,grad_cam,first_layer_filters", "--check", "--examples", "8", "--no-planted")
     assert found.keys() <= documented("explain")
     assert found == json.loads((copied.path / "explain" / FILE).read_text()) | {key: found[key]
                                                                                 for key in ("folder", "page")}
@@ -296,7 +385,7 @@ def test_the_command_explains_mistakes_and_hands_them_to_the_report(command, cop
     assert [row["truth"] for row in found["examples"]] == [str(truth[place]) for place in wrong]
     assert [row["probability"] for row in found["examples"]] == pytest.approx(shares[wrong].max(1), abs=1e-4)
     rows = {row["method"]: row for row in found["methods"]}
-    assert rows.keys() == {"gradient", "grad_cam"} and rows["grad_cam"]["layer"] == "maps"
+    assert rows.keys() == {"smoothgrad", "grad_cam"} and rows["grad_cam"]["layer"] == "maps"
     for row in rows.values():
         assert row.keys() | row["check"].keys() <= documented("explain")
         for name in row["images"]:
@@ -326,7 +415,7 @@ def test_files_are_explained_as_they_are_predicted(command, copied, digit_images
     assert "Not checked" in command("explain", copied.path, "0.png", "--out", here / "out", "--no-report").out
 
 
-def test_a_table_is_explained_by_its_columns(command, table, here):
+def test_a_table_is_explained_by_its_columns(command, refused, table, here):
     run = train(Recipe(model="mlp", model_args={"size": "mu"}, data=f"csv:{table}", data_args={"label": "kind"},
                        epochs=1, batch=32), workdir=here / "run", verbose=False)
     found = printed(command, "explain", run.path, "--method", "permutation_importance,partial_dependence")
@@ -338,6 +427,8 @@ def test_a_table_is_explained_by_its_columns(command, table, here):
     rows = printed(command, "explain", run.path, "rows.csv")
     assert np.shape(rows["methods"][0]["values"]) == (3, 5) and rows["methods"][0]["images"] == []
     assert "colour = red" in (run.path / "explain" / "explain.html").read_text()
+    pd.read_csv(table).head(0).to_csv("none.csv", index=False)
+    refused("explain", run.path, "none.csv", words=["hold no example"])
 
 
 def test_tokens_are_words_without_padding(here):
@@ -385,9 +476,11 @@ def test_mistakes_are_one_line(refused, copied, here, digit_images):
     refused("explain", run, "--sample", "2", "--method", "partial_dependence", words=["is for row data", "grad_cam"])
     refused("explain", run, "--sample", "2", "--method", "attention_rollout", words=["no attention", "Choose from"])
     refused("explain", run, "--sample", "2", "--method", "grad_cam", "--layer", "stem_relo", words=["'stem_relu'"])
-    refused("explain", run, "--sample", "2", "--method", "grad_cam", "--layer", "logits", words=["4 axes"])
+    refused("explain", run, "--sample", "2", "--method", "grad_cam", "--layer", "logits", words=["places", "'maps'"])
     refused("explain", run, "--sample", "2", "--method", "gradient", "--layer", "maps", words=["Leave out --layer"])
     refused("explain", run, "--sample", "2", "--class", "eleven", words=["no class 'eleven'"])
+    for option in (["--check"], ["--class", "1"], ["--layer", "maps"], ["--sample", "2"]):
+        refused("explain", run, "--method", "first_layer_filters", *option, words=["as a whole", option[0]])
     refused("explain", run, words=["none is named", "--mistakes 12"])
     refused("explain", run, "--sample", "2", "--mistakes", "2", words=["--mistakes and --sample"])
     (here / "no.png").write_text("text")

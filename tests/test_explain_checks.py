@@ -12,7 +12,9 @@ from kerasdl.explain.checks import planted
 from kerasdl.explain.checks.check import check
 from kerasdl.explain.checks.faithfulness import faithfulness, ranks
 from kerasdl.explain.checks.randomisation import randomisation, spearman
+from kerasdl.explain.explaining import Subject
 from kerasdl.explain.network import Network
+from kerasdl.recipe import Recipe
 from kerasdl.zoo import linear, mlp
 
 IMAGES = (8, 8, 1)
@@ -103,12 +105,22 @@ def test_mass_is_the_share_in_the_patch():
 
 
 def test_a_planted_patch_is_found_in_a_network_that_sees_nothing_else(digit_images):
-    found = planted.planted(lambda: mlp.build(IMAGES, 3, size="mu"), load("digits", "train").x, "image", steps=150)
+    found, why = planted.planted(mlp.build(IMAGES, 3, size="mu"), load("digits", "train").x, "image", steps=150)
+    assert why == ""
     assert found.accuracy > 0.9 and set(found.y) == {0, 1}
     own = kerasdl.explain(found.network, found.x, "integrated_gradients", target=found.y)
     assert planted.mass(own.maps, found)["mass"] > 0.6
     elsewhere = kerasdl.explain(found.network, found.x[:, ::-1, ::-1], "integrated_gradients", target=found.y)
     assert planted.mass(elsewhere.maps, found)["mass"] < 0.5  # where the patch is not
+
+
+def test_there_is_no_planted_patch_where_it_takes_too_long_or_no_network_can_be_built():
+    x = np.random.default_rng(0).normal(size=(60, 4)).astype("float32")
+    found, why = planted.planted(linear.build(4, 3), x, "row", steps=10, longest=0.0)
+    assert found is None and "--planted" in why
+    subject = SimpleNamespace(recipe=Recipe(model="ensemble", data="digits"), training=None,
+                              run=SimpleNamespace(path=None))
+    assert "ensemble cannot be built anew" in Subject.planted(subject, 0)[1]
 
 
 def test_the_check_of_a_method_gives_a_verdict(explained_network, digit_images):

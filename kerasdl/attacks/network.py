@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from kerasdl.attacks import losses
+from kerasdl.errors import UserError
 from kerasdl.gradients import compiled
 
 BATCH = 128
@@ -19,9 +20,15 @@ class Attacked:
     Args:
         model: the classifier, with its own scaling of the pixels inside.
         batch: images at a time; all calls have this size, so that each is compiled once.
+
+    Raises:
+        UserError: it ends in a softmax, whose gradient would look as if the model hid it.
     """
 
     def __init__(self, model: keras.Model, batch: int = BATCH):
+        if getattr(model.layers[-1], "activation", None) is keras.activations.softmax:
+            raise UserError(f"An attack is on logits, and {model.name} ends in a softmax. Take it out of the last "
+                            "layer.")
         self.model, self.batch = model, batch
         self._made: dict[Any, Callable] = {}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import kerasdl
 from kerasdl.audit import parts
+from kerasdl.audit.grouping import Word
 from kerasdl.audit.subject import Subject
 from kerasdl.data import Split
 from kerasdl.environment import environment
@@ -23,8 +24,8 @@ AGAIN = "Make room, and audit it again: what is measured is not measured again."
 logger = logging.getLogger(__name__)
 
 
-def audit(run: Run | str | Path, groups: Sequence[str] = (), *, quick: bool = False, seed: int = 0,
-          shadows: int | None = None, data: Mapping[str, Split] | None = None, only: Sequence[str] = ()
+def audit(run: Run | str | Path, groups: Word | Sequence[Word] = (), *, quick: bool = False, seed: int = 0,
+          shadows: int | None = None, data: Mapping[str, Split] | None = None, only: str | Sequence[str] = ()
           ) -> dict[str, Any]:
     """Ask all parts about a run, write RUN/audit.json, and return what it holds.
 
@@ -32,17 +33,18 @@ def audit(run: Run | str | Path, groups: Sequence[str] = (), *, quick: bool = Fa
 
     Args:
         run: a finished run, or its folder.
-        groups: who is compared: columns, levels of folders, or functions of the user; see kerasdl.audit.grouping.
+        groups: who is compared: a column, a level of folders, a function of the test split, or several of these; see
+            kerasdl.audit.grouping.
         quick: whether to look at fewer examples.
         seed: of everything that is drawn at random.
-        shadows: how many shadow runs to train for membership inference; None: as many as take a minute.
+        shadows: how many shadow runs to train for membership inference, not 1; None: as many as take a minute.
         data: the splits "train", "val" and "test" of a run that was trained on arrays.
         only: names of parts; by default all.
 
     Raises:
         UserError: a run that cannot be audited, groups that are not there, or missing packages.
     """
-    asked = parts.in_order(tuple(only))
+    asked = parts.in_order((only,) if isinstance(only, str) else tuple(only))
     subject = Subject(run, seed=seed, quick=quick, groups=groups, shadows=shadows, data=data)
     subject.split("test"), subject.groups  # before anything takes long
     found = [{"name": name, "title": part.TITLE, **answer(subject, name, part)} for name, part in asked.items()]

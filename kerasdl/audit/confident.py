@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.decomposition import PCA
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
@@ -91,7 +92,8 @@ def out_of_fold(x: Any, y: np.ndarray, kind: str, classes: int, seed: int) -> Fi
     for name, model in models(kind, x.shape).items():
         chances = np.zeros((len(y), classes))
         for fitted, asked in folds(y, seed):
-            made = model().fit(x[fitted], y[fitted])
+            known = len(np.unique(y[fitted])) > 1  # of a class of one example the other folds know nothing
+            made = (model() if known else DummyClassifier()).fit(x[fitted], y[fitted])
             chances[np.ix_(asked, made.classes_)] = made.predict_proba(x[asked])
         loss = -np.log(np.maximum(chances[np.arange(len(y)), y], 1e-3)).mean()
         if best is None or loss < best[0]:

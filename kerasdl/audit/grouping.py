@@ -1,6 +1,6 @@
 """Who is compared: the group of each test example, by a column, by folders, or by a function of the user."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,25 +17,34 @@ FEWEST = 10  # examples of a group about which something is said
 MOST = 12  # different numbers of a column that are groups; of more, its quarters are
 READS = {"csv": "a column", "text": "a column", "folder": "a level of folders"}  # what a source has groups by
 MISSING = "(missing)"
+Word = str | Callable[[Split], Any]
 
 
-def groups_of(run: Run, split: Split, word: str, data: Mapping[str, Split] | None = None) -> np.ndarray:
+def name_of(word: Word) -> str:
+    """Return what a grouping is called: the word, or the name of the function."""
+    return word if isinstance(word, str) else getattr(word, "__name__", type(word).__name__)
+
+
+def groups_of(run: Run, split: Split, word: Word, data: Mapping[str, Split] | None = None) -> np.ndarray:
     """Return the group of each test example as text, (N,).
 
     Args:
         run: the run.
         split: its test split.
         word: the name of a column of its table; of a folder the level of folders, 1 for the folder of the file,
-            or a regular expression that is searched in its path; or FILE.py:function, whose function takes the split
-            and returns a group for each example.
+            or a regular expression that is searched in its path; or FILE.py:function, or in Python the function,
+            which takes the split and returns a group for each example.
         data: the splits of a run that was trained on arrays.
 
     Raises:
         UserError: a column, level or function that is not there, or groups of which no two can be compared.
     """
-    values = pd.Series(_of_function(word, split) if user_code.is_reference(word) else _noted(run, split, word, data))
-    found = binned(values).to_numpy(str)
-    check(found, word)
+    if isinstance(word, str) and user_code.is_reference(word):
+        values = _of_function(user_code.load(word), split, word)
+    else:
+        values = _noted(run, split, word, data) if isinstance(word, str) else _of_function(word, split, name_of(word))
+    found = binned(pd.Series(values)).to_numpy(str)
+    check(found, name_of(word))
     return found
 
 
@@ -62,8 +71,7 @@ def check(groups: np.ndarray, word: str) -> None:
                         f"{counts[most]}). A comparison takes two such groups: choose another --group.")
 
 
-def _of_function(word: str, split: Split) -> Any:
-    function = user_code.load(word)
+def _of_function(function: Callable[[Split], Any], split: Split, word: str) -> Any:
     values = np.asarray(function(split)).astype(object)
     if values.shape != (len(split),):
         raise UserError(f"--group {word} has to return a group for each of the {len(split)} test examples. Received "

@@ -38,6 +38,8 @@ def card(found: dict[str, Any]) -> Section:
 
 def command(folder: Path, found: dict[str, Any]) -> str:
     """Return the command that audits again."""
+    asked = [part["name"] for part in found["parts"]]
     options = [*(f"--group {typed(word)}" for word in found["groups"]), *["--quick"] * found["quick"],
+               *(f"--only {name}" for name in asked if len(asked) < len(parts.names())),
                *[f"--shadows {found['shadows']}"] * (found["shadows"] is not None), f"--seed {found['seed']}"]
     return " ".join([f"kerasdl audit {typed(folder)}", *options])

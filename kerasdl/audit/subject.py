@@ -30,7 +30,7 @@ class Subject:
         run: a finished run, or its folder.
         seed: of everything that is drawn at random.
         quick: whether parts look at fewer examples.
-        groups: the words of --group; see kerasdl.audit.grouping.
+        groups: the words of --group, or functions; see kerasdl.audit.grouping.
         shadows: how many shadow runs to train; None: as many as the part finds worth their time.
         data: the splits of a run that was trained on arrays.
 
@@ -38,19 +38,26 @@ class Subject:
         settings: what else decides a part's result, by the names that a part may list in SETTINGS.
 
     Raises:
-        UserError: a run that did not finish, or whose model does not say a class or numbers.
+        UserError: a run that did not finish, or whose model does not say a class or numbers; one shadow run, or two
+            groupings of one name.
     """
 
-    def __init__(self, run: Run | str | Path, *, seed: int = 0, quick: bool = False, groups: Sequence[str] = (),
+    def __init__(self, run: Run | str | Path, *, seed: int = 0, quick: bool = False,
+                 groups: grouping.Word | Sequence[grouping.Word] = (),
                  shadows: int | None = None, data: Mapping[str, Split] | None = None):
         self.run, self.seed, self.quick = Run.open(run), seed, quick
-        self.grouped_by, self.shadows, self.data = tuple(groups), shadows, data
+        self._asked = dict.fromkeys([groups] if isinstance(groups, str) or callable(groups) else groups)
+        self.grouped_by, self.shadows, self.data = tuple(map(grouping.name_of, self._asked)), shadows, data
         self._splits: dict[str, Split] = {}
         self._answers: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._check()
 
     def _check(self) -> None:
         run, result = self.run, self.run.result
+        if self.shadows == 1:
+            raise UserError("Shadow runs share the examples, each with another one: train 0, or 2 or more.")
+        if len(set(self.grouped_by)) < len(self.grouped_by):
+            raise UserError(f"Two groupings have one name: {', '.join(self.grouped_by)}. Rename a function.")
         if result["status"] != "completed":
             raise UserError(f"The training of {run.path} {result['status']}, so that there is nothing to audit.")
         run.model_file  # noqa: B018  is there
@@ -152,7 +159,8 @@ class Subject:
         Raises:
             UserError: a column, level or function that is not there, or gives no groups that can be compared.
         """
-        return {word: grouping.groups_of(self.run, self.split("test"), word, self.data) for word in self.grouped_by}
+        return {grouping.name_of(word): grouping.groups_of(self.run, self.split("test"), word, self.data)
+                for word in self._asked}
 
     def examples(self, count: int, name: str = "test") -> np.ndarray:
         """Return the places of `count` examples of a split in ascending order, or of all if there are fewer.

@@ -13,8 +13,11 @@ def audit_run(run: RunFolder,
                                        "FILE.py:FUNCTION of the test split; may be given again")] = None,
               quick: Annotated[bool, typer.Option("--quick", help="look at fewer examples, train nothing")] = False,
               shadows: Annotated[int | None, typer.Option(
-                  min=0, help="shadow runs to train, to find out whose data the model gives away; by default as "
-                              "many as take a minute")] = None,
+                  min=0, help="shadow runs to train, two or more, to find out whose data the model gives away; by "
+                              "default as many as take a minute")] = None,
+              only: Annotated[list[str] | None, typer.Option(
+                  metavar="PART", help="ask this question only, such as groups or confidence; may be given again")
+              ] = None,
               seed: Annotated[int, typer.Option(min=0, help="of everything that is drawn at random")] = 0,
               report: WriteReport = True, as_json: AsJson = False) -> None:
     """Say of a run whom it fails, how sure it should be, what breaks it, and how far each answer can be trusted."""
@@ -28,7 +31,7 @@ def audit_run(run: RunFolder,
         from kerasdl.audit.audit import audit
         from kerasdl.reports.page import report as written
     with logs.on_stderr(verbose()):
-        facts = audit(found, group or (), quick=quick, seed=seed, shadows=shadows)
+        facts = audit(found, group or (), quick=quick, seed=seed, shadows=shadows, only=only or ())
     file = page.write(found.path, facts) if report else None
     if file:
         written(found)

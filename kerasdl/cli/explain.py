@@ -15,6 +15,7 @@ from kerasdl.cli.terminal import (
     quiet,
     verbose,
 )
+from kerasdl.errors import UserError
 
 
 def explain_run(run: RunFolder,
@@ -37,8 +38,9 @@ def explain_run(run: RunFolder,
                     "--check", help="measure whether the method can be trusted on this model")] = False,
                 examples: Annotated[int, typer.Option(
                     min=8, help="examples of the test split for --check")] = 100,
-                planted: Annotated[bool, typer.Option(
-                    "--planted/--no-planted", help="for --check, train a network that knows a planted reason")] = True,
+                planted: Annotated[bool | None, typer.Option(
+                    "--planted/--no-planted", help="for --check, train a network that knows a planted reason; by "
+                                                   "default if that takes ten minutes at most")] = None,
                 resize: Annotated[bool, typer.Option(
                     "--resize", help="resize images to the size the model was trained on")] = False,
                 seed: Annotated[int, typer.Option(min=0, help="of all that is random")] = 0,
@@ -51,6 +53,8 @@ def explain_run(run: RunFolder,
 
     opened = Run.open(run)
     names = preflight.explanation(opened, method, files or [], mistakes, sample, check)
+    check_options(names, {"FILE": files, "--mistakes": mistakes, "--sample": sample, "--class": target,
+                          "--layer": layer, "--check": check})
     with quiet():
         from kerasdl import logs
         from kerasdl.explain import examples as shown
@@ -78,6 +82,16 @@ def explain_run(run: RunFolder,
         return
     show(found)
     print_field("page", file)
+
+
+def check_options(methods: list[str], options: dict[str, Any]) -> None:
+    """Raise a UserError for options about examples, {option: what was given}, where no method explains any."""
+    from kerasdl.explain import names
+
+    given = [option for option, value in options.items() if value]
+    if given and not any(names.is_attribution(method) for method in methods):
+        raise UserError(f"{' and '.join(methods)} explain{'s' * (len(methods) == 1)} the model as a whole, and "
+                        f"{given[0]} is about examples. Leave it out, or add a method such as integrated_gradients.")
 
 
 def show(found: dict[str, Any]) -> None:

@@ -6,10 +6,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasdl.explain import grids
 from kerasdl.explain.gradients import batched
-from kerasdl.explain.methods.grad_cam import spread
 from kerasdl.explain.network import Network
 from kerasdl.zoo.attention import SelfAttention
+from kerasdl.zoo.vit import FirstToken
 
 
 def layers(network: Network) -> list[Any]:
@@ -46,6 +47,28 @@ def _shares(layer: Any, given: Any) -> Any:
     return layer(query, value, return_attention_scores=True)[1]
 
 
+def has_class_token(network: Network) -> bool:
+    """Return whether the answer is read from the first token alone."""
+    return any(isinstance(layer, FirstToken) for layer in network.model.layers)
+
+
+def tokens_layer(network: Network) -> str:
+    """Return the layer whose tokens the answer is read from; "" without attention, or if an image has a later grid.
+
+    Of a class token it is the layer that the last block attends to: after that block no other token counts.
+    """
+    found = layers(network)
+    order = [layer.name for layer in network.model.layers]
+    last_grid = network.last(4) if network.kind == "image" else None
+    if not found or (last_grid and order.index(last_grid) > order.index(found[-1].name)):
+        return ""
+    if has_class_token(network):
+        given = _inputs(found[-1])[0]
+        return next(layer.name for layer in network.model.layers if layer.output is given)
+    return [layer.name for layer in network.model.layers
+            if getattr(layer.output, "shape", None) == found[-1].output.shape][-1]
+
+
 def reading(network: Network, x: np.ndarray, tokens: int) -> np.ndarray:
     """Return how much of each token's last state the answer reads, (N, tokens), rows of sum 1.
 
@@ -53,7 +76,7 @@ def reading(network: Network, x: np.ndarray, tokens: int) -> np.ndarray:
     """
     names = {layer.name: type(layer).__name__ for layer in network.model.layers}
     present = np.ones((len(x), tokens), bool) if network.kind == "image" else network.present(x)
-    if "FirstToken" in (names.get("features"), names.get("pooled")):
+    if has_class_token(network):
         return np.eye(1, tokens, dtype="float32").repeat(len(x), 0)
     if names.get("pooled") == "LastStep":
         last = tokens - 1 - present[:, ::-1].argmax(1)
@@ -63,27 +86,21 @@ def reading(network: Network, x: np.ndarray, tokens: int) -> np.ndarray:
     return (present / present.sum(1, keepdims=True)).astype("float32")
 
 
-def grid(network: Network) -> tuple[int, int] | None:
-    """Return height and width of the grid that an image's tokens come from; None for other data."""
-    if network.kind != "image":
-        return None
-    name = network.last(4)
-    return None if name is None else tuple(network.layer(name).output.shape[1:3])
-
-
 def at_places(network: Network, x: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return values of tokens (N, T) at the places of the examples; a class token has none and is left out."""
-    cells = grid(network)
-    if cells is None:
-        return values
-    return spread(values[:, -cells[0] * cells[1]:].reshape(len(values), *cells), np.shape(x)[1:3])
+    cells = grids.of_tokens(network)
+    return values if cells is None else grids.spread(grids.laid_out(values, cells), np.shape(x)[1:3])
 
 
 def misfit(network: Network) -> str:
     """Return "" or why the attention of a model cannot be laid out on its examples."""
     name = network.model.name
+    if network.without_layers:
+        return network.without_layers
     if not layers(network):
         return f"{name} has no attention layers."
-    if any(layer.name == "mel" for layer in network.model.layers):
+    if network.called("mel"):
         return f"The tokens of {name} are frames of a spectrum, and not its samples."
-    return f"The tokens of {name} come from no grid." if network.kind == "image" and grid(network) is None else ""
+    if network.kind == "image" and grids.of_tokens(network) is None:
+        return f"The tokens of {name} come from no grid."
+    return ""

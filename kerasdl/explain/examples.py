@@ -44,7 +44,7 @@ def of_files(run: Run, files: Files, resize: bool = False) -> Examples:
         files, resize: as in kerasdl.evaluation.predict.
 
     Raises:
-        UserError: files that are not there, cannot be read, are of another kind, or hold more than MOST examples.
+        UserError: files that are not there, cannot be read, are of another kind, or hold no example or more than MOST.
     """
     facts = run.data
     if isinstance(files, np.ndarray):
@@ -60,6 +60,8 @@ def of_files(run: Run, files: Files, resize: bool = False) -> Examples:
         parts.append(np.asarray(chunk.x))
         if len(names) > MOST:
             raise UserError(f"An explanation shows each example, and the files hold more than {MOST}. Give fewer.")
+    if not names:
+        raise UserError("The files hold no example. Give some that do, or --sample N for examples of the test split.")
     return Examples("Examples of files", names, np.concatenate(parts))
 
 

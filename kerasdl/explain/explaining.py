@@ -114,9 +114,16 @@ class Subject:
         x, y = self.test.take(np.arange(len(self.test)))
         return Material(x, y, tuple(self.classes), self.facts.get("columns") or {}, shape, seed)
 
-    def planted(self, seed: int, steps: int = patches.STEPS) -> patches.Planted | None:
-        """Return a network of the run's architecture that has learned from the run's examples with a planted patch;
-        None: it has not learned it, or cannot be built anew, as an ensemble and trees cannot."""
+    def planted(self, seed: int, steps: int = patches.STEPS, longest: float | None = None
+                ) -> tuple[patches.Planted | None, str]:
+        """Return a network of the run's architecture that has learned from the run's examples with a planted patch; or
+        None and a sentence that says why there is none.
+
+        Args:
+            seed: of all that is random.
+            steps: of its training.
+            longest: the seconds that the training may take; None: any.
+        """
         args = {key: value for key, value in self.recipe.model_args.items() if key != "weights"}
         recipe = self.recipe.model_copy(update={"model_args": args})
 
@@ -124,16 +131,17 @@ class Subject:
             with seeded(seed):
                 return build_model(recipe, self.training, outputs=patches.CLASSES, run=self.run.path)
 
-        x = self.training.sample(patches.TRAINED + patches.HELD_OUT)
         try:
-            return patches.planted(build, x, self.kind, seed, steps)
-        except ValueError:  # of build_model: no architecture of the zoo
-            return None
+            network = build()
+        except ValueError:  # no architecture of the zoo, as an ensemble and trees are not
+            return None, f"A model of {self.recipe.model} cannot be built anew to learn a planted patch."
+        x = self.training.sample(patches.TRAINED + patches.HELD_OUT)
+        return patches.planted(network, x, self.kind, seed, steps, longest)
 
 
 def explain_subject(subject: Subject, names: Sequence[str], examples: Examples | None, *, target: str | None = None,
-                    layer: str | None = None, checked: np.ndarray | None = None, plant: bool = True, seed: int = 0
-                    ) -> Explained:
+                    layer: str | None = None, checked: np.ndarray | None = None, plant: bool | None = None,
+                    seed: int = 0) -> Explained:
     """Explain a run.
 
     Args:
@@ -143,7 +151,8 @@ def explain_subject(subject: Subject, names: Sequence[str], examples: Examples |
         target: the class whose answer is explained; None: the predicted one of each example.
         layer: for methods that read one.
         checked: (N, ...) examples of the test split for the checks; None: nothing is checked.
-        plant: whether to train a network for the check of the planted patch.
+        plant: whether to train a network for the check of the planted patch; None: if that takes patches.LONGEST at
+            most.
         seed: of all that is random.
 
     Raises:
@@ -153,7 +162,9 @@ def explain_subject(subject: Subject, names: Sequence[str], examples: Examples |
     chosen = {name: methods.check(name, network) for name in names}
     index = None if target is None else subject.index(target)
     of_examples = [name for name, module in chosen.items() if methods.is_attribution(module)]
-    settings = {name: settings_of(chosen[name], name, layer, seed, len(names)) for name in of_examples}
+    settings = {name: settings_of(chosen[name], layer, seed) for name in of_examples}
+    if layer is not None and not any("layer" in each for each in settings.values()):
+        raise UserError(f"{' and '.join(names)} read{'s' * (len(names) == 1)} no layer of its own. Leave out --layer.")
     for name in of_examples:
         if examples is not None:
             explained.found[name] = explain(network, examples.x, name, target=index, **settings[name])
@@ -163,24 +174,18 @@ def explain_subject(subject: Subject, names: Sequence[str], examples: Examples |
         explained.material = subject.material(any(chosen[name].NEEDS for name in rest), seed)
         explained.descriptions = {name: describe(network, name, explained.material) for name in rest}
     if checked is not None and of_examples:
-        planted = subject.planted(seed) if plant else None
-        if plant and planted is None:
-            explained.remarks.append("A network of this architecture did not learn the planted patch in "
-                                     f"{patches.STEPS} steps, so that the question of a planted reason has no answer.")
+        planted, why = (None, "") if plant is False else subject.planted(
+            seed, longest=patches.LONGEST if plant is None else None)
+        if why:
+            explained.remarks.append(f"The question of a planted reason has no answer. {why}")
         for name in of_examples:
             logger.info("checking %s", chosen[name].TITLE)
             explained.checks[name] = check(network, checked, name, planted=planted, probability=subject.probability,
-                                           seed=seed, **settings[name])
+                                           **settings[name] | {"seed": seed})
     return explained
 
 
-def settings_of(module: Any, name: str, layer: str | None, seed: int, count: int) -> dict[str, Any]:
-    """Return what a method takes of a layer and a seed.
-
-    Raises:
-        UserError: a layer for the only method, which reads none.
-    """
-    known = module.attribute.__kwdefaults__ or {}
-    if layer is not None and "layer" not in known and count == 1:
-        raise UserError(f"{name} reads no layer of its own. Leave out --layer.")
+def settings_of(module: Any, layer: str | None, seed: int) -> dict[str, Any]:
+    """Return what a method takes of a layer and a seed."""
+    known = methods.settings(module)
     return {key: value for key, value in {"layer": layer, "seed": seed}.items() if key in known and value is not None}

@@ -7,6 +7,7 @@ import numpy as np
 
 from kerasdl.errors import UserError, nearest
 from kerasdl.explain.gradients import BATCH, Differentiable
+from kerasdl.zoo.ensemble import own_name
 from kerasdl.zoo.trees import Trees
 
 PLACES = {"image": 2, "row": 1, "sequence": 1, "tokens": 1}  # axes of a map: (H, W), (columns,) or (T,)
@@ -15,7 +16,8 @@ PLACES = {"image": 2, "row": 1, "sequence": 1, "tokens": 1}  # axes of a map: (H
 class Network:
     """A model with one answer for each class or number, (B, K).
 
-    Its numbers are the raw examples in float32, or, of tokens, these embedded, because a token has no gradient.
+    Its numbers are the raw examples in float32, or, of tokens, these embedded, because a token has no gradient. Where
+    no single layer "embedding" makes vectors of them, as in TF-IDF and in an ensemble, they are the tokens themselves.
 
     Args:
         model: a model of the zoo, or another one: raw examples in, logits out.
@@ -23,7 +25,7 @@ class Network:
         batch: how many examples at once.
 
     Raises:
-        UserError: several inputs, another output, a kind that is not known, or tokens without a layer "embedding".
+        UserError: several inputs, another output, probabilities in place of logits, or a kind that is not known.
     """
 
     def __init__(self, model: keras.Model, kind: str | None = None, batch: int = BATCH):
@@ -31,10 +33,14 @@ class Network:
             shapes = ", ".join(str(tuple(output.shape)) for output in model.outputs)
             raise UserError("An explanation is of one answer an example: a model with one input and an output of shape "
                             f"(None, classes). Received: {len(model.inputs)} inputs, outputs {shapes}.")
+        if getattr(model.layers[-1], "activation", None) is keras.activations.softmax:
+            raise UserError(f"An explanation is of logits, and {model.name} ends in a softmax. Take it out of the last "
+                            "layer.")
         self.model, self.kind, self.batch = model, kind or kind_of(model), batch
         self.classes = model.outputs[0].shape[1]
         self._at: dict[str, tuple[Differentiable, Differentiable]] = {}
-        if self.kind == "tokens":
+        self.embedded = self.kind == "tokens" and any(layer.name == "embedding" for layer in model.layers)
+        if self.embedded:
             self._embed, self._whole = self.at("embedding")
         else:
             self._whole = Differentiable(model, 0, batch)
@@ -42,14 +48,25 @@ class Network:
     @property
     def without_gradient(self) -> str:
         """Why a gradient says nothing about the model; "" if it does."""
-        trees = any(isinstance(layer, Trees) for layer in self.model.layers)
-        return "The model is made of trees, which have no gradient." if trees else ""
+        if any(isinstance(layer, Trees) for layer in self.model.layers):
+            return "The model is made of trees, which have no gradient."
+        if self.kind == "tokens" and not self.embedded:
+            return f"{self.model.name} has no single layer \"embedding\", and a token itself has no gradient."
+        return ""
+
+    @property
+    def without_layers(self) -> str:
+        """Why no single layer says what the model looks at; "" if one may."""
+        if any(layer.name != own_name(layer.name) for layer in self.model.layers):
+            return "The model is an ensemble, and each of its layers is of one member. Explain a member."
+        inner = [layer.name for layer in self.model.layers if isinstance(layer, keras.Model)]
+        return f"{self.model.name} holds layers in a model of its own, {inner[0]!r}. Build it flat." if inner else ""
 
     # Examples
 
     def numbers(self, x: np.ndarray) -> np.ndarray:
         """Return what gradients are taken of: x as float32; of tokens (N, T) their vectors (N, T, D)."""
-        return self._embed.outputs(self.raw(x)) if self.kind == "tokens" else self.raw(x)
+        return self._embed.outputs(self.raw(x)) if self.embedded else self.raw(x)
 
     def raw(self, x: np.ndarray) -> np.ndarray:
         """Return examples as the model takes them: float32, tokens int32."""
@@ -65,7 +82,7 @@ class Network:
 
     def neutral(self, x: np.ndarray) -> np.ndarray:
         """Return numbers, shaped as `numbers` are, that stand for nothing: black, the training's mean of a column or
-        of a step, the vector 0 of a token. Padding stays padding."""
+        of a step, the vector 0 of a token, or padding in its place. Padding stays padding."""
         numbers = self.numbers(x)
         if self.kind in ("image", "tokens"):
             return np.zeros_like(numbers)
@@ -89,10 +106,14 @@ class Network:
         return score, np.nan_to_num(gradient)
 
     def _inputs(self, x: np.ndarray, numbers: np.ndarray | None) -> tuple[np.ndarray, ...]:
-        numbers = self.numbers(x) if numbers is None else np.asarray(numbers, "float32")
-        return (self.raw(x), numbers) if self.kind == "tokens" else (numbers,)
+        numbers = self.numbers(x) if numbers is None else numbers
+        return (self.raw(x), np.asarray(numbers, "float32")) if self.embedded else (self.raw(numbers),)
 
     # Layers
+
+    def called(self, name: str) -> list[Any]:
+        """Return the layer of this name; of an ensemble that of each member; [] if there is none."""
+        return [layer for layer in self.model.layers if own_name(layer.name) == name]
 
     def layer(self, name: str) -> Any:
         """Return a layer by its name, or raise a UserError with the nearest one."""
@@ -121,13 +142,15 @@ class Network:
         return found[-1] if found else None
 
     def _mean_and_deviation(self, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and deviation (F,) as the layer "scale" has them; 0 and 1 if it is of other numbers."""
-        scale = next((layer for layer in self.model.layers if layer.name == "scale"), None)
-        if scale is not None and hasattr(scale, "moments"):
-            mean, variance = (np.asarray(keras.ops.convert_to_numpy(each)).reshape(-1) for each in scale.moments())
-            if len(mean) == width:
-                return mean, np.sqrt(variance)
-        return np.zeros(width, "float32"), np.ones(width, "float32")
+        """Return mean and deviation (F,) as the layer "scale" has them, or on average those of an ensemble; 0 and 1 if
+        they are of other numbers."""
+        known = [[np.asarray(keras.ops.convert_to_numpy(each)).reshape(-1) for each in scale.moments()]
+                 for scale in self.called("scale") if hasattr(scale, "moments")]
+        fitting = [(mean, np.sqrt(variance)) for mean, variance in known if len(mean) == width]
+        if not fitting:
+            return np.zeros(width, "float32"), np.ones(width, "float32")
+        mean, deviation = np.mean(fitting, axis=0)
+        return mean, deviation
 
 
 def kind_of(model: keras.Model) -> str:

@@ -31,7 +31,7 @@ def write(explained: Explained, found: dict[str, Any], folder: Path) -> Path:
     words, blocks = outcome.texts(explained), []
     for row in found["methods"]:
         blocks.append({"row": row, "cards": cards(explained, row["method"], found["examples"], words),
-                       "parts": parts(explained, row["method"]), "curves": curves(row), "cascade": cascade(row)})
+                       "parts": parts(explained, row["method"], words), "curves": curves(row), "cascade": cascade(row)})
     described = [{"module": methods.find(name), "body": methods.find(name).show(arrays, explained.material)}
                  for name, arrays in explained.descriptions.items()]
     text = html.render(HERE / f"{PAGE}.j2", found=found, blocks=blocks, described=described, scores=SCORES,
@@ -97,15 +97,25 @@ def columns(names: Sequence[str], x: np.ndarray, values: np.ndarray) -> Markup:
         head, Markup("").join(rows))
 
 
-def parts(explained: Explained, name: str) -> list[tuple[str, list[str]]]:
-    """Return the further maps of the first examples: [(caption, [address of each part])]."""
-    if name not in explained.found or not outcome.drawn(explained.subject.kind) or explained.examples is None:
+def parts(explained: Explained, name: str, words: Sequence[Sequence[str]]) -> list[tuple[str, list[Markup]]]:
+    """Return the further maps of the first examples: [(caption, [HTML of each part])]."""
+    if name not in explained.found or explained.examples is None:
         return []
-    found = explained.found[name].parts
-    names = explained.examples.names[:4] if found else ()
-    return [(f"{example}: {', '.join(found)}",
-             [figures.png_of(outcome.pixels(explained, name, place, part)) for part in found])
+    explanation = explained.found[name]
+    names = explained.examples.names[:4] if explanation.parts else ()
+    return [(example, [part(explained, name, place, each, words) for each in explanation.parts])
             for place, example in enumerate(names)]
+
+
+def part(explained: Explained, name: str, place: int, part: str, words: Sequence[Sequence[str]]) -> Markup:
+    """Return a further map of an example with its name: an image, or a text."""
+    if outcome.drawn(explained.subject.kind):
+        body = Markup('<img src="{}" alt="{}">').format(
+            figures.png_of(outcome.pixels(explained, name, place, part)), part)
+    else:
+        explanation = explained.found[name]
+        body = overlay.of_text(words[place], explanation.parts[part][place], explanation.signed)
+    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(body, part)
 
 
 def curves(row: dict[str, Any]) -> list[tuple[str, Markup]]:

@@ -6,6 +6,7 @@ accepts an ensemble.
 """
 
 import math
+import re
 
 import keras
 from keras import layers, ops
@@ -43,6 +44,11 @@ def build(members, numbers: bool = False, name: str = "ensemble") -> keras.Model
     answers = [copy(member, inputs, f"member{i}").outputs[0] for i, member in enumerate(members, 1)]
     kind, label = (layers.Average, "numbers") if numbers else (MeanProbability, "logits")
     return keras.Model(inputs, kind(dtype="float32", name=label)(answers), name=name)
+
+
+def own_name(name: str) -> str:
+    """Return the name that a layer has in its member: "stem" of "member1_stem"; any other one as it is."""
+    return re.sub(r"^member\d+_", "", name)
 
 
 def copy(member, inputs, prefix):

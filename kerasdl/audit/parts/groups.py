@@ -11,7 +11,7 @@ from kerasdl.audit.subject import Subject
 from kerasdl.audit.words import NARROW, fold, percent, some, span
 from kerasdl.objectives.sections import Section, drawing, note, table
 
-TITLE, ORDER, VERSION = "For whom does it fail?", 10, 3
+TITLE, ORDER, VERSION = "For whom does it fail?", 10, 4
 SETTINGS, PACKAGES = ("groups",), ("fairlearn",)
 SHUFFLES, DRAWN = 1000, 20  # DRAWN: groups in a figure
 
@@ -25,23 +25,25 @@ def measure(subject: Subject) -> dict[str, Any]:
     if subject.target == "class":
         guess = answers.argmax(1)
         errors = (guess != truth).astype("float64")
-        groups = {"class": np.array(subject.classes)[truth], **subject.groups}
+        own = "true class" if "class" in subject.groups else "class"
+        labels = {own: np.array(subject.classes)[truth]}
     else:
-        guess, errors, groups = answers, np.abs(answers - truth).mean(1).astype("float64"), dict(subject.groups)
+        guess, errors, labels = answers, np.abs(answers - truth).mean(1).astype("float64"), {}
     attributes = slices.attributes_of(subject)
     return {"target": subject.target, "test": len(truth), "fewest": FEWEST, "asked": list(subject.grouped_by),
             "overall": float(errors.mean() if subject.target == "number" else 1 - errors.mean()),
-            "groupings": [compared(subject, name, values, errors, guess, truth) for name, values in groups.items()],
+            "groupings": [compared(subject, name, values, errors, guess, truth, rates=name not in labels)
+                          for name, values in {**labels, **subject.groups}.items()],
             "attributes": list(attributes), "slices": [described(part, subject.target) for part in
                                                        slices.worst(attributes, errors, subject.seed)]}
 
 
-def compared(subject: Subject, name: str, groups: np.ndarray, errors: np.ndarray, guess: np.ndarray, truth: np.ndarray
-             ) -> dict[str, Any]:
+def compared(subject: Subject, name: str, groups: np.ndarray, errors: np.ndarray, guess: np.ndarray, truth: np.ndarray,
+             rates: bool = True) -> dict[str, Any]:
     """Return the scores of groups (N,) and how far they are apart, by fairlearn's MetricFrame.
 
     Intervals of differences are the bootstrap's, of resamples within each group. MetricFrame's own bootstrap gives the
-    same in minutes.
+    same in minutes. With `rates` also those of two classes, which say nothing where each group is a class.
     """
     names, counts = np.unique(groups, return_counts=True)
     small = [{"name": str(each), "count": int(count)} for each, count in zip(names, counts, strict=True)
@@ -50,19 +52,19 @@ def compared(subject: Subject, name: str, groups: np.ndarray, errors: np.ndarray
     found: dict[str, Any] = {"name": name, "groups": [], "small": small}
     if len(np.unique(groups[large])) < 2:
         return found
-    binary = subject.target == "class" and len(subject.classes) == 2 and name != "class"
+    binary = rates and subject.target == "class" and len(subject.classes) == 2
     groups, errors, guess, truth = groups[large], errors[large], guess[large], truth[large]
     frame = framed(groups, errors, guess, truth, subject)
     main, random = next(iter(frame.by_group)), np.random.default_rng(subject.seed)
     asked = {"selection rate": truth >= 0, "true positive rate": truth == 1, "false positive rate": truth == 0}
-    rates = {rate: which for rate, which in asked.items() if binary and len(np.unique(groups[which])) > 1}
+    shown = {rate: which for rate, which in asked.items() if binary and len(np.unique(groups[which])) > 1}
     right = 1 - errors if subject.target == "class" else errors
     for group in frame.by_group.index:
         mine = right[groups == group]
         found["groups"].append({
             "name": str(group), "count": len(mine), "value": float(frame.by_group[main][group]),
             "interval": resample.of_mean(mine), "rates": {rate: share_of(guess, groups, which, group)
-                                                          for rate, which in rates.items()}})
+                                                          for rate, which in shown.items()}})
     values = {group["name"]: group["value"] for group in found["groups"]}
     good, bad = (max, min) if subject.target == "class" else (min, max)
     found |= {"worst": bad(values, key=lambda key: values[key]), "best": good(values, key=lambda key: values[key]),
@@ -73,7 +75,7 @@ def compared(subject: Subject, name: str, groups: np.ndarray, errors: np.ndarray
               "rates": {rate: {"difference": float(np.ptp([share_of(guess, groups, which, group)
                                                            for group in np.unique(groups[which])])),
                                "interval": resample.of_spread((guess[which] == 1).astype("float64"), groups[which],
-                                                              random)} for rate, which in rates.items()}}
+                                                              random)} for rate, which in shown.items()}}
     return found
 
 

@@ -28,7 +28,7 @@ def check(network: Network, x: np.ndarray, method: str, *, planted: Planted | No
         method: an attribution method that fits the model.
         planted: a network of the same architecture that has learned from planted examples; None: leave that check out.
         probability: of logits; None: the model predicts numbers, and has no curves of insertion and deletion.
-        seed: of all that is random.
+        seed: of all that is random, in the method too.
         **settings: of the method.
 
     Returns:
@@ -37,6 +37,8 @@ def check(network: Network, x: np.ndarray, method: str, *, planted: Planted | No
         `why` not, a list of clauses.
     """
     module = methods.check(method, network)
+    if "seed" in methods.settings(module):
+        settings["seed"] = seed
     found = explain(network, x, method, **settings)
     report: dict[str, Any] = {"examples": len(x),
                               "zero": float((np.abs(found.maps).reshape(len(x), -1).max(axis=1) == 0).mean())}

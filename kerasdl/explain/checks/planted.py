@@ -4,7 +4,7 @@ Where the truth is known, attribution can be measured: the share of it that is i
 """
 
 import logging
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
 
 import keras
@@ -14,9 +14,11 @@ from keras import ops
 from kerasdl.explain.gradients import score
 from kerasdl.explain.network import Network
 from kerasdl.gradients import value_and_gradient
+from kerasdl.text import duration
 
 TRAINED, HELD_OUT = 3000, 200  # examples at most
 STEPS, BATCH, RATE = 400, 64, 5e-3
+LONGEST, TIMED = 600.0, 3  # seconds of a training that nobody asked for, and steps by which these are estimated
 HEIGHT = 3.0  # of the logit of the right class, and below 0 of the others: a bound, so that all else has a cost
 NOISE = 0.3  # its largest deviation, as a share of the range of pixels
 COST = 10.0  # of the squared gradient outside the patch, at the end: at first the patch has to be seen
@@ -109,23 +111,26 @@ class Blinkered(keras.Model):
         return loss + self.cost * ops.mean(ops.sum(ops.square(255.0 * gradient * self.outside), axis=(1, 2, 3)))
 
 
-def planted(build: Callable[[], keras.Model], x: np.ndarray, kind: str, seed: int = 0, steps: int = STEPS
-            ) -> Planted | None:
-    """Train a network on planted examples, whose rest is that of another one at each step; None: it fails to learn.
+def planted(network: keras.Model, x: np.ndarray, kind: str, seed: int = 0, steps: int = STEPS,
+            longest: float | None = None) -> tuple[Planted | None, str]:
+    """Train a network on planted examples, whose rest is that of another one at each step.
 
     Args:
-        build: gives a new network with CLASSES outputs.
+        network: a new one with CLASSES outputs.
         x: (N, ...) raw examples of the training split.
         kind: of the examples.
         seed: of the classes and of the order of the examples.
         steps: of the training.
+        longest: the seconds that it may take, as far as its first steps say; None: any.
+
+    Returns:
+        The network and "", or None and a sentence that says why there is none.
     """
     random = np.random.default_rng(seed)
     x = x[random.permutation(len(x))[:TRAINED + HELD_OUT]]
     y = random.permutation(np.arange(len(x)) % CLASSES)
     x, patch = plant(x, y, kind)
     held = min(HELD_OUT, len(x) // 4)
-    network = build()
     own, inside = Network(network, kind), patch.reshape(*patch.shape, *[1] * (x.ndim - patch.ndim))
     scale = next((layer for layer in network.layers if layer.name == "scale"), None)
     if scale is not None and hasattr(scale, "adapt"):
@@ -135,6 +140,13 @@ def planted(build: Callable[[], keras.Model], x: np.ndarray, kind: str, seed: in
                     jit_compile=keras.backend.backend() == "jax")
     logits = HEIGHT * (2 * np.eye(CLASSES, dtype="float32") - 1)
     for step in range(steps):
+        if step == 1:  # the first one is compiled
+            began = time.perf_counter()
+        if step == 1 + TIMED:
+            seconds = (time.perf_counter() - began) / TIMED * steps
+            logger.info("planted patch: %d steps take about %.0f s", steps, seconds)
+            if longest is not None and seconds > longest:
+                return None, f"Learning a planted patch would take about {duration(seconds)}: ask with --planted."
         learner.cost.assign(COST * step / steps)
         one, other = random.integers(held, len(x), (2, min(BATCH, len(x) - held)))
         shown = own.raw(np.where(inside[one], x[one], x[other]))
@@ -145,9 +157,9 @@ def planted(build: Callable[[], keras.Model], x: np.ndarray, kind: str, seed: in
     right = own.logits(x[:held]).argmax(1) == y[:held]
     logger.info("planted patch: %.1f%% of held-out examples are right", 100 * right.mean())
     if right.mean() < RIGHT:
-        return None
+        return None, f"A network of this architecture did not learn the planted patch in {steps} steps."
     keep = np.flatnonzero(right & (y[:held] < CLASSES - 1))
-    return Planted(own, x[keep], y[keep], patch[keep], float(right.mean()))
+    return Planted(own, x[keep], y[keep], patch[keep], float(right.mean())), ""
 
 
 def mass(maps: np.ndarray, found: Planted, grid: tuple[int, ...] | None = None) -> dict[str, float | bool]:

@@ -21,7 +21,7 @@ def randomisation(network: Network, x: np.ndarray, maps: Callable[[], np.ndarray
                   ) -> dict[str, Any]:
     """Return how alike maps are to the model's own, after its layers are randomised from the last one to the first.
 
-    The numbers of each trained weight are put into random order, so that their size stays. At the end the model has its
+    The numbers of each learned weight are put into random order, so that their size stays. At the end the model has its
     own weights again.
 
     Args:
@@ -43,7 +43,7 @@ def randomisation(network: Network, x: np.ndarray, maps: Callable[[], np.ndarray
     rows = []
     try:
         for place, layer in enumerate(layers):
-            for weight in layer.trainable_weights:
+            for weight in learned(layer):
                 values = np.asarray(keras.ops.convert_to_numpy(weight.value))
                 weight.assign(random.permutation(values.reshape(-1)).reshape(values.shape))
             if place in ends:
@@ -58,7 +58,13 @@ def randomisation(network: Network, x: np.ndarray, maps: Callable[[], np.ndarray
 
 def weighted(model: keras.Model) -> list[Any]:
     """Return the layers that have learned, the last one first."""
-    return [layer for layer in reversed(model.layers) if layer.trainable_weights]
+    return [layer for layer in reversed(model.layers) if learned(layer)]
+
+
+def learned(layer: Any) -> list[Any]:
+    """Return the weights of a layer that were learned: those that are trained, or a kernel that was found elsewhere, as
+    that of TF-IDF."""
+    return layer.trainable_weights or [weight for weight in layer.weights if weight.name == "kernel"]
 
 
 def alike(own: np.ndarray, other: np.ndarray, present: np.ndarray) -> float:

@@ -56,6 +56,11 @@ def is_attribution(method: Any) -> bool:
     return hasattr(method, "attribute")
 
 
+def settings(method: Any) -> tuple[str, ...]:
+    """Return the names of what may be set of a method that explains examples."""
+    return tuple(method.attribute.__kwdefaults__ or ())
+
+
 def misfit(name: str, network: Network) -> str:
     """Return why a method says nothing about a model: one sentence, or ""."""
     method = find(name)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from kerasdl.errors import UserError
-from kerasdl.explain import attention
+from kerasdl.explain import attention, grids
 from kerasdl.explain.network import Network
 
 TITLE = "Attention of each head"
@@ -57,4 +57,4 @@ def parts(network: Network, x: np.ndarray, values: np.ndarray) -> dict[str, np.n
 
 def grid(network: Network, values: np.ndarray) -> tuple[int, ...] | None:
     """Return the cells that an image's tokens come from; None: a token is a place."""
-    return attention.grid(network)
+    return grids.of_tokens(network)

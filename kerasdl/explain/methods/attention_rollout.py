@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerasdl.explain import attention
+from kerasdl.explain import attention, grids
 from kerasdl.explain.network import Network
 
 TITLE = "Attention rollout"
@@ -37,4 +37,4 @@ def maps(network: Network, x: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def grid(network: Network, values: np.ndarray) -> tuple[int, ...] | None:
     """Return the cells that an image's tokens come from; None: a token is a place."""
-    return attention.grid(network)
+    return grids.of_tokens(network)

@@ -20,7 +20,7 @@ MOST = 16  # classes
 
 def fits(network: Network) -> str:
     """Return "" or why no example can be made."""
-    if any(layer.name == "mel" for layer in network.model.layers):
+    if network.called("mel"):
         return f"{network.model.name} reads spectra of sound, in which feature_visualisation does not search."
     return ""
 

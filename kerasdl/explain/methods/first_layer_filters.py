@@ -10,10 +10,12 @@ from kerasdl import figures
 from kerasdl.explain.description import Material
 from kerasdl.explain.network import Network
 from kerasdl.objectives.sections import image
+from kerasdl.zoo.cnn import Whitening
 
 TITLE = "Filters of the first layer"
 READS = ("The weights with which the first layer looks at its input: grey, or the middle of a curve, is 0. Filters "
-         "that look like noise have not learned yet, or learned too long.")
+         "that look like noise have not learned yet, or learned too long. Those of a whitening layer are directions in "
+         "which small patches of the training images vary, and do not learn.")
 SOURCE = "Krizhevsky et al. 2012"
 KINDS = ("image", "sequence")
 NEEDS = ""
@@ -21,7 +23,9 @@ MOST = 64
 
 
 def fits(network: Network) -> str:
-    """Return "" or that the model has no such layer."""
+    """Return "" or why the model has no such layer."""
+    if network.without_layers:
+        return network.without_layers
     if filters_of(network) is None:
         return f"{network.model.name} has no convolution, and no layer of weights for each pixel."
     return ""
@@ -34,7 +38,7 @@ def filters_of(network: Network) -> np.ndarray | None:
     """
     rank = 4 if network.kind == "image" else 3
     for layer in network.model.layers:
-        if isinstance(layer, (keras.layers.Conv2D, keras.layers.Conv1D)):
+        if isinstance(layer, (keras.layers.Conv2D, keras.layers.Conv1D, Whitening)):
             kernel = np.asarray(keras.ops.convert_to_numpy(layer.kernel), "float32")
             return kernel if kernel.ndim == rank else None
         if isinstance(layer, keras.layers.Dense) and network.kind == "image":
