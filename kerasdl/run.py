@@ -19,7 +19,7 @@ from kerasdl.errors import UserError
 from kerasdl.files import try_lock, write_text, writing
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
-from kerasdl.text import resuming
+from kerasdl.text import resuming, typed
 
 FILES = ("data.json", "choice.json", "init.json", "result.json", "metrics.csv", "tensorboard", "checkpoint",
          "model.keras", "predictions.npz", "report.html", "code", "tokenizer.json")  # of a run, and recipe.json
@@ -77,7 +77,7 @@ class Run:
         run = cls.open(path)
         if (run.path / "result.json").exists():
             raise UserError(f"{path} already holds a finished run ({run.result['status']}). To train anew, choose "
-                            "another --workdir.")
+                            f"another --workdir. To begin with its weights, add --init {typed(path)}.")
         old, new = run.recipe.model_dump(mode="json"), recipe.model_dump(mode="json")
         changed = [f"{key} {old[key]!r} -> {new[key]!r}" for key in old if key != "claim" and old[key] != new[key]]
         if changed:
@@ -173,9 +173,11 @@ class Run:
 
     @property
     def data_digest(self) -> str:
-        """The SHA-256 of what a file of the model is used with: data.json and, of texts, tokenizer.json."""
-        files = [self.path / name for name in ("data.json", "tokenizer.json")]
-        return hashlib.sha256(b"".join(file.read_bytes() for file in files if file.is_file())).hexdigest()
+        """The SHA-256 of what a model's file is used with: data.json but for NOTES and, of texts, tokenizer.json."""
+        facts = {key: value for key, value in self.data.items() if key not in NOTES}
+        tokens = self.path / "tokenizer.json"
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()
+                              + (tokens.read_bytes() if tokens.is_file() else b"")).hexdigest()
 
     @property
     def choice(self) -> dict[str, Any] | None:
@@ -229,7 +231,8 @@ def weights_file(init: str) -> Path:
     """
     file = Path(init) if init.endswith(".keras") else Path(init) / "model.keras"
     if not file.is_file():
-        raise UserError(f"init={init}: there is no {file}. Give the folder of a finished run, or a .keras file.")
+        raise UserError(f"init={init}: there is no {file}. Give the folder of a finished run, or a .keras file. "
+                        "Public weights are model_args.weights=NAME, see kerasdl weights list.")
     return file
 
 

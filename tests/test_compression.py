@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import zoo_harness as harness
 
 from kerasdl import zoo
+from kerasdl.cli.compress import show
 from kerasdl.compression import channels, sparsity
 from kerasdl.compression.fold import folded
 from kerasdl.compression.quantize_aware import is_aware, quantize_aware
@@ -16,7 +18,9 @@ from kerasdl.deploy import formats, measure
 from kerasdl.deploy.compress import ladder, walk
 from kerasdl.deploy.compress.choose import Target, chosen, frontier, size_of
 from kerasdl.errors import UserError
+from kerasdl.files import write_json
 from kerasdl.objectives.distill import Distill
+from kerasdl.objectives.sections import Findings
 from kerasdl.recipe import Recipe, load
 from kerasdl.run import Run
 from kerasdl.train.fit import train
@@ -57,7 +61,16 @@ def test_series_with_masks_are_compressed_too():
     np.testing.assert_allclose(folded(network).predict_on_batch(x), wanted, atol=2e-6 * np.ptp(wanted))
     rounding = quantize_aware(network, "int8", x).predict_on_batch(x)
     assert 0 < np.abs(rounding - wanted).max() < 0.1 * np.ptp(wanted)
-    assert multiply_adds(channels.slimmed(network, 0.3), 12) <= 0.7 * multiply_adds(network, 12)
+    assert multiply_adds(channels.slimmed(network, 0.3, 12), 12) <= 0.7 * multiply_adds(network, 12)
+
+
+def test_what_goes_is_a_share_of_the_work_of_all_steps():
+    """The matrices have most of the work of one step, and the filters that of many."""
+    inputs = keras.Input((None, 2))
+    x = keras.layers.GlobalAveragePooling1D()(keras.layers.Conv1D(16, 3)(inputs))
+    network = harness.randomise(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Dense(200)(x))))
+    small = channels.slimmed(network, 0.3, 500)
+    assert 0.6 < multiply_adds(small, 500) / multiply_adds(network, 500) <= 0.7
 
 
 # Whole channels
@@ -86,6 +99,28 @@ def test_a_network_of_texts_is_compressed_too():
     tokens = np.random.default_rng(0).integers(0, 20, (8, 12)).astype("int32")
     assert channels.slimmed(network, 0.3).count_params() < network.count_params()
     assert np.isfinite(quantize_aware(network, "int8", tokens)(tokens)).all()
+
+
+def in_a_row():
+    """A network as users write it: without names, and Sequential."""
+    return harness.randomise(keras.Sequential([
+        keras.Input((8, 8, 1)), keras.layers.Conv2D(8, 3), keras.layers.BatchNormalization(), keras.layers.ReLU(),
+        keras.layers.Flatten(), keras.layers.Dense(3)]))
+
+
+def test_a_sequential_network_is_a_graph():
+    network, x = in_a_row(), np.random.default_rng(0).random((4, 8, 8, 1)).astype("float32")
+    wanted = network.predict_on_batch(x)
+    np.testing.assert_allclose(folded(network)(x), wanted, atol=1e-5 * np.ptp(wanted))
+    assert multiply_adds(channels.slimmed(network, 0.3)) <= 0.7 * multiply_adds(network)
+    assert is_aware(quantize_aware(network, "int8", x))
+
+
+def test_a_model_in_a_model_is_refused():
+    network = keras.Sequential([keras.Input((8, 8, 1)), in_a_row(), keras.layers.Dense(2)])
+    for change in (lambda: channels.slimmed(network, 0.3), lambda: quantize_aware(network, "int8", np.zeros(0))):
+        with pytest.raises(ValueError, match="calls the model sequential.* as a layer.*input_tensor="):
+            change()
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
@@ -125,7 +160,7 @@ def test_a_residual_is_one_group():
     assert (found.made["stem_conv"] == found.made["stage1_block1_conv2"]).all()
     assert (found.made["stage1_block1_add"] == found.made["stage2_block1_conv2"][:16]).all()
     assert not set(found.made["stage1_block1_conv1"]) & set(found.made["stem_conv"])
-    small = channels.slimmed(network, 0.3)
+    small = channels.slimmed(network, 0.3, 500)
     assert len(channels.Channels(small).made["stem_conv"]) < 16
 
 
@@ -228,6 +263,18 @@ def test_the_loss_is_that_of_the_papers():
         np.testing.assert_allclose(objective.validation_loss(None, y, logits), labels, rtol=1e-5)
 
 
+@pytest.mark.parametrize("measured", [(), ("val",), ("test",)])
+def test_a_teacher_may_lack_the_scores_of_a_split(tmp_path, measured):
+    """A trial of a search has none on the test split, and an ensemble those of one split."""
+    recipe = Recipe(model="linear", data="digits", objective="distill", objective_args={"teacher": str(tmp_path)})
+    (tmp_path / "recipe.json").write_text(recipe.model_dump_json())
+    write_json(tmp_path / "result.json", {"parameters": 5, **{split: {"accuracy": 0.5} for split in measured}})
+    found = Distill(recipe).facts({}, None)
+    result = {"recipe": "mine", "parameters": 7, "val": {"accuracy": 0.25}, "test": {"accuracy": 0.25}, **found}
+    body = Distill(recipe).sections(Findings(None, None, result, "digits", tmp_path))[0].body
+    assert body.count("50.00%") == len(measured) and body.count("not measured") == 2 - len(measured)
+
+
 # Commands
 
 @pytest.fixture(scope="module")
@@ -283,6 +330,66 @@ def test_the_versions_are_chosen_by_size_and_score():
     assert frontier(versions, "max") == {"a", "b", "d"}
     assert chosen(versions, Target(), 0.79, "min")["name"] == "d"
     assert [size_of(text) for text in ("96 KB", "96KiB", "1.5 MB")] == [96_000, 98_304, 1_500_000]
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A run of the user's own network on the user's own table, frozen, as far as a ladder looks at it."""
+    home = tmp_path / "home"
+    (home / "run" / "code").mkdir(parents=True)
+    for file in ("people.csv", "more.csv", "run/code/my.py"):
+        (home / file).touch()
+    recipe = Recipe(model="my.py:build", model_args={"width": 3}, data="csv:people.csv", data_args={
+        "label": "risk", "test": "more.csv"}, splits={"train": "train[:50%]"}, freeze=("a*",), epochs=10)
+    run = Run.create(recipe, home / "run")
+    write_json(run.path / "data.json", {"kind": "row", "shape": 2, "classes": ["a", "b"], "folder": str(home)})
+    return run
+
+
+def test_the_ladder_finds_the_user_s_files_from_every_folder(own, here, monkeypatch):
+    found = ladder.next_recipe(own, 2)
+    monkeypatch.chdir(own.path.parent)
+    assert found == ladder.next_recipe(Run(own.path.relative_to(own.path.parent)), 2)
+    home = own.path.parent
+    assert found.model == f"{home}/run/code/my.py:build" and found.model_args == {"width": 3}
+    assert found.data == f"csv:{home}/people.csv" and found.splits == {"train": "train[:50%]"}
+    assert found.data_args == {"label": "risk", "test": f"{home}/more.csv"}
+
+
+def test_the_ladder_trains_layers_that_were_frozen(own):
+    assert own.recipe.freeze and not ladder.next_recipe(own, 2).freeze
+
+
+def test_the_work_of_a_series_is_that_of_all_its_steps(tmp_path):
+    run = Run.create(Recipe(model="conv1d", data="series:none.npz"), tmp_path)
+    network = zoo.build("conv1d", (12, 2), 5, size="mu")
+    network.save(run.path / "model.keras")
+    write_json(run.path / "data.json", {"kind": "sequence", "shape": [12, 2], "classes": list("abcde")})
+    write_json(run.path / "result.json", {"monitor": "accuracy"})
+    (tmp_path / "export").mkdir()
+    write_json(tmp_path / "export" / "export.json", {
+        "bytes": 1, "latency": {"1": {"file_ms": 1.0}}, "scores": {"accuracy": {"file": 0.5}}})
+    found = json.loads(json.dumps(ladder.measured("whole", run, tmp_path, None)))
+    assert found["multiply_adds"] == multiply_adds(network, 12) > multiply_adds(network)
+
+
+def test_what_no_rung_can_change_ends_the_ladder_and_other_mistakes_are_raised(monkeypatch, tmp_path):
+    def refused(*_, words):
+        raise UserError(words)
+
+    monkeypatch.setattr(ladder, "trained", partial(refused, words="quantize: it has operations between its layers"))
+    assert ladder.possible(None, tmp_path, None, "quantize") is None
+    with pytest.raises(UserError, match="quantize"):
+        ladder.possible(None, tmp_path, None, "prune_channels")
+
+
+def test_the_command_marks_what_was_chosen_and_the_frontier(capsys):
+    size = {"bytes": 5000, "parameters": 7, "multiply_adds": 9, "milliseconds": 0.1, "val": 0.5}
+    show({"score": "accuracy", "chosen": "b", "test": {"file": 0.4, "keras": 0.6}, "versions": [
+        {"name": name, "frontier": ahead, **size} for name, ahead in (("a", False), ("b", True), ("c", True))]})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[6:] for line in lines if line.strip()[:1] in tuple("abc")] == [[], ["*", "f"], ["f"]]
+    assert any("frontier" in line for line in lines)
 
 
 @pytest.mark.soak

@@ -12,6 +12,7 @@ import zoo_harness as harness
 
 from kerasdl import data, objectives, zoo
 from kerasdl.deploy import export, exporting, formats, gate, measure, network
+from kerasdl.deploy.compress import walk
 from kerasdl.errors import UserError
 from kerasdl.files import write_json
 from kerasdl.objectives.classify import Classify
@@ -141,11 +142,12 @@ def run(tmp_path):
 
 def test_a_run_is_exported_by_command_and_runs_elsewhere(command, run, refused):
     onnxruntime = pytest.importorskip("onnxruntime")
+    (run.path / "tokenizer.json").write_text("{}")  # as that of a run of texts
     done = command("export", run.path, "--format", "onnx", "--json")
     assert done.code == 0, done.err
     facts = json.loads(done.out)
     folder = run.path / "export" / "onnx"
-    assert sorted(path.name for path in folder.iterdir()) == ["export.json", "model.onnx"]
+    assert sorted(path.name for path in folder.iterdir()) == ["export.json", "model.onnx", "tokenizer.json"]
     assert facts == json.loads((folder / "export.json").read_text()) | {"folder": str(folder)}
     assert facts["difference"] < 1e-5 and facts["examples"] == 180
     assert facts["scores"]["accuracy"]["file"] == facts["scores"]["accuracy"]["keras"]
@@ -200,6 +202,42 @@ def test_what_no_runtime_loads_is_not_written(run, monkeypatch, tmp_path):
     assert list(tmp_path.glob("*out*")) == []
 
 
+def test_dynamic_8_bits_of_depthwise_convolutions_are_refused(tmp_path):
+    """Depthwise filters differ much in size, and onnxruntime rounds all channels that come out of them to one scale."""
+    onnx = pytest.importorskip("kerasdl.deploy.formats.onnx")
+    pytest.importorskip("onnxruntime")
+    keras.utils.set_random_seed(0)
+    spread, inputs = np.geomspace(0.01, 100, 8)[:, None], keras.Input((8, 8, 8))
+    depthwise, mixed = keras.layers.DepthwiseConv2D(3, activation="relu"), keras.layers.Conv2D(8, 1, activation="relu")
+    x = keras.layers.GlobalAveragePooling2D()(mixed(depthwise(inputs)))
+    plain = keras.Model(inputs, keras.layers.Dense(5)(x))
+    for layer, scale in ((depthwise, spread), (mixed, 1 / spread)):
+        layer.kernel.assign(np.asarray(layer.kernel) * scale)
+    x = RANDOM.uniform(0, 255, (40, 8, 8, 8)).astype("float32")
+    wanted, said = plain.predict_on_batch(x), []
+    for operations in (("MatMul", "Gemm"), ("MatMul", "Gemm", "Conv")):
+        with onnx.converted(plain, str(tmp_path / "model.onnx")) as file:
+            onnx.dynamic(file, str(tmp_path / "model.onnx"), x, operations)
+        call = onnx.load(str(tmp_path / "model.onnx"), 1)
+        said.append(gate.refusal(wanted, {"all": call(x), "first1": call(x[:1])}, "dynamic"))
+    assert said[0] is None and said[1]
+
+
+def test_a_file_in_bfloat16_is_refused(run, runtime_here, monkeypatch, tmp_path):
+    """Its runtime has no kernels for it, which is why exports are in float32."""
+    pytest.importorskip("onnxruntime")
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        harness.randomise(zoo.build("cnn", (8, 8, 1), 10, size="mu")).save(run.path / "model.keras")
+    finally:
+        keras.config.set_dtype_policy(before)
+    monkeypatch.setattr(network, "in_float32", lambda model: model)
+    with pytest.raises(Exception, match="bfloat16"):  # of onnxruntime, which runs in this process here
+        export(run, "onnx", out=tmp_path / "out")
+    assert list(tmp_path.glob("*out*")) == []
+
+
 def test_dead_outputs_are_refused(run, runtime_here, tmp_path):
     model = run.model()
     for weight in model.trainable_weights:
@@ -231,6 +269,13 @@ def test_a_score_that_falls_is_refused(run, runtime_here, monkeypatch, tmp_path)
     (["--format", "onnx", "--tolerance", "-1"], ["--tolerance"])])
 def test_mistakes_are_one_line(refused, run, words, said):
     refused("export", run.path, *words, words=said)
+
+
+def test_another_backend_is_refused_before_anything_is_made(run, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    for made in (lambda: export(run, "keras"), lambda: walk.compress(run)):
+        with pytest.raises(UserError, match="computes with jax here.*KERAS_BACKEND=tensorflow"):
+            made()
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch):

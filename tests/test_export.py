@@ -8,6 +8,7 @@ import zoo_harness as harness
 from data_harness import refused_value
 
 from kerasdl import downloads, zoo
+from kerasdl.deploy import exporting
 from kerasdl.errors import UserError
 from kerasdl.files import write_json
 from kerasdl.recipe import load
@@ -27,16 +28,33 @@ def run(tmp_path_factory):
     return made
 
 
-def test_a_run_is_exported_with_what_a_reader_has_to_know(command, run):
+def test_a_run_is_exported_with_what_a_reader_has_to_know(command, run, here):
     done = command("export", run.path, "--out", "w.safetensors")
     assert done.code == 0
     assert all(words in done.out for words in ("in the names of hf", "8x8", "mean 0.5; std 0.5", "1e-06", "10, named"))
     printed = json.loads(command("export", run.path, "--names", "timm", "--out", "w.safetensors", "--json").out)
     assert printed | files.header("w.safetensors") == printed
+    noted = json.loads((here / "w.export.json").read_text())
+    assert noted == printed | {"file": "w.safetensors"} and noted["difference"] == 0
+    assert noted["sha256"] == exporting.digest(here / "w.safetensors") and noted["bytes"] > 1000
     assert printed["classes"] == list("0123456789") and printed["image_size"] == [8, 8] and printed["names"] == "timm"
     again = zoo.build("vit", (8, 8, 1), 10, **run.recipe.model_args, weights="w.safetensors")
     x = harness.pictures()
     np.testing.assert_array_equal(harness.logits(again, x), harness.logits(run.model(), x))
+
+
+def test_weights_that_read_back_as_others_are_not_written(refused, run, here, monkeypatch):
+    from kerasdl.zoo import weights
+
+    read = weights.load
+
+    def poisoned(model, *given):
+        read(model, *given)
+        model.trainable_weights[0].assign(1.1 * np.asarray(model.trainable_weights[0]))
+
+    monkeypatch.setattr(weights, "load", poisoned)
+    refused("export", run.path, "--out", "w.safetensors", words=["No file was written", "of their range"])
+    assert not list(here.iterdir())
 
 
 def test_a_keras_file_is_exported_next_to_it(command, run, here):
@@ -58,7 +76,7 @@ def test_models_that_no_other_library_has(refused, here):
     made = Run.create(load("cnn_digits").override(model_args={"size": "mu"}), here / "runs" / "cnn")
     zoo.build("cnn", (8, 8, 1), 10, size="mu").save(made.path / "model.keras")
     write_json(made.path / "data.json", DATA)
-    refused("export", made.path, words=["alexnet, convnext", "'cnn'"])
+    refused("export", made.path, words=["alexnet, convnext", "'cnn'", "give --format onnx"])
     refused("export", "none.keras", words=["There is no file none.keras"])
     zoo.build("vit", (8, 8, 1), 3, size="mu", patch=4, pool="mean", name="own").save("own.keras")
     refused("export", "own.keras", words=["'own'", "--model"])

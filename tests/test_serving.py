@@ -22,10 +22,15 @@ from serving_harness import client, exported, flat, line, png, same
 
 from kerasdl import data
 from kerasdl.data import images, resize
+from kerasdl.deploy.serving import app
 from kerasdl.deploy.serving.batching import Batcher
 from kerasdl.deploy.serving.limits import Limits, Refused
+from kerasdl.deploy.serving.served import Served
 from kerasdl.errors import UserError
 from kerasdl.evaluation.predict import predict
+from kerasdl.files import write_json
+from kerasdl.hub import push
+from kerasdl.run import Run
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (8, 8), "uint8")
@@ -145,15 +150,38 @@ def test_rows_are_answered_as_predict_does(people, folder, tmp_path):
         assert made.post("/predict", json={"rows": [rows[0] | {"city": "Paris"}]}).status_code == 200
 
 
+def test_what_makes_an_input_of_a_row_travels_with_the_file(people):
+    facts = json.loads((people.path / "export" / "onnx" / "export.json").read_text())
+    assert all(facts[key] == people.data[key] for key in ("columns", "medians", "reading"))
+    assert facts["columns"]["city"] == ["Bern", "Oslo", "Rome"] and facts["medians"]["height"] > 100
+
+
 def test_rows_of_a_table_without_a_header_are_sent_by_its_numbers(folder):
     frame = pd.DataFrame({"kind": RNG.choice(["a", "b"], 60), "x": RNG.normal(size=60), "y": RNG.normal(size=60)})
-    frame.to_csv(folder / "bare.csv", index=False, header=False)
-    run = exported(folder / "bare", model="linear", data=f"csv:{folder / 'bare.csv'}",
-                   data_args={"label": "0", "header": False})
+    frame.to_csv(folder / "bare.csv", index=False, header=False, sep=";", decimal=",")
+    run = exported(folder / "bare", model="linear", data=f"csv:{folder / 'bare.csv'}", data_args={
+        "label": "0", "header": False, "sep": ";", "decimal": ",", "skiprows": 1})
     with client(run) as made:
-        assert list(made.get("/model").json()["columns"]) == ["1", "2"]
-        one, other = (made.post("/predict", json={"rows": rows}) for rows in ([{"1": 0.5, "2": 1.5}], [[0.5, 1.5]]))
-        assert one.status_code == 200 and one.json() == other.json()
+        about = made.get("/model").json()
+        assert list(about["columns"]) == ["1", "2"] and about["separator"] == ";"
+        asked = ([{"1": 0.5, "2": 1.5}], [[0.5, 1.5]], [{"1": "0,5", "2": "1,5"}])
+        one, *others = (made.post("/predict", json={"rows": rows}) for rows in asked)
+        assert one.status_code == 200 and all(other.json() == one.json() for other in others)
+
+
+def pasted(text, separator):
+    """Return the rows that the page makes of a text."""
+    if not shutil.which("node"):
+        pytest.skip("there is no node")
+    function = re.search(r"^function rowsOf.*?^}", app.PAGE.read_text(), re.M | re.S)[0]
+    code = f"{function} console.log(JSON.stringify(rowsOf({json.dumps(text)}, {json.dumps(separator)})))"
+    return json.loads(subprocess.run(["node", "-e", code], capture_output=True, check=True, text=True).stdout)
+
+
+def test_the_page_reads_what_is_pasted_and_sends_it_by_the_names_of_columns():
+    text = ' a ,"b, c"\r\n1,"say ""x"""\r\n\n2\n'
+    assert pasted(text, ",") == [{"a": "1", "b, c": 'say "x"'}, {"a": "2", "b, c": ""}]
+    assert pasted("", ",") == pasted("a,b\n", ",") == []
 
 
 def test_an_array_that_unpacks_is_no_array(people):
@@ -459,23 +487,43 @@ def test_other_runs_and_damaged_files_are_refused(refused, digits, people, folde
         refused("serve", digits.path, "--port", port, words=[f"127.0.0.1:{port}", "--port"])
 
 
+def test_a_run_from_hugging_face_is_served_with_its_export_and_report(digits, tmp_path):
+    """It comes without the folder of its training, as links to files elsewhere in the cache."""
+    run = Run(shutil.copytree(digits.path, tmp_path / "run"))
+    write_json(run.path / "data.json", run.data | {"folder": "/home/me", "remarks": ["2 images are in two splits."]})
+    exports = run.path / "export" / "onnx"
+    write_json(exports / "export.json", json.loads((exports / "export.json").read_text()) | {
+        "run_data": run.data_digest})
+    (run.path / "report.html").write_text("<p>the report")
+    blobs, snapshot = tmp_path / "cache" / "blobs", tmp_path / "cache" / "snapshots" / "d3adbeef"
+    blobs.mkdir(parents=True)
+    for number, (name, held) in enumerate(push.contents(run, "a card").items()):
+        (blobs / str(number)).write_bytes(held if isinstance(held, bytes) else held.read_bytes())
+        (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
+        (snapshot / name).symlink_to(blobs / str(number))
+    found = Served.find(Run(snapshot), snapshot / "export" / "onnx")
+    assert app.report_of(found).read_text() == "<p>the report"
+    (snapshot / "report.html").unlink()
+    (snapshot / "report.html").symlink_to(tmp_path / "run" / "report.html")
+    assert app.report_of(found) is None
+
+
 def test_a_run_without_a_file_is_exported_first(digits, monkeypatch, tmp_path):
     """By a process of its own, whose mistake is this command's."""
     from kerasdl.cli import serve
 
-    (tmp_path / "run").mkdir()
-    for name in ("recipe.json", "data.json"):
-        (tmp_path / "run" / name).write_text((digits.path / name).read_text())
     asked = []
 
-    def made(words, **_):
-        asked.append(words[2:])
+    def made(words, env, **_):
+        asked.append((words[2:], env["KERAS_BACKEND"]))
         return subprocess.CompletedProcess(words, 2, "", "warning: x\nkerasdl: No file was written: why.\n")
 
     monkeypatch.setattr(subprocess, "run", made)
-    with pytest.raises(UserError, match="^No file was written: why.$"):
-        serve.exported(tmp_path / "run")
-    assert asked == [["kerasdl", "export", str(tmp_path / "run"), "--format", "onnx", "--json"]]
+    for number, (quantize, form) in enumerate(((None, ["onnx"]), ("int8", ["litert", "--quantize", "int8"]))):
+        run = Run.create(digits.recipe.override(quantize=quantize), tmp_path / str(number))
+        with pytest.raises(UserError, match="^No file was written: why.$"):
+            serve.exported(run)
+        assert asked.pop() == (["kerasdl", "export", str(run.path), "--format", *form, "--json"], "tensorflow")
 
 
 CHILD = """if True:

@@ -49,8 +49,9 @@ def show(facts: dict[str, Any]) -> None:
     table = Table("version", "KB", "parameters", "multiply-adds", "ms", f"val {facts['score']}", box=None,
                   header_style="bold")
     for one in facts["versions"]:
-        mark = " *" * (one["name"] == facts["chosen"])
+        mark = f"{' *' * (one['name'] == facts['chosen'])}{' f' * one['frontier']}"
         table.add_row(one["name"], f"{one['bytes'] / 1000:.1f}", f"{one['parameters']:,}",
                       f"{one['multiply_adds']:,}", f"{one['milliseconds']:.3g}", f"{one['val']:.4f}{mark}")
     print_table(table)
-    print_line(f"\n* chosen; test {facts['test']['file']:.4f}, and {facts['test']['keras']:.4f} in Keras")
+    print_line("\n* chosen; f: on the frontier, as no other version is as small and as good")
+    print_line(f"test {facts['test']['file']:.4f}, and {facts['test']['keras']:.4f} in Keras")

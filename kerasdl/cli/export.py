@@ -87,20 +87,25 @@ def export_weights(source: str, names: str | None, model: str | None, out: Path 
     if net:
         check(net, names)
     with quiet():
-        from kerasdl.files import whole, writing
+        from kerasdl.deploy import exporting
+        from kerasdl.files import whole, write_json, writing
         loaded = run.model() if run else load_model(file)
     if not net and loaded.name not in zoo.MODELS:
         raise UserError(f"{file} holds a model named {loaded.name!r}. Say which model of the zoo it is: --model vit")
     classes = run.data.get("classes") or () if run else ()
     try:
-        with writing(out, "Name another file with --out."), whole(out) as partial:
-            header = weights.save(loaded, partial, net or loaded.name, names, classes)
+        with writing(out, "Name another file with --out."):
+            with whole(out) as partial:
+                header = weights.save(loaded, partial, net or loaded.name, names, classes)
+                found = exporting.read_back(loaded, partial, header)
+            facts = {"file": out.name, "format": "safetensors", **header, **found}
+            write_json(out.with_suffix(".export.json"), facts)
     except (ValueError, ImportError) as error:
         raise UserError(" ".join(str(error).split())) from None
     if as_json:
-        print_json({"file": out, "format": "safetensors", **header})
+        print_json(facts | {"file": out})
     else:
-        print_header(out, header)
+        print_header(out, facts)
 
 
 def check(net: str, names: str | None) -> None:
@@ -110,14 +115,15 @@ def check(net: str, names: str | None) -> None:
     try:
         known = weights.sources(net)
     except ValueError as error:
-        raise UserError(str(error)) from None
+        raise UserError(f"{error} For a file that runs elsewhere, give --format onnx, litert, openvino, savedmodel, "
+                        "keras or web.") from None
     if names is not None and names not in known:
         raise UserError(f"{net} is not written in the names of {names!r}. Expected --names {' or '.join(known)}.")
 
 
 def print_header(out: Path, header: dict[str, Any]) -> None:
-    """Print what a reader of the file has to know, which is in its header, too."""
-    print_field("file", f"{out}, {header['model']} in the names of {header['names']}")
+    """Print what a reader of the file has to know, most of which is in its header, too."""
+    print_field("file", f"{out}, {header['bytes']:,} bytes, {header['model']} in the names of {header['names']}")
     height, width = header["image_size"]
     print_field("images", f"{height}x{width}; (pixels / 255 - mean) / std, mean {numbers(header['mean'])}; std "
                           f"{numbers(header['std'])}")
@@ -125,6 +131,7 @@ def print_header(out: Path, header: dict[str, Any]) -> None:
         print_field("epsilon", f"{header['epsilon']:g}, of the normalisations")
     if header["classes"]:
         print_field("classes", f"{len(header['classes'])}, named in the header")
+    print_field("apart", f"{header['difference']:.2g} of the range of the outputs, read into a new network")
 
 
 def numbers(values: list[float]) -> str:

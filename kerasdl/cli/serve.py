@@ -1,15 +1,19 @@
 """`kerasdl serve`: a run's exported model behind HTTP, with a page to try it."""
 
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from kerasdl.cli.terminal import AsJson, RunFolder, print_field, print_json
 from kerasdl.errors import UserError
+
+if TYPE_CHECKING:
+    from kerasdl.run import Run
 
 PACKAGES = ("fastapi", "multipart", "prometheus_client", "uvicorn")  # of the extra `serve`, without the runtimes
 
@@ -21,7 +25,8 @@ def serve_run(run: RunFolder,
                        "authentication")] = "127.0.0.1",
               file: Annotated[Path | None, typer.Option(
                   metavar="FOLDER", help="an export of the run, onnx or litert, also in fewer bits; by default "
-                                         "export/onnx in the run, which is made if it is not there")] = None,
+                                         "export/onnx in the run, or export/litert-int8 if it was trained to be "
+                                         "rounded, which is made if it is not there")] = None,
               batch: Annotated[int, typer.Option(min=1, help="most examples that the model gets at once")] = 32,
               wait_ms: Annotated[float, typer.Option(
                   min=0, help="how long a batch waits for other requests that are being read")] = 2,
@@ -43,7 +48,7 @@ def serve_run(run: RunFolder,
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
         raise UserError(f"kerasdl serve needs {' and '.join(missing)}: pip install 'kerasdl[serve]'")
     opened = Run.open(run)
-    folder = file or exported(opened.path)
+    folder = file or exported(opened)
     from kerasdl.deploy.serving import app, server
     from kerasdl.deploy.serving.limits import Limits
     from kerasdl.deploy.serving.served import Served
@@ -62,23 +67,23 @@ def serve_run(run: RunFolder,
     server.serve(built, listening, timeout)
 
 
-def exported(run: Path) -> Path:
-    """Return the folder of the run's ONNX file, which a process of its own makes if it is not there: an export needs
-    TensorFlow, and a server has none.
+def exported(run: "Run") -> Path:
+    """Return the folder of the run's file, which a process of its own makes if it is not there: an export needs
+    TensorFlow, and a server has none. It is ONNX, or LiteRT in 8 bits, which alone rounds as training with `quantize`.
 
     Raises:
         UserError: it cannot be made.
     """
     from kerasdl.deploy.serving.served import check_predicts
-    from kerasdl.run import Run
 
-    folder = run / "export" / "onnx"
+    form = ["litert", "--quantize", "int8"] if run.recipe.quantize else ["onnx"]
+    folder = run.path / "export" / "-".join(form[::2])
     if (folder / "export.json").is_file():
         return folder
-    check_predicts(Run.open(run))
+    check_predicts(run)
     print(f"{folder} is not there: exporting the run, which takes a minute", file=sys.stderr, flush=True)
-    done = subprocess.run([sys.executable, "-m", "kerasdl", "export", str(run), "--format", "onnx", "--json"],
-                          capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "kerasdl", "export", str(run.path), "--format", *form, "--json"],
+                          capture_output=True, text=True, env=os.environ | {"KERAS_BACKEND": "tensorflow"})
     if done.returncode:
         why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise UserError(why.removeprefix("kerasdl: "))

@@ -16,7 +16,7 @@ from keras import layers
 from kerasdl.compression import graph
 from kerasdl.compression.fold import foldable, folded_weights
 from kerasdl.zoo.blocks import DropPath
-from kerasdl.zoo.cost import layer_multiply_adds, multiply_adds
+from kerasdl.zoo.cost import layer_multiply_adds, layer_steps
 from kerasdl.zoo.resnet import PadShortcut
 from kerasdl.zoo.sequences import Hide, LastStep, MaxStep, MeanStep
 
@@ -97,24 +97,26 @@ class Channels:
             self.parents[self._root(a)] = self._root(b)
 
 
-def slimmed(network: keras.Model, share: float) -> keras.Model:
+def slimmed(network: keras.Model, share: float, steps: int = 1) -> keras.Model:
     """Return a network without the filters of the smallest norms, with the other weights.
 
     Args:
         network: trained.
         share: of its multiply-adds that go, above 0 and below 1; as near above that as whole channels come.
+        steps: of a sequence, where the network takes any number of them.
 
     Raises:
         ValueError: the network is no graph of layers, or fewer of its channels may go.
     """
+    network = graph.functional(network)
     channels = Channels(network)
-    return without(network, channels, chosen(network, channels, share))
+    return without(network, channels, chosen(network, channels, share, layer_steps(network, steps)))
 
 
-def chosen(network: keras.Model, channels: Channels, share: float) -> set[int]:
+def chosen(network: keras.Model, channels: Channels, share: float, steps: int = 1) -> set[int]:
     """Return the groups to remove, those of the smallest importance first, until the share of the work is gone."""
     gone: set[int] = set()
-    work = multiply_adds(network)
+    work = remaining(network, channels, gone, steps)
     filters = {layer.name: channels.made[layer.name] for layer in network.layers if isinstance(layer, FILTERS)}
     left = {name: len(ids) for name, ids in filters.items()}
     least = {name: max(1, round(LEAST * count)) for name, count in left.items()}
@@ -128,9 +130,9 @@ def chosen(network: keras.Model, channels: Channels, share: float) -> set[int]:
         gone.add(group)
         for name in where[group]:
             left[name] -= 1
-        if remaining(network, channels, gone) <= (1 - share) * work:
+        if remaining(network, channels, gone, steps) <= (1 - share) * work:
             return gone
-    possible = 1 - remaining(network, channels, gone) / work
+    possible = 1 - remaining(network, channels, gone, steps) / work
     raise ValueError(f"{network.name} can lose {possible:.0%} of its multiply-adds by whole channels, of which each "
                      f"layer keeps {LEAST:.1%}; {share:.0%} is asked for.")
 
@@ -152,12 +154,12 @@ def importance(network: keras.Model, channels: Channels, filters: Mapping[str, n
     return sorted(found.keys() - channels.fixed, key=lambda group: (np.mean(found[group]), group))
 
 
-def remaining(network: keras.Model, channels: Channels, gone: set[int]) -> float:
+def remaining(network: keras.Model, channels: Channels, gone: set[int], steps: int = 1) -> float:
     """Return the multiply-adds of a network without these groups."""
     total = 0.0
     for layer in network.layers:
         name = layer.name
-        work = float(layer_multiply_adds(layer))
+        work = float(layer_multiply_adds(layer, steps))
         if work and isinstance(layer, (*FILTERS, layers.DepthwiseConv2D)):
             work *= share_left(channels.read[name], gone)
             if isinstance(layer, FILTERS):

@@ -14,8 +14,8 @@ def folded(network: keras.Model) -> keras.Model:
 
     A normalisation with a layer or a maximum in between stays, and so does one whose input is read elsewhere, too.
     """
-    pairs = foldable(network)
-    weights = {}
+    network = graph.functional(network)
+    pairs, weights = foldable(network), {}
     for norm, before in pairs.items():
         weights[before] = folded_weights(network.get_layer(before), network.get_layer(norm))
     return graph.rebuilt(

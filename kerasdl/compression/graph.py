@@ -9,12 +9,27 @@ import numpy as np
 Reads = Mapping[str, Sequence[str]]
 
 
+def functional(network: keras.Model) -> keras.Model:
+    """Return the network, a Sequential one as a graph of the same layers."""
+    if not isinstance(network, keras.Sequential):
+        return network
+    return keras.Model(network.inputs[0], network.outputs[0], name=network.name)
+
+
+def check_flat(network: keras.Model) -> None:
+    """Raise a ValueError for a network that calls another model as a layer."""
+    if inner := [layer.name for layer in network.layers if isinstance(layer, keras.Model)]:
+        raise ValueError(f"{network.name} calls the model {inner[0]} as a layer, whose own layers are not seen. Build "
+                         f"{inner[0]} on the tensor that it reads, as with input_tensor= of keras.applications.")
+
+
 def reads(network: keras.Model) -> dict[str, list[str]]:
     """Return {layer: the layers that it reads}, in the order in which they compute.
 
     Raises:
-        ValueError: the network is no graph of layers, or calls a layer twice.
+        ValueError: the network is no graph of layers, calls a layer twice, or another model as a layer.
     """
+    check_flat(network)
     if not isinstance(network, keras.Model) or "layers" not in (config := network.get_config()):
         raise ValueError(f"{network.name} is no functional model.")
     found = {}

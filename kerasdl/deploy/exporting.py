@@ -21,12 +21,14 @@ import numpy as np
 
 from kerasdl import objectives
 from kerasdl.compression.quantize_aware import is_aware
+from kerasdl.data.tokens import FILE as TOKENIZER
 from kerasdl.deploy import formats, gate, measure, network
 from kerasdl.errors import UserError
 from kerasdl.evaluation.splits import load_split
 from kerasdl.files import write_json, writing
 from kerasdl.objectives.base import Objective
 from kerasdl.run import Run
+from kerasdl.zoo import weights
 
 FACTS = "export.json"
 DISTRIBUTIONS = {"ai_edge_litert": "ai-edge-litert"}  # of modules that have another name on the package index
@@ -51,9 +53,11 @@ def export(run: Run | str | Path, form: str, *, quantize: str | None = None, out
         data: the splits of a run that was trained on arrays.
 
     Raises:
-        UserError: the format is unknown or not installed, the folder exists, the model cannot be converted, the file
-            does not run, or its answers are not the model's. Then nothing is written.
+        UserError: the format is unknown or not installed, Keras does not compute with TensorFlow, the folder exists,
+            the model cannot be converted, the file does not run, or its answers are not the model's. Then nothing is
+            written.
     """
+    check_backend()
     made, run = formats.find(form, quantize), Run.open(run)
     out = Path(out) if out is not None else run.path / "export" / "-".join(filter(None, (form, quantize)))
     if out.exists():
@@ -89,12 +93,48 @@ def export(run: Run | str | Path, form: str, *, quantize: str | None = None, out
                  "examples": len(x), "difference": gate.difference(reference, found["all"], reference),
                  "scores": {score.name: {"keras": score.model, "file": score.file} for score in scores
                             if math.isfinite(score.file)},
-                 "latency": latency(found), "packages": packages(made)}
+                 "latency": latency(found), "packages": installed(*made.PACKAGES)}
         if hasattr(made, "accompany"):
             made.accompany(str(partial / made.FILE), run, objective, facts, x)
+        if (tokens := run.path / TOKENIZER).is_file():
+            shutil.copyfile(tokens, partial / TOKENIZER)
         facts |= {"run_data": run.data_digest}
         write_json(partial / FACTS, facts | {"bytes": size(partial / made.FILE), "sha256": digest(partial / made.FILE)})
     return json.loads((out / FACTS).read_text()) | {"folder": str(out)}
+
+
+def check_backend() -> None:
+    """Raise a UserError where Keras does not compute with TensorFlow, which all converters begin with."""
+    if (name := keras.backend.backend()) != "tensorflow":
+        raise UserError(f"Files for other runtimes are made by TensorFlow, and Keras computes with {name} here. Set "
+                        "KERAS_BACKEND=tensorflow for this command; a run of any backend loads there.")
+
+
+def read_back(model: keras.Model, file: Path, header: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what export.json says of a file of weights, once it is read into a new network that answers as ours does.
+
+    Args:
+        model: whose weights were written.
+        file: that holds them.
+        header: what kerasdl.zoo.weights.save returned.
+
+    Raises:
+        UserError: the answers to random images are others.
+    """
+    plain, images = network.in_float32(model), random_images(model)
+    again = keras.models.clone_model(plain)
+    weights.load(again, file, header["model"])
+    wanted, found = (keras.ops.convert_to_numpy(one(images, training=False)) for one in (plain, again))
+    if why := gate.refusal(wanted, {"all": found}, None):
+        raise UserError(f"No file was written: read into a new network {why}.")
+    return {"difference": gate.difference(wanted, found, wanted), "bytes": size(file), "sha256": digest(file),
+            "packages": installed("safetensors")}
+
+
+def random_images(model: keras.Model) -> np.ndarray:
+    """Return some images (N, H, W, C) float32, 0..255, as a model takes them."""
+    shape = [side or 32 for side in model.input_shape[1:]]
+    return np.random.default_rng(0).integers(0, 256, (8, *shape)).astype("float32")
 
 
 def described(form: str, quantize: str | None) -> str:
@@ -177,10 +217,12 @@ def about(run: Run, objective: Objective, plain: keras.Model) -> dict[str, Any]:
                       "dtype": str(plain.inputs[0].dtype), "is": NOISE[0] if generates else INPUTS[facts["kind"]]},
             "output": {"shape": list(plain.output_shape[1:]),
                        "is": NOISE[1] if generates else OUTPUTS.get(objective.target or "", "numbers")},
-            "classes": list(facts.get("classes") or ())}
+            "classes": list(facts.get("classes") or ()), **{key: facts[key] for key in PREPARES if facts.get(key)}}
 
 
-INPUTS = {"image": "pixels, 0..255, not normalised", "row": "the columns of a table as data.json has them",
+PREPARES = ("columns", "medians", "reading")  # of data.json: how a table, a text or an image becomes an input
+INPUTS = {"image": "pixels, 0..255, not normalised",
+          "row": "for each of `columns` its number, or 1 at one of its categories and 0 at the others",
           "sequence": "steps of numbers; NaN at the end of shorter ones",
           "tokens": "ids of tokenizer.json; 0 is padding"}
 NOISE = "noise from a standard normal distribution", "pixels, -1..1"  # in and out of a generator
@@ -198,9 +240,10 @@ def latency(found: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return table
 
 
-def packages(made: formats.Format) -> dict[str, str]:
+def installed(*names: str) -> dict[str, str]:
+    """Return the versions of packages, and of those that every export needs."""
     found = {}
-    for name in ("keras", "tensorflow", *made.PACKAGES):
+    for name in dict.fromkeys(("keras", "tensorflow", *names)):
         try:
             found[name] = version(DISTRIBUTIONS.get(name, name))
         except PackageNotFoundError:  # TensorFlow's wheels have several names

@@ -43,7 +43,7 @@ class Distill(Classify):
     def check(self, split: Split, replicas: int = 1) -> None:
         super().check(split, replicas)
         run, name = Run.open(self.settings.teacher), f"objective_args.teacher={self.settings.teacher}"
-        run.model_file  # noqa: B018  is there
+        run.model_file, run.result  # noqa: B018  are there
         kind = objectives.get(run.recipe.objective, run.path)
         if not (kind.predicts and kind.target == "class"):
             raise UserError(f"{name} was trained with objective={run.recipe.objective}, and a teacher classifies.")
@@ -89,16 +89,24 @@ class Distill(Classify):
 
     def facts(self, splits: Mapping[str, Split], answers: Callable[[Split], tuple[Any, Any]]) -> dict[str, Any]:
         run = Run.open(self.settings.teacher)
-        return super().facts(splits, answers) | {"teacher": {
+        teacher: dict[str, Any] = {
             "run": self.settings.teacher, "recipe": run.recipe.name or run.recipe.model, "seed": run.recipe.seed,
-            "parameters": run.result["parameters"], "val": run.result["val"], "test": run.result["test"]}}
+            "parameters": run.result["parameters"]}
+        # A trial of a search has no scores on test, and an ensemble those of one split.
+        teacher |= {split: run.result[split] for split in ("val", "test") if split in run.result}
+        return super().facts(splits, answers) | {"teacher": teacher}
 
     def sections(self, findings: Findings) -> list[Section]:
         mine, teacher = findings.result, findings.result.get("teacher")
         if not teacher:
             return super().sections(findings)
-        rows = [(name, f"{one['parameters']:,}", *(f"{one[split]['accuracy']:.2%}" for split in ("val", "test")))
+        rows = [(name, f"{one['parameters']:,}", *(accuracy(one.get(split, {})) for split in ("val", "test")))
                 for name, one in ((mine["recipe"], mine), (f"teacher: {teacher['recipe']}", teacher))]
         return [Section("Teacher", table(("", "parameters", "val", "test"), rows) + note(
             "Accuracy of this model and of the trained network whose answers it learned from."), id="teacher",
             above=True), *super().sections(findings)]
+
+
+def accuracy(scores: Mapping[str, float]) -> str:
+    """Return the accuracy on a split, or that it was not measured there."""
+    return f"{scores['accuracy']:.2%}" if "accuracy" in scores else "not measured"

@@ -35,7 +35,7 @@ def begin(networks: tuple[keras.Model, ...], recipe: Recipe, split: Split) -> tu
     (network,) = networks
     if recipe.prune_channels:
         with named("prune_channels"):
-            network = slimmed(network, recipe.prune_channels)
+            network = slimmed(network, recipe.prune_channels, split.example_shape[0] or 1)
     if recipe.quantize and not is_aware(network):
         with named("quantize"):
             network = quantize_aware(network, recipe.quantize, split.sample(SHOWN))

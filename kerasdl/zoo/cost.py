@@ -21,10 +21,16 @@ def multiply_adds(model: keras.Model, steps: int = 1) -> int:
         model: the network.
         steps: of the sequence, where the network takes any number of them; the samples of sound.
     """
+    steps = layer_steps(model, steps)
+    return sum(layer_multiply_adds(layer, steps) for layer in model.layers)
+
+
+def layer_steps(model: keras.Model, steps: int) -> int:
+    """Return the steps that the layers of a network take: of sound the frames of its spectrum."""
     for layer in model.layers:
         if isinstance(layer, LogMel):
             steps = frames(steps, layer.sample_rate)
-    return sum(layer_multiply_adds(layer, steps) for layer in model.layers)
+    return steps
 
 
 def layer_multiply_adds(layer: keras.layers.Layer, steps: int = 1) -> int:

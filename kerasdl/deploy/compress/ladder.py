@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kerasdl import objectives
+import keras
+import numpy as np
+
+from kerasdl import objectives, user_code
 from kerasdl.deploy import exporting
 from kerasdl.deploy.compress.choose import LOST, lost
 from kerasdl.errors import UserError
+from kerasdl.evaluation.located import PATHS, located, located_args
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 from kerasdl.train.fit import train
@@ -38,34 +42,70 @@ def versions(run: Run, folder: Path, better: str, epochs: int | None, data: Any)
         monitor = score_of(version)
         if lost(found, version.result["val"][monitor], better) > LOST:
             name = f"{name}-aware"
-            recipe = next_recipe(version, epochs).override(**AWARE)
-            yield measured(name, trained(recipe, folder / name, data), folder / name, data)
+            if aware := possible(next_recipe(version, epochs).override(**AWARE), folder / name, data, "quantize"):
+                yield measured(name, aware, folder / name, data)
 
 
 def trainings(run: Run, folder: Path, epochs: int, data: Any) -> Iterator[tuple[str, Run]]:
     """Yield the run itself, and a run with fewer channels for each of SHARES that the network can lose."""
     yield "whole", run
     for share in SHARES:
-        name = f"channels-{100 * share:.0f}"
-        try:
-            version = trained(next_recipe(run, epochs).override(prune_channels=share), folder / name, data)
-        except UserError as error:
-            if not str(error).startswith("prune_channels"):
-                raise
-            logger.info("%s", error)
+        name, recipe = f"channels-{100 * share:.0f}", next_recipe(run, epochs).override(prune_channels=share)
+        if not (version := possible(recipe, folder / name, data, "prune_channels")):
             return
         yield name, version
 
 
+def possible(recipe: Recipe, folder: Path, data: Any, field: str) -> Run | None:
+    """Return the run of a recipe; None, which is logged, where the network cannot be changed as a field says."""
+    try:
+        return trained(recipe, folder, data)
+    except UserError as error:
+        if not str(error).startswith(field):
+            raise
+        logger.info("%s", error)
+        return None
+
+
 def next_recipe(run: Run, epochs: int) -> Recipe:
-    """Return the recipe of a training that begins with a run's weights, and learns from its answers if it can."""
+    """Return the recipe of a training that begins with a run's weights, and learns from its answers if it can.
+
+    All layers learn, also those that the run has frozen, as all that read a channel which goes have to.
+    """
     recipe, path = run.recipe, str(run.path.resolve())
-    short = recipe.override(init=path, epochs=epochs, lr=recipe.lr * RATE, schedule="cosine", warmup="10%",
-                            patience=None, prune_channels=0.0)
+    short = recipe.override(**places(run), init=path, epochs=epochs, lr=recipe.lr * RATE, schedule="cosine",
+                            warmup="10%", patience=None, prune_channels=0.0, freeze=())
     taught = vars(objectives.get(recipe.objective, run.path)).get("with_teacher")  # a user's subclass has its own loss
     if not taught:
         return short
     return short.override(objective=taught, objective_args={**recipe.objective_args, "teacher": path})
+
+
+def places(run: Run) -> dict[str, Any]:
+    """Return the fields of a run's recipe that name files, with paths that are the same from every folder.
+
+    The user's own code is what the run has kept.
+    """
+    recipe, folder = run.recipe, run.data.get("folder")
+    source, colon, path = located(recipe.data, folder).partition(":")
+    args = {key: absolute(value) if key in PATHS and isinstance(value, str) else value
+            for key, value in located_args(recipe.data_args, folder).items()}
+    return {"data": f"{source}:{absolute(path)}" if colon else recipe.data, "data_args": args, "splits": recipe.splits,
+            "model": kept_code(recipe.model, run), "model_args": recipe.model_args,
+            "objective": kept_code(recipe.objective, run), "objective_args": recipe.objective_args}
+
+
+def absolute(path: str) -> str:
+    """Return a path from the root, and a word that is no path as it is."""
+    found = Path(path).expanduser()
+    return str(found.resolve()) if found.exists() else path
+
+
+def kept_code(name: str, run: Run) -> str:
+    """Return a name, or where it is the user's own code that of the run's copy."""
+    if not user_code.is_reference(name):
+        return name
+    return f"{user_code.check(name, run.path).resolve()}:{user_code.split(name)[1]}"
 
 
 def trained(recipe: Recipe, folder: Path, data: Any) -> Run:
@@ -75,6 +115,7 @@ def trained(recipe: Recipe, folder: Path, data: Any) -> Run:
         shutil.rmtree(folder)  # of other epochs, or of a run that has changed
     if (path / "result.json").is_file():
         return Run.open(path)
+    keras.utils.clear_session(free_memory=False)  # so that layers without names get those that they had in the run
     return train(recipe, workdir=path, data=data, verbose=False, test=False)
 
 
@@ -85,8 +126,8 @@ def measured(name: str, version: Run, folder: Path, data: Any) -> dict[str, Any]
         facts = json.loads((out / exporting.FACTS).read_text())
     else:
         facts = exporting.export(version, FORMAT, quantize=BITS, out=out, tolerance=math.inf, data=data)
-    model = version.model()
-    return {"name": name, "parameters": model.count_params(), "multiply_adds": multiply_adds(model),
+    model, steps = version.model(), int(np.ravel(version.data["shape"])[0] or 1)
+    return {"name": name, "parameters": model.count_params(), "multiply_adds": multiply_adds(model, steps),
             "bytes": facts["bytes"], "milliseconds": facts["latency"]["1"]["file_ms"],
             "val": facts["scores"][score_of(version)]["file"]}
 

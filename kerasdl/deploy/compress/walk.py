@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasdl import objectives, user_code, zoo
+from kerasdl.compression import graph
 from kerasdl.deploy import exporting, formats, measure, network
 from kerasdl.deploy.compress import ladder
 from kerasdl.deploy.compress.choose import Target, chosen, frontier
@@ -36,6 +37,7 @@ def compress(run: Run | str | Path, target: Target = Target(), *, epochs: int | 
         UserError: a run without scores, one that is compressed already, or a target that no version reaches; then
             compress.json says how near they came.
     """
+    exporting.check_backend()
     formats.find(ladder.FORMAT, ladder.BITS)
     run = Run.open(run)
     check(run)
@@ -77,6 +79,10 @@ def check(run: Run) -> None:
     if run.result["status"] != "completed" or "test" not in run.result:
         raise UserError(f"{run.path} has no scores on the test split, to which a smaller file could be compared: its "
                         "training did not end, or it is a trial of a search. Train its recipe.")
+    try:
+        graph.check_flat(run.model())
+    except ValueError as error:
+        raise UserError(f"{run.path} cannot be compressed: {error}") from None
 
 
 def keep(exported: Path, chosen: Path) -> Path:

@@ -161,9 +161,14 @@ def described(app: FastAPI) -> Callable[[], dict[str, Any]]:
 
 
 def report_of(served: Served) -> Path | None:
-    """Return the run's report; None if there is none, or one that leads out of the run's folder."""
-    file = (served.run.path / "report.html").resolve()
-    return file if file.is_file() and file.parent == served.run.path.resolve() else None
+    """Return the run's report; None if there is none, or one that leads out of the run's folder.
+
+    A snapshot in Hugging Face's cache has links to `blobs` two folders up.
+    """
+    home = served.run.path.resolve()
+    file, blobs = (home / "report.html").resolve(), home.parent.parent / "blobs"
+    inside = file.parent == home or home.parent.name == "snapshots" and file.parent == blobs
+    return file if file.is_file() and inside else None
 
 
 def about(served: Served, inputs: Inputs, limits: Limits) -> dict[str, Any]:
@@ -173,7 +178,8 @@ def about(served: Served, inputs: Inputs, limits: Limits) -> dict[str, Any]:
     return {"recipe": facts["recipe"], "objective": facts["objective"], "kind": facts["kind"],
             "format": facts["format"], "quantize": facts["quantize"], "shape": served.shape,
             "input": facts["input"]["is"], "classes": facts["classes"], "columns": columns,
-            "source": inputs.reading.get("source"), "report": report_of(served) is not None,
+            "separator": inputs.dialect.separator("rows.csv"), "source": inputs.reading.get("source"),
+            "report": report_of(served) is not None,
             "limits": {"megabytes": limits.megabytes, "examples": limits.examples, "megapixels": limits.megapixels,
                        "seconds": limits.seconds}}
 
