@@ -73,7 +73,7 @@ def torch_models():
                        ("vgg_bn_torchvision", "vgg11_bn"), ("convnext_torchvision", "convnext_tiny"),
                        ("mobilenet_torchvision", "mobilenet_v2"), ("inception_torchvision", "inception_v3"),
                        ("googlenet_torchvision", "googlenet")):
-        more = {"init_weights": False} if name in ("inception_v3", "googlenet") else {}
+        more = {"init_weights": False, "transform_input": True} if name in ("inception_v3", "googlenet") else {}
         more |= {"aux_logits": False} if name == "googlenet" else {}
         yield file, imagenet, None, lambda name=name, more=more: vision.get_model(name, num_classes=CLASSES, **more)
 

@@ -35,7 +35,7 @@ def folders(found: dict[str, Any]) -> str:
             parts.append(f"| {mark}{row['name']}{mark} | {row['kind']} | {row['pixels']} | {val} "
                          f"| {mark}{test}{mark} | {low} to {high} | {duration(row['seconds'])} |")
         parts += [f"\n{remark}" for remark in outcome["remarks"]] + [""]
-    return "\n".join(parts) + measured(found, "folders")
+    return "\n".join(parts) + measured(found["folders_environment"])
 
 
 def frozen(found: dict[str, Any]) -> str:
@@ -43,15 +43,15 @@ def frozen(found: dict[str, Any]) -> str:
     rows = [*found.get("features", []), *found.get("scratch", [])]
     if not rows:
         return NOT_RUN
-    lines = ["| images | network | weights | pixels | val, % | test, % | time |",
+    lines = ["| images | network | weights | pixels | val, % | test, % | processor time |",
              "| ---: | --- | --- | ---: | ---: | ---: | ---: |"]
     for row in sorted(rows, key=lambda row: row["images"]):
         own = row in found.get("scratch", [])
         tick = "`" * own
         lines.append(f"| {row['images']:,} | {tick}{row['network']}{tick} "
                      f"| {'from scratch' if own else 'frozen'} | {row['pixels']} | {percent(row['val'])} "
-                     f"| {percent(row['test'])} | {'' if row['seconds'] is None else duration(row['seconds'])} |")
-    return "\n".join(lines) + "\n" + measured(found, "features")
+                     f"| {percent(row['test'])} | {duration(row['cpu_seconds']) if 'cpu_seconds' in row else ''} |")
+    return "\n".join([*lines, *dict.fromkeys(measured(row["environment"]) for row in rows)])
 
 
 def tuned(found: dict[str, Any]) -> str:
@@ -66,12 +66,11 @@ def tuned(found: dict[str, Any]) -> str:
         lines.append(f"| {way} | {own[0]['pixels']} | {own[0]['epochs'] or ''} "
                      f"| {', '.join(percent(row['test']) for row in own)} | **{percent(mean)}** "
                      f"| {duration(sum(row['seconds'] for row in own) / len(own))} |")
-    return "\n".join(lines) + "\n" + measured(found, "tuned")
+    return "\n".join(lines) + "\n" + measured(found["tuned_environment"])
 
 
-def measured(found: dict[str, Any], part: str) -> str:
+def measured(facts: dict[str, Any]) -> str:
     """Return a line on the machine."""
-    facts = found[f"{part}_environment"]
     return f"\nMeasured on {facts['cores']} cores of {facts['cpu']}, commit {facts['git']}.\n"
 
 

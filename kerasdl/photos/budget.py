@@ -76,7 +76,7 @@ def sides_for(native: int, shorter: int) -> list[int]:
     return [side for side in reversed(SIDES) if side <= most] or [SIDES[0]]
 
 
-def affordable(sides: list[int], seconds: float, images: int, at: int, cost: float) -> list[int]:
+def affordable(sides: list[int], seconds: float, images: int, at: int, cost: float, reading: float = 0.0) -> list[int]:
     """Return two sizes, or fewer, whose features can be computed in a time: the largest, and one of half its pixels.
 
     Args:
@@ -85,10 +85,11 @@ def affordable(sides: list[int], seconds: float, images: int, at: int, cost: flo
         images: how many there are.
         at: a size, and
         cost: the seconds that an image of it takes. Others take as much a pixel.
+        reading: seconds in which the files are read, anew for each size.
     """
     chosen: list[int] = []
     for side in sides:
-        needed = FITTING + images * cost * (side / at) ** 2
+        needed = FITTING + reading + images * cost * (side / at) ** 2
         if needed <= seconds and (not chosen or side <= chosen[-1] / math.sqrt(2)):
             chosen.append(side)
             seconds -= needed

@@ -66,10 +66,12 @@ class Trials:
         clock: what is left of the budget.
         group: what keeps images in one split.
         seed: of every training.
+        weights: that were asked for; empty: those of this machine.
         candidates: in the order in which they were made.
         verbose: whether the epochs of trainings are logged.
         remarks: what was left out, and why.
         sizes: images of each split, once they were read.
+        reading: seconds that reading all files took, which each size and each training do anew.
     """
 
     folder: Folder
@@ -77,10 +79,12 @@ class Trials:
     clock: Budget
     group: int | str | None = None
     seed: int = 0
+    weights: Sequence[str] = ()
     verbose: bool = True
     candidates: list[Candidate] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
+    reading: float = 0.0
 
     def __post_init__(self):
         self.splits = lru_cache(maxsize=1)(self._splits)  # of one size: several would not fit into memory
@@ -132,8 +136,10 @@ class Trials:
 
     def _splits(self, side: int) -> Mapping[str, Split]:
         recipe = recipes.from_scratch(self.folder, side, self.group, self.seed, per_class=1, epochs=1)
+        began = time.monotonic()
         found = load_splits(recipe.data, SPLITS, **recipe.data_args)
         self.sizes = {name: len(split) for name, split in found.items()}
+        self.reading = time.monotonic() - began
         return found
 
     def _add(self, name: str, kind: str, side: int, path: Path, make: Callable[[], Run],
@@ -179,7 +185,7 @@ def compare(path: str | Path, *, minutes: float = 10.0, weights: Sequence[str] =
     if minutes < 1:
         raise UserError(f"--minutes is 1 or more. Received: {minutes:g}.")
     networks = backbones.named(weights) if weights else backbones.at_hand()
-    trials = Trials(look(path), home_of(workdir), Budget(minutes), group, seed, verbose)
+    trials = Trials(look(path), home_of(workdir), Budget(minutes), group, seed, weights, verbose)
     logger.info(trials.folder.sentence())
     trials.splits(backbones.pixels().side)  # every file is read here, so that a broken one is found at once
     trials.freeze(backbones.pixels(), backbones.pixels().side)
@@ -211,7 +217,7 @@ def freeze_all(trials: Trials, networks: Sequence[Backbone]) -> dict[str, float]
         costs[backbone.name] = seconds / sides[-1] ** 2
         share = (trials.clock.left - ends) / (len(networks) - number)
         chosen = trials.frozen_before(backbone) or \
-            budget.affordable(sides, share, trials.folder.images, sides[-1], seconds)
+            budget.affordable(sides, share, trials.folder.images, sides[-1], seconds, trials.reading)
         for side in chosen:
             trials.freeze(backbone, side)
         if not chosen:
@@ -226,7 +232,8 @@ def train_from_scratch(trials: Trials) -> None:
     seconds = min(SCRATCH * trials.clock.seconds, trials.clock.left - CLOSING)
     recipe = recipes.from_scratch(trials.folder, side, trials.group, trials.seed, per_class=trials.per_class, epochs=1)
     cost = budget.seconds_per_image(zoo.body(recipe.model, (side, side, 3), **recipe.model_args))
-    epochs = budget.epochs_for(seconds, sizes["train"], sizes["val"], cost, recipes.MOST["from scratch"])
+    epochs = budget.epochs_for(seconds - trials.reading, sizes["train"], sizes["val"], cost,
+                               recipes.MOST["from scratch"])
     if epochs < recipes.FEWEST and not trials.begun(recipe):
         remark(trials, "There was no time to train a network from scratch.")
         return
@@ -244,8 +251,8 @@ def fine_tune(trials: Trials, networks: Sequence[Backbone], costs: Mapping[str, 
     planned = []
     for candidate in sorted((each for each in tried if each.name == best.name), key=lambda each: each.rank)[::-1]:
         cost = costs[best.name] * candidate.side ** 2
-        planned.append((budget.epochs_for(seconds, sizes["train"], sizes["val"], cost, recipes.MOST["fine-tuned"]),
-                        candidate))
+        planned.append((budget.epochs_for(seconds - trials.reading, sizes["train"], sizes["val"], cost,
+                                          recipes.MOST["fine-tuned"]), candidate))
     epochs, start = next((plan for plan in planned if plan[0] >= ENOUGH), max(planned, key=lambda plan: plan[0]))
     recipe = recipes.fine_tuned(backbone, trials.folder, start.side, trials.group, trials.seed,
                                 start=str(start.run.path), norms=backbones.batch_norms(backbone.body(start.side)),

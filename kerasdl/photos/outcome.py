@@ -24,6 +24,7 @@ def document(trials: Trials) -> dict[str, Any]:
         "folder": str(trials.folder.path), "found": trials.folder.sentence(), "classes": trials.folder.counts,
         "splits": trials.sizes, "score": chosen.run.result["monitor"], "chosen": chosen.run.path.name,
         "minutes": clock.seconds / 60, "seconds": round(clock.spent, 1), "seed": trials.seed,
+        "weights": list(trials.weights), "group": trials.group,
         "candidates": [_described(candidate, chosen) for candidate in trials.candidates],
         "remarks": [*chosen.run.data.get("remarks", []), *trials.remarks],
         "finished": moment(), "kerasdl": kerasdl.__version__, "environment": environment()}

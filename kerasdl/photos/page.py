@@ -43,7 +43,10 @@ def write(home: Path, found: dict[str, Any]) -> Path:
 
 def command(home: Path, found: dict[str, Any]) -> str:
     """Return the command that compares again."""
-    return f"kerasdl photos {typed(found['folder'])} --minutes {found['minutes']:g} --seed {found['seed']}"
+    group = [] if found["group"] is None else [f"--group={found['group']}"]
+    words = [found["folder"], f"--minutes={found['minutes']:g}", *group,
+             *(f"--weights={name}" for name in found["weights"]), f"--seed={found['seed']}"]
+    return f"kerasdl photos {' '.join(map(typed, words))}"
 
 
 def sheets(split: Split) -> list[tuple[str, list[str]]]:

@@ -30,7 +30,7 @@ def document(task: Task) -> dict[str, Any]:
         "model_args": recipe.model_args, "data": recipe.data, "seed": recipe.seed,
         "classes": list(task.splits["train"].classes),
         "splits": {name: len(split) for name, split in task.splits.items()}, "labels": list(task.places),
-        "layers": task.layers, "frozen": task.hashes,
+        "asked": list(task.asked), "layers": task.layers, "frozen": task.hashes,
         "training": {"recipe": recipe.name, "fewest_steps": task.steps, "settings": recipe.diff()},
         "rows": [_row(way, truth) for way in task.ways], "ahead": ahead(task), "remarks": remarks(task),
         "finished": moment(), "kerasdl": kerasdl.__version__, "environment": environment()}

@@ -47,5 +47,5 @@ def title(name: str, way: str) -> str:
 
 def command(folder: Path, found: dict[str, Any]) -> str:
     """Return the command that probes again."""
-    labels = ",".join(map(str, found["labels"]))
-    return f"kerasdl probe {typed(folder)} --labels {labels} --seed {found['seed']}"
+    words = [folder, *found["asked"], f"--labels={','.join(map(str, found['labels']))}", f"--seed={found['seed']}"]
+    return f"kerasdl probe {' '.join(map(typed, words))}"

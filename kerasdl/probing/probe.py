@@ -61,6 +61,7 @@ class Task:
         splits: "train", "val" and "test", with classes.
         places: {number of labels: places of these examples in train}, the same for all ways.
         home: the folder of the trainings.
+        asked: options and overrides that the probe was asked for with, as one types them, but labels and seed.
         steps: fewest of a training.
         layers: up to the features that were "taken" from the run, and "fitted" to another shape.
         ways: found so far.
@@ -72,6 +73,7 @@ class Task:
     splits: Mapping[str, Split]
     places: Mapping[int, np.ndarray]
     home: Path
+    asked: Sequence[str] = ()
     steps: int = training.STEPS
     layers: dict[str, Any] = field(default_factory=dict)
     ways: list[Way] = field(default_factory=list)
@@ -116,7 +118,9 @@ def probe(run: Run | str | Path, labels: str | Sequence[str | int] = subsets.DEF
         y, classes = targets(splits["train"]), check_classes(splits)
         counts = sorted({subsets.count(text, len(y)) for text in texts})
         places = {count: subsets.stratified(y, count, classes, seed) for count in counts}
-        task = Task(run, plan, splits, places, run.path / FOLDER, steps)
+        asked = [*([f"--recipe={recipe}"] if recipe else []), *([] if finetune else ["--no-finetune"]),
+                 *([f"--steps={steps}"] if steps != training.STEPS else []), *overrides]
+        task = Task(run, plan, splits, places, run.path / FOLDER, asked, steps)
         initial = pretrained.read(plan.override(init=str(run.path)))
         assert initial
         tuned = network.classifier(plan, splits["train"], run, initial)

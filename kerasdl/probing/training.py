@@ -2,7 +2,6 @@
 
 import logging
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from kerasdl import objectives
 from kerasdl.data import Split
 from kerasdl.errors import UserError
 from kerasdl.evaluation.located import located, located_args
+from kerasdl.files import aside
 from kerasdl.recipe import Recipe, load, validate
 from kerasdl.run import Run
 from kerasdl.train.fit import train
@@ -87,7 +87,8 @@ def splits_of(splits: Mapping[str, Split], index: np.ndarray, times: int) -> dic
 def trained(recipe: Recipe, splits: Mapping[str, Split], path: Path, weights: str | None = None) -> Run:
     """Return the run of a recipe in a folder: what is there, resumed if it is not finished, or a new one.
 
-    A run there of another recipe, of other examples or from other weights is removed first. The test split is not read.
+    A run there of another recipe, of other examples or from other weights is kept under another name. The test split is
+    not read.
 
     Args:
         recipe: of the training.
@@ -100,8 +101,7 @@ def trained(recipe: Recipe, splits: Mapping[str, Split], path: Path, weights: st
     """
     recipe = validate(recipe.model_dump() | {"data": "arrays", "data_args": {}, "splits": {}})
     if (path / "recipe.json").is_file() and (why := other(Run(path), recipe, splits, weights)):
-        logger.warning("%s is of %s, and is trained again.", path, why)
-        shutil.rmtree(path)
+        logger.warning("%s is of %s, and is kept as %s.", path, why, aside(path).name)
     if not (path / "result.json").is_file():
         return train(recipe, workdir=path, data=splits, verbose=False, test=False)
     run = Run.open(path)

@@ -12,12 +12,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasdl import objectives, zoo
 from kerasdl.data.tokens import FILE
 from kerasdl.errors import UserError, listed, nearest
 from kerasdl.files import whole, write_json
 from kerasdl.recipe import Recipe
 from kerasdl.run import INIT, Run, load_model, weights_file
 from kerasdl.zoo import vit
+from kerasdl.zoo.weights.bodies import of_model
 
 FEATURES = "features"
 
@@ -86,6 +88,40 @@ def fingerprint(weights: Mapping[str, Sequence[np.ndarray]]) -> str:
         for array in arrays:
             seen.update(f"{name} {array.dtype} {array.shape} ".encode() + np.ascontiguousarray(array).tobytes())
     return seen.hexdigest()
+
+
+def body(run: Run | str | Path, image_shape: Sequence[int] | None = None) -> keras.Model:
+    """Return a run's network of images up to its representation: raw pixels (B, H, W, C), 0..255, in; features out.
+
+    The layers of what learned without labels are called as those of a classifier, also where its model is another one,
+    such as that of a masked autoencoder, whose encoder reads all patches here.
+
+    Args:
+        run: a finished run, or its folder.
+        image_shape: (height, width, channels); None: that of the run.
+
+    Returns:
+        A functional keras.Model with outputs {"features": (B, D), "maps": (B, h, w, C)}; it may have no maps.
+
+    Raises:
+        UserError: a run that is not finished, without such a layer, or of examples that do not fit.
+    """
+    run = Run.open(run)
+    shape, trained = tuple(image_shape or run.data["shape"]), run.model()
+    try:
+        if FEATURES in {layer.name for layer in trained.layers}:
+            return of_model(trained, shape)
+        args = {**objectives.get(run.recipe.objective, run.path).classifier_args, **run.recipe.model_args}
+        network = zoo.body(run.recipe.model, shape, **{key: args[key] for key in args if key != "weights"})
+    except ValueError as error:
+        raise UserError(f"{run.path} has no network up to a layer {FEATURES!r}: {' '.join(str(error).split())}"
+                        ) from None
+    initial = read(run.recipe.override(init=str(run.path)))
+    assert initial
+    if new := account(network, initial, ())["new"]:
+        raise UserError(f"{run.path} has no weights for {', '.join(new)} of {run.recipe.model} in images of {shape}.")
+    load_into(network, initial, run.recipe.override(freeze=()), ())
+    return network
 
 
 def continued(network: keras.Model, pretrained: Pretrained) -> keras.Model:

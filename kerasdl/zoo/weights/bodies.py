@@ -60,7 +60,14 @@ def of_file(file: Path, image_shape: tuple[int, ...]) -> Any:
     names = {layer.name for layer in model.layers}
     if "features" not in names or len(model.input_shape) != 4:
         raise ValueError(f"{file} is not a model of images from the zoo: it has no layer named 'features'.")
-    outputs = {name: model.get_layer(name).output for name in ("features", "maps") if name in names}
+    return of_model(model, image_shape)
+
+
+def of_model(model: Any, image_shape: tuple[int, ...]) -> Any:
+    """Return what `of_file` does, of a model that has the layer "features"."""
+    import keras
+
+    outputs = {layer.name: layer.output for layer in model.layers if layer.name in ("features", "maps")}
     return resized(keras.Model(model.inputs[0], outputs, name=model.name), image_shape)
 
 

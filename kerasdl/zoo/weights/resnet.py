@@ -11,8 +11,10 @@ CAFFE = ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3)  # red, g
 def without_biases(tensors: Tensors, model) -> Tensors:
     """Return keras.applications' tensors for our layers: red first, and biases as parts of the means that follow.
 
-    A batch normalisation subtracts its mean from what a convolution adds.
+    A batch normalisation subtracts its mean from what a convolution adds. The files that Keras offers call the head as
+    keras-applications did.
     """
+    tensors = renamed(tensors, (r"^probs/", "predictions/"))
     found = dict(tensors)
     for name in tensors:
         if conv := re.fullmatch(r"(.*)_conv/1", name):

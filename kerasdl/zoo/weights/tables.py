@@ -137,6 +137,17 @@ def lacks(**reasons: str) -> Callable[[Any], str]:
     return lambda model: next((why for layer, why in reasons.items() if not owners(model, layer)), "")
 
 
+def paired(theirs: Sequence[Any], ours: Sequence[str], what: str) -> list[tuple[Any, str]]:
+    """Return what a source counts through with the owners that are ours, in order.
+
+    Raises:
+        ValueError: there are more of the one than of the other, in a sentence that says of `what`.
+    """
+    if len(theirs) != len(ours):
+        raise ValueError(f"it has {len(theirs)} {what}, and the network has {len(ours)}")
+    return list(zip(theirs, ours, strict=True))
+
+
 def hub_names(tensors: Tensors, model: Any) -> Tensors:
     """Return KerasHub's tensors with one prefix for every network, as a preset is read, and none for its head."""
     return renamed(tensors, (r"^\w+_backbone/", "backbone/"), (r"^sequential/", ""))

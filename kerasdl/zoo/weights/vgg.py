@@ -4,7 +4,7 @@ arXiv:1504.06375)."""
 import numpy as np
 
 from kerasdl.zoo.weights.resnet import CAFFE
-from kerasdl.zoo.weights.tables import Table, Tensors, by_channel, by_row, hub_names, owners, renamed
+from kerasdl.zoo.weights.tables import Table, Tensors, by_channel, by_row, hub_names, owners, paired, renamed
 
 
 def torch_names(tensors: Tensors, model) -> Tensors:
@@ -12,7 +12,8 @@ def torch_names(tensors: Tensors, model) -> Tensors:
     them, and its hidden layers read maps by channel first."""
     ours = owners(model, r"stage\d_(conv|norm)\d")
     numbers = sorted({int(name.split(".")[1]) for name in tensors if name.startswith("features.")})
-    changes = [(rf"^features\.{number}\.", f"{owner}.") for number, owner in zip(numbers, ours, strict=True)]
+    changes = [(rf"^features\.{number}\.", f"{owner}.")
+               for number, owner in paired(numbers, ours, "convolutions and normalisations")]
     return by_row(renamed(tensors, *changes), "classifier.0.weight", model)
 
 
