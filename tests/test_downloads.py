@@ -1,0 +1,71 @@
+"""Downloads: resumed where they were cut, by servers that can and that cannot, and never kept with another checksum."""
+
+import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from kerasdl import downloads
+from kerasdl.errors import UserError
+
+CONTENT = np.random.default_rng(0).bytes(3 * downloads.BLOCK + 17)
+CHECKSUM = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
+
+
+class Server(BaseHTTPRequestHandler):
+    """Serve CONTENT; /whole knows no ranges, /cut ends after a half, and /gone is not there."""
+
+    def do_GET(self):
+        first = int((self.headers.get("Range") or "bytes=0-")[6:-1])
+        self.server.asked.append((self.path, first))
+        first = 0 if self.path == "/whole" else first
+        if self.path == "/gone" or first >= len(CONTENT):
+            self.send_error(404 if self.path == "/gone" else 416)
+            return
+        self.send_response(206 if first else 200)
+        self.send_header("Content-Length", str(len(CONTENT) - first))
+        self.end_headers()
+        self.wfile.write(CONTENT[first:len(CONTENT) // 2 if self.path == "/cut" else None])
+        self.close_connection = True
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as found:
+        found.asked = []
+        threading.Thread(target=found.serve_forever, daemon=True).start()
+        found.address = f"http://127.0.0.1:{found.server_port}"
+        yield found
+        found.shutdown()
+
+
+def test_a_download_that_was_cut_is_resumed(server, tmp_path, caplog):
+    file = tmp_path / "cache" / "weights.h5"
+    with pytest.raises(UserError, match=r"cannot be fetched.*\d MB are kept, and resumed.*put weights.h5 into"):
+        downloads.fetch(f"{server.address}/cut", file, CHECKSUM)
+    kept = (tmp_path / "cache" / "weights.h5.part").stat().st_size
+    assert 0 < kept <= len(CONTENT) // 2 and not file.exists()
+    with caplog.at_level("INFO"):
+        assert downloads.fetch(f"{server.address}/file", file, CHECKSUM).read_bytes() == CONTENT
+    assert server.asked == [("/cut", 0), ("/file", kept)] and "weights.h5: 3 of 3 MB" in caplog.text
+    downloads.fetch(f"{server.address}/gone", file, CHECKSUM)  # nothing is asked for that is there
+
+
+@pytest.mark.parametrize("path, there", [("/whole", 1000), ("/file", len(CONTENT))])
+def test_a_server_without_ranges_begins_anew_and_what_is_whole_is_taken(server, tmp_path, path, there):
+    (tmp_path / "weights.h5.part").write_bytes(CONTENT[:there])
+    assert downloads.fetch(server.address + path, tmp_path / "weights.h5", CHECKSUM).read_bytes() == CONTENT
+    assert [each.name for each in tmp_path.iterdir()] == ["weights.h5"]
+
+
+def test_a_file_with_another_checksum_and_one_that_is_not_there_are_not_kept(server, tmp_path):
+    with pytest.raises(UserError, match="does not have the checksum.*It was removed"):
+        downloads.fetch(f"{server.address}/file", tmp_path / "weights.h5", "md5:0")
+    with pytest.raises(UserError, match="HTTPError.*Without a network, put weights.h5 into"):
+        downloads.fetch(f"{server.address}/gone", tmp_path / "weights.h5", CHECKSUM)
+    assert not list(tmp_path.iterdir())
