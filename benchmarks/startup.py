@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks import harness
 
 COMMANDS = {"linear_digits": "train linear_digits", "vit_digits": "train vit_digits epochs=5",
-            "vit_cifar10": "train vit_cifar10_short epochs=1 splits.train=train[:2000]", "predict": "predict"}
+            "vit_cifar10": "train vit_cifar10 epochs=1 splits.train=train[:2000]", "predict": "predict"}
 FILE = "bench_startup"
 IMPORT = "import tensorflow, keras"
 

@@ -2,6 +2,7 @@
 
 import ast
 import math
+import os
 import runpy
 import sys
 from collections.abc import Iterator
@@ -241,13 +242,18 @@ def validate(fields: dict[str, Any]) -> Recipe:
         raise UserError(f"A recipe holds plain values of Python. Received: {str(error).rpartition(': ')[2]}. "
                         "Write .tolist() behind an array of NumPy, and .item() behind its number.") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"][:1]) or "recipe"
-        if first["type"] == "extra_forbidden":
-            raise UserError(f"A recipe has no field {key!r}. {words.hint(key, Recipe.model_fields)}") from None
-        if first["type"] == "missing":
-            raise UserError(f"A recipe needs the key {key!r}.") from None
-        raise UserError(complaint(error) + EXAMPLES.get(key, "")) from None
+        raise UserError(told(error)) from None
+
+
+def told(error: ValidationError) -> str:
+    """Pydantic's complaint about a recipe in one line, with the nearest key for one that is unknown."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"][:1]) or "recipe"
+    if first["type"] == "extra_forbidden":
+        return f"A recipe has no field {key!r}. {words.hint(key, Recipe.model_fields)}"
+    if first["type"] == "missing":
+        return f"A recipe needs the key {key!r}."
+    return complaint(error) + EXAMPLES.get(key, "")
 
 
 def _finite(value: Any) -> bool:
@@ -278,6 +284,9 @@ def load(recipe: "Recipe | str | Path") -> Recipe:
     """
     if isinstance(recipe, Recipe):
         return recipe
+    if not isinstance(recipe, (str, os.PathLike)):
+        raise UserError("A recipe is a kerasdl.Recipe, the name of one, a file or the folder of a run, run.path. "
+                        f"Received: {type(recipe).__name__}. A model of your own is given as model=FILE.py:FUNCTION.")
     path = Path(recipe)
     if path.suffix not in (".py", ".json"):
         if str(recipe) not in names():
@@ -293,7 +302,7 @@ def load(recipe: "Recipe | str | Path") -> Recipe:
     try:
         found = run_file(path).get("recipe")
     except ValidationError as error:
-        raise UserError(f"{path}: {complaint(error)}") from None
+        raise UserError(f"{path}: {told(error)}") from None
     except UserError:
         raise
     except Exception as error:  # whatever the user's own lines raise
@@ -317,7 +326,7 @@ def _from_json(path: Path) -> Recipe:
     try:
         return Recipe.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise UserError(f"{path} does not hold a recipe: {complaint(error)}") from None
+        raise UserError(f"{path} does not hold a recipe: {told(error)}") from None
 
 
 def headline(name: str) -> str:

@@ -51,8 +51,12 @@ def check_keys(known: Iterable[str], values: Iterable[str], field: str, owner: s
 
 
 def complaint(error: ValidationError) -> str:
-    """Return pydantic's first complaint in one line: the field, what is wrong, what came."""
-    first = error.errors()[0]
+    """Return pydantic's first complaint in one line: the field, what is wrong, what came.
+
+    Where a field takes this or that, it is the complaint about the kind that came closest.
+    """
+    found = [one for one in error.errors() if one["loc"][:1] == error.errors()[0]["loc"][:1]]
+    first = max(found, key=lambda one: len(one["loc"]))
     if first["type"] == "value_error":  # one of ours, which pydantic has wrapped
         return str(first["ctx"]["error"])
     key = ".".join(str(part) for part in first["loc"][:1])

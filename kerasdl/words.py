@@ -28,12 +28,15 @@ FIELDS = {  # another word: the key of a recipe
 }
 WEIGHTS = "Weights from outside are an argument of the model: model_args.weights=NAME or FILE, see kerasdl weights " \
           "list. From a run of yours: --init RUN"
+VALIDATION = "It is a part of the data: kerasdl.data.from_arrays(x, y, val=(x_val, y_val)), a folder val/, or " \
+             "data_args.split=COLUMN of a table"
 SENTENCES = {  # words that stand for no single key
     "loss": "The loss follows from the objective: cross-entropy for objective=classify, the squared error for regress. "
             "Your own: objective=FILE.py:CLASS, docs/extend.md.",
     "metrics": "The metrics follow from the objective. monitor=NAME chooses the score that selects the best epoch.",
     "validation_split": "The splits are parts of the data: splits.train='train[:80%]' splits.val='train[80%:]'",
     "val_split": "The splits are parts of the data: splits.train='train[:80%]' splits.val='train[80%:]'",
+    "validation_data": VALIDATION, "val_data": VALIDATION,
     "pretrained": WEIGHTS, "weights": WEIGHTS, "checkpoint": WEIGHTS,
     "gpus": "Devices are an option of the command: --strategy mirrored",
     "devices": "Devices are an option of the command: --strategy mirrored",

@@ -56,6 +56,12 @@ def test_enhancing_moves_away_from_a_base(name, sign, factor):
     np.testing.assert_allclose(operate(name, IMAGES, 1.0, sign), expected, atol=1.6)
 
 
+@pytest.mark.parametrize("shape", [(2, 1, 6, 3), (2, 6, 1, 3), (2, 2, 2, 1)])
+def test_images_that_are_all_border_are_not_sharpened(shape):
+    images = tf.cast(np.resize(np.arange(36), shape), tf.float32)
+    np.testing.assert_array_equal(operations.sharpness(images, tf.constant(1.9)), images)
+
+
 def test_solarize_inverts_the_bright_and_posterize_drops_bits():
     inverted = np.where(IMAGES < 128, IMAGES, 255 - IMAGES)
     np.testing.assert_array_equal(operate("solarize", IMAGES, 0.5), inverted)

@@ -18,6 +18,7 @@ from kerasdl.devices import jax
 from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
 from kerasdl.installation import backend
+from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 from kerasdl.train.fit import train
 
@@ -172,6 +173,17 @@ def test_how_to_go_on_names_the_backend(monkeypatch, tmp_path):
     assert Run(tmp_path).again == f"kerasdl train --resume {tmp_path}"
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     assert Run(tmp_path).again == f"kerasdl train --resume {tmp_path} --backend jax"
+
+
+@pytest.mark.parametrize("name", ["tensorflow", "jax"])
+def test_a_gpu_that_may_round_to_tf32_is_named_with_a_remedy_for_both_backends(monkeypatch, name):
+    monkeypatch.setattr(backend, "current", lambda: name)
+    monkeypatch.setattr(strategies.tf.config, "list_physical_devices", lambda kind=None: ["GPU"])
+    recipe = Recipe(model="linear", data="digits")
+    (line,) = strategies.remarks(None, recipe, None)
+    assert "set NVIDIA_TF32_OVERRIDE=0" in line
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    assert strategies.remarks(None, recipe, None) == []
 
 
 def test_what_needs_tensorflow_is_refused_on_jax(monkeypatch):

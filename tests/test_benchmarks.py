@@ -1,5 +1,7 @@
 """The benchmarks compare like with like. Nothing here is timed."""
 
+import ast
+import importlib
 import importlib.util
 import json
 import os
@@ -15,10 +17,12 @@ from zoo_harness import outline
 from benchmarks import ensembles, harness, keras_models, nas_replay, nas_table, page, run, variants
 from benchmarks.rows import CLASSES, RACES, ROWS
 from kerasdl import zoo
+from kerasdl.data import load_splits
 from kerasdl.ensemble import ensemble
 from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.published.results import mean_sd
 from kerasdl.train.fit import train
+from kerasdl.train.setup import SPLITS
 from kerasdl.tuning.samplers.grid import combinations
 from kerasdl.zoo.cost import multiply_adds
 
@@ -29,6 +33,24 @@ def parameters(model):
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
 
+def test_names_of_the_package_that_benchmarks_use_are_there():
+    """Most benchmarks run for hours, so that no test runs them."""
+    gone = set()
+    for file in sorted((ROOT / "benchmarks").glob("*.py")):
+        tree, used = ast.parse(file.read_text()), set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] == "kerasdl":
+                used |= {(node.module, alias.name) for alias in node.names}
+        packages = {home for home, _ in used if importlib.util.find_spec(home).submodule_search_locations}
+        modules = {name: f"{home}.{name}" for home, name in used if home in packages
+                   and importlib.util.find_spec(f"{home}.{name}")}
+        used |= {(modules[node.value.id], node.attr) for node in ast.walk(tree) if isinstance(node, ast.Attribute)
+                 and isinstance(node.value, ast.Name) and node.value.id in modules}
+        gone |= {(file.stem, home, name) for home, name in used if name not in modules
+                 and not hasattr(importlib.import_module(home), name)}
+    assert not gone
+
+
 @pytest.mark.parametrize("name", [
     pytest.param(name, marks=() if name in ("cnn", "resnet18", "vit") else pytest.mark.soak) for name in ROWS | RACES])
 def test_ours_and_plain_keras_are_the_same_network(name):
@@ -37,6 +59,24 @@ def test_ours_and_plain_keras_are_the_same_network(name):
                   outline(keras_models.build, row, name)):
         assert parameters(model) == row.parameters
         assert multiply_adds(model) == row.macs
+
+
+def test_a_contender_that_is_recorded_is_not_measured_again(monkeypatch):
+    """So that another interpreter with rivals may be named later."""
+    from benchmarks import auto
+
+    def answer(*_):
+        return np.zeros((len(load_splits("digits", SPLITS)["test"]), 10)), "nothing"
+
+    for name in ("ours", "other"):
+        monkeypatch.setattr(auto, name, answer)
+    for name in ("boosting", "default"):
+        monkeypatch.setattr(auto, name, None)
+    key = {"set": "digits", "minutes": 1.0, "seed": 0}
+    kept = [{**key, "contender": name} for name in ("kerasdl auto", "boosting", "default recipe")]
+    assert auto.measure("digits", ROOT, 1.0, 0, None, kept) == []
+    found = auto.measure("digits", ROOT, 1.0, 0, "python", kept)
+    assert [(row["contender"], row["ahead"]) for row in found] == [("autogluon", [0.0, 0.0]), ("flaml", [0.0, 0.0])]
 
 
 def test_multiply_adds_of_the_textbook_cnn_by_hand():

@@ -138,6 +138,20 @@ def test_arrays_with_a_test_set():
     np.testing.assert_array_equal(parts["test"].y, LABELS[40:])
 
 
+@pytest.mark.parametrize("given, sizes", [({"val": slice(48, None)}, (38, 12, 10)),
+                                          ({"val": slice(48, None), "test": slice(40, 48)}, (40, 12, 8))])
+def test_arrays_with_a_validation_set(given, sizes):
+    first = min(part.start for part in given.values())
+    parts = from_arrays(IMAGES[:first], LABELS[:first], weights=np.ones(first),
+                        **{name: (IMAGES[part], LABELS[part]) for name, part in given.items()})
+    assert tuple(len(parts[name]) for name in ("train", "val", "test")) == sizes
+    np.testing.assert_array_equal(parts["val"].x[..., 0], IMAGES[48:])
+    np.testing.assert_array_equal(parts["val"].y, LABELS[48:])
+    assert parts["val"].weights is None and parts["train"].weights.sum() == sizes[0]
+    with pytest.raises(UserError, match="val must be shaped as x and y"):
+        from_arrays(IMAGES, LABELS, val=(IMAGES[:, :2], LABELS))
+
+
 def test_labels_as_other_libraries_have_them():
     x, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 2
     expected = from_arrays(x, y)["train"]

@@ -155,6 +155,11 @@ def test_nav_covers_all_pages():
     assert sorted(listed) == sorted(page.relative_to(DOCS).as_posix() for page in PAGES if DOCS in page.parents)
 
 
+def test_the_overview_leads_to_all_pages():
+    linked = set(re.findall(r"\((\w+\.md)\)", (DOCS / "index.md").read_text()))
+    assert linked == {page.name for page in DOCS.glob("*.md")} - {"index.md"}
+
+
 def test_the_diagram_of_the_house_is_current_and_shows_every_room():
     """Otherwise: python docs/house.py, after adding the room there."""
     spec = importlib.util.spec_from_file_location("house", DOCS / "house.py")

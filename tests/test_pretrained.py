@@ -270,6 +270,7 @@ def test_without_the_copy_it_is_told_anew_what_it_begins_with(hard_recipe, hard_
 
 @pytest.mark.parametrize("init, words", [
     ("nowhere", "there is no nowhere/model.keras"), ("nowhere.keras", "there is no nowhere.keras"),
+    ("imagenet", "model_args.weights=NAME, see kerasdl weights list"),
     ("broken.keras", "does not load as a Keras model"), ("other.keras", "no layer of cnn has the name and shape"),
 ])
 def test_what_cannot_be_begun_with(refused, here, init, words):

@@ -11,6 +11,7 @@ from kerasdl import zoo
 from kerasdl.data.augment import compose
 from kerasdl.errors import UserError
 from kerasdl.recipe import RECIPES, Claim, Recipe, load, names, shipped
+from kerasdl.tuning import search as searches
 
 PLAIN = Recipe(model="vit", data="digits")
 FULL = Recipe(name="full", model="vit", model_args={"size": "mu", "patch": 4, "drop": 0.1, "deep": True}, data="digits",
@@ -178,13 +179,14 @@ def test_a_recipe_of_ones_own(tmp_path):
     ("mine.py", "recipe = (", ["SyntaxError", "line 1"]),
     ("mine.py", "import no_such_module", ["no_such_module"]),
     ("mine.py", "recipe = Recipe(model='vit')", ["'Recipe' is not defined"]),
-    ("mine.py", "from kerasdl.recipe import Recipe\nrecipe = Recipe(model='vit')", ["data", "required"]),
+    ("mine.py", "from kerasdl.recipe import Recipe\nrecipe = Recipe(model='vit')", ["needs the key 'data'"]),
     ("mine.py", "from kerasdl.recipe import Recipe\nrecipe = Recipe(3)", ["TypeError"]),
-    ("mine.py", "from kerasdl.recipe import Recipe\nrecipe = Recipe(model='vit', data='digits', epoch=3)", ["epoch"]),
+    ("mine.py", "from kerasdl.recipe import Recipe\nrecipe = Recipe(model='vit', data='digits', batch_size=3)",
+     ["no field 'batch_size'", "Did you mean 'batch'"]),
     ("mine.py", "from kerasdl.recipe import load\nrecipe = load('vit_digit')", ["'vit_digit'", "'vit_digits'"]),
     ("recipe.json", "{", ["does not hold a recipe"]),
-    ("recipe.json", '{"model": "vit", "data": "digits", "epoch": 3}', ["epoch"]),
-    ("recipe.json", '{"model": "vit"}', ["data", "required"]),
+    ("recipe.json", '{"model": "vit", "data": "digits", "epoch": 3}', ["Did you mean 'epochs'"]),
+    ("recipe.json", '{"model": "vit"}', ["needs the key 'data'"]),
 ])
 def test_files_that_hold_no_recipe(name, text, words, tmp_path):
     (tmp_path / name).write_text(text)
@@ -194,6 +196,12 @@ def test_files_that_hold_no_recipe(name, text, words, tmp_path):
     assert "\n" not in message and (name in message or "vit_digit" in message)
     for word in words:
         assert word.lower() in message.lower()
+
+
+@pytest.mark.parametrize("load, words", [(load, "model=FILE.py:FUNCTION"), (searches.load, "build=build")])
+def test_what_is_no_recipe_and_no_search_is_named(load, words):
+    with pytest.raises(UserError, match=f"Received: function. .*{words}"):
+        load(lambda shape, classes: None)
 
 
 @pytest.mark.parametrize("text", ['[["translate", 1], "flip"]', '(("translate", 1), "flip")'])

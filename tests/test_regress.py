@@ -72,6 +72,7 @@ def test_a_unit_changes_no_score(here, model, args, columns, target):
 
 
 @pytest.mark.parametrize("columns, target, words", [
+    (1e-24, 1.0, "Column 0 has a standard deviation of .*multiply it by 1e2"),
     (1e-21, 1.0, "Column 0 has a standard deviation of .*e-2.*multiply it by 1e2"),
     (1.0, 1e-18, "The target has a standard deviation of .*multiply it by 1e1"),
     (1.0, 1e18, "The target has a standard deviation of .*multiply it by 1e-1")])

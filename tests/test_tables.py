@@ -1,5 +1,7 @@
 """Tables, arrays and runs as people have them: nothing that would be lost or given away is learned in silence."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -237,6 +239,10 @@ def test_arrays_are_predicted_and_others_refused(hard_run):
     logits = digits.model().predict(test.x[:5], verbose=0)
     assert [answers[0][0] for _, answers in found] == [str(label) for label in logits.argmax(1)]
     refused(lambda: predict(digits, np.zeros((2, 8, 9, 1))), "(N, 8, 8, 1)", "(2, 8, 9, 1)")
+    for one in ("photo.png", Path("photo.png")):
+        refused(lambda one=one: predict(digits, one), "There is no file 'photo.png'")
+    for wrong in (list(test.x[:2]), pd.DataFrame({"size": [1.0]}), [[1.0, 2.0]]):
+        refused(lambda wrong=wrong: predict(digits, wrong), "np.stack", "to_csv")
 
 
 def test_predictions_are_written_with_all_digits_and_all_classes(csv, here, command, hard_run, refused):

@@ -1,5 +1,6 @@
 """A recipe becomes a run: the same one every time, with the weights and the numbers that it says."""
 
+import inspect
 import json
 import math
 import random
@@ -27,7 +28,7 @@ from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 from kerasdl.text import thousands
 from kerasdl.train import loop, optim, progress, record
-from kerasdl.train.callbacks import Diverged
+from kerasdl.train.callbacks import Diverged, checked
 from kerasdl.train.fit import train
 
 LINEAR = Recipe(name="linear", model="linear", data="digits", batch=128, epochs=2, lr=2e-2)
@@ -311,6 +312,15 @@ def test_label_smoothing_changes_what_is_learned_and_not_what_is_measured(run):
     assert float(loss) == pytest.approx(smooth.metrics["val_loss"][0], rel=1e-5)
 
 
+def test_a_policy_of_keras_is_no_precision_of_a_recipe(here):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        with pytest.raises(UserError, match="policy is mixed_bfloat16, and the recipe has precision=float32. Give"):
+            kerasdl.train("linear_digits", verbose=False)
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
 def test_mixed_precision(run):
     made = run(LINEAR.override(model="mlp", model_args={"size": "mu"}, epochs=1), precision="mixed_bfloat16", ema=0.9)
     assert keras.config.dtype_policy().name == "float32"
@@ -463,6 +473,36 @@ def test_a_class_weight_counts_an_example_as_often_as_keras_does():
         np.testing.assert_allclose(losses, plain * expected[split.y], rtol=1e-5)
         np.testing.assert_allclose(objective.compute_loss(None, objective.targets(split), logits), plain, rtol=1e-5)
     assert weights["balanced"][split.y].mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("objective, target", [("classify", "class"), ("multilabel", "labels")])
+@pytest.mark.parametrize("weights, words", [({0: 1.0, 1: 5.0}, "names a class 0 .* Choose from: often, rare"),
+                                            ({"rare": 0.0}, "class_weight: input should be greater than 0")])
+def test_class_weights_are_those_of_named_classes_and_more_than_0(here, objective, target, weights, words):
+    y = np.arange(60) % 6 // 4
+    splits = from_arrays(np.zeros((60, 3)), np.eye(2)[y] if target == "labels" else y, classes=["often", "rare"],
+                         target=target)
+    with pytest.raises(UserError, match=words):
+        kerasdl.train("linear_csv", data=splits, objective=objective, objective_args={"class_weight": weights},
+                      workdir="run", verbose=False)
+    assert not (here / "run").exists()
+
+
+def test_the_package_that_is_called_shows_the_arguments():
+    assert list(inspect.signature(kerasdl.train).parameters)[:2] == ["recipe", "overrides"]
+    assert "help(kerasdl.train.fit.train)" in kerasdl.train.__doc__
+
+
+def test_callbacks_are_one_or_several_and_those_that_the_run_replaces_are_refused(here):
+    one = keras.callbacks.TerminateOnNaN()
+    assert checked(one) == checked([one]) == [one]
+    for bad, words in ((keras.callbacks.ModelCheckpoint("a.keras"), "keep=best"),
+                       (keras.callbacks.LearningRateScheduler(lambda epoch: 0.1), "schedule="),
+                       (keras.callbacks.ReduceLROnPlateau(), "schedule="),
+                       (keras.callbacks.BackupAndRestore("backup"), "workdir"), ("early", "Received: 'early'")):
+        with pytest.raises(UserError, match=words):
+            kerasdl.train("linear_digits", callbacks=[one, bad], workdir="run", verbose=False)
+    assert not (here / "run").exists()
 
 
 def test_class_weights_find_a_rare_class_and_mistakes_are_one_line(here):

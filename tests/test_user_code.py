@@ -62,6 +62,30 @@ def bare():
     return None
 
 
+def unbuilt(image_shape, classes):
+    return keras.Sequential([layers.Flatten(), layers.Dense(classes)])
+
+
+class Forgetful(Twice):
+    def __init__(self, factor, **kwargs):
+        super().__init__(factor(), **kwargs)
+
+    get_config = layers.Layer.get_config
+
+
+def through(layer, image_shape, classes):
+    inputs = keras.Input(image_shape)
+    return keras.Model(inputs, layers.Dense(classes)(layers.Flatten()(layer(inputs))))
+
+
+def forgetful(image_shape, classes):
+    return through(Forgetful(lambda: 2.0), image_shape, classes)
+
+
+def unsafe(image_shape, classes):
+    return through(layers.Lambda(lambda x: x / 16), image_shape, classes)
+
+
 def soft(image_shape, classes):
     inputs = keras.Input(image_shape)
     return keras.Model(inputs, layers.Dense(classes, activation="softmax")(layers.Flatten()(inputs)))
@@ -190,6 +214,9 @@ def test_a_changed_file_is_refused(files):
     ({"model": "my_model.py:seven"}, r"answers with \(B, 10\) for this data. my_model.py:seven answers with \(B, 7\)"),
     ({"model": "my_model.py:flat"}, r"examples are \(B, 8, 8, 1\), and my_model.py:flat takes \(B, 64\)"),
     ({"model": "my_model.py:two"}, "a model of one input. Received one of 2"),
+    ({"model": "my_model.py:unbuilt"}, "Sequential that begins with keras.Input.* Received: Sequential without inputs"),
+    ({"model": "my_model.py:forgetful"}, "could not be loaded once it is saved: Object Forgetful .* get_config with"),
+    ({"model": "my_model.py:unsafe"}, "could not be loaded once it is saved: .*`Lambda`.* keras.layers.Rescaling"),
     ({"objective": "my_objective.py:Lossless"}, r"needs a method compute_loss\(self, x, y, y_pred\)"),
     ({"objective": "my_objective.py:Swapped"}, r"compute_loss is called as compute_loss\(x, y, y_pred\)"),
     ({"objective": "my_objective.py:Loose"}, "Settings must be a subclass of .*ClassifySettings"),
@@ -214,6 +241,7 @@ def test_mistakes_are_one_line(files, change, message):
         words = {"model": recipe().model, "objective": recipe().objective} | change
         train("linear_digits", workdir="run", **SMALL, **words)
     assert "\n" not in str(told.value)
+    assert "model" not in change or not (files / "run").exists()  # before the first step
 
 
 @pytest.mark.parametrize("name", objectives.names())

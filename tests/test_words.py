@@ -41,6 +41,7 @@ from kerasdl.recipe import Recipe, load, names
     (["fit", "vit_mnist"], ["Write: kerasdl train vit_mnist"]),
     (["show", "linear_digits", "augment=flp"], ["no augmentation 'flp'", "'flip'"]),
     (["train", "mlp_csv", "data=a/t.csv"], ["Write data=csv:a/t.csv"]),
+    (["train", "vit_mnist", "validation_data=a"], ["from_arrays(x, y, val=(x_val, y_val))", "data_args.split=COLUMN"]),
     (["train", "vit_mnist", "pretrained=true"], ["model_args.weights", "kerasdl weights list"]),
     (["train", "vit_mnist", "--gpus", "2"], ["--gpus is no option", "--strategy mirrored"]),
     (["train", "vit_mnist", "--class-weight", "balanced"], ["Write objective_args.class_weight=balanced"]),
@@ -58,7 +59,8 @@ def test_a_word_of_another_tool_leads_to_the_right_one(refused, arguments, expec
 
 
 def test_a_finished_run_is_not_trained_again_in_its_folder(refused, hard_run):
-    refused("train", "linear_digits", "--workdir", hard_run.path, words=["already holds a finished run", "--workdir"])
+    refused("train", "linear_digits", "--workdir", hard_run.path,
+            words=["already holds a finished run", "--workdir", f"--init {hard_run.path}"])
 
 
 @pytest.mark.parametrize("typed", ["flip", "flip,", "[flip]", "('flip',)"])

@@ -7,8 +7,9 @@ import zoo_harness as harness
 
 from kerasdl import zoo
 from kerasdl.data import from_arrays
+from kerasdl.errors import DataError
 from kerasdl.train.setup import adapt
-from kerasdl.zoo import attention, conv1d, rnn, sequences, transformer
+from kerasdl.zoo import attention, conv1d, linear, rnn, sequences, transformer
 
 LENGTHS, STEPS, WORDS = (12, 7, 3, 1, 9), 12, 20
 RNNS = [("rnn", {"size": "mu", "cell": cell, "directions": directions, "pool": pool})
@@ -86,6 +87,24 @@ def test_a_constant_channel_of_a_series_is_not_scaled():
     adapt(network, split)
     assert network.get_layer("scale").adapt_variance.numpy()[1] == 1
     assert np.isfinite(network.predict(x, verbose=0)).all()
+
+
+@pytest.mark.parametrize("scale", [1e-24, 1e19])
+def test_a_series_in_units_that_float32_has_no_room_for_is_refused(scale):
+    x = np.random.default_rng(0).normal(size=(40, 9, 2)) * (1, scale)
+    split = from_arrays(x, np.resize([0, 1], 40), kind="sequence")["train"]
+    with pytest.raises(DataError, match="Number 1 has a standard deviation of .* multiply it by 1e"):
+        adapt(zoo.build("conv1d", (9, 2), 2, size="mu"), split)
+
+
+@pytest.mark.parametrize("build, shape", [(linear.build, (500_000, 2)), (rnn.build, (50_000, 10, 2))])
+def test_many_rows_are_added_up_exactly(build, shape):
+    x = np.random.default_rng(0).normal((2000, 1e6), (10, 1e3), shape).astype("float32")
+    layer = build(shape[-1] if len(shape) == 2 else shape[1:], 2).get_layer("scale")
+    layer.adapt(x)
+    steps = x.reshape(-1, 2).astype("float64")
+    np.testing.assert_allclose(layer.adapt_mean.numpy(), steps.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(layer.adapt_variance.numpy(), steps.var(0), rtol=1e-6)
 
 
 def test_a_mean_of_many_steps_is_a_number_in_float16():

@@ -26,7 +26,7 @@ OPTIONS = {  # of each verb; all but launch have EVERYWHERE
     "runs": "--show --sort --where", "best": "--by --where", "compare": "--no-report --out --report",
     "ensemble": "--out --split --workdir", "export": "--format --model --names --out --quantize --tolerance",
     "compress": "--epochs --latency --no-report --report --to",
-    "audit": "--group --no-report --quick --report --seed --shadows", "calibrate": "--workdir",
+    "audit": "--group --no-report --only --quick --report --seed --shadows", "calibrate": "--workdir",
     "probe": "--data --finetune --labels --no-finetune --no-report --recipe --report --seed --steps",
     "explain": "--check --class --examples --layer --method --mistakes --no-planted --no-report --out --planted "
                "--report --resize --sample --seed",
@@ -37,11 +37,11 @@ OPTIONS = {  # of each verb; all but launch have EVERYWHERE
     "reproduce": "--backend --seeds --workdir",
     "launch": "--checkpoint-every --no-report --report --workdir --workers",
     "plan": "--backend --batch --largest --no-largest --on --price", "doctor": "--clear",
-    "tune run": "--backend --checkpoint-every --cost --limit --logical-cpus --memory --no-report --oracle --ray "
-                "--report --resume --seed "
+    "tune run": "--backend --checkpoint-every --cost --limit --logical-cpus --memory --minutes --no-report --oracle "
+                "--ray --report --resume --seed "
                 "--strategy --timeout --trials --workdir --workers",
     "weights list": "", "weights get": "", "weights import": "--arg --classes --image-size --model --out",
-    "tune list": "", "tune rank": "--by --candidates --out",
+    "tune list": "", "tune rank": "--by --candidates --limit --out --seed",
     "tune report": "", "tune best": "--backend --ray --seeds --workers"}
 
 

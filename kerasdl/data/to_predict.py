@@ -22,17 +22,17 @@ STDIN = "-"
 File = str | Path
 
 
-def check(files: Sequence[File], facts: Mapping[str, Any]) -> None:
+def check(files: File | Sequence[File], facts: Mapping[str, Any]) -> None:
     """Check that files are there and of the model's kind, without reading them.
 
     Args:
-        files: image files, folders of them, CSV files, arrays; "-" is standard input.
+        files: one or several: image files, folders of them, CSV files, arrays; "-" is standard input.
         facts: of the run, its data.json.
 
     Raises:
-        DataError: no files, one that is missing or of another kind than the model takes.
+        DataError: no files, one that is missing or of another kind than the model takes, or something else than files.
     """
-    own, kind = _own(facts), recorded_kind(facts)
+    own, kind, files = _own(facts), recorded_kind(facts), _several(files)
     if not files:
         raise DataError(f"No files to predict. Give {own.NOUNS[2] if own else 'arrays as .npy files'}.")
     for file in files:
@@ -50,7 +50,7 @@ def check(files: Sequence[File], facts: Mapping[str, Any]) -> None:
             _check_ending(Path(file), own, facts)
 
 
-def read(files: Iterable[File], facts: Mapping[str, Any], resize: bool = False, unknown: str = "refuse"
+def read(files: File | Iterable[File], facts: Mapping[str, Any], resize: bool = False, unknown: str = "refuse"
          ) -> Iterator[Chunk]:
     """Yield the examples of files in chunks, in order.
 
@@ -63,7 +63,7 @@ def read(files: Iterable[File], facts: Mapping[str, Any], resize: bool = False, 
         DataError: as `check` does, and for what is wrong with a file as a whole.
     """
     own = _own(facts)
-    for is_array, some in groupby(_expanded(files, recorded_kind(facts)), lambda file: _is_array(file, own)):
+    for is_array, some in groupby(_expanded(_several(files), recorded_kind(facts)), lambda file: _is_array(file, own)):
         if is_array:
             for file in some:
                 _check_ending(file, own, facts)
@@ -105,6 +105,15 @@ def _of_array(x: np.ndarray, facts: Mapping[str, Any], before: str) -> Iterator[
         yield Chunk([name for name, fine in zip(names, good, strict=True) if fine], part[good],
                     [Fault(int(good[:place].sum()), f"{names[place]} has {wanted}.")
                      for place in np.flatnonzero(~good)])
+
+
+def _several(files: Any) -> list[File]:
+    """Return one file or several as a list. Raises DataError for anything else."""
+    found = list(files) if isinstance(files, (list, tuple)) else [files]
+    if wrong := [one for one in found if not isinstance(one, (str, os.PathLike))]:
+        raise DataError("Examples to predict are files, or one array of NumPy, as np.stack makes of several. Received: "
+                        f"{type(wrong[0]).__name__}. Write a table to a file: frame.to_csv('rows.csv', index=False)")
+    return found
 
 
 def _own(facts: Mapping[str, Any]) -> ModuleType | None:

@@ -123,9 +123,10 @@ def remarks(strategy: tf.distribute.Strategy, recipe: Recipe, network: keras.Mod
     if recipe.accumulate > 1 and any(isinstance(layer, keras.layers.BatchNormalization) for layer in network.layers):
         told.append(f"batch normalisation sees parts of {recipe.batch // recipe.accumulate} examples, because "
                     f"accumulate={recipe.accumulate}, and not the batch of {recipe.batch}")
-    if tf.config.list_physical_devices("GPU") and tf.config.experimental.tensor_float_32_execution_enabled():
-        told.append("TensorFlow may compute float32 matrix products in TF32 on this GPU, which rounds to 10 bits. To "
-                    "switch that off: tf.config.experimental.enable_tensor_float_32_execution(False)")
+    if tf.config.list_physical_devices("GPU") and os.environ.get("NVIDIA_TF32_OVERRIDE") != "0" and (
+            backend.jax() or tf.config.experimental.tensor_float_32_execution_enabled()):
+        told.append("float32 matrix products may be computed in TF32 on this GPU, which rounds to 10 bits. To switch "
+                    "that off, set NVIDIA_TF32_OVERRIDE=0 in the environment")
     return told
 
 

@@ -21,7 +21,7 @@ from kerasdl.run import Run
 
 SHOWN = 20  # examples that are left out by name
 SILENCE = 30  # seconds after which a log gets a line
-Files = Sequence[str | Path] | np.ndarray
+Files = str | Path | Sequence[str | Path] | np.ndarray
 Named = tuple[str, Sequence[tuple[str, int]] | None]  # an example's name, and its words
 logger = logging.getLogger(__name__)
 
@@ -31,9 +31,9 @@ def predict(run: Run | str | Path, files: Files, resize: bool = False, top: int 
 
     Args:
         run: the run, or its folder.
-        files: images, and folders of images, for a model of images; CSV files for a model of CSV rows; .npy and .npz
-            files for a model of images or of arrays; or an array of examples as the model takes them, (N, H, W, C) in
-            0..255 or (N, F).
+        files: one or several: images, and folders of images, for a model of images; CSV files for a model of CSV rows;
+            .npy and .npz files for a model of images or of arrays; or an array of examples as the model takes them,
+            (N, H, W, C) in 0..255 or (N, F).
         resize: resize images of another size to the model's.
         top: how many classes to name.
 

@@ -306,6 +306,10 @@ def build_model(recipe: Recipe, split: Split, outputs: int | None = None, run: P
     model = function(split.shape, outputs, **args)
     if not isinstance(model, keras.Model):
         raise UserError(f"{recipe.model} must return a keras.Model. Received: {type(model).__name__}.")
+    if not getattr(model, "inputs", None):  # a class of one's own, or a Sequential that has not seen an example
+        raise UserError(f"{recipe.model} must return a functional model, keras.Model(inputs, outputs), or a "
+                        "keras.Sequential that begins with keras.Input(image_shape). Received: "
+                        f"{type(model).__name__} without inputs.")
     if not isinstance(model.input_shape, tuple):
         raise UserError(f"{recipe.model} must return a model of one input. Received one of {len(model.inputs)}.")
     expected, given = (None, *split.example_shape), model.input_shape

@@ -26,7 +26,7 @@ class ClassifySettings(Settings):
     """Settings of classification."""
 
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread evenly over all classes")
-    class_weight: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = Field(
+    class_weight: Literal["balanced"] | dict[str | int, Annotated[float, Field(gt=0)]] | None = Field(
         None, description="weight of each class in the training loss, {class: weight}; balanced: rare ones weigh more")
 
 
@@ -40,6 +40,10 @@ class Classify(Objective):
     predicts = augments_views = separate = True
     with_teacher = "distill"
     Settings: ClassVar[type[ClassifySettings]] = ClassifySettings
+
+    def check(self, split: Split, replicas: int = 1) -> None:
+        super().check(split, replicas)
+        class_weights(self.settings.class_weight, split)
 
     def targets(self, split: Split) -> np.ndarray:
         """Return one-hot rows (N, classes); of a streamed split (classes, classes), by label."""
@@ -94,7 +98,7 @@ def beaten(findings: Findings) -> list[Section]:
         id="controls", above=True)]
 
 
-def class_weights(setting: str | Mapping[str, float] | None, split: Split) -> np.ndarray:
+def class_weights(setting: str | Mapping[str | int, float] | None, split: Split) -> np.ndarray:
     """Return the weight of each class (classes,), float32: 1 for those that a mapping leaves out.
 
     "balanced" gives every class the same total weight, examples / (classes x examples of the class), as scikit-learn
@@ -114,7 +118,7 @@ def class_weights(setting: str | Mapping[str, float] | None, split: Split) -> np
     for name in setting:
         if name not in split.classes:
             raise UserError(f"class_weight names a class {name!r} that the data does not have. "
-                            f"{nearest(name, split.classes)}")
+                            f"{nearest(str(name), split.classes)}")
     return np.array([setting.get(name, 1.0) for name in split.classes], "float32")
 
 

@@ -3,7 +3,7 @@
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 import keras
@@ -12,6 +12,30 @@ from keras import ops
 
 from kerasdl.checkpoints.callback import steps_done
 from kerasdl.errors import UserError
+
+RATE = "The recipe has the learning rate: schedule=cosine, constant, onecycle or step, and warmup."
+UNFIT = {  # callbacks of Keras that cannot work here: what does the same
+    "ModelCheckpoint": "The run keeps the best epoch's model in model.keras (keep=best, monitor=SCORE). With "
+                       "save_weights_only=True it works.",
+    "LearningRateScheduler": RATE, "ReduceLROnPlateau": RATE,
+    "BackupAndRestore": "The run saves its state (checkpoint_every) and resumes in its workdir.",
+}
+
+
+def checked(given: keras.callbacks.Callback | Sequence[keras.callbacks.Callback]) -> list[keras.callbacks.Callback]:
+    """Return a user's callbacks, one or several, as a list.
+
+    Raises:
+        UserError: one that is none, or that would end or spoil the training.
+    """
+    found = list(given) if isinstance(given, (list, tuple)) else [given]
+    for one in found:
+        if not isinstance(one, keras.callbacks.Callback):
+            raise UserError(f"callbacks are keras.callbacks.Callback objects. Received: {one!r}.")
+        for name, instead in UNFIT.items():
+            if isinstance(one, getattr(keras.callbacks, name)) and not getattr(one, "save_weights_only", False):
+                raise UserError(f"keras.callbacks.{name} does not work in a run. {instead}")
+    return found
 
 
 class Timing(keras.callbacks.Callback):

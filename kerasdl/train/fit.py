@@ -32,7 +32,7 @@ from kerasdl.recipe import load as load_recipe
 from kerasdl.run import Run
 from kerasdl.train import autotune, compressed, optim, pretrained, record
 from kerasdl.train import profile as profiles
-from kerasdl.train.callbacks import BestWeights, Diverged, StopOnNaN, Timing
+from kerasdl.train.callbacks import BestWeights, Diverged, StopOnNaN, Timing, checked
 from kerasdl.train.progress import ProgressBar
 from kerasdl.train.setup import SPLITS, Setup, seeded
 
@@ -42,8 +42,8 @@ logger = logging.getLogger(__name__)
 def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | None = None,
           data: Mapping[str, Split] | str | None = None, verbose: bool = True, strategy: str = "auto",
           logical_cpus: int | None = None, checkpoint_every: str | float = "5 min", feed: str = "auto",
-          profile: bool = False, callbacks: Sequence[keras.callbacks.Callback] = (), test: bool = True,
-          stop_after: int | None = None, **changes: Any) -> Run:
+          profile: bool = False, callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback] = (),
+          test: bool = True, stop_after: int | None = None, **changes: Any) -> Run:
     """Train a recipe and return its run.
 
     The backend is that of Keras: TensorFlow, or JAX if KERAS_BACKEND=jax was set before the import.
@@ -64,8 +64,9 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
         feed: "resident" keeps the examples on the device and takes many steps in one call, "streamed" sends each batch
             from the pipeline; "auto" is resident if the examples fit. The weights are the same.
         profile: first time a step, write a TensorBoard profile, and report what comes before the steps and bounds them.
-        callbacks: called after an epoch's validation and the row of metrics.csv, and before the state is saved. Their
-            own state is not saved, and `on_train_begin` is called twice if a run resumes within an epoch.
+        callbacks: one or several, called after an epoch's validation and the row of metrics.csv, and before the state
+            is saved. Their own state is not saved, and `on_train_begin` is called twice if a run resumes within an
+            epoch. Whole models, the learning rate and resuming are the run's: Keras' callbacks for these are refused.
         test: whether to read the test split at the end. A search, which trains to choose, does not.
         stop_after: save the state after this many epochs and return the unfinished run, which may be resumed.
         **changes: changes as values, epochs=3.
@@ -75,7 +76,7 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
         KeyboardInterrupt, SystemExit: after Ctrl-C and SIGTERM, once the state is saved.
     """
     recipe, began = resolved(recipe, overrides, data, changes), time.perf_counter()
-    every, before = seconds(checkpoint_every), Run.unfinished(workdir, recipe)
+    every, before, given = seconds(checkpoint_every), Run.unfinished(workdir, recipe), checked(callbacks)
     with logs.on_stderr(verbose) as console:
         setup, choice = set_up(recipe, data, before, workdir, strategy, logical_cpus, feed)
         with naming(setup.splits):
@@ -96,7 +97,7 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
                                            stop_after)
                 own = [StopOnNaN(setup.steps, setup.objective.losses), timing,
                        *compressed.callbacks(recipe, model), best, *setup.objective.callbacks(),
-                       *(record.callbacks(run, setup, kept) if setup.is_chief else []), *callbacks]
+                       *(record.callbacks(run, setup, kept) if setup.is_chief else []), *given]
                 try:
                     fit(setup, run, model, own, saver, console, verbose)
                     conclude(run, setup, choice, kept, scores, best, timing, test)
@@ -139,6 +140,7 @@ def build(setup: Setup) -> tuple[keras.Model, keras.Model, Any]:
     """Build the model to fit, the network to keep, and what scores that network on a split."""
     with collective_errors(setup.devices):
         model, kept = setup.networks()
+        record.check_saves(kept, setup.recipe)
         reference = reference_classifier(setup.objective, setup.splits)
         scores = evaluator(setup.objective, kept, setup.recipe.micro_batch, setup.devices, reference)
     for name in ("val", "test"):
@@ -257,7 +259,7 @@ def check_splits(data: str | Mapping[str, Split]) -> None:
     if isinstance(data, str):
         return
     if not isinstance(data, Mapping) or not all(isinstance(split, Split) for split in data.values()):
-        raise UserError("data is a name, or splits as kerasdl.data.from_arrays and load_splits make them. "
+        raise UserError("data is a name, or splits as kerasdl.data.from_arrays, from_frame and load_splits make them. "
                         f"Received: {type(data).__name__}.")
     if missing := [name for name in SPLITS if name not in data]:
         raise UserError(f"data has no split {missing[0]!r}. It has: {', '.join(data)}; a training takes "

@@ -20,11 +20,12 @@ from kerasdl.environment import environment, gemm_peak
 from kerasdl.errors import UserError
 from kerasdl.files import whole, write_json, write_text
 from kerasdl.installation import backend
+from kerasdl.recipe import Recipe
 from kerasdl.run import NOTES, Run
 from kerasdl.text import moment
 from kerasdl.train import pretrained
 from kerasdl.train.callbacks import BestWeights, Diverged
-from kerasdl.train.setup import Setup
+from kerasdl.train.setup import Setup, seeded
 from kerasdl.train.tensorboard import EpochImages, EpochScalars
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,22 @@ def begin(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model) -> 
     elif file.exists() and {key: value for key, value in run.data.items() if key not in NOTES} != {
             key: facts[key] for key in facts if key in run.data or key != "examples"}:
         raise UserError(f"The data is not what {run.path} began with (see its data.json). Start a new run.")
+
+
+def check_saves(kept: keras.Model, recipe: Recipe) -> None:
+    """Raise a UserError if the network, made of a user's own code, could not be saved at the end, or not loaded."""
+    if not user_code.references(recipe):
+        return
+    try:
+        text = json.dumps(keras.saving.serialize_keras_object(kept))
+        with seeded(recipe.seed):  # the copy's initializers leave the numbers of dropout as they are
+            keras.saving.deserialize_keras_object(json.loads(text))
+    except Exception as error:  # whatever the user's own lines raise
+        why = " ".join(str(error).rpartition("Exception encountered: ")[2].split()).partition(". ")[0].rstrip(".")
+        raise UserError(f"The model of {' and '.join(user_code.references(recipe))} could not be loaded once it is "
+                        f"saved: {why[:250]}. Give each layer of your own a get_config with the arguments of its "
+                        "__init__ as plain values, and write a Lambda, or a function that a layer is given, as a "
+                        "layer: keras.layers.Rescaling, or one of your own.") from None
 
 
 def callbacks(run: Run, setup: Setup, kept: keras.Model) -> list[keras.callbacks.Callback]:

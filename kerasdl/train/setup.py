@@ -25,7 +25,7 @@ from kerasdl.installation import backend
 from kerasdl.objectives.base import Objective
 from kerasdl.recipe import Recipe
 from kerasdl.train import compressed, loop, optim, pretrained, private
-from kerasdl.zoo.blocks import Standardize
+from kerasdl.zoo.blocks import moments, set_moments
 
 LIMIT = 1e18  # of a column's deviation, whose square is a number of float32
 ADAPT = 2048  # images of 32x32 pixels or less that a layer adapts to
@@ -66,6 +66,10 @@ class Setup:
             UserError: the data cannot be read or does not fit the objective or the feed, or the backend does not.
         """
         backend.check_floatx()
+        if (policy := keras.config.dtype_policy().name) not in ("float32", recipe.precision):
+            raise UserError(f"Keras' dtype policy is {policy}, and the recipe has precision={recipe.precision}. Give "
+                            "precision=mixed_bfloat16, or set the policy back: "
+                            "keras.config.set_dtype_policy('float32')")
         objective = objectives.of(recipe, run)
         if backend.current() not in objective.backends:
             raise UserError(f"objective={recipe.objective} trains with {' or '.join(objective.backends)}, and Keras "
@@ -250,14 +254,23 @@ def adapt(network: keras.Model, split: Split) -> None:
         examples = split.sample(enough(*split.shape[:2]) if split.kind == "image" else len(split))
         if len(examples):
             seen = reaching(layer, network, examples, SEQUENCES if split.kind == "sequence" else len(examples))
-            layer.adapt(seen)
-            if split.kind == "sequence" and isinstance(layer, Standardize):
-                leave_constant(layer, seen.reshape(-1, seen.shape[-1]))
-            if isinstance(layer, keras.layers.Normalization) and split.kind == "row":
-                leave_constant(layer, seen)
-                names = list(split.columns) if len(split.columns) == seen.shape[1] else \
-                    [f"Column {number}" for number in range(seen.shape[1])]
-                check_spread(np.sqrt(keras.ops.convert_to_numpy(layer.adapt_variance)), names, LIMIT)
+            if isinstance(layer, keras.layers.Normalization) and layer.adapt_mean.shape == seen.shape[-1:]:
+                standardize(layer, seen, split)
+            else:
+                layer.adapt(seen)
+
+
+def standardize(layer: keras.layers.Normalization, seen: np.ndarray, split: Split) -> None:
+    """Let a layer scale the columns of what reaches it (..., F) of a split.
+
+    Raises:
+        DataError: a column in units that float32 does not hold.
+    """
+    mean, variance = moments(seen)
+    what = {"row": "Column", "image": "Channel"}.get(split.kind, "Number")
+    check_spread(np.sqrt(variance), list(split.columns) if len(split.columns) == len(mean) else
+                 [f"{what} {number}" for number in range(len(mean))], LIMIT)
+    set_moments(layer, mean, variance)
 
 
 def reaching(layer: keras.layers.Layer, network: keras.Model, examples: np.ndarray, batch: int) -> np.ndarray:
@@ -270,15 +283,6 @@ def reaching(layer: keras.layers.Layer, network: keras.Model, examples: np.ndarr
 def enough(height: int, width: int) -> int:
     """Return how many images a layer adapts to: fewer of larger ones, because it sees every pixel's surroundings."""
     return max(1, ADAPT * 32**2 // max(32**2, height * width))
-
-
-def leave_constant(layer: keras.layers.Normalization, rows: np.ndarray) -> None:
-    """Do not scale columns (N, F) of one value, as scikit-learn's StandardScaler; Keras would blow up another value
-    ten million times."""
-    same = np.nanmax(rows, axis=0) == np.nanmin(rows, axis=0)  # NaN ends a sequence
-    variance = np.where(same, 1.0, keras.ops.convert_to_numpy(layer.adapt_variance))
-    layer.adapt_variance.assign(variance)
-    layer.finalize_state()
 
 
 @contextmanager

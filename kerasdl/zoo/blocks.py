@@ -9,6 +9,8 @@ from keras import layers, ops
 
 from kerasdl.zoo import unknown
 
+ROWS = 2**16  # whose moments are taken at a time
+
 
 def entrance(shape, low=0.0, *, rows=False):
     """Return the first two layers of every model: an input of raw numbers, and their scaled form.
@@ -110,12 +112,43 @@ def hidden_layers(maps, side, width, drop):
     return layers.Dense(width, activation="relu", kernel_initializer="he_normal", name="features")(x)
 
 
+def moments(data):
+    """Return mean and variance (F,) of the columns of an array (..., F), float64. Rows with a NaN, the padding of
+    sequences, do not count.
+
+    Keras adds up row by row in float32, in which the mean of a million years is wrong by more than their deviation.
+    """
+    rows = np.asarray(data).reshape(-1, data.shape[-1])
+
+    def total(of):  # in parts, of which few are float64 at a time
+        parts = (rows[start:start + ROWS] for start in range(0, len(rows), ROWS))
+        return sum(of(part[~np.isnan(part).any(axis=1)].astype("float64")).sum(axis=0) for part in parts)
+
+    count = total(np.ones_like)
+    mean = total(np.asarray) / count
+    return mean, total(lambda part: np.square(part - mean)) / count
+
+
+def set_moments(layer, mean, variance):
+    """Let a Normalization scale by these (F,). A column of one value is not scaled, as by scikit-learn's
+    StandardScaler; Keras would blow up another value ten million times."""
+    layer.adapt_mean.assign(mean)
+    layer.adapt_variance.assign(np.where(variance > 0, variance, 1.0))
+    layer.finalize_state()
+
+
 @keras.saving.register_keras_serializable(package="kerasdl")
 class Standardize(layers.Normalization):
     """Keras' Normalization, which takes no deviation to be less than 1e-7: columns in farads or in light years are.
 
     In float32 a deviation is 1e-18 to 1e18. A column of one value is not scaled.
     """
+
+    def adapt(self, data):
+        """Adapt to an array (..., F); see `moments`."""
+        if not self.built:
+            self.build(data.shape)
+        set_moments(self, *moments(data))
 
     def call(self, inputs):
         inputs, (mean, variance) = ops.cast(inputs, self.compute_dtype), self.moments()

@@ -9,7 +9,6 @@ Padding changes no output.
 import numbers
 
 import keras
-import numpy as np
 from keras import layers, ops
 
 from kerasdl.zoo.blocks import Standardize, dropout, head
@@ -113,11 +112,6 @@ class StandardizeSteps(Standardize):
         mean, _ = self.moments()
         scaled = super().call(ops.where(ops.isnan(inputs), mean, inputs))
         return ops.where(ops.isnan(inputs), 0.0, scaled)
-
-    def adapt(self, data):
-        """Adapt to sequences (N, T, F)."""
-        data = np.asarray(data)
-        super().adapt(data[~np.isnan(data).any(axis=-1)][None])
 
 
 class Explicit(layers.Layer):

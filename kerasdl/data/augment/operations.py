@@ -45,6 +45,8 @@ def contrast(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
 
 def sharpness(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     """Scale the distance from PIL's smooth filter: the 3x3 mean with the centre five times, the border as it was."""
+    if min(images.shape[1:3]) < 3:
+        return images  # all border
     centre = images[:, 1:-1, 1:-1]
     rows = images[:, :-2] + images[:, 1:-1] + images[:, 2:]
     block = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]

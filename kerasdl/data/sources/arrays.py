@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kerasdl.data import multi_hot
-from kerasdl.data.divide import divide
+from kerasdl.data.divide import completed
 from kerasdl.data.pairs import gathered, is_pairs
 from kerasdl.data.spec import Target
 from kerasdl.data.split import Split, checked_weights
@@ -21,7 +21,7 @@ FLOAT32, INT32 = np.finfo("float32").max, np.iinfo("int32").max
 
 
 def from_arrays(x: Any, y: Any = None, *, kind: str | None = None, classes: Sequence[str] | None = None,
-                test: Any = None, target: Target = "class", weights: Any = None) -> dict[str, Split]:
+                test: Any = None, target: Target = "class", weights: Any = None, val: Any = None) -> dict[str, Split]:
     """Return the splits "train", "val" and "test" of arrays in memory, for `kerasdl.train(recipe, data=...)`.
 
     Without `kind`, axes and dtype of `x` say what an example is; its values never do:
@@ -39,11 +39,11 @@ def from_arrays(x: Any, y: Any = None, *, kind: str | None = None, classes: Sequ
         kind: "image", "row", "sequence" or "tokens", where the rule above does not say it: "image" for grey images of
             floats, "tokens" for whole numbers (N, T) >= 0, the indices of a vocabulary, kept as int32; 0 is padding.
         classes: the classes' names by index; by default the values of `y`, or the names of its columns.
-        test: (x, y) of a test set, x alone without labels, or pairs as for x; by default a fifth of the examples. Val
-            is always carved from the rest.
+        test: (x, y) of a test set, x alone without labels, or pairs as for x; by default a fifth of the examples.
         target: "class", several "labels" an example, or "number": what `y` is.
         weights: how much each example counts in the loss of the training (N,), 0 or more; their mean counts as 1.
-            Scores on val and test, and a test set of its own, are not weighted.
+            Scores on val and test, and sets of their own, are not weighted.
+        val: the same as `test` of a validation set; by default a tenth of the examples.
 
     Raises:
         DataError: for lengths that differ, missing values, images in 0..1, one class only, a label that no training
@@ -53,37 +53,36 @@ def from_arrays(x: Any, y: Any = None, *, kind: str | None = None, classes: Sequ
         raise DataError(f"target is 'class', 'labels' or 'number'. Received: {target!r}.")
     if y is None and is_pairs(x):
         x, y = gathered(x)
-    if test is not None and is_pairs(test):
-        test = gathered(test, "test")
+    others = {name: gathered(given, name) if is_pairs(given) else given
+              for name, given in (("test", test), ("val", val)) if given is not None}
     if y is None and classes is not None:
         raise DataError("classes are the names of the labels in y, and there is no y. Give y, or leave out classes.")
     if target == "labels" and y is not None:
-        y, test, classes = _rows(y, test, classes)
+        y, others, classes = _rows(y, others, classes)
     x, y = _pair(x, y)
     weights = None if weights is None else checked_weights(weights, len(x))
-    both_x, both_y = x, y
-    if test is not None:
-        test_x, test_y = _test(test, x, y)
+    all_x, all_y, places = x, y, {}
+    for name, given in others.items():
+        its_x, its_y = _other(name, given, x, y)
         if y is not None and target == "class" and classes is None:
-            new = np.setdiff1d(test_y.astype(str), y.astype(str))
+            new = np.setdiff1d(its_y.astype(str), y.astype(str))
             if len(new):
-                raise DataError(f"test has a class {str(new[0])!r} that y has not.")
-        both_x = np.concatenate([x, test_x])
-        both_y = None if y is None else np.concatenate([y, test_y])
-    kind = _kind(both_x, x.dtype, kind)
-    _check_finite(both_x, kind)
-    examples = _examples(both_x, kind)
+                raise DataError(f"{name} has a class {str(new[0])!r} that y has not.")
+        places[name] = np.arange(len(all_x), len(all_x) + len(its_x))
+        all_x = np.concatenate([all_x, its_x])
+        all_y = None if y is None else np.concatenate([all_y, its_y])
+    kind = _kind(all_x, x.dtype, kind)
+    _check_finite(all_x, kind)
+    examples = _examples(all_x, kind)
     if kind == "image":
         check_scale(x, "x")
-        if test is not None:
-            check_scale(test_x, "The x of test")
-    targets, names = (None, ()) if both_y is None else _targets(both_y, classes, target)
-    given = targets[: len(x)] if targets is not None and target == "class" else np.arange(len(x))
-    parts = divide(given, names if target == "class" and names else None, test is None)
+        for name, index in places.items():
+            check_scale(all_x[index], f"The x of {name}")
+    targets, names = (None, ()) if all_y is None else _targets(all_y, classes, target)
+    known = targets if targets is not None and target == "class" else np.arange(len(all_x))
+    parts = completed(places, np.arange(len(x)), known, names if target == "class" and names else None)
     if targets is not None and target == "labels":
         multi_hot.check_learnable(targets[parts["train"]], names)
-    if test is not None:
-        parts["test"] = np.arange(len(x), len(both_x))
     shape = examples.shape[1] if kind == "row" else examples.shape[1:]
     build_args = {"vocabulary": int(examples.max()) + 1} if kind == "tokens" else {}
     return {name: Split(name, examples[index], None if targets is None else targets[index], shape, len(index), names,
@@ -92,15 +91,17 @@ def from_arrays(x: Any, y: Any = None, *, kind: str | None = None, classes: Sequ
             for name, index in parts.items()}
 
 
-def _rows(y: Any, test: Any, classes: Sequence[str] | None) -> tuple[Any, Any, Sequence[str] | None]:
-    """Return lists of labels' names as rows of 0 and 1, those of the test set as well, and the classes' names."""
+def _rows(y: Any, others: dict[str, Any], classes: Sequence[str] | None
+          ) -> tuple[Any, dict[str, Any], Sequence[str] | None]:
+    """Return lists of labels' names as rows of 0 and 1, those of test and val as well, and the classes' names."""
     if not multi_hot.is_lists(y):
-        return y, test, list(y.columns) if classes is None and hasattr(y, "columns") else classes
+        return y, others, list(y.columns) if classes is None and hasattr(y, "columns") else classes
     if classes is None:
         classes = multi_hot.names_in(y)
-    if isinstance(test, (tuple, list)) and len(test) == 2 and multi_hot.is_lists(test[1]):
-        test = test[0], multi_hot.from_lists(test[1], classes)
-    return multi_hot.from_lists(y, classes), test, classes
+    for name, given in others.items():
+        if isinstance(given, (tuple, list)) and len(given) == 2 and multi_hot.is_lists(given[1]):
+            others[name] = given[0], multi_hot.from_lists(given[1], classes)
+    return multi_hot.from_lists(y, classes), others, classes
 
 
 def _pair(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray | None]:
@@ -122,24 +123,25 @@ def _pair(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray | None]:
     return x, y
 
 
-def _test(test: Any, x: np.ndarray, y: np.ndarray | None) -> tuple[np.ndarray, Any]:
-    """Return x and y of the test set, shaped as those of the training set."""
+def _other(name: str, given: Any, x: np.ndarray, y: np.ndarray | None) -> tuple[np.ndarray, Any]:
+    """Return x and y of the set "test" or "val", shaped as those of the training set."""
     if y is None:
-        if isinstance(test, tuple):
-            raise DataError("test is an array x alone, because there is no y. Received: tuple.")
-        test_x, _ = _pair(test, None)
-        if test_x.shape[1:] != x.shape[1:]:
-            raise DataError(f"test must be shaped as x, {x.shape}. Received {test_x.shape}.")
-        return test_x, None
-    if not isinstance(test, (tuple, list)) or len(test) != 2:
-        raise DataError(f"test is (x, y). Received: {type(test).__name__}.")
-    if test[1] is None:
-        raise DataError("test is (x, y), because there is a y. Received: (x, None).")
-    test_x, test_y = _pair(test[0], test[1])
-    came = "nothing" if test_y is None else test_y.shape
-    if test_x.shape[1:] != x.shape[1:] or test_y is None or test_y.shape[1:] != y.shape[1:]:
-        raise DataError(f"test must be shaped as x and y, {x.shape} and {y.shape}. Received {test_x.shape} and {came}.")
-    return test_x, test_y
+        if isinstance(given, tuple):
+            raise DataError(f"{name} is an array x alone, because there is no y. Received: tuple.")
+        its_x, _ = _pair(given, None)
+        if its_x.shape[1:] != x.shape[1:]:
+            raise DataError(f"{name} must be shaped as x, {x.shape}. Received {its_x.shape}.")
+        return its_x, None
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        raise DataError(f"{name} is (x, y). Received: {type(given).__name__}.")
+    if given[1] is None:
+        raise DataError(f"{name} is (x, y), because there is a y. Received: (x, None).")
+    its_x, its_y = _pair(given[0], given[1])
+    came = "nothing" if its_y is None else its_y.shape
+    if its_x.shape[1:] != x.shape[1:] or its_y is None or its_y.shape[1:] != y.shape[1:]:
+        raise DataError(f"{name} must be shaped as x and y, {x.shape} and {y.shape}. Received {its_x.shape} and "
+                        f"{came}.")
+    return its_x, its_y
 
 
 def _kind(x: np.ndarray, dtype: np.dtype, asked: str | None) -> str:
