@@ -5,8 +5,8 @@
     python -m benchmarks.auto FOLDER --minutes 0.5 --sets diabetes --out FILE     to try it
 
 Rivals that know arrays alone get rows: pixels, steps, and of texts the 100 main components of TF-IDF. They are fitted
-to the training split, and those that choose are given the validation split to choose with. What is in the results is
-not run again. Use an idle machine: minutes are measured.
+to the training split, and those that choose are given the validation split to choose with. A contender that is in the
+results is not run again. Use an idle machine: minutes are measured.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,23 +113,34 @@ def other(name: str, python: str, arrays: Mapping[str, np.ndarray], objective: s
             return kept["outputs"], str(kept["version"])
 
 
-def measure(name: str, folder: Path, minutes: float, seed: int, python: str | None) -> list[dict[str, Any]]:
-    """Return a row for each contender on a data set; the first is kerasdl auto."""
+def contenders(python: str | None) -> list[str]:
+    """Return who is measured: the first is what the others are compared with."""
+    return ["kerasdl auto", "boosting", "default recipe", *(OTHERS if python else ())]
+
+
+def measure(name: str, folder: Path, minutes: float, seed: int, python: str | None, kept: Sequence[Mapping[str, Any]]
+            ) -> list[dict[str, Any]]:
+    """Return a row for each contender on a data set that has none among those that are kept."""
+    known = {row["contender"] for row in kept if (row["set"], row["minutes"], row["seed"]) == (name, minutes, seed)}
+    if known.issuperset(contenders(python)):
+        return []
     data, overrides, objective, recipe = SETS[name]
     asked = Asked(data.format(folder=folder, home=RUNS), objective, overrides, minutes, None, seed)
     base, home = asked.base, RUNS / f"{name.replace(' ', '_')}-{minutes:g}-{seed}"
     target: Any = {"classify": "class", "regress": "number"}[objective]
     splits = load_splits(base.data, SPLITS | base.splits, target=target, **base.data_args)
     arrays = rows(splits)
-    contenders: dict[str, Callable[[], Outputs]] = {
+    ways: dict[str, Callable[[], Outputs]] = {
         "kerasdl auto": lambda: ours(asked, home / "auto"), "boosting": lambda: boosting(arrays, objective),
         "default recipe": lambda: default(asked, recipe, home / "default")}
     for tool in OTHERS if python else ():
-        contenders[tool] = lambda tool=tool: other(tool, str(python), arrays, objective, minutes)  # type: ignore[misc]
+        ways[tool] = lambda tool=tool: other(tool, str(python), arrays, objective, minutes)  # type: ignore[misc]
     truth, score = np.asarray(splits["test"].y), "r2" if objective == "regress" else "accuracy"
     found, first = [], None
     about = environment(backend=backend.current(), device=device())
-    for contender, make in contenders.items():
+    for contender, make in ways.items():
+        if contender in known and contender != "kerasdl auto":  # that is read: the others are compared with it
+            continue
         began = time.monotonic()
         row = {"set": name, "contender": contender, "minutes": minutes, "seed": seed, "score": score}
         try:
@@ -138,6 +149,8 @@ def measure(name: str, folder: Path, minutes: float, seed: int, python: str | No
             found.append(row | {"error": str(error), "environment": about})
             continue
         first = outputs if first is None else first
+        if contender in known:
+            continue
         ahead = None if contender == "kerasdl auto" else list(
             scores.of_difference(score, target, truth, first, outputs))
         found.append(row | {
@@ -200,9 +213,8 @@ def main() -> None:
     kept = json.loads(asked.out.read_text()) if asked.out.exists() else []
     for seed in range(asked.seeds):
         for name in asked.sets:
-            if not any((row["set"], row["minutes"], row["seed"]) == (name, asked.minutes, seed) for row in kept):
-                kept += measure(name, asked.folder, asked.minutes, seed, asked.others)
-                write_json(asked.out, kept)
+            kept += measure(name, asked.folder, asked.minutes, seed, asked.others, kept)
+            write_json(asked.out, kept)
 
 
 if __name__ == "__main__":

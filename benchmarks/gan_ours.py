@@ -12,7 +12,7 @@ from benchmarks.rows import BATCH, CLASSES  # noqa: E402
 from kerasdl.data import Split  # noqa: E402
 from kerasdl.devices import strategy
 from kerasdl.recipe import Recipe  # noqa: E402
-from kerasdl.train.setup import Job  # noqa: E402
+from kerasdl.train.setup import Setup  # noqa: E402
 
 
 def main() -> None:
@@ -23,9 +23,9 @@ def main() -> None:
     x, y = arrays.load("mnist", "train", steps * BATCH)
     split = Split("train", x, y.astype("int32"), SHAPE, len(x), tuple(map(str, range(CLASSES))))
     began = time.perf_counter()
-    job = Job.of(recipe, {"train": split}, strategy.choose("one"), "auto")
-    model, _ = job.networks()
-    batches = iter(job.batches(model))
+    setup = Setup.of(recipe, {"train": split}, strategy.choose("one"), "auto")
+    model, _ = setup.networks()
+    batches = iter(setup.batches(model))
     model.make_train_function()
     calls, rates = -(-steps // model.steps_per_execution), []
     model.train_function(batches)

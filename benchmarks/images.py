@@ -39,13 +39,15 @@ def passes(epoch) -> float:
 
 def kerasdl(folder: str):
     """The training part of the folder, decoded as it is used: what happens where pictures do not fit in memory."""
+    import numpy as np
+
     from kerasdl import data
     from kerasdl.data import image_files, pipeline
-    from kerasdl.objectives import classify
 
     image_files.MEMORY = 0
     split = data.load(f"folder:{folder}", "train")
-    batches = iter(pipeline.shuffled(split, classify.targets(split), BATCH, epochs=EPOCHS + 1, seed=0))
+    targets = np.eye(CLASSES, dtype="float32")[split.y]
+    batches = iter(pipeline.shuffled(split, targets, BATCH, epochs=EPOCHS + 1, seed=0))
     return lambda: (len(next(batches)[0]) for _ in range(len(split) // BATCH))
 
 

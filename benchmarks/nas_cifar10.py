@@ -2,8 +2,8 @@
 
 Nothing is trained here. Search for three hours, train the winners as long as the hand-made one, and collect:
 
-    kerasdl tune resnet8_cifar10_stages --workers 2 --workdir runs/stages
-    kerasdl tune resnet8_cifar10_stages --workers 2 --workdir runs/small --limit int8_kb=96
+    kerasdl tune resnet8_cifar10_stages --minutes 180 --trials 1000 --workers 2 --workdir runs/stages
+    kerasdl tune resnet8_cifar10_stages --minutes 180 --trials 1000 --workers 2 --workdir runs/small --limit int8_kb=96
     kerasdl tune best runs/stages > stages.py && kerasdl train stages.py epochs=N --seeds 3 --workdir runs/stages-final
     python -m benchmarks.nas_cifar10 runs/stages=runs/stages-final runs/small=runs/small-final
 
@@ -41,7 +41,7 @@ def body(rows: list[dict[str, Any]], folder: Path) -> str:
     """What stands between the markers of docs/nas.md."""
     if not rows:
         return "not run\n"
-    lines = ["| network | trials, hours | multiply-adds | 8-bit file, KB | test accuracy, % | minutes | seeds |",
+    lines = ["| network | trials, their hours | multiply-adds | 8-bit file, KB | test accuracy, % | minutes | seeds |",
              "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
     for row in rows:
         costs, most = row["costs"], " and ".join(f"{name} {value:g}" for name, value in row["limits"].items())

@@ -5,6 +5,9 @@
 Writes docs/results/nas_replay.json, from which docs/nas.md has its tables: the regret of each method against random
 search, and how well each proxy ranks the cells. A method sees the accuracy with one seed of the training, another one
 for each seed of the search; its regret is by the mean of all seeds.
+
+All methods see accuracy alone: NSGA-II and the Gaussian process are not replayed with a cost, nor is Hyperband, whose
+trials are parts of a training.
 """
 
 import json

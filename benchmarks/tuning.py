@@ -1,4 +1,4 @@
-"""How near 50 trials come to the best, by our random and Bayesian samplers and Optuna's: python -m benchmarks.tuning
+"""How near 50 trials come to the best, by our oracles and Optuna's samplers: python -m benchmarks.tuning
 
 Three surfaces whose best point is known: Branin (2 ranges) and Hartmann-6 (6 ranges), as in Dixon & Szegö 1978, and a
 table of real trainings with words, numbers and a condition (benchmarks/tuning_table.py). Twenty seeds each. A regret is
@@ -116,6 +116,9 @@ def suggested(trial, name: str, dimension) -> Any:
 ORACLES = {
     "random": lambda surface, seed, trials: ours("random", surface, seed, trials),
     "bayesian": lambda surface, seed, trials: ours("bayesian", surface, seed, trials),
+    "evolution": lambda surface, seed, trials: ours("evolution", surface, seed, trials),
+    "optuna:NSGAIISampler": lambda surface, seed, trials: ours("optuna:NSGAIISampler", surface, seed, trials),
+    "optuna:TPESampler": lambda surface, seed, trials: ours("optuna:TPESampler", surface, seed, trials),
     "Optuna TPE": lambda *given: optuna("TPESampler", *given, multivariate=False),
     "Optuna 5 default": lambda *given: optuna("TPESampler", *given),
     "Optuna GP": lambda *given: optuna("GPSampler", *given),

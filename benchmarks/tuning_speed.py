@@ -45,15 +45,15 @@ def theirs(trials: int, folder: Path) -> dict[str, Any]:
     import keras
     import keras_tuner
 
+    from kerasdl import objectives
     from kerasdl.data import load_splits, pipeline
     from kerasdl.data.augment import compose
-    from kerasdl.objectives import classify
     from kerasdl.train import optim
     from kerasdl.train.setup import SPLITS
 
     search = load(NAME)
     splits = load_splits(search.base.data, SPLITS)
-    val = splits["val"]
+    val, objective = splits["val"], objectives.of(search.base)
 
     class Network(keras_tuner.HyperModel):
         def build(self, hp):
@@ -61,7 +61,7 @@ def theirs(trials: int, folder: Path) -> dict[str, Any]:
                 declare(hp, field, dimension)
             recipe = search.trial(hp.values)
             steps = pipeline.steps_per_epoch(splits["train"], recipe.batch)
-            (model,) = classify.networks(recipe.model, splits["train"], recipe.model_args)
+            (model,) = objectives.of(recipe).networks(splits["train"])
             model.compile(optim.optimizer(recipe, model, steps),
                           keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
             return model
@@ -69,10 +69,10 @@ def theirs(trials: int, folder: Path) -> dict[str, Any]:
         def fit(self, hp, model, **options):
             recipe, train = search.trial(hp.values), splits["train"]
             steps = pipeline.steps_per_epoch(train, recipe.batch)
-            batches = pipeline.shuffled(train, classify.targets(train), recipe.batch, epochs=recipe.epochs, seed=0,
+            batches = pipeline.shuffled(train, objective.targets(train), recipe.batch, epochs=recipe.epochs, seed=0,
                                         augment=compose(recipe.augment, train.shape))
             options |= {"verbose": 0, "epochs": recipe.epochs, "steps_per_epoch": steps}
-            return model.fit(batches, validation_data=(val.x, classify.targets(val)), **options)
+            return model.fit(batches, validation_data=(val.x, objective.targets(val)), **options)
 
     tuner = keras_tuner.BayesianOptimization(
         Network(), objective="val_accuracy", max_trials=trials, seed=1, directory=folder, project_name="theirs",

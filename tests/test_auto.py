@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+import time
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -35,8 +36,8 @@ from kerasdl.evaluation.predict import predict
 from kerasdl.files import write_json
 from kerasdl.photos import recipes as of_photos
 from kerasdl.run import Run, load_model
-from kerasdl.tuning import log, trial
-from kerasdl.tuning.study import Study
+from kerasdl.tuning import choice, log, trial
+from kerasdl.tuning import load as load_search
 from kerasdl.zoo import trees
 from kerasdl.zoo.weights import public
 
@@ -84,10 +85,12 @@ def test_mistakes_are_one_line(given, words, table, refused):
 
 
 def test_what_is_learned_follows_from_the_labels_where_they_say_it(here):
-    frame = pd.DataFrame({"a": range(20), "word": ["x", "y"] * 10, "price": np.arange(20) / 4, "rooms": range(20)})
+    frame = pd.DataFrame({"a": range(20), "word": ["x", "y"] * 10, "price": np.arange(20) / 4, "rooms": range(20),
+                          "sold": [True, False] * 10})
     frame.to_csv("rows.csv", index=False)
-    found = [asked("rows.csv", [f"data_args.label={label}"]).objective for label in ("word", "price")]
-    assert found == ["classify", "regress"] and asked("rows.csv", ["data_args.label=price"]).base.monitor == "r2"
+    found = [asked("rows.csv", [f"data_args.label={label}"]).objective for label in ("word", "price", "sold")]
+    assert found == ["classify", "regress", "classify"]
+    assert asked("rows.csv", ["data_args.label=price"]).base.monitor == "r2"
     with pytest.raises(UserError, match="--objective classify or --objective regress"):
         asked("rows.csv", ["data_args.label=rooms"])
     assert asked("rows.csv", ["data_args.label=rooms"], objective="regress").objective == "regress"
@@ -171,6 +174,11 @@ def test_ridge_regression_answers_in_the_units_of_the_targets():
         scaler.transform(test.x))), rtol=1e-4)
 
 
+def test_other_strengths_are_tried_while_there_is_time():
+    assert list(baselines.in_time((3, 2, 1), time.monotonic() + 60)) == [3, 2, 1]
+    assert list(baselines.in_time((3, 2, 1), 0.0)) == [3]
+
+
 # How sure a score is
 
 
@@ -192,15 +200,14 @@ def quick(patch):
     patch.setattr(defaults, "TABLE", {"row": TINY, "image": ()})
     patch.setattr(boosting, "MOST", 10)
     patch.setattr(trainings, "TRIALS", 1)
-    patch.setattr(trainings.engine, "tune", tune_here)
+    patch.setattr(trainings.engine, "run", run_here)
     patch.setattr(combined, "chosen", lambda found, loss: [0, 1])
     patch.setattr(combined, "MARGIN", -1000)
     patch.setattr(sizes.exporting, "export", exported)
 
 
-def tune_here(search, folder, **_):
+def run_here(study, *_, **__):
     """Run one trial of a search in this process: a new one would import TensorFlow for seconds."""
-    study = Study.create(search, folder, {})
     lease = study.lease()
     outcome = trial.checked(trial.run(lease.task, lease.folder), lease.task["objective"])
     write_json(lease.folder / "outcome.json", outcome | {"attempt": lease.attempt, "seconds": 1.0})
@@ -280,8 +287,8 @@ def test_the_test_split_is_read_for_the_winner_and_the_best_baseline_alone(searc
 
 def test_what_was_finished_before_the_interruption_is_not_made_again(searched):
     assert len(searched.before) == 5 and searched.spent > 0
-    for file, time in searched.before.items():
-        assert file.stat().st_mtime_ns == time
+    for file, written in searched.before.items():
+        assert file.stat().st_mtime_ns == written
     assert searched.found["seconds"] >= searched.spent
     with pytest.raises(UserError, match="already holds a finished search"):
         auto(searched.wanted, searched.home)
@@ -472,6 +479,49 @@ def test_nothing_is_searched_where_validation_data_can_show_no_better_one(tmp_pa
     trainings.search(SimpleNamespace(home=tmp_path, ranked=lambda *_: [perfect], better="max", monitor="accuracy",
                                      asked=SimpleNamespace(max_kb=None), skip=skipped.__setitem__), TINY)
     assert "no mistake on validation data" in skipped["search"] and not list(tmp_path.iterdir())
+
+
+def default(home, space, **changes):
+    """A task that has trained one network, of 80 KB in 8 bits."""
+    run = SimpleNamespace(path=home / "small", recipe=recipes.load("mlp_digits"))
+    best = SimpleNamespace(name="small", run=run, seconds=1.0, val={"accuracy": 0.9})
+    task = SimpleNamespace(home=home, ranked=lambda *_: [best], better="max", monitor="accuracy", left=100.0,
+                           base=run.recipe, asked=SimpleNamespace(max_kb=70.0, seed=0), skipped={}, save=lambda: None)
+    task.skip = task.skipped.__setitem__
+    vars(task).update(changes)
+    return task, (defaults.Family("small", {}, space),)
+
+
+def test_a_network_that_is_too_large_is_not_trained_otherwise(tmp_path, monkeypatch):
+    monkeypatch.setattr(sizes, "as_file", lambda candidate: {"bytes": 80_000})
+    task, families = default(tmp_path, {"lr": log(1e-3, 1e-1)})
+    assert trainings.around_best(task, families) is None and "larger than 70 KB" in task.skipped["search"]
+    assert trainings.around_best(*default(tmp_path, {"model_args.width": choice(8, 16)})).limits["int8_kb"] == 70
+    task.asked.max_kb = 90.0
+    assert trainings.around_best(task, families).limits["int8_kb"] == 90
+
+
+def test_a_search_ends_in_its_time_and_where_there_is_no_other_trial(tmp_path, monkeypatch):
+    """One process that others are forked from serves all trials, and none begins that could not end."""
+    task, families = default(tmp_path, {"model_args.width": choice(8, 16)})
+    runs, connected = [], []
+    monkeypatch.setattr(trainings.preflight, "check", lambda search: None)
+    monkeypatch.setattr(trainings.ray_cluster, "connect", lambda *given: connected.append(given) or ([], "start"))
+
+    def run(study, shares, *, limit, start, **_):
+        runs.append((study.search.trials, limit, study.end - time.monotonic(), start))
+        if len(runs) < 3:
+            folder = study.home / f"{len(runs)}"
+            folder.mkdir(parents=True)
+            write_json(folder / "task.json", {"values": {}, "attempt": 1, "rung": None})
+            write_json(folder / "outcome.json", {"status": "failed", "attempt": 1, "again": False, "seconds": 50.0})
+
+    monkeypatch.setattr(trainings.engine, "run", run)
+    trainings.search(task, families, 1, "auto")
+    assert connected == [("auto", 1)] and [trials for trials, *_ in runs] == [1, 2, 3]
+    assert all(limit == 99.0 and start == "start" for _, limit, _, start in runs)
+    assert [round(end) for _, _, end, _ in runs] == [82, 18, 18]  # 99 less 1.3 times 13, then 62 seconds
+    assert load_search(tmp_path / "search" / "search.json").trials == 3
 
 
 @pytest.mark.soak

@@ -4,17 +4,20 @@ import json
 import math
 import os
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 
 from kerasdl import costs, zoo
-from kerasdl.costs import _worker
+from kerasdl.costs import _worker, int8_kb
 from kerasdl.errors import UserError
 from kerasdl.recipe import load
-from kerasdl.tuning import Search, choice, integer, log, pool, uniform
+from kerasdl.tuning import Search, choice, costing, integer, log, pool, report, uniform
 from kerasdl.tuning import load as load_search
 from kerasdl.tuning.costing import MANY, Refused
 from kerasdl.tuning.front import ancestry, changes, front
@@ -180,11 +183,42 @@ def test_a_space_too_large_to_try_ends_after_many_refusals(tmp_path):
     refused = Refused(tmp_path)
     for number in range(3):
         refused.add(0, {"lr": number}, {"parameters": 20.0 + number}, "beyond")
-    refused.check_hope([], {"parameters": 10.0})
+    assert not refused.hopeless([], {"parameters": 10.0})
     (tmp_path / "refused.json").write_text(json.dumps(refused.entries() * (MANY // 3 + 1)))
-    refused.check_hope([TrialRecord("0000", "running", {})], {"parameters": 10.0})
+    assert not refused.hopeless([TrialRecord("0000", "running", {})], {"parameters": 10.0})
     with pytest.raises(UserError, match="parameters 20"):
-        refused.check_hope([], {"parameters": 10.0})
+        refused.hopeless([], {"parameters": 10.0})
+
+
+def test_a_search_ends_where_all_other_networks_are_beyond_a_limit(tmp_path, monkeypatch, caplog):
+    """A space of numbers never runs out of proposals: refused ones are counted after a trial, too."""
+    monkeypatch.setattr(costing, "MANY", 5)
+    study = Study(cells(space={"lr": log(1e-4, 1e-1)}), tmp_path)
+    study.meter = SimpleNamespace(measure=lambda recipe: ({"parameters": 20.0}, "beyond"))
+    records = [TrialRecord("0000", "completed", {"lr": 1e-2}, 0.5)]
+    assert study.plan(records) is Answer.DONE and len(study.refused.entries()) == 5
+    assert "the last because: beyond" in caplog.text
+    study.end = time.monotonic()
+    assert study.plan([]) is Answer.DONE and len(study.refused.entries()) == 5  # there is no time left
+
+
+def test_a_network_is_measured_once_whatever_its_training_is(monkeypatch):
+    recipe, asked = load("linear_digits"), []
+    monkeypatch.setattr(_worker.costs, "find", lambda name: lambda *_: asked.append(name) or 7.0)
+    monkeypatch.setattr(_worker, "KNOWN", {})
+    for change in ("lr=0.1", "lr=0.2", "model=mlp"):
+        assert _worker.answer(request(recipe.override(change), "int8_kb"))["costs"] == {"int8_kb": 7.0}
+        keras.backend.clear_session()
+    assert len(asked) == 2
+
+
+def test_a_recurrent_network_is_converted_without_loops(tmp_path, monkeypatch):
+    """LiteRT takes none."""
+    written = []
+    monkeypatch.setattr(int8_kb.litert, "write", lambda network, *_: written.append(network))
+    int8_kb.exported(zoo.build("rnn", (3, 2), 2, size="mu"), np.zeros((2, 3, 2), "float32"), tmp_path)
+    assert written[0].input_shape == (None, 3, 2)
+    assert all(layer.unroll for layer in written[0].layers if isinstance(layer, keras.layers.RNN))
 
 
 # Evolution
@@ -234,6 +268,15 @@ def test_the_front_is_what_nothing_dominates():
                      != (record.score, *record.costs.values()) for other in records)
         assert (record in found) is not beaten
     assert [record.costs["a"] for record in found] == sorted(record.costs["a"] for record in found)
+
+
+def test_trials_that_stopped_early_are_drawn_and_not_on_the_front(monkeypatch):
+    rows = [TrialRecord(f"{at}", status, {}, score, costs={"parameters": 10.0})
+            for at, (status, score) in enumerate([("completed", 0.5), ("stopped", 0.9), ("failed", None)])]
+    monkeypatch.setattr(report.figures, "front", lambda x, y, ahead, *_, **__: (y, ahead))
+    drawn = report.fronts(rows, SimpleNamespace(search=SimpleNamespace(
+        measured=["parameters"], direction="max", objective="val/accuracy")))
+    assert drawn == [("parameters", ([0.5, 0.9], [True, False]), rows[:1])]
 
 
 @pytest.mark.parametrize("propose", [

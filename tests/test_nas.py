@@ -2,10 +2,13 @@
 
 import json
 import os
+from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
 from kerasdl import zoo
 from kerasdl.errors import UserError
@@ -13,6 +16,7 @@ from kerasdl.nas import one_shot, proxies, supernet
 from kerasdl.nas import rank as rank_module
 from kerasdl.nas.rank import rank
 from kerasdl.tuning import Search, choice, log, preflight
+from kerasdl.tuning import load as load_search
 from kerasdl.tuning.records import Answer, TrialRecord
 from kerasdl.tuning.study import Study
 from kerasdl.zoo import cell
@@ -128,6 +132,42 @@ def test_a_search_follows_a_ranking(tmp_path, monkeypatch):
         records.append(planned)
     assert planned is Answer.DONE and [record.values for record in records] == [
         row["values"] for row in found["points"][:3]]
+
+
+def test_a_score_is_that_of_the_network_as_a_trial_begins_with_it():
+    """Whatever was drawn before, and whatever another proxy did to the network."""
+    made, some = cells(), rank_module.examples(cells())
+    values, names = dict.fromkeys(SPACE, "conv1"), ("naswot", "synflow")
+    together = rank_module.scored(made, values, set(names), *some)
+    assert together == {name: rank_module.scored(made, values, {name}, *some)[name] for name in names}
+
+
+def test_proxies_see_examples_of_all_classes(here):
+    for label in range(4):
+        for number in range(60):
+            (here / "images" / f"{label}").mkdir(parents=True, exist_ok=True)
+            Image.new("L", (4, 4), 20 * label).save(here / "images" / f"{label}" / f"{number}.png")
+    made = Search(recipe="mlp_digits", space={"lr": choice(1e-3)}, overrides={
+        "data": "folder:images", "data_args.image_size": 4, "data_args.channels": 1})
+    x, y, _ = rank_module.examples(made)
+    assert len(x) == 128 and min(np.bincount(y)) > 15
+    assert all(len(np.unique(image)) == 1 and image.max() == 20 * label for image, label in zip(x, y, strict=True))
+
+
+def test_numbers_are_ranked_by_what_needs_no_classes(here, command):
+    rng = np.random.default_rng(0)
+    pd.DataFrame(rng.normal(size=(40, 3)), columns=["a", "b", "y"]).round(4).to_csv("rows.csv", index=False)
+    Path("numbers.py").write_text(
+        "from kerasdl.tuning import Search, choice\n"
+        "search = Search('mlp_digits', {'model_args.width': choice(8, 16, 512)}, overrides={'objective': 'regress',\n"
+        "    'data': 'csv:rows.csv', 'data_args': {'label': 'y'}, 'monitor': 'r2'}, objective='val/r2')\n")
+    done = command("tune", "rank", "numbers.py", "model_args.depth=1", "--by", "parameters", "--limit",
+                   "parameters=1k", "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert [row["values"]["model_args.width"] for row in found["points"]] == [16, 8] and found["refused"] == 1
+    with pytest.raises(UserError, match="zico ranks networks by how they see classes.*multiply_adds"):
+        rank(load_search("numbers.py"), "zico", "ranking.json")
 
 
 def test_a_cell_has_the_edges_that_the_search_leaves_out():

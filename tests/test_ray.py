@@ -7,17 +7,22 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 ray = pytest.importorskip("ray")
 
+from ray import exceptions  # noqa: E402
 from ray.cluster_utils import Cluster as Nodes  # noqa: E402
 
 from kerasdl.errors import UserError  # noqa: E402
+from kerasdl.recipe import load  # noqa: E402
 from kerasdl.tuning import Search, choice, engine, pool, ray_cluster, uniform  # noqa: E402
 from kerasdl.tuning.engine import tune  # noqa: E402
+from kerasdl.tuning.seeds import train_seeds  # noqa: E402
 from kerasdl.tuning.study import Study  # noqa: E402
+from kerasdl.tuning.trials import Lease  # noqa: E402
 
 HERE = Path(__file__).parent
 SEARCH = Search(recipe="mlp_digits", oracle="bayesian", trials=8, stop_early=False,
@@ -105,6 +110,12 @@ def test_a_node_that_dies_gives_its_trials_back(quick, nodes):
 
 
 @pytest.mark.soak
+def test_seeds_of_a_recipe_train_on_the_cluster(quick):
+    found = train_seeds(load("mlp_digits"), 3, "seeds/all", workers=2, ray="auto", verbose=False)
+    assert found["seeds"] == [0, 1, 2] and len(found["scores"]["test/accuracy"]) == 3
+
+
+@pytest.mark.soak
 def test_a_driver_that_is_killed_resumes(quick, nodes):
     driver = driving(nodes, 1, {"0003": "wait"})
     ledger = Path("study/ledger")
@@ -120,6 +131,99 @@ def test_no_cluster_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(UserError, match=r"no Ray cluster at '127.0.0.1:1'.*ray start --head"):
         ray_cluster.Cluster("127.0.0.1:1")
+
+
+def remote(tmp_path, monkeypatch, task=None):
+    """Start a trial on a cluster that is none; return it, and what Ray was asked for."""
+    asked = SimpleNamespace(placed=False, error=None, options={}, environment={})
+
+    def run(folder, token, files, command, environment, limits):
+        asked.environment = environment
+        return "result"
+
+    actor = SimpleNamespace(__ray_ready__=SimpleNamespace(remote=lambda: "ready"), run=SimpleNamespace(remote=run))
+    runner = SimpleNamespace(options=lambda **options: asked.options.update(options) or SimpleNamespace(
+        remote=lambda: actor))
+    monkeypatch.setattr(ray, "wait", lambda refs, timeout: (
+        refs if asked.placed and (refs == ["ready"] or asked.error) else [], []))
+    monkeypatch.setattr(ray, "get", lambda ref: (_ for _ in ()).throw(asked.error))
+    monkeypatch.setattr(ray, "kill", lambda actor: None)
+    cluster = object.__new__(ray_cluster.Cluster)
+    cluster.cpus, cluster.gpus, cluster.runner = 2, 0.25, runner
+    folder = tmp_path / "trials" / "0004"
+    folder.mkdir(parents=True)
+    lease = Lease("0004", folder, 1, 0, task or {"recipe": {"init": ""}, "rung": None})
+    return cluster.start(lease, pool.Worker(), 2**30), asked
+
+
+@pytest.mark.parametrize("error, why", [
+    (exceptions.NodeDiedError("its node has died"), None), (exceptions.ActorDiedError(), None),
+    (exceptions.OwnerDiedError("", "", ""), None), (exceptions.OutOfMemoryError("killed\nlow on memory"), "low on"),
+    (exceptions.OutOfDiskError("no space"), "OutOfDiskError"),
+    (exceptions.RayTaskError("run", "Traceback\nOSError: /tmp is full", OSError()), "OSError: /tmp is full"),
+    (exceptions.RayActorError(error_msg="no module kerasdl", actor_init_failed=True), "no module kerasdl")])
+def test_only_a_node_that_is_lost_interrupts_a_trial(error, why, tmp_path, monkeypatch):
+    """Any other error would come again, without end."""
+    process, asked = remote(tmp_path, monkeypatch)
+    asked.placed, asked.error = True, error
+    assert process.ended and process.blocked is None
+    outcome = process.outcome(None)
+    assert outcome is None if why is None else why in outcome["why"] and outcome["again"] and outcome["attempt"] == 1
+
+
+def test_a_trial_asks_for_its_share_and_does_not_age_in_the_queue(tmp_path, monkeypatch):
+    process, asked = remote(tmp_path, monkeypatch)
+    assert asked.options == {"num_cpus": 2, "num_gpus": 0.25, "max_concurrency": 2, "memory": 2**30}
+    assert asked.environment["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+    process.began = 0.0  # long ago
+    assert not process.ended and process.seconds < 60
+    asked.placed, process.began = True, 0.0
+    assert not process.ended and process.began == 0.0
+
+
+@pytest.mark.parametrize("nodes, workers, share", [
+    ([(64, 0), (4, 0)], 2, (32, 0)), ([(8, 1)], 4, (2, 0.25)), ([(8, 2)], 3, (2, 0.5)), ([(16, 4)] * 4, 16, (4, 1)),
+    ([(8, 1), (64, 0)], 2, (4, 0.5)), ([(2, 0)], 8, (1, 0)), ([], 2, (1, 0))])
+def test_all_workers_have_a_place(nodes, workers, share):
+    assert ray_cluster.shares(nodes, workers) == share
+
+
+def test_a_trial_elsewhere_has_the_files_of_the_trial_that_it_begins_with(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    home, init = tmp_path / "study" / "trials", "study/trials/0003"
+    for name in ("0002", "0003", "0004"):
+        (home / name / "checkpoint").mkdir(parents=True)
+        (home / name / "model.keras").write_text(name)
+    task = {"recipe": {"init": init}, "rung": {"parent": "0002"}}
+    (home / "0004" / "task.json").write_text(json.dumps(task))
+    seen = {}
+
+    def process_of(self, folder, *_):
+        here = json.loads((folder / "task.json").read_text())["recipe"]["init"]
+        seen.update(here=here, weights=(Path(here) / "model.keras").read_text(),
+                    checkpoint=(folder.parent / "0002" / "checkpoint").is_dir())
+        (folder / "recipe.json").write_text(json.dumps({"init": here}))
+        return 0
+
+    monkeypatch.setattr(ray_cluster.Runner, "process_of", process_of)
+    read = ray_cluster.read_by(home / "0004", task)
+    files = ray_cluster.packed([home / "0004", *read])
+    code, back = ray_cluster.Runner().run(str(home / "0004"), "no token", files, [], {}, {})
+    assert code == 0 and seen["weights"] == "0003" and seen["checkpoint"] and not Path(seen["here"]).exists()
+    ray_cluster.unpack(back, home)
+    for name in ("recipe.json", "task.json"):  # as they would be here: the next node resumes it
+        assert init in (home / "0004" / name).read_text()
+    assert ray_cluster.read_by(home / "0004", task) == [home / "0003"]  # what it resumes is its own
+
+
+def test_local_starts_ray_and_joins_none(monkeypatch):
+    asked = []
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "nodes", list)
+    monkeypatch.setattr(ray, "remote", lambda kind: kind)
+    monkeypatch.setattr(ray, "init", lambda address, **_: asked.append(address))
+    ray_cluster.Cluster("local")
+    assert asked == ["local"]
 
 
 def until(condition, seconds=60):

@@ -70,11 +70,11 @@ def killed(folder, oracle, workers, kills, seed=1):
     return json.loads(done.stdout)
 
 
-def assert_nothing_lost(found, workers):
+def assert_nothing_lost(found, workers, count=12):
     names = [name for name, *_ in found["trials"]]
-    assert len(names) == len(set(names)) == 12
+    assert len(names) == len(set(names)) == count
     assert {status for _, status, *_ in found["trials"]} == {"completed"}
-    assert len({json.dumps(values) for _, _, values, _ in found["trials"]}) == 12
+    assert len({json.dumps(values) for _, _, values, _ in found["trials"]}) == count
     assert set(found["ledger"]) == set(names)
     repeated = len(found["ledger"]) - len(names)
     assert repeated <= found["parents"] * workers + found["children"], "more than what ran was repeated"
@@ -91,12 +91,12 @@ def test_a_search_that_is_killed_loses_nothing_and_counts_nothing_twice(here, or
 
 @pytest.mark.soak
 @pytest.mark.parametrize("workers", [1, 4])
-@pytest.mark.parametrize("oracle", ["grid", "random", "bayesian", "hyperband"])
+@pytest.mark.parametrize("oracle", ["grid", "random", "bayesian", "hyperband", "evolution"])
 def test_ten_kills_of_parents_and_ten_of_children(here, oracle, workers):
     unbroken = killed(here / "unbroken", oracle, workers, 0)
     for seed in range(3):
         found = killed(here / f"killed-{seed}", oracle, workers, 10, seed)
-        assert_nothing_lost(found, workers)
+        assert_nothing_lost(found, workers, 26 if oracle == "evolution" else 12)
         if workers == 1 or oracle in ("grid", "random"):
             assert found["trials"] == unbroken["trials"]
 
@@ -117,6 +117,14 @@ def test_one_worker_gives_the_same_search_twice_and_seed_0_is_a_seed(quick):
         trials.append([(row.id, row.values, row.score) for row in study.records()])
         Path("study").rename(f"study-{len(trials)}")
     assert trials[0] == trials[1] != trials[2]
+
+
+def test_no_trial_begins_after_the_minutes(quick, capfd):
+    assert not quick(minutes=1e-9).records()
+    assert "For other trials: kerasdl tune --resume study --workers 2 --minutes 1e-09" in capfd.readouterr().err
+    assert len(quick(minutes=60).records()) == 6
+    with pytest.raises(UserError, match="minutes is a number above 0"):
+        quick(minutes=0)
 
 
 def test_a_trial_that_fails_is_tried_once_more_and_the_search_continues(quick, capfd):

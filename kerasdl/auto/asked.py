@@ -171,7 +171,7 @@ def by_labels(name: str, args: dict[str, Any]) -> str:
     frame = read_table(path, (), read, lambda name: label is None or name not in listed(label, [name]))
     names = label_columns(frame, label, path)
     values = frame[names[0]].dropna()
-    if len(names) == 1 and not is_numeric(values):
+    if len(names) == 1 and (values.dtype == bool or not is_numeric(values)):
         return "classify"
     if is_numeric(values) and (values % 1 != 0).any():
         return "regress"

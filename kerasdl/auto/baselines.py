@@ -4,7 +4,10 @@ scikit-learn fits them, validation data chooses their strength, and each becomes
 answers. So a baseline that wins is a run that predicts, exports and is audited like any other.
 """
 
-from collections.abc import Mapping
+import itertools
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -47,41 +50,48 @@ def constant(splits: Mapping[str, Split]) -> Fitted:
     return "linear", finished(network, train), {}
 
 
-def linear(splits: Mapping[str, Split], seed: int = 0, balanced: bool = False) -> Fitted:
+def linear(splits: Mapping[str, Split], seed: int = 0, balanced: bool = False, seconds: float = math.inf) -> Fitted:
     """Return logistic or ridge regression on the columns, the pixels of a thumbnail, or the steps.
 
     Args:
         splits: of rows, images or sequences.
         seed: of the examples that are taken where they are too many.
         balanced: whether every class has the same total weight.
+        seconds: after which no other strength of a ridge regression is tried.
 
     Raises:
         UserError: the examples have too many numbers for it.
     """
-    train = splits["train"]
+    train, end = splits["train"], time.monotonic() + seconds
     network = body(train)
     width = network.output["features"].shape[-1]
     some = taken(train, width, seed)
     features = linear_probe.features_of(network, {"train": some, "val": splits["val"]})
     facts: dict[str, Any] = {"examples": len(some), "features": width}
     if train.target == "number":
-        kernel, bias, strength = ridge(features, some, splits["val"], train)
+        kernel, bias, strength = ridge(features, some, splits["val"], train, end)
         return "linear", finished(with_head(network, kernel, bias), train), facts | {"alpha": strength}
     probe = linear_probe.fit(features["train"], some.y, features["val"], splits["val"].y,  # type: ignore[arg-type]
                              train.outputs, balanced=balanced)
     return "linear", finished(with_head(network, probe.kernel, probe.bias), train), facts | {"C": probe.strength}
 
 
-def words(splits: Mapping[str, Split], balanced: bool = False) -> Fitted:
-    """Return logistic or ridge regression on TF-IDF of tokens and pairs of tokens, those that the networks read."""
-    train, val = splits["train"], splits["val"]
+def words(splits: Mapping[str, Split], balanced: bool = False, seconds: float = math.inf) -> Fitted:
+    """Return logistic or ridge regression on TF-IDF of tokens and pairs of tokens, those that the networks read.
+
+    Args:
+        splits: of texts.
+        balanced: whether every class has the same total weight.
+        seconds: after which no other strength is tried.
+    """
+    train, val, end = splits["train"], splits["val"], time.monotonic() + seconds
     found = TfidfVectorizer(tokenizer=str.split, token_pattern=None, lowercase=False, sublinear_tf=True,
                             ngram_range=(1, 2 if vocabulary(train) <= tf_idf.LARGEST else 1), max_features=TERMS)
     features = {"train": found.fit_transform(written(train)), "val": found.transform(written(val))}
     if train.target == "number":
-        kernel, bias, strength = ridge(features, train, val, train)
+        kernel, bias, strength = ridge(features, train, val, train, end)
     else:
-        kernel, bias, strength = logistic(features, train, val, balanced)
+        kernel, bias, strength = logistic(features, train, val, balanced, end)
     network = of_terms(train, found.vocabulary_, found.idf_, kernel, bias)
     return "tf_idf", finished(network, train), {"terms": len(found.idf_), "strength": strength}
 
@@ -136,10 +146,17 @@ def standardised(y: Any, train: Split) -> np.ndarray:
     return (np.asarray(y, "float64") - truth.mean(0)) / np.where(spread > 0, spread, 1.0)
 
 
-def ridge(features: Mapping[str, Any], fitted: Split, val: Split, train: Split) -> tuple[np.ndarray, np.ndarray, float]:
+def in_time(strengths: Sequence[float], end: float) -> Iterator[float]:
+    """Yield the first of some strengths, and the others as long as time.monotonic() is before the end."""
+    yield strengths[0]
+    yield from itertools.takewhile(lambda _: time.monotonic() < end, strengths[1:])
+
+
+def ridge(features: Mapping[str, Any], fitted: Split, val: Split, train: Split, end: float = math.inf
+          ) -> tuple[np.ndarray, np.ndarray, float]:
     """Return kernel (D, outputs), bias (outputs,) and the strength of ridge regression with the least error on val."""
     y, truth, best = standardised(fitted.y, train), standardised(val.y, train), None
-    for alpha in ALPHAS:
+    for alpha in in_time(ALPHAS, end):
         model = Ridge(alpha=alpha).fit(features["train"], y, sample_weight=fitted.relative_weights)
         error = float(np.square(model.predict(features["val"]).reshape(truth.shape) - truth).mean())
         if best is None or error < best[0]:
@@ -148,11 +165,11 @@ def ridge(features: Mapping[str, Any], fitted: Split, val: Split, train: Split) 
     return model.coef_.reshape(y.shape[1], -1).T, np.reshape(model.intercept_, -1), alpha
 
 
-def logistic(features: Mapping[str, Any], train: Split, val: Split, balanced: bool
+def logistic(features: Mapping[str, Any], train: Split, val: Split, balanced: bool, end: float = math.inf
              ) -> tuple[np.ndarray, np.ndarray, float]:
     """Return kernel, bias and the strength of logistic regression on sparse features with the least loss on val."""
     best = None
-    for strength in STRENGTHS:
+    for strength in in_time(STRENGTHS, end):
         model = LogisticRegression(C=strength, max_iter=1000, class_weight="balanced" if balanced else None)
         model.fit(features["train"], train.y)
         kernel, bias = linear_probe.of_all_classes(model, train.outputs)

@@ -30,7 +30,7 @@ from kerasdl.run import folder_for
 from kerasdl.text import duration, resuming
 from kerasdl.train import record
 
-BOOSTING = 0.2  # share of the time that boosted trees may grow
+FITTING = 0.2  # share of the time that is left, that a baseline with several settings may take
 SMALL = 10**6  # numbers of all examples
 LOCK = "lock"
 PRETRAINED = {"image": photographs.pretrained, "tokens": language.pretrained}  # what tries networks that know something
@@ -99,11 +99,11 @@ def fit_baselines(task: Task) -> None:
         task.remark("The examples have weights, which logistic regression does not take; the others do.")
     wanted = {"constant": lambda: baselines.constant(splits)}
     if task.kind == "tokens":
-        wanted["tf_idf"] = lambda: baselines.words(splits, balanced)
+        wanted["tf_idf"] = lambda: baselines.words(splits, balanced, FITTING * max(task.left, 0.0))
     else:
-        wanted["linear"] = lambda: baselines.linear(splits, seed, balanced)
+        wanted["linear"] = lambda: baselines.linear(splits, seed, balanced, FITTING * max(task.left, 0.0))
     if task.kind == "row":
-        wanted["boosting"] = lambda: boosting.boosted(splits, BOOSTING * max(task.left, 0.0), seed, balanced)
+        wanted["boosting"] = lambda: boosting.boosted(splits, FITTING * max(task.left, 0.0), seed, balanced)
     for name, fit in wanted.items():
         def make(path: Path, fit=fit, name=name):
             began = time.monotonic()

@@ -3,11 +3,11 @@
 import math
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from kerasdl.auto import timing
+from kerasdl.auto import sizes, timing
 from kerasdl.auto.defaults import FEWEST, Family, recipe_of, space_of
 from kerasdl.auto.task import Candidate, Task
 from kerasdl.errors import UserError
@@ -17,7 +17,7 @@ from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 from kerasdl.text import duration
 from kerasdl.train.fit import train
-from kerasdl.tuning import engine
+from kerasdl.tuning import engine, preflight, ray_cluster
 from kerasdl.tuning.search import Search, load
 from kerasdl.tuning.study import SEARCH, Study
 
@@ -26,6 +26,7 @@ STARTING = 12.0  # seconds in which the first process of a trial imports TensorF
 SLOWER = 1.3  # times the longest trial so far, that the next one is given
 TRIALS = 50  # at most
 TRAINED = "search"  # folder of the study
+OPTIONS = {"checkpoint_every": "1 min"}  # of kerasdl.train, for each trial
 
 
 def defaults(task: Task, families: Sequence[Family]) -> None:
@@ -113,44 +114,65 @@ def search(task: Task, families: Sequence[Family], workers: int = 1, ray: str | 
     found = load(folder / SEARCH) if (folder / SEARCH).is_file() else around_best(task, families)
     if found is None:
         return
-    longest = max((each.seconds for each in task.ranked("default")), default=0.0) + STARTING
-    while True:
-        records = Study.create(found, folder).records()
-        spared = 0.0 if not task.ranked("default") else task.ranked("default")[0].seconds
-        left = task.left - spared
-        done = sum(not record.pending for record in records)
-        if done >= TRIALS or left < SLOWER * longest:
-            break
-        began = time.monotonic()
-        found = replace(found, trials=max(len(records), done + workers), timeout=round(left, 1))
-        try:
-            engine.tune(found, folder, workers=workers, verbose=False, ray=ray)
-        except UserError as error:
-            task.remark(f"The search ended: {error}")
-            break
-        longest = max(longest, time.monotonic() - began)
-        task.save()  # the time that is gone
+    try:
+        try_more(task, found, folder, workers, ray)
+    except UserError as error:
+        task.remark(f"The search ended: {error}")
     took_part(task, folder)
 
 
+def try_more(task: Task, found: Search, folder: Path, workers: int, ray: str | None) -> None:
+    """Run the trials of a search as long as there is time for another one; see `search` for the arguments."""
+    preflight.check(found)
+    study, default = Study.create(found, folder, OPTIONS), task.ranked("default")
+    shares, start = ray_cluster.connect(ray, workers)  # once: what has imported Keras stays there for the next trial
+    longest = max((each.seconds for each in default), default=0.0) + STARTING
+    spared = default[0].seconds if default else 0.0
+    while (done := len(study.ended())) < TRIALS and (left := task.left - spared) >= SLOWER * longest:
+        study.extend(max(len(study.records()), done + workers))
+        study.end = time.monotonic() + left - SLOWER * longest
+        engine.run(study, shares, verbose=False, limit=round(left, 1), start=start)
+        task.save()  # the time that is gone
+        if len(study.ended()) == done:
+            break
+        longest = max(longest, *(STARTING + (record.seconds or 0.0) for record in study.ended()))
+
+
 def around_best(task: Task, families: Sequence[Family]) -> Search | None:
-    """Return the search around the best default; None, with a remark, if there is none."""
-    by_name = {family.name: family for family in families}
-    best = next((each for each in task.ranked("default") if by_name.get(each.name, Family("", {})).space), None)
+    """Return the search around the best default; None, and why, if none is hopeful."""
+    spaces = {family.name: space_of(family, task.base) for family in families if family.space}
+    some = [each for each in task.ranked("default") if each.name in spaces]
+    best = next((each for each in some if hopeful(task, each, spaces[each.name])), None)
     if best is None:
+        if some:
+            task.skip(TRAINED, f"not started: the 8-bit file of {some[0].name} is larger than {task.asked.max_kb:g} "
+                               "KB, and what is searched changes its training alone")
         return None
-    recipe, limit = best.run.recipe, task.asked.max_kb
+    limit = task.asked.max_kb
     small = {} if limit is None else {"parameters": 1000 * limit, "int8_kb": limit}
-    return Search(recipe=recipe, space=space_of(by_name[best.name], recipe), objective=f"val/{task.monitor}",
+    return Search(recipe=best.run.recipe, space=spaces[best.name], objective=f"val/{task.monitor}",
                   goal=task.better, oracle="bayesian", trials=1, seed=task.asked.seed, limits=small,
                   name=f"{best.name}_search")
 
 
+def hopeful(task: Task, candidate: Candidate, space: Mapping[str, Any]) -> bool:
+    """Return whether a space around a candidate can hold a network that is small enough, where there is a limit."""
+    if task.asked.max_kb is None or any(key.startswith("model_args.") for key in space):
+        return True
+    try:
+        return sizes.as_file(candidate)["bytes"] <= 1000 * task.asked.max_kb
+    except UserError:
+        return False
+
+
 def took_part(task: Task, folder: Path) -> None:
     """Take the trials that trained to their end into the comparison, and say how many did not."""
-    records = Study.open(folder).records() if (folder / SEARCH).is_file() else []
+    study = Study.open(folder) if (folder / SEARCH).is_file() else None
+    records = study.records() if study else []
     if not records:
-        task.skip(TRAINED, "not started: no trial would have ended in the time that was left")
+        large = len(study.refused.entries()) if study else 0
+        task.skip(TRAINED, "not started: no trial would have ended in the time that was left"
+                  + f", in which {large} networks were too large" * bool(large))
     for record in records:
         name = f"{TRAINED}/trials/{record.id}"
         if record.status == "completed" and (record.folder / "result.json").is_file():

@@ -28,6 +28,9 @@ from kerasdl.logs import LOGGER
 SearchFolder = Annotated[Path, typer.Argument(metavar="DIR", help="folder of a search")]
 Ray = Annotated[str | None, typer.Option(
     metavar="ADDRESS", help="train on a cluster of Ray: its address, auto, or local")]
+Limits = Annotated[list[str] | None, typer.Option(
+    metavar="COST=MOST", help="networks beyond it are not trained: parameters=50k, int8_kb=96; may be given several "
+                              "times")]
 Workers = Annotated[int, typer.Option(help="number of trials that run at the same time", min=1)]
 
 
@@ -59,10 +62,10 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH",
                cost: Annotated[list[str] | None, typer.Option(
                    metavar="COST", help="what is to be low besides the objective, such as multiply_adds, in addition "
                                         "to the search's own; may be given several times")] = None,
-               limit: Annotated[list[str] | None, typer.Option(
-                   metavar="COST=MOST", help="networks beyond it are not trained: parameters=50k, int8_kb=96; may be "
-                                             "given several times")] = None,
+               limit: Limits = None,
                timeout: Annotated[str | None, typer.Option(metavar="TIME", help="time limit of a trial")] = None,
+               minutes: Annotated[float | None, typer.Option(
+                   metavar="N", help="after which no trial begins; those that run then end")] = None,
                memory: Annotated[int | None,
                                  typer.Option(metavar="MB", help="memory limit of a trial", min=1)] = None,
                backend: Backend = None,
@@ -85,7 +88,7 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH",
         from kerasdl.tuning.engine import tune
         from kerasdl.tuning.report import report as write_report
         from kerasdl.tuning.table import describe
-    study = tune(found, workdir, workers, memory=memory, strategy=strategy, logical_cpus=logical_cpus,
+    study = tune(found, workdir, workers, minutes=minutes, memory=memory, strategy=strategy, logical_cpus=logical_cpus,
                  checkpoint_every=checkpoint_every, ray=ray, verbose=verbose())
     page = write_report(study) if report else None
     if as_json:
@@ -165,16 +168,18 @@ def list_searches(as_json: AsJson = False) -> None:
 
 @tuning.command("rank")
 def rank_points(search: Annotated[str, typer.Argument(metavar="SEARCH", help="name of a search, or a .py file")],
+                overrides: Overrides = None,
                 by: Annotated[str, typer.Option(
                     metavar="WAY", help="multiply_adds, naswot, parameters, synflow, zico, or shared_weights, which "
                                         "trains one network of all cells")] = "multiply_adds",
                 candidates: Annotated[int, typer.Option(help="number of points", min=1)] = 200,
+                seed: Annotated[int | None, typer.Option(help="seed of the points")] = None,
+                limit: Limits = None,
                 out: Annotated[Path, typer.Option(callback=named, help="file to write")] = Path("ranking.json"),
                 as_json: AsJson = False) -> None:
     """Rank points of a search's space without training each, for --oracle ranked:FILE."""
-    from kerasdl.tuning.search import load
-
-    found = load(search)
+    found, _ = what_to_search(search, overrides or [], None, None,
+                              {"seed": seed, "limits": limits(limit or ()) or None})
     with quiet():
         from kerasdl.nas.rank import rank
         from kerasdl.text import figure, typed
@@ -187,7 +192,8 @@ def rank_points(search: Annotated[str, typer.Argument(metavar="SEARCH", help="na
     print_field("ranking", out)
     print_field("first", f"{by} {figure(first['scores'][by])}  {describe(first['values'])}")
     print_field("points", f"{len(document['points'])}, and {document['refused']} beyond a limit or without a network")
-    print_field("next", f"kerasdl tune {typed(search)} --oracle ranked:{typed(out)} --trials 10")
+    same = [search, *(overrides or []), *(word for each in limit or () for word in ("--limit", each))]
+    print_field("next", f"kerasdl tune {' '.join(map(typed, same))} --oracle ranked:{typed(out)} --trials 10")
 
 
 @tuning.command("report")

@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+from kerasdl.deploy import network as networks
 from kerasdl.deploy.formats import litert
 
 UNIT = "KB"
@@ -18,5 +19,5 @@ def measure(network, examples):
 def exported(network, examples, folder):
     """Write the file into a folder, and return its path."""
     file = Path(folder) / litert.FILE
-    litert.write(network, str(file), "int8", examples[:CALIBRATION])
+    litert.write(networks.unrolled(network, examples.shape[1]), str(file), "int8", examples[:CALIBRATION])
     return file

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 from kerasdl import costs, objectives
 from kerasdl.data import load_splits
@@ -15,12 +16,14 @@ from kerasdl.deploy import measure, network
 from kerasdl.errors import UserError, nearest
 from kerasdl.files import write_json, writing
 from kerasdl.nas import one_shot, proxies
+from kerasdl.train.setup import adapt, seeded
 from kerasdl.tuning import Search
 from kerasdl.tuning.samplers.random import points
 from kerasdl.tuning.search import ALWAYS
 from kerasdl.zoo import cell
 
 SHARED = "shared_weights"  # of a supernet
+OF_CLASSES = ("zico", SHARED)  # ways that compare answers with classes
 EXAMPLES = 128  # that a proxy looks at
 
 
@@ -49,6 +52,9 @@ def rank(search: Search, by: str, file: str | Path, candidates: int = 200, verbo
         raise UserError(f"Unknown way to rank {by!r}. {nearest(by, ways())}")
     if search.build:
         raise UserError("A search of build(hp) has no networks of the zoo to rank.")
+    if by in OF_CLASSES and objectives.of(search.base).target != "class":
+        raise UserError(f"{by} ranks networks by how they see classes. Received: objective={search.base.objective}. "
+                        "Rank by another proxy, such as multiply_adds.")
     others = [key for key in search.space if not key.startswith("model_args.edge")]
     if by == SHARED and search.base.model == "cell" and others:
         raise UserError(f"{SHARED} tells cells of one size apart by their edges. {others[0]} is searched, too: rank by "
@@ -80,34 +86,40 @@ def rank(search: Search, by: str, file: str | Path, candidates: int = 200, verbo
     return document
 
 
-def examples(search: Search) -> tuple[np.ndarray, np.ndarray, Any]:
-    """Return the first training examples as networks take them, their classes, and the split.
-
-    Raises:
-        UserError: they have no classes.
-    """
+def examples(search: Search) -> tuple[np.ndarray, np.ndarray | None, Any]:
+    """Return some training examples as networks take them, their classes where they have some, and the split."""
     objective = objectives.of(search.base)
-    if objective.target != "class":
-        raise UserError(f"Networks are ranked by how they see classes. Received: objective={search.base.objective}.")
-    split = load_splits(search.base.data, {"train": "train"} | search.base.splits, target=objective.target,
-                        **search.base.data_args)["train"]
-    x, _ = network.examples_of(objective, split, EXAMPLES)
-    return measure.as_input(x), np.asarray(split.y)[:EXAMPLES], split
+    split = some = load_splits(search.base.data, {"train": "train"} | search.base.splits, target=objective.target,
+                               **search.base.data_args)["train"]
+    if not split.streamed:  # it may be sorted by class, and proxies compare small batches
+        some = split.part(np.random.default_rng(search.base.seed).permutation(len(split))[:EXAMPLES])
+    x, y = network.examples_of(objective, some, EXAMPLES)
+    return measure.as_input(x), y.argmax(-1) if objective.target == "class" else None, split
 
 
 def scored(search: Search, values: Mapping[str, Any], names: set[str], x: np.ndarray, y: Any, split: Any
            ) -> dict[str, float]:
-    """Return {proxy: score} of the network of some values; {} if there is none within the limits."""
+    """Return {proxy: score} of the network of some values, as a trial begins with it; {} if there is none within the
+    limits."""
+    recipe = search.trial(values)
     try:
-        net = network.in_float32(objectives.of(search.trial(values)).networks(split)[0])
+        with seeded(recipe.seed):
+            built = objectives.of(recipe).networks(split)[0]
     except ValueError:
         return {}
+    adapt(built, split)
+    net = network.in_float32(built)
     if any(costs.find(name)(net, x) > most for name, most in search.limits.items()):
         return {}
-    try:
-        return {name: proxies.find(name)(net, x, y) for name in sorted(names)}
-    except ValueError as error:
-        raise UserError(f"{search.trial(values).model}: {error}") from None
+    untouched, found = [ops.convert_to_numpy(variable) for variable in net.variables], {}
+    for name in sorted(names):
+        for variable, value in zip(net.variables, untouched, strict=True):  # a proxy may change ranges, and draw noise
+            variable.assign(value)
+        try:
+            found[name] = proxies.find(name)(net, x, y)
+        except ValueError as error:
+            raise UserError(f"{recipe.model}: {error}") from None
+    return found
 
 
 def edges(search: Search, values: Mapping[str, Any]) -> dict[str, str]:

@@ -25,7 +25,7 @@ from kerasdl.tuning.records import TrialRecord
 FILE, LOG = "refused.json", "costs.txt"
 COMMAND = (sys.executable, "-P", "-m", "kerasdl.costs._worker")
 QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-MANY = 1000  # refused proposals without a trial that end a search
+MANY = 1000  # refused proposals in a row that end a search
 
 
 class Meter:
@@ -99,11 +99,17 @@ class Refused:
             merged += records[number:number + 1]
         return merged
 
-    def check_hope(self, records: Sequence[TrialRecord], limits: Mapping[str, float], exhausted: bool = False) -> None:
-        """Raise a UserError when many proposals were refused, or all that there are, and none was trained."""
-        entries = [] if records else self.entries()
-        if len(entries) >= (1 if exhausted else MANY):
+    def hopeless(self, records: Sequence[TrialRecord], limits: Mapping[str, float], exhausted: bool = False) -> bool:
+        """Return whether MANY proposals were refused since the last trial, or all that there are.
+
+        Raises:
+            UserError: they were, and there is no trial.
+        """
+        entries = [entry for entry in self.entries() if entry["after"] == len(records)]
+        found = len(entries) >= (1 if exhausted else MANY)
+        if found and not records:
             raise UserError(nothing(entries, limits))
+        return found
 
 
 def nothing(entries: Sequence[dict[str, Any]], limits: Mapping[str, float]) -> str:

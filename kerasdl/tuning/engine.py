@@ -5,6 +5,7 @@ and so may its children. Several of these processes, on one host or on many, may
 """
 
 import logging
+import math
 import signal
 import time
 from collections.abc import Callable
@@ -36,8 +37,8 @@ LEAVE = 90  # seconds in which the children of a parent that was killed must hav
 
 
 def tune(search: Search | str | Path, workdir: str | Path | None = None, workers: int = 1, *, verbose: bool = True,
-         memory: float | None = None, strategy: str = "auto", logical_cpus: int | None = None,
-         checkpoint_every: str | float = "1 min", ray: str | None = None) -> Study:
+         minutes: float | None = None, memory: float | None = None, strategy: str = "auto",
+         logical_cpus: int | None = None, checkpoint_every: str | float = "1 min", ray: str | None = None) -> Study:
     """Run a search, or resume one that was interrupted, and return its study.
 
     Args:
@@ -45,6 +46,7 @@ def tune(search: Search | str | Path, workdir: str | Path | None = None, workers
         workdir: the search's folder; by default `runs/<search>/<time>-<id>/`. If it holds the same search, that is
             continued; if another process works on it, this one helps.
         workers: how many trials at a time; the cores and GPUs of this machine are divided among them.
+        minutes: after which no trial begins; those that run then end.
         memory: megabytes of data that a trial may have at most; one that wants more fails, alone.
         strategy: of each trial, as for kerasdl.train.
         logical_cpus: of each trial.
@@ -59,6 +61,9 @@ def tune(search: Search | str | Path, workdir: str | Path | None = None, workers
     check_name(strategy)
     search = load_search(search)
     limit = None if search.timeout is None else seconds(search.timeout, "timeout")
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise UserError(f"minutes is a number above 0. Received: {minutes}.")
+    end = None if minutes is None else time.monotonic() + 60 * minutes
     options = {"strategy": strategy, "logical_cpus": logical_cpus, "checkpoint_every": checkpoint_every}
     if memory is not None and not 0 < memory < 2**40:
         raise UserError(f"memory is megabytes, above 0. Received: {memory}.")
@@ -70,10 +75,14 @@ def tune(search: Search | str | Path, workdir: str | Path | None = None, workers
         raise UserError("A model of build(hp) is fitted on one device. Leave out strategy and logical_cpus.")
     shares, start = ray_cluster.connect(ray, workers)
     study = Study.create(search, folder, options)
-    study.resume += flags(workers=(workers, 1), memory=(memory, None), strategy=(strategy, "auto"),
-                          logical_cpus=(logical_cpus, None), checkpoint_every=(checkpoint_every, "1 min"),
-                          ray=(ray, None))
+    study.end = end
+    study.resume += flags(workers=(workers, 1), minutes=(minutes, None), memory=(memory, None),
+                          strategy=(strategy, "auto"), logical_cpus=(logical_cpus, None),
+                          checkpoint_every=(checkpoint_every, "1 min"), ray=(ray, None))
     run(study, shares, verbose, limit, None if memory is None else int(memory * 2**20), start)
+    if study.late and (study.total is None or len(study.records()) < study.total):
+        with logs.on_stderr(verbose):
+            logger.info("The %g minutes are over. For other trials: %s", minutes, study.resume)
     return study
 
 

@@ -72,7 +72,7 @@ class TrialProcess:
 
     lease: Lease
     worker: Worker
-    popen: subprocess.Popen
+    popen: Any  # a subprocess.Popen, or what has those of its methods that are used here
     began: float = field(default_factory=time.monotonic)
     late: bool = False
     asked: float | None = None
@@ -112,17 +112,21 @@ class TrialProcess:
         """
         if written := self._written():
             return written
-        folder, code = self.lease.folder, self.popen.returncode
         if self.late:
             outcome = failed(f"not done within its time limit of {timeout:g} s", again=False)
-        elif code in INTERRUPTED:
+        elif self.popen.returncode in INTERRUPTED:
             return None
         else:
-            end = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            outcome = failed(f"its process ended with {end}. The log is {folder / 'log.txt'}", True, tail(folder))
+            outcome = self.failure()
         outcome |= {"attempt": self.lease.attempt, "seconds": round(self.seconds, 2)}
-        write_json(folder / OUTCOME, outcome)
+        write_json(self.lease.folder / OUTCOME, outcome)
         return outcome
+
+    def failure(self) -> dict[str, Any]:
+        """Return the outcome of a process that ended without a word."""
+        folder, code = self.lease.folder, self.popen.returncode
+        end = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return failed(f"its process ended with {end}. The log is {folder / 'log.txt'}", True, tail(folder))
 
     def _written(self) -> dict[str, Any] | None:
         """Return what the process itself wrote of this attempt."""

@@ -3,11 +3,14 @@
 A node that sees the search's folder, over a shared file system, works in it. Another gets the trial's files through
 Ray's object store, works in a folder of its own and gives them back when the process has ended, also when it was asked
 to stop. The search itself, its locks and its oracle stay with the driver. A node that dies takes the process with it;
-the trial was interrupted then, and the next free worker resumes it from the files that the driver has.
+the trial was interrupted then, and the next free worker resumes it from the files that the driver has. Any other error
+of Ray is a failed attempt, as an error of the process is.
 """
 
 import fcntl
 import io
+import json
+import math
 import os
 import signal
 import socket
@@ -15,8 +18,9 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +28,8 @@ from kerasdl.errors import UserError
 from kerasdl.tuning import pool
 from kerasdl.tuning.nursery import Nursery
 from kerasdl.tuning.pool import TrialProcess, Worker
-from kerasdl.tuning.trials import LOCK, Lease
+from kerasdl.tuning.trial import failed
+from kerasdl.tuning.trials import LOCK, OUTCOME, TASK, Lease
 
 PASSED = ("KERAS_BACKEND", "KERASDL_CACHE", "TFDS_DATA_DIR")  # variables that a trial is to see as the driver does
 SHARED = True  # whether a node that sees the driver's folder works in it
@@ -52,25 +57,36 @@ class Cluster:
         if not ray.is_initialized():
             try:
                 check(address)
-                ray.init(None if address == "local" else address, log_to_driver=False,
-                         configure_logging=False)
+                ray.init(address, log_to_driver=False, configure_logging=False)
             except Exception as error:  # of many kinds
                 raise UserError(f"There is no Ray cluster at {address!r}: {' '.join(str(error).split())[:200]}. Start "
                                 "one with: ray start --head") from None
-        self.cpus, self.gpus = max(1, share("CPU", workers)), share("GPU", workers)
+        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        self.cpus, self.gpus = shares([(int(each.get("CPU", 0)), int(each.get("GPU", 0))) for each in alive], workers)
         self.runner: Any = ray.remote(Runner)
 
     def start(self, lease: Lease, worker: Worker, memory: int | None = None) -> TrialProcess:
         """Start the process of a trial somewhere, as `pool.start` does here."""
-        return TrialProcess(lease, worker, RemoteProcess(self, lease, memory))  # type: ignore[arg-type]
+        return RemoteTrial(lease, worker, RemoteProcess(self, lease, memory))
 
 
-def share(kind: str, workers: int) -> int:
-    """Return how many CPUs or GPUs each of some workers gets: no more than one node has."""
-    import ray
+def shares(nodes: Sequence[tuple[int, int]], workers: int) -> tuple[int, float]:
+    """Return how many CPUs and GPUs each of some workers gets: the most of which the nodes have enough for all.
 
-    counts = [int(node["Resources"].get(kind, 0)) for node in ray.nodes() if node["Alive"]]
-    return min(sum(counts) // workers, max(counts, default=0))
+    Several workers share a GPU where there are more of them, and wait for one another where there are no CPUs for all.
+
+    Args:
+        nodes: (CPUs, GPUs) of each.
+        workers: how many trials run at a time.
+    """
+    cores, cards = [cpus for cpus, _ in nodes], [gpus for _, gpus in nodes]
+    total = sum(cards)
+    each = next((gpus for gpus in range(max(cards, default=0), 0, -1)
+                 if sum(card // gpus for card in cards) >= workers), 0) or (total and 1 / math.ceil(workers / total))
+    places = [round(card / each) if 0 < each < 1 else card // each if each else workers for card in cards]
+    cpus = next((cpus for cpus in range(max(cores, default=0), 0, -1)
+                 if sum(min(core // cpus, place) for core, place in zip(cores, places, strict=True)) >= workers), 1)
+    return cpus, each
 
 
 def check(address: str) -> None:
@@ -80,33 +96,63 @@ def check(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=5).close()
 
 
+class RemoteTrial(TrialProcess):
+    """The process of a trial that may have to wait for a place in the cluster, which is no part of its time."""
+
+    @property
+    def ended(self) -> bool:
+        ended = super().ended
+        if not self.popen.placed:
+            self.began = time.monotonic()
+        return ended
+
+    def failure(self) -> dict[str, Any]:
+        error = self.popen.error
+        if error is None:
+            return super().failure()
+        last = [line for line in str(error).splitlines() if line.strip()][-1:]
+        return failed(f"Ray: {type(error).__name__}: {' '.join(last)}", again=True, trace=str(error))
+
+
 class RemoteProcess:
-    """The process of a trial on some node, with the methods of subprocess.Popen that the engine uses."""
+    """The process of a trial on some node, with the methods of subprocess.Popen that the engine uses.
+
+    Attributes:
+        placed: whether it has a place in the cluster.
+        error: of Ray, after which it is no more.
+    """
 
     def __init__(self, cluster: Cluster, lease: Lease, memory: int | None):
-        self.folder = lease.folder.resolve()
+        self.folder, self.placed = lease.folder.resolve(), False
         self.returncode: int | None = None
+        self.error: Exception | None = None
         self.token = self.folder / TOKEN.format(uuid.uuid4().hex)
         if SHARED:
             self.token.touch()
         environment = {name: os.environ[name] for name in PASSED if name in os.environ}
-        wanted = {"num_cpus": cluster.cpus, "num_gpus": cluster.gpus, "max_concurrency": 2}
+        environment |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true"} if cluster.gpus else {}
+        wanted = {"num_cpus": cluster.cpus, "num_gpus": cluster.gpus, "max_concurrency": 2,
+                  **({"memory": memory} if memory else {})}
         self.actor: Any = cluster.runner.options(**wanted).remote()
+        self.ready = self.actor.__ray_ready__.remote()
         limits = {"memory": memory, "cpus": cluster.cpus, "cwd": os.getcwd()}
-        self.result = self.actor.run.remote(str(self.folder), self.token.name, packed(self.folder),
-                                            list(pool.COMMAND[1:]), environment, limits)
+        self.result = self.actor.run.remote(
+            str(self.folder), self.token.name, packed([self.folder, *read_by(self.folder, lease.task)]),
+            list(pool.COMMAND[1:]), environment, limits)
 
     def poll(self) -> int | None:
         """Return its exit code once it has ended; -SIGTERM, which is an interruption, if its node is lost."""
         import ray
 
+        self.placed = self.placed or bool(ray.wait([self.ready], timeout=0)[0])
         if self.returncode is None and ray.wait([self.result], timeout=0)[0]:
             try:
                 code, files = ray.get(self.result)
-            except ray.exceptions.RayError:
-                code, files = -signal.SIGTERM, None
+            except ray.exceptions.RayError as error:
+                code, files = -signal.SIGTERM if is_loss(error) else 1, None
+                self.error = error
             if files is not None:
-                unpack(files, self.folder)
+                unpack(files, self.folder.parent)
             self.token.unlink(missing_ok=True)
             ray.kill(self.actor)
             self.returncode = code
@@ -142,7 +188,7 @@ class Runner:
         Args:
             folder: of the trial, on the driver.
             token: the name of a file that is in it.
-            files: of the trial, as `packed` returns them.
+            files: of the trial and of those that it reads, as `packed` returns them.
             command: the arguments of Python before the folder.
             environment: more variables of the process.
             limits: "memory" in bytes or None; "cpus", how many it has; "cwd", where the driver works, with the files
@@ -153,10 +199,13 @@ class Runner:
             return self.process_of(home, command, environment, limits), None
         with tempfile.TemporaryDirectory() as elsewhere:
             home = Path(elsewhere) / Path(folder).name
-            home.mkdir()
-            unpack(files, home)
+            unpack(files, Path(elsewhere))
+            init = json.loads((home / TASK).read_text())["recipe"]["init"]
+            here = str(Path(elsewhere) / Path(init).name) if init and is_sibling(init, folder) else init
+            rename(home, init, here)
             code = self.process_of(home, command, environment, limits)
-            return code, packed(home)
+            rename(home, here, init)  # the driver's name stays, with which another node resumes
+            return code, packed([home])
 
     def process_of(self, folder: Path, command: list[str], environment: dict[str, str], limits: dict[str, Any]) -> int:
         """Run the process of a trial's folder and wait for it.
@@ -182,21 +231,48 @@ class Runner:
         self.stopped = True
 
 
-def packed(folder: Path) -> bytes:
-    """Return the files of a trial as a tar archive."""
+def is_loss(error: Exception) -> bool:
+    """Return whether an error of Ray says that a node, or what ran there, is gone, and not that it cannot run."""
+    from ray import exceptions
+
+    gone = isinstance(error, (exceptions.RayActorError, exceptions.NodeDiedError, exceptions.ObjectLostError))
+    return gone and not getattr(error, "actor_init_failed", False)
+
+
+def is_sibling(init: str, folder: str | Path) -> bool:
+    """Return whether the `init` of a recipe is another trial of the same search."""
+    return Path(init).resolve().parent == Path(folder).parent
+
+
+def read_by(folder: Path, task: dict[str, Any]) -> list[Path]:
+    """Return the folders of the trials whose weights or checkpoint a trial begins with."""
+    init, rung = task["recipe"]["init"], task["rung"]
+    names = {Path(init).name} if init and is_sibling(init, folder) else set()
+    names |= {rung["parent"]} if rung and rung["parent"] and not (folder / "recipe.json").exists() else set()
+    return [folder.with_name(name) for name in sorted(names)]
+
+
+def rename(folder: Path, old: str, new: str) -> None:
+    """Put a path in place of another one in the JSON files of a trial."""
+    for file in folder.glob("*.json") if old != new else ():
+        file.write_text(file.read_text().replace(json.dumps(old), json.dumps(new)))
+
+
+def packed(folders: Sequence[Path]) -> bytes:
+    """Return the files of some trials as a tar archive."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        for path in sorted(folder.iterdir()):
+        for path in sorted(path for folder in folders for path in folder.iterdir()):
             if path.name not in LEFT_BEHIND and not path.name.startswith(TOKEN.format("")):
-                tar.add(path, path.name)
+                tar.add(path, f"{path.parent.name}/{path.name}")
     return archive.getvalue()
 
 
-def unpack(archive: bytes, folder: Path) -> None:
-    """Write the files of an archive into a folder, the outcome last: with it the trial has ended."""
+def unpack(archive: bytes, home: Path) -> None:
+    """Write the files of an archive into the folder of all trials, the outcome last: with it the trial has ended."""
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        members = sorted(tar.getmembers(), key=lambda member: member.name == "outcome.json")
-        tar.extractall(folder, members, filter="data")
+        members = sorted(tar.getmembers(), key=lambda member: Path(member.name).name == OUTCOME)
+        tar.extractall(home, members, filter="data")
 
 
 def connect(address: str | None, workers: int) -> tuple[list[Worker], Callable[..., TrialProcess]]:

@@ -58,7 +58,7 @@ def fronts(rows: list[TrialRecord], study: Study) -> list[tuple[str, Any, list[T
     """Return (cost, figure of scores by it, the trials of its front) for each cost that is measured."""
     search, found = study.search, []
     for cost in search.measured:
-        scored = [row for row in rows if row.status == "completed" and row.score is not None and cost in row.costs]
+        scored = [row for row in rows if row.score is not None and cost in row.costs]
         if len(scored) > 1:
             ahead = front(scored, search.direction, [cost])
             unit = costs.unit(cost)

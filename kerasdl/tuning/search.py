@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -223,6 +224,9 @@ def load(search: "Search | str | Path") -> Search:
     """
     if isinstance(search, Search):
         return search
+    if not isinstance(search, (str, os.PathLike)):
+        raise UserError("A search is a kerasdl.tuning.Search, the name of one, or a file. "
+                        f"Received: {type(search).__name__}. A function build(hp): Search(build=build, data=...).")
     path = Path(search)
     if path.suffix not in (".py", ".json"):
         if str(search) not in names():

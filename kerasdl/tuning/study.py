@@ -3,8 +3,10 @@ kerasdl.tuning.costing the proposals that cost too much."""
 
 import itertools
 import json
+import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from kerasdl.files import write_text
 from kerasdl.recipe import MOVED
 from kerasdl.text import resuming
 from kerasdl.tuning import median_stopping
-from kerasdl.tuning.costing import Meter, Refused
+from kerasdl.tuning.costing import MANY, Meter, Refused
 from kerasdl.tuning.dimensions import frozen
 from kerasdl.tuning.records import Answer, Proposal, Space, TrialRecord
 from kerasdl.tuning.samplers import grid
@@ -27,6 +29,7 @@ PATIENCE = 30  # seconds of refused proposals after which the trials that run ar
 WEIGHTS = "model.keras"  # of a trial that trained to its end
 OLD_STATE = "oracle.json"  # of searches before 0.2, whose trials do not say all that a sampler must know
 DATA_FIELDS = {"data", "data_args", "splits"}
+logger = logging.getLogger(__name__)
 
 
 class Study(Trials):
@@ -34,11 +37,13 @@ class Study(Trials):
 
     Attributes:
         options: how trials are trained: keyword arguments of kerasdl.train.
+        end: on the clock time.monotonic, after which no trial begins; None: never.
     """
 
     def __init__(self, search: Search, folder: Path, options: dict[str, Any] | None = None):
         super().__init__(search, folder, folder / "trials", resuming("tune", folder))
         self.options = options or {}
+        self.end: float | None = None
         self.refused = Refused(folder)
 
     @classmethod
@@ -107,14 +112,26 @@ class Study(Trials):
             return search.limit
         return sum(1 for _ in itertools.islice(grid.combinations(self.space), grid.FEW))
 
+    @property
+    def late(self) -> bool:
+        """Whether no other trial is to begin."""
+        return self.end is not None and time.monotonic() >= self.end
+
+    def extend(self, trials: int) -> None:
+        """Give the search this many trials."""
+        self.search = replace(self.search, trials=trials)
+        with self.writing():
+            write_text(self.folder / SEARCH, self.search.to_json())
+
     def plan(self, records: Sequence[TrialRecord]) -> TrialRecord | Answer:
-        if self.search.limit is not None and len(records) >= self.search.limit:
+        most, limits = self.search.limit, self.search.limits
+        if most is not None and len(records) >= most or self.refused.hopeless(records, limits):
             return Answer.DONE
         began = None
-        while began is None or time.monotonic() < began + PATIENCE:
+        while not self.late and (began is None or time.monotonic() < began + PATIENCE):
             answer = self.oracle.propose(self.refused.among(records))
             if isinstance(answer, Answer):
-                self.refused.check_hope(records, self.search.limits, exhausted=answer is Answer.DONE)
+                self.refused.hopeless(records, limits, exhausted=answer is Answer.DONE)
                 return answer
             found, why = self._costs(answer, records)
             if not why:
@@ -123,9 +140,12 @@ class Study(Trials):
                 return TrialRecord(name, "running", answer.values, rung=answer.rung, costs=found, parent=answer.parent,
                                    folder=self.home / name)
             self.refused.add(len(records), answer.values, found, why)
-            self.refused.check_hope(records, self.search.limits)
+            if self.refused.hopeless(records, limits):
+                logger.warning("No other trial begins: %d networks in a row are beyond a limit, the last because: %s.",
+                               MANY, why)
+                return Answer.DONE
             began = began or time.monotonic()
-        return Answer.WAIT
+        return Answer.DONE if self.late else Answer.WAIT
 
     def _costs(self, proposal: Proposal, records: Sequence[TrialRecord]) -> tuple[dict[str, float], str]:
         """Return what the network of a proposal costs, and why it is not trained, if it is not."""

@@ -84,6 +84,10 @@ class Trials:
         names = sorted((file.parent.name for file in self.home.glob(f"*/{TASK}")), key=lambda name: (len(name), name))
         return [self._ended.get(name) or self._read(name) for name in names]
 
+    def ended(self) -> list[TrialRecord]:
+        """Return the records of the trials that have ended."""
+        return [record for record in self.records() if not record.pending]
+
     @property
     def over(self) -> bool:
         """Whether no trial runs, here or elsewhere, or has an attempt left."""
