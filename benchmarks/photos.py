@@ -42,7 +42,7 @@ def features() -> list[dict]:
     from kerasdl.evaluation import linear_probe
     from kerasdl.photos import backbones
 
-    rows = held().get("features", [])
+    rows, around = held().get("features", []), environment()
     for images, name, side in FROZEN:
         if any((row["images"], row["network"], row["pixels"]) == (images, name, side) for row in rows):
             continue
@@ -55,7 +55,7 @@ def features() -> list[dict]:
         right = {part: float((probe.logits(found[part]).argmax(1) == truth[part]).mean()) for part in ("val", "test")}
         rows.append({"images": images, "network": name, "pixels": side, "val": right["val"], "test": right["test"],
                      "C": probe.strength, "cpu_seconds": round(time.process_time() - began, 1),
-                     "environment": environment()})
+                     "environment": around})
         print(rows[-1], flush=True)
         keep("features", rows)
     return rows
