@@ -58,7 +58,7 @@ def try_lock(file: Path) -> int | None:
         raise
 
 
-def aside(path: Path) -> Path:
+def set_aside(path: Path) -> Path:
     """Give a file or folder the first free name of NAME-1, NAME-2, ..., and return its new path."""
     free = next(new for number in itertools.count(1) if not (new := path.with_name(f"{path.name}-{number}")).exists())
     return path.rename(free)

@@ -39,6 +39,12 @@ def value_and_gradient(function: Callable[[Any], tuple[Any, Any]], x: Any) -> tu
     return values, rest, tape.gradient(values, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
+def ends_in_softmax(model: keras.Model) -> bool:
+    """Return whether the last layer of a model is, or applies, a softmax: its answers are then no logits."""
+    last = model.layers[-1]
+    return isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax
+
+
 def constant(model: keras.Model) -> AbstractContextManager:
     """Within it, nothing is differentiated with respect to the model's weights, and none of them changes.
 

@@ -242,16 +242,17 @@ def validate(fields: dict[str, Any]) -> Recipe:
         raise UserError(f"A recipe holds plain values of Python. Received: {str(error).rpartition(': ')[2]}. "
                         "Write .tolist() behind an array of NumPy, and .item() behind its number.") from None
     except ValidationError as error:
-        raise UserError(told(error)) from None
+        raise UserError(recipe_complaint(error)) from None
 
 
-def told(error: ValidationError) -> str:
-    """Pydantic's complaint about a recipe in one line, with the nearest key for one that is unknown."""
+def recipe_complaint(error: ValidationError) -> str:
+    """Return pydantic's complaint about a recipe in one line, with the nearest key for one that is unknown."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"][:1]) or "recipe"
-    if first["type"] == "extra_forbidden":
+    own = error.title == Recipe.__name__ and len(first["loc"]) == 1  # and not a field of its claim
+    if own and first["type"] == "extra_forbidden":
         return f"A recipe has no field {key!r}. {words.hint(key, Recipe.model_fields)}"
-    if first["type"] == "missing":
+    if own and first["type"] == "missing":
         return f"A recipe needs the key {key!r}."
     return complaint(error) + EXAMPLES.get(key, "")
 
@@ -302,7 +303,7 @@ def load(recipe: "Recipe | str | Path") -> Recipe:
     try:
         found = run_file(path).get("recipe")
     except ValidationError as error:
-        raise UserError(f"{path}: {told(error)}") from None
+        raise UserError(f"{path}: {recipe_complaint(error)}") from None
     except UserError:
         raise
     except Exception as error:  # whatever the user's own lines raise
@@ -326,7 +327,7 @@ def _from_json(path: Path) -> Recipe:
     try:
         return Recipe.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise UserError(f"{path} does not hold a recipe: {told(error)}") from None
+        raise UserError(f"{path} does not hold a recipe: {recipe_complaint(error)}") from None
 
 
 def headline(name: str) -> str:
@@ -369,7 +370,9 @@ def _assignments(pairs: tuple[str, ...], values: dict[str, Any]) -> Iterator[tup
 
 
 def _frozen(value: Any) -> Any:
-    """Lists as tuples, at every depth: on a command line one writes either."""
+    """Lists as tuples, at every depth: on a command line one writes either. Keys are texts, as JSON has them."""
+    if isinstance(value, dict):
+        return {str(key): _frozen(part) for key, part in value.items()}
     return tuple(_frozen(part) for part in value) if isinstance(value, (list, tuple)) else value
 
 

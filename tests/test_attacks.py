@@ -167,6 +167,8 @@ def test_a_softmax_is_no_network_of_logits(images):
     inputs = keras.Input((SIDE, SIDE, 1))
     with pytest.raises(UserError, match="ends in a softmax"):
         fgsm(keras.Model(inputs, layers.Dense(CLASSES, "softmax")(layers.Flatten()(inputs))), *images, 8)
+    with pytest.raises(UserError, match="ends in a softmax"):
+        Attacked(keras.Model(inputs, layers.Softmax()(layers.Flatten()(inputs))))
 
 
 def test_checks_of_numbers():

@@ -31,10 +31,10 @@ from kerasdl.audit.parts import (
     membership,
 )
 from kerasdl.audit.subject import Subject
+from kerasdl.cli.audit import show
 from kerasdl.data import from_arrays, load_splits
 from kerasdl.data.subset import joined
 from kerasdl.errors import UserError
-from kerasdl.objectives.base import build_model
 from kerasdl.objectives.calibration import calibration_error, equal_mass
 from kerasdl.recipe import Recipe, load
 from kerasdl.run import Run
@@ -494,14 +494,21 @@ def test_other_groups_measure_only_what_reads_groups(rows):
     assert len({driver.key(subject, confidence) for subject in subjects}) == 1
 
 
-def test_groups_and_parts_in_python_are_one_or_several_and_groups_may_be_a_function(rows):
+def test_groups_and_parts_in_python_are_one_or_several_and_groups_may_be_a_function(rows, capsys):
     def half(split):
         return np.arange(len(split)) % 2
 
     assert Subject(rows, groups="site").grouped_by == ("site",)
     subject = Subject(rows, groups=["site", half])
     assert subject.grouped_by == ("site", "half") and set(subject.groups["half"]) == {"0", "1"}
-    assert [part["name"] for part in driver.audit(rows, half, only="groups", quick=True)["parts"]] == ["groups"]
+    found = driver.audit(rows, ["site", half], only="groups", quick=True)
+    assert [part["name"] for part in found["parts"]] == ["groups"]
+    assert page.command(rows.path, found) == (f"kerasdl audit {rows.path} --group site --quick --only groups --seed 0 "
+                                              "# and from Python: audit(run, [half])")
+    show(found)
+    for text in (capsys.readouterr().out, page.card(found).body, page.write(rows.path, found).read_text()):
+        assert "Not asked this time: attacks, confidence, corruptions, label_quality" in " ".join(text.split())
+    assert page.left_out({"parts": [{"name": name} for name in in_order()]}) == ""
     with pytest.raises(UserError, match="Two groupings have one name: half, half"):
         Subject(rows, groups=["half", half])
 
@@ -602,9 +609,10 @@ def test_texts_and_series_are_audited(kind, tmp_path):
         data = from_arrays((random.normal(size=(240, 12, 1)) + 3 * y[:, None, None]).astype("float32"), y)
     split = data["test"]
     keras.utils.set_random_seed(0)
-    recipe = Recipe(model="conv1d", model_args={"size": "mu"}, data=name, data_args=args)
+    recipe = Recipe(model="conv1d", data=name, data_args=args)
     run = Run.create(recipe, tmp_path / "run")
-    build_model(recipe, split).save(run.path / "model.keras")
+    inputs = keras.Input(split.example_shape, name=kind)
+    keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs))).save(run.path / "model.keras")
     (run.path / "data.json").write_text(json.dumps(split.describe()))
     (run.path / "result.json").write_text(json.dumps({"status": "completed"}))
     asked = ("groups", "label_quality")

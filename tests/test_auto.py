@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,7 +25,7 @@ from test_photos import photographs, tiny_weights
 
 from kerasdl import recipe as recipes
 from kerasdl.auto import baselines, boosting, combined, defaults, language, outcome, page, scores, sizes, trainings
-from kerasdl.auto.asked import asked
+from kerasdl.auto.asked import Asked, asked
 from kerasdl.auto.search import auto
 from kerasdl.auto.task import Task
 from kerasdl.auto.timing import Pace
@@ -495,10 +496,22 @@ def default(home, space, **changes):
 def test_a_network_that_is_too_large_is_not_trained_otherwise(tmp_path, monkeypatch):
     monkeypatch.setattr(sizes, "as_file", lambda candidate: {"bytes": 80_000})
     task, families = default(tmp_path, {"lr": log(1e-3, 1e-1)})
-    assert trainings.around_best(task, families) is None and "larger than 70 KB" in task.skipped["search"]
+    assert trainings.around_best(task, families) is None and "80.0 KB, more than 70" in task.skipped["search"]
     assert trainings.around_best(*default(tmp_path, {"model_args.width": choice(8, 16)})).limits["int8_kb"] == 70
     task.asked.max_kb = 90.0
     assert trainings.around_best(task, families).limits["int8_kb"] == 90
+
+    def refused(candidate):
+        raise UserError("the converter failed")
+
+    monkeypatch.setattr(sizes, "as_file", refused)
+    assert trainings.around_best(task, families) is None and "the converter failed" in task.skipped["search"]
+
+
+def test_a_limit_on_a_backend_without_converters_is_refused_at_once(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(UserError, match="KERAS_BACKEND=tensorflow"):
+        auto(Asked("digits", max_kb=50.0), "nowhere")
 
 
 def test_a_search_ends_in_its_time_and_where_there_is_no_other_trial(tmp_path, monkeypatch):
@@ -508,8 +521,8 @@ def test_a_search_ends_in_its_time_and_where_there_is_no_other_trial(tmp_path, m
     monkeypatch.setattr(trainings.preflight, "check", lambda search: None)
     monkeypatch.setattr(trainings.ray_cluster, "connect", lambda *given: connected.append(given) or ([], "start"))
 
-    def run(study, shares, *, limit, start, **_):
-        runs.append((study.search.trials, limit, study.end - time.monotonic(), start))
+    def run(study, shares, *, deadline, start, **_):
+        runs.append((study.search.trials, round(deadline - time.monotonic()), study.end - time.monotonic(), start))
         if len(runs) < 3:
             folder = study.home / f"{len(runs)}"
             folder.mkdir(parents=True)
@@ -517,10 +530,10 @@ def test_a_search_ends_in_its_time_and_where_there_is_no_other_trial(tmp_path, m
             write_json(folder / "outcome.json", {"status": "failed", "attempt": 1, "again": False, "seconds": 50.0})
 
     monkeypatch.setattr(trainings.engine, "run", run)
-    trainings.search(task, families, 1, "auto")
-    assert connected == [("auto", 1)] and [trials for trials, *_ in runs] == [1, 2, 3]
-    assert all(limit == 99.0 and start == "start" for _, limit, _, start in runs)
-    assert [round(end) for _, _, end, _ in runs] == [82, 18, 18]  # 99 less 1.3 times 13, then 62 seconds
+    trainings.search(task, families)
+    assert connected == [(None, 1)] and [trials for trials, *_ in runs] == [1, 2, 3]
+    assert all(left == 99 and start == "start" for _, left, _, start in runs)
+    assert [round(end) for _, _, end, _ in runs] == [82, 33, 33]  # 99 less 1.3 times 13, then 51 seconds
     assert load_search(tmp_path / "search" / "search.json").trials == 3
 
 

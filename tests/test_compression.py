@@ -160,7 +160,7 @@ def test_a_residual_is_one_group():
     assert (found.made["stem_conv"] == found.made["stage1_block1_conv2"]).all()
     assert (found.made["stage1_block1_add"] == found.made["stage2_block1_conv2"][:16]).all()
     assert not set(found.made["stage1_block1_conv1"]) & set(found.made["stem_conv"])
-    small = channels.slimmed(network, 0.3, 500)
+    small = channels.slimmed(network, 0.3)
     assert len(channels.Channels(small).made["stem_conv"]) < 16
 
 
@@ -337,10 +337,11 @@ def own(tmp_path):
     """A run of the user's own network on the user's own table, frozen, as far as a ladder looks at it."""
     home = tmp_path / "home"
     (home / "run" / "code").mkdir(parents=True)
-    for file in ("people.csv", "more.csv", "run/code/my.py"):
+    for file in ("people.csv", "more.csv", "first.keras", "run/code/my.py"):
         (home / file).touch()
-    recipe = Recipe(model="my.py:build", model_args={"width": 3}, data="csv:people.csv", data_args={
-        "label": "risk", "test": "more.csv"}, splits={"train": "train[:50%]"}, freeze=("a*",), epochs=10)
+    recipe = Recipe(model="my.py:build", model_args={"width": 3, "weights": "first.keras"}, data="csv:people.csv",
+                    data_args={"label": "risk", "test": "more.csv"}, splits={"train": "train[:50%]"}, freeze=("a*",),
+                    epochs=10)
     run = Run.create(recipe, home / "run")
     write_json(run.path / "data.json", {"kind": "row", "shape": 2, "classes": ["a", "b"], "folder": str(home)})
     return run
@@ -351,9 +352,23 @@ def test_the_ladder_finds_the_user_s_files_from_every_folder(own, here, monkeypa
     monkeypatch.chdir(own.path.parent)
     assert found == ladder.next_recipe(Run(own.path.relative_to(own.path.parent)), 2)
     home = own.path.parent
-    assert found.model == f"{home}/run/code/my.py:build" and found.model_args == {"width": 3}
+    assert found.model == f"{home}/run/code/my.py:build" and found.model_args == {
+        "width": 3, "weights": f"{home}/first.keras"}
     assert found.data == f"csv:{home}/people.csv" and found.splits == {"train": "train[:50%]"}
     assert found.data_args == {"label": "risk", "test": f"{home}/more.csv"}
+
+
+def test_the_ladder_keeps_the_trainings_of_other_settings_and_the_settings_of_keras(own, monkeypatch, caplog):
+    Run.create(own.recipe, own.path.parent / "rung" / "run")
+    monkeypatch.setattr(ladder, "train", lambda *_, **__: keras.config.dtype_policy().name)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        found = ladder.trained(own.recipe.override(epochs=3), own.path.parent / "rung", None)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert found == "mixed_bfloat16" and "is made anew" in caplog.text
+    assert (own.path.parent / "rung-1" / "run" / "recipe.json").is_file()
 
 
 def test_the_ladder_trains_layers_that_were_frozen(own):

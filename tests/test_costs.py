@@ -19,7 +19,7 @@ from kerasdl.errors import UserError
 from kerasdl.recipe import load
 from kerasdl.tuning import Search, choice, costing, integer, log, pool, report, uniform
 from kerasdl.tuning import load as load_search
-from kerasdl.tuning.costing import MANY, Refused
+from kerasdl.tuning.costing import Refused
 from kerasdl.tuning.front import ancestry, changes, front
 from kerasdl.tuning.records import Answer, TrialRecord
 from kerasdl.tuning.samplers import bayesian, evolution, optuna
@@ -179,27 +179,40 @@ def test_a_space_beyond_the_limit_is_said_so(tmp_path):
         study.plan([])
 
 
-def test_a_space_too_large_to_try_ends_after_many_refusals(tmp_path):
-    refused = Refused(tmp_path)
-    for number in range(3):
-        refused.add(0, {"lr": number}, {"parameters": 20.0 + number}, "beyond")
-    assert not refused.hopeless([], {"parameters": 10.0})
-    (tmp_path / "refused.json").write_text(json.dumps(refused.entries() * (MANY // 3 + 1)))
-    assert not refused.hopeless([TrialRecord("0000", "running", {})], {"parameters": 10.0})
-    with pytest.raises(UserError, match="parameters 20"):
-        refused.hopeless([], {"parameters": 10.0})
-
-
-def test_a_search_ends_where_all_other_networks_are_beyond_a_limit(tmp_path, monkeypatch, caplog):
-    """A space of numbers never runs out of proposals: refused ones are counted after a trial, too."""
+def beyond(folder, monkeypatch, **changes):
+    """A search of numbers, which never run out, whose networks are all beyond a limit."""
     monkeypatch.setattr(costing, "MANY", 5)
-    study = Study(cells(space={"lr": log(1e-4, 1e-1)}), tmp_path)
-    study.meter = SimpleNamespace(measure=lambda recipe: ({"parameters": 20.0}, "beyond"))
+    study = Study(cells(**{"space": {"lr": log(1e-4, 1e-1)}, **changes}), folder)
+    study.meter = SimpleNamespace(measure=lambda recipe: ({"parameters": 4000.0}, "beyond"))
+    return study
+
+
+def test_a_space_too_large_to_try_ends_after_many_refusals(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="None of 5 networks .* least there was: parameters 4,000"):
+        beyond(tmp_path, monkeypatch).plan([])
+    assert len(Refused(tmp_path).entries()) == 5
+
+
+def test_a_search_ends_where_all_other_networks_are_beyond_a_limit(tmp_path, monkeypatch):
+    """Refused proposals are counted after a trial, too, and a resumption ends with the same reason."""
     records = [TrialRecord("0000", "completed", {"lr": 1e-2}, 0.5)]
-    assert study.plan(records) is Answer.DONE and len(study.refused.entries()) == 5
-    assert "the last because: beyond" in caplog.text
+    for _ in range(2):
+        study = beyond(tmp_path, monkeypatch)
+        assert study.plan(records) is Answer.DONE and len(study.refused.entries()) == 5
+        assert study.given_up == "5 networks in a row were refused, the last because: beyond." and not study.cut_short
+
+
+def test_a_grid_is_tried_to_its_end(tmp_path, monkeypatch):
+    """The last field varies fastest: many refusals in a row are no sign that nothing else is within the limits."""
+    study = beyond(tmp_path, monkeypatch, oracle="grid", space={"lr": choice(*(1e-3 * each for each in range(1, 9)))})
+    assert study.plan([TrialRecord("0000", "completed", {"lr": 1.0}, 0.5)]) is Answer.DONE
+    assert len(study.refused.entries()) == 8 and not study.given_up
+
+
+def test_nothing_is_proposed_after_the_time(tmp_path, monkeypatch):
+    study = beyond(tmp_path, monkeypatch)
     study.end = time.monotonic()
-    assert study.plan([]) is Answer.DONE and len(study.refused.entries()) == 5  # there is no time left
+    assert study.plan([]) is Answer.DONE and study.cut_short and not study.refused.entries()
 
 
 def test_a_network_is_measured_once_whatever_its_training_is(monkeypatch):

@@ -202,6 +202,7 @@ def test_what_no_runtime_loads_is_not_written(run, monkeypatch, tmp_path):
     assert list(tmp_path.glob("*out*")) == []
 
 
+@pytest.mark.soak
 def test_dynamic_8_bits_of_depthwise_convolutions_are_refused(tmp_path):
     """Depthwise filters differ much in size, and onnxruntime rounds all channels that come out of them to one scale."""
     onnx = pytest.importorskip("kerasdl.deploy.formats.onnx")
@@ -233,7 +234,8 @@ def test_a_file_in_bfloat16_is_refused(run, runtime_here, monkeypatch, tmp_path)
     finally:
         keras.config.set_dtype_policy(before)
     monkeypatch.setattr(network, "in_float32", lambda model: model)
-    with pytest.raises(Exception, match="bfloat16"):  # of onnxruntime, which runs in this process here
+    refused = pytest.importorskip("onnxruntime.capi.onnxruntime_pybind11_state")
+    with pytest.raises((refused.NotImplemented, refused.InvalidGraph, refused.Fail), match="bfloat16"):
         export(run, "onnx", out=tmp_path / "out")
     assert list(tmp_path.glob("*out*")) == []
 
@@ -273,7 +275,7 @@ def test_mistakes_are_one_line(refused, run, words, said):
 
 def test_another_backend_is_refused_before_anything_is_made(run, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    for made in (lambda: export(run, "keras"), lambda: walk.compress(run)):
+    for made in (lambda: export(run, "onnx"), lambda: walk.compress(run)):
         with pytest.raises(UserError, match="computes with jax here.*KERAS_BACKEND=tensorflow"):
             made()
 

@@ -38,6 +38,7 @@ from kerasdl.zoo import (
     vit,
 )
 from kerasdl.zoo.trees import Trees
+from kerasdl.zoo.vit import FirstToken
 
 IMAGES = (8, 8, 1)
 
@@ -232,6 +233,31 @@ def test_a_model_in_a_model_has_no_layers_to_read():
     assert "'base'" in methods.misfit("grad_cam", network) and not methods.misfit("gradient", network)
     with pytest.raises(UserError, match="ends in a softmax"):
         Network(keras.Model(inputs, keras.layers.Dense(2, "softmax")(pooled)))
+    with pytest.raises(UserError, match="ends in a softmax"):
+        Network(keras.Model(inputs, keras.layers.Softmax()(pooled)))
+    np.testing.assert_array_equal(describe(network, "first_layer_filters")["filters"], base.layers[-1].kernel.numpy())
+
+
+def test_a_model_of_preprocessing_in_a_model_keeps_nothing_from_being_read(digit_images):
+    inputs = keras.Input(IMAGES, name="image")
+    flipped = keras.Sequential([keras.layers.RandomFlip()], name="preprocessing")(inputs)
+    maps = keras.layers.Conv2D(2, 3, name="conv")(flipped)
+    network = Network(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(maps))))
+    assert {"grad_cam", "first_layer_filters"} <= set(methods.fitting(network))
+    own, named = (kerasdl.explain(network, digit_images[:2], "grad_cam", target=0, **options)
+                  for options in ({}, {"layer": "conv"}))
+    np.testing.assert_array_equal(own.values, named.values)
+    with pytest.raises(UserError, match="'preprocessing' in .* is a model of its own"):
+        kerasdl.explain(network, digit_images[:2], "grad_cam", layer="preprocessing")
+
+
+def test_tokens_that_no_layer_gave_are_not_read():
+    inputs = keras.Input(IMAGES, name="image")
+    tokens = keras.layers.Reshape((64, 4))(keras.layers.Conv2D(4, 1, name="grid")(inputs))
+    summed = tokens + 1.0
+    answers = keras.layers.Dense(2)(FirstToken()(keras.layers.MultiHeadAttention(1, 4)(summed, summed)))
+    network = Network(keras.Model(inputs, answers))
+    assert attention.tokens_layer(network) == "" and grad_cam.layer_of(network) == "grid"
 
 
 # Attention
@@ -478,6 +504,9 @@ def test_mistakes_are_one_line(refused, copied, here, digit_images):
     refused("explain", run, "--sample", "2", "--method", "grad_cam", "--layer", "stem_relo", words=["'stem_relu'"])
     refused("explain", run, "--sample", "2", "--method", "grad_cam", "--layer", "logits", words=["places", "'maps'"])
     refused("explain", run, "--sample", "2", "--method", "gradient", "--layer", "maps", words=["Leave out --layer"])
+    refused("explain", run, "--sample", "2", "--method", "gradient,occlusion", "--layer", "maps", words=["their own"])
+    for option in (["--planted"], ["--no-planted"], ["--examples", "100"]):
+        refused("explain", run, "--sample", "2", *option, words=[option[0], "Add --check"])
     refused("explain", run, "--sample", "2", "--class", "eleven", words=["no class 'eleven'"])
     for option in (["--check"], ["--class", "1"], ["--layer", "maps"], ["--sample", "2"]):
         refused("explain", run, "--method", "first_layer_filters", *option, words=["as a whole", option[0]])

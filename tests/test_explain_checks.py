@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import kerasdl
-from kerasdl.data import load
+from kerasdl.data import from_arrays, load
 from kerasdl.explain import controls
 from kerasdl.explain.checks import planted
 from kerasdl.explain.checks.check import check
@@ -121,6 +121,18 @@ def test_there_is_no_planted_patch_where_it_takes_too_long_or_no_network_can_be_
     subject = SimpleNamespace(recipe=Recipe(model="ensemble", data="digits"), training=None,
                               run=SimpleNamespace(path=None))
     assert "ensemble cannot be built anew" in Subject.planted(subject, 0)[1]
+
+
+def test_a_planted_patch_that_cannot_be_learned_is_a_remark(monkeypatch):
+    def failing(*args):
+        raise ValueError("Shapes differ\nmore")
+
+    monkeypatch.setattr(planted, "planted", failing)
+    split = from_arrays(np.zeros((30, 4), "float32"), np.arange(30) % 3)["train"]
+    subject = SimpleNamespace(recipe=Recipe(model="linear", data="arrays"), training=split, kind="row",
+                              run=SimpleNamespace(path=None))
+    found, why = Subject.planted(subject, 0)
+    assert found is None and why == "A model of linear could not learn a planted patch: Shapes differ"
 
 
 def test_the_check_of_a_method_gives_a_verdict(explained_network, digit_images):

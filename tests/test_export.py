@@ -13,6 +13,7 @@ from kerasdl.errors import UserError
 from kerasdl.files import write_json
 from kerasdl.recipe import load
 from kerasdl.run import Run
+from kerasdl.zoo import weights
 from kerasdl.zoo.weights import files, public
 
 DATA = {"kind": "image", "shape": [8, 8, 1], "classes": list("0123456789")}
@@ -44,8 +45,6 @@ def test_a_run_is_exported_with_what_a_reader_has_to_know(command, run, here):
 
 
 def test_weights_that_read_back_as_others_are_not_written(refused, run, here, monkeypatch):
-    from kerasdl.zoo import weights
-
     read = weights.load
 
     def poisoned(model, *given):
@@ -55,6 +54,14 @@ def test_weights_that_read_back_as_others_are_not_written(refused, run, here, mo
     monkeypatch.setattr(weights, "load", poisoned)
     refused("export", run.path, "--out", "w.safetensors", words=["No file was written", "of their range"])
     assert not list(here.iterdir())
+
+
+def test_weights_of_a_network_that_answers_all_alike_are_written(run):
+    model = run.model()
+    for weight in model.trainable_weights:
+        weight.assign(0.0 * np.asarray(weight))
+    header = weights.save(model, file := run.path / "w.safetensors", "vit")
+    assert exporting.read_back(model, file, header)["difference"] == 0
 
 
 def test_a_keras_file_is_exported_next_to_it(command, run, here):
@@ -103,8 +110,6 @@ def test_public_weights_that_are_not_here_or_not_whole(refused, cache):
 
 
 def test_files_of_weights_that_do_not_fit(refused, here, run):
-    from kerasdl.zoo import weights
-
     weights.save(run.model(), "w.safetensors", "vit")
     begin = ("weights", "import", "w.safetensors", "--out", "m.keras")
     refused(*begin, words=["--model vit"])

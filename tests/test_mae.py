@@ -160,7 +160,7 @@ def test_a_classifier_starts_from_the_encoder(run, tmp_path):
     ({"model": "cnn", "model_args": {}}, "needs model=vit"), ({"objective_args": {"mask": 1.5}}, "objective_args.mask"),
     ({"objective_args": {"masc": 0.5}}, "Did you mean 'mask'"),
     ({"model_args": {"drip": 0.1}}, "no argument.*'drip'|Unknown argument.*drip"),
-    ({"model_args": {"weights": "minilm"}}, "init=FILE.keras"),
+    ({"model_args": {"weights": "minilm"}}, "init=RUN"),
     ({"model_args": {"patch": 4}, "objective_args": {"mask": 0.1}}, "mask=0.1 hides none of the 4 patches")])
 def test_mistakes_are_one_line(change, message, tmp_path):
     with pytest.raises(ValueError, match=message):

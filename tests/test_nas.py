@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -140,6 +141,16 @@ def test_a_score_is_that_of_the_network_as_a_trial_begins_with_it():
     values, names = dict.fromkeys(SPACE, "conv1"), ("naswot", "synflow")
     together = rank_module.scored(made, values, set(names), *some)
     assert together == {name: rank_module.scored(made, values, {name}, *some)[name] for name in names}
+
+
+def test_a_network_adapts_to_the_data_only_for_a_proxy_that_looks_at_it(monkeypatch):
+    adapted = []
+    monkeypatch.setattr(rank_module, "adapt", lambda *_: adapted.append(True))
+    made, some, values = cells(), rank_module.examples(cells()), dict.fromkeys(SPACE, "conv1")
+    assert rank_module.scored(made, values, {"parameters", "synflow"}, *some) and not adapted
+    assert not rank_module.scored(replace(made, limits={"parameters": 1}), values, {"naswot"}, *some) and not adapted
+    assert rank_module.scored(made, values, {"naswot"}, *some) and adapted
+    assert rank_module.scored(made, values | {"lr": -1.0}, {"parameters"}, *some) == {}  # no recipe at all
 
 
 def test_proxies_see_examples_of_all_classes(here):

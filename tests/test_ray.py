@@ -167,7 +167,7 @@ def test_only_a_node_that_is_lost_interrupts_a_trial(error, why, tmp_path, monke
     process, asked = remote(tmp_path, monkeypatch)
     asked.placed, asked.error = True, error
     assert process.ended and process.blocked is None
-    outcome = process.outcome(None)
+    outcome = process.outcome()
     assert outcome is None if why is None else why in outcome["why"] and outcome["again"] and outcome["attempt"] == 1
 
 
@@ -181,6 +181,22 @@ def test_a_trial_asks_for_its_share_and_does_not_age_in_the_queue(tmp_path, monk
     assert not process.ended and process.began == 0.0
 
 
+def test_a_trial_without_a_place_is_said_once_and_is_gone_when_asked_to_stop(tmp_path, monkeypatch, caplog):
+    process, asked = remote(tmp_path, monkeypatch)
+    process.asked_at = -1e9  # long ago
+    assert not process.ended and not process.ended and process.waits
+    assert caplog.text.count("Trial 0004 waits for a place") == 1
+    process.ask_to_stop()
+    assert process.ended and process.outcome() is None  # it was interrupted
+
+
+def test_memory_that_no_node_has_is_refused(monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 2.0, "memory": 2.0**33}}])
+    with pytest.raises(UserError, match="No node of the cluster has .*; the most is 8192 MB.*--memory"):
+        ray_cluster.Cluster("auto", 1, 2**60)
+
+
 @pytest.mark.parametrize("nodes, workers, share", [
     ([(64, 0), (4, 0)], 2, (32, 0)), ([(8, 1)], 4, (2, 0.25)), ([(8, 2)], 3, (2, 0.5)), ([(16, 4)] * 4, 16, (4, 1)),
     ([(8, 1), (64, 0)], 2, (4, 0.5)), ([(2, 0)], 8, (1, 0)), ([], 2, (1, 0))])
@@ -190,7 +206,7 @@ def test_all_workers_have_a_place(nodes, workers, share):
 
 def test_a_trial_elsewhere_has_the_files_of_the_trial_that_it_begins_with(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    home, init = tmp_path / "study" / "trials", "study/trials/0003"
+    home, init = tmp_path / "stüdy" / "trials", "stüdy/trials/0003"
     for name in ("0002", "0003", "0004"):
         (home / name / "checkpoint").mkdir(parents=True)
         (home / name / "model.keras").write_text(name)
@@ -202,17 +218,20 @@ def test_a_trial_elsewhere_has_the_files_of_the_trial_that_it_begins_with(tmp_pa
         here = json.loads((folder / "task.json").read_text())["recipe"]["init"]
         seen.update(here=here, weights=(Path(here) / "model.keras").read_text(),
                     checkpoint=(folder.parent / "0002" / "checkpoint").is_dir())
-        (folder / "recipe.json").write_text(json.dumps({"init": here}))
+        (folder / "recipe.json").write_text(json.dumps({"init": here}, ensure_ascii=False))
         return 0
 
     monkeypatch.setattr(ray_cluster.Runner, "process_of", process_of)
     read = ray_cluster.read_by(home / "0004", task)
     files = ray_cluster.packed([home / "0004", *read])
-    code, back = ray_cluster.Runner().run(str(home / "0004"), "no token", files, [], {}, {})
+    monkeypatch.chdir("/")  # where the node works
+    code, back = ray_cluster.Runner().run(str(home / "0004"), "no token", files, [], {}, {"init": init})
+    monkeypatch.chdir(tmp_path)
     assert code == 0 and seen["weights"] == "0003" and seen["checkpoint"] and not Path(seen["here"]).exists()
     ray_cluster.unpack(back, home)
     for name in ("recipe.json", "task.json"):  # as they would be here: the next node resumes it
-        assert init in (home / "0004" / name).read_text()
+        text = (home / "0004" / name).read_text()
+        assert init in (json.loads(text)["recipe"] if name == "task.json" else json.loads(text))["init"]
     assert ray_cluster.read_by(home / "0004", task) == [home / "0003"]  # what it resumes is its own
 
 

@@ -24,6 +24,7 @@ from kerasdl import data
 from kerasdl.data import images, resize
 from kerasdl.deploy.serving import app
 from kerasdl.deploy.serving.batching import Batcher
+from kerasdl.deploy.serving.inputs import Inputs
 from kerasdl.deploy.serving.limits import Limits, Refused
 from kerasdl.deploy.serving.served import Served
 from kerasdl.errors import UserError
@@ -169,6 +170,12 @@ def test_rows_of_a_table_without_a_header_are_sent_by_its_numbers(folder):
         assert one.status_code == 200 and all(other.json() == one.json() for other in others)
 
 
+def test_the_page_separates_fields_as_the_file_of_the_training_does(people, monkeypatch):
+    monkeypatch.setattr(Run, "recipe", people.recipe.override(data="csv:rows.tsv"))
+    served = Served.find(people, people.path / "export" / "onnx")
+    assert app.about(served, Inputs(people.data, Limits()), Limits())["separator"] == "\t"
+
+
 def pasted(text, separator):
     """Return the rows that the page makes of a text."""
     if not shutil.which("node"):
@@ -182,6 +189,10 @@ def test_the_page_reads_what_is_pasted_and_sends_it_by_the_names_of_columns():
     text = ' a ,"b, c"\r\n1,"say ""x"""\r\n\n2\n'
     assert pasted(text, ",") == [{"a": "1", "b, c": 'say "x"'}, {"a": "2", "b, c": ""}]
     assert pasted("", ",") == pasted("a,b\n", ",") == []
+    assert pasted('a,b\n5" pipe,2\n6, "x,y"\n', ",") == [{"a": '5" pipe', "b": "2"}, {"a": "6", "b": "x,y"}]
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        pasted("a,b\n1,2\n1,5,2\n", ",")
+    assert "Row 2 has 3 fields, and the header 2." in error.value.stderr
 
 
 def test_an_array_that_unpacks_is_no_array(people):
@@ -472,7 +483,7 @@ def test_other_runs_and_damaged_files_are_refused(refused, digits, people, folde
     refused("serve", digits.path, "--file", tmp_path, words=["no export.json", "kerasdl export"])
     facts = json.loads((digits.path / "export" / "onnx" / "export.json").read_text())
     shutil.copytree(digits.path / "export" / "onnx", tmp_path / "of_another")
-    (tmp_path / "of_another" / "export.json").write_text(json.dumps(facts | {"run_data": "0" * 64}))
+    (tmp_path / "of_another" / "export.json").write_text(json.dumps(facts | {"run_data_sha256": "0" * 64}))
     refused("serve", digits.path, "--file", tmp_path / "of_another", words=["whose data is not that of"])
     refused("serve", tmp_path, words=["not a run"])
     other = exported(tmp_path / "other", model="linear", data="digits")
@@ -493,7 +504,7 @@ def test_a_run_from_hugging_face_is_served_with_its_export_and_report(digits, tm
     write_json(run.path / "data.json", run.data | {"folder": "/home/me", "remarks": ["2 images are in two splits."]})
     exports = run.path / "export" / "onnx"
     write_json(exports / "export.json", json.loads((exports / "export.json").read_text()) | {
-        "run_data": run.data_digest})
+        "run_data_sha256": run.data_digest, "run_data": "as it was counted before"})
     (run.path / "report.html").write_text("<p>the report")
     blobs, snapshot = tmp_path / "cache" / "blobs", tmp_path / "cache" / "snapshots" / "d3adbeef"
     blobs.mkdir(parents=True)

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -461,6 +462,7 @@ def test_thousands(number, shown):
 
 def test_a_class_weight_counts_an_example_as_often_as_keras_does():
     from kerasdl import objectives
+    from kerasdl.objectives import classify
 
     x = np.random.default_rng(0).normal(size=(60, 3)).astype("float32")
     split = from_arrays(x, np.arange(60) % 6 // 4, classes=["often", "rare"])["train"]
@@ -473,10 +475,14 @@ def test_a_class_weight_counts_an_example_as_often_as_keras_does():
         np.testing.assert_allclose(losses, plain * expected[split.y], rtol=1e-5)
         np.testing.assert_allclose(objective.compute_loss(None, objective.targets(split), logits), plain, rtol=1e-5)
     assert weights["balanced"][split.y].mean() == pytest.approx(1)
+    numbered = Recipe(model="linear", data="arrays", objective_args={"class_weight": {0: 3.0}})  # as Keras has it
+    assert numbered == Recipe.from_json(numbered.model_dump_json())
+    found = classify.class_weights(numbered.objective_args["class_weight"], replace(split, classes=("0", "1")))
+    assert found.tolist() == [3, 1]
 
 
 @pytest.mark.parametrize("objective, target", [("classify", "class"), ("multilabel", "labels")])
-@pytest.mark.parametrize("weights, words", [({0: 1.0, 1: 5.0}, "names a class 0 .* Choose from: often, rare"),
+@pytest.mark.parametrize("weights, words", [({0: 1.0, 1: 5.0}, "names a class '0' .* Choose from: often, rare"),
                                             ({"rare": 0.0}, "class_weight: input should be greater than 0")])
 def test_class_weights_are_those_of_named_classes_and_more_than_0(here, objective, target, weights, words):
     y = np.arange(60) % 6 // 4

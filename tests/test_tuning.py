@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -125,6 +126,34 @@ def test_no_trial_begins_after_the_minutes(quick, capfd):
     assert len(quick(minutes=60).records()) == 6
     with pytest.raises(UserError, match="minutes is a number above 0"):
         quick(minutes=0)
+
+
+def test_what_was_interrupted_does_not_begin_again_after_the_time(here):
+    study = Study.create(Search(recipe="mlp_digits", space={"lr": log(1e-4, 1e-1)}, trials=1), "study")
+    lease = study.lease()
+    study.end = time.monotonic()
+    assert not study.over  # it runs
+    lease.release()
+    assert study.lease() is Answer.DONE and study.over and not study.cut_short
+    study.end = None
+    assert not study.over and study.lease().id == lease.id
+
+
+def test_a_search_that_has_more_trials_tells_its_oracle(here):
+    study = Study.create(Search(recipe="mlp_digits", space={"lr": log(1e-4, 1e-1)}, trials=1), "study")
+    assert study.oracle.max_trials == 1
+    study.extend(3)
+    assert study.oracle.max_trials == 3
+
+
+def test_a_trial_that_runs_at_the_deadline_is_stopped(here):
+    study = Study.create(Search(recipe="mlp_digits", space={"lr": log(1e-4, 1e-1)}, trials=1), "study")
+    loop = engine.Loop(study, [], None, None, None, time.monotonic())
+    stopped = []
+    process = SimpleNamespace(waits=False, seconds=0.0, ask_to_stop=lambda: stopped.append(True))
+    loop.running.append(process)
+    loop._watch_time()
+    assert stopped and process.late == "not done when the time of the search was over"
 
 
 def test_a_trial_that_fails_is_tried_once_more_and_the_search_continues(quick, capfd):

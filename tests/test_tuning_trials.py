@@ -226,6 +226,7 @@ def test_a_whole_search_by_command(command, refused):
         assert row.score == result["val"]["accuracy"]
     page = Path("study/report.html").read_text()
     assert 'href="trials/0001/"' in page and f'<data id="best" value="{winner.score}">' in page
+    assert "<code>kerasdl tune best study &gt; my_recipe.py" in page and "--logdir study/trials<" in page
     assert_hparams(study)
 
     written = command("tune", "best", "study", "--seeds", 1)

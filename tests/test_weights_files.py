@@ -13,7 +13,7 @@ from data_harness import refused_value
 
 from kerasdl import zoo
 from kerasdl.zoo import weights
-from kerasdl.zoo.weights import files, tables, vit
+from kerasdl.zoo.weights import files, reading, tables, vit
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from weights_harness import LARGE, PORTS, golden, images
@@ -51,6 +51,7 @@ def test_what_is_written_is_read_again_with_its_preprocessing(model, args, chann
     network = harness.randomise(zoo.build(model, shape, 7, **args))
     for source in weights.sources(model):
         weights.save(network, file := tmp_path / "w.safetensors", model, source)
+        assert reading.classes_of(zoo.build(model, shape, 9, **args), file, model) == 7
         again = zoo.build(model, shape, 7, **args, weights=str(file))
         x = harness.pictures(2, shape)
         np.testing.assert_array_equal(harness.logits(again, x), harness.logits(network, x))
@@ -112,6 +113,8 @@ def test_files_that_keras_offers_are_read_by_the_names_and_the_order_that_they_h
     assert weights.load(network, tensors, "mobilenet").table == table
     for one, other in zip(network.weights, source.weights, strict=True):
         np.testing.assert_array_equal(one, other)
+    assert weights.load(zoo.build("mobilenet", (32, 32, 3), 5, size="mu"), tensors, "mobilenet").replaced == ("logits",)
+    weights.load(zoo.body("mobilenet", (32, 32, 3), size="mu"), tensors, "mobilenet")
     tensors = {"conv1_conv/0": np.zeros((7, 7, 3, 64)), "probs/1": np.zeros(5)}
     found = weights.tables_of("resnet")[-1].prepare(tensors, None)
     assert list(found) == ["conv1_conv/0", "predictions/1"]

@@ -9,7 +9,7 @@ from keras import ops
 
 from kerasdl.attacks import losses
 from kerasdl.errors import UserError
-from kerasdl.gradients import compiled
+from kerasdl.gradients import compiled, ends_in_softmax
 
 BATCH = 128
 
@@ -26,9 +26,8 @@ class Attacked:
     """
 
     def __init__(self, model: keras.Model, batch: int = BATCH):
-        if getattr(model.layers[-1], "activation", None) is keras.activations.softmax:
-            raise UserError(f"An attack is on logits, and {model.name} ends in a softmax. Take it out of the last "
-                            "layer.")
+        if ends_in_softmax(model):
+            raise UserError(f"An attack is on logits, and {model.name} ends in a softmax. Take it out.")
         self.model, self.batch = model, batch
         self._made: dict[Any, Callable] = {}
 

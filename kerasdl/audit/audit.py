@@ -10,7 +10,7 @@ from typing import Any
 
 import kerasdl
 from kerasdl.audit import parts
-from kerasdl.audit.grouping import Word
+from kerasdl.audit.grouping import Grouping
 from kerasdl.audit.subject import Subject
 from kerasdl.data import Split
 from kerasdl.environment import environment
@@ -24,7 +24,7 @@ AGAIN = "Make room, and audit it again: what is measured is not measured again."
 logger = logging.getLogger(__name__)
 
 
-def audit(run: Run | str | Path, groups: Word | Sequence[Word] = (), *, quick: bool = False, seed: int = 0,
+def audit(run: Run | str | Path, groups: Grouping | Sequence[Grouping] = (), *, quick: bool = False, seed: int = 0,
           shadows: int | None = None, data: Mapping[str, Split] | None = None, only: str | Sequence[str] = ()
           ) -> dict[str, Any]:
     """Ask all parts about a run, write RUN/audit.json, and return what it holds.
@@ -62,7 +62,8 @@ def about(subject: Subject) -> dict[str, Any]:
     return {"run": str(subject.run.path), "recipe": recipe.name or recipe.model, "objective": recipe.objective,
             "model": recipe.model, "data": recipe.data, "kind": subject.kind, "test_examples": len(subject.split()),
             "classes": list(subject.classes), "test": result.get("test", {}), "groups": list(subject.grouped_by),
-            "quick": subject.quick, "seed": subject.seed, "shadows": subject.shadows}
+            "functions": list(subject.functions), "quick": subject.quick, "seed": subject.seed,
+            "shadows": subject.shadows}
 
 
 def answer(subject: Subject, name: str, part: Any) -> dict[str, Any]:

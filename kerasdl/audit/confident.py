@@ -92,7 +92,7 @@ def out_of_fold(x: Any, y: np.ndarray, kind: str, classes: int, seed: int) -> Fi
     for name, model in models(kind, x.shape).items():
         chances = np.zeros((len(y), classes))
         for fitted, asked in folds(y, seed):
-            known = len(np.unique(y[fitted])) > 1  # of a class of one example the other folds know nothing
+            known = len(np.unique(y[fitted])) > 1  # if a class has one example, the other folds hold a single class
             made = (model() if known else DummyClassifier()).fit(x[fitted], y[fitted])
             chances[np.ix_(asked, made.classes_)] = made.predict_proba(x[asked])
         loss = -np.log(np.maximum(chances[np.arange(len(y)), y], 1e-3)).mean()

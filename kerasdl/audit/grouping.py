@@ -17,15 +17,15 @@ FEWEST = 10  # examples of a group about which something is said
 MOST = 12  # different numbers of a column that are groups; of more, its quarters are
 READS = {"csv": "a column", "text": "a column", "folder": "a level of folders"}  # what a source has groups by
 MISSING = "(missing)"
-Word = str | Callable[[Split], Any]
+Grouping = str | Callable[[Split], Any]
 
 
-def name_of(word: Word) -> str:
+def name_of(word: Grouping) -> str:
     """Return what a grouping is called: the word, or the name of the function."""
     return word if isinstance(word, str) else getattr(word, "__name__", type(word).__name__)
 
 
-def groups_of(run: Run, split: Split, word: Word, data: Mapping[str, Split] | None = None) -> np.ndarray:
+def groups_of(run: Run, split: Split, word: Grouping, data: Mapping[str, Split] | None = None) -> np.ndarray:
     """Return the group of each test example as text, (N,).
 
     Args:

@@ -43,7 +43,7 @@ class Subject:
     """
 
     def __init__(self, run: Run | str | Path, *, seed: int = 0, quick: bool = False,
-                 groups: grouping.Word | Sequence[grouping.Word] = (),
+                 groups: grouping.Grouping | Sequence[grouping.Grouping] = (),
                  shadows: int | None = None, data: Mapping[str, Split] | None = None):
         self.run, self.seed, self.quick = Run.open(run), seed, quick
         self._asked = dict.fromkeys([groups] if isinstance(groups, str) or callable(groups) else groups)
@@ -51,6 +51,11 @@ class Subject:
         self._splits: dict[str, Split] = {}
         self._answers: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._check()
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The groupings that are functions given in Python, which no command can name."""
+        return tuple(grouping.name_of(each) for each in self._asked if callable(each))
 
     def _check(self) -> None:
         run, result = self.run, self.run.result

@@ -153,7 +153,8 @@ def of_folder(path: Path) -> tuple[str, ...]:
 
 
 def by_labels(name: str, args: dict[str, Any]) -> str:
-    """Return the objective that the labels of a table ask for: words are classes, and numbers with decimals numbers.
+    """Return the objective that the labels of a table ask for: text and booleans are classes, and numbers with decimals
+    numbers.
 
     Raises:
         UserError: whole numbers, which may be either, or no label column.

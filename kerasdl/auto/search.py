@@ -22,6 +22,7 @@ from kerasdl.auto.asked import Asked, of_json, progress
 from kerasdl.auto.defaults import WORDS, families
 from kerasdl.auto.task import OUTCOME, Task
 from kerasdl.data import Split
+from kerasdl.deploy import exporting
 from kerasdl.errors import UserError
 from kerasdl.files import try_lock, writing
 from kerasdl.photos.budget import Budget
@@ -50,10 +51,12 @@ def auto(asked: Asked, workdir: str | Path | None = None, *, workers: int = 1, r
         began: when the budget began, on the clock time.monotonic; None: now.
 
     Raises:
-        UserError: data that cannot be learned from, a folder that holds something else, or no candidate that is
-            small enough.
+        UserError: data that cannot be learned from, a folder that holds something else, no candidate that is small
+            enough, or a limit where Keras does not compute with TensorFlow.
         KeyboardInterrupt, SystemExit: after Ctrl-C and SIGTERM; a training has saved its state.
     """
+    if asked.max_kb is not None:
+        exporting.check_backend()
     home, clock = home_of(workdir, asked), Budget(asked.minutes)
     clock.began = clock.began if began is None else began
     with alone(home):

@@ -18,11 +18,13 @@ from kerasdl.run import Run
 from kerasdl.text import duration
 from kerasdl.train.fit import train
 from kerasdl.tuning import engine, preflight, ray_cluster
+from kerasdl.tuning.costing import FILE as REFUSED
 from kerasdl.tuning.search import Search, load
 from kerasdl.tuning.study import SEARCH, Study
 
 SHARE = 0.5  # of the time after the baselines, that the default recipes may take together
 STARTING = 12.0  # seconds in which the first process of a trial imports TensorFlow, reads the data and compiles
+FORKED = 1.0  # seconds in which a later one begins, which is forked from one that has imported it
 SLOWER = 1.3  # times the longest trial so far, that the next one is given
 TRIALS = 50  # at most
 TRAINED = "search"  # folder of the study
@@ -131,22 +133,30 @@ def try_more(task: Task, found: Search, folder: Path, workers: int, ray: str | N
     while (done := len(study.ended())) < TRIALS and (left := task.left - spared) >= SLOWER * longest:
         study.extend(max(len(study.records()), done + workers))
         study.end = time.monotonic() + left - SLOWER * longest
-        engine.run(study, shares, verbose=False, limit=round(left, 1), start=start)
+        engine.run(study, shares, verbose=False, start=start, deadline=time.monotonic() + left)
         task.save()  # the time that is gone
         if len(study.ended()) == done:
             break
-        longest = max(longest, *(STARTING + (record.seconds or 0.0) for record in study.ended()))
+        again = FORKED if ray is None else STARTING
+        longest = again + max(record.seconds or 0.0 for record in study.ended())
+    if study.given_up:
+        task.remark(f"The search ended: {study.given_up}")
 
 
 def around_best(task: Task, families: Sequence[Family]) -> Search | None:
-    """Return the search around the best default; None, and why, if none is hopeful."""
+    """Return the search around the best default; None, which is noted with the reason, if none is hopeful."""
     spaces = {family.name: space_of(family, task.base) for family in families if family.space}
     some = [each for each in task.ranked("default") if each.name in spaces]
-    best = next((each for each in some if hopeful(task, each, spaces[each.name])), None)
+    best, reasons = None, []
+    for each in some:
+        if not (why := hopeless(task, each, spaces[each.name])):
+            best = each
+            break
+        reasons.append(why)
     if best is None:
-        if some:
-            task.skip(TRAINED, f"not started: the 8-bit file of {some[0].name} is larger than {task.asked.max_kb:g} "
-                               "KB, and what is searched changes its training alone")
+        if reasons:
+            task.skip(TRAINED, f"not started: what is searched changes the training of {some[0].name} alone, and "
+                               f"{reasons[0]}")
         return None
     limit = task.asked.max_kb
     small = {} if limit is None else {"parameters": 1000 * limit, "int8_kb": limit}
@@ -155,14 +165,17 @@ def around_best(task: Task, families: Sequence[Family]) -> Search | None:
                   name=f"{best.name}_search")
 
 
-def hopeful(task: Task, candidate: Candidate, space: Mapping[str, Any]) -> bool:
-    """Return whether a space around a candidate can hold a network that is small enough, where there is a limit."""
-    if task.asked.max_kb is None or any(key.startswith("model_args.") for key in space):
-        return True
+def hopeless(task: Task, candidate: Candidate, space: Mapping[str, Any]) -> str:
+    """Return why a space around a candidate holds no network that is small enough, where there is a limit; "": it may.
+    """
+    limit = task.asked.max_kb
+    if limit is None or any(key.startswith("model_args.") for key in space):
+        return ""
     try:
-        return sizes.as_file(candidate)["bytes"] <= 1000 * task.asked.max_kb
-    except UserError:
-        return False
+        kilobytes = sizes.as_file(candidate)["bytes"] / 1000
+    except UserError as error:
+        return f"it has no 8-bit file: {error}"
+    return f"its 8-bit file has {kilobytes:.1f} KB, more than {limit:g}" if kilobytes > limit else ""
 
 
 def took_part(task: Task, folder: Path) -> None:
@@ -170,9 +183,9 @@ def took_part(task: Task, folder: Path) -> None:
     study = Study.open(folder) if (folder / SEARCH).is_file() else None
     records = study.records() if study else []
     if not records:
-        large = len(study.refused.entries()) if study else 0
+        refused = len(study.refused.entries()) if study else 0
         task.skip(TRAINED, "not started: no trial would have ended in the time that was left"
-                  + f", in which {large} networks were too large" * bool(large))
+                  + f", in which {refused} proposals were refused: see {TRAINED}/{REFUSED}" * bool(refused))
     for record in records:
         name = f"{TRAINED}/trials/{record.id}"
         if record.status == "completed" and (record.folder / "result.json").is_file():
@@ -181,7 +194,8 @@ def took_part(task: Task, folder: Path) -> None:
                                 for key, value in record.values.items())
             task.keep(Candidate(name, "search", run, run.result["val"], record.seconds or 0.0, changed))
         else:
-            task.skip(name, f"{record.status}: {record.why}" if record.why else str(record.status))
+            status = "not finished" if record.pending else record.status
+            task.skip(name, f"{status}: {record.why}" if record.why else status)
 
 
 def again(task: Task, winner: Candidate) -> Candidate | None:

@@ -39,9 +39,13 @@ def audit_run(run: RunFolder,
 
 
 def show(facts: dict[str, Any]) -> None:
-    """Print each question with its sentences."""
+    """Print each question with its sentences, and which ones were not asked."""
+    from kerasdl.audit.page import left_out
+
     for part in facts["parts"]:
         print_line(part["title"])
         for line in [part["silent"]] if part["silent"] else part["lines"]:
             print_line(f"  {line}")
         print_line("")
+    if rest := left_out(facts):
+        print_line(rest)

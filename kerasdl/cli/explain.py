@@ -36,8 +36,8 @@ def explain_run(run: RunFolder,
                     metavar="NAME", help="of grad_cam and attention_heads; by default the last one that fits")] = None,
                 check: Annotated[bool, typer.Option(
                     "--check", help="measure whether the method can be trusted on this model")] = False,
-                examples: Annotated[int, typer.Option(
-                    min=8, help="examples of the test split for --check")] = 100,
+                examples: Annotated[int | None, typer.Option(
+                    min=8, help="examples of the test split for --check; by default 100")] = None,
                 planted: Annotated[bool | None, typer.Option(
                     "--planted/--no-planted", help="for --check, train a network that knows a planted reason; by "
                                                    "default if that takes ten minutes at most")] = None,
@@ -53,6 +53,8 @@ def explain_run(run: RunFolder,
 
     opened = Run.open(run)
     names = preflight.explanation(opened, method, files or [], mistakes, sample, check)
+    if not check:
+        refuse_without_check({"--examples": examples, "--planted or --no-planted": planted})
     check_options(names, {"FILE": files, "--mistakes": mistakes, "--sample": sample, "--class": target,
                           "--layer": layer, "--check": check})
     with quiet():
@@ -70,7 +72,7 @@ def explain_run(run: RunFolder,
         else:
             chosen = None
         explained = explain_subject(subject, names, chosen, target=target, layer=layer, plant=planted, seed=seed,
-                                    checked=shown.checked(subject.test, examples, seed) if check else None)
+                                    checked=shown.checked(subject.test, examples or 100, seed) if check else None)
     found = outcome.write(explained, folder)
     file = page.write(explained, found, folder)
     if report and (opened.path / "result.json").is_file() and page.hand_in(explained, found):
@@ -82,6 +84,13 @@ def explain_run(run: RunFolder,
         return
     show(found)
     print_field("page", file)
+
+
+def refuse_without_check(options: dict[str, Any]) -> None:
+    """Raise a UserError for an option of --check, {option: what was given}: without it, it would do nothing."""
+    for option, value in options.items():
+        if value is not None:
+            raise UserError(f"{option} is about --check, which is not asked for. Add --check, or leave it out.")
 
 
 def check_options(methods: list[str], options: dict[str, Any]) -> None:

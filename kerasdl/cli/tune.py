@@ -65,7 +65,7 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH",
                limit: Limits = None,
                timeout: Annotated[str | None, typer.Option(metavar="TIME", help="time limit of a trial")] = None,
                minutes: Annotated[float | None, typer.Option(
-                   metavar="N", help="after which no trial begins; those that run then end")] = None,
+                   metavar="N", help="after which no trial begins; running trials finish")] = None,
                memory: Annotated[int | None,
                                  typer.Option(metavar="MB", help="memory limit of a trial", min=1)] = None,
                backend: Backend = None,

@@ -67,6 +67,7 @@ def import_weights(file: Annotated[str, typer.Argument(help="a file of weights, 
                    ] = None,
                    as_json: AsJson = False) -> None:
     """Read a file of weights into a model of the zoo, and write it as a Keras model of pixels 0..255, or of tokens."""
+    from kerasdl import logs
     from kerasdl.recipe import parse_value
     from kerasdl.zoo.weights import public
 
@@ -88,8 +89,11 @@ def import_weights(file: Annotated[str, typer.Argument(help="a file of weights, 
             from kerasdl.zoo.weights import reading
         side = image_size or (known.image_size if known else 224)
         net = model or known.net  # type: ignore[union-attr]
-        classes = classes or (known.classes if known else reading.classes_of(file, net)) or 1000
-        network = zoo.build(net, (None,) if net in zoo.SEQUENCES else (side, side, 3), classes, weights=file, **given)
+        shape = (None,) if net in zoo.SEQUENCES else (side, side, 3)
+        if classes is None:
+            classes = known.classes if known else reading.classes_of(zoo.build(net, shape, 1000, **given), file, net)
+        with logs.on_stderr(verbose()):
+            network = zoo.build(net, shape, classes or 1000, weights=file, **given)
     except ValueError as error:
         raise UserError(" ".join(str(error).split())) from None
     with writing(out, "Name another file with --out."), whole(out) as partial:

@@ -29,9 +29,9 @@ def reads(network: keras.Model) -> dict[str, list[str]]:
     Raises:
         ValueError: the network is no graph of layers, calls a layer twice, or another model as a layer.
     """
-    check_flat(network)
     if not isinstance(network, keras.Model) or "layers" not in (config := network.get_config()):
         raise ValueError(f"{network.name} is no functional model.")
+    check_flat(network)
     found = {}
     for layer in config["layers"]:
         if len(layer["inbound_nodes"]) > 1:

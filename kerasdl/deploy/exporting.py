@@ -53,12 +53,13 @@ def export(run: Run | str | Path, form: str, *, quantize: str | None = None, out
         data: the splits of a run that was trained on arrays.
 
     Raises:
-        UserError: the format is unknown or not installed, Keras does not compute with TensorFlow, the folder exists,
-            the model cannot be converted, the file does not run, or its answers are not the model's. Then nothing is
-            written.
+        UserError: the format is unknown or not installed, TensorFlow makes it and Keras computes with something else,
+            the folder exists, the model cannot be converted, the file does not run, or its answers are not the
+            model's. Then nothing is written.
     """
-    check_backend()
     made, run = formats.find(form, quantize), Run.open(run)
+    if getattr(made, "CONVERTS", True):
+        check_backend()
     out = Path(out) if out is not None else run.path / "export" / "-".join(filter(None, (form, quantize)))
     if out.exists():
         raise UserError(f"{out} is there already. Remove it, or choose another --out.")
@@ -98,13 +99,13 @@ def export(run: Run | str | Path, form: str, *, quantize: str | None = None, out
             made.accompany(str(partial / made.FILE), run, objective, facts, x)
         if (tokens := run.path / TOKENIZER).is_file():
             shutil.copyfile(tokens, partial / TOKENIZER)
-        facts |= {"run_data": run.data_digest}
+        facts |= {"run_data_sha256": run.data_digest}
         write_json(partial / FACTS, facts | {"bytes": size(partial / made.FILE), "sha256": digest(partial / made.FILE)})
     return json.loads((out / FACTS).read_text()) | {"folder": str(out)}
 
 
 def check_backend() -> None:
-    """Raise a UserError where Keras does not compute with TensorFlow, which all converters begin with."""
+    """Raise a UserError where Keras does not compute with TensorFlow, with which all converters begin."""
     if (name := keras.backend.backend()) != "tensorflow":
         raise UserError(f"Files for other runtimes are made by TensorFlow, and Keras computes with {name} here. Set "
                         "KERAS_BACKEND=tensorflow for this command; a run of any backend loads there.")
@@ -125,9 +126,11 @@ def read_back(model: keras.Model, file: Path, header: Mapping[str, Any]) -> dict
     again = keras.models.clone_model(plain)
     weights.load(again, file, header["model"])
     wanted, found = (keras.ops.convert_to_numpy(one(images, training=False)) for one in (plain, again))
-    if why := gate.refusal(wanted, {"all": found}, None):
-        raise UserError(f"No file was written: read into a new network {why}.")
-    return {"difference": gate.difference(wanted, found, wanted), "bytes": size(file), "sha256": digest(file),
+    apart = float(np.abs(wanted.astype("float64") - found).max() / (np.ptp(wanted) or 1.0))
+    if not apart <= gate.APART:  # NaN is not
+        raise UserError(f"No file was written: read into a new network, its answers are {apart:.2g} of their range "
+                        f"from the model's; allowed are {gate.APART:g}.")
+    return {"difference": apart, "bytes": size(file), "sha256": digest(file),
             "packages": installed("safetensors")}
 
 

@@ -126,7 +126,7 @@ def remarks(strategy: tf.distribute.Strategy, recipe: Recipe, network: keras.Mod
     if tf.config.list_physical_devices("GPU") and os.environ.get("NVIDIA_TF32_OVERRIDE") != "0" and (
             backend.jax() or tf.config.experimental.tensor_float_32_execution_enabled()):
         told.append("float32 matrix products may be computed in TF32 on this GPU, which rounds to 10 bits. To switch "
-                    "that off, set NVIDIA_TF32_OVERRIDE=0 in the environment")
+                    "that off in cuBLAS and cuDNN, start with NVIDIA_TF32_OVERRIDE=0 in the environment")
     return told
 
 

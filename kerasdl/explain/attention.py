@@ -53,7 +53,8 @@ def has_class_token(network: Network) -> bool:
 
 
 def tokens_layer(network: Network) -> str:
-    """Return the layer whose tokens the answer is read from; "" without attention, or if an image has a later grid.
+    """Return the layer whose tokens the answer is read from; "" without attention, of an image with a later grid, or
+    if no layer gave these tokens, as in x + y.
 
     Of a class token it is the layer that the last block attends to: after that block no other token counts.
     """
@@ -64,7 +65,7 @@ def tokens_layer(network: Network) -> str:
         return ""
     if has_class_token(network):
         given = _inputs(found[-1])[0]
-        return next(layer.name for layer in network.model.layers if layer.output is given)
+        return next((layer.name for layer in network.model.layers if layer.output is given), "")
     return [layer.name for layer in network.model.layers
             if getattr(layer.output, "shape", None) == found[-1].output.shape][-1]
 
@@ -98,8 +99,8 @@ def misfit(network: Network) -> str:
     if network.without_layers:
         return network.without_layers
     if not layers(network):
-        return f"{name} has no attention layers."
-    if network.called("mel"):
+        return f"{name} has no attention layers of its own."
+    if network.layers_named("mel"):
         return f"The tokens of {name} are frames of a spectrum, and not its samples."
     if network.kind == "image" and grids.of_tokens(network) is None:
         return f"The tokens of {name} come from no grid."

@@ -136,7 +136,11 @@ class Subject:
         except ValueError:  # no architecture of the zoo, as an ensemble and trees are not
             return None, f"A model of {self.recipe.model} cannot be built anew to learn a planted patch."
         x = self.training.sample(patches.TRAINED + patches.HELD_OUT)
-        return patches.planted(network, x, self.kind, seed, steps, longest)
+        try:
+            return patches.planted(network, x, self.kind, seed, steps, longest)
+        except ValueError as error:
+            why = str(error).partition("\n")[0]
+            return None, f"A model of {self.recipe.model} could not learn a planted patch: {why}"
 
 
 def explain_subject(subject: Subject, names: Sequence[str], examples: Examples | None, *, target: str | None = None,
@@ -164,7 +168,8 @@ def explain_subject(subject: Subject, names: Sequence[str], examples: Examples |
     of_examples = [name for name, module in chosen.items() if methods.is_attribution(module)]
     settings = {name: settings_of(chosen[name], layer, seed) for name in of_examples}
     if layer is not None and not any("layer" in each for each in settings.values()):
-        raise UserError(f"{' and '.join(names)} read{'s' * (len(names) == 1)} no layer of its own. Leave out --layer.")
+        reading = "reads no layer of its" if len(names) == 1 else "read no layer of their"
+        raise UserError(f"{' and '.join(names)} {reading} own. Leave out --layer.")
     for name in of_examples:
         if examples is not None:
             explained.found[name] = explain(network, examples.x, name, target=index, **settings[name])

@@ -7,6 +7,7 @@ import numpy as np
 
 from kerasdl.errors import UserError, nearest
 from kerasdl.explain.gradients import BATCH, Differentiable
+from kerasdl.gradients import ends_in_softmax
 from kerasdl.zoo.ensemble import own_name
 from kerasdl.zoo.trees import Trees
 
@@ -33,9 +34,8 @@ class Network:
             shapes = ", ".join(str(tuple(output.shape)) for output in model.outputs)
             raise UserError("An explanation is of one answer an example: a model with one input and an output of shape "
                             f"(None, classes). Received: {len(model.inputs)} inputs, outputs {shapes}.")
-        if getattr(model.layers[-1], "activation", None) is keras.activations.softmax:
-            raise UserError(f"An explanation is of logits, and {model.name} ends in a softmax. Take it out of the last "
-                            "layer.")
+        if ends_in_softmax(model):
+            raise UserError(f"An explanation is of logits, and {model.name} ends in a softmax. Take it out.")
         self.model, self.kind, self.batch = model, kind or kind_of(model), batch
         self.classes = model.outputs[0].shape[1]
         self._at: dict[str, tuple[Differentiable, Differentiable]] = {}
@@ -59,8 +59,7 @@ class Network:
         """Why no single layer says what the model looks at; "" if one may."""
         if any(layer.name != own_name(layer.name) for layer in self.model.layers):
             return "The model is an ensemble, and each of its layers is of one member. Explain a member."
-        inner = [layer.name for layer in self.model.layers if isinstance(layer, keras.Model)]
-        return f"{self.model.name} holds layers in a model of its own, {inner[0]!r}. Build it flat." if inner else ""
+        return ""
 
     # Examples
 
@@ -111,7 +110,7 @@ class Network:
 
     # Layers
 
-    def called(self, name: str) -> list[Any]:
+    def layers_named(self, name: str) -> list[Any]:
         """Return the layer of this name; of an ensemble that of each member; [] if there is none."""
         return [layer for layer in self.model.layers if own_name(layer.name) == name]
 
@@ -122,12 +121,20 @@ class Network:
             raise UserError(f"{self.model.name} has no layer {name!r}. {nearest(name, names)}")
         return self.model.get_layer(name)
 
+    def unread(self, name: str) -> str:
+        """Return "" or why a layer's values cannot be read: it is a model of its own, whose graph is another one."""
+        if not isinstance(self.layer(name), keras.Model):
+            return ""
+        return f"{name!r} in {self.model.name} is a model of its own, and its layers cannot be read. Build it flat."
+
     def at(self, name: str) -> tuple[Differentiable, Differentiable]:
         """Return the model up to a layer, and from the layer on: (x,) -> values, (x, values) -> logits.
 
         What reaches the answer past the layer, as a shortcut or a mask, is computed from x in the second one.
         """
         if name not in self._at:
+            if why := self.unread(name):
+                raise UserError(why)
             values = self.layer(name).output
             values = values[0] if isinstance(values, (list, tuple)) else values
             self._at[name] = (Differentiable(keras.Model(self.model.input, values), 0, self.batch),
@@ -145,7 +152,7 @@ class Network:
         """Return mean and deviation (F,) as the layer "scale" has them, or on average those of an ensemble; 0 and 1 if
         they are of other numbers."""
         known = [[np.asarray(keras.ops.convert_to_numpy(each)).reshape(-1) for each in scale.moments()]
-                 for scale in self.called("scale") if hasattr(scale, "moments")]
+                 for scale in self.layers_named("scale") if hasattr(scale, "moments")]
         fitting = [(mean, np.sqrt(variance)) for mean, variance in known if len(mean) == width]
         if not fitting:
             return np.zeros(width, "float32"), np.ones(width, "float32")

@@ -107,15 +107,15 @@ def parts(explained: Explained, name: str, words: Sequence[Sequence[str]]) -> li
             for place, example in enumerate(names)]
 
 
-def part(explained: Explained, name: str, place: int, part: str, words: Sequence[Sequence[str]]) -> Markup:
+def part(explained: Explained, name: str, place: int, which: str, words: Sequence[Sequence[str]]) -> Markup:
     """Return a further map of an example with its name: an image, or a text."""
     if outcome.drawn(explained.subject.kind):
         body = Markup('<img src="{}" alt="{}">').format(
-            figures.png_of(outcome.pixels(explained, name, place, part)), part)
+            figures.png_of(outcome.pixels(explained, name, place, which)), which)
     else:
         explanation = explained.found[name]
-        body = overlay.of_text(words[place], explanation.parts[part][place], explanation.signed)
-    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(body, part)
+        body = overlay.of_text(words[place], explanation.parts[which][place], explanation.signed)
+    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(body, which)
 
 
 def curves(row: dict[str, Any]) -> list[tuple[str, Markup]]:

@@ -101,16 +101,17 @@ def scored(search: Search, values: Mapping[str, Any], names: set[str], x: np.nda
            ) -> dict[str, float]:
     """Return {proxy: score} of the network of some values, as a trial begins with it; {} if there is none within the
     limits."""
-    recipe = search.trial(values)
     try:
+        recipe = search.trial(values)
         with seeded(recipe.seed):
             built = objectives.of(recipe).networks(split)[0]
     except ValueError:
         return {}
-    adapt(built, split)
     net = network.in_float32(built)
     if any(costs.find(name)(net, x) > most for name, most in search.limits.items()):
         return {}
+    if names & set(proxies.LOOKING):
+        adapt(net, split)
     untouched, found = [ops.convert_to_numpy(variable) for variable in net.variables], {}
     for name in sorted(names):
         for variable, value in zip(net.variables, untouched, strict=True):  # a proxy may change ranges, and draw noise

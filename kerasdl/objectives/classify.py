@@ -26,7 +26,7 @@ class ClassifySettings(Settings):
     """Settings of classification."""
 
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread evenly over all classes")
-    class_weight: Literal["balanced"] | dict[str | int, Annotated[float, Field(gt=0)]] | None = Field(
+    class_weight: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = Field(
         None, description="weight of each class in the training loss, {class: weight}; balanced: rare ones weigh more")
 
 
@@ -98,7 +98,7 @@ def beaten(findings: Findings) -> list[Section]:
         id="controls", above=True)]
 
 
-def class_weights(setting: str | Mapping[str | int, float] | None, split: Split) -> np.ndarray:
+def class_weights(setting: str | Mapping[str, float] | None, split: Split) -> np.ndarray:
     """Return the weight of each class (classes,), float32: 1 for those that a mapping leaves out.
 
     "balanced" gives every class the same total weight, examples / (classes x examples of the class), as scikit-learn
@@ -118,7 +118,7 @@ def class_weights(setting: str | Mapping[str | int, float] | None, split: Split)
     for name in setting:
         if name not in split.classes:
             raise UserError(f"class_weight names a class {name!r} that the data does not have. "
-                            f"{nearest(str(name), split.classes)}")
+                            f"{nearest(name, split.classes)}")
     return np.array([setting.get(name, 1.0) for name in split.classes], "float32")
 
 

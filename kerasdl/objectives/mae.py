@@ -54,8 +54,8 @@ class MaskedAutoencoder(Objective):
         if self.recipe.model != "vit":
             raise ValueError(f"a masked autoencoder needs model=vit. Received: {self.recipe.model}")
         if "weights" in self.recipe.model_args:
-            raise ValueError("a masked autoencoder begins with weights by init=FILE.keras, which `kerasdl weights "
-                             "import` makes of them. Leave out model_args.weights")
+            raise ValueError("a masked autoencoder begins with random weights, or with those of a run: init=RUN. Leave "
+                             "out model_args.weights")
         zoo.check_args(vit_args, self.recipe.model_args, "a masked autoencoder")
         size, patch, pool, drop, drop_path = vit_args(**self.recipe.model_args)
         width, depth, heads = vit.SIZES[size]

@@ -24,7 +24,7 @@ from kerasdl.settings import Settings
 class MultilabelSettings(Settings):
     """Settings of several labels an example."""
 
-    class_weight: Literal["balanced"] | dict[str | int, Annotated[float, Field(gt=0)]] | None = Field(
+    class_weight: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = Field(
         None, description="weight of each class in the training loss where an example has it, {class: weight}; "
                           "balanced: examples without it / examples with it")
 
@@ -96,7 +96,7 @@ def pairs(split: Split, weights: np.ndarray) -> np.ndarray:
     return np.concatenate([split.y * weights, 1 - split.y], axis=1)
 
 
-def positive_weights(setting: str | Mapping[str | int, float] | None, split: Split) -> np.ndarray:
+def positive_weights(setting: str | Mapping[str, float] | None, split: Split) -> np.ndarray:
     """Return how much each class (classes,) counts where an example has it, float32.
 
     "balanced" gives examples with and without the label the same total weight.

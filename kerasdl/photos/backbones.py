@@ -45,8 +45,9 @@ class Backbone:
         if not self.source:
             return {"model": self.model, "model_args": self.args}
         run = Run(Path(self.source))
-        others = objectives.get(run.recipe.objective, run.path).classifier_args
-        return {"model": self.model, "model_args": {**others, **self.args}, "init": self.source}
+        args = {**objectives.get(run.recipe.objective, run.path).classifier_args, **self.args}
+        args.pop("weights", None)  # the run began with them, and is what this begins with
+        return {"model": self.model, "model_args": args, "init": self.source}
 
     def body(self, side: int) -> "keras.Model":
         """Return the network for colour images of this size: {"features": (B, D)}."""
@@ -112,8 +113,9 @@ def _named(source: str) -> Backbone:
         return _public(source)
     run = Run(Path(source))
     if run.path.is_file():
-        raise UserError(f"--weights {source} is a file, which does not say of which network it is. Train a recipe with "
-                        "model_args.weights=FILE, with freeze=features if the network is to stay as it is, and give "
+        how = "init" if run.path.suffix == ".keras" else "model_args.weights"
+        raise UserError(f"--weights {source} is a file, which does not say of which network it is. Train a recipe of "
+                        f"that network with {how}={source}, and freeze=features if it is to stay as it is, and give "
                         "the run.")
     if not run.path.exists():
         raise UserError(f"--weights {source}: there is no run and there are no public weights of that name. "

@@ -15,7 +15,7 @@ from kerasdl.photos.backbones import PIXELS, Backbone
 from kerasdl.photos.budget import Budget, Deadline
 from kerasdl.photos.folder import Folder, look
 from kerasdl.recipe import Recipe
-from kerasdl.run import Run, folder_for
+from kerasdl.run import Run, folder_for, weights_file
 from kerasdl.text import duration
 from kerasdl.train.callbacks import Diverged
 from kerasdl.train.fit import train
@@ -130,7 +130,8 @@ class Trials:
     def _others(self, run: Run, recipe: Recipe, side: int) -> bool:
         """Return whether a run is of other images or of another recipe, however their folders are written."""
         given, found = ({**each.model_dump(mode="json"), "data": str(Path(each.data.partition(":")[2]).resolve()),
-                         "init": each.init and str(Path(each.init).resolve())} for each in (recipe, run.recipe))
+                         "init": each.init and str(weights_file(each.init).resolve())}
+                        for each in (recipe, run.recipe))
         images = {name: split.fingerprint() for name, split in self.splits(side).items()}
         return given != found or run.data.get("examples") != images
 

@@ -12,7 +12,7 @@ from kerasdl import objectives
 from kerasdl.data import Split
 from kerasdl.errors import UserError
 from kerasdl.evaluation.located import located, located_args
-from kerasdl.files import aside
+from kerasdl.files import set_aside
 from kerasdl.recipe import Recipe, load, validate
 from kerasdl.run import Run
 from kerasdl.train.fit import train
@@ -101,7 +101,8 @@ def trained(recipe: Recipe, splits: Mapping[str, Split], path: Path, weights: st
     """
     recipe = validate(recipe.model_dump() | {"data": "arrays", "data_args": {}, "splits": {}})
     if (path / "recipe.json").is_file() and (why := other(Run(path), recipe, splits, weights)):
-        logger.warning("%s is of %s, and is kept as %s.", path, why, aside(path).name)
+        kept = set_aside(path)
+        logger.warning("%s is of %s, and is kept as %s.", path, why, kept.name)
     if not (path / "result.json").is_file():
         return train(recipe, workdir=path, data=splits, verbose=False, test=False)
     run = Run.open(path)

@@ -1,4 +1,4 @@
-"""MobileNetV2's form, small, on the embedded 8x8 digits, twice as large."""
+"""A small MobileNetV2 on the embedded 8x8 digits, resized to 16x16."""
 
 from kerasdl.recipe import Claim, Recipe
 

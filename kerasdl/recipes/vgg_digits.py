@@ -1,4 +1,4 @@
-"""VGG's form, small and with batch normalisation, on the embedded 8x8 digits."""
+"""A small VGG with batch normalisation on the embedded 8x8 digits."""
 
 from kerasdl.recipe import Claim, Recipe
 

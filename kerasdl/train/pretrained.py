@@ -107,6 +107,8 @@ def body(run: Run | str | Path, image_shape: Sequence[int] | None = None) -> ker
         UserError: a run that is not finished, without such a layer, or of examples that do not fit.
     """
     run = Run.open(run)
+    if run.data["kind"] != "image":
+        raise UserError(f"{run.path} is of {run.data['kind']} examples, and not of images.")
     shape, trained = tuple(image_shape or run.data["shape"]), run.model()
     try:
         if FEATURES in {layer.name for layer in trained.layers}:

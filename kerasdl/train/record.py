@@ -78,7 +78,7 @@ def check_saves(kept: keras.Model, recipe: Recipe) -> None:
         return
     try:
         text = json.dumps(keras.saving.serialize_keras_object(kept))
-        with seeded(recipe.seed):  # the copy's initializers leave the numbers of dropout as they are
+        with seeded(recipe.seed), keras.device("cpu"):  # the copy leaves the numbers of dropout as they are
             keras.saving.deserialize_keras_object(json.loads(text))
     except Exception as error:  # whatever the user's own lines raise
         why = " ".join(str(error).rpartition("Exception encountered: ")[2].split()).partition(". ")[0].rstrip(".")

@@ -67,9 +67,9 @@ class Setup:
         """
         backend.check_floatx()
         if (policy := keras.config.dtype_policy().name) not in ("float32", recipe.precision):
-            raise UserError(f"Keras' dtype policy is {policy}, and the recipe has precision={recipe.precision}. Give "
-                            "precision=mixed_bfloat16, or set the policy back: "
-                            "keras.config.set_dtype_policy('float32')")
+            asked = "Give precision=mixed_bfloat16, or set" if policy == "mixed_bfloat16" else "Set"
+            raise UserError(f"Keras' dtype policy is {policy}, and the recipe has precision={recipe.precision}. "
+                            f"{asked} the policy back: keras.config.set_dtype_policy('float32')")
         objective = objectives.of(recipe, run)
         if backend.current() not in objective.backends:
             raise UserError(f"objective={recipe.objective} trains with {' or '.join(objective.backends)}, and Keras "
@@ -254,7 +254,7 @@ def adapt(network: keras.Model, split: Split) -> None:
         examples = split.sample(enough(*split.shape[:2]) if split.kind == "image" else len(split))
         if len(examples):
             seen = reaching(layer, network, examples, SEQUENCES if split.kind == "sequence" else len(examples))
-            if isinstance(layer, keras.layers.Normalization) and layer.adapt_mean.shape == seen.shape[-1:]:
+            if isinstance(layer, keras.layers.Normalization) and layer.axis in ((-1,), (seen.ndim - 1,)):
                 standardize(layer, seen, split)
             else:
                 layer.adapt(seen)

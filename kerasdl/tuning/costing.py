@@ -99,17 +99,16 @@ class Refused:
             merged += records[number:number + 1]
         return merged
 
-    def hopeless(self, records: Sequence[TrialRecord], limits: Mapping[str, float], exhausted: bool = False) -> bool:
-        """Return whether MANY proposals were refused since the last trial, or all that there are.
+    def exhausted(self, after: int) -> str:
+        """Return why no other proposal is made after some trials: MANY in a row were refused. "": they were not."""
+        entries = [entry for entry in self.entries() if entry["after"] == after]
+        return f"{len(entries):,} networks in a row were refused, the last because: {entries[-1]['why'].rstrip('.')}." \
+            if len(entries) >= MANY else ""
 
-        Raises:
-            UserError: they were, and there is no trial.
-        """
-        entries = [entry for entry in self.entries() if entry["after"] == len(records)]
-        found = len(entries) >= (1 if exhausted else MANY)
-        if found and not records:
+    def check_some(self, limits: Mapping[str, float]) -> None:
+        """Raise a UserError if proposals were refused before there was a trial."""
+        if entries := [entry for entry in self.entries() if entry["after"] == 0]:
             raise UserError(nothing(entries, limits))
-        return found
 
 
 def nothing(entries: Sequence[dict[str, Any]], limits: Mapping[str, float]) -> str:

@@ -46,7 +46,7 @@ def tune(search: Search | str | Path, workdir: str | Path | None = None, workers
         workdir: the search's folder; by default `runs/<search>/<time>-<id>/`. If it holds the same search, that is
             continued; if another process works on it, this one helps.
         workers: how many trials at a time; the cores and GPUs of this machine are divided among them.
-        minutes: after which no trial begins; those that run then end.
+        minutes: after which no trial begins; running trials finish.
         memory: megabytes of data that a trial may have at most; one that wants more fails, alone.
         strategy: of each trial, as for kerasdl.train.
         logical_cpus: of each trial.
@@ -73,15 +73,19 @@ def tune(search: Search | str | Path, workdir: str | Path | None = None, workers
         preflight.check_new(search)
     if search.build and (strategy != "auto" or logical_cpus):
         raise UserError("A model of build(hp) is fitted on one device. Leave out strategy and logical_cpus.")
-    shares, start = ray_cluster.connect(ray, workers)
+    most = None if memory is None else int(memory * 2**20)
+    shares, start = ray_cluster.connect(ray, workers, most)
     study = Study.create(search, folder, options)
     study.end = end
     study.resume += flags(workers=(workers, 1), minutes=(minutes, None), memory=(memory, None),
                           strategy=(strategy, "auto"), logical_cpus=(logical_cpus, None),
                           checkpoint_every=(checkpoint_every, "1 min"), ray=(ray, None))
-    run(study, shares, verbose, limit, None if memory is None else int(memory * 2**20), start)
-    if study.late and (study.total is None or len(study.records()) < study.total):
-        with logs.on_stderr(verbose):
+    run(study, shares, verbose, limit, most, start)
+    with logs.on_stderr(verbose):
+        if study.given_up:
+            logger.warning("No other trial begins: %s For others, begin a search with other limits or another space.",
+                           study.given_up)
+        elif study.cut_short or any(record.pending for record in study.records()):
             logger.info("The %g minutes are over. For other trials: %s", minutes, study.resume)
     return study
 
@@ -93,23 +97,26 @@ def flags(**options: tuple[Any, Any]) -> str:
 
 
 def run(trials: Trials, workers: list[Worker], verbose: bool = True, limit: float | None = None,
-        memory: int | None = None, start: Callable[..., TrialProcess] = pool.start) -> None:
+        memory: int | None = None, start: Callable[..., TrialProcess] = pool.start,
+        deadline: float | None = None) -> None:
     """Run all trials that are left, of a search or of the winner's seeds.
 
     Args:
         limit: seconds that a trial may take.
         memory: bytes of data that a trial may have.
         start: what starts a trial's process, as `pool.start` does.
+        deadline: on the clock time.monotonic, at which trials that run are stopped, and have failed.
 
     Raises:
         UserError: as for `tune`.
         KeyboardInterrupt, SystemExit: after Ctrl-C and SIGTERM, when the running trials have saved their states.
     """
-    with StopSignal() as stop, Table(trials, len(workers), verbose) as table:
-        Loop(trials, workers, limit, memory, start).run(stop, table)
-    if stop.number:
-        with logs.on_stderr(verbose):
+    with logs.on_stderr(verbose):
+        with StopSignal() as stop, Table(trials, len(workers), verbose) as table:
+            Loop(trials, workers, limit, memory, start, deadline).run(stop, table)
+        if stop.number:
             logger.info("Stopped. To resume: %s", trials.resume)
+    if stop.number:
         raise KeyboardInterrupt if stop.number == signal.SIGINT else SystemExit(128 + stop.number)
 
 
@@ -117,8 +124,9 @@ class Loop:
     """Runs trials until none is left. See `run` for the arguments."""
 
     def __init__(self, trials: Trials, workers: list[Worker], limit: float | None, memory: int | None,
-                 start: Callable[..., TrialProcess]):
+                 start: Callable[..., TrialProcess], deadline: float | None):
         self.trials, self.free, self.limit, self.memory, self.start = trials, list(workers), limit, memory, start
+        self.deadline = math.inf if deadline is None else deadline
         self.running: list[TrialProcess] = []
 
     def run(self, stop: StopSignal, table: Table) -> None:
@@ -163,7 +171,7 @@ class Loop:
                 raise UserError(f"Trial {process.lease.id} cannot be trained: {process.blocked} It is left as it was. "
                                 f"To resume: {self.trials.resume}")
             with self.trials.writing():
-                outcome = process.outcome(self.limit)
+                outcome = process.outcome()
             process.lease.release()
             self.running.remove(process)
             self.free.append(process.worker)
@@ -183,8 +191,13 @@ class Loop:
 
     def _watch_time(self) -> None:
         for process in self.running:
-            if self.limit is not None and process.seconds > self.limit:
-                process.late = True
+            if process.waits and self.trials.out_of_time:
+                process.ask_to_stop()
+            elif self.limit is not None and process.seconds > self.limit:
+                process.late = f"not done within its time limit of {self.limit:g} s"
+                process.ask_to_stop()
+            elif time.monotonic() > self.deadline:
+                process.late = "not done when the time of the search was over"
                 process.ask_to_stop()
 
     def _stop(self) -> None:

@@ -67,15 +67,17 @@ class TrialProcess:
         lease: what it runs.
         worker: where.
         began: when, on the clock time.monotonic.
-        late: whether it was asked to stop because its time was up.
+        late: that its time was up, for which it was asked to stop; "": it was not.
+        waits: whether it has not begun, because it has no place yet.
     """
 
     lease: Lease
     worker: Worker
     popen: Any  # a subprocess.Popen, or what has those of its methods that are used here
     began: float = field(default_factory=time.monotonic)
-    late: bool = False
+    late: str = ""
     asked: float | None = None
+    waits: bool = False
 
     @property
     def ended(self) -> bool:
@@ -104,7 +106,7 @@ class TrialProcess:
             return None
         return (self._written() or {"why": UNWRITABLE})["why"]
 
-    def outcome(self, timeout: float | None) -> dict[str, Any] | None:
+    def outcome(self) -> dict[str, Any] | None:
         """Return how the trial ended; None if it was interrupted, which is no end.
 
         Raises:
@@ -113,7 +115,7 @@ class TrialProcess:
         if written := self._written():
             return written
         if self.late:
-            outcome = failed(f"not done within its time limit of {timeout:g} s", again=False)
+            outcome = failed(self.late, again=False)
         elif self.popen.returncode in INTERRUPTED:
             return None
         else:

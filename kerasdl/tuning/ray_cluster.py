@@ -10,6 +10,7 @@ of Ray is a failed attempt, as an error of the process is.
 import fcntl
 import io
 import json
+import logging
 import math
 import os
 import signal
@@ -21,6 +22,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +31,15 @@ from kerasdl.tuning import pool
 from kerasdl.tuning.nursery import Nursery
 from kerasdl.tuning.pool import TrialProcess, Worker
 from kerasdl.tuning.trial import failed
-from kerasdl.tuning.trials import LOCK, OUTCOME, TASK, Lease
+from kerasdl.tuning.trials import LOCK, OUTCOME, Lease
 
 PASSED = ("KERAS_BACKEND", "KERASDL_CACHE", "TFDS_DATA_DIR")  # variables that a trial is to see as the driver does
 SHARED = True  # whether a node that sees the driver's folder works in it
 TOKEN = "shared-{}"  # a file that tells a node that it sees the driver's folder
 RUNNING = "running"  # the lock that a trial's process holds
 LEFT_BEHIND = (LOCK, RUNNING)  # files of a trial that stay on the driver
+PATIENCE = 60  # seconds without a place in the cluster after which it is said
+logger = logging.getLogger(__name__)
 
 
 class Cluster:
@@ -44,12 +48,13 @@ class Cluster:
     Args:
         address: "local" to start Ray on this machine, "auto" for the cluster of this machine, or an address.
         workers: how many trials run at a time; CPUs and GPUs of the cluster are divided among them.
+        memory: bytes that a trial may have, if that is limited.
 
     Raises:
-        UserError: Ray is not installed, or there is no cluster.
+        UserError: Ray is not installed, there is no cluster, or no node has the memory.
     """
 
-    def __init__(self, address: str, workers: int = 1):
+    def __init__(self, address: str, workers: int = 1, memory: int | None = None):
         try:
             import ray
         except ImportError:
@@ -62,6 +67,9 @@ class Cluster:
                 raise UserError(f"There is no Ray cluster at {address!r}: {' '.join(str(error).split())[:200]}. Start "
                                 "one with: ray start --head") from None
         alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if memory and memory > (most := max((each.get("memory", 0) for each in alive), default=0)):
+            raise UserError(f"No node of the cluster has {memory / 2**20:g} MB of memory for a trial; the most is "
+                            f"{most // 2**20:.0f} MB. Give less with --memory.")
         self.cpus, self.gpus = shares([(int(each.get("CPU", 0)), int(each.get("GPU", 0))) for each in alive], workers)
         self.runner: Any = ray.remote(Runner)
 
@@ -96,14 +104,26 @@ def check(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=5).close()
 
 
+@dataclass
 class RemoteTrial(TrialProcess):
-    """The process of a trial that may have to wait for a place in the cluster, which is no part of its time."""
+    """The process of a trial that may have to wait for a place in the cluster, which is no part of its time.
+
+    Attributes:
+        asked_at: when a place was asked for, on the clock time.monotonic; infinity once it was said that none came.
+    """
+
+    asked_at: float = field(default_factory=time.monotonic)
 
     @property
     def ended(self) -> bool:
-        ended = super().ended
-        if not self.popen.placed:
-            self.began = time.monotonic()
+        ended, now = super().ended, time.monotonic()
+        self.waits = not self.popen.placed
+        if self.waits:
+            self.began = now
+            if now > self.asked_at + PATIENCE:
+                self.asked_at = math.inf
+                logger.warning("Trial %s waits for a place in the cluster of Ray, which `ray status` describes.",
+                               self.lease.id)
         return ended
 
     def failure(self) -> dict[str, Any]:
@@ -135,7 +155,9 @@ class RemoteProcess:
                   **({"memory": memory} if memory else {})}
         self.actor: Any = cluster.runner.options(**wanted).remote()
         self.ready = self.actor.__ray_ready__.remote()
-        limits = {"memory": memory, "cpus": cluster.cpus, "cwd": os.getcwd()}
+        init = lease.task["recipe"]["init"]
+        limits = {"memory": memory, "cpus": cluster.cpus, "cwd": os.getcwd(),
+                  "init": init if init and is_sibling(init, self.folder) else None}
         self.result = self.actor.run.remote(
             str(self.folder), self.token.name, packed([self.folder, *read_by(self.folder, lease.task)]),
             list(pool.COMMAND[1:]), environment, limits)
@@ -159,8 +181,12 @@ class RemoteProcess:
         return self.returncode
 
     def terminate(self) -> None:
-        """Ask it to save its state and end."""
-        self.actor.stop.remote()
+        """Ask it to save its state and end; without a place it has none, and is gone."""
+        if self.placed:
+            self.actor.stop.remote()
+        else:
+            self.kill()
+            self.returncode = -signal.SIGTERM
 
     def kill(self) -> None:
         import ray
@@ -192,7 +218,8 @@ class Runner:
             command: the arguments of Python before the folder.
             environment: more variables of the process.
             limits: "memory" in bytes or None; "cpus", how many it has; "cwd", where the driver works, with the files
-                that recipes name, if the node has such a folder.
+                that recipes name, if the node has such a folder; "init", that of the recipe if it is another trial of
+                the same search, else None.
         """
         home = Path(folder)
         if (home / token).exists():
@@ -200,8 +227,8 @@ class Runner:
         with tempfile.TemporaryDirectory() as elsewhere:
             home = Path(elsewhere) / Path(folder).name
             unpack(files, Path(elsewhere))
-            init = json.loads((home / TASK).read_text())["recipe"]["init"]
-            here = str(Path(elsewhere) / Path(init).name) if init and is_sibling(init, folder) else init
+            init = limits["init"] or ""
+            here = str(Path(elsewhere) / Path(init).name) if init else ""
             rename(home, init, here)
             code = self.process_of(home, command, environment, limits)
             rename(home, here, init)  # the driver's name stays, with which another node resumes
@@ -253,9 +280,12 @@ def read_by(folder: Path, task: dict[str, Any]) -> list[Path]:
 
 
 def rename(folder: Path, old: str, new: str) -> None:
-    """Put a path in place of another one in the JSON files of a trial."""
+    """Put a path in place of another one in the JSON files of a trial, some of which escape letters beyond ASCII."""
     for file in folder.glob("*.json") if old != new else ():
-        file.write_text(file.read_text().replace(json.dumps(old), json.dumps(new)))
+        text = file.read_text(encoding="utf-8")
+        for escaped in (False, True):
+            text = text.replace(json.dumps(old, ensure_ascii=escaped), json.dumps(new, ensure_ascii=escaped))
+        file.write_text(text, encoding="utf-8")
 
 
 def packed(folders: Sequence[Path]) -> bytes:
@@ -275,10 +305,14 @@ def unpack(archive: bytes, home: Path) -> None:
         tar.extractall(home, members, filter="data")
 
 
-def connect(address: str | None, workers: int) -> tuple[list[Worker], Callable[..., TrialProcess]]:
-    """Return the workers, and what starts a trial for one of them: a cluster, or with None this machine."""
+def connect(address: str | None, workers: int, memory: int | None = None
+            ) -> tuple[list[Worker], Callable[..., TrialProcess]]:
+    """Return the workers, and what starts a trial for one of them: a cluster, or with None this machine.
+
+    The other arguments are those of Cluster.
+    """
     here = pool.workers(workers)
     if address is not None:
-        return [Worker()] * len(here), Cluster(address, workers).start
+        return [Worker()] * len(here), Cluster(address, workers, memory).start
     nursery = Nursery()
     return here, lambda lease, worker, memory=None: pool.start(lease, worker, memory, nursery.fork)

@@ -34,6 +34,7 @@ def report(study: Study) -> Path:
         attempts={row.id: earlier(row) for row in failed}, best=leaders[0] if leaders else None,
         curve=progress(rows, study) if leaders else None, final=read(study.folder / FINAL),
         spread=spread, figure=figure, plain=plain, describe=describe, folder=study.folder.name,
+        path=typed(study.folder), trials=typed(study.home),
         settings=settings(study),
         parallel=parallel_coordinates.draw(study.search, leaders) if len(leaders) >= LEAST else None,
         weights=list(importance(study.space, rows).items()), line=line(rows, leaders), graph=graph(study, leaders),

@@ -3,7 +3,6 @@ kerasdl.tuning.costing the proposals that cost too much."""
 
 import itertools
 import json
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +15,7 @@ from kerasdl.files import write_text
 from kerasdl.recipe import MOVED
 from kerasdl.text import resuming
 from kerasdl.tuning import median_stopping
-from kerasdl.tuning.costing import MANY, Meter, Refused
+from kerasdl.tuning.costing import Meter, Refused
 from kerasdl.tuning.dimensions import frozen
 from kerasdl.tuning.records import Answer, Proposal, Space, TrialRecord
 from kerasdl.tuning.samplers import grid
@@ -29,7 +28,7 @@ PATIENCE = 30  # seconds of refused proposals after which the trials that run ar
 WEIGHTS = "model.keras"  # of a trial that trained to its end
 OLD_STATE = "oracle.json"  # of searches before 0.2, whose trials do not say all that a sampler must know
 DATA_FIELDS = {"data", "data_args", "splits"}
-logger = logging.getLogger(__name__)
+EXHAUSTIBLE = ("grid", "ranked")  # oracles that run out of proposals, however many of them are refused
 
 
 class Study(Trials):
@@ -38,12 +37,15 @@ class Study(Trials):
     Attributes:
         options: how trials are trained: keyword arguments of kerasdl.train.
         end: on the clock time.monotonic, after which no trial begins; None: never.
+        cut_short: whether `end` is why there was no other trial.
+        given_up: why no other trial is proposed, although the oracle has proposals; "": it is.
     """
 
     def __init__(self, search: Search, folder: Path, options: dict[str, Any] | None = None):
         super().__init__(search, folder, folder / "trials", resuming("tune", folder))
         self.options = options or {}
         self.end: float | None = None
+        self.cut_short, self.given_up = False, ""
         self.refused = Refused(folder)
 
     @classmethod
@@ -113,25 +115,26 @@ class Study(Trials):
         return sum(1 for _ in itertools.islice(grid.combinations(self.space), grid.FEW))
 
     @property
-    def late(self) -> bool:
-        """Whether no other trial is to begin."""
+    def out_of_time(self) -> bool:
         return self.end is not None and time.monotonic() >= self.end
 
     def extend(self, trials: int) -> None:
         """Give the search this many trials."""
         self.search = replace(self.search, trials=trials)
+        self.__dict__.pop("oracle", None)  # it knows how many there are
         with self.writing():
             write_text(self.folder / SEARCH, self.search.to_json())
 
     def plan(self, records: Sequence[TrialRecord]) -> TrialRecord | Answer:
-        most, limits = self.search.limit, self.search.limits
-        if most is not None and len(records) >= most or self.refused.hopeless(records, limits):
+        most = self.search.limit
+        if most is not None and len(records) >= most or self._gives_up(records):
             return Answer.DONE
         began = None
-        while not self.late and (began is None or time.monotonic() < began + PATIENCE):
+        while not self.out_of_time and (began is None or time.monotonic() < began + PATIENCE):
             answer = self.oracle.propose(self.refused.among(records))
             if isinstance(answer, Answer):
-                self.refused.hopeless(records, limits, exhausted=answer is Answer.DONE)
+                if answer is Answer.DONE and not records:
+                    self.refused.check_some(self.search.limits)
                 return answer
             found, why = self._costs(answer, records)
             if not why:
@@ -140,12 +143,24 @@ class Study(Trials):
                 return TrialRecord(name, "running", answer.values, rung=answer.rung, costs=found, parent=answer.parent,
                                    folder=self.home / name)
             self.refused.add(len(records), answer.values, found, why)
-            if self.refused.hopeless(records, limits):
-                logger.warning("No other trial begins: %d networks in a row are beyond a limit, the last because: %s.",
-                               MANY, why)
+            if self._gives_up(records):
                 return Answer.DONE
             began = began or time.monotonic()
-        return Answer.DONE if self.late else Answer.WAIT
+        self.cut_short = self.out_of_time
+        return Answer.DONE if self.cut_short else Answer.WAIT
+
+    def _gives_up(self, records: Sequence[TrialRecord]) -> bool:
+        """Return whether so many proposals were refused that none is likely to be within the limits.
+
+        Raises:
+            UserError: they were, and there is no trial.
+        """
+        if self.search.oracle.partition(":")[0] in EXHAUSTIBLE:
+            return False
+        self.given_up = self.refused.exhausted(len(records))
+        if self.given_up and not records:
+            self.refused.check_some(self.search.limits)
+        return bool(self.given_up)
 
     def _costs(self, proposal: Proposal, records: Sequence[TrialRecord]) -> tuple[dict[str, float], str]:
         """Return what the network of a proposal costs, and why it is not trained, if it is not."""

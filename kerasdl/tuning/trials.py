@@ -71,6 +71,11 @@ class Trials:
         """How many trials there will be, if that is known."""
         return None
 
+    @property
+    def out_of_time(self) -> bool:
+        """Whether no trial is to begin any more, or to begin again."""
+        return False
+
     def plan(self, records: Sequence[TrialRecord]) -> TrialRecord | Answer:
         """Return the record of the trial that comes after these: id, values and rung."""
         raise NotImplementedError
@@ -90,8 +95,9 @@ class Trials:
 
     @property
     def over(self) -> bool:
-        """Whether no trial runs, here or elsewhere, or has an attempt left."""
-        return not any(record.pending for record in self.records())
+        """Whether no trial runs, here or elsewhere, or has an attempt left for which there is time."""
+        return not any(record.pending and (not self.out_of_time or is_locked(record.folder / LOCK))
+                       for record in self.records())
 
     def lease(self) -> Lease | Answer:
         """Take a trial: one that was interrupted or has an attempt left, else the next of the plan.
@@ -101,7 +107,7 @@ class Trials:
         """
         with self.writing(), flock(self.folder / LOCK):
             records = self.records()
-            for record in records:
+            for record in () if self.out_of_time else records:
                 if record.pending and (lock := try_lock(record.folder / LOCK)) is not None:
                     record = self._read(record.id)  # it may have ended since
                     if record.pending:

@@ -145,7 +145,10 @@ class Standardize(layers.Normalization):
     """
 
     def adapt(self, data):
-        """Adapt to an array (..., F); see `moments`."""
+        """Adapt to an array (..., F), see `moments`; to anything else as Keras does."""
+        if not isinstance(data, np.ndarray):
+            super().adapt(data)
+            return
         if not self.built:
             self.build(data.shape)
         set_moments(self, *moments(data))

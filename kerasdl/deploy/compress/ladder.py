@@ -3,7 +3,6 @@
 import json
 import logging
 import math
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from kerasdl import objectives, user_code
 from kerasdl.deploy import exporting
 from kerasdl.deploy.compress.choose import LOST, lost
 from kerasdl.errors import UserError
-from kerasdl.evaluation.located import PATHS, located, located_args
+from kerasdl.evaluation.located import PATHS
+from kerasdl.files import set_aside
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 from kerasdl.train.fit import train
@@ -27,6 +27,7 @@ EPOCHS = 0.2  # of the run's, for each training
 RATE = 0.2  # of its learning rate
 AWARE = {"optimizer": "adamw", "optimizer_args": {}, "lr": 2e-4, "weight_decay": 0.0, "ema": 0.0,
          "precision": "float32", "quantize": BITS, "prune_channels": 0.0}
+PATHS_IN = {"data_args": PATHS, "model_args": ("weights",), "objective_args": ("teacher",)}  # what may be a path
 logger = logging.getLogger(__name__)
 
 
@@ -73,32 +74,31 @@ def next_recipe(run: Run, epochs: int) -> Recipe:
     All layers learn, also those that the run has frozen, as all that read a channel which goes have to.
     """
     recipe, path = run.recipe, str(run.path.resolve())
-    short = recipe.override(**places(run), init=path, epochs=epochs, lr=recipe.lr * RATE, schedule="cosine",
+    short = recipe.override(**absolute_paths(run), init=path, epochs=epochs, lr=recipe.lr * RATE, schedule="cosine",
                             warmup="10%", patience=None, prune_channels=0.0, freeze=())
     taught = vars(objectives.get(recipe.objective, run.path)).get("with_teacher")  # a user's subclass has its own loss
     if not taught:
         return short
-    return short.override(objective=taught, objective_args={**recipe.objective_args, "teacher": path})
+    return short.override(objective=taught, objective_args={**short.objective_args, "teacher": path})
 
 
-def places(run: Run) -> dict[str, Any]:
+def absolute_paths(run: Run) -> dict[str, Any]:
     """Return the fields of a run's recipe that name files, with paths that are the same from every folder.
 
     The user's own code is what the run has kept.
     """
     recipe, folder = run.recipe, run.data.get("folder")
-    source, colon, path = located(recipe.data, folder).partition(":")
-    args = {key: absolute(value) if key in PATHS and isinstance(value, str) else value
-            for key, value in located_args(recipe.data_args, folder).items()}
-    return {"data": f"{source}:{absolute(path)}" if colon else recipe.data, "data_args": args, "splits": recipe.splits,
-            "model": kept_code(recipe.model, run), "model_args": recipe.model_args,
-            "objective": kept_code(recipe.objective, run), "objective_args": recipe.objective_args}
+    source, colon, path = recipe.data.partition(":")
+    fields = {name: {key: absolute(value, folder) if key in PATHS_IN[name] and isinstance(value, str) else value
+                     for key, value in getattr(recipe, name).items()} for name in PATHS_IN}
+    return {"data": f"{source}:{absolute(path, folder)}" if colon else recipe.data, "splits": recipe.splits,
+            "model": kept_code(recipe.model, run), "objective": kept_code(recipe.objective, run), **fields}
 
 
-def absolute(path: str) -> str:
-    """Return a path from the root, and a word that is no path as it is."""
-    found = Path(path).expanduser()
-    return str(found.resolve()) if found.exists() else path
+def absolute(path: str, folder: str | None) -> str:
+    """Return a path from the root, of what is here or else in the folder of the training; another word as it is."""
+    found = next((each for each in (Path(path).expanduser(), Path(folder or "", path)) if each.exists()), None)
+    return str(found.resolve()) if found else path
 
 
 def kept_code(name: str, run: Run) -> str:
@@ -112,11 +112,21 @@ def trained(recipe: Recipe, folder: Path, data: Any) -> Run:
     """Return the run of a recipe in `folder`/run: what is there, resumed if it is not finished, or a new one."""
     path = folder / "run"
     if (path / "recipe.json").is_file() and Run(path).recipe != recipe:
-        shutil.rmtree(folder)  # of other epochs, or of a run that has changed
+        kept = set_aside(folder)
+        logger.warning("%s was trained with other settings, or by an earlier version. It is made anew, and what was "
+                       "there is now %s.", folder, kept)
     if (path / "result.json").is_file():
         return Run.open(path)
-    keras.utils.clear_session(free_memory=False)  # so that layers without names get those that they had in the run
+    count_names_anew()
     return train(recipe, workdir=path, data=data, verbose=False, test=False)
+
+
+def count_names_anew() -> None:
+    """Let layers without names get those that they had in the run, if its model was the first of its process."""
+    policy, distribution = keras.config.dtype_policy(), keras.distribution.distribution()
+    keras.utils.clear_session(free_memory=False)
+    keras.config.set_dtype_policy(policy)
+    keras.distribution.set_distribution(distribution)
 
 
 def measured(name: str, version: Run, folder: Path, data: Any) -> dict[str, Any]:

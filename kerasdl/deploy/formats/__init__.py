@@ -8,6 +8,7 @@
 - `load(path, threads) -> call`: what runs the file, (B, ...) -> outputs of it as an array. It imports neither Keras nor
   TensorFlow unless the format is theirs.
 - `RUNTIME`, if `kerasdl serve` runs it: what has to be importable for that;
+- `CONVERTS = False`, if Keras writes it with any backend; TensorFlow makes the others;
 - `LOOPS = False`, if recurrent layers have to be unrolled for it;
 - `annotate(path, facts)`, if a file of the format has a place for {name: text};
 - `check(run, objective, network)`, if there are runs that it does not take: raise a UserError;
@@ -29,7 +30,7 @@ EXTRAS = {"openvino": "openvino"}  # of pip, that a format needs; "export" for t
 
 
 class Format(Protocol):
-    """What the module of a format has; RUNTIME, LOOPS, annotate, check and accompany may be missing."""
+    """What the module of a format has; RUNTIME, CONVERTS, LOOPS, annotate, check and accompany may be missing."""
 
     FILE: str
     PACKAGES: tuple[str, ...]

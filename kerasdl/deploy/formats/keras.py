@@ -5,6 +5,7 @@ from kerasdl.zoo import register
 FILE = "model.keras"
 PACKAGES = ("tensorflow",)
 QUANTIZED: dict[str, str] = {}
+CONVERTS = False
 
 
 def write(network, path, kind, examples):

@@ -178,7 +178,7 @@ def about(served: Served, inputs: Inputs, limits: Limits) -> dict[str, Any]:
     return {"recipe": facts["recipe"], "objective": facts["objective"], "kind": facts["kind"],
             "format": facts["format"], "quantize": facts["quantize"], "shape": served.shape,
             "input": facts["input"]["is"], "classes": facts["classes"], "columns": columns,
-            "separator": inputs.dialect.separator("rows.csv"), "source": inputs.reading.get("source"),
+            "separator": inputs.dialect.separator(served.run.recipe.data), "source": inputs.reading.get("source"),
             "report": report_of(served) is not None,
             "limits": {"megabytes": limits.megabytes, "examples": limits.examples, "megapixels": limits.megapixels,
                        "seconds": limits.seconds}}

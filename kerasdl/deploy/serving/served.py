@@ -53,7 +53,7 @@ class Served:
         if hashlib.sha256(found.file.read_bytes()).hexdigest() != found.about["sha256"]:
             raise UserError(f"{found.file} is not the file that {FACTS} describes: its SHA-256 differs. Export the run "
                             "again.")
-        if found.about.get("run_data") not in (None, run.data_digest):
+        if found.about.get("run_data_sha256") not in (None, run.data_digest):
             raise UserError(f"{folder} is an export of another run, whose data is not that of {run.path}. Export this "
                             "run.")
         name, shape = found.about["recipe"], tuple(found.about["input"]["shape"])

@@ -20,7 +20,7 @@ MOST = 16  # classes
 
 def fits(network: Network) -> str:
     """Return "" or why no example can be made."""
-    if network.called("mel"):
+    if network.layers_named("mel"):
         return f"{network.model.name} reads spectra of sound, in which feature_visualisation does not search."
     return ""
 

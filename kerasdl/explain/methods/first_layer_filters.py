@@ -1,5 +1,6 @@
 """The filters of the first layer that has some: Krizhevsky et al. 2012, figure 3."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -37,7 +38,7 @@ def filters_of(network: Network) -> np.ndarray | None:
     A dense layer right on the pixels has one filter as large as the image for each of its outputs.
     """
     rank = 4 if network.kind == "image" else 3
-    for layer in network.model.layers:
+    for layer in flat(network.model):
         if isinstance(layer, (keras.layers.Conv2D, keras.layers.Conv1D, Whitening)):
             kernel = np.asarray(keras.ops.convert_to_numpy(layer.kernel), "float32")
             return kernel if kernel.ndim == rank else None
@@ -46,6 +47,12 @@ def filters_of(network: Network) -> np.ndarray | None:
             shape = network.model.inputs[0].shape[1:]
             return kernel.reshape(*shape, -1) if len(kernel) == np.prod(shape) else None
     return None
+
+
+def flat(model: keras.Model) -> Iterator[Any]:
+    """Yield the layers of a model in their order, and those of a model within it in its place."""
+    for layer in model.layers:
+        yield from flat(layer) if isinstance(layer, keras.Model) else (layer,)
 
 
 def describe(network: Network, material: Material) -> dict[str, np.ndarray]:

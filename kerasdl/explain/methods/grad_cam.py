@@ -19,7 +19,9 @@ def fits(network: Network) -> str:
     """Return "" or why no layer has places."""
     if network.without_layers:
         return network.without_layers
-    return "" if layer_of(network) else f"{network.model.name} has no layer with maps, so that grad_cam has no grid."
+    layer = layer_of(network)
+    return network.unread(layer) if layer else (
+        f"{network.model.name} has no layer with maps, so that grad_cam has no grid.")
 
 
 def layer_of(network: Network, name: str | None = None) -> str:

@@ -1,9 +1,10 @@
 """Scores of untrained networks that are to rank them as training would: a proxy is one file of this folder, and its
 module has `score(network, x, y) -> float`, the higher the better.
 
-`network` is float32 and untrained, x (N, ...) are training examples as it takes them, and y (N,) their classes. No
-proxy is reliably better than the number of parameters (Li et al. 2023, arXiv:2301.11300, for all that came before
-theirs), so parameters and multiply-adds are proxies, too, and stand next to each.
+`network` is float32 and untrained, x (N, ...) are training examples as it takes them, and y (N,) their classes, None
+where there are no classes. For the proxies LOOKING, whose scores depend on x, layers that adapt to data have seen the
+training split. No proxy is reliably better than the number of parameters (Li et al. 2023, arXiv:2301.11300, for all
+that came before theirs), so parameters and multiply-adds are proxies, too, and stand next to each.
 """
 
 import pkgutil
@@ -12,6 +13,8 @@ from importlib import import_module
 from typing import Any
 
 from kerasdl.errors import UserError, nearest
+
+LOOKING = ("naswot", "zico")
 
 
 def names() -> list[str]:

@@ -44,9 +44,11 @@ def keras_names(tensors: Tensors, model) -> Tensors:
 def in_order(tensors: Tensors, model) -> Tensors:
     """Return the tensors of layers in the order of the network, under keras.applications' names."""
     theirs = list(dict.fromkeys(name.rpartition("/")[0] for name in tensors))
-    ours = [layer.name for layer in model.layers if layer.weights]
+    head = theirs[-1] if tensors[f"{theirs[-1]}/0"].ndim == 2 else None
+    ours = [layer.name for layer in model.layers if layer.weights and layer.name != "logits"]
     names = {layer: next(re.sub(pattern, name, owner) for pattern, name in KERAS if re.fullmatch(pattern, owner))
-             for layer, owner in paired(theirs, ours, "layers with weights")}
+             for layer, owner in paired([name for name in theirs if name != head], ours, "layers with weights")}
+    names |= {head: "predictions"} if head else {}
     return {f"{names[layer]}/{place}": array for name, array in tensors.items()
             for layer, _, place in [name.rpartition("/")]}
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kerasdl.zoo.weights import files, public
-from kerasdl.zoo.weights.choice import best, depthwise, tables_of, variables
+from kerasdl.zoo.weights.choice import best, depthwise, variables
 from kerasdl.zoo.weights.tables import Table
 
 logger = logging.getLogger(__name__)
@@ -106,19 +106,21 @@ def loaded(model: Any, weights: str | Path | None, net: str) -> Any:
     return model
 
 
-def classes_of(source: str | Path, net: str) -> int | None:
+def classes_of(model: Any, source: str | Path, net: str) -> int | None:
     """Return how many classes the head of a file of weights tells apart; None: it has none.
 
     Args:
+        model: a network that the file is for, with any number of classes.
         source: the file.
-        net: the module of the zoo that it is for.
+        net: the module of the zoo that built it.
 
     Raises:
-        ValueError: as `files.read` does.
+        ValueError: as `load` does for a file of another network.
     """
     tensors = files.read(source)
-    found = (tensors.get(table.name("logits/bias") or "") for table in tables_of(net))
-    return next((bias.size for bias in found if bias is not None), None)
+    table = best(model, tensors, net, str(source))
+    bias = _prepared(table, tensors, model, net, str(source)).get(table.name("logits/bias") or "")
+    return None if bias is None else bias.size
 
 
 def _prepared(table: Table, tensors: Mapping[str, np.ndarray], model: Any, net: str, what: str
