@@ -51,7 +51,7 @@ def frozen(found: dict[str, Any]) -> str:
         lines.append(f"| {row['images']:,} | {tick}{row['network']}{tick} "
                      f"| {'from scratch' if own else 'frozen'} | {row['pixels']} | {percent(row['val'])} "
                      f"| {percent(row['test'])} | {duration(row['cpu_seconds']) if 'cpu_seconds' in row else ''} |")
-    return "\n".join([*lines, *dict.fromkeys(measured(row["environment"]) for row in rows)])
+    return "\n".join(lines) + "\n" + "".join(dict.fromkeys(measured(row["environment"]) for row in rows))
 
 
 def tuned(found: dict[str, Any]) -> str:
@@ -71,7 +71,8 @@ def tuned(found: dict[str, Any]) -> str:
 
 def measured(facts: dict[str, Any]) -> str:
     """Return a line on the machine."""
-    return f"\nMeasured on {facts['cores']} cores of {facts['cpu']}, commit {facts['git']}.\n"
+    cores = facts["cores"]
+    return f"\nMeasured on {cores} core{'s' * (cores > 1)} of {facts['cpu']}, commit {facts['git']}.\n"
 
 
 def percent(share: float) -> str:
