@@ -179,9 +179,10 @@ def test_how_to_go_on_names_the_backend(monkeypatch, tmp_path):
 def test_a_gpu_that_may_round_to_tf32_is_named_with_a_remedy_for_both_backends(monkeypatch, name):
     monkeypatch.setattr(backend, "current", lambda: name)
     monkeypatch.setattr(strategies.tf.config, "list_physical_devices", lambda kind=None: ["GPU"])
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
     recipe = Recipe(model="linear", data="digits")
     (line,) = strategies.remarks(None, recipe, None)
-    assert "set NVIDIA_TF32_OVERRIDE=0" in line
+    assert "start with NVIDIA_TF32_OVERRIDE=0" in line
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
     assert strategies.remarks(None, recipe, None) == []
 
