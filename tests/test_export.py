@@ -107,6 +107,8 @@ def test_public_weights_that_are_not_here_or_not_whole(refused, cache):
     (cache / known.file).write_bytes(b"cut")
     refused(*arguments, words=["is not the file", known.checksum[7:20], "kerasdl weights get efficientnet-lite0"])
     refused("weights", "get", "vgg", words=["'vgg16-hed'"])
+    refused("weights", "get", "augreg/ti16", words=["No checksum", "https://", str(cache)])
+    refused("weights", "import", "augreg/ti16", "--out", "m.keras", words=["are not here. Put Ti_16-", str(cache)])
 
 
 def test_files_of_weights_that_do_not_fit(refused, here, run):

@@ -11,6 +11,7 @@ import zoo_harness as harness
 
 from kerasdl import zoo
 from kerasdl.zoo import weights
+from kerasdl.zoo.weights import public
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from weights_harness import GOLDEN, LARGE, PORTS, TOLERANCE, golden, images
@@ -184,7 +185,7 @@ def test_mistakes_in_a_port_of_keras_hub_do_not_pass(name, mutation, tmp_path):
     assert hub_difference(name, tmp_path / "of.weights.h5", **mutation) > 2 * TOLERANCE
 
 
-def test_a_checkpoint_of_google_has_the_logits_that_timm_reads_from_it(tmp_path):
+def test_a_checkpoint_of_google_has_the_logits_that_timm_reads_from_it(tmp_path, monkeypatch):
     """timm resizes the positions for another grid as we do; a .npz file itself, as Google does, bilinearly."""
     tensors, logits = golden("vit_augreg")
     np.savez(tmp_path / "ti16.npz", **tensors, **{"pre_logits/bias": np.zeros(3)})
@@ -196,6 +197,12 @@ def test_a_checkpoint_of_google_has_the_logits_that_timm_reads_from_it(tmp_path)
         for change in (keys_and_queries_swapped, tanh_gelu):
             change(network)
             assert np.abs(harness.logits(network, x) - wanted).max() > 2 * TOLERANCE * np.abs(wanted).max()
+    monkeypatch.setenv("KERASDL_CACHE", str(tmp_path))
+    place = public.folder() / public.KNOWN["augreg/ti16"].file
+    place.parent.mkdir()
+    (tmp_path / "ti16.npz").rename(place)
+    network, wanted = zoo.build("vit", (64, 64, 3), CLASSES, size="Ti", weights="augreg/ti16"), logits[64]
+    assert np.abs(harness.logits(network, pixels(64)[:, :, :64]) - wanted).max() < TOLERANCE * np.abs(wanted).max()
     with np.load(GOLDEN / "vit_augreg.npz") as held:
         assert 1e-3 < np.abs(found - held["bilinear96"]).max() / np.abs(found).max() < 0.1
 

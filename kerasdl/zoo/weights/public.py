@@ -1,6 +1,6 @@
 """Public weights: where each file is, how it is checked, and what it was trained for.
 
-A file without a checksum here is not downloaded: give it yourself, as weights=FILE. Sizes are those that their makers
+A file without a checksum here is not downloaded: put it into the folder yourself. Sizes are those that their makers
 state.
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 from kerasdl.zoo import unknown
 
 KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
+AUGREG = "https://storage.googleapis.com/vit_models/augreg"
 MIT, CC_BY = "MIT", "CC BY 4.0"
 
 
@@ -24,7 +25,7 @@ class Public:
         net: the module of the zoo.
         args: arguments of its `build`.
         file: the name of the file.
-        checksum: "sha256:..." or, where its maker gives no other, "md5:...", of the file.
+        checksum: "sha256:..." or, where its maker gives no other, "md5:...", of the file; "": its maker gives none.
         megabytes: its size.
         licence: of the weights.
         address: where it is; or NAME==VERSION of a package of the Python package index that holds it.
@@ -58,6 +59,13 @@ class Public:
     def files(self) -> dict[Path, str]:
         """Where its files are kept, and their checksums."""
         return {folder() / file: checksum for file, checksum in ({self.file: self.checksum} | self.also).items()}
+
+
+def augreg(size: str, megabytes: float, first: str, rate: str) -> Public:
+    """Return a ViT of Google with patches of 16, whose file's name says how it was trained on both sets."""
+    file = f"{size}_16-i21k-300ep-lr_0.001-{first}-do_0.0-sd_0.0--imagenet2012-steps_20k-lr_{rate}-res_224.npz"
+    return Public("vit", {"size": size}, file, "", megabytes, "Apache-2.0", f"{AUGREG}/{file}",
+                  "ImageNet-21k and ImageNet; Steiner et al. 2022", crop=0.9)
 
 
 KNOWN = {
@@ -97,6 +105,9 @@ KNOWN = {
            ("small", "S", 192, "ImageNet", "ce1277d8f1ee5a0ef0e171469089c18f5233860ceaf9b168049cb9263fd7483c"),
            ("base", "B", 339, "ImageNet-21k and ImageNet",
             "52cbb006d3dadd03f6e095a8ca1aca47aecdd75acb4bc74bce1f5c695d0086e6"))},
+    "augreg/ti16": augreg("Ti", 23, "aug_none-wd_0.03", "0.03"),
+    "augreg/s16": augreg("S", 88, "aug_light1-wd_0.03", "0.03"),
+    "augreg/b16": augreg("B", 346, "aug_medium1-wd_0.1", "0.01"),
 }
 
 
@@ -122,8 +133,11 @@ def find(name: str | Path) -> tuple[Path, Public | None]:
         raise ValueError(unknown("weights", name, KNOWN) + " Or give a file.")
     known = KNOWN[str(name)]
     if not (file := folder() / known.file).is_file():
-        raise ValueError(f"The weights {name!r} are not here. Fetch them with: kerasdl weights get {name}, or put "
-                         f"{known.file} ({known.megabytes:g} MB) from {known.address} into {folder()}.")
+        fetch = f"Fetch them with: kerasdl weights get {name}, or put" if known.checksum else "Put"
+        raise ValueError(f"The weights {name!r} are not here. {fetch} {known.file} ({known.megabytes:g} MB) from "
+                         f"{known.address} into {folder()}.")
+    if not known.checksum:
+        return file, known
     kind, _, wanted = known.checksum.partition(":")
     with open(file, "rb") as content:
         if (found := hashlib.file_digest(content, kind).hexdigest()) != wanted:
