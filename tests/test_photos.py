@@ -281,6 +281,11 @@ def test_a_run_of_ones_own_is_a_backbone(folder, tmp_path, monkeypatch, compared
     assert found.fields["model"] == "cnn" and found.name == "scratch"
     features = found.body(64).predict(np.zeros((2, 64, 64, 3), "uint8"), verbose=0)["features"]
     assert features.shape == (2, 96)
+    trials = compare.Trials(look(folder), tmp_path / "photos", budget.Budget(60))
+    trials.freeze(found, 64)
+    (frozen,) = trials.candidates
+    assert "stage1_conv1" in frozen.run.origin["taken"] and frozen.run.origin["new"] == []
+    assert 0 <= frozen.run.result["val"]["accuracy"] <= 1
 
 
 @pytest.mark.parametrize("name, words", [("resnet18", ["--weights resnet18"]), ("tiny", ["weights get tiny"])])

@@ -13,7 +13,7 @@ from kerasdl.evaluation import intervals, linear_probe, predictions
 from kerasdl.evaluation.linear_probe import LinearProbe
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
-from kerasdl.train import record
+from kerasdl.train import pretrained, record
 from kerasdl.train.setup import Setup
 from kerasdl.zoo.blocks import head
 
@@ -38,6 +38,8 @@ def run(recipe: Recipe, body: keras.Model, splits: Mapping[str, Split], path: Pa
     measured = {name: scores(outputs[name], truth[name], recipe.monitor) for name in outputs}
     made = Run.create(recipe, path)
     record.begin(made, setup, {}, network)
+    if initial := pretrained.read(recipe):
+        pretrained.note(made, initial, pretrained.account(network, initial, splits["train"].classes))
     record.save(made, network)
     predictions.write(made, predictions.Predictions(np.arange(len(truth["test"])), truth["test"], outputs["test"]))
     record.finish(made, setup, {}, status="completed", monitor=setup.objective.monitor, best_epoch=None,
