@@ -15,6 +15,7 @@ from kerasdl.explain.checks.randomisation import randomisation, spearman
 from kerasdl.explain.explaining import Subject
 from kerasdl.explain.network import Network
 from kerasdl.recipe import Recipe
+from kerasdl.train.setup import seeded
 from kerasdl.zoo import linear, mlp
 
 IMAGES = (8, 8, 1)
@@ -105,7 +106,9 @@ def test_mass_is_the_share_in_the_patch():
 
 
 def test_a_planted_patch_is_found_in_a_network_that_sees_nothing_else(digit_images):
-    found, why = planted.planted(mlp.build(IMAGES, 3, size="mu"), load("digits", "train").x, "image", steps=150)
+    with seeded(0):
+        network = mlp.build(IMAGES, 3, size="mu")
+    found, why = planted.planted(network, load("digits", "train").x, "image", steps=150)
     assert why == ""
     assert found.accuracy > 0.9 and set(found.y) == {0, 1}
     own = kerasdl.explain(found.network, found.x, "integrated_gradients", target=found.y)
