@@ -115,19 +115,19 @@ def shared(strategy: tf.distribute.Strategy, make: Callable[[], tf.data.Dataset]
 
 def remarks(strategy: tf.distribute.Strategy, recipe: Recipe, network: keras.Model) -> list[str]:
     """What is not quite as the recipe asks, a line each."""
-    told = []
+    lines = []
     if recipe.jit is False and jit(strategy, False):
-        told.append("jit is switched on: JAX compiles every step")
+        lines.append("jit is switched on: JAX compiles every step")
     if recipe.jit is True and not jit(strategy, recipe.jit):
-        told.append("jit is switched off: under replicas TensorFlow cannot compile the step")
+        lines.append("jit is switched off: under replicas TensorFlow cannot compile the step")
     if recipe.accumulate > 1 and any(isinstance(layer, keras.layers.BatchNormalization) for layer in network.layers):
-        told.append(f"batch normalisation sees parts of {recipe.batch // recipe.accumulate} examples, because "
+        lines.append(f"batch normalisation sees parts of {recipe.batch // recipe.accumulate} examples, because "
                     f"accumulate={recipe.accumulate}, and not the batch of {recipe.batch}")
     if tf.config.list_physical_devices("GPU") and os.environ.get("NVIDIA_TF32_OVERRIDE") != "0" and (
             backend.jax() or tf.config.experimental.tensor_float_32_execution_enabled()):
-        told.append("float32 matrix products may be computed in TF32 on this GPU, which rounds to 10 bits. To switch "
+        lines.append("float32 matrix products may be computed in TF32 on this GPU, which rounds to 10 bits. To switch "
                     "that off in cuBLAS and cuDNN, start with NVIDIA_TF32_OVERRIDE=0 in the environment")
-    return told
+    return lines
 
 
 def is_chief(strategy: tf.distribute.Strategy | str) -> bool:

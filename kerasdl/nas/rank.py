@@ -110,7 +110,7 @@ def scored(search: Search, values: Mapping[str, Any], names: set[str], x: np.nda
     net = network.in_float32(built)
     if any(costs.find(name)(net, x) > most for name, most in search.limits.items()):
         return {}
-    if names & set(proxies.LOOKING):
+    if any(map(proxies.looks, names)):
         adapt(net, split)
     untouched, found = [ops.convert_to_numpy(variable) for variable in net.variables], {}
     for name in sorted(names):

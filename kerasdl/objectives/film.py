@@ -6,9 +6,20 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdl import figures
+from kerasdl.objectives.sections import Section, template
 
 TAG = "samples"  # of the images in the run's TensorBoard files
 FRAMES = 8  # at most
+
+
+def section(run: Path) -> Section:
+    """Return the section of a report that shows training images, epoch by epoch.
+
+    Args:
+        run: its folder.
+    """
+    return Section("Training images, epoch by epoch", template("film.html.j2", film=film(run / "tensorboard")),
+                   id="film")
 
 
 def film(folder: Path) -> list[tuple[int, str]]:

@@ -19,10 +19,10 @@ from pydantic import Field
 
 from kerasdl import zoo
 from kerasdl.data.split import Split
+from kerasdl.objectives import film
 from kerasdl.objectives.base import Objective
-from kerasdl.objectives.film import film
 from kerasdl.objectives.images import enlarged, grid
-from kerasdl.objectives.sections import Findings, Section, image, note, template
+from kerasdl.objectives.sections import Findings, Section, image, note
 from kerasdl.settings import Settings
 from kerasdl.zoo import vit
 
@@ -115,8 +115,7 @@ class MaskedAutoencoder(Objective):
                 f"Images of {findings.data}: what the model sees, what it makes of it, and the original. Predicted "
                 "patches have the mean and deviation of the originals.") + Markup("").join(sheets),
                 id="reconstructions"),
-            Section("Training images, epoch by epoch", template("film.html.j2", film=film(
-                findings.folder / "tensorboard")), id="film")]
+            film.section(findings.folder)]
 
     def sheet(self, model: keras.Model, images: np.ndarray) -> np.ndarray:
         """Return images (N, H, W, C) as one: a row as seen, a row brought back, and a row as they are."""

@@ -18,13 +18,12 @@ from pydantic import Field
 from kerasdl import figures, user_code, zoo
 from kerasdl.data.split import Split
 from kerasdl.errors import UserError
-from kerasdl.objectives import fills, painting
+from kerasdl.objectives import fills, film, painting
 from kerasdl.objectives.base import Objective
 from kerasdl.objectives.corruptions import CORRUPTIONS, GREY
 from kerasdl.objectives.decoders import DECODERS
-from kerasdl.objectives.film import film
 from kerasdl.objectives.images import enlarged, grid
-from kerasdl.objectives.sections import Findings, Section, image, note, table, template
+from kerasdl.objectives.sections import Findings, Section, image, note, table
 from kerasdl.settings import Settings
 from kerasdl.text import typed
 
@@ -169,8 +168,7 @@ class Reconstruct(Objective):
             Section("Against controls", table(head, cells) + note(
                 f"PSNR is that of the {what}, SSIM that of the completed image; both are means over images, and more "
                 "is better. Controls see the same images with the same pixels hidden."), id="controls", above=True),
-            Section("Training images, epoch by epoch", template("film.html.j2", film=film(
-                findings.folder / "tensorboard")), id="film")]
+            film.section(findings.folder)]
 
     def painted(self, kept: keras.Model, image: np.ndarray, hole: np.ndarray | None) -> painting.Painted:
         given = self.checked(kept, image, hole)

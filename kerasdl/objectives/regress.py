@@ -12,7 +12,7 @@ from kerasdl.data.split import Split, check_spread
 from kerasdl.objectives.answers import of_numbers
 from kerasdl.objectives.base import Objective
 from kerasdl.objectives.sections import Findings, Section, template
-from kerasdl.zoo.blocks import Standardize
+from kerasdl.zoo.blocks import Standardize, moments
 
 LIMIT = 1e16  # of a target's deviation: its square, summed over a batch, is a number of float32
 WORST = 20  # how many errors a report shows
@@ -84,7 +84,7 @@ def in_units(inner: keras.Model, y: np.ndarray) -> keras.Model:
     Raises:
         UserError: a unit that float32 cannot hold.
     """
-    mean, variance = (of(0, dtype="float64") for of in (y.mean, y.var))  # float32 adds up row by row
+    mean, variance = moments(y)
     check_spread(np.sqrt(variance), ["The target"] if variance.size == 1 else
                  [f"Target {number}" for number in range(variance.size)], LIMIT)
     unscale = Standardize(mean=mean, variance=np.where(variance > 0, variance, 1.0),

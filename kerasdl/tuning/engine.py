@@ -85,7 +85,7 @@ def tune(search: Search | str | Path, workdir: str | Path | None = None, workers
         if study.given_up:
             logger.warning("No other trial begins: %s For others, begin a search with other limits or another space.",
                            study.given_up)
-        elif study.cut_short or any(record.pending for record in study.records()):
+        elif minutes is not None and (study.cut_short or any(record.pending for record in study.records())):
             logger.info("The %g minutes are over. For other trials: %s", minutes, study.resume)
     return study
 
@@ -116,8 +116,7 @@ def run(trials: Trials, workers: list[Worker], verbose: bool = True, limit: floa
             Loop(trials, workers, limit, memory, start, deadline).run(stop, table)
         if stop.number:
             logger.info("Stopped. To resume: %s", trials.resume)
-    if stop.number:
-        raise KeyboardInterrupt if stop.number == signal.SIGINT else SystemExit(128 + stop.number)
+            raise KeyboardInterrupt if stop.number == signal.SIGINT else SystemExit(128 + stop.number)
 
 
 class Loop:

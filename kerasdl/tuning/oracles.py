@@ -7,7 +7,7 @@ They use only what keras-tuner makes public. kerasdl's loop keeps its trials its
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
@@ -30,7 +30,12 @@ class Oracle(keras_tuner.Oracle):
         seed: of the sampler; the same seed gives the same trials with one worker.
         space: dimensions to search; by default those of the Tuner's hypermodel.
         **options: of keras_tuner.Oracle.
+
+    Attributes:
+        exhaustible: whether it runs out of proposals, however many of them are refused.
     """
+
+    exhaustible: ClassVar[bool] = False
 
     def __init__(self, objective: Any = None, max_trials: int | None = None, seed: int | None = None,
                  space: Space | None = None, **options: Any):
@@ -65,6 +70,8 @@ class Oracle(keras_tuner.Oracle):
 
 class GridOracle(Oracle):
     """Every combination once; of a continuous range ten values."""
+
+    exhaustible = True
 
     def propose(self, trials):
         return grid.propose(self.space, trials)
@@ -153,6 +160,8 @@ class RankedOracle(Oracle):
     Args:
         file: as `kerasdl tune rank` writes it.
     """
+
+    exhaustible = True
 
     def __init__(self, objective: Any = None, file: str = "", **options: Any):
         super().__init__(objective=objective, **options)

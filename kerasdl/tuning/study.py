@@ -28,7 +28,6 @@ PATIENCE = 30  # seconds of refused proposals after which the trials that run ar
 WEIGHTS = "model.keras"  # of a trial that trained to its end
 OLD_STATE = "oracle.json"  # of searches before 0.2, whose trials do not say all that a sampler must know
 DATA_FIELDS = {"data", "data_args", "splits"}
-EXHAUSTIBLE = ("grid", "ranked")  # oracles that run out of proposals, however many of them are refused
 
 
 class Study(Trials):
@@ -150,12 +149,12 @@ class Study(Trials):
         return Answer.DONE if self.cut_short else Answer.WAIT
 
     def _gives_up(self, records: Sequence[TrialRecord]) -> bool:
-        """Return whether so many proposals were refused that none is likely to be within the limits.
+        """Return whether MANY proposals in a row were refused, so that no other one is likely to be within the limits.
 
         Raises:
             UserError: they were, and there is no trial.
         """
-        if self.search.oracle.partition(":")[0] in EXHAUSTIBLE:
+        if self.oracle.exhaustible:
             return False
         self.given_up = self.refused.exhausted(len(records))
         if self.given_up and not records:

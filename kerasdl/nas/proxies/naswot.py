@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 EXAMPLES = 64
+LOOKS = True
 
 
 def score(network, x, y):

@@ -11,6 +11,7 @@ from keras import losses, ops
 
 from kerasdl.gradients import by_weights
 
+LOOKS = True
 BATCHES, BATCH = 4, 16
 LEAST = 2  # dimensions of a kernel: gains and biases do not count
 
