@@ -425,6 +425,22 @@ def test_a_batch_waits_for_a_request_that_is_being_read_and_a_lonely_one_for_nob
     assert run(scenario, call=doubled, wait=3600) == [1, 2]
 
 
+@pytest.mark.parametrize(("wait", "threads"), [(3600, [False, True, False]), (0, [False, False, False])])
+def test_a_lonely_request_of_a_quick_model_needs_no_other_thread(wait, threads):
+    own, here = threading.main_thread(), []
+
+    def call(x):
+        here.append(threading.current_thread() is own)
+        return x
+
+    async def scenario(batcher, sizes):
+        for count in (1, 1, 2):  # the first one tells how quick it is, and two are gathered
+            await asyncio.gather(*(batcher.submit(np.zeros((1, 1))) for _ in range(count)))
+        return here
+
+    assert run(scenario, call=call, wait=wait) == threads
+
+
 def test_a_full_queue_is_refused_and_what_was_given_up_is_not_computed():
     entered, free, calls = threading.Event(), threading.Event(), []
 

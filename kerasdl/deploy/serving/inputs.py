@@ -6,6 +6,7 @@ A file is read under a name that is made here. Of the name that came with it onl
 import csv
 import io
 import json
+import math
 import re
 import tempfile
 import tokenize
@@ -27,6 +28,7 @@ from kerasdl.errors import DataError
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM")  # Pillow's others start programs
 ENDINGS = (".csv", ".tsv", ".txt", ".ts", ".wav", ".npy")  # of files that unpack nothing
 NUMPY = b"\x93NUMPY"
+SMALL = 2**16  # pixels
 SURROGATE = re.compile("[\ud800-\udfff]")
 MOST = 10_000_000  # steps of all series of a request, padded to the longest
 
@@ -57,6 +59,15 @@ class Inputs:
         self.tokens = texts.tokens_of(facts) if self.kind == "tokens" and self.reading.get("source") else None
 
     # What a request may hold
+
+    def is_small(self, data: bytes) -> bool:
+        """Return whether an image file is decoded, and made to fit the model, within a millisecond or so."""
+        try:
+            with images.decoding("the image"), self._opened(data, "the image") as opened:
+                pixels = opened.width * opened.height
+        except (DataError, Refused):  # of_image says why
+            return False
+        return max(pixels, math.prod(self.shape[:2])) <= SMALL
 
     def of_image(self, data: bytes, name: str) -> Examples:
         """Return an image file as an example (1, H, W, C) float32."""

@@ -19,7 +19,7 @@ from kerasdl.deploy.serving.limits import Limits, Refused, check_count
 from kerasdl.errors import DataError
 
 TOGETHER = 16  # files of a form that are read at a time
-INLINE = 2**14  # bytes of JSON that are read where they arrive: a thread would take longer
+INLINE = 2**14  # bytes of JSON or of a small image that are read where they arrive: a thread would take longer
 DRAINED = 2**26  # bytes above the limit that are read and dropped, so that the sender gets to the answer
 ENDINGS = {"text/csv": ".csv", "text/tab-separated-values": ".tsv", "text/plain": ".txt", "audio/wav": ".wav",
            "audio/x-wav": ".wav", "audio/wave": ".wav", "application/x-npy": ".npy", "application/octet-stream": ".npy"}
@@ -49,6 +49,8 @@ async def examples_of(request: Request, body: bytes, inputs: Inputs, pool: Execu
             check_count(sum(len(part.x) for part in parts), inputs.limits)
         return joined(parts)
     if kind.startswith("image/"):
+        if len(body) <= INLINE and inputs.is_small(body):
+            return read(inputs.of_image, body, "the image")
         return await run(pool, read, inputs.of_image, body, "the image")
     if kind not in ENDINGS:
         raise Refused(415, f"Send one of these types: {TYPES}. Received: {kind[:60] or 'no Content-Type'}.")
