@@ -19,6 +19,7 @@ from kerasdl.run import Run
 
 NAME, RECIPE, EPOCHS = "compress", "resnet8_cifar10", 8
 LEFT_OUT = ("run", "file")  # paths
+PICTURE = "images/compress.svg"
 ANY = ()  # a run of an earlier commit counts
 
 
@@ -28,6 +29,7 @@ def body(found: dict[str, Any]) -> str:
         return "not run\n"
     lines = [f"`{found['recipe']}` has {found['parameters']:,} parameters and {found['val']:.2%} on validation data. "
              f"Its smaller versions were trained for {found['epochs']} epochs each:", "",
+             f"![Validation accuracy by the size of the 8-bit file]({PICTURE})", "",
              "| version | KB of the 8-bit file | val, % | ms for one image | parameters | multiply-adds |",
              "| --- | ---: | ---: | ---: | ---: | ---: |"]
     for one in found["versions"]:
@@ -37,6 +39,27 @@ def body(found: dict[str, Any]) -> str:
     test, machine = found["test"], found["environment"]
     return "\n".join([*lines, "", f"The chosen file has {test['file']:.2%} on the test split, and the model in Keras "
                       f"{test['keras']:.2%}. One seed; measured on {machine['cores']} cores of {machine['cpu']}.", ""])
+
+
+def draw(found: dict[str, Any], path: Path) -> None:
+    """Write the picture of versions by size and accuracy; those that no other beats in both are joined."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"svg.hashsalt": "kerasdl", "font.size": 9}):
+        figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+        axes = figure.subplots()
+        places = sorted((one["bytes"] / 1000, 100 * one["val"], one["frontier"], one["name"])
+                        for one in found["versions"])
+        axes.plot(*zip(*((x, y) for x, y, first, _ in places if first), strict=True), color="tab:blue", alpha=0.4)
+        for x, y, first, name in places:
+            axes.plot([x], [y], "o", color="tab:blue" if first else "0.45")
+            axes.annotate(name, (x, y), (0, 7 if first else -13), textcoords="offset points", ha="center", fontsize=8)
+        axes.set(xlabel="KB of the 8-bit file", ylabel="accuracy on validation data, %")
+        axes.margins(0.12)
+        axes.grid(alpha=0.3)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, format="svg", metadata={"Date": None})
 
 
 def main() -> None:

@@ -45,13 +45,15 @@ MODELS = {  # row -> recipe
     "table": load("mlp_csv").override(data=f"csv:{TABLE}", data_args={"label": "target"}),
     "simple RNN": load("gru_mnist1d").override(name="simple_mnist1d", model_args={"cell": "simple"}),
     "gru": load("gru_mnist1d"), "lstm": load("lstm_mnist1d"), "conv1d": load("cnn_mnist1d"),
-    "transformer": load("transformer_mnist1d"), "text CNN": load("textcnn_rt"), "GRU of words": load("gru_rt"),
+    **{row: load(name).override(epochs=4) for row, name in (("transformer", "transformer_mnist1d"), ("text CNN",
+        "textcnn_rt"), ("GRU of words", "gru_rt"))},
     "BERT": Recipe(name="bert_small", data="text:rt_polarity", data_args={"encoding": "latin-1", "length": 64},
                    model_args={"size": "XS", "norm": "post", "types": 2, "longest": 512}, **TEXTS),
     "language model": Recipe(name="language_small", data="chars:rt_polarity", objective="language",
                              data_args={"encoding": "latin-1", "length": 64}, model_args={"size": "XS"}, **TEXTS),
-    "generator": load("gan_digits"),
-    "conditional generator": load("gan_digits").override(name="cgan_digits", model_args={"conditional": True}),
+    "generator": load("gan_digits").override(epochs=20),
+    "conditional generator": load("gan_digits").override(name="cgan_digits", epochs=20,
+                                                         model_args={"conditional": True}),
 }
 
 

@@ -38,6 +38,7 @@ from benchmarks import (
     searches,
     sequences,
     serving,
+    smaller,
     texts,
     timeline,
     transfer,
@@ -177,7 +178,8 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
             export=exports.body(page.load(root / "docs" / "results", exports.NAME))),
         root / "docs" / "compress.md": filled(
             root / "docs" / "compress.md",
-            compress=compress.body(page.load(root / "docs" / "results", compress.NAME))),
+            compress=compress.body(page.load(root / "docs" / "results", compress.NAME)),
+            smaller=smaller.body(page.load(root / "docs" / "results", smaller.NAME))),
         root / "docs" / "lab" / "serve.md": filled(
             root / "docs" / "lab" / "serve.md",
             serve=serving.body(page.load(root / "docs" / "results", serving.NAME))),
@@ -508,6 +510,8 @@ def main() -> int:
         page.draw(ROOT / "docs" / "results", ROOT / "docs" / page.PICTURE)
         if replayed := page.load(ROOT / "docs" / "results", "nas_replay"):
             nas_replay.draw(replayed, ROOT / "docs" / nas_replay.PICTURE)
+        if compressed := page.load(ROOT / "docs" / "results", compress.NAME):
+            compress.draw(compressed, ROOT / "docs" / compress.PICTURE)
         timeline.draw(page.load(ROOT / "docs" / "results", "bench_startup"), ROOT / "docs" / timeline.PICTURE)
     if "--check" not in sys.argv[1:]:
         recipes = [recipe for recipe, _ in shipped()]
