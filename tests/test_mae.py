@@ -10,16 +10,19 @@ import pytest
 from kerasdl import objectives, zoo
 from kerasdl.data import load
 from kerasdl.evaluation.evaluate import evaluate
+from kerasdl.objectives.features import encoder
 from kerasdl.objectives.film import film
 from kerasdl.objectives.mae import normalised, patches_of, pixels_of
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
 from kerasdl.reports.page import report
+from kerasdl.train import pretrained
 from kerasdl.train.fit import train
 
 SMALL = {"model_args.size": "mu", "batch": 256, "epochs": 2, "jit": None, "warmup": 0, "verbose": False}
 REPLICAS = """
 import sys, numpy as np
+from kerasdl.train import pretrained
 from kerasdl.train.fit import train
 for strategy, logical_cpus in (("mirrored", 2), ("one", None)):
     run = train("mae_digits", "model_args.size=mu", batch=256, epochs=1, warmup=0, optimizer="sgd", lr=0.05,
@@ -127,6 +130,14 @@ def test_the_report_shows_reconstructions(run):
     page = report(run).read_text()
     assert 'id="reconstructions"' in page and page.count("masked, reconstructed and original images") == 2
     assert [epoch for epoch, _ in film(run.path / "tensorboard")] == [1, 2] and 'id="film"' in page
+    assert 'id="neighbours"' in page and 'id="map"' in page
+
+
+def test_the_map_is_of_what_a_classifier_begins_with(run):
+    images, recipe = load("digits", "val").x[:8], run.recipe
+    args = objectives.of(recipe).classifier_args | recipe.model_args
+    ours = encoder(run.model(), recipe.model, args, (8, 8, 1))(images)
+    np.testing.assert_allclose(ours, pretrained.body(run)(images)["features"], rtol=1e-6)
 
 
 def test_a_class_token_is_always_visible_and_learns():

@@ -164,7 +164,7 @@ def test_scores_controls_and_the_report(run):
     assert set(result["controls"]) == {"mean of the visible pixels", "nearest visible pixel"}
     page = report(run).read_text()
     assert page.count('alt="reconstructions after epoch') == 2 and "nearest visible pixel" in page
-    assert 'id="reconstructions"' in page
+    assert 'id="reconstructions"' in page and 'id="neighbours"' in page and 'id="map"' in page
 
 
 @pytest.mark.soak

@@ -101,7 +101,7 @@ def test_a_split_that_is_sorted_by_class_is_scored_in_batches_of_all_classes():
 
 
 def test_a_map_of_images_with_several_labels_has_one_colour():
-    from kerasdl.objectives.views.report import tsne
+    from kerasdl.objectives.features import tsne
 
     labels = np.random.default_rng(0).integers(0, 2, (20, 3))
     assert "colour" not in tsne(np.random.default_rng(0).normal(size=(20, 4)), labels, ("a", "b", "c"), False).body

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from kerasdl import zoo
 from kerasdl.data.split import Split
-from kerasdl.objectives import film
+from kerasdl.objectives import features, film
 from kerasdl.objectives.base import Objective
 from kerasdl.objectives.images import enlarged, grid
 from kerasdl.objectives.sections import Findings, Section, image, note
@@ -110,12 +110,14 @@ class MaskedAutoencoder(Objective):
         parts = {"test": "Test images, which are new to the network:", "train": "Training images:"}
         sheets = [note(text) + image(self.sheet(model, findings.splits(name).sample(SHOWN)),
                                      "masked, reconstructed and original images") for name, text in parts.items()]
+        encoder = features.encoder(model, self.recipe.model, self.classifier_args | self.recipe.model_args,
+                                   findings.splits("test").shape)
         return [
             Section("Reconstructions", note(
                 f"Images of {findings.data}: what the model sees, what it makes of it, and the original. Predicted "
                 "patches have the mean and deviation of the originals.") + Markup("").join(sheets),
                 id="reconstructions"),
-            film.section(findings.folder)]
+            film.section(findings.folder), *features.sections(encoder, findings, labels_seen=False)]
 
     def sheet(self, model: keras.Model, images: np.ndarray) -> np.ndarray:
         """Return images (N, H, W, C) as one: a row as seen, a row brought back, and a row as they are."""

@@ -18,7 +18,7 @@ from pydantic import Field
 from kerasdl import figures, user_code, zoo
 from kerasdl.data.split import Split
 from kerasdl.errors import UserError
-from kerasdl.objectives import fills, film, painting
+from kerasdl.objectives import features, fills, film, painting
 from kerasdl.objectives.base import Objective
 from kerasdl.objectives.corruptions import CORRUPTIONS, GREY
 from kerasdl.objectives.decoders import DECODERS
@@ -159,6 +159,8 @@ class Reconstruct(Objective):
         cells = [(name, *(f"{one[split][score]:.4g}" for split in ("val", "test") for score in scores))
                  for name, one in rows.items() if "val" in one and "test" in one]
         head = ("", *(f"{split} {figures.label(score)}" for split in ("val", "test") for score in scores))
+        encoder = features.encoder(findings.model(), self.recipe.model, self.recipe.model_args,
+                                   findings.splits("test").shape)
         what = "chroma that the network adds to the luma" if self.corruption.colour else "pixels that were hidden"
         return [
             Section("Reconstructions", note(
@@ -168,7 +170,7 @@ class Reconstruct(Objective):
             Section("Against controls", table(head, cells) + note(
                 f"PSNR is that of the {what}, SSIM that of the completed image; both are means over images, and more "
                 "is better. Controls see the same images with the same pixels hidden."), id="controls", above=True),
-            film.section(findings.folder)]
+            film.section(findings.folder), *features.sections(encoder, findings, labels_seen=False)]
 
     def painted(self, kept: keras.Model, image: np.ndarray, hole: np.ndarray | None) -> painting.Painted:
         given = self.checked(kept, image, hole)

@@ -18,10 +18,11 @@ from kerasdl import zoo
 from kerasdl.data.augment import alternates, compose
 from kerasdl.data.split import Split
 from kerasdl.errors import UserError
+from kerasdl.objectives import features
 from kerasdl.objectives.base import Objective, build_model
 from kerasdl.objectives.learner import Learner
 from kerasdl.objectives.sections import Findings, Section
-from kerasdl.objectives.views import report, spread
+from kerasdl.objectives.views import spread
 from kerasdl.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ class Views(Objective):
         return [Collapse()]
 
     def sections(self, findings: Findings) -> list[Section]:
-        return report.sections(findings, labels_seen=self.target is not None)
+        return features.sections(zoo.features(findings.model()), findings, labels_seen=self.target is not None)
 
 
 class Collapse(keras.callbacks.Callback):

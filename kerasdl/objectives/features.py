@@ -1,7 +1,9 @@
 """What the report shows of features: which images are near one another, and a map of all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import keras
 import numpy as np
 from sklearn.manifold import TSNE
 
@@ -13,17 +15,37 @@ SHOWN = 1000  # test images of the map, and among which neighbours are looked fo
 QUERIES, NEAREST = 6, 7  # rows of the sheet of neighbours, and images next to the first of each
 
 
-def sections(findings: Findings, labels_seen: bool) -> list[Section]:
+def encoder(trained: keras.Model, model: str, args: Mapping[str, Any], shape: Sequence[int]) -> keras.Model:
+    """Return image (B, H, W, C) 0..255 -> features (B, D): a model of the zoo, with the weights of a trained network
+    whose layers are called as its own.
+
+    Args:
+        trained: the network, which may have more layers, or read them otherwise.
+        model: the name in the zoo.
+        args: of the model.
+        shape: (height, width, channels) that the network was trained on.
+    """
+    body = zoo.body(model, shape, **args)
+    for layer in body.layers:
+        if layer.weights:
+            layer.set_weights(trained.get_layer(layer.name).get_weights())
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # it computes with a copy of its weights, which set_weights does not renew
+    return keras.Model(body.input, body.output["features"])
+
+
+def sections(network: keras.Model, findings: Findings, labels_seen: bool) -> list[Section]:
     """Return the neighbours of some test images in feature space, and a map of the test images.
 
     Args:
+        network: image (B, H, W, C) 0..255 -> features (B, ...).
         findings: of the run.
         labels_seen: whether training read the labels.
     """
     split = findings.splits("test")
     shown = min(SHOWN, len(split))
     images, labels = split.take(np.arange(shown) * len(split) // shown)  # from every class, if they are sorted
-    features = zoo.features(findings.model()).predict(images, verbose=0)
+    features = network.predict(images, verbose=0)
     features = features.reshape(len(features), -1).astype("float64")
     found = [neighbours(features, images, findings.data)]
     return [*found, tsne(features, labels, split.classes, labels_seen)] if len(images) >= QUERIES else found
