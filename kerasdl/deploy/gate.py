@@ -65,8 +65,9 @@ def refusal(reference: np.ndarray, answers: Mapping[str, np.ndarray], kind: str 
         return f"its answers and the model's have a correlation of {alike:.3f}; {ALIKE:g} are asked for" \
             if alike < ALIKE else None
     allowed = max(LOST, 1.01 / len(reference)) if tolerance is None else tolerance
-    return f"validation {score.name} goes from {score.model:.4f} to {score.file:.4f}; allowed is a loss of " \
-           f"{allowed:.2g}" if not score.lost <= allowed else None
+    most = f"a loss of {allowed:.2g}" if score.better == "max" else f"{allowed:.2g} of it more"
+    return f"validation {score.name} goes from {score.model:.4f} to {score.file:.4f}; allowed is {most}" \
+        if not score.lost <= allowed else None
 
 
 def varies(outputs: np.ndarray) -> bool:
