@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from kerasdl import recipe
 from kerasdl.cli import terminal
+from kerasdl.cli.command import addressed
 from kerasdl.data import load
 from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate
@@ -241,6 +242,13 @@ def test_report_again(command, hard_run):
     done = command("report", hard_run.path)
     assert done.code == 0 and str(hard_run.path / "report.html") in done.out
     assert (hard_run.path / "report.html").is_file()
+
+
+@pytest.mark.parametrize(("given", "read"), [
+    ("tune x --ray", "tune x --ray auto"), ("train x --ray --seeds 2", "train x --ray auto --seeds 2"),
+    ("tune --ray local x", "tune --ray local x"), ("tune x --ray auto", "tune x --ray auto"), ("list", "list")])
+def test_ray_without_an_address_is_that_of_this_machine(given, read):
+    assert addressed(given.split()) == read.split()
 
 
 @pytest.mark.parametrize("words", [

@@ -91,7 +91,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # the name of a file or folder need not be valid text
-    arguments = [argument for argument in sys.argv[1:] if argument not in FLAGS]
+    arguments = addressed([argument for argument in sys.argv[1:] if argument not in FLAGS])
     try:
         if arguments[:1] == ["--version"]:
             from kerasdl import __version__
@@ -118,6 +118,12 @@ def main() -> None:
             verb = next(iter(arguments[:1]), "")
             fail(f"{message.rstrip('.')}. See: kerasdl {f'{verb} ' * (not verb.startswith('-'))}--help")
         sys.exit(UserError.code)
+
+
+def addressed(arguments: list[str]) -> list[str]:
+    """Return the arguments with `--ray auto` where --ray has no address: an option of Typer cannot go without."""
+    return [part for argument, after in zip(arguments, [*arguments[1:], "-"], strict=False)
+            for part in ((argument, "auto") if argument == "--ray" and after.startswith("-") else (argument,))]
 
 
 def check_words(arguments: list[str]) -> None:
