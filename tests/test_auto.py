@@ -23,13 +23,14 @@ from sklearn.preprocessing import StandardScaler
 from test_bert import VOCABULARY, tensors
 from test_photos import photographs, tiny_weights
 
+from kerasdl import objectives
 from kerasdl import recipe as recipes
 from kerasdl.auto import baselines, boosting, combined, defaults, language, outcome, page, scores, sizes, trainings
 from kerasdl.auto.asked import Asked, asked
 from kerasdl.auto.search import auto
 from kerasdl.auto.task import Task
 from kerasdl.auto.timing import Pace
-from kerasdl.data import from_arrays
+from kerasdl.data import from_arrays, load_splits
 from kerasdl.data.tokens import TokenArgs, Tokens
 from kerasdl.errors import UserError
 from kerasdl.evaluation import predictions
@@ -506,6 +507,19 @@ def test_a_network_that_is_too_large_is_not_trained_otherwise(tmp_path, monkeypa
 
     monkeypatch.setattr(sizes, "as_file", refused)
     assert trainings.around_best(task, families) is None and "the converter failed" in task.skipped["search"]
+
+
+@pytest.mark.parametrize(("limit", "width"), [(50.0, None), (20.0, 128), (8.0, 32), (1.0, 0)])
+def test_a_limit_on_size_takes_a_smaller_network_of_the_family(monkeypatch, limit, width):
+    monkeypatch.setattr(trainings.timing, "pace", lambda *_: Pace(0.1, 0.1))
+    base, skipped = recipes.load("mlp_digits"), {}
+    splits, family = load_splits("digits", {"train": "train"}), defaults.TABLE["row"][0]
+    task = SimpleNamespace(asked=SimpleNamespace(max_kb=limit), splits_of=lambda recipe: splits,
+                           skip=skipped.__setitem__, objective=objectives.of(base))
+    some = defaults.recipes_of(family, base, splits["train"])
+    found = trainings.planned_for(task, some, (100.0,))
+    assert (found.model_args.get("width") if found else 0) == width
+    assert found or "2,410 parameters take more than 1 KB" in skipped["mlp"]
 
 
 def test_a_limit_on_a_backend_without_converters_is_refused_at_once(monkeypatch):

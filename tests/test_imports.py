@@ -42,7 +42,7 @@ ARROWS = {room: set(names.split()) for room, names in {
     "photos": "data devices environment errors evaluation figures files objectives recipe reports run text train zoo",
     "deploy": "compression data downloads errors evaluation figures files objectives recipe registry reports run train "
               "user_code zoo",
-    "auto": "data deploy devices ensemble environment errors evaluation figures files objectives photos recipe "
+    "auto": "costs data deploy devices ensemble environment errors evaluation figures files objectives photos recipe "
             "recipe_text reports run text train tuning zoo",
     "audit": "attacks data devices environment errors evaluation figures files installation objectives recipe reports "
              "run text train user_code",

@@ -41,7 +41,7 @@ def pretrained(task: Task) -> None:
         except (UserError, ValueError) as error:  # a file that is not what its checksum says
             task.skip(NAME, f"not started: {' '.join(str(error).split())}")
         else:
-            one(task, recipe, "default", task.left / 2)
+            one(task, [recipe], "default", task.left / 2)
 
 
 def recipe_of(task: Task) -> Recipe:

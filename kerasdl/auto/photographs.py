@@ -81,7 +81,7 @@ def tune(task: Task, folder: Folder, backbone: Backbone, start: Candidate, side:
     if epochs < recipes.FEWEST and not (task.home / recipe.name / "recipe.json").exists():
         task.skip(recipe.name, f"not started: {recipes.FEWEST} epochs do not fit into {duration(max(seconds, 0.0))}")
         return
-    one(task, recipe, "default", seconds)
+    one(task, [recipe], "default", seconds)
 
 
 def same(task: Task, recipe: Recipe) -> Recipe:

@@ -1,6 +1,5 @@
 """The trainings: a default of each family, a search around the best of them, and the winner once more."""
 
-import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -8,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from kerasdl.auto import sizes, timing
-from kerasdl.auto.defaults import FEWEST, Family, recipe_of, space_of
+from kerasdl.auto.defaults import FEWEST, Family, recipes_of, space_of
 from kerasdl.auto.task import Candidate, Task
+from kerasdl.costs import int8_kb
+from kerasdl.deploy import measure, network
 from kerasdl.errors import UserError
 from kerasdl.objectives.base import build_model
 from kerasdl.photos.budget import Deadline
@@ -27,6 +28,7 @@ STARTING = 12.0  # seconds in which the first process of a trial imports TensorF
 FORKED = 1.0  # seconds in which a later one begins, which is forked from one that has imported it
 SLOWER = 1.3  # times the longest trial so far, that the next one is given
 TRIALS = 50  # at most
+EXAMPLES = 8  # by which the size of a file is measured
 TRAINED = "search"  # folder of the study
 OPTIONS = {"checkpoint_every": "1 min"}  # of kerasdl.train, for each trial
 
@@ -37,23 +39,23 @@ def defaults(task: Task, families: Sequence[Family]) -> None:
     for number, family in enumerate(families):
         part = (task.left - end) / (len(families) - number)
         more = () if task.ranked("default") else (task.left - end, task.left)  # one network rather than none
-        one(task, recipe_of(family, task.base, task.splits["train"]), "default", part, *more)
+        one(task, recipes_of(family, task.base, task.splits["train"]), "default", part, *more)
 
 
-def one(task: Task, recipe: Recipe, kind: str, *seconds: float) -> None:
+def one(task: Task, recipes: Sequence[Recipe], kind: str, *seconds: float) -> None:
     """Train a recipe within a time, or say why not. A training that takes longer ends after its epoch.
 
     Args:
         task: what it belongs to.
-        recipe: with the most epochs that it may have.
+        recipes: of one name, with the most epochs that they may have; the first that is small enough is trained.
         kind: of the candidate.
         *seconds: that it may take; the second, if the first are too few for a training, and so on.
     """
-    path = task.home / recipe.name
-    if (path / "recipe.json").exists():  # its length is what was planned then
+    path = task.home / recipes[0].name
+    if (path / "recipe.json").exists():  # its size and its length are what was planned then
         recipe = Run(path).recipe
     else:
-        planned = planned_for(task, recipe, seconds)
+        planned = planned_for(task, recipes, seconds)
         if planned is None:
             return
         recipe = planned
@@ -63,36 +65,50 @@ def one(task: Task, recipe: Recipe, kind: str, *seconds: float) -> None:
              lambda: f"ended by the budget after epoch {deadline.ended} of {recipe.epochs}" * bool(deadline.ended))
 
 
-def planned_for(task: Task, recipe: Recipe, seconds: Sequence[float]) -> Recipe | None:
-    """Return the recipe with as many epochs as fit into a time; None if it is not to be started, which is noted.
+def planned_for(task: Task, recipes: Sequence[Recipe], seconds: Sequence[float]) -> Recipe | None:
+    """Return a recipe with as many epochs as fit into a time; None if none is to be started, which is noted.
 
     The arguments are those of `one`.
     """
-    if task.asked.max_kb and (why := too_large(task, recipe)):
-        task.skip(recipe.name, why)
-        return None
+    began, name = time.monotonic(), recipes[0].name
     if max(seconds) <= 0:
-        task.skip(recipe.name, "not started: no time was left")
+        task.skip(name, "not started: no time was left")
         return None
-    began = time.monotonic()
     try:
+        for recipe in recipes:
+            if not (why := too_large(task, recipe)):
+                break
+        else:
+            task.skip(name, why)
+            return None
         pace = timing.pace(recipe, task.splits_of(recipe))
     except (UserError, ValueError) as error:
-        task.skip(recipe.name, f"not started: {' '.join(str(error).split())}")
+        task.skip(name, f"not started: {' '.join(str(error).split())}")
         return None
     gone, fewest = time.monotonic() - began, min(FEWEST, recipe.epochs)
     left = next((each - gone for each in seconds if pace.epochs(each - gone, fewest) == fewest), max(seconds) - gone)
     if (epochs := pace.epochs(left, recipe.epochs)) < fewest:
-        task.skip(recipe.name, f"not started: {FEWEST} epochs would take {duration(pace.seconds(FEWEST))}, and "
-                               f"{duration(max(left, 0.0))} were left for it")
+        task.skip(name, f"not started: {FEWEST} epochs would take {duration(pace.seconds(FEWEST))}, and "
+                        f"{duration(max(left, 0.0))} were left for it")
         return None
     return recipe.override(epochs=epochs)
 
 
 def too_large(task: Task, recipe: Recipe) -> str:
-    """Return why a file of 8 bits cannot be small enough: each parameter takes a byte. "" if it may be."""
-    count, limit = build_model(recipe, task.splits_of(recipe)["train"]).count_params(), task.asked.max_kb or math.inf
-    return f"not started: {count:,} parameters take more than {limit:g} KB in 8 bits" if count > 1000 * limit else ""
+    """Return why a network's 8-bit file is not small enough; "" if it is, or if only its training shows whether."""
+    limit = task.asked.max_kb
+    if limit is None:
+        return ""
+    split = task.splits_of(recipe)["train"]
+    model = network.in_float32(build_model(recipe, split))
+    if (count := model.count_params()) > 1000 * limit:  # each takes a byte
+        return f"not started: {count:,} parameters take more than {limit:g} KB in 8 bits"
+    try:
+        kilobytes = int8_kb.measure(model, measure.as_input(network.examples_of(task.objective, split, EXAMPLES)[0]))
+    except Exception:  # converters raise anything; the export of the trained network says it
+        return ""
+    return f"not started: its 8-bit file would have {kilobytes:.1f} KB, and {limit:g} are asked for" \
+        if kilobytes > limit else ""
 
 
 def search(task: Task, families: Sequence[Family], workers: int = 1, ray: str | None = None) -> None:
