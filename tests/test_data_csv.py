@@ -311,6 +311,7 @@ def test_rows_without_labels(csv, frame):
     assert parts["train"].spec["row"].names == tuple(frame.columns)
     without = load_splits(csv(frame), PARTS, target=None, label="kind")["train"]  # the answer is no part of a row
     assert without.columns == labelled["train"].columns and without.y is None
+    np.testing.assert_array_equal(without.x, labelled["train"].x)  # divided by the same classes
     facts = json.loads(json.dumps(without.describe()))
     path = csv(frame.assign(kind=None), "new.csv").removeprefix("csv:")
     other = read_for(facts, path, "all", target=None, label="kind")

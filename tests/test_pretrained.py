@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -24,8 +25,9 @@ from kerasdl.reports.page import report
 from kerasdl.run import Run
 from kerasdl.train import pretrained
 from kerasdl.train.fit import train
-from kerasdl.train.setup import Setup
+from kerasdl.train.setup import Setup, precision
 from kerasdl.zoo import vit
+from kerasdl.zoo.precision import policies
 
 CLI = [sys.executable, "-c", "from kerasdl.cli import main; main()"]
 
@@ -37,6 +39,51 @@ def origin(hard_run):
         return pretrained.read(Recipe(model="cnn", data="digits", init=str(init)))
 
     return call
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_what_learned_without_labels_has_not_seen_the_test_examples(labelled):
+    """Data without labels is divided at random, and by its classes with them."""
+    random = np.random.default_rng(0)
+    x, y = random.integers(0, 256, (200, 4, 4, 1)).astype("uint8"), random.integers(0, 4, 200)
+    before, splits = from_arrays(x, y if labelled else None), from_arrays(x, y)
+    run = SimpleNamespace(path=None, recipe=Recipe(model="vit", data="arrays", objective="mae"), data={
+        "examples": {name: split.fingerprint(labels=False) for name, split in before.items()}})
+    recipe = Recipe(model="vit", data="arrays")
+    if labelled:
+        return pretrained.check_apart(run, recipe, splits)
+    with pytest.raises(UserError, match="from examples that are in val or test"):
+        pretrained.check_apart(run, recipe, splits)
+    pretrained.check_apart(run, recipe, from_arrays(x[:100], y[:100]))  # other data
+
+
+def test_a_split_is_found_in_another_division_of_the_same_data(monkeypatch):
+    x, y = np.arange(800).reshape(100, 8), np.arange(100) % 4
+    before, splits = from_arrays(x), from_arrays(x, y)
+    monkeypatch.setattr(pretrained, "load_split", lambda run, name: before[name])
+    run = SimpleNamespace(path=None, recipe=Recipe(model="vit", data="csv:x.csv", objective="mae"), data={})
+    with pytest.raises(UserError, match="from examples that are in val or test"):
+        pretrained.check_apart(run, Recipe(model="mlp", data="csv:x.csv"), splits)
+    pretrained.check_apart(run, Recipe(model="mlp", data="csv:x.csv"), before)
+    pretrained.check_apart(run, Recipe(model="mlp", data="csv:y.csv"), splits)
+
+
+def test_a_run_that_began_with_a_compressed_one_is_of_that_form(hard_run, tmp_path):
+    for name in ("recipe.json", "data.json", "model.keras"):
+        shutil.copy(hard_run.path / name, tmp_path)
+    assert "changed" not in pretrained.source(str(tmp_path))[1]
+    (tmp_path / "init.json").write_text('{"changed": true}')
+    assert pretrained.source(str(tmp_path))[1]["changed"]
+
+
+def test_a_compressed_network_is_trained_on_in_the_precision_of_the_recipe(tmp_path):
+    with precision("mixed_bfloat16"):
+        zoo.build("cnn", (8, 8, 1), 10, size="mu").save(tmp_path / "slim.keras")
+    before = pretrained.Pretrained(tmp_path / "slim.keras", {"init": "slim"}, None, None, {}, None, changed=True)
+    found = pretrained.continued(zoo.build("cnn", (8, 8, 1), 10, size="mu"), before)
+    assert policies(found) == {"float32"}
+    with precision("mixed_bfloat16"):
+        assert "mixed_bfloat16" in policies(pretrained.continued(zoo.build("cnn", (8, 8, 1), 10, size="mu"), before))
 
 
 @pytest.fixture

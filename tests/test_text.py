@@ -113,6 +113,15 @@ def test_another_encoding_is_named(tmp_path):
     assert load_splits(f"text:{tmp_path}", SPLITS, encoding="latin-1")["train"].target == "class"
 
 
+@pytest.mark.parametrize("name", ["texts.csv", "lines"])
+def test_texts_without_labels_are_divided_as_with_them(files, name):
+    args = {"length": 10, **({"text": "review", "label": "label"} if name == "texts.csv" else {})}
+    with_labels, without = (load_splits(f"text:{files / name}", SPLITS, target=target, **args)
+                            for target in ("class", None))
+    for part in SPLITS:
+        assert list(without[part].texts) == list(with_labels[part].texts) and without[part].y is None
+
+
 @pytest.fixture(scope="module")
 def run(files, tmp_path_factory):
     return kerasdl.train(kerasdl.Recipe(**RECIPE, data=f"text:{files / 'texts.csv'}",

@@ -13,16 +13,18 @@ VAL, TEST = 0.1, 0.2  # shares that are carved where a set has no such part
 
 
 def divide(y: np.ndarray, classes: Sequence[str] | None, test: bool = True, groups: np.ndarray | None = None,
-           order: np.ndarray | None = None, test_share: float = TEST) -> dict[str, np.ndarray]:
+           order: np.ndarray | None = None, test_share: float = TEST, learned: bool = True) -> dict[str, np.ndarray]:
     """Return the indices of train, val and (if `test`) test in one set that has no parts of its own.
 
     Args:
         y: (N,) indices of classes; anything of that length without classes.
-        classes: the classes' names; None for numbers, several labels, and without labels.
+        classes: the classes' names; None for numbers, several labels, and where there are no labels.
         test: whether to carve a test part.
         groups: (N,) what belongs together, such as a patient: all examples of a group come into one part.
         order: (N,) numbers or times: train comes first, then val, then test. Equal ones come into one part.
         test_share: of the examples that are test.
+        learned: whether the classes are learned, so that each has to come into train. If not, examples are divided by
+            them all the same: a classifier that begins with what was learned must not be tested on what that has seen.
 
     Raises:
         DataError: for less than 10 examples, too few groups, or a class of which none would come into the training
@@ -39,7 +41,7 @@ def divide(y: np.ndarray, classes: Sequence[str] | None, test: bool = True, grou
         inner, part = carve(y[rest], share, classes is not None, *(
             None if values is None else values[rest] for values in (groups, order)))
         rest, parts[name] = rest[inner], rest[part]
-    if classes is not None:
+    if classes is not None and learned:
         counts, left = np.bincount(y), np.bincount(y[rest], minlength=y.max() + 1)
         if (lost := np.flatnonzero((counts > 0) & (left == 0))).size:
             raise DataError(f"The class {classes[lost[0]]!r} has {counts[lost[0]]} of {len(y)} examples, and none came "
@@ -48,27 +50,27 @@ def divide(y: np.ndarray, classes: Sequence[str] | None, test: bool = True, grou
 
 
 def of_places(place: np.ndarray, y: np.ndarray, classes: Sequence[str] | None, groups: np.ndarray | None = None,
-              test_share: float = TEST) -> dict[str, np.ndarray]:
+              test_share: float = TEST, learned: bool = True) -> dict[str, np.ndarray]:
     """Return train, val and test of examples of which some say their part; what is missing is carved from train.
 
     Args:
         place: (N,) "train", "val" or "test"; "all" where it is not said.
-        y, classes, groups, test_share: as in `divide`.
+        y, classes, groups, test_share, learned: as in `divide`.
     """
     given = {part: np.flatnonzero(place == part) for part in ("val", "test") if (place == part).any()}
     return completed(given, np.flatnonzero((place == "train") | (place == "all")), y, classes, groups,
-                     test_share=test_share)
+                     test_share=test_share, learned=learned)
 
 
 def completed(parts: Mapping[str, np.ndarray], rest: np.ndarray, y: np.ndarray, classes: Sequence[str] | None,
-              groups: np.ndarray | None = None, order: np.ndarray | None = None, test_share: float = TEST
-              ) -> dict[str, np.ndarray]:
+              groups: np.ndarray | None = None, order: np.ndarray | None = None, test_share: float = TEST,
+              learned: bool = True) -> dict[str, np.ndarray]:
     """Return train, val and test where a set has some of them: what is missing is carved from `rest`, the others stay.
 
     Args:
         parts: the indices of the parts that the set has.
         rest: the indices of what is in neither val nor test.
-        y, classes, groups, order, test_share: of all examples, as in `divide`.
+        y, classes, groups, order, test_share, learned: of all examples, as in `divide`.
 
     Raises:
         DataError: as `divide` does, and for a group that is in several parts.
@@ -77,7 +79,8 @@ def completed(parts: Mapping[str, np.ndarray], rest: np.ndarray, y: np.ndarray, 
     found = {"train": rest, **given}
     if len(given) < 2:
         groups_of_rest, order_of_rest = (None if values is None else values[rest] for values in (groups, order))
-        carved = divide(y[rest], classes, "test" not in given, groups_of_rest, order_of_rest, test_share)
+        carved = divide(y[rest], classes, "test" not in given, groups_of_rest, order_of_rest, test_share,
+                        learned)
         if "val" in given:  # that part stays, and the one just carved is train again
             carved["train"] = np.sort(np.concatenate([carved["train"], carved.pop("val")]))
         found |= {part: rest[places] for part, places in carved.items()}

@@ -64,6 +64,15 @@ def remarks(splits: Mapping[str, Split]) -> list[str]:
     return found
 
 
+def shared(train: Split, other: Split) -> int:
+    """Return how many examples of another split are in train, too; 0 of streamed ones, which are not looked at."""
+    if train.streamed or other.streamed or train.example_shape != other.example_shape:
+        return 0
+    if train.decode:
+        return int(duplicates.files_copied(train.x.tolist(), other.x.tolist()).sum())
+    return int(duplicates.copied(duplicates.keys(train.x), train.x, duplicates.keys(other.x), other.x).sum())
+
+
 def _copied(train: Split, known: np.ndarray, split: Split, name: str) -> str | None:
     copies = duplicates.copied(known, train.x, duplicates.keys(split.x), split.x)
     if copies.sum() < max(COPIES[0], COPIES[1] * len(split)):

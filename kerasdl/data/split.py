@@ -184,9 +184,9 @@ class Split:
         by_class = self.target == "class" and self.y is not None and (np.diff(self.y) >= 0).all()
         return self.take(np.arange(count) * len(self) // count if by_class else np.arange(count))[0]
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, labels: bool = True) -> str:
         """Return a text that changes with the number, the targets, the weights and the order of the examples, and with
-        rows, arrays, and the names and sizes of files.
+        rows, arrays, and the names and sizes of files; without `labels` as if targets and weights had not been read.
 
         Pixels from tensorflow-datasets do not count: another version of a decoder may round one otherwise. A streamed
         split has its number of examples only.
@@ -195,7 +195,7 @@ class Split:
             return str(len(self))
         checksum = self.checksum
         for values in (self.y, self.weights):
-            if values is not None:
+            if values is not None and labels:
                 checksum = zlib.crc32(np.ascontiguousarray(values).data, checksum)
         if self.kind == "row":
             checksum = zlib.crc32(np.ascontiguousarray(self.x).data, checksum)

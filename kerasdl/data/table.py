@@ -132,12 +132,31 @@ def parts_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, t
     if not len(left.columns):
         raise DataError(f"{path} has no column {f'but the label {args.label!r}' if names else 'left after drop'}: "
                         "nothing to learn from.")
-    index = _index(frame, rows, y, classes if target == "class" else None, args)
+    index = _index(frame, rows, *((y, classes) if target == "class" else by_class(frame, names, target)), args,
+                   learned=target is not None)
     if target == "labels" and y is not None:
         multi_hot.check_learnable(y[index["train"]], classes)
     weights = None if args.weight is None else _weights(frame, str(args.weight))
     noted = {name: _texts(frame[name]) for name in args.columns("attributes", frame)}
     return Parts(left, y, classes, index, weights, noted)
+
+
+def by_class(frame: pd.DataFrame, names: Sequence[str], target: Target | None
+             ) -> tuple[np.ndarray | None, Sequence[str] | None]:
+    """Return the classes by which rows are divided though nobody learns them, as a classifier of the same will; None
+    and None where no label is named, or where something else is learned or named.
+
+    Args:
+        frame: the rows.
+        names: the columns of labels that the user names.
+        target: what is learned.
+    """
+    if target is not None or len(names) != 1:
+        return None, None
+    try:
+        return labels.targets_of(frame, names, "class")
+    except DataError:  # numbers, or gaps
+        return None, None
 
 
 def check_named(frame: pd.DataFrame, args: TableArgs, target: Target | None, path: str) -> list[str]:
@@ -166,8 +185,8 @@ def check_test(frame: pd.DataFrame, extra: pd.DataFrame, args: TableArgs, path: 
         raise DataError(f"{test} has no column {', '.join(missing)}, which {path} has.")
 
 
-def _index(frame: pd.DataFrame, rows: int, y: np.ndarray | None, classes: Sequence[str] | None, args: TableArgs
-           ) -> dict[str, np.ndarray]:
+def _index(frame: pd.DataFrame, rows: int, y: np.ndarray | None, classes: Sequence[str] | None, args: TableArgs,
+           learned: bool = True) -> dict[str, np.ndarray]:
     """Return the places of the rows of each part; those after the first `rows` are test."""
     groups = None if args.group is None else _present(frame, str(args.group), "groups").astype(str).to_numpy()
     order = None if args.order is None else _times(_present(frame, str(args.order), "orders"), args.date_format)
@@ -181,7 +200,7 @@ def _index(frame: pd.DataFrame, rows: int, y: np.ndarray | None, classes: Sequen
     for part in ("val", "test"):
         rest[given.get(part, [])] = False
     labels = np.arange(len(frame)) if y is None or classes is None else y
-    return completed(given, np.flatnonzero(rest), labels, classes, groups, order)
+    return completed(given, np.flatnonzero(rest), labels, classes, groups, order, learned=learned)
 
 
 def index_of(frame: pd.DataFrame, y: np.ndarray | None, classes: Sequence[str] | None, args: TableArgs, path: str

@@ -38,7 +38,7 @@ class Texts:
 
 
 def found(root: Path, encoding: str, labelled: bool) -> Texts:
-    """Return the texts of a file of lines or of a folder.
+    """Return the texts of a file of lines or of a folder; with `labelled` it has to have several classes.
 
     A folder with folders for parts has them as layout.roots says. A folder of class folders has a document in each
     file; one of files has a class in each file, and an example in each of its lines.
@@ -67,7 +67,7 @@ def found(root: Path, encoding: str, labelled: bool) -> Texts:
     if labelled and len({name for _, _, name in files}) < 2:
         raise DataError(f"{root} has one class only, {files[0][2]!r}. Expected a folder, or a file of lines, for each "
                         "of at least two classes.")
-    return joined([(file, part, name if labelled else None) for file, part, name in files], not documents, encoding)
+    return joined(files, not documents, encoding)
 
 
 def parts_of(root: Path) -> dict[str, Path]:

@@ -13,15 +13,19 @@ import keras
 import numpy as np
 
 from kerasdl import objectives, zoo
+from kerasdl.data import Split, leaks
 from kerasdl.data.tokens import FILE
 from kerasdl.errors import UserError, listed, nearest
+from kerasdl.evaluation.splits import load_split
 from kerasdl.files import whole, write_json
 from kerasdl.recipe import Recipe
 from kerasdl.run import INIT, Run, load_model, weights_file
 from kerasdl.zoo import vit
+from kerasdl.zoo.precision import in_float32, policies
 from kerasdl.zoo.weights.bodies import of_model
 
 FEATURES = "features"
+SHARED = 0.02  # of the examples of a split, that another division may have in train because the data has copies
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,9 @@ class Pretrained:
         weights: of each layer, in the order of the graph.
         grid: rows and columns of its patches, if it has any.
         tokens: the tokenizer.json of a run on texts.
-        changed: whether it is of a training that changed the network's form, by prune_channels or quantize.
+        changed: whether it is of a training that changed the network's form, by prune_channels or quantize, or that
+            began with such a one.
+        run: that it comes from, where a training begins with one.
     """
 
     file: Path
@@ -47,6 +53,7 @@ class Pretrained:
     grid: tuple[int, int] | None
     tokens: str | None = None
     changed: bool = False
+    run: Run | None = None
 
 
 def read(recipe: Recipe, before: Run | None = None) -> Pretrained | None:
@@ -58,27 +65,57 @@ def read(recipe: Recipe, before: Run | None = None) -> Pretrained | None:
     if not recipe.init:
         return None
     if before and (before.path / INIT).is_file() and (before.path / "init.json").is_file():
-        file, facts = before.path / INIT, dict(before.origin)
+        file, facts, run = before.path / INIT, dict(before.origin), None
     else:
-        file, facts = source(recipe.init)
+        file, facts, run = source(recipe.init)
     classes, columns, tokens = facts.pop("classes"), facts.pop("columns", None), facts.pop("tokens", None)
-    changed = facts.pop("changed", False)
     model = load_model(file, f"init={recipe.init}: ")
     weights = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
     return Pretrained(file, facts | {"weights": fingerprint(weights)}, classes, columns, weights, grid_of(model),
-                      tokens, changed)
+                      tokens, facts.get("changed", False), run)
 
 
-def source(init: str) -> tuple[Path, dict[str, Any]]:
-    """The file that `init` names, and what is known of it: of a run its recipe, seed and classes."""
+def source(init: str) -> tuple[Path, dict[str, Any], Run | None]:
+    """The file that `init` names, what is known of it, and the run: its recipe, seed and classes are known."""
     file = weights_file(init)
     run = Run(file.parent)
     if file.name != "model.keras" or not (run.path / "recipe.json").is_file() or not (run.path / "data.json").is_file():
-        return file, {"init": init, "classes": None, "columns": None}
+        return file, {"init": init, "classes": None, "columns": None}, None
+    changed = bool(run.recipe.prune_channels or run.recipe.quantize) or \
+        (run.path / "init.json").is_file() and run.origin.get("changed", False)
     return file, {"init": init, "recipe": run.recipe.name or run.recipe.model, "seed": run.recipe.seed,
                   "classes": run.data["classes"], "columns": run.data.get("columns"),
-                  "changed": bool(run.recipe.prune_channels or run.recipe.quantize),
-                  "tokens": (run.path / FILE).read_text() if (run.path / FILE).is_file() else None}
+                  **({"changed": True} if changed else {}),
+                  "tokens": (run.path / FILE).read_text() if (run.path / FILE).is_file() else None}, run
+
+
+def check_apart(run: Run, recipe: Recipe, splits: Mapping[str, Split]) -> None:
+    """Raise a UserError if a run without labels has learned from examples of val or test.
+
+    Data that names no labels is divided otherwise than by its classes.
+
+    Args:
+        run: what the training begins with; of other data, nothing is looked at.
+        recipe: of the training.
+        splits: its data.
+    """
+    before = run.recipe
+    if before.data != recipe.data or objectives.get(before.objective, run.path).target is not None:
+        return
+    held, noted = {name: splits[name] for name in ("val", "test") if name in splits}, run.data.get("examples", {})
+    if before.splits == recipe.splits and all(noted.get(name) == split.fingerprint(labels=False)
+                                              for name, split in held.items()):
+        return
+    if recipe.data == "arrays":
+        again = all(noted.get(name, "").partition("-")[0] == str(len(split)) for name, split in splits.items())
+    else:
+        own = load_split(run, "train")
+        again = any(leaks.shared(own, split) > 2 * leaks.shared(splits["train"], split) + SHARED * len(split)
+                    for split in held.values())
+    if again:
+        raise UserError(f"{run.path} has learned, without labels, from examples that are in val or test here: its data "
+                        "was divided otherwise, as it named no labels. Train it anew on data that names them "
+                        "(data_args.label=COLUMN, or from_arrays(x, y)); they are not read.")
 
 
 def fingerprint(weights: Mapping[str, Sequence[np.ndarray]]) -> str:
@@ -135,6 +172,8 @@ def continued(network: keras.Model, pretrained: Pretrained) -> keras.Model:
     if not pretrained.changed:
         return network
     found = load_model(pretrained.file)
+    if policies(network) == {"float32"}:
+        found = in_float32(found)
     for what, ours, theirs in (("takes", network.input_shape, found.input_shape),
                                ("answers with", network.output_shape, found.output_shape)):
         if ours != theirs:

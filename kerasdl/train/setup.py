@@ -86,6 +86,8 @@ class Setup:
         if initial and initial.tokens and initial.tokens != train.files.get(FILE, initial.tokens):
             raise UserError(f"init={recipe.init} was trained with another tokenizer, so that its numbers stand for "
                             f"other tokens. Give data_args.tokens={recipe.init}.")
+        if initial and initial.run:
+            pretrained.check_apart(initial.run, recipe, splits)
         return cls(recipe, objective, splits, devices, on_device.is_resident(feed, train), initial,
                    privacy=private.plan(recipe, train, objective, devices.num_replicas_in_sync))
 

@@ -65,10 +65,12 @@ def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[st
     check_used(args, path)
     _check_target(path, target)
     found = texts.found(Path(path).expanduser(), args.encoding, target == "class")
-    labels.check_parts(found.labels, found.place, path)
     y, classes = labels.of_names(found.labels)
+    if target is not None:
+        labels.check_parts(found.labels, found.place, path)
     index = of_places(found.place, np.arange(len(found.texts)) if y is None else y, classes or None,
-                      test_share=args.test_share)
+                      test_share=args.test_share, learned=target is not None)
+    y, classes = (None, ()) if target is None else (y, classes)
     return texts.splits_of(found.texts, y, classes, index, args, _reading(found.form, args))
 
 
@@ -105,11 +107,14 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Targ
             index = _part(table.index_of(frame, y, known if target == "class" else None, _own(args), path), split, path)
     else:
         found = texts.found(Path(path).expanduser(), args.encoding, target == "class")
-        y, some = labels.of_known_names(found.labels, known, path), found.texts
+        some, learned = found.texts, target is not None
+        y, names = (labels.of_known_names(found.labels, known, path), known) if learned else labels.of_names(
+            found.labels)
         index = np.arange(len(some))
         if split != "all":
-            index = _part(of_places(found.place, index if y is None else y, None if y is None else known,
-                                    test_share=args.test_share), split, path)
+            index = _part(of_places(found.place, index if y is None else y, None if y is None else names,
+                                    test_share=args.test_share, learned=learned), split, path)
+        y = y if learned else None
     return texts.split_of(split, some[index], None if y is None else y[index], known, texts.tokens_of(facts),
                           facts["shape"][0], facts["reading"])
 
@@ -173,7 +178,8 @@ def _of_table(path: str, args: Args, target: Target | None) -> dict[str, Split]:
     if extra is not None:
         _check_columns(extra, args, target, str(args.test))
     own = _own(args)
-    kept = [args.text, *([] if target is None else labels.label_columns(frame, args.label, path)),
+    named = target is not None or args.label is not None
+    kept = [args.text, *(labels.label_columns(frame, args.label, path) if named else []),
             *(getattr(args, key) for key in ("group", "order", "split", "weight")), *own.columns("attributes", frame)]
     columns = [name for name in frame if name in {str(column) for column in kept if column is not None}]
     try:
