@@ -4,7 +4,8 @@
     python -m benchmarks.probes --data digits --minutes 0.2 --seeds 1 --labels 5%,100% --out FILE     to try it
 
 Each recipe is trained with its own schedule for the epochs that fit into the minutes on this machine, which two epochs
-tell before. Then it is probed: fine-tuning and training from scratch follow the recipe of classification in CLASSIFY.
+tell before. Then it is probed, and after the most minutes also fine-tuned: that and training from scratch follow the
+recipe of classification in CLASSIFY.
 Controls do not depend on the minutes, and stand once for each seed, with 0 minutes. What is finished is not run again,
 and rows that are there are kept. Use an idle machine: minutes are measured.
 """
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import RESULTS, ROOT, write_json
+from kerasdl import objectives
+from kerasdl.errors import UserError
 from kerasdl.probing import labels as subsets
 from kerasdl.probing import outcome, training
 from kerasdl.probing.page import NAMES, title
@@ -32,6 +35,7 @@ CLASSIFY = {("cifar10", "vit"): "vit_cifar10_short", ("cifar10", "cnn"): "cnn_ci
             ("cifar10", "resnet"): "resnet_cifar10_short", ("cifar10", "convnext"): "convnext_cifar10",
             ("digits", "vit"): "vit_digits", ("digits", "cnn"): "cnn_digits"}
 MINUTES, PILOT = (5.0, 15.0, 45.0), 2  # PILOT: epochs that tell how long one takes
+ANY = ()  # a run of an earlier commit counts: it all takes days
 WAYS = (("run", "linear"), ("run", "kNN"), ("run", "fine-tuned"), ("random", "linear"), ("random", "kNN"),
         ("random", "from scratch"), ("raw", "linear"), ("raw", "kNN"))
 
@@ -44,21 +48,21 @@ def recipes(data: str) -> list[str]:
 
 def epochs_for(recipe: Recipe, minutes: float) -> int:
     """How many epochs fit, by the time that PILOT of them take after the compilation."""
-    pilot = once(recipe.override(epochs=PILOT), RUNS / "pilot" / recipe.name, verbose=False).result["train"]
+    pilot = once(recipe.override(epochs=PILOT), RUNS / "pilot" / recipe.name, verbose=False, makers=ANY).result["train"]
     compiling = pilot["compile_seconds"] or 0.0
-    return max(1, int((60 * minutes - compiling) / ((pilot["seconds"] - compiling) / PILOT)))
+    return max(1, round((60 * minutes - compiling) / ((pilot["seconds"] - compiling) / PILOT)))
 
 
-def measure(name: str, minutes: float, seed: int, labels: str, finetune: bool) -> list[dict[str, Any]]:
-    """Train a recipe for the minutes, probe it, and return its rows."""
+def measure(name: str, minutes: float, seed: int, labels: str, finetune: bool, controls: bool) -> list[dict[str, Any]]:
+    """Train a recipe for the minutes, probe it with or without controls, and return its rows."""
     recipe = load(name)
     folder = RUNS / name / f"{minutes:g}-minutes" / f"seed-{seed}"
     epochs = Run(folder).recipe.epochs if (folder / "recipe.json").is_file() else epochs_for(recipe, minutes)
-    run = once(recipe.override(seed=seed, epochs=epochs), folder, verbose=False)
+    run = once(recipe.override(seed=seed, epochs=epochs), folder, verbose=False, makers=ANY)
     classify = CLASSIFY.get((recipe.data, recipe.model))
     network = json.dumps(training.recipe_of(run, classify, (), seed).model_dump(mode="json"), sort_keys=True)
     scratch = RUNS / "scratch" / f"{recipe.model}-{zlib.crc32(network.encode()):08x}"  # shared by runs of one network
-    found = outcome.document(probe(run, labels, recipe=classify, seed=seed, finetune=finetune, scratch=scratch))
+    found = outcome.document(probe(run, labels, recipe=classify, seed=seed, finetune=finetune, controls=controls, scratch=scratch))
     seconds = run.result["train"]["seconds"]
     rows = []
     for row in found["rows"]:
@@ -95,11 +99,13 @@ def body(rows: list[dict[str, Any]]) -> str:
             cells = [mean_sd([100 * row["test"]["accuracy"] for row in group if row["labels"] == count])
                      if any(row["labels"] == count for row in group) else "" for count in counts]
             called = title(features, group[0]["way"]) if len(ways) > 1 else NAMES[features]
-            lines.append(f"| `{name}` | {called} | {f'{minutes:g}' if minutes else ''} | {' | '.join(cells)} | "
+            taken = [row["pretraining"]["seconds"] / 60 for row in group if minutes]
+            spent = f"{minutes:g} ({statistics.mean(taken):.1f})" if taken else ""
+            saw = objectives.get(group[0]["objective"]).target is not None and features == "run"
+            lines.append(f"| `{name}`{', which saw all labels' * saw} | {called} | {spent} | {' | '.join(cells)} | "
                          f"{len({row['seed'] for row in group})} |")
         lines.append("")
-    spent = [row["pretraining"]["seconds"] / 60 / row["minutes"] for row in rows if row["minutes"]]
-    lines.append(f"Pretraining took {100 * statistics.mean(spent):.0f} % of the minutes in the mean. ")
+    lines.append("In brackets: the minutes that the epochs of the pretraining took in the mean. ")
     return "\n".join([*lines, "", *(f"Measured on {line}.\n" for line in machines({"": rows}))])
 
 
@@ -119,7 +125,13 @@ def main() -> None:
             for name in asked.recipes or recipes(asked.data):
                 if any(key(row)[:4] == (name, minutes, seed, "run") for row in kept):
                     continue
-                found = measure(name, minutes, seed, asked.labels, not asked.no_finetune)
+                last = minutes == max(asked.minutes) and not asked.no_finetune
+                known = any(key(row)[:4] == (name, 0.0, seed, "random") and row["way"] == "linear" for row in kept)
+                try:
+                    found = measure(name, minutes, seed, asked.labels, last, not known)
+                except UserError as error:  # it diverged
+                    print(f"{name}, {minutes:g} min, seed {seed}: not measured: {error}", flush=True)
+                    continue
                 kept = [row for row in kept if key(row) not in set(map(key, found))] + found
                 write_json(asked.out, kept)
 

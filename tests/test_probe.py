@@ -79,6 +79,13 @@ def test_labels_are_shares_or_numbers():
     assert [labels.count(text, 1257) for text in ("1%", "100%", "500")] == [13, 1257, 500]
 
 
+def test_of_the_default_shares_those_that_lose_a_class_are_left_out():
+    y, classes = np.arange(100) % 5, tuple("abcde")
+    assert list(labels.places(labels.DEFAULT, y, classes, 0)) == [10, 100]
+    with pytest.raises(UserError, match="without one"):
+        labels.places(["1%", "100%"], y, classes, 0)
+
+
 def test_all_ways_have_the_same_labels_and_runs_begin_alike(probed):
     task, y = probed, probed.truth["train"]
     assert [len(place) for place in task.places.values()] == list(task.places) == [63, 300]

@@ -14,7 +14,7 @@ from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.evaluation.paint import paint
-from kerasdl.objectives import fills
+from kerasdl.objectives import features, fills
 from kerasdl.objectives.corruptions import CORRUPTIONS, GREY, LUMA
 from kerasdl.objectives.decoders import resolutions
 from kerasdl.objectives.painting import starts
@@ -275,19 +275,38 @@ def test_tiles_cover_every_pixel(pixels, length):
     assert covered.all() and starts(pixels, length)[-1] + length == pixels
 
 
+def test_grey_images_are_those_whose_channels_are_equal(run, photograph):
+    image, hole = photograph
+    objective, kept, grey = objectives.of(run.recipe), run.model(), image[..., None]
+    found = objective.checked(kept, grey.repeat(3, axis=2), hole)
+    np.testing.assert_array_equal(found, grey)
+
+
+@pytest.mark.parametrize(("model", "args"), [("convnext", {"size": "mu", "patch": 2}), ("cct", {"size": "mu"}), (
+    "cnn", {"size": "mu"})])
+def test_the_report_has_features_of_any_network_with_a_grid(model, args):
+    images = RANDOM.integers(0, 256, (6, 32, 32, 3)).astype("uint8")
+    recipe = ARRAYS.override(model=model, model_args=args, objective_args={"decoder": "light", "width": 4})
+    found = features.encoder(objectives.of(recipe).network(from_arrays(RANDOM.integers(
+        0, 256, (10, 32, 32, 3)).astype("uint8"))["train"]), model, args, (32, 32, 3))(images)
+    assert found.shape[0] == 6 and len(found.shape) == 2 and np.ptp(found) > 0
+
+
 def test_what_cannot_be_painted_is_one_line(refused, run, colour_run, photograph):
     image, hole = photograph
     grid = ["paint", run.path, "given.png"]
     save("small.png", hole[:10])
     save("black.png", np.zeros_like(image))
     save("lossy.jpg", image)
+    save("lossy.webp", image)
     save("all.png", np.full_like(image, 255))
-    save("colour.png", np.dstack([image] * 3))
+    save("colour.png", np.dstack([image, image, 255 - image]))
     save("tiny.png", image[:5])
     refused(*grid, words=["--mask FILE"])
     refused(*grid, "--mask", "small.png", words=["10x32", "20x32"])
     refused(*grid, "--mask", "black.png", words=["has no hole"])
     refused(*grid, "--mask", "lossy.jpg", words=["JPEG"])
+    refused(*grid, "--mask", "lossy.webp", words=["WEBP"])
     refused(*grid, "--mask", "all.png", words=["20x32", "more than the model can fill"])
     refused(*grid, "--mask", "none.png", words=["There is no file 'none.png'"])
     refused(*grid, "--mask", "mask.png", "--out", "x.jpg", words=["PNG"])

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def test_agreement_is_the_loss_of_the_papers():
     spreads = sum(np.maximum(0, 1 - np.sqrt(one.var(0, ddof=1) + 1e-4)).mean() for one in (first, second))
     covariances = sum((np.square(np.cov(one.T)).sum() - np.square(np.diag(np.cov(one.T))).sum()) / 8
                       for one in (first, second))
-    expected = 25 * np.square(first - second).mean(1) + 25 * spreads + covariances
+    expected = 25 * np.square(first - second).mean(1) + 25 * spreads / 2 + covariances
     np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-4)
 
     matrix = np.corrcoef(first.T, second.T)[:8, 8:]
@@ -98,6 +99,16 @@ def test_a_split_that_is_sorted_by_class_is_scored_in_batches_of_all_classes():
     z = np.eye(8, dtype="float32")[y][:, None].repeat(2, 1)
     apart, collapsed = (learns.overall("loss", y, views) for views in (z, np.ones_like(z)))
     assert apart < collapsed - 1
+
+
+def test_features_that_do_not_vary_have_no_map():
+    """scikit-learn's t-SNE ends the process there."""
+    from kerasdl.objectives.features import sections
+
+    split = load("digits", "test")
+    same = SimpleNamespace(predict=lambda images, verbose: np.ones((len(images), 4)))
+    found = sections(same, SimpleNamespace(splits=lambda name: split, data="digits"), False)
+    assert [section.id for section in found] == ["neighbours"]
 
 
 def test_a_map_of_images_with_several_labels_has_one_colour():

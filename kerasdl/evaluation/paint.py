@@ -16,7 +16,7 @@ from kerasdl.objectives import fills
 from kerasdl.objectives.painting import Painted, shown
 from kerasdl.run import Run
 
-LOSSY = ("JPEG", "MPO")  # formats in which black is not 0
+LOSSY = ("JPEG", "MPO", "JPEG2000", "WEBP", "AVIF")  # formats in which black may not be 0
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ def hole_of(file: Path, image: np.ndarray, name: Path) -> np.ndarray:
     """
     with images.decoding(file), Image.open(file) as opened:
         if opened.format in LOSSY:
-            raise DataError(f"{file} is a JPEG, in which black is not quite black. Save the mask as a PNG.")
+            raise DataError(f"{file} is a {opened.format}, in which black may not be quite black. Save the mask as a "
+                            "PNG.")
         turned = ImageOps.exif_transpose(opened)
         deep = turned.mode in images.DEEP
         layers = np.asarray(turned)[..., None] if deep else np.asarray(turned.convert("RGBA"))

@@ -37,7 +37,7 @@ class Agree(Views):
             return ops.zeros_like(own[:, 0, 0]) + redundant(first, second, self.settings.redundancy)
         apart = ops.mean(ops.square(own[:, 0] - own[:, 1]), axis=-1)
         narrow, covarying = (part(first) + part(second) for part in (too_narrow, covariances))
-        return (self.settings.invariance * apart + self.settings.variance * narrow
+        return (self.settings.invariance * apart + self.settings.variance * narrow / 2  # as the authors' program has it
                 + self.settings.covariance * covarying)
 
 

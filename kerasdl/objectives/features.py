@@ -17,7 +17,7 @@ QUERIES, NEAREST = 6, 7  # rows of the sheet of neighbours, and images next to t
 
 def encoder(trained: keras.Model, model: str, args: Mapping[str, Any], shape: Sequence[int]) -> keras.Model:
     """Return image (B, H, W, C) 0..255 -> features (B, D): a model of the zoo, with the weights of a trained network
-    whose layers are called as its own.
+    whose layers are called as its own. Where that one ends at the grid before the features, they are the grid's means.
 
     Args:
         trained: the network, which may have more layers, or read them otherwise.
@@ -26,6 +26,10 @@ def encoder(trained: keras.Model, model: str, args: Mapping[str, Any], shape: Se
         shape: (height, width, channels) that the network was trained on.
     """
     body = zoo.body(model, shape, **args)
+    learned = {layer.name for layer in trained.layers}
+    if not all(layer.name in learned for layer in body.layers if layer.weights):
+        maps = body.output["maps"]
+        body = keras.Model(body.input, {"features": keras.ops.mean(maps, axis=(1, 2))})
     for layer in body.layers:
         if layer.weights:
             layer.set_weights(trained.get_layer(layer.name).get_weights())
@@ -48,7 +52,9 @@ def sections(network: keras.Model, findings: Findings, labels_seen: bool) -> lis
     features = network.predict(images, verbose=0)
     features = features.reshape(len(features), -1).astype("float64")
     found = [neighbours(features, images, findings.data)]
-    return [*found, tsne(features, labels, split.classes, labels_seen)] if len(images) >= QUERIES else found
+    if len(images) < QUERIES or np.linalg.matrix_rank(features - features.mean(0)) < 2:
+        return found  # too few, or on a line: there is no map
+    return [*found, tsne(features, labels, split.classes, labels_seen)]
 
 
 def neighbours(features: np.ndarray, images: np.ndarray, data: str) -> Section:

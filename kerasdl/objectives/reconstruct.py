@@ -75,7 +75,7 @@ class Reconstruct(Objective):
             holes = f"{settings.holes} holes" if settings.holes > 1 else "a hole"
             raise UserError(f"{word} hides {holes} of {settings.share:.0%} of the pixels, {hidden} of {height * width} "
                             f"in images of {height}x{width}, which does not fit. Change objective_args.share or holes.")
-        if self.corruption.colour and (channels != 3 or colourless(split.sample(LOOKED))):
+        if self.corruption.colour and (channels != 3 or colourless(looked(split))):
             raise UserError(f"{word} learns colours, and the images are grey. Give images in colour, or "
                             "another corruption.")
         if len(split) < 2:
@@ -213,8 +213,10 @@ class Reconstruct(Objective):
         if not self.corruption.holes and hole is not None:
             raise UserError(f"The model changes the whole image ({word}). Leave out --mask.")
         painting.check_size(image, kept.input_shape[1:3])
-        if self.corruption.colour and image.shape[2] == 1:
+        if (image.shape[2], channels) == (1, 3):
             return image.repeat(3, axis=2)
+        if (image.shape[2], channels) == (3, 1) and (image == image[..., :1]).all():
+            return image[..., :1]
         if image.shape[2] != channels:
             was, wanted = ("grey" if number == 1 else f"of {number} channels" if number != 3 else "in colour"
                            for number in (image.shape[2], channels))
@@ -256,6 +258,14 @@ def psnr_of(y: Any, y_pred: Any) -> Any:
     """Return the PSNR of what was hidden in each image, (B,)."""
     truth, _, hidden = parts(y)
     return fills.psnr(truth, y_pred, hidden)
+
+
+def looked(split: Split) -> np.ndarray:
+    """Return some images (N, H, W, C) from all over a split."""
+    if split.streamed:
+        return split.sample(LOOKED)
+    count = min(LOOKED, len(split))
+    return split.take(np.arange(count) * len(split) // count)[0]
 
 
 def colourless(images: np.ndarray) -> bool:

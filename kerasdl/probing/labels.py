@@ -1,5 +1,6 @@
 """How many labels a probe learns from, and which: subsets that hold each class in its share. Imports nothing heavy."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from kerasdl.errors import UserError
 
 DEFAULT = ("1%", "10%", "100%")
+logger = logging.getLogger(__name__)
 
 
 def parse(labels: str | Sequence[str | int]) -> list[str]:
@@ -45,6 +47,30 @@ def count(text: str, examples: int) -> int:
     if not 1 <= found <= examples:
         raise UserError(f"--labels {text} is {found} of the {examples} training examples. Choose 1 to {examples}.")
     return found
+
+
+def places(texts: Sequence[str], y: np.ndarray, classes: Sequence[str], seed: int) -> dict[int, np.ndarray]:
+    """Return {number of labels: places of these examples}, in ascending order.
+
+    Of DEFAULT, which nobody asked for, a share that leaves a class without an example is left out.
+
+    Args:
+        texts: as `parse` returns them.
+        y, classes, seed: as in `stratified`.
+
+    Raises:
+        UserError: as `count` and `stratified`.
+    """
+    found = {}
+    for text in texts:
+        try:
+            number = count(text, len(y))
+            found[number] = stratified(y, number, classes, seed)
+        except UserError as error:
+            if list(texts) != list(DEFAULT) or text == DEFAULT[-1]:
+                raise
+            logger.warning("%s is left out: %s", text, error)
+    return dict(sorted(found.items()))
 
 
 def stratified(y: np.ndarray, labels: int, classes: Sequence[str], seed: int) -> np.ndarray:

@@ -91,7 +91,7 @@ class Task:
 
 def probe(run: Run | str | Path, labels: str | Sequence[str | int] = subsets.DEFAULT, *overrides: str,
           recipe: str | None = None, seed: int = 0, finetune: bool = True, steps: int = training.STEPS,
-          data: Mapping[str, Split] | None = None, scratch: Path | None = None) -> Task:
+          data: Mapping[str, Split] | None = None, controls: bool = True, scratch: Path | None = None) -> Task:
     """Return every way of classifying that was tried, each with its answers for the test split.
 
     Args:
@@ -103,6 +103,7 @@ def probe(run: Run | str | Path, labels: str | Sequence[str | int] = subsets.DEF
         finetune: whether to train networks; frozen features are always probed.
         steps: the fewest of a training, unless the recipe has fewer with all labels.
         data: splits with classes, in place of those of the recipe.
+        controls: whether to probe raw examples and random weights, too.
         scratch: the folder of the trainings from scratch, which several runs of one model may share; by default that of
             the run's other trainings.
 
@@ -116,8 +117,7 @@ def probe(run: Run | str | Path, labels: str | Sequence[str | int] = subsets.DEF
     splits = data or loaded(plan, run)
     with naming(splits):
         y, classes = targets(splits["train"]), check_classes(splits)
-        counts = sorted({subsets.count(text, len(y)) for text in texts})
-        places = {count: subsets.stratified(y, count, classes, seed) for count in counts}
+        places = subsets.places(texts, y, classes, seed)
         asked = [*([f"--recipe={recipe}"] if recipe else []), *([] if finetune else ["--no-finetune"]),
                  *([f"--steps={steps}"] if steps != training.STEPS else []), *overrides]
         task = Task(run, plan, splits, places, run.path / FOLDER, asked, steps)
@@ -125,8 +125,9 @@ def probe(run: Run | str | Path, labels: str | Sequence[str | int] = subsets.DEF
         assert initial
         pretrained.check_apart(run, plan, splits)
         tuned = network.classifier(plan, splits["train"], run, initial)
-        frozen = {"run": network.body(tuned),
-                  "random": network.body(network.classifier(plan, splits["train"], run, None))}
+        frozen = {"run": network.body(tuned)}
+        if controls:
+            frozen["random"] = network.body(network.classifier(plan, splits["train"], run, None))
         task.layers = network.taken(tuned, initial, splits["train"])
         fitted = fit_probes(task, frozen)
         for way, weights in TRAININGS.items() if finetune else ():
@@ -176,7 +177,7 @@ def fit_probes(task: Task, frozen: Mapping[str, keras.Model]) -> list[tuple[Way,
     """Fit each probe on the features of each frozen network, and on the raw examples, for each number of labels."""
     learning, fitted = {name: task.splits[name] for name in ("train", "val")}, []
     classes = len(task.splits["train"].classes)
-    for name in (*frozen, "raw"):
+    for name in inputs(frozen):
         if name in frozen:
             task.hashes[name] = network.hashes(frozen[name])
         found = features(name, frozen, learning)
@@ -188,6 +189,11 @@ def fit_probes(task: Task, frozen: Mapping[str, keras.Model]) -> list[tuple[Way,
                 fitted.append((Way(name, way, count, made.accuracy, made.chosen, time.monotonic() - began), made))
                 task.add(fitted[-1][0])
     return fitted
+
+
+def inputs(frozen: Mapping[str, keras.Model]) -> tuple[str, ...]:
+    """Return what is probed: the frozen networks, and next to the controls among them the raw examples."""
+    return (*frozen, "raw") if "random" in frozen else tuple(frozen)
 
 
 def features(name: str, frozen: Mapping[str, keras.Model], splits: Mapping[str, Split]) -> dict[str, np.ndarray]:
@@ -217,7 +223,7 @@ def measure(task: Task, frozen: Mapping[str, keras.Model], fitted: Sequence[tupl
         UserError: a weight or statistic of a frozen network has changed.
     """
     test = {"test": task.splits["test"]}
-    for name in (*frozen, "raw"):
+    for name in inputs(frozen):
         found = features(name, frozen, test)["test"]
         for way, made in fitted:
             if way.features == name:

@@ -148,7 +148,7 @@ def body(run: Run | str | Path, image_shape: Sequence[int] | None = None) -> ker
         raise UserError(f"{run.path} is of {run.data['kind']} examples, and not of images.")
     shape, trained = tuple(image_shape or run.data["shape"]), run.model()
     try:
-        if FEATURES in {layer.name for layer in trained.layers}:
+        if FEATURES in {layer.name for layer in trained.layers} and trained.input_shape[-1] == shape[-1]:
             return of_model(trained, shape)
         args = {**objectives.get(run.recipe.objective, run.path).classifier_args, **run.recipe.model_args}
         network = zoo.body(run.recipe.model, shape, **{key: args[key] for key in args if key != "weights"})

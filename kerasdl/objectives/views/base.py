@@ -63,6 +63,9 @@ class Views(Objective):
             raise UserError(f"objective={name} compares two views of an image, and without augment they are the same. "
                             "Give augment=\"(('random_resized_crop', 0.2), 'flip', ('color_jitter', 0.4, 0.4, 0.4, "
                             "0.1))\", for example.")
+        if min(len(split), recipe.batch) < 2:
+            raise UserError(f"objective={name} compares the images of a batch, and one has a single image. Give two or "
+                            "more, and batch=2 or more.")
         if alternates(recipe.augment):
             raise UserError(f"alternating_flip is the same for both views of an image, which objective={name} "
                             "compares. Write flip.")
