@@ -28,16 +28,19 @@ from kerasdl.recipe import load
 
 NAME, RUNS = "explain", ROOT / "runs" / "explain"
 GUIDED = "guided backpropagation"
+ANY = ()  # a run of an earlier commit counts
 
 
 def measure(name: str, seed: int, examples: int, steps: int) -> list[dict[str, Any]]:
     """Train a recipe with a seed, check each method on it, and return a row for each."""
-    run = once(load(name).override(seed=seed), RUNS / name / f"seed-{seed}", verbose=False)
+    run = once(load(name).override(seed=seed), RUNS / name / f"seed-{seed}", verbose=False, makers=ANY)
     subject = Subject(run)
     x, began = checked(subject.test, examples, seed), time.perf_counter()
-    planted, _ = subject.planted(seed, steps)
-    facts = {"recipe": name, "seed": seed, "test": run.result["test"], "environment": run.result["environment"]}
-    print(f"{name}, seed {seed}: the planted patch is learned after {time.perf_counter() - began:.0f} s", flush=True)
+    planted, why = subject.planted(seed, steps)
+    facts = {"recipe": name, "seed": seed, "test": run.result["test"], "environment": run.result["environment"],
+             "not_planted": why}
+    said = why or "The planted patch is learned."
+    print(f"{name}, seed {seed}: {said} ({time.perf_counter() - began:.0f} s)", flush=True)
     rows = []
     for method in methods.fitting(subject.network):
         if not methods.is_attribution(methods.find(method)):
@@ -69,14 +72,15 @@ def body(rows: list[dict[str, Any]]) -> str:
                   "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
         lines += [_line(method, [row["check"] for row in mine if row["method"] == method])
                   for method in dict.fromkeys(row["method"] for row in mine)]
-        lines.append("")
+        whys = {row["seed"]: row["not_planted"] for row in mine}
+        lines += ["", *(f"Seed {seed}: {why}\n" for seed, why in whys.items() if why)]
     return "\n".join([*lines, "\"Ahead\" is the lead in insertion minus deletion, and in brackets its mean in standard "
                       "errors on the same images.", "", *(f"Measured on {line}.\n" for line in machines({"": rows}))])
 
 
 def _line(method: str, checks: list[dict[str, Any]]) -> str:
-    last = [check["randomisation"]["layers"][-1] for check in checks]
-    cells = [method, mean_sd([each["signed"] for each in last], 2), mean_sd([each["absolute"] for each in last], 2)]
+    last = [check["randomisation"]["layers"][-1] for check in checks if check["randomisation"]["layers"]]
+    cells = [method, *(mean_sd([each[way] for each in last], 2) if last else "" for way in ("signed", "absolute"))]
     if all("faithfulness" in check for check in checks):
         found = [check["faithfulness"] for check in checks]
         cells += [mean_sd([each["areas"][method][way][0] for each in found], 3) for way in ("insertion", "deletion")]
@@ -85,8 +89,9 @@ def _line(method: str, checks: list[dict[str, Any]]) -> str:
         cells += ["", "", ""]
     planted = [check["planted"] for check in checks if "planted" in check]
     mass = mean_sd([100 * each["mass"] for each in planted]) if planted else ""
-    cells.append(f"{mass} (in {100 * planted[0]['area']:.1f} % of the places)" if planted else "")
-    trusted = [check.get("trusted", check["randomisation"]["passed"]) for check in checks]
+    some = f"; {len(planted)} of {len(checks)} seeds" if len(planted) < len(checks) else ""
+    cells.append(f"{mass} (in {100 * planted[0]['area']:.1f} % of the places{some})" if planted else "")
+    trusted = [bool(check.get("trusted", check["randomisation"]["passed"])) for check in checks]
     return f"| {' | '.join(cells)} | {sum(trusted)} of {len(trusted)} | {len(checks)} |"
 
 

@@ -62,7 +62,8 @@ def measure(name: str, minutes: float, seed: int, labels: str, finetune: bool, c
     classify = CLASSIFY.get((recipe.data, recipe.model))
     network = json.dumps(training.recipe_of(run, classify, (), seed).model_dump(mode="json"), sort_keys=True)
     scratch = RUNS / "scratch" / f"{recipe.model}-{zlib.crc32(network.encode()):08x}"  # shared by runs of one network
-    found = outcome.document(probe(run, labels, recipe=classify, seed=seed, finetune=finetune, controls=controls, scratch=scratch))
+    found = outcome.document(probe(run, labels, recipe=classify, seed=seed, finetune=finetune, controls=controls,
+                                   scratch=scratch))
     seconds = run.result["train"]["seconds"]
     rows = []
     for row in found["rows"]:

@@ -7,7 +7,7 @@
 
 AutoAttack is that of the adversarial-robustness-toolbox: APGD-CE, APGD with the DLR, DeepFool and Square. It works on
 floats; what it found is measured as it is, and rounded to whole bytes within the budget as ours is. Recipes are trained
-unless they are there. What is finished is not run again.
+unless they are there. What is finished is not run again, unless with another number of images or of steps.
 """
 
 import argparse
@@ -25,7 +25,6 @@ from kerasdl.attacks.network import Attacked
 from kerasdl.audit.parts.attacks import shared
 from kerasdl.audit.parts.corruptions import by_kind, mean
 from kerasdl.data import corruptions, load_splits
-from kerasdl.environment import environment
 from kerasdl.published.reproduce import once
 from kerasdl.published.results import machines, mean_sd
 from kerasdl.recipe import load
@@ -40,13 +39,15 @@ PUBLISHED = {"cnn_mnist_pgd": "88 to 93 under strong attacks are usual for long 
              "resnet_cifar10_fast_adversarial": "43.21 under AutoAttack, PreActResNet-18 (RobustBench; Wong et al. "
                                                 "2020)"}
 EXAMPLES, OTHERS = 1000, 2000
+ANY = ()  # a run of an earlier commit counts
 
 
 def trained(name: str, seed: int, augment: tuple = (), called: str = "") -> Run:
     """The finished run of a recipe, perhaps with more augmentation."""
     recipe = load(name).override(seed=seed)
     recipe = recipe.override(augment=(*recipe.augment, *augment)) if augment else recipe
-    return once(recipe, RUNS / f"{name}{f'-{called}' if called else ''}" / f"seed-{seed}", verbose=False)
+    return once(recipe, RUNS / f"{name}{f'-{called}' if called else ''}" / f"seed-{seed}", verbose=False,
+                makers=ANY)
 
 
 def examples_of(run: Run, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -87,25 +88,38 @@ def auto_attack(model: keras.Model, x: np.ndarray, y: np.ndarray, eps: float, st
     return made
 
 
-def attacked(name: str, seed: int, eps: float, count: int, steps: int) -> dict[str, Any]:
-    """A row: what is right without an attack, under ours and under ART's."""
-    run = trained(name, seed)
+def attacked(recipe: str, seed: int, eps: float, count: int, steps: int) -> dict[str, Any]:
+    """A row: what is right without an attack and under ours."""
+    run = trained(recipe, seed)
     x, y, others = examples_of(run, count)
-    network = Attacked(run.model())
     began = time.monotonic()
-    found = suite.attack(network, x, y, eps, others, effort=suite.Effort(apgd=steps, queries=50 * steps), seed=seed)
-    between = time.monotonic()
-    made = auto_attack(network.model, x, y, eps, steps)
-    right = {"art": network.right(made, y), "art_bytes": network.right(ball.delivered(made, x, eps), y)}
-    shares = {attack: shared(mask) for attack, mask in {**found.right, "worst": found.worst, **right}.items()}
-    row = {"recipe": name, "seed": seed, "eps": eps, "steps": steps, "right": shares, "examples": len(x),
-           "checks": {check.name: check.holds for check in found.checks}, "test": run.result["test"],
-           "seconds": {"ours": between - began, "art": time.monotonic() - between,
-                       "train": run.result["train"]["seconds"]},
-           "environment": environment()}
-    said = ", ".join(f"{attack} {value['accuracy']:.3f}" for attack, value in shares.items())
-    print(f"{name}, seed {seed}: {said}", flush=True)
+    found = suite.attack(Attacked(run.model()), x, y, eps, others,
+                         effort=suite.Effort(apgd=steps, queries=50 * steps), seed=seed)
+    shares = {attack: shared(mask) for attack, mask in {**found.right, "worst": found.worst}.items()}
+    row = {"recipe": recipe, "seed": seed, "eps": eps, "steps": steps, "asked": count, "right": shares,
+           "examples": len(x), "checks": {check.name: check.holds for check in found.checks if not check.warning},
+           "test": run.result["test"],
+           "seconds": {"ours": time.monotonic() - began, "train": run.result["train"]["seconds"]},
+           "environment": run.result["environment"]}
+    tell(row)
     return row
+
+
+def attacked_by_art(row: dict[str, Any]) -> None:
+    """Add to a row what is right under ART's attacks on the same images."""
+    run = trained(row["recipe"], row["seed"])
+    x, y, _ = examples_of(run, row["asked"])
+    network, began = Attacked(run.model()), time.monotonic()
+    made = auto_attack(network.model, x, y, row["eps"], row["steps"])
+    for name, images in (("art", made), ("art_bytes", ball.delivered(made, x, row["eps"]))):
+        row["right"][name] = shared(network.right(images, y))
+    row["seconds"]["art"] = time.monotonic() - began
+    tell(row)
+
+
+def tell(row: dict[str, Any]) -> None:
+    said = ", ".join(f"{attack} {value['accuracy']:.3f}" for attack, value in row["right"].items())
+    print(f"{row['recipe']}, seed {row['seed']}: {said}", flush=True)
 
 
 def corrupted(name: str, augment: str, seed: int, count: int) -> dict[str, Any]:
@@ -114,12 +128,15 @@ def corrupted(name: str, augment: str, seed: int, count: int) -> dict[str, Any]:
     x, y, _ = examples_of(run, count)
     network = Attacked(run.model())
     kinds = by_kind(network, x, y, corruptions.SEVERITIES, run.recipe.augment, seed=0)
-    new = mean([row for row in kinds if not row["trained_on"]])
-    row = {"recipe": name, "augment": augment, "seed": seed, "examples": len(x), "mean": mean(kinds), "mean_new": new,
+    row = {"recipe": name, "augment": augment, "seed": seed, "asked": count, "examples": len(x), "mean": mean(kinds),
            "clean": float(network.right(x, y).mean()), "kinds": kinds, "test": run.result["test"],
-           "seconds": run.result["train"]["seconds"], "environment": environment()}
+           "seconds": run.result["train"]["seconds"], "environment": run.result["environment"]}
     print(f"{name} with {augment}, seed {seed}: clean {row['clean']:.3f}, corrupted {row['mean']:.3f}", flush=True)
     return row
+
+
+def alike(row: dict[str, Any], **facts: Any) -> bool:
+    return all(row.get(key) == value for key, value in facts.items())
 
 
 def body(rows: list[dict[str, Any]]) -> str:
@@ -130,17 +147,21 @@ def body(rows: list[dict[str, Any]]) -> str:
              "training, minutes | signs of a hidden gradient | published |",
              "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- |"]
     for row in (row for row in rows if "eps" in row):
-        cells = [f"{row['right'][name]['accuracy']:.1%}" for name in ("clean", "pgd", "worst", "art", "art_bytes")]
+        cells = [f"{row['right'][name]['accuracy']:.1%}" if name in row["right"] else "not run"
+                 for name in ("clean", "pgd", "worst", "art", "art_bytes")]
         signs = ", ".join(name for name, holds in row["checks"].items() if not holds) or "none"
         lines.append(f"| `{row['recipe']}` | {row['eps']:g} | {' | '.join(cells)} | {row['examples']} | "
                      f"{row['seconds']['train'] / 60:.0f} | {signs} | {PUBLISHED.get(row['recipe'], '')} |")
     others = [row for row in rows if "kinds" in row]
     if others:
-        lines += ["", "| recipe | besides its augmentation | clean, % | corrupted, % | kinds that it never saw, % | "
-                      "seeds |", "| --- | --- | ---: | ---: | ---: | ---: |"]
+        lines += ["", "| recipe | besides its augmentation | clean, % | corrupted, % | kinds that no row of the recipe "
+                      "saw, % | seeds |", "| --- | --- | ---: | ---: | ---: | ---: |"]
     for name, augment in dict.fromkeys((row["recipe"], row["augment"]) for row in others):
         group = [row for row in others if (row["recipe"], row["augment"]) == (name, augment)]
-        cells = [mean_sd([100 * row[score] for row in group]) for score in ("clean", "mean", "mean_new")]
+        known = {kind["kind"] for row in others if row["recipe"] == name for kind in row["kinds"] if kind["trained_on"]}
+        new = [mean([kind for kind in row["kinds"] if kind["kind"] not in known]) for row in group]
+        cells = [mean_sd([100 * value for value in values])
+                 for values in (*([row[score] for row in group] for score in ("clean", "mean")), new)]
         lines.append(f"| `{name}` | {augment} | {' | '.join(cells)} | {len(group)} |")
     return "\n".join([*lines, "", *(f"Measured on {line}.\n" for line in machines({"": rows}))])
 
@@ -157,23 +178,29 @@ def main() -> None:
     asked = parser.parse_args()
     pin()
     rows = json.loads(asked.out.read_text()) if asked.out.exists() else []
-
-    def done(**facts: Any) -> bool:
-        return any(all(row.get(key) == value for key, value in facts.items()) for row in rows)
-
     if asked.what == "attacks":
+        import art.attacks.evasion  # noqa: F401  now, and not after hours
+        import art.estimators.classification  # noqa: F401
+
         for name in asked.recipes or BUDGETS:
             for seed in asked.seeds or [0]:
-                eps = asked.eps or BUDGETS[name]
-                if not done(recipe=name, seed=seed, eps=eps):
-                    rows.append(attacked(name, seed, eps, asked.examples, asked.steps))
+                facts = {"recipe": name, "seed": seed, "eps": asked.eps or BUDGETS[name]}
+                row = next((row for row in rows if alike(row, **facts, asked=asked.examples, steps=asked.steps)), None)
+                if row is None:
+                    row = attacked(**facts, count=asked.examples, steps=asked.steps)
+                    rows = [*(row for row in rows if not alike(row, **facts)), row]
+                    write_json(asked.out, rows)
+                if "art" not in row["right"]:
+                    attacked_by_art(row)
                     write_json(asked.out, rows)
         return
     for name in asked.recipes or CORRUPTED:
         for seed in asked.seeds or range(3):
             for augment in CORRUPTED.get(name, AUGMENTS):
-                if not done(recipe=name, seed=seed, augment=augment):
-                    rows.append(corrupted(name, augment, seed, asked.examples))
+                facts = {"recipe": name, "augment": augment, "seed": seed}
+                if not any(alike(row, **facts, asked=asked.examples) for row in rows):
+                    rows = [*(row for row in rows if not alike(row, **facts)),
+                            corrupted(name, augment, seed, asked.examples)]
                     write_json(asked.out, rows)
 
 

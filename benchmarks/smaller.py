@@ -33,6 +33,7 @@ from kerasdl.run import Run
 from kerasdl.train.compressed import SHOWN
 from kerasdl.train.fit import train
 from kerasdl.zoo.cost import multiply_adds
+from kerasdl.zoo.precision import in_float32
 
 NAME = "smaller"
 RUNS = ROOT / "runs" / NAME
@@ -54,7 +55,7 @@ def scores(run: Run, call: Any) -> dict[str, float]:
 def of_run(run: Run) -> dict[str, float]:
     """Return the accuracies of a run's model, and what it costs."""
     model = run.model()
-    return {**scores(run, network.in_float32(model).predict_on_batch), "parameters": model.count_params(),
+    return {**scores(run, in_float32(model).predict_on_batch), "parameters": model.count_params(),
             "multiply_adds": multiply_adds(model)}
 
 
@@ -96,7 +97,7 @@ def bits(run: Run, folder: Path, epochs: int) -> dict[str, dict[str, float]]:
     found["8 bits"]["faster"] = speed(whole, folder / "int8", run)
     objective = objectives.of(run.recipe, run.path)
     shown = network.examples_of(objective, load_split(run, "train"), SHOWN)[0]
-    four = quantize_aware(network.in_float32(run.model()), "int4", measure.as_input(shown))
+    four = quantize_aware(in_float32(run.model()), "int4", measure.as_input(shown))
     found["4-bit weights"] = scores(run, four.predict_on_batch)
     for kind, name in (("int8", "8 bits, trained on"), ("int4", "4-bit weights, trained on")):
         trained = again(ladder.next_recipe(run, epochs).override(**ladder.AWARE | {"quantize": kind}), seed,

@@ -68,14 +68,17 @@ class Muon(Settings):
     ns_steps: int = Field(5, gt=0, description="Newton-Schulz iterations; fewer make a rougher, quicker step")
 
 
+LOOSE = 100  # an epsilon above this promises nothing, and is usually a number in another unit
+
+
 class Private(Settings):
     """Settings of differentially private training, DP-SGD (Abadi et al. 2016, arXiv:1607.00133)."""
 
     clip: float = Field(gt=0, description="the gradient of each example is clipped to this L2 norm")
     delta: float = Field(gt=0, lt=1, description="chance that the promise of epsilon fails, less than 1 / examples")
     epsilon: float | None = Field(
-        None, gt=0, le=100, description="what the whole training may spend: the noise follows from it. 1 is strong, 10 "
-                                        "is weak")
+        None, gt=0, le=LOOSE, description="what the whole training may spend: the noise follows from it. 1 is strong, "
+                                          "10 is weak")
     noise: float | None = Field(None, gt=0, description="deviation of the noise, in units of clip, in place of "
                                                         "epsilon, which then follows from it")
 

@@ -161,6 +161,12 @@ def test_a_column_of_numbers_is_compared_in_quarters():
     assert set(grouping.binned(pd.Series(["1", "2", "1"]))) == {"1", "2"}
 
 
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_numbers_of_a_function_are_compared_in_quarters_though_some_are_missing(missing):
+    values = np.array([*map(float, range(100)), missing], object)
+    assert set(grouping.binned(pd.Series(values))) == {"0 to 24", "25 to 49", "50 to 74", "75 to 99", "(missing)"}
+
+
 def test_attributes_go_along_and_change_nothing(sites, tmp_path):
     args = {"label": "kind", "drop": ["site", "code"]}
     plain, noted = (load_splits(f"csv:{sites}", {"train": "train", "test": "test"}, **more)
@@ -246,6 +252,16 @@ def test_what_is_fitted_is_fitted_on_validation(digits):
     assert found["fitted_to_test"] == []
 
 
+def test_only_isotonic_regression_s_likelihood_has_a_floor(digits):
+    subject = Subject(digits)
+    subject._answers = {"val": subject.answers("val"), "test": subject.answers("test")}
+    logits, truth = subject._answers["test"]
+    subject._answers["test"] = (100 * logits, truth)
+    ways = confidence.measure(subject)["ways"]
+    assert ways["as it is"]["nll"] == pytest.approx(temperature.nll(100 * logits, truth))
+    assert ways["isotonic"]["nll"] <= np.log(2 * len(subject.answers("val")[1]) * 10)
+
+
 def test_a_model_that_was_calibrated_on_test_is_caught(copied):
     subject = Subject(copied)
     model = cooled(subject.model, temperature.fit(*subject.answers("test")))
@@ -271,6 +287,13 @@ def test_calibrate_makes_a_run_that_says_where_it_comes_from(command, refused, c
     assert confidence.measure(Subject(made))["fitted_to_test"] == []
     refused("calibrate", made.path, words=["calibrated already"])
     refused("calibrate", copied.path, "--workdir", made.path, words=["holds a run already"])
+
+
+def test_calibrate_keeps_what_a_private_training_spent(copied):
+    spent = {"private": {"epsilon": 3.0}}
+    (copied.path / "result.json").write_text(json.dumps(copied.result | spent))
+    made = calibrate(Run(copied.path), copied.path.parent / "cal")
+    assert made.result["private"] == spent["private"]
 
 
 def test_calibrate_refuses_what_validation_does_not_improve(copied, monkeypatch):
@@ -326,6 +349,27 @@ def test_a_group_without_positives_has_no_true_positive_rate():
     assert "–" in groups.shown({"target": "class", "fewest": 10}, found).body
     alone = groups.compared(subject, "site", names, np.zeros(180), guess * 0, truth * 0)
     assert set(alone["rates"]) == {"selection rate", "false positive rate"}
+    truth[:grouping.FEWEST - 1] = 1  # too few to compare a rate of them
+    few = groups.compared(subject, "site", names, (guess != truth).astype("float64"), guess, truth)
+    assert few["rates"]["true positive rate"] == found["rates"]["true positive rate"]
+    assert few["groups"][0]["rates"]["true positive rate"] is None
+
+
+def test_sentences_on_groups_say_what_was_done():
+    random = np.random.default_rng(0)
+    subject = SimpleNamespace(target="class", classes=("no", "yes"), seed=0, size=lambda full, quick: quick)
+    guess, errors = np.zeros(200, int), np.zeros(200)
+    several = {f"column {place}": random.choice(["a", "b"], 200) for place in range(6)}
+    several["site"] = np.array(["north"] * 97 + ["south"] * 97 + ["west"] * 6)
+    found = {"target": "class", "fewest": 10, "asked": list(several), "attributes": ["size"], "searched": False,
+             "slices": [], "groupings": [groups.compared(subject, name, values, errors, guess, guess)
+                                         for name, values in several.items()]}
+    said = groups.lines(found)
+    assert "site west (6)" in said[2] and len(said) == 6 and "fewer than 5 mistakes" in said[-1]
+    assert "found none" in groups.lines(found | {"searched": True})[-1]
+    alone = groups.lines(found | {"target": "number", "groupings": []})[0]
+    assert "no two groups" not in alone and "--group" in alone
+    assert not slices.searchable({"size": np.arange(200.0)}, errors, 0)
 
 
 def test_an_id_that_gives_the_label_away_is_caught(tmp_path):
@@ -435,6 +479,33 @@ def test_shadow_runs_show_which_examples_are_easy(digits, monkeypatch):
     chances = softmax(np.array([[2.0, 0.0, 1.0]]), axis=1)[0, 0]
     assert shadows.sureness(np.array([[2.0, 0, 1]]), np.array([0]))[0] == pytest.approx(np.log(chances / (1 - chances)))
     assert np.isfinite(shadows.sureness(np.array([[900.0, 0]]), np.array([0])))[0]
+
+
+def test_a_shadow_run_is_of_what_the_run_has_kept(copied, monkeypatch):
+    seen = []
+    monkeypatch.setattr(shadows, "train", lambda recipe, **_: seen.append(recipe))
+    (copied.path / "code").mkdir()
+    (copied.path / "code" / "mine.py").write_text("")
+    (copied.path / "tokenizer.json").write_text("")
+    subject = Subject(copied)
+    subject.recipe = subject.recipe.model_copy(update={"model": "elsewhere/mine.py:build"})
+    shadows.trained(subject, subject.split("val"), 0)
+    assert seen[0].model == f"{copied.path / 'code' / 'mine.py'}:build"
+    assert seen[0].data_args == {"tokens": str(copied.path)}
+
+
+def test_shadow_runs_that_nobody_asked_for_stop_no_audit(copied, monkeypatch):
+    def diverged(recipe, workdir, data, **_):
+        run = Run.create(recipe, workdir)
+        (run.path / "result.json").write_text(json.dumps({"status": "diverged"}))
+        raise UserError("The loss became nan.")
+
+    monkeypatch.setattr(shadows, "train", diverged)
+    monkeypatch.setattr(shadows, "SECONDS", 1e3)
+    found = membership.measure(Subject(copied))
+    assert found["shadows"] == 0 and "shadow runs failed: The loss became nan." in membership.lines(found)[2]
+    with pytest.raises(UserError, match="diverged. Train others with another --seed"):
+        membership.measure(Subject(copied, shadows=2))
 
 
 @pytest.mark.soak

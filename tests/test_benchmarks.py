@@ -8,15 +8,31 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 from zoo_harness import outline
 
-from benchmarks import ensembles, harness, keras_models, nas_replay, nas_table, page, run, variants
+from benchmarks import (
+    audit,
+    ensembles,
+    explain,
+    harness,
+    keras_models,
+    nas_replay,
+    nas_table,
+    page,
+    private,
+    robust,
+    run,
+    variants,
+)
 from benchmarks.rows import CLASSES, RACES, ROWS
 from kerasdl import zoo
+from kerasdl.attacks import suite
+from kerasdl.attacks.masking import Check
 from kerasdl.data import load_splits
 from kerasdl.ensemble import ensemble
 from kerasdl.evaluation.evaluate import evaluate
@@ -146,6 +162,7 @@ print(json.dumps([training.step(torch.tensor(images), torch.tensor(labels))[0].i
 
 ENVIRONMENT = {"cpu": "Some CPU", "cores": 2, "threads": 2, "python": "3.11.7", "keras": "3.15.1", "torch": "2.13.0",
                "load_average": [0.1, 0.2, 0.3], "hostname": "secret"}
+DEVICE = {**ENVIRONMENT, "device": "CPU"}
 
 
 def said(speed, **changes):
@@ -207,6 +224,100 @@ def test_the_page_is_made_from_the_json(tmp_path):
     assert "; textbook CNN against Keras script; " in body and "; bfloat16." in body
     page.draw(tmp_path, tmp_path / "bench.svg")
     assert "<svg" in (tmp_path / "bench.svg").read_text()
+
+
+def of_attacks(**changes):
+    right = {name: {"accuracy": 0.5} for name in ("clean", "pgd", "worst", "art", "art_bytes")}
+    return {"recipe": "a", "seed": 0, "eps": 8.0, "asked": 9, "examples": 9, "right": right, "environment": DEVICE,
+            "checks": {"more_steps": True, "whole_range": False}, "seconds": {"train": 60}, **changes}
+
+
+def of_corruptions(augment, trained_on, **changes):
+    kinds = [{"kind": kind, "accuracy": [right], "trained_on": trained_on if kind == "snow" else []}
+             for kind, right in (("snow", 1.0), ("fog", 0.5))]
+    return {"recipe": "a", "augment": augment, "seed": 0, "asked": 9, "examples": 9, "mean": 0.75, "clean": 1.0,
+            "kinds": kinds, "environment": DEVICE} | changes
+
+
+def of_explanations(seed, why):
+    check = {"examples": 9, "trusted": True,
+             "randomisation": {"layers": [{"signed": 0.1, "absolute": 0.2}], "passed": True},
+             **({} if why else {"planted": {"mass": 0.9, "area": 0.1}})}
+    return {"recipe": "a", "seed": seed, "method": "gradient", "test": {"accuracy": 0.9}, "check": check,
+            "not_planted": why, "environment": DEVICE}
+
+
+def test_pages_of_what_was_measured_of_runs():
+    attacked = robust.body([of_attacks()])
+    assert "| `a` | 8 | 50.0% | 50.0% | 50.0% | 50.0% | 50.0% | 9 | 1 | whole_range |" in attacked
+    corrupted = robust.body([of_corruptions("none", []), of_corruptions("augmix", ["augmix"])])
+    assert "| `a` | none | 100.00 | 75.00 | 50.00 | 1 |" in corrupted  # without the kind that the other row has seen
+    assert "| `a` | augmix | 100.00 | 75.00 | 50.00 | 1 |" in corrupted
+    explained = explain.body([of_explanations(0, ""), of_explanations(1, "It was not learned.")])
+    assert "(in 10.0 % of the places; 1 of 2 seeds)" in explained and "Seed 1: It was not learned." in explained
+    assert "| images | `a` | 10 |" in audit.body([
+        {"subject": "images", "recipe": "a", "quick": True, "seconds": 1, "peak_rss_mb": 1, "test_examples": 10,
+         "parts": [{"name": "groups", "seconds": 1}], "environment": DEVICE}])
+    assert "| `a` | private | 3 | 0.1 | 2 |" in private.body([
+        {"recipe": "a", "way": "private", "seed": 0, "test": {"accuracy": 0.9}, "seconds": 1,
+         "private": {"epsilon": 3.0, "delta": 0.1, "noise": 2.0}, "environment": DEVICE}])
+
+
+def test_a_warning_is_no_sign_of_a_hidden_gradient(monkeypatch):
+    result = {"test": {}, "train": {"seconds": 1.0}, "environment": DEVICE}
+    mask = np.ones(4, bool)
+    checks = [Check("square_loses_to_pgd", "", False, True, ""), Check("whole_range", "", False, False, "")]
+    monkeypatch.setattr(robust, "trained", lambda *_: SimpleNamespace(result=result, model=lambda: None))
+    monkeypatch.setattr(robust, "examples_of", lambda *_: (np.zeros((4, 2, 2, 1)), np.zeros(4), None))
+    monkeypatch.setattr(robust, "Attacked", lambda model: model)
+    monkeypatch.setattr(suite, "attack", lambda *_, **__: suite.Attacks({"clean": mask}, mask, checks, 8.0))
+    row = robust.attacked("a", 0, 8.0, 4, 5)
+    assert row["checks"] == {"whole_range": False} and row["environment"] == DEVICE
+
+
+@pytest.mark.parametrize("module, name, given", [
+    (robust, "trained", ("cnn_mnist", 0)), (audit, "trained", ("digits", None, None)),
+    (private, "measured", ("mlp_digits_dp", "private", 0)), (explain, "measure", ("cnn_mnist", 0, 1, 1))])
+def test_a_run_of_an_earlier_commit_counts(module, name, given, monkeypatch):
+    def once(recipe, folder, verbose, makers):
+        raise StopIteration(makers)
+
+    monkeypatch.setattr(module, "once", once)
+    with pytest.raises(StopIteration) as found:
+        getattr(module, name)(*given)
+    assert found.value.value == ()
+
+
+def test_attacks_go_on_with_the_other_library_s_half(monkeypatch, tmp_path):
+    calls, out = [], tmp_path / "robust.json"
+
+    def ours(recipe, count, **facts):
+        calls.append(count)
+        row = of_attacks(recipe=recipe, asked=count, **facts)
+        return row | {"right": {name: row["right"][name] for name in ("clean", "pgd", "worst")}}
+
+    def theirs(row):
+        calls.append("art")
+        raise MemoryError
+
+    monkeypatch.setattr(robust, "pin", lambda: None)
+    monkeypatch.setattr(robust, "attacked", ours)
+    monkeypatch.setattr(robust, "attacked_by_art", theirs)
+    monkeypatch.setattr(sys, "argv", ["robust", "attacks", "--recipes", "a", "--eps", "8", "--out", str(out)])
+    monkeypatch.setitem(sys.modules, "art", None)
+    with pytest.raises(ImportError):
+        robust.main()
+    assert calls == []
+    for name in ("art", "art.attacks", "art.attacks.evasion", "art.estimators", "art.estimators.classification"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    for _ in range(2):
+        with pytest.raises(MemoryError):
+            robust.main()
+    assert calls == [1000, "art", "art"] and "not run" in robust.body(json.loads(out.read_text()))
+    sys.argv += ["--examples", "5"]
+    with pytest.raises(MemoryError):
+        robust.main()
+    assert [row["asked"] for row in json.loads(out.read_text())] == [5]
 
 
 def test_processes_take_turns_and_one_that_failed_is_not_asked_again():

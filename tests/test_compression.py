@@ -1,19 +1,22 @@
 """Smaller networks: what is folded, removed, rounded or set to zero changes what it should, and nothing else."""
 
+import errno
 import json
 import shutil
 from functools import partial
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 import zoo_harness as harness
 
-from kerasdl import zoo
+from kerasdl import objectives, zoo
 from kerasdl.cli.compress import show
 from kerasdl.compression import channels, sparsity
 from kerasdl.compression.fold import folded
 from kerasdl.compression.quantize_aware import is_aware, quantize_aware
+from kerasdl.data import load as load_split
 from kerasdl.deploy import formats, measure
 from kerasdl.deploy.compress import ladder, walk
 from kerasdl.deploy.compress.choose import Target, chosen, frontier, size_of
@@ -23,6 +26,8 @@ from kerasdl.objectives.distill import Distill
 from kerasdl.objectives.sections import Findings
 from kerasdl.recipe import Recipe, load
 from kerasdl.run import Run
+from kerasdl.train import compressed, pretrained
+from kerasdl.train.callbacks import Diverged
 from kerasdl.train.fit import train
 from kerasdl.zoo.cost import multiply_adds
 
@@ -242,6 +247,14 @@ def test_fewer_bits_round_more():
     assert apart[1] > 4 * apart[0] > 0
 
 
+def test_a_network_that_rounds_is_not_trained_to_round_otherwise():
+    aware = quantize_aware(in_a_row(), "int8", np.zeros((4, 8, 8, 1), "float32"))
+    recipe = Recipe(model="cnn", data="digits", init="RUN", quantize="int8")
+    assert compressed.begin((aware,), recipe, None) == (aware,)
+    with pytest.raises(UserError, match="quantize=int4: init=RUN learned with weights of 8 bits"):
+        compressed.begin((aware,), recipe.override(quantize="int4"), None)
+
+
 # Distillation
 
 def test_the_loss_is_that_of_the_papers():
@@ -261,6 +274,19 @@ def test_the_loss_is_that_of_the_papers():
         objective.teacher = lambda x, training: keras.ops.convert_to_tensor(taught)
         np.testing.assert_allclose(objective.compute_loss(None, y, logits), 0.3 * labels + 0.7 * part, rtol=1e-4)
         np.testing.assert_allclose(objective.validation_loss(None, y, logits), labels, rtol=1e-5)
+
+
+def test_rows_have_a_teacher_too(tmp_path, table):
+    split = load_split(f"csv:{table}", "train", label="kind")
+    teacher = Run.create(Recipe(model="linear", data=f"csv:{table}"), tmp_path)
+    (tmp_path / "model.keras").touch()
+    write_json(tmp_path / "result.json", {})
+    write_json(tmp_path / "data.json", split.describe())
+    student = Distill(teacher.recipe.override(objective="distill", objective_args={"teacher": str(tmp_path)}))
+    student.check(split)
+    write_json(tmp_path / "data.json", split.describe() | {"kind": "sequence", "shape": [5, 2]})
+    with pytest.raises(UserError, match=r"takes sequence examples \(5, 2\), and the data has row examples \(5,\)"):
+        student.check(split)
 
 
 @pytest.mark.parametrize("measured", [(), ("val",), ("test",)])
@@ -388,14 +414,136 @@ def test_the_work_of_a_series_is_that_of_all_its_steps(tmp_path):
     assert found["multiply_adds"] == multiply_adds(network, 12) > multiply_adds(network)
 
 
-def test_what_no_rung_can_change_ends_the_ladder_and_other_mistakes_are_raised(monkeypatch, tmp_path):
-    def refused(*_, words):
+def test_what_no_rung_can_change_ends_the_ladder_and_other_mistakes_are_raised():
+    def refused(words):
         raise UserError(words)
 
-    monkeypatch.setattr(ladder, "trained", partial(refused, words="quantize: it has operations between its layers"))
-    assert ladder.possible(None, tmp_path, None, "quantize") is None
+    make = partial(refused, "quantize: it has operations between its layers")
+    assert ladder.possible("a", "quantize", make) is None
     with pytest.raises(UserError, match="quantize"):
-        ladder.possible(None, tmp_path, None, "prune_channels")
+        ladder.possible("a", "prune_channels", make)
+
+
+@pytest.fixture
+def walked(own, monkeypatch):
+    """Return the names that a ladder yields whose files have these bytes and scores, or are refused."""
+    finish(own)
+    monkeypatch.setattr(ladder, "trained", lambda *_: own)
+
+    def found(files, target=None):
+        def measured(name, *_):
+            if isinstance(files[name], str):
+                raise UserError(files[name])
+            return {"name": name, "bytes": files[name][0], "milliseconds": 1.0, "val": files[name][1]}
+
+        monkeypatch.setattr(ladder, "measured", measured)
+        return [one["name"] for one in ladder.versions(
+            own, own.path / "compress", "max", target or Target(), 1, None)]
+
+    return found
+
+
+def finish(run, **facts):
+    """Give a run the result that a ladder reads."""
+    (run.path / "model.keras").touch()
+    write_json(run.path / "result.json", {"status": "completed", "monitor": "accuracy", "val": {"accuracy": 0.9},
+                                          "parameters": 7} | facts)
+
+
+def test_a_version_that_reaches_the_target_but_loses_is_trained_to_be_rounded_first(walked):
+    files = {"whole": (90, 0.7), "whole-aware": (90, 0.89)}
+    assert walked(files, Target(bytes=100)) == ["whole", "whole-aware"]
+    assert walked({"whole": (90, 0.899)}, Target(bytes=100)) == ["whole"]
+    later = {"whole": (120, 0.7), "whole-aware": (120, 0.89), "channels-25": (90, 0.9)}
+    assert walked(later, Target(bytes=100)) == list(later)
+
+
+def test_a_version_whose_file_is_refused_is_left_out(walked, caplog):
+    caplog.set_level("INFO", logger="kerasdl")
+    dead = "No file was written: as litert in int8 the model answers every example alike."
+    files = {"whole": (90, 0.9), "channels-25": (80, 0.7), "channels-25-aware": dead, "channels-50": dead,
+             "channels-70": (40, 0.9), "channels-85": (30, 0.9)}
+    assert walked(files) == ["whole", "channels-25", "channels-70", "channels-85"]
+    assert f"channels-50 is left out. {dead}" in caplog.text
+    for name, why in (("whole", dead), ("channels-25", "There is no data.")):
+        with pytest.raises(UserError, match=why):
+            walked(files | {name: why})
+
+
+def test_a_training_that_diverged_is_left_out(own, monkeypatch):
+    def train(recipe, workdir, **_):
+        finish(Run.create(recipe, workdir), status="diverged", message="The loss is nan.")
+        raise Diverged("The loss is nan.")
+
+    monkeypatch.setattr(ladder, "train", train)
+    folder = own.path.parent / "rung"
+    for _ in range(2):  # the second time finds what the first one left
+        version = ladder.trained(own.recipe, folder, None)
+        with pytest.raises(UserError, match=f"{ladder.NO_FILE}its training diverged. The loss is nan. .* {folder}"):
+            ladder.measured("rung", version, folder, None)
+        monkeypatch.setattr(ladder, "train", None)
+
+
+def test_a_run_that_was_moved_keeps_its_trainings_and_no_other_takes_them(own, monkeypatch):
+    model = in_a_row()
+    model.save(own.path / "model.keras")
+    recipe = ladder.next_recipe(own, 2).override(objective_args={"teacher": str(own.path)})
+    rung = Run.create(recipe, own.path / "compress" / "a" / "run")
+    write_json(rung.path / "init.json", {"weights": pretrained.read(recipe).facts["weights"]})
+    finish(rung)
+    moved = Run(own.path.parent.rename(own.path.parent.with_name("there")) / "run")
+    recipe = ladder.next_recipe(moved, 2).override(objective_args={"teacher": str(moved.path)})
+    folder = moved.path / "compress" / "a"
+    monkeypatch.setattr(ladder, "train", None)
+    assert ladder.trained(recipe, folder, None).recipe == recipe
+
+    model.trainable_weights[0].assign(2 * np.asarray(model.trainable_weights[0]))
+    model.save(moved.path / "model.keras")
+    monkeypatch.setattr(ladder, "train", lambda recipe, workdir, **_: Run.create(recipe, workdir))
+    assert not (ladder.trained(recipe, folder, None).path / "result.json").exists()
+    assert (folder.with_name("a-1") / "run" / "result.json").is_file()
+
+
+def test_an_objective_without_scores_is_refused(own, monkeypatch):
+    finish(own, monitor="loss")
+    monkeypatch.setattr(objectives, "of", lambda *_: SimpleNamespace(scores={"loss": "min"}))
+    with pytest.raises(UserError, match="has no score but its loss"):
+        ladder.score_of(own)
+
+
+@pytest.fixture
+def compressing(own, monkeypatch):
+    """A run whose ladder has one version, and an older file that was chosen."""
+    finish(own)
+    (own.path / "compress" / "chosen").mkdir(parents=True)
+    monkeypatch.setattr(walk, "check", lambda run: None)
+    monkeypatch.setattr(formats, "find", lambda *_: SimpleNamespace(FILE="model.tflite"))
+    monkeypatch.setattr(ladder, "versions", lambda *_: iter([{
+        "name": "whole", "bytes": 5000, "milliseconds": 0.1, "val": 0.9, "parameters": 7, "multiply_adds": 9}]))
+    return own
+
+
+def test_nothing_is_chosen_where_no_version_reaches_the_target(compressing, refused):
+    refused("-q", "compress", compressing.path, "--to", "10 B", words=["No version reaches 0.01 KB", "whole: 5.0 KB"])
+    folder = compressing.path / "compress"
+    assert not (folder / "chosen").exists() and "whole" in (folder / "compress.html").read_text()
+    assert json.loads((folder / "compress.json").read_text())["chosen"] is None
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_older_file(compressing, refused, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    exported, chosen = (compressing.path / "compress" / name for name in ("whole/export", "chosen"))
+    exported.mkdir(parents=True)
+    for file in (exported / "model.tflite", chosen / "model.tflite"):
+        file.touch()
+    for where, name in ((walk.tempfile, "TemporaryFile"), (walk.shutil, "copyfile")):
+        with monkeypatch.context() as patch:
+            patch.setattr(where, name, full)
+            line = refused("-q", "compress", compressing.path, words=["No space left", "Once it can be, run it again"])
+        assert "--" not in line and (chosen / "model.tflite").is_file()
+    assert sorted(path.name for path in chosen.parent.iterdir()) == ["chosen", "whole"]
 
 
 def test_the_command_marks_what_was_chosen_and_the_frontier(capsys):

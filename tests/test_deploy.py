@@ -4,6 +4,7 @@ import json
 import re
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import zoo_harness as harness
 
 from kerasdl import data, objectives, zoo
+from kerasdl.compression.quantize_aware import quantize_aware
 from kerasdl.deploy import export, exporting, formats, gate, measure, network
 from kerasdl.deploy.compress import walk
 from kerasdl.errors import UserError
@@ -18,6 +20,7 @@ from kerasdl.files import write_json
 from kerasdl.objectives.classify import Classify
 from kerasdl.recipe import load
 from kerasdl.run import Run
+from kerasdl.zoo.precision import in_float32
 
 RANDOM = np.random.default_rng(0)
 REFERENCE = RANDOM.normal(size=(40, 5))
@@ -38,6 +41,11 @@ def test_what_is_equal_passes_at_any_number_of_bits():
     assert gate.refusal(REFERENCE, answers(near), "int8", gate.Score("accuracy", 0.9, 0.897, "max")) is None
 
 
+def test_a_model_without_scores_may_be_as_far_as_the_tolerance_says():
+    rough = answers(REFERENCE + RANDOM.normal(size=REFERENCE.shape))
+    assert gate.refusal(REFERENCE, rough, "int8") and gate.refusal(REFERENCE, rough, "int8", tolerance=0.5) is None
+
+
 @pytest.mark.parametrize("found, kind, score, tolerance, words", [
     (answers(REFERENCE + 0.01), None, None, None, "of their range from the model's; allowed are 0.0001"),
     (answers(REFERENCE + 1e-5), None, None, 1e-7, "allowed are 1e-07"),
@@ -51,6 +59,7 @@ def test_what_is_equal_passes_at_any_number_of_bits():
     (answers(), "int8", gate.Score("accuracy", 0.9, float("nan"), "max"), None, "to nan"),
     (answers(), "int8", gate.Score("mae", 2.0, 2.2, "min"), None, "mae goes from 2.0000 to 2.2000"),
     (answers(RANDOM.normal(size=REFERENCE.shape)), "int8", None, None, "correlation"),
+    (answers(REFERENCE + 0.3 * RANDOM.normal(size=REFERENCE.shape)), "int8", None, 0.01, "0.99 is asked for"),
     (answers(np.zeros_like(REFERENCE)), "int8", None, None, "correlation of 0.000")])
 def test_what_is_wrong_is_refused(found, kind, score, tolerance, words):
     assert re.search(words, gate.refusal(REFERENCE, found, kind, score, tolerance))
@@ -122,11 +131,11 @@ def test_reduced_precision_is_exported_in_float32():
         model = harness.randomise(harness.make("resnet"))
     finally:
         keras.config.set_dtype_policy(before)
-    plain = network.in_float32(model)
+    plain = in_float32(model)
     assert {layer.compute_dtype for layer in plain.layers[1:]} == {"float32"}
     for ours, theirs in zip(plain.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert network.in_float32(plain) is plain
+    assert in_float32(plain) is plain
 
 
 # Runs
@@ -171,6 +180,26 @@ def test_a_calibration_sees_every_class_of_a_split_that_is_sorted(run):
     assert (np.diff(sorted_data["train"].y) >= 0).all()
     shown = exporting.tried_with(run, objective, None, sorted_data, True)[2]
     assert len(shown) == network.CALIBRATION and len(np.unique(shown)) == 10
+
+
+def test_weights_of_4_bits_have_no_file(run, tmp_path):
+    x = np.zeros((4, 8, 8, 1), "float32")
+    quantize_aware(run.model(), "int4", x).save(run.path / "model.keras")
+    try:
+        formats.find("litert", "int8")
+    except UserError as error:
+        pytest.skip(str(error))
+    with pytest.raises(UserError, match="weights of 4 bits, for which no file is written"):
+        export(run, "litert", quantize="int8", out=tmp_path / "out")
+
+
+def test_a_batch_of_32_is_timed_also_with_fewer_examples(tmp_path, monkeypatch):
+    sizes = []
+    made = SimpleNamespace(load=lambda *_: lambda x: sizes.append(len(x)) or x)
+    monkeypatch.setattr(formats, "find", lambda _: made)
+    np.savez(tmp_path / "given.npz", x=np.ones((5, 2)))
+    measure.main("onnx", "", "", *(str(tmp_path / name) for name in ("given.npz", "found.npz", ".")))
+    assert set(sizes) == {1, 5, 32}
 
 
 def test_a_file_that_is_not_the_model_is_not_written(run, runtime_here, monkeypatch, tmp_path):
@@ -234,7 +263,7 @@ def test_a_file_in_bfloat16_is_refused(run, runtime_here, monkeypatch, tmp_path)
         harness.randomise(zoo.build("cnn", (8, 8, 1), 10, size="mu")).save(run.path / "model.keras")
     finally:
         keras.config.set_dtype_policy(before)
-    monkeypatch.setattr(network, "in_float32", lambda model: model)
+    monkeypatch.setattr(exporting, "in_float32", lambda model: model)
     refused = pytest.importorskip("onnxruntime.capi.onnxruntime_pybind11_state")
     with pytest.raises((refused.NotImplemented, refused.InvalidGraph, refused.Fail), match="bfloat16"):
         export(run, "onnx", out=tmp_path / "out")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import keras
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy.special import expit
 from test_cli import documented, printed
 
 import kerasdl
@@ -22,7 +24,7 @@ from kerasdl.explain.explanation import places
 from kerasdl.explain.methods import grad_cam, occlusion
 from kerasdl.explain.network import Network
 from kerasdl.explain.outcome import FILE
-from kerasdl.explain.page import parts
+from kerasdl.explain.page import columns, parts
 from kerasdl.objectives.classify import mistakes
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
@@ -369,6 +371,30 @@ def test_partial_dependence_is_the_mean_answer(table_network, material):
     assert "<svg" in methods.find("partial_dependence").show(found, material)
     assert "colour" in methods.find("permutation_importance").show(
         describe(table_network, "permutation_importance", material, repeats=2), material)
+
+
+def test_partial_dependence_of_several_labels_is_the_probability_of_each(table_network, material):
+    labels = replace(material, y=np.eye(2, dtype="int32")[material.y])
+    found = describe(table_network, "partial_dependence", labels)
+    green = material.x.copy()
+    green[:, 2:] = [0, 1, 0]
+    expected = expit(table_network.logits(green)).mean(0)
+    np.testing.assert_allclose(found["mean colour"][:, 1], expected, atol=1e-5)
+
+
+def test_values_of_columns_are_those_of_the_table(table_network, material):
+    later = replace(material, offsets={"size": 1.7e9})
+    found, plain = (describe(table_network, "partial_dependence", each) for each in (later, material))
+    np.testing.assert_allclose(found["grid size"], plain["grid size"] + 1.7e9)
+    np.testing.assert_array_equal(found["mean size"], plain["mean size"])
+    text = columns(["size", "noise"], np.array([12.5, 0.5], "float32"), np.array([1.0, -1.0]), {"size": 1.7e9})
+    assert "<td>1700000012.5</td>" in text and "<td>0.5</td>" in text
+
+
+def test_a_visualisation_of_some_classes_says_so():
+    show, found = methods.find("feature_visualisation").show, {"examples": np.zeros((2, 8, 8, 1)), "logits": np.ones(2)}
+    assert "The first 2 of 3 classes." in show(found, Material(classes=("a", "b", "c")))
+    assert "The first" not in show(found, Material(classes=("a", "b")))
 
 
 def test_filters_are_the_first_kernel(explained_network):

@@ -8,6 +8,7 @@ import pytest
 import kerasdl
 from kerasdl.data import from_arrays, load
 from kerasdl.explain import controls
+from kerasdl.explain.checks import check as verdict
 from kerasdl.explain.checks import planted
 from kerasdl.explain.checks.check import check
 from kerasdl.explain.checks.faithfulness import faithfulness, ranks
@@ -39,6 +40,25 @@ def test_guided_backpropagation_is_caught_and_the_gradient_is_not(explained_netw
     assert [row["layer"] for row in caught["layers"]][0] == "logits"
     for one, two in zip(before, explained_network.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_maps_without_a_difference_are_no_other_maps(explained_network, digit_images):
+    def maps():
+        gradient = explained_network.gradients(digit_images, np.zeros(len(digit_images), int))[1].sum(-1)
+        gradient[1:] = 0
+        return gradient
+
+    found = randomisation(explained_network, digit_images, maps)
+    alone = randomisation(explained_network, digit_images[:1], lambda: maps()[:1])
+    assert found["compared"] == 1 and found["final"] == alone["final"] != 0
+    none = randomisation(explained_network, digit_images, lambda: np.zeros(digit_images.shape[:3]))
+    assert (none["compared"], none["layers"], none["passed"]) == (0, [], None)
+
+
+def test_a_method_without_maps_is_not_trusted(explained_network, digit_images, monkeypatch):
+    monkeypatch.setattr(verdict, "with_signs", lambda network, x, found: 0 * found.maps)
+    found = check(explained_network, digit_images[:4], "gradient", probability=None)
+    assert not found["trusted"] and found["why"] == [verdict.EMPTY]
 
 
 def test_spearman_is_scipy_s_and_0_without_one():

@@ -1,5 +1,6 @@
 """Private training: what is drawn, what is clipped, what is added, what is accounted, and what is refused."""
 
+import json
 from pathlib import Path
 
 import keras
@@ -10,8 +11,10 @@ import tensorflow as tf
 from kerasdl import objectives
 from kerasdl.data import load, pipeline, poisson
 from kerasdl.errors import UserError
+from kerasdl.hub import push
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
+from kerasdl.run import Run
 from kerasdl.train import accounting, private
 from kerasdl.train.fit import train
 
@@ -30,6 +33,19 @@ def test_a_vocabulary_of_the_private_texts_is_refused(here, refused):
     words = ["train", "textcnn_rt", "data=text:texts.csv", 'data_args={"text": "a", "label": "b"}', "model_args.drop=0",
              "private.epsilon=5", "private.delta=1e-3", "private.clip=1", "weight_decay=0"]
     refused(*words, words=["vocabulary", "data_args.tokens"])
+
+
+def test_a_vocabulary_that_another_run_made_of_the_private_texts_is_the_same(here):
+    """Also one that a run took from that run, and under another name of the file."""
+    for name, data, tokens in (("maker", "text:texts.csv", "bpe"), ("taker", "text:other.csv", "maker")):
+        made = Run.create(Recipe(model="conv1d", data=data, data_args={"tokens": tokens}), here / name)
+        (made.path / "data.json").write_text(json.dumps({"shape": [4], "classes": [], "folder": str(here)}))
+    (here / "taker" / "tokenizer.json").write_text("")
+    for tokens in ("maker", "taker", "taker/tokenizer.json"):
+        made_of = private.vocabulary_of("text:texts.csv", {"tokens": tokens})
+        assert made_of == private.address(f"text:{here / 'texts.csv'}") != private.address("text:other.csv")
+    assert private.vocabulary_of("text:texts.csv", {"tokens": "minilm"}) == ""
+    assert private.vocabulary_of("arrays", {}) == private.address("arrays")
 
 
 def test_epsilon_is_that_of_dp_accounting(run):
@@ -119,6 +135,7 @@ def test_the_noise_is_as_large_as_it_is_accounted():
     (("private.epsilon=3",), ["one of epsilon and noise", "both"]),
     (("private={'clip': 1.0, 'delta': 1e-5}",), ["neither"]),
     (("private={'clip': 1.0, 'delta': 1e-5, 'epsilon': 800}",), ["epsilon", "100"]),
+    (("private.noise=0.05",), ["private.noise=0.05", "above 100", "private.epsilon"]),
     (("private.clipp=1",), ["private.clipp", "clip"]),
     (("model_args.norm=true",), ["normalises over the batch"]),
     (("model_args.drop=0.1",), ["model_args.drop=0"]),
@@ -128,6 +145,17 @@ def test_what_is_not_accounted_is_refused(changes, words):
     with pytest.raises(UserError) as error:
         train(RECIPE.override(*changes), workdir="nowhere", verbose=False)
     assert all(word in str(error.value) for word in words), error.value
+
+
+def test_a_private_run_is_not_uploaded(run, tmp_path):
+    """Nor one that holds the seeds of private members."""
+    with pytest.raises(UserError, match="name the seed.*kerasdl export"):
+        push.contents(run, "")
+    average = Run.create(Recipe(model="ensemble", data="digits"), tmp_path / "run")
+    for name, facts in (("data", {}), ("result", {"members": [{"run": str(run.path)}]})):
+        (average.path / f"{name}.json").write_text(json.dumps(facts))
+    with pytest.raises(UserError, match="name the seed"):
+        push.contents(average, "")
 
 
 def test_objectives_and_recipes():

@@ -91,7 +91,7 @@ def written(subject: Subject, model: keras.Model, facts: dict[str, Any], workdir
         scored = PaddedEvaluator(objective, model, recipe.micro_batch)
         predictions.write(run, predictions.collect(objective, model, splits["test"], recipe.micro_batch))
         kept = {key: value for key, value in old.result.items()
-                if key in ("seed", "orders", "monitor", "best_epoch", "better", "train")}
+                if key in ("seed", "orders", "monitor", "best_epoch", "better", "train", "private")}
         write_json(run.path / "result.json", {
             "recipe": name, "settings": recipe.diff(), **kept, "status": "completed", "calibrated": facts,
             "parameters": model.count_params(), **{each: scored(split) for each, split in splits.items()},

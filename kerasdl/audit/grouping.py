@@ -50,7 +50,7 @@ def groups_of(run: Run, split: Split, word: Grouping, data: Mapping[str, Split] 
 
 def binned(values: pd.Series) -> pd.Series:
     """Return numbers of many values as the quarters that they lie in, "17 to 25"; and anything else as it is."""
-    texts = values.astype(str).replace("", MISSING)
+    texts = values.astype(object).where(values.notna(), MISSING).astype(str).replace("", MISSING)
     numbers = pd.to_numeric(texts.where(texts != MISSING), errors="coerce")
     if numbers.isna().to_numpy().sum() > (texts == MISSING).sum() or numbers.nunique() <= MOST:
         return texts

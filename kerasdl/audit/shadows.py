@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasdl import user_code
 from kerasdl.audit.subject import Subject
 from kerasdl.data import Split
 from kerasdl.data.subset import joined
+from kerasdl.data.tokens import FILE as TOKENIZER
 from kerasdl.errors import UserError
 from kerasdl.evaluation import predictions
 from kerasdl.recipe import Recipe, validate
@@ -81,19 +83,35 @@ def outside(subject: Subject, members: np.ndarray, others: np.ndarray, count: in
 
 
 def trained(subject: Subject, half: Split, number: int) -> Run:
-    """Return a shadow run: the one in its folder, resumed if it is not finished, or a new one."""
+    """Return a shadow run: the one in its folder, resumed if it is not finished, or a new one.
+
+    Raises:
+        UserError: the training diverged, or the recipe cannot be trained any more.
+    """
     path = subject.run.path / "audit" / FOLDER / str(number)
-    own = subject.recipe
+    own, tokens = subject.recipe, (subject.run.path / TOKENIZER).is_file()
     recipe = validate(own.model_dump() | {
-        "data": "arrays", "data_args": {}, "splits": {}, "seed": own.seed + 1000 * (subject.seed + 1) + number,
+        "model": kept(own.model, subject.run), "objective": kept(own.objective, subject.run), "data": "arrays",
+        "data_args": {"tokens": str(subject.run.path.resolve())} if tokens else {}, "splits": {},
+        "seed": own.seed + 1000 * (subject.seed + 1) + number,
         "batch": min(own.batch, len(half)), "tta": None, "claim": None})
     if (path / "recipe.json").is_file() and not fits(path, recipe, half):
         shutil.rmtree(path)
-    if (path / "result.json").is_file():
-        return Run.open(path)
-    logger.info("shadow run %d", number + 1)
-    splits = {"train": half, "val": subject.split("val"), "test": subject.split("val")}
-    return train(recipe, workdir=path, data=splits, verbose=False, test=False)
+    if not (path / "result.json").is_file():
+        logger.info("shadow run %d", number + 1)
+        splits = {"train": half, "val": subject.split("val"), "test": subject.split("val")}
+        return train(recipe, workdir=path, data=splits, verbose=False, test=False)
+    run = Run.open(path)
+    if run.result["status"] != "completed":
+        raise UserError(f"The shadow run {path} diverged. Train others with another --seed, or none with --shadows 0.")
+    return run
+
+
+def kept(name: str, run: Run) -> str:
+    """Return the name of a model or an objective, or where it is the user's own code that of the run's copy."""
+    if not user_code.is_reference(name):
+        return name
+    return f"{user_code.check(name, run.path).resolve()}:{user_code.split(name)[1]}"
 
 
 def fits(path: Path, recipe: Recipe, half: Split) -> bool:

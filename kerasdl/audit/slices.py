@@ -74,9 +74,9 @@ def worst(attributes: dict[str, np.ndarray], errors: np.ndarray, seed: int) -> l
         count, error, deviation: of its examples on the half that it was not found on.
         others: the same of all other examples there.
     """
-    half = np.random.default_rng(seed).permutation(len(errors)) % 2 == 0
-    if not attributes or np.count_nonzero(errors[half]) < MISTAKES:
+    if not searchable(attributes, errors, seed):
         return []
+    half = first_half(len(errors), seed)
     names, x = encoded(attributes)
     leaf = max(SMALLEST, round(SHARE * half.sum()))
     tree = DecisionTreeRegressor(max_depth=DEPTH, min_samples_leaf=leaf, random_state=seed).fit(x[half], errors[half])
@@ -87,6 +87,16 @@ def worst(attributes: dict[str, np.ndarray], errors: np.ndarray, seed: int) -> l
         if means[node] > errors[half].mean() and mine.any() and others.any():
             found.append({"rule": rule(tree, node, names), **summed(errors[mine]), "others": summed(errors[others])})
     return found
+
+
+def searchable(attributes: dict[str, np.ndarray], errors: np.ndarray, seed: int) -> bool:
+    """Return whether something is known of the examples, and the half that a tree is fitted on has MISTAKES."""
+    return bool(attributes) and int(np.count_nonzero(errors[first_half(len(errors), seed)])) >= MISTAKES
+
+
+def first_half(count: int, seed: int) -> np.ndarray:
+    """Return which examples (N,) a tree is fitted on."""
+    return np.random.default_rng(seed).permutation(count) % 2 == 0
 
 
 def summed(errors: np.ndarray) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def recipes_of(family: Family, base: Recipe, split: Split) -> list[Recipe]:
     batch = max(4, min(family.fields["batch"], len(split) // PER_EPOCH))
     whole = base.override(**{**family.fields, "batch": batch}).model_copy(update={
         "name": family.name, "objective_args": {**base.objective_args, **family.fields.get("objective_args", {})}})
-    return [whole, *(whole.override(model_args=whole.model_args | args) for args in family.smaller)]
+    return [whole, *(whole.override(model_args={**whole.model_args, **args}) for args in family.smaller)]
 
 
 def space_of(family: Family, recipe: Recipe) -> dict[str, Any]:

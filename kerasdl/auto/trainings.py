@@ -22,6 +22,7 @@ from kerasdl.tuning import engine, preflight, ray_cluster
 from kerasdl.tuning.costing import FILE as REFUSED
 from kerasdl.tuning.search import Search, load
 from kerasdl.tuning.study import SEARCH, Study
+from kerasdl.zoo.precision import in_float32
 
 SHARE = 0.5  # of the time after the baselines, that the default recipes may take together
 STARTING = 12.0  # seconds in which the first process of a trial imports TensorFlow, reads the data and compiles
@@ -100,7 +101,7 @@ def too_large(task: Task, recipe: Recipe) -> str:
     if limit is None:
         return ""
     split = task.splits_of(recipe)["train"]
-    model = network.in_float32(build_model(recipe, split))
+    model = in_float32(build_model(recipe, split))
     if (count := model.count_params()) > 1000 * limit:  # each takes a byte
         return f"not started: {count:,} parameters take more than {limit:g} KB in 8 bits"
     try:

@@ -11,7 +11,7 @@ def audit_run(run: RunFolder,
               group: Annotated[list[str] | None, typer.Option(
                   metavar="WORD", help="who is compared: a column of the table, a level of folders such as 1, or "
                                        "FILE.py:FUNCTION of the test split; may be given again")] = None,
-              quick: Annotated[bool, typer.Option("--quick", help="look at fewer examples, train nothing")] = False,
+              quick: Annotated[bool, typer.Option("--quick", help="look at fewer examples, no shadow runs")] = False,
               shadows: Annotated[int | None, typer.Option(
                   min=0, help="shadow runs to train, two or more, to find out whose data the model gives away; by "
                               "default as many as take a minute")] = None,

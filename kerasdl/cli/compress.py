@@ -37,8 +37,8 @@ def compress_run(run: RunFolder,
         from kerasdl import logs
         from kerasdl.deploy.compress import page, walk
     with logs.on_stderr(verbose()):
-        facts = walk.compress(run, target, epochs=epochs)
-    file = page.write(Run.open(run).path / "compress", facts) if report else None
+        facts = walk.compress(run, target, epochs=epochs, report=report)
+    file = Run.open(run).path / "compress" / page.PAGE if report else None
     print_found(facts, file, as_json, show)
     if not as_json:
         print_field("file", facts["file"])

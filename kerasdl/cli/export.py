@@ -21,7 +21,8 @@ def export_model(source: Annotated[str, typer.Argument(metavar="RUN", help="fold
                      help="store numbers in fewer bits; dynamic: matrices in 8 bits, without a calibration")] = None,
                  tolerance: Annotated[float | None, typer.Option(
                      min=0, help="how far answers may be from the model's, as a share of their range (default 1e-4); "
-                                 "with --quantize how much of a validation score may be lost (0.005)")] = None,
+                                 "with --quantize how much of a validation score may be lost (0.005, or one example) "
+                                 "or, without scores, how far a correlation may be from 1 (0.05)")] = None,
                  names: Annotated[str | None, typer.Option(
                      help="whose names: hf (Hugging Face), timm or torchvision; by default the first of them that "
                           "builds such a network")] = None,
@@ -29,7 +30,8 @@ def export_model(source: Annotated[str, typer.Argument(metavar="RUN", help="fold
                      help="model of the zoo in a .keras file; by default the name that the file has for it")] = None,
                  out: Annotated[Path | None, typer.Option(
                      metavar="PATH", help="the file of weights to write, by default next to the model; of the other "
-                                          "formats the folder, by default export/FORMAT in the run")] = None,
+                                          "formats the folder, by default export/FORMAT or export/FORMAT-KIND in "
+                                          "the run, KIND being that of --quantize")] = None,
                  as_json: AsJson = False) -> None:
     """Write a run's trained model for another runtime or library, with what a reader of it has to know."""
     if form == "safetensors":

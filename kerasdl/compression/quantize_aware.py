@@ -6,7 +6,7 @@ from keras import layers
 
 from kerasdl.compression import graph
 from kerasdl.compression.fold import folded
-from kerasdl.zoo.fake_quantized import ROUNDED, FakeQuantize
+from kerasdl.zoo.fake_quantized import ROUNDED, FakeQuantize, Rounds
 from kerasdl.zoo.sequences import Hide, LastStep, MaxStep, MeanStep
 
 BITS = {"int8": 8, "int4": 4}  # of weights; activations have 8
@@ -109,3 +109,8 @@ def show(aware: keras.Model, plain: keras.Model, ranged: set[str], examples: np.
 def is_aware(network: keras.Model) -> bool:
     """Return whether a network rounds as its 8-bit file will."""
     return any(isinstance(layer, FakeQuantize) for layer in network.layers)
+
+
+def bits_of(network: keras.Model) -> set[int]:
+    """Return how many bits the weights of layers have that round them; none where no layer does."""
+    return {layer.bits for layer in network.layers if isinstance(layer, Rounds)}

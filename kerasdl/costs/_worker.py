@@ -19,6 +19,7 @@ from kerasdl.data import Split, load_splits
 from kerasdl.deploy import measure, network
 from kerasdl.errors import DataError, UserError
 from kerasdl.recipe import Recipe
+from kerasdl.zoo.precision import in_float32
 
 EXAMPLES = 8  # that a cost may look at
 KNOWN: dict[tuple[str, ...], dict[str, float]] = {}  # {(network, data): {cost: number}}
@@ -50,7 +51,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     objective = objectives.of(recipe)
     split = train_split(recipe.data, json.dumps(recipe.splits), objective.target, json.dumps(recipe.data_args))
     try:
-        plain = network.in_float32(objective.networks(split)[0])
+        plain = in_float32(objective.networks(split)[0])
     except (UserError, ValueError) as error:
         return {"costs": {}, "why": " ".join(str(error).split())}
     except Exception as error:  # of the user's own model

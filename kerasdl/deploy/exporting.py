@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 from kerasdl import objectives
-from kerasdl.compression.quantize_aware import is_aware
+from kerasdl.compression.quantize_aware import bits_of, is_aware
 from kerasdl.data.tokens import FILE as TOKENIZER
 from kerasdl.deploy import formats, gate, measure, network
 from kerasdl.errors import UserError
@@ -29,6 +29,7 @@ from kerasdl.files import write_json, writing
 from kerasdl.objectives.base import Objective
 from kerasdl.run import Run
 from kerasdl.zoo import weights
+from kerasdl.zoo.precision import in_float32
 
 FACTS = "export.json"
 DISTRIBUTIONS = {"ai_edge_litert": "ai-edge-litert"}  # of modules that have another name on the package index
@@ -48,8 +49,9 @@ def export(run: Run | str | Path, form: str, *, quantize: str | None = None, out
         form: a name of kerasdl.deploy.formats.
         quantize: None, "float16", "dynamic" or "int8", of those that the format has.
         out: the folder to write; by default `export/<form>` or `export/<form>-<quantize>` in the run.
-        tolerance: how far a float32 file's answers may be from the model's, as a share of their range (1e-4), or how
-            much of the validation score a file with fewer bits may lose (0.005).
+        tolerance: how far a float32 file's answers may be from the model's, as a share of their range (1e-4), how
+            much of the validation score a file with fewer bits may lose (0.005, or one example), or without scores how
+            far the correlation of its answers may be from 1 (0.05).
         data: the splits of a run that was trained on arrays.
 
     Raises:
@@ -70,7 +72,10 @@ def export(run: Run | str | Path, form: str, *, quantize: str | None = None, out
     objective.bind(kept)
     if hasattr(made, "check"):
         made.check(run, objective, kept)
-    plain = network.in_float32(kept)
+    plain = in_float32(kept)
+    if form in ROUNDED and (bits := bits_of(plain) - {8}):
+        raise UserError(f"{run.path} was trained with weights of {min(bits)} bits, for which no file is written. Train "
+                        "with quantize=int8, or give --format keras, which rounds as the network does.")
     if is_aware(plain) and form in ROUNDED and (form, quantize) != ("litert", "int8"):
         raise UserError(f"{run.path} was trained to run in 8 bits, and other files do not round as it does. Give "
                         "--format litert --quantize int8.")
@@ -99,7 +104,7 @@ def export(run: Run | str | Path, form: str, *, quantize: str | None = None, out
             made.accompany(str(partial / made.FILE), run, objective, facts, x)
         if (tokens := run.path / TOKENIZER).is_file():
             shutil.copyfile(tokens, partial / TOKENIZER)
-        facts |= {"run_data_sha256": run.data_digest}
+        facts |= {"run_data_sha256": run.data_digest, "run_model_sha256": digest(run.model_file)}
         write_json(partial / FACTS, facts | {"bytes": size(partial / made.FILE), "sha256": digest(partial / made.FILE)})
     return json.loads((out / FACTS).read_text()) | {"folder": str(out)}
 
@@ -122,7 +127,7 @@ def read_back(model: keras.Model, file: Path, header: Mapping[str, Any]) -> dict
     Raises:
         UserError: the answers to random images are others.
     """
-    plain, images = network.in_float32(model), random_images(model)
+    plain, images = in_float32(model), random_images(model)
     again = keras.models.clone_model(plain)
     weights.load(again, file, header["model"])
     wanted, found = (keras.ops.convert_to_numpy(one(images, training=False)) for one in (plain, again))
@@ -271,14 +276,14 @@ def digest(path: Path) -> str:
 
 
 @contextmanager
-def folder(out: Path) -> Iterator[Path]:
-    """A folder to write to, which becomes `out` once the block has ended well."""
+def folder(out: Path, then: str = "Make room, or name another folder.") -> Iterator[Path]:
+    """A folder to write to, which becomes `out` once the block has ended well. `then` ends the message if it cannot."""
     partial = out.with_name(f".partial-{os.getpid()}-{out.name}")
     try:
-        with writing(out, "Name another folder with --out."):
+        with writing(out, then):
             partial.mkdir(parents=True)
         yield partial
-        with writing(out, "Name another folder with --out."):
+        with writing(out, then):
             partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -41,7 +41,8 @@ def refusal(reference: np.ndarray, answers: Mapping[str, np.ndarray], kind: str 
         answers: what the file does: "all" (N, ...), and "first1" and so on, in batches of these sizes.
         kind: how it is quantized; None: not at all.
         score: by which the run's epochs were chosen, if its objective has one.
-        tolerance: instead of APART, or of LOST for a file with fewer bits, which may always lose one example.
+        tolerance: instead of APART; for a file with fewer bits instead of LOST, or the score of one example if that is
+            more, and without a score instead of 1 - ALIKE.
     """
     found = answers["all"]
     if not np.isfinite(reference).all():
@@ -61,9 +62,9 @@ def refusal(reference: np.ndarray, answers: Mapping[str, np.ndarray], kind: str 
         return f"its answers are {apart:.2g} of their range from the model's; allowed are {allowed:g}" \
             if apart > allowed else None
     if score is None:
-        alike = correlation(reference, found)
-        return f"its answers and the model's have a correlation of {alike:.3f}; {ALIKE:g} are asked for" \
-            if alike < ALIKE else None
+        alike, least = correlation(reference, found), ALIKE if tolerance is None else 1 - tolerance
+        return f"its answers and the model's have a correlation of {alike:.3f}; {least:g} is asked for" \
+            if not alike >= least else None
     allowed = max(LOST, 1.01 / len(reference)) if tolerance is None else tolerance
     most = f"a loss of {allowed:.2g}" if score.better == "max" else f"{allowed:.2g} of it more"
     return f"validation {score.name} goes from {score.model:.4f} to {score.file:.4f}; allowed is {most}" \

@@ -2,7 +2,8 @@
 
 A process of its own: a runtime that dies takes nobody along. NETWORK is a .keras file, and the folder RUN has the code
 of layers in it that are the user's. GIVEN (.npz) has `x`. FOUND gets the file's answers to all of it in batches of 32
-and to the first 1, 7 and 32, and the seconds of calls of both in turn, at batches of 1 and of 32.
+and to the first 1, 7 and 32, and the seconds of calls of both in turn, at batches of 1 and of 32, in which examples
+repeat if there are fewer.
 """
 
 import os
@@ -51,7 +52,8 @@ def main(form: str, file: str, network: str, given: str, found: str, run: str) -
     arrays: dict[str, Any] = {f"first{size}": np.array(call(as_input(x[:size]))) for size in BATCHES}
     arrays["all"] = in_batches(call, x)
     keras_call = formats.find("keras").load(network, threads)
-    arrays |= {f"seconds{size}": np.array(seconds((call, keras_call), as_input(x[:size]))) for size in TIMED}
+    arrays |= {f"seconds{size}": np.array(seconds((call, keras_call), as_input(x[np.arange(size) % len(x)])))
+               for size in TIMED}
     np.savez(found, **arrays)
 
 

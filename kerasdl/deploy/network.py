@@ -1,4 +1,4 @@
-"""What is exported: the kept network in float32, and what it is tried with."""
+"""What is exported: a network without loops, and what it is tried with."""
 
 import json
 from typing import Any
@@ -9,24 +9,11 @@ import numpy as np
 from kerasdl import zoo
 from kerasdl.data import Split, pipeline
 from kerasdl.objectives.base import Objective
+from kerasdl.zoo.precision import with_weights
 
 CALIBRATION = 256  # training examples that show a quantizer the ranges of numbers
 BATCH = 32
 DRAWN = 256  # inputs of a generator
-
-
-def in_float32(network: keras.Model) -> keras.Model:
-    """Return the network, or where it computes in fewer bits a copy in float32 with the same weights.
-
-    No other runtime takes bfloat16 on every processor, and most files with it do not load.
-    """
-    policies = {layer.dtype_policy.name for layer in network.layers if hasattr(layer, "dtype_policy")} - {"float32"}
-    if not policies:
-        return network
-    text = network.to_json()
-    for name in policies:
-        text = text.replace(f'"{name}"', '"float32"')
-    return with_weights(keras.models.model_from_json(text), network)
 
 
 def unrolled(network: keras.Model, steps: int) -> keras.Model:
@@ -43,15 +30,6 @@ def unrolled(network: keras.Model, steps: int) -> keras.Model:
         elif "unroll" in layer["config"]:
             layer["config"]["unroll"] = True
     return with_weights(keras.models.model_from_json(json.dumps(config)), network)
-
-
-def with_weights(copy: keras.Model, network: keras.Model) -> keras.Model:
-    """Return the copy with the weights of the network."""
-    copy.set_weights(network.get_weights())
-    for layer in copy.layers:
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # it computes with a copy of its weights, which set_weights does not renew
-    return copy
 
 
 def examples_of(objective: Objective, split: Split, count: int | None = None) -> tuple[np.ndarray, Any]:

@@ -19,11 +19,12 @@ class Material:
 
     Attributes:
         x: (N, ...) examples that the model did not learn from; None: there are none.
-        y: (N,) class indices, or (N, outputs) numbers.
+        y: (N,) class indices, (N, labels) of 0 and 1, or (N, outputs) numbers.
         classes: their names; empty of numbers.
         columns: of rows, {column: its categories, or None for a number}, in the order of x.
         shape: of an example, for models that take sequences of any length.
         seed: of all that is random.
+        offsets: of rows, {column: what was subtracted from its numbers}.
     """
 
     x: np.ndarray | None = None
@@ -32,6 +33,12 @@ class Material:
     columns: Mapping[str, list[str] | None] = field(default_factory=dict)
     shape: tuple[int, ...] = ()
     seed: int = 0
+    offsets: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def several(self) -> bool:
+        """Whether an example has several labels."""
+        return bool(self.classes) and self.y is not None and self.y.ndim == 2
 
     def named(self, index: int) -> str:
         """Return the name of a class, or of an output."""

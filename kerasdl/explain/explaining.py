@@ -90,6 +90,11 @@ class Subject:
         """The training split of the run."""
         return load_split(self.run, "train")
 
+    @property
+    def offsets(self) -> dict[str, float]:
+        """What was subtracted from the numbers of some columns of rows."""
+        return (self.facts.get("reading") or {}).get("offsets") or {}
+
     def named(self, index: int) -> str:
         """Return the name of a class, or of an output."""
         return self.classes[index] if self.classes else f"output {index + 1}"
@@ -112,7 +117,8 @@ class Subject:
         if not labels:
             return Material(classes=tuple(self.classes), shape=shape, seed=seed)
         x, y = self.test.take(np.arange(len(self.test)))
-        return Material(x, y, tuple(self.classes), self.facts.get("columns") or {}, shape, seed)
+        return Material(x, y, tuple(self.classes), self.facts.get("columns") or {}, shape, seed,
+                        self.offsets)
 
     def planted(self, seed: int, steps: int = patches.STEPS, longest: float | None = None
                 ) -> tuple[patches.Planted | None, str]:

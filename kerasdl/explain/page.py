@@ -1,6 +1,6 @@
 """explain.html: what a model looks at, with the checks of each method; and the section of the run's report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,19 +78,29 @@ def cards(explained: Explained, name: str, rows: Sequence[dict[str, Any]], words
         elif kind == "tokens":
             body = overlay.of_text(words[place], explanation.maps[place], explanation.signed)
         else:
-            body = columns(words[place], explained.examples.x[place], explanation.maps[place])
+            body = columns(words[place], explained.examples.x[place], explanation.maps[place],
+                           explained.subject.offsets)
         made.append(Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(body, text))
     return made
 
 
-def columns(names: Sequence[str], x: np.ndarray, values: np.ndarray) -> Markup:
-    """Return the columns of a row that count most, with their values and bars."""
+def columns(names: Sequence[str], x: np.ndarray, values: np.ndarray, offsets: Mapping[str, float]) -> Markup:
+    """Return the columns of a row that count most, with their values and bars.
+
+    Args:
+        names: of the columns.
+        x: the row.
+        values: attributions.
+        offsets: {column: what was subtracted from its numbers}.
+    """
     order = np.argsort(-np.abs(values), kind="stable")[:COLUMNS]
     size = np.abs(values).max() or 1.0
-    form = Markup('<tr><th scope="row">{}</th><td>{:.6g}</td><td class="side"><span class="{}" style="--v:{:.3f}">'
+    form = Markup('<tr><th scope="row">{}</th><td>{}</td><td class="side"><span class="{}" style="--v:{:.3f}">'
                   "{:+.3g}</span></td></tr>")
-    rows = [form.format(names[place], x[place], "for" if values[place] > 0 else "against", abs(values[place]) / size,
-                        values[place]) for place in order]
+    shown = [f"{each + offsets[name]:.12g}" if name in offsets else f"{each:.6g}"
+             for name, each in zip(names, x.astype("float64"), strict=True)]
+    rows = [form.format(names[place], shown[place], "for" if values[place] > 0 else "against",
+                        abs(values[place]) / size, values[place]) for place in order]
     head = Markup('<thead><tr><th scope="col">column</th><th scope="col">value</th><th scope="col">attribution</th>'
                   "</tr></thead>")
     return Markup('<div class="scroll"><table class="full text">{}<tbody>{}</tbody></table></div>').format(

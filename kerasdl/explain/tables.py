@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 from kerasdl.explain.description import Material
@@ -89,6 +89,13 @@ class ValuesClassifier(_Classes, Values):
 
 class ValuesRegressor(_Numbers, Values):
     """Values, of a model of numbers."""
+
+
+class ValuesLabels(ValuesRegressor):
+    """Values, of a model of several labels: its numbers are their probabilities."""
+
+    def outputs(self, x: np.ndarray) -> np.ndarray:
+        return expit(super().outputs(x).astype("float64"))
 
 
 def drawn(material: Material, most: int) -> np.ndarray:

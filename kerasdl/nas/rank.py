@@ -21,6 +21,7 @@ from kerasdl.tuning import Search
 from kerasdl.tuning.samplers.random import points
 from kerasdl.tuning.search import ALWAYS
 from kerasdl.zoo import cell
+from kerasdl.zoo.precision import in_float32
 
 SHARED = "shared_weights"  # of a supernet
 OF_CLASSES = ("zico", SHARED)  # ways that compare answers with classes
@@ -107,7 +108,7 @@ def scored(search: Search, values: Mapping[str, Any], names: set[str], x: np.nda
             built = objectives.of(recipe).networks(split)[0]
     except ValueError:
         return {}
-    net = network.in_float32(built)
+    net = in_float32(built)
     if any(costs.find(name)(net, x) > most for name, most in search.limits.items()):
         return {}
     if any(map(proxies.looks, names)):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import keras
+import numpy as np
 from keras import ops
 from pydantic import Field
 
@@ -48,13 +49,13 @@ class Distill(Classify):
         if not (kind.predicts and kind.target == "class"):
             raise UserError(f"{name} was trained with objective={run.recipe.objective}, and a teacher classifies.")
         facts = run.data
-        classes, shape = list(facts.get("classes") or ()), tuple(facts.get("shape") or ())
+        classes, shape = list(facts.get("classes") or ()), tuple(np.ravel(facts["shape"]).tolist())
         if classes != list(split.classes):
             raise UserError(f"{name} knows {len(classes)} classes, {', '.join(classes[:5])}..., and the data has "
                             f"{len(split.classes)}, {', '.join(split.classes[:5])}.... They have to be the same.")
-        if facts["kind"] != split.kind or (split.kind == "image" and shape != tuple(split.shape)):
+        if facts["kind"] != split.kind or (split.kind == "image" and shape != split.example_shape):
             raise UserError(f"{name} takes {facts['kind']} examples {shape}, and the data has {split.kind} examples "
-                            f"{tuple(split.shape)}.")
+                            f"{split.example_shape}.")
         check_columns(facts.get("columns") or {}, split.columns or {}, name)
         tokens = run.path / FILE
         if tokens.is_file() and tokens.read_text() != split.files.get(FILE):

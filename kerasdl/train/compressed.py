@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import keras
 
 from kerasdl.compression.channels import slimmed
-from kerasdl.compression.quantize_aware import is_aware, quantize_aware
+from kerasdl.compression.quantize_aware import BITS, bits_of, quantize_aware
 from kerasdl.compression.sparsity import Prune, Pruner, first_full
 from kerasdl.data import Split
 from kerasdl.errors import UserError
@@ -20,7 +20,7 @@ def begin(networks: tuple[keras.Model, ...], recipe: Recipe, split: Split) -> tu
 
     Raises:
         UserError: the objective has several networks, there is no trained model to begin with, or the network cannot
-            be changed so.
+            be changed so, as one that has learned to be rounded to other bits.
     """
     asked = [name for name in ("prune", "prune_channels", "quantize") if getattr(recipe, name)]
     if not asked:
@@ -36,7 +36,10 @@ def begin(networks: tuple[keras.Model, ...], recipe: Recipe, split: Split) -> tu
     if recipe.prune_channels:
         with named("prune_channels"):
             network = slimmed(network, recipe.prune_channels, split.example_shape[0] or 1)
-    if recipe.quantize and not is_aware(network):
+    if recipe.quantize and (other := bits_of(network) - {BITS[recipe.quantize]}):
+        raise UserError(f"quantize={recipe.quantize}: init={recipe.init} learned with weights of {min(other)} bits. "
+                        "Give the same quantize, or name the run that it began with.")
+    if recipe.quantize and not bits_of(network):
         with named("quantize"):
             network = quantize_aware(network, recipe.quantize, split.sample(SHOWN))
     return (network,)

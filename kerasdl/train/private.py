@@ -4,8 +4,9 @@ Abadi et al. 2016, "Deep Learning with Differential Privacy", arXiv:1607.00133. 
 kerasdl.data.poisson, as the account in kerasdl.train.accounting assumes. The step on JAX is in private_jax.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -15,9 +16,11 @@ from keras import tree
 from kerasdl.data import Split, pipeline, poisson
 from kerasdl.data.tokens import TRAINED
 from kerasdl.errors import UserError
+from kerasdl.evaluation.located import located, located_args
 from kerasdl.keras_private import flat_layers
 from kerasdl.objectives.base import Objective
-from kerasdl.recipe import Private, Recipe
+from kerasdl.recipe import LOOSE, Private, Recipe
+from kerasdl.run import Run
 from kerasdl.train import accounting
 
 STREAM = 1101  # of kerasdl.data.pipeline.key: the noise
@@ -77,6 +80,10 @@ def plan(recipe: Recipe, split: Split, objective: Objective, replicas: int) -> P
     check(recipe, split, objective, settings)
     steps = pipeline.steps_per_epoch(split, recipe.batch) * recipe.epochs
     share = recipe.batch / len(split)
+    if settings.noise and (spent := accounting.most(settings.noise, share, steps, settings.delta)) > LOOSE:
+        raise UserError(f"private.noise={settings.noise:g} spends an epsilon of up to {spent:.3g} in {steps} steps, "
+                        f"and above {LOOSE} it promises nothing. Raise private.noise, or give private.epsilon in its "
+                        "place, from which it follows.")
     noise = settings.noise or accounting.noise(settings.epsilon or 0.0, share, steps, settings.delta)
     places = poisson.capacity(len(split), recipe.batch, recipe.accumulate * replicas)
     return Plan(settings, noise, recipe.batch, len(split), steps, places, recipe.accumulate, replicas, recipe.seed)
@@ -101,12 +108,37 @@ def check(recipe: Recipe, split: Split, objective: Objective, settings: Private)
     for field, why in (("quantize", "reads the range of the data"), ("prune_channels", "reads the data")):
         if getattr(recipe, field):
             raise UserError(f"{field} {why}, which private training does not account for. Leave it out.")
-    if split.files and recipe.data_args.get("tokens", "word") in TRAINED:
+    if split.files and vocabulary_of(recipe.data, recipe.data_args) == address(recipe.data):
         raise UserError("A vocabulary that is made of the training texts shows their words, whatever the noise. Give "
                         "data_args.tokens a file or public weights, such as minilm.")
     if split.weights is not None or getattr(objective.settings, "class_weight", None) == "balanced":
         raise UserError("Weights that are counted from all examples are not accounted for by private training. Leave "
                         "them out.")
+
+
+def vocabulary_of(data: str, args: Mapping[str, Any], folder: str | None = None) -> str:
+    """Return the address of the data of whose texts a vocabulary was made; "" where no run of kerasdl made it.
+
+    Args:
+        data: of a recipe.
+        args: its data_args, whose `tokens` may be a run's folder or the file there.
+        folder: from which their paths are; None: this one.
+    """
+    tokens = str(located_args({"tokens": "word", **args}, folder)["tokens"])
+    if tokens in TRAINED:
+        return address(data, folder)
+    path = Path(tokens).expanduser()
+    home = path if path.is_dir() else path.parent
+    if not path.exists() or not all((home / name).is_file() for name in ("recipe.json", "data.json")):
+        return ""
+    run = Run(home)
+    return vocabulary_of(run.recipe.data, run.recipe.data_args, run.data.get("folder"))
+
+
+def address(data: str, folder: str | None = None) -> str:
+    """Return what is the same for two names of the same data: the whole path of a file or folder, or the name."""
+    _, colon, path = located(data, folder).partition(":")
+    return str(Path(path).expanduser().resolve()) if colon else data
 
 
 def check_network(network: keras.Model) -> None:

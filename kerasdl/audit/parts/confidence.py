@@ -14,7 +14,7 @@ from kerasdl.evaluation.intervals import of_share
 from kerasdl.objectives.calibration import BINS, calibration, calibration_error, equal_mass
 from kerasdl.objectives.sections import Section, drawing, note, table
 
-TITLE, ORDER, VERSION = "How sure is it, and how sure should it be?", 20, 1
+TITLE, ORDER, VERSION = "How sure is it, and how sure should it be?", 20, 2
 SHARES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)  # of the examples that are answered
 DRAWS = 1000
 FEWEST = 50  # validation examples on which something can be fitted
@@ -36,6 +36,8 @@ def measure(subject: Subject) -> dict[str, Any]:
             "temperature": (softmax(val / best, axis=1), softmax(test / best, axis=1)),
             "isotonic": (isotonic(val, y_val, val), isotonic(val, y_val, test))}
     plain = ways["as it is"][1]
+    losses = {"as it is": temperature.nll(test, y), "temperature": temperature.nll(test / best, y),
+              "isotonic": floored(ways["isotonic"][1], y, len(y_val))}
     confidence, right = plain.max(1).astype("float64"), plain.argmax(1) == y
     random = np.random.default_rng(subject.seed)
     bins = calibration(confidence, right)
@@ -44,7 +46,7 @@ def measure(subject: Subject) -> dict[str, Any]:
             "confidence": float(confidence.mean()), "accuracy": float(right.mean()),
             "gap": float(confidence.mean() - right.mean()), "gap_interval": gap_interval(confidence, right, random),
             "honest_error": honest(confidence, random, subject.size(DRAWS, 200)),
-            "ways": {name: scores(found, y, len(y_val)) for name, (_, found) in ways.items()},
+            "ways": {name: scores(found, y) | {"nll": losses[name]} for name, (_, found) in ways.items()},
             "bins": [[None if np.isnan(value) else float(value) for value in row]
                      for row in bins[["confidence", "accuracy", "count"]].to_numpy()],
             "conformal": [found for level in conformal.LEVELS
@@ -66,22 +68,21 @@ def isotonic(logits: np.ndarray, truth: np.ndarray, asked: np.ndarray) -> np.nda
     return np.where(total > 0, found / np.where(total > 0, total, 1), 1 / known.shape[1])
 
 
-def scores(chances: np.ndarray, y: np.ndarray, fitted: int) -> dict[str, float]:
-    """Return what probabilities (N, classes) are worth for the classes (N,).
-
-    Args:
-        chances: probabilities.
-        y: the right classes.
-        fitted: validation examples: less than half of one of them counts as probability in the log-likelihood, which
-            would be infinite where isotonic regression says 0.
-    """
-    confidence, right = chances.max(1).astype("float64"), chances.argmax(1) == y
+def floored(chances: np.ndarray, y: np.ndarray, fitted: int) -> float:
+    """Return the mean negative log-likelihood of isotonic regression's probabilities (N, classes), which would be
+    infinite where it says 0: less than half of one of the `fitted` validation examples counts as that."""
     said = np.maximum(chances[np.arange(len(y)), y].astype("float64"), 0.5 / fitted / chances.shape[1])
+    return float(-np.log(said).mean())
+
+
+def scores(chances: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """Return what probabilities (N, classes) are worth for the classes (N,)."""
+    confidence, right = chances.max(1).astype("float64"), chances.argmax(1) == y
     hot = np.eye(chances.shape[1])[y]
     return {"accuracy": float(right.mean()), "confidence": float(confidence.mean()),
             "error": calibration_error(confidence, right),
             "error_equal_mass": calibration_error(confidence, right, binned=equal_mass),
-            "nll": float(-np.log(said).mean()), "brier": float(((chances - hot) ** 2).sum(1).mean())}
+            "brier": float(((chances - hot) ** 2).sum(1).mean())}
 
 
 def gap_interval(confidence: np.ndarray, right: np.ndarray, random: np.random.Generator) -> list[float]:

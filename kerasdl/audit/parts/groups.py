@@ -11,7 +11,7 @@ from kerasdl.audit.subject import Subject
 from kerasdl.audit.words import NARROW, fold, percent, some, span
 from kerasdl.objectives.sections import Section, drawing, note, table
 
-TITLE, ORDER, VERSION = "For whom does it fail?", 10, 4
+TITLE, ORDER, VERSION = "For whom does it fail?", 10, 5
 SETTINGS, PACKAGES = ("groups",), ("fairlearn",)
 SHUFFLES, DRAWN = 1000, 20  # DRAWN: groups in a figure
 
@@ -34,8 +34,8 @@ def measure(subject: Subject) -> dict[str, Any]:
             "overall": float(errors.mean() if subject.target == "number" else 1 - errors.mean()),
             "groupings": [compared(subject, name, values, errors, guess, truth, rates=name not in labels)
                           for name, values in {**labels, **subject.groups}.items()],
-            "attributes": list(attributes), "slices": [described(part, subject.target) for part in
-                                                       slices.worst(attributes, errors, subject.seed)]}
+            "attributes": list(attributes), "searched": slices.searchable(attributes, errors, subject.seed),
+            "slices": [described(part, subject.target) for part in slices.worst(attributes, errors, subject.seed)]}
 
 
 def compared(subject: Subject, name: str, groups: np.ndarray, errors: np.ndarray, guess: np.ndarray, truth: np.ndarray,
@@ -43,7 +43,8 @@ def compared(subject: Subject, name: str, groups: np.ndarray, errors: np.ndarray
     """Return the scores of groups (N,) and how far they are apart, by fairlearn's MetricFrame.
 
     Intervals of differences are the bootstrap's, of resamples within each group. MetricFrame's own bootstrap gives the
-    same in minutes. With `rates` also those of two classes, which say nothing where each group is a class.
+    same in minutes. With `rates` also those of two classes, which say nothing where each group is a class; each is of
+    the groups with FEWEST examples of what it is a share of.
     """
     names, counts = np.unique(groups, return_counts=True)
     small = [{"name": str(each), "count": int(count)} for each, count in zip(names, counts, strict=True)
@@ -57,7 +58,8 @@ def compared(subject: Subject, name: str, groups: np.ndarray, errors: np.ndarray
     frame = framed(groups, errors, guess, truth, subject)
     main, random = next(iter(frame.by_group)), np.random.default_rng(subject.seed)
     asked = {"selection rate": truth >= 0, "true positive rate": truth == 1, "false positive rate": truth == 0}
-    shown = {rate: which for rate, which in asked.items() if binary and len(np.unique(groups[which])) > 1}
+    counted = {rate: which & enough(groups, which) for rate, which in asked.items() if binary}
+    shown = {rate: which for rate, which in counted.items() if len(np.unique(groups[which])) > 1}
     right = 1 - errors if subject.target == "class" else errors
     for group in frame.by_group.index:
         mine = right[groups == group]
@@ -77,6 +79,12 @@ def compared(subject: Subject, name: str, groups: np.ndarray, errors: np.ndarray
                                "interval": resample.of_spread((guess[which] == 1).astype("float64"), groups[which],
                                                               random)} for rate, which in shown.items()}}
     return found
+
+
+def enough(groups: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """Return which examples (N,) are of a group that has FEWEST of the examples `which`."""
+    names, counts = np.unique(groups[which], return_counts=True)
+    return np.isin(groups, names[counts >= FEWEST])
 
 
 def share_of(guess: np.ndarray, groups: np.ndarray, which: np.ndarray, group: Any) -> float | None:
@@ -122,6 +130,8 @@ def described(part: dict[str, Any], target: str) -> dict[str, Any]:
 def lines(found: dict[str, Any]) -> list[str]:
     say, across = writers(found)
     compared = [each for each in found["groupings"] if each["groups"]]
+    if not found["groupings"]:
+        return ["Nothing to compare: numbers have no classes. Say who is compared with --group.", *slice_line(found)]
     if not compared:
         return [f"Nothing to compare: no two groups have {found['fewest']} test examples or more.", *slice_line(found)]
     asked = [each for each in compared if each["name"] in found["asked"]] or compared
@@ -138,12 +148,12 @@ def lines(found: dict[str, Any]) -> list[str]:
               f"{size[first['worst']]:,} and {size[first['best']]:,} test examples. By chance alone the best and the "
               f"worst of {len(size)} groups of these sizes differ by up to {across(first['chance'])}, so "
               f"{'it is more than chance' if real else 'it may be chance'}."]
-    result += [f"By {each['name']}: {across(each['difference'])} between {each['worst']} and {each['best']}, where "
-               f"chance alone gives up to {across(each['chance'])}." for each in compared if each is not first]
     small = [f"{each['name']} {group['name']} ({group['count']})" for each in found["groupings"]
              for group in each["small"]]
     if small:
         result.append(f"Too small to say anything, with fewer than {found['fewest']} test examples: {some(small)}.")
+    result += [f"By {each['name']}: {across(each['difference'])} between {each['worst']} and {each['best']}, where "
+               f"chance alone gives up to {across(each['chance'])}." for each in compared if each is not first]
     return [*result[:5], *slice_line(found)]
 
 
@@ -154,6 +164,12 @@ def slice_line(found: dict[str, Any]) -> list[str]:
     say, _ = writers(found)
     held = [part for part in found["slices"] if part["holds"]]
     known = some(found["attributes"], 4)
+    if not found["searched"]:
+        return [f"No worst part of the examples was looked for: half of them have fewer than {slices.MISTAKES} "
+                "mistakes, which say nothing."]
+    if not found["slices"]:
+        return [f"No part of the examples, by {known}, is worse than the rest: a tree looked for one in half of "
+                "the test examples and found none."]
     if not held:
         return [f"No part of the examples, by {known}, is worse than the rest: a tree looked for one in half of "
                 "the test examples, and the other half did not confirm it."]
@@ -207,7 +223,8 @@ def shown(found: dict[str, Any], grouping: dict[str, Any]) -> Section:
                   for group, end in zip(rows, ends, strict=True)])
     if rates:
         body += note(f"Rates are those of the class {grouping['positive']}: how many are said to be it, of those that "
-                     "are it, and of those that are not. " + " ".join(
+                     "are it, and of those that are not; – where there are "
+                     f"fewer than {found['fewest']} of these. " + " ".join(
                          f"The {rate} differs by {100 * grouping['rates'][rate]['difference']:.1f} points (95 %: "
                          f"{span(*grouping['rates'][rate]['interval'])})." for rate in rates))
     return Section(f"By {grouping['name']}", drawing(drawn, f"Scores by {grouping['name']}, with intervals") + fold(

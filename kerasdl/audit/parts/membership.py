@@ -13,10 +13,11 @@ from kerasdl import figures
 from kerasdl.audit import shadows
 from kerasdl.audit.subject import Subject
 from kerasdl.audit.words import NARROW, fold, percent, share, span
+from kerasdl.errors import UserError
 from kerasdl.evaluation.intervals import of_share
 from kerasdl.objectives.sections import Section, drawing, note, table
 
-TITLE, ORDER, VERSION = "Whose data does it give away?", 50, 2
+TITLE, ORDER, VERSION = "Whose data does it give away?", 50, 3
 SETTINGS = ("shadows",)
 EXAMPLES, QUICK, FEWEST = 10_000, 2000, 50  # of train, and as many of test
 RATES = (0.01, 0.001)  # shares of others that an attack may accuse
@@ -39,14 +40,20 @@ def measure(subject: Subject) -> dict[str, Any]:
     members, others = subject.examples(size, "train"), subject.examples(size, "test")
     logits, truth = zip(*(subject.answers_at(*pair) for pair in (("train", members), ("test", others))), strict=True)
     known, fresh = (shadows.sureness(*pair) for pair in zip(logits, truth, strict=True))
-    count = shadows.count_for(subject)
+    count, out, failed = shadows.count_for(subject), None, ""
     attacks, shift = {LOSS: attacked(known, fresh)}, None
     if count >= 2:
-        out = shadows.outside(subject, members, others, count)
+        try:
+            out = shadows.outside(subject, members, others, count)
+        except UserError as error:
+            if subject.shadows:
+                raise
+            count, failed = 0, str(error)
+    if out is not None:
         attacks[LIRA] = attacked(known - out[:size], fresh - out[size:])
         shift = differ(out[:size], out[size:])
     accuracy = [float((one.argmax(1) == other).mean()) for one, other in zip(logits, truth, strict=True)]
-    return {"examples": size, "shadows": count, "unlike": shadows.unlike(subject),
+    return {"examples": size, "shadows": count, "unlike": shadows.unlike(subject), "failed": failed,
             "seconds": subject.run.result.get("train", {}).get("seconds"),
             "accuracy": {"train": accuracy[0], "test": accuracy[1]}, "smallest": 1 / size, "attacks": attacks,
             "shift": shift}
@@ -106,16 +113,24 @@ def lines(found: dict[str, Any]) -> list[str]:
               f"{span(*row['alarms_interval'])}) of the others: {'more' if works else 'no more'} than chance."
     trust = f"Of {found['examples']:,} examples each that it learned from and did not, the smallest rate of false " \
             f"alarms that can be shown is {share(found['smallest'])}."
-    how = f" {found['shadows']} shadow runs were trained." if found["shadows"] >= 2 else \
-        f" A stronger attack may work, which was not tried: shadow runs say nothing here, as {found['unlike']}." \
-        if found["unlike"] else " No shadow run was trained, so that a stronger attack may work: --shadows 8."
     rights = [percent(found["accuracy"][name]) for name in ("train", "test")]
-    result = [first, numbers, trust + how,
+    result = [first, numbers, f"{trust} {stronger(found)}",
               f"It is right for {rights[0]} of those that it learned from, and for {rights[1]} of the others."]
     if found["shift"] and found["shift"]["differ"]:
         result.append("Shadow runs that learned neither tell train from test, too: the splits differ by themselves, "
                       "and part of what attacks recognise is not memory.")
     return result
+
+
+def stronger(found: dict[str, Any]) -> str:
+    """Return the sentence on shadow runs."""
+    if found["shadows"] >= 2:
+        return f"{found['shadows']} shadow runs were trained."
+    if found["unlike"]:
+        return f"A stronger attack may work, which was not tried: shadow runs say nothing here, as {found['unlike']}."
+    if found["failed"]:
+        return f"A stronger attack may work, which was not tried, as shadow runs failed: {found['failed']}"
+    return "No shadow run was trained, so that a stronger attack may work: --shadows 8."
 
 
 def sections(found: dict[str, Any]) -> list[Section]:

@@ -3,68 +3,89 @@
 import json
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
 
 from kerasdl import objectives, user_code
 from kerasdl.deploy import exporting
-from kerasdl.deploy.compress.choose import LOST, lost
+from kerasdl.deploy.compress.choose import LOST, Target, lost
 from kerasdl.errors import UserError
 from kerasdl.evaluation.located import PATHS
 from kerasdl.files import set_aside
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
+from kerasdl.train import pretrained
+from kerasdl.train.callbacks import Diverged
 from kerasdl.train.fit import train
 from kerasdl.zoo.cost import multiply_adds
 
 FORMAT, BITS = "litert", "int8"
+WHOLE = "whole"  # the run itself
 SHARES = (0.25, 0.5, 0.7, 0.85)  # of the multiply-adds, that go with whole channels
 EPOCHS = 0.2  # of the run's, for each training
 RATE = 0.2  # of its learning rate
 AWARE = {"optimizer": "adamw", "optimizer_args": {}, "lr": 2e-4, "weight_decay": 0.0, "ema": 0.0,
          "precision": "float32", "quantize": BITS, "prune_channels": 0.0}
 PATHS_IN = {"data_args": PATHS, "model_args": ("weights",), "objective_args": ("teacher",)}  # what may be a path
+NO_FILE = "No file was written: "  # begins what is said of a file that is refused
+Made = TypeVar("Made")
 logger = logging.getLogger(__name__)
 
 
-def versions(run: Run, folder: Path, better: str, epochs: int | None, data: Any) -> Iterator[dict[str, Any]]:
-    """Yield what each version is like, the largest first.
+def versions(run: Run, folder: Path, better: str, target: Target, epochs: int | None, data: Any
+             ) -> Iterator[dict[str, Any]]:
+    """Yield what each version is like, the largest first, up to the rung in which one reaches the target.
 
     Each has its training in `folder`/NAME/run and its file in `folder`/NAME/export, and what is there is not made
-    again. A version whose 8-bit file loses more than LOST against its own float32 is trained to be rounded, too.
+    again.
     """
     epochs = epochs or max(1, round(EPOCHS * run.recipe.epochs))
     for name, version in trainings(run, folder, epochs, data):
-        yield (found := measured(name, version, folder / name, data))
-        monitor = score_of(version)
-        if lost(found, version.result["val"][monitor], better) > LOST:
-            name = f"{name}-aware"
-            if aware := possible(next_recipe(version, epochs).override(**AWARE), folder / name, data, "quantize"):
-                yield measured(name, aware, folder / name, data)
+        reached = False
+        for found in rung(name, version, folder, better, epochs, data):
+            reached |= not target.open and target.reached(found)
+            yield found
+        if reached:
+            return
+
+
+def rung(name: str, version: Run, folder: Path, better: str, epochs: int, data: Any) -> Iterator[dict[str, Any]]:
+    """Yield what a version is like and, where its 8-bit file loses more than LOST against its own float32, the version
+    that is trained to be rounded. One whose file is refused is left out, but for the run itself."""
+    found = (measured(name, version, folder / name, data) if name == WHOLE
+             else possible(name, NO_FILE, measured, name, version, folder / name, data))
+    if not found:
+        return
+    yield found
+    if lost(found, version.result["val"][score_of(version)], better) > LOST:
+        name, recipe = f"{name}-aware", next_recipe(version, epochs).override(**AWARE)
+        aware = possible(name, "quantize", trained, recipe, folder / name, data)
+        if aware and (found := possible(name, NO_FILE, measured, name, aware, folder / name, data)):
+            yield found
 
 
 def trainings(run: Run, folder: Path, epochs: int, data: Any) -> Iterator[tuple[str, Run]]:
     """Yield the run itself, and a run with fewer channels for each of SHARES that the network can lose."""
-    yield "whole", run
+    yield WHOLE, run
     for share in SHARES:
         name, recipe = f"channels-{100 * share:.0f}", next_recipe(run, epochs).override(prune_channels=share)
-        if not (version := possible(recipe, folder / name, data, "prune_channels")):
+        if not (version := possible(name, "prune_channels", trained, recipe, folder / name, data)):
             return
         yield name, version
 
 
-def possible(recipe: Recipe, folder: Path, data: Any, field: str) -> Run | None:
-    """Return the run of a recipe; None, which is logged, where the network cannot be changed as a field says."""
+def possible(name: str, begins: str, make: Callable[..., Made], *args: Any) -> Made | None:
+    """Return what is made for a version; None, which is logged, where an error that begins so says why it cannot."""
     try:
-        return trained(recipe, folder, data)
+        return make(*args)
     except UserError as error:
-        if not str(error).startswith(field):
+        if not str(error).startswith(begins):
             raise
-        logger.info("%s", error)
+        logger.info("%s is left out. %s", name, error)
         return None
 
 
@@ -109,16 +130,41 @@ def kept_code(name: str, run: Run) -> str:
 
 
 def trained(recipe: Recipe, folder: Path, data: Any) -> Run:
-    """Return the run of a recipe in `folder`/run: what is there, resumed if it is not finished, or a new one."""
+    """Return the run of a recipe in `folder`/run: what is there, resumed if it is not finished, or a new one. It may
+    have diverged."""
     path = folder / "run"
-    if (path / "recipe.json").is_file() and Run(path).recipe != recipe:
-        kept = set_aside(folder)
-        logger.warning("%s was trained with other settings, or by an earlier version. It is made anew, and what was "
-                       "there is now %s.", folder, kept)
+    if (path / "recipe.json").is_file():
+        if is_other(Run(path), recipe):
+            kept = set_aside(folder)
+            logger.warning("%s was trained with other settings, from other weights, or by an earlier version. It is "
+                           "made anew, and what was there is now %s.", folder, kept)
+        elif Run(path).recipe != recipe:  # the folder was moved: what it names is elsewhere
+            Run.create(recipe, path)
     if (path / "result.json").is_file():
         return Run.open(path)
     count_names_anew()
-    return train(recipe, workdir=path, data=data, verbose=False, test=False)
+    try:
+        return train(recipe, workdir=path, data=data, verbose=False, test=False)
+    except Diverged:
+        return Run.open(path)
+
+
+def is_other(run: Run, recipe: Recipe) -> bool:
+    """Return whether a run is of other settings or began with other weights, wherever its files are."""
+    if settings(run.recipe) != settings(recipe):
+        return True
+    initial = pretrained.read(recipe)
+    return bool(initial and (run.path / "init.json").is_file() and run.origin["weights"] != initial.facts["weights"])
+
+
+def settings(recipe: Recipe) -> dict[str, Any]:
+    """Return the fields of a recipe but for the folders of its files: data and code are those of the run in `init`."""
+    fields = recipe.model_dump(mode="json") | {"init": "", "data": recipe.data.partition(":")[0]}
+    for name in ("model", "objective"):
+        fields[name] = Path(fields[name]).name
+    for name, keys in PATHS_IN.items():
+        fields[name] = {key: value for key, value in fields[name].items() if key not in keys}
+    return fields
 
 
 def count_names_anew() -> None:
@@ -132,6 +178,9 @@ def count_names_anew() -> None:
 def measured(name: str, version: Run, folder: Path, data: Any) -> dict[str, Any]:
     """Return the facts of a version's file, which is made if it is not there."""
     out = folder / "export"
+    if version.result["status"] == "diverged":
+        raise UserError(f"{NO_FILE}its training diverged. {version.result['message']} To train it anew, remove "
+                        f"{version.path}.")
     if (out / exporting.FACTS).is_file():
         facts = json.loads((out / exporting.FACTS).read_text())
     else:
@@ -143,6 +192,14 @@ def measured(name: str, version: Run, folder: Path, data: Any) -> dict[str, Any]
 
 
 def score_of(run: Run) -> str:
-    """Return the score by which versions are compared: what chose the epochs or, as files have no loss, another one."""
+    """Return the score by which versions are compared: what chose the epochs or, as files have no loss, another one.
+
+    Raises:
+        UserError: there is none.
+    """
     objective = objectives.of(run.recipe, run.path)
-    return next(name for name in (run.result["monitor"], *objective.scores) if name != "loss")
+    for name in (run.result["monitor"], *objective.scores):
+        if name != "loss":
+            return name
+    raise UserError(f"{run.path} has no score but its loss, and files have none. Give its objective, "
+                    f"{run.recipe.objective}, another one in `scores` and `metrics`.")

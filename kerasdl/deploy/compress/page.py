@@ -7,6 +7,7 @@ from kerasdl import figures
 from kerasdl.reports import html
 
 PAGE = "compress.html"
+AGAIN = "Once it can be, run it again: what is there is not trained again."  # closes messages of the command
 
 
 def write(folder: Path, facts: dict[str, Any]) -> Path:
@@ -20,4 +21,4 @@ def write(folder: Path, facts: dict[str, Any]) -> Path:
                              for one in facts["versions"]], "KB", f"val {figures.label(facts['score'])}")
     text = html.render(Path(__file__).with_name(f"{PAGE}.j2"), facts=facts, plot=plot,
                        score=figures.label(facts["score"]))
-    return html.write(folder / PAGE, text, "Make room, and run it again.")
+    return html.write(folder / PAGE, text, AGAIN)

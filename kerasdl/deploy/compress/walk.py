@@ -3,25 +3,26 @@
 import logging
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from kerasdl import objectives, user_code, zoo
 from kerasdl.compression import graph
 from kerasdl.deploy import exporting, formats, measure, network
-from kerasdl.deploy.compress import ladder
+from kerasdl.deploy.compress import ladder, page
 from kerasdl.deploy.compress.choose import Target, chosen, frontier
 from kerasdl.errors import UserError
 from kerasdl.evaluation.splits import load_split
-from kerasdl.files import write_json
+from kerasdl.files import write_json, writing
 from kerasdl.run import Run
 
 FACTS = "compress.json"
 logger = logging.getLogger(__name__)
 
 
-def compress(run: Run | str | Path, target: Target = Target(), *, epochs: int | None = None, data: Any = None  # noqa: B008
-             ) -> dict[str, Any]:
+def compress(run: Run | str | Path, target: Target = Target(), *, epochs: int | None = None, data: Any = None,  # noqa: B008
+             report: bool = True) -> dict[str, Any]:
     """Make smaller versions of a run's model, and return what each is like, as compress.json has it.
 
     The run's folder `compress` holds the versions, and in `chosen` the file of the best one by validation of those that
@@ -29,13 +30,14 @@ def compress(run: Run | str | Path, target: Target = Target(), *, epochs: int | 
 
     Args:
         run: the run, or its folder.
-        target: what the file has to reach; the ladder ends with the first version that does.
+        target: what the file has to reach; the ladder ends with the first rung of which a version does.
         epochs: of each training; by default a fifth of the run's.
         data: the splits of a run that was trained on arrays.
+        report: whether to write compress.html.
 
     Raises:
-        UserError: a run without scores, one that is compressed already, or a target that no version reaches; then
-            compress.json says how near they came.
+        UserError: a run without scores, one that is compressed already, a folder that cannot be written, or a target
+            that no version reaches; then compress.json and compress.html say how near they came, and nothing is chosen.
     """
     exporting.check_backend()
     formats.find(ladder.FORMAT, ladder.BITS)
@@ -43,25 +45,31 @@ def compress(run: Run | str | Path, target: Target = Target(), *, epochs: int | 
     check(run)
     folder, result, monitor = run.path / "compress", run.result, ladder.score_of(run)
     better = exporting.rated(objectives.of(run.recipe, run.path))[monitor]
+    with writing(folder, page.AGAIN):  # known before anything is trained
+        folder.mkdir(exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     found: list[dict[str, Any]] = []
-    for version in ladder.versions(run, folder, better, epochs, data):
+    for version in ladder.versions(run, folder, better, target, epochs, data):
         found.append(version)
         logger.info(line(version))
-        if not target.open and target.reached(version):
-            break
     before = result["val"][monitor]
     best, ahead = chosen(found, target, before, better), frontier(found, better)
     facts = {"run": str(run.path), "recipe": run.recipe.name, "score": monitor, "better": better, "val": before,
              "parameters": result["parameters"], "target": target._asdict(),
              "versions": [version | {"frontier": version["name"] in ahead} for version in found],
              "chosen": best and best["name"]}
-    if best is None:
+    if best:
+        file = keep(folder / best["name"] / "export", folder / "chosen")
+        facts |= {"file": str(file), "test": tested(run, file, data)}
+    else:
+        shutil.rmtree(folder / "chosen", ignore_errors=True)
+    with writing(folder, page.AGAIN):
         write_json(folder / FACTS, facts)
+    if report:
+        page.write(folder, facts)
+    if best is None:
         raise UserError(f"No version reaches {target}. The nearest: {'; '.join(map(line, found[-2:]))}. "
                         f"{folder / FACTS} has all of them.")
-    file = keep(folder / best["name"] / "export", folder / "chosen")
-    facts |= {"file": str(file), "test": tested(run, file, data)}
-    write_json(folder / FACTS, facts)
     return facts
 
 
@@ -87,11 +95,11 @@ def check(run: Run) -> None:
 
 def keep(exported: Path, chosen: Path) -> Path:
     """Copy an exported folder, whole before it has its name, and return the file in it."""
-    partial = chosen.with_name(".partial-chosen")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(exported, partial)
-    shutil.rmtree(chosen, ignore_errors=True)
-    partial.rename(chosen)
+    with exporting.folder(chosen, page.AGAIN) as partial:
+        with writing(chosen, page.AGAIN):
+            for file in exported.iterdir():
+                shutil.copyfile(file, partial / file.name)
+        shutil.rmtree(chosen, ignore_errors=True)
     return chosen / formats.find(ladder.FORMAT).FILE
 
 

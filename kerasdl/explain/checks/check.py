@@ -16,6 +16,7 @@ CASCADE = 32  # examples whose maps are compared while weights are randomised
 QUESTIONS = {"completeness": "does not sum to what it explains", "randomisation": "hardly depends on the weights",
              "faithfulness": "does not beat maps that know nothing of the model",
              "planted": "misses the patch that alone decides"}
+EMPTY = "gives no map that differs from place to place"
 
 
 def check(network: Network, x: np.ndarray, method: str, *, planted: Planted | None = None,
@@ -33,8 +34,8 @@ def check(network: Network, x: np.ndarray, method: str, *, planted: Planted | No
 
     Returns:
         `examples`, `completeness` for a method whose numbers have to sum, `randomisation`, `faithfulness`, `planted`,
-        each with `passed`; `zero`, the share of maps that are 0 everywhere; `trusted`, whether all were passed; and
-        `why` not, a list of clauses.
+        each with `passed`, which is None of `randomisation` where no map differs from place to place; `zero`, the share
+        of maps that are 0 everywhere; `trusted`, whether all were passed; and `why` not, a list of clauses.
     """
     module = methods.check(method, network)
     if "seed" in methods.settings(module):
@@ -55,7 +56,10 @@ def check(network: Network, x: np.ndarray, method: str, *, planted: Planted | No
     if planted is not None:
         own = explain(planted.network, planted.x, method, target=planted.y, **settings)
         report["planted"] = mass(own.maps, planted, coarse(module, planted.network, own))
-    why = [clause for name, clause in QUESTIONS.items() if not report.get(name, {"passed": True})["passed"]]
+    passed = {name: report[name]["passed"] for name in QUESTIONS if name in report}
+    why = [QUESTIONS[name] for name, each in passed.items() if each is not None and not each]
+    if passed["randomisation"] is None:
+        why.append(EMPTY)
     return report | {"trusted": not why, "why": why}
 
 

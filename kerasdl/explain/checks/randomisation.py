@@ -34,9 +34,15 @@ def randomisation(network: Network, x: np.ndarray, maps: Callable[[], np.ndarray
     Returns:
         `layers`, a row for each point with the layer's name, and the mean Spearman correlation of the maps, `signed`,
         and of their absolute values, `absolute`; `final`, the signed one of the last row; and whether its size is below
-        LIMIT.
+        LIMIT. `compared` says how many maps differ from place to place: the others, which have no ranks, are left out.
+        If there are none, `layers` is empty, and `final` and `passed` are None.
     """
     random, present, own = np.random.default_rng(seed), network.present(x), maps()
+    some = np.array([np.unique(one[there]).size > 1 for one, there in zip(own, present, strict=True)])
+    facts: dict[str, Any] = {"layers": [], "final": None, "limit": LIMIT, "compared": int(some.sum()), "passed": None}
+    if not some.any():
+        return facts
+    own, present = own[some], present[some]
     layers = weighted(network.model)
     ends = np.unique(np.linspace(0, len(layers) - 1, min(POINTS, len(layers))).round().astype(int))
     kept = network.model.get_weights()
@@ -47,13 +53,13 @@ def randomisation(network: Network, x: np.ndarray, maps: Callable[[], np.ndarray
                 values = np.asarray(keras.ops.convert_to_numpy(weight.value))
                 weight.assign(random.permutation(values.reshape(-1)).reshape(values.shape))
             if place in ends:
-                found = maps()
+                found = maps()[some]
                 rows.append({"layer": layer.name, "signed": alike(own, found, present),
                              "absolute": alike(np.abs(own), np.abs(found), present)})
     finally:
         network.model.set_weights(kept)
     final = rows[-1]["signed"] if rows else 0.0
-    return {"layers": rows, "final": final, "limit": LIMIT, "passed": abs(final) < LIMIT}
+    return facts | {"layers": rows, "final": final, "passed": abs(final) < LIMIT}
 
 
 def weighted(model: keras.Model) -> list[Any]:

@@ -6,6 +6,7 @@ from markupsafe import Markup
 from kerasdl import figures
 from kerasdl.explain.description import Material
 from kerasdl.explain.network import Network
+from kerasdl.objectives.sections import note
 
 TITLE = "Feature visualisation"
 READS = ("An example that was made to raise the logit of each class. It shows what the class looks for, and is often "
@@ -78,10 +79,12 @@ def made(network: Network, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def show(found: dict[str, np.ndarray], material: Material) -> Markup:
-    """Return the examples with the names of their classes."""
+    """Return the examples with the names of their classes, and how many there are of these."""
     drawn = []
     for place, (example, logit) in enumerate(zip(found["examples"], found["logits"], strict=True)):
         address = figures.png(example.round().astype("uint8")) if example.ndim == 3 else figures.sketch(example)
         drawn.append(Markup('<figure><img src="{}" alt="{}"><figcaption>{}, logit {:.1f}</figcaption></figure>').format(
             address, material.named(place), material.named(place), logit))
-    return Markup('<div class="images">{}</div>').format(Markup("").join(drawn))
+    few = note(f"The first {len(drawn)} of {len(material.classes)} classes.") if len(drawn) < len(material.classes) \
+        else Markup()
+    return few + Markup('<div class="images">{}</div>').format(Markup("").join(drawn))

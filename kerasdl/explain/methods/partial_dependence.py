@@ -8,7 +8,7 @@ from markupsafe import Markup
 from kerasdl import figures
 from kerasdl.explain.description import Material
 from kerasdl.explain.network import Network
-from kerasdl.explain.tables import ValuesClassifier, ValuesRegressor, drawn, values
+from kerasdl.explain.tables import ValuesClassifier, ValuesLabels, ValuesRegressor, drawn, values
 from kerasdl.objectives.sections import drawing
 
 TITLE = "Partial dependence"
@@ -27,7 +27,9 @@ def describe(network: Network, material: Material) -> dict[str, np.ndarray]:
     """
     from sklearn.inspection import partial_dependence
 
-    estimator = (ValuesClassifier if material.classes else ValuesRegressor)(network, material)
+    one_of = bool(material.classes) and not material.several
+    estimator = (ValuesClassifier if one_of else ValuesLabels if material.several else ValuesRegressor)(
+        network, material)
     x = values(material)[drawn(material, EXAMPLES)]
     found: dict[str, np.ndarray] = {}
     for place, (name, block) in enumerate(material.blocks().items()):
@@ -36,12 +38,12 @@ def describe(network: Network, material: Material) -> dict[str, np.ndarray]:
             x[:, place], np.linspace(0.05, 0.95, POINTS)))
         if len(points) < 2:
             continue  # a constant
-        how: dict[str, Any] = {"response_method": "predict_proba"} if material.classes else {}
+        how: dict[str, Any] = {"response_method": "predict_proba"} if one_of else {}
         answer = partial_dependence(estimator, x, [place], kind="average", method="brute",
                                     custom_values={place: points}, **how)["average"]
-        if material.classes and len(answer) == 1:
+        if one_of and len(answer) == 1:
             answer = np.concatenate([1 - answer, answer])  # of two classes scikit-learn gives the second one
-        found |= {f"grid {name}": points, f"mean {name}": np.asarray(answer)}
+        found |= {f"grid {name}": points + material.offsets.get(name, 0.0), f"mean {name}": np.asarray(answer)}
     return found
 
 

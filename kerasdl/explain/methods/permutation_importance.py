@@ -28,7 +28,7 @@ def describe(network: Network, material: Material, *, repeats: int = 10) -> dict
     """
     from sklearn.inspection import permutation_importance
 
-    if material.classes and material.y is not None and material.y.ndim == 2:
+    if material.several:
         raise UserError("permutation_importance is for one class an example, or for numbers, and these examples have "
                         "several labels. Explain examples with integrated_gradients.")
     estimator = (ColumnsClassifier if material.classes else ColumnsRegressor)(network, material)
