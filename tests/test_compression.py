@@ -406,7 +406,7 @@ def test_the_work_of_a_series_is_that_of_all_its_steps(tmp_path):
     network = zoo.build("conv1d", (12, 2), 5, size="mu")
     network.save(run.path / "model.keras")
     write_json(run.path / "data.json", {"kind": "sequence", "shape": [12, 2], "classes": list("abcde")})
-    write_json(run.path / "result.json", {"monitor": "accuracy"})
+    write_json(run.path / "result.json", {"status": "completed", "monitor": "accuracy"})
     (tmp_path / "export").mkdir()
     write_json(tmp_path / "export" / "export.json", {
         "bytes": 1, "latency": {"1": {"file_ms": 1.0}}, "scores": {"accuracy": {"file": 0.5}}})
