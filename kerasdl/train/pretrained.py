@@ -81,12 +81,16 @@ def source(init: str) -> tuple[Path, dict[str, Any], Run | None]:
     run = Run(file.parent)
     if file.name != "model.keras" or not (run.path / "recipe.json").is_file() or not (run.path / "data.json").is_file():
         return file, {"init": init, "classes": None, "columns": None}, None
-    changed = bool(run.recipe.prune_channels or run.recipe.quantize) or \
-        (run.path / "init.json").is_file() and run.origin.get("changed", False)
     return file, {"init": init, "recipe": run.recipe.name or run.recipe.model, "seed": run.recipe.seed,
                   "classes": run.data["classes"], "columns": run.data.get("columns"),
-                  **({"changed": True} if changed else {}),
+                  **({"changed": True} if is_changed(run) else {}),
                   "tokens": (run.path / FILE).read_text() if (run.path / FILE).is_file() else None}, run
+
+
+def is_changed(run: Run) -> bool:
+    """Return whether a run's network has another form than its recipe's: it, or what it began with, was compressed."""
+    return bool(run.recipe.prune_channels or run.recipe.quantize) or \
+        (run.path / "init.json").is_file() and run.origin.get("changed", False)
 
 
 def check_apart(run: Run, recipe: Recipe, splits: Mapping[str, Split]) -> None:

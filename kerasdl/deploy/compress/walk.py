@@ -16,6 +16,7 @@ from kerasdl.errors import UserError
 from kerasdl.evaluation.splits import load_split
 from kerasdl.files import write_json, writing
 from kerasdl.run import Run
+from kerasdl.train import pretrained
 
 FACTS = "compress.json"
 logger = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ def compress(run: Run | str | Path, target: Target = Target(), *, epochs: int | 
 def check(run: Run) -> None:
     """Raise a UserError for a run that cannot be compressed, or is already."""
     recipe = run.recipe
-    if recipe.quantize or recipe.prune_channels:
+    if pretrained.is_changed(run):
         raise UserError(f"{run.path} is compressed already. Name the run that it began with: {recipe.init}.")
     if not objectives.of(recipe, run.path).predicts:
         raise UserError(f"{run.path} has no scores of answers to compare, as its objective is {recipe.objective}. "
