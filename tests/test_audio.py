@@ -192,6 +192,15 @@ def test_a_bad_file_is_named(content, words, tmp_path):
     refused(lambda: sounds.read(file), "bad.wav", words)
 
 
+@pytest.mark.parametrize("own", [0, 100_000_007])
+def test_rates_that_no_filter_resamples_are_refused(own, tmp_path):
+    wavfile.write(tmp_path / "x.wav", RATE, np.ones(9, "uint8"))
+    (tmp_path / "x.wav").write_bytes((tmp_path / "x.wav").read_bytes().replace(
+        RATE.to_bytes(4, "little"), own.to_bytes(4, "little")))
+    refused(lambda: sounds.read(tmp_path / "x.wav", RATE), "x.wav", f"{own:,} samples a second", "8,000")
+    assert sounds.length(tmp_path / "x.wav", RATE) == 9 * RATE // max(1, own)
+
+
 @pytest.mark.parametrize("args, words", [
     ({"label": r"^(\d)_"}, ["finds no class in the names of 40 of 40", "high_ann_0.wav"]),
     ({"label": r"^\w+_"}, ["brackets"]), ({"label": "(("}, ["not a regular expression"]),

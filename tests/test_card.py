@@ -1,5 +1,6 @@
 """`kerasdl card`: numbers of the run and nothing else, front matter that hubs read, and one private commit."""
 
+import html
 import http.server
 import json
 import re
@@ -89,9 +90,54 @@ def test_folders_of_the_author_stay_out(tmp_path):
     assert "datasets" not in front and "| colour | one of `red`, `blue` |" in body
     given = push.contents(run, text)
     assert "folder" not in json.loads(given["data.json"]) and json.loads(given["data.json"])["remarks"]
-    assert push.places(run, given) == []
+    assert push.places(run, given) == ["recipe.json"]  # said, as it cannot be helped
     (run.path / "metrics.csv").write_text(f"see {tmp_path.parent}/x\n")
-    assert push.places(run, push.contents(run, text)) == ["metrics.csv"]  # said, as it cannot be helped
+    assert push.places(run, push.contents(run, text)) == ["recipe.json", "metrics.csv"]
+
+
+@pytest.mark.parametrize("settings, folder", [
+    ({"init": "/srv/runs/first"}, "/srv/runs"), ({"data_args": {"test": "~/acme/test.csv"}}, "~/acme"),
+    ({"objective": "distill", "objective_args": {"teacher": "/mnt/c++/vit"}}, "/mnt/c++"),
+    ({"model_args": {"weights": "/mnt/für 'x' & \"y\"/a.keras"}}, "/mnt/für 'x' & \"y\"")])
+def test_files_that_name_a_folder_of_the_recipe_are_said(settings, folder, tmp_path):
+    """However it is written in them, and no others."""
+    run = finished(tmp_path / "run", Recipe(model="mlp", data="csv:rows.csv", **settings))
+    given = {"plain.md": f"of {folder}".encode(), "some.json": json.dumps({"x": f"first\n{folder}/x"}).encode(),
+             "page.html": f"<p>{html.escape(folder)}".encode(), "other.md": f"x{folder} {folder}2".encode()}
+    assert push.places(run, given) == ["plain.md", "some.json", "page.html"]
+    assert "recipe.json" in push.places(run, push.contents(run, ""))
+
+
+def test_the_command_has_the_last_part_of_paths_and_whole_names(tmp_path):
+    recipe = load("cnn_digits").override("init=/home/somebody/runs/x", "objective=distill",
+                                         "objective_args.teacher=/home/somebody/y", "model_args.weights=augreg/ti16")
+    text = card.model_card(finished(tmp_path / "one", recipe))
+    assert "somebody" not in text and "augreg/ti16" in text
+    assert "kerasdl train cnn_digits" in text and "init=x" in text and "objective_args.teacher=y" in text
+    rows = Recipe(model="mlp", data="csv:/mnt/acme/rows.csv", data_args={"label": "km/h", "test": "sets/test.csv"})
+    remark = "test is sets/test.csv, because it lies next to /mnt/acme/rows.csv."
+    text = card.model_card(finished(tmp_path / "two", rows, {"kind": "row", "shape": 3, "remarks": [remark]}))
+    assert '{"label": "km/h", "test": "test.csv"}' in text and "acme" not in text
+    assert "test is test.csv, because it lies next to rows.csv." in text
+
+
+def test_a_public_dataset_may_have_a_configuration(tmp_path):
+    run = finished(tmp_path, Recipe(model="cnn", data="mnist_corrupted/spatter"))
+    front, body = parts(card.model_card(run))
+    assert front["datasets"] == ["mnist_corrupted/spatter"] and "`mnist_corrupted/spatter`" in body
+    assert front["model-index"][0]["results"][0]["dataset"]["name"] == "mnist_corrupted/spatter"
+
+
+def test_an_ensemble_is_said_to_be_one(tmp_path):
+    recipe = Recipe(name="ensemble", model="ensemble", model_args={"members": ("/home/somebody/a", "b")}, data="digits")
+    members = [{"run": "a", "recipe": "cnn_digits", "seed": seed, "val": {"accuracy": 0.9}} for seed in (4, 7)]
+    run = finished(tmp_path, recipe, members=members)
+    write_json(run.path / "result.json", {key: value for key, value in run.result.items() if key not in (
+        "test", "train", "best_epoch", "monitor", "finished")})
+    text = card.model_card(run)
+    assert "kerasdl ensemble RUN RUN" in text and "somebody" not in text
+    assert "one average of 2 trainings, cnn_digits with seed 4, cnn_digits with seed 7" in text
+    assert "test split was read once" not in text and "seed 3" not in text
 
 
 def test_the_command_of_a_table_has_its_splits():
@@ -212,8 +258,14 @@ def test_what_is_public_is_only_written_to_if_the_user_says_so(run, hub):
     with pytest.raises(UserError, match="is there and public. Add --public"):
         push.push({"README.md": b"x"}, "me/digits")
     assert not any("/commit/" in path for path, _ in hub.asked)
-    assert push.push({"README.md": b"x"}, "me/digits", public=True)["commit"]
+    assert push.push({"README.md": b"x"}, "me/digits", public=True)["public"]
     assert [is_private(asked) for path, asked in hub.asked if path == "/api/repos/create"] == [True, False]
+
+
+def test_a_private_repository_stays_private_and_is_called_so(command, run, hub):
+    done = command("card", run.path, "--push", "me/digits", "--public")
+    assert done.code == 0 and "/abc, private" in done.out and "me/digits was there and is private" in done.out
+    assert not json.loads(command("card", run.path, "--push", "me/digits", "--public", "--json").out)["public"]
 
 
 def test_without_a_network_one_line_says_so(run, monkeypatch):

@@ -50,7 +50,7 @@ ARROWS = {room: set(names.split()) for room, names in {
     "explain": "data environment errors evaluation figures files gradients objectives reports run text train "
                "unimported zoo",
     "nas": "costs data deploy errors files gradients objectives recipe run train tuning zoo",
-    "hub": "data errors objectives recipe_text run text",
+    "hub": "data errors objectives recipe recipe_text run text",
     "published": "data environment errors evaluation installation recipe run runs train zoo",
     "plan": "data devices environment errors files installation objectives recipe train",
     "tuning": "checkpoints costs data devices errors figures files installation logs objectives recipe recipe_text "

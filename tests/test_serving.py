@@ -18,10 +18,12 @@ import pytest
 import zoo_harness as harness
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
+from scipy.io import wavfile
 from serving_harness import client, exported, flat, line, png, same
 
 from kerasdl import data
 from kerasdl.data import images, resize
+from kerasdl.deploy import exporting
 from kerasdl.deploy.serving import app
 from kerasdl.deploy.serving.batching import Batcher
 from kerasdl.deploy.serving.inputs import Inputs
@@ -122,6 +124,21 @@ def test_arrays_are_answered_as_predict_does(server, digits):
     same(server.post("/predict", content=file.getvalue(), headers={"Content-Type": "application/x-npy"}), wanted)
 
 
+@pytest.mark.parametrize("kind", ["int64", "float32"])
+def test_a_dark_image_is_judged_as_predict_does(server, digits, kind):
+    """Whole numbers 0 and 1 may be a dark image; floats are one that was divided by 255."""
+    x = np.eye(8, dtype=kind)[None, ..., None]
+    found = [server.post("/predict", json={"instances": x.tolist()}),
+             server.post("/predict", content=npy(x), headers={"Content-Type": "application/x-npy"})]
+    if kind == "int64":
+        for one in found:
+            same(one, predict(digits, x))
+        return
+    with pytest.raises(UserError, match="lies in 0..1"):
+        predict(digits, x)
+    assert all("lies in 0..1: multiply it by 255" in line(one, 422) for one in found)
+
+
 def test_rows_are_answered_as_predict_does(people, folder, tmp_path):
     """Also where a value is missing, a number is written as text, and a column that nobody needs is there."""
     text = "age,height,city,smoker,joined,more\n40,,Rome,True,2024-02-03,x\n33.5,180,Bern,false,2024-11-30 08:15,\n"
@@ -170,6 +187,34 @@ def test_rows_of_a_table_without_a_header_are_sent_by_its_numbers(folder):
         assert one.status_code == 200 and all(other.json() == one.json() for other in others)
 
 
+def facts(**given):
+    """Return the data.json of a model, as far as inputs are read by it."""
+    return {"kind": "row", "shape": 1, "classes": ["a", "b"], "columns": {"x": None}, "medians": {}, "reading": {},
+            **given}
+
+
+@pytest.mark.parametrize("name", ["x", "x|y"])
+def test_rows_of_one_column_are_read_whatever_separates_others(name):
+    given = Inputs(facts(columns={name: None}, reading={"dialect": {"sep": ";"}}), Limits())
+    for rows in ([{name: 1.5}, {name: 2}], [[1.5], [2]]):
+        assert given.of_rows(rows).x.tolist() == [[1.5], [2]]
+
+
+def test_the_decimal_sign_is_that_of_numbers_alone():
+    columns = {"x": None, "c": ["1", "2"]}
+    given = Inputs(facts(columns=columns, shape=3, reading={"dialect": {"decimal": ","}}), Limits())
+    assert given.of_rows([{"x": 1.5, "c": 1.0}]).x.tolist() == [[1.5, 1, 0]]
+
+
+@pytest.mark.parametrize("kind, shape", [("row", 2), ("tokens", [4]), ("sequence", [4, 1])])
+def test_models_of_plain_arrays_say_that_they_take_them(kind, shape):
+    given = Inputs(facts(kind=kind, shape=shape, columns={}), Limits())
+    for refuse in (lambda: given.of_rows([{"x": 1}]), lambda: given.of_texts(["a"]),
+                   lambda: given.of_image(b"", "a.png")):
+        with pytest.raises(Refused, match="takes arrays, which are sent as instances"):
+            refuse()
+
+
 def test_the_page_separates_fields_as_the_file_of_the_training_does(people, monkeypatch):
     monkeypatch.setattr(Run, "recipe", people.recipe.override(data="csv:rows.tsv"))
     served = Served.find(people, people.path / "export" / "onnx")
@@ -193,6 +238,26 @@ def test_the_page_reads_what_is_pasted_and_sends_it_by_the_names_of_columns():
     with pytest.raises(subprocess.CalledProcessError) as error:
         pasted("a,b\n1,2\n1,5,2\n", ",")
     assert "Row 2 has 3 fields, and the header 2." in error.value.stderr
+
+
+@pytest.mark.parametrize("model, typed, ask", [
+    ({"kind": "row", "columns": {}}, False, "a .npy file"),
+    ({"kind": "row", "columns": {"a": None}}, True, "a CSV file"),
+    ({"kind": "tokens", "columns": {}}, False, "a .npy file"),
+    ({"kind": "tokens", "columns": {}, "source": "text"}, True, "a text file"),
+    ({"kind": "sequence", "columns": {}}, True, "a .npy file"), ({"kind": "image", "columns": {}}, False, "an image")])
+def test_the_page_has_places_for_what_the_server_takes(model, typed, ask):
+    if not shutil.which("node"):
+        pytest.skip("there is no node")
+    about = {"shape": [4, 1], "classes": [], "limits": {"examples": 1000, "megabytes": 20}, "separator": ",", **model}
+    page = app.PAGE.read_text()
+    quoted = re.search(r"^const quoted.*$", page, re.M)[0]
+    start = re.search(r"^function start.*?^}", page, re.M | re.S)[0]
+    code = f"""const held = {{}}, at = (id) => held[id] ??= {{hidden: true}}, document = {{}}; let model;
+        {quoted} {start}
+        start({json.dumps(about)}); console.log(JSON.stringify([!at("typed").hidden, at("ask").textContent]));"""
+    found = json.loads(subprocess.run(["node", "-e", code], capture_output=True, check=True, text=True).stdout)
+    assert found == [typed, f"Choose or drop {ask}"]
 
 
 def test_an_array_that_unpacks_is_no_array(people):
@@ -298,6 +363,9 @@ BAD = {
     "texts in an array": (422, {"json": {"instances": [[[["a"]]]]}}, "shape (N, 8, 8, 1)"),
     "shape": (422, {"json": {"instances": [[1, 2]]}}, "Received: (1, 2)"),
     "too many": (413, {"json": {"instances": np.zeros((21, 8, 8, 1)).tolist()}}, "may hold 20 examples"),
+    "0..1": (422, {"json": {"instances": (ONE + 0.5).tolist()}}, "0..255"),
+    "above 255": (422, {"json": {"instances": (ONE + 256).tolist()}}, "outside 0..255"),
+    "below 0": (422, {"json": {"instances": (ONE - 1).astype(int).tolist()}}, "outside 0..255"),
     "objects": (422, {"content": lambda: npy(np.array([{}])), "headers": {"Content-Type": "application/x-npy"}},
                 "Expected numbers"),
     "an array that claims to be large": (400, {"content": lambda: npy(ONE, b"(10000000000,)"), "headers": {
@@ -321,6 +389,34 @@ def test_a_bad_request_gets_a_line_and_the_next_one_its_answer(server, name):
     found = line(server.post("/predict", **request), status)
     assert words in found and "/tmp" not in found
     assert server.post("/predict", json={"instances": ONE.tolist()}).status_code == 200
+
+
+def wav(samples, rate):
+    file = io.BytesIO()
+    wavfile.write(file, RATE, np.zeros(samples, "uint8"))
+    return file.getvalue().replace(RATE.to_bytes(4, "little"), rate.to_bytes(4, "little"))
+
+
+RATE, LARGE = 8000, Limits(examples=10**6)
+SERIES = {"kind": "sequence", "columns": {}, "shape": [9, 100], "reading": {"source": "series"}}
+SOUND = {"kind": "sequence", "columns": {}, "shape": [400, 1], "build_args": {"sample_rate": RATE},
+         "reading": {"source": "audio", "rate": RATE, "seconds": 0.05}}
+
+
+@pytest.mark.parametrize("model, ask", [
+    ({"kind": "image", "shape": [512, 512, 3]}, lambda given: given.check_count(1000)),
+    (SERIES, lambda given: given.of_instances([[[0.0] * 100]] * 999 + [[[0.0] * 100] * 1000])),
+    (SERIES | {"reading": {}, "shape": [1000, 100]}, lambda given: given.of_instances([[[0.0] * 100]] * 1000)),
+    (SOUND, lambda given: given.of_file(wav(10_000, 1), "a.wav", ".wav"))])
+def test_small_requests_do_not_become_large_arrays(model, ask):
+    with pytest.raises(Refused, match="A request may hold|10,000,000 values|80,000,000 samples") as error:
+        ask(Inputs(facts(**model), LARGE))
+    assert error.value.status == 413
+
+
+def test_what_is_not_too_large_is_resampled():
+    given = Inputs(facts(**SOUND), LARGE)
+    assert given.of_file(wav(10_000, RATE // 2), "a.wav", ".wav").x.shape == (1, 400, 1)
 
 
 @pytest.mark.parametrize("top", ["0", "-1", "x", "", "1.5"])
@@ -359,6 +455,16 @@ def test_other_methods_and_pages(server):
     assert page.headers["content-type"].startswith("text/html") and not re.search("https?://", page.text)
     assert "/predict" in server.get("/openapi.json").json()["paths"]
     assert server.get("/docs").status_code == 404  # which would load its scripts from elsewhere
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/metrics", "/model", "/openapi.json"])
+def test_monitors_ask_by_head(server, path):
+    assert server.head(path).status_code == 200 and server.head("/predict").status_code == 405
+    assert "head" not in server.get("/openapi.json").json()["paths"].get(path, {})
+
+
+def test_no_answer_leads_out_of_a_proxy_s_prefix(server):
+    assert server.get("/healthz/", follow_redirects=False).status_code == 404
 
 
 def test_metrics_are_read_by_prometheus_and_do_not_grow_with_paths(server):
@@ -501,9 +607,21 @@ def test_other_runs_and_damaged_files_are_refused(refused, digits, people, folde
     shutil.copytree(digits.path / "export" / "onnx", tmp_path / "of_another")
     (tmp_path / "of_another" / "export.json").write_text(json.dumps(facts | {"run_data_sha256": "0" * 64}))
     refused("serve", digits.path, "--file", tmp_path / "of_another", words=["whose data is not that of"])
+    (tmp_path / "of_another" / "export.json").write_text(json.dumps(facts | {"run_model_sha256": "0" * 64}))
+    refused("serve", digits.path, "--file", tmp_path / "of_another", words=["whose model.keras is not that of"])
+    (tmp_path / "of_another" / "export.json").write_text(json.dumps(facts | {"format": "openvino", "file": "model"}))
+    refused("serve", digits.path, "--file", tmp_path / "of_another", words=["litert and onnx", "as openvino"])
+    for damaged in (json.dumps(facts)[:-9], "{}", "[]"):
+        (tmp_path / "of_another" / "export.json").write_text(damaged)
+        refused("serve", digits.path, "--file", tmp_path / "of_another", words=["export.json is damaged", "again"])
     refused("serve", tmp_path, words=["not a run"])
     other = exported(tmp_path / "other", model="linear", data="digits")
     file = other.path / "export" / "onnx" / "model.onnx"
+    write_json(file.with_name("export.json"), json.loads(file.with_name("export.json").read_text()) | {
+        "run_model_sha256": exporting.digest(other.model_file)})
+    assert Served.find(other, file.parent).file == file
+    (other.path / "model.keras").unlink()  # as in a container
+    assert Served.find(other, file.parent).file == file
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     refused("serve", other.path, words=["SHA-256"])
     recipe = other.path / "recipe.json"
@@ -522,6 +640,7 @@ def test_a_run_from_hugging_face_is_served_with_its_export_and_report(digits, tm
     write_json(exports / "export.json", json.loads((exports / "export.json").read_text()) | {
         "run_data_sha256": run.data_digest, "run_data": "as it was counted before"})
     (run.path / "report.html").write_text("<p>the report")
+    write_json(run.path / "result.json", {"status": "completed"})
     blobs, snapshot = tmp_path / "cache" / "blobs", tmp_path / "cache" / "snapshots" / "d3adbeef"
     blobs.mkdir(parents=True)
     for number, (name, held) in enumerate(push.contents(run, "a card").items()):

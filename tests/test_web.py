@@ -154,6 +154,48 @@ def found(runs, files, tmp_path_factory):
     return answers
 
 
+def in_node(expression):
+    """Return what an expression gives of the page's functions that make examples, or the text of its error."""
+    if not shutil.which("node"):
+        pytest.skip("there is no node")
+    code = Path(runtime.__file__).with_name("examples.js").read_text().replace("export ", "")
+    code += f"""
+        const told = (make) => {{ try {{ return make(); }} catch (error) {{ return error.message; }} }};
+        console.log(JSON.stringify(({expression}).map(told)));"""
+    return json.loads(subprocess.run(["node", "-e", code], capture_output=True, check=True, text=True).stdout)
+
+
+def test_pasted_rows_are_those_of_the_file_or_a_line():
+    given = ['a,b\n5" pipe,2\n6, "x,""y"\n', "a,b\n1,2\n1,5,2\n"]
+    plain, long = in_node(f"{json.dumps(given)}.map((text) => () => readCsv(text))")
+    assert plain == [{"a": '5" pipe', "b": "2"}, {"a": "6", "b": 'x,"y'}]
+    assert long == "Row 2 has 3 fields, and the header 2."
+
+
+def test_a_number_is_what_tables_have():
+    facts = json.dumps({"columns": [["a", None]], "medians": {}, "offsets": {}, "decimal": ","})
+    wrong, good = ["0x1F", "0b1", "Infinity", "1e39", "1 2", "1,2,3"], ["-1,5e1", "+,5", "7."]
+    found = in_node(f"{json.dumps(wrong + good)}.map((a) => () => [...ofRow({{a}}, {facts})])")
+    assert all("holds numbers" in line for line in found[:len(wrong)]) and found[len(wrong):] == [[-15], [0.5], [7]]
+
+
+def test_pasted_series_end_early_or_with_null_and_have_no_gaps():
+    asked = [("[[1,2],[3,4]]", [3, 2], "null"), ("[[1,2],[3,4],[null,null]]", [3, 2], "null"),
+             ("[[1,2]]", [None, 2], "null"), ("[1,2]", [2], "null"), ("[[1,2],[null,4],[5,6]]", [3, 2], "null"),
+             ("[[1,2],[null,null],[5,6]]", [3, 2], '"interpolate"'), ("[1,null]", [2], "null"),
+             ("[[null,null]]", [3, 2], "null"), ("[[1,2],[3,4]]", [1, 2], "null"), ('["1",2]', [2], "null"),
+             ("[1e39,2]", [2], "null")]
+    short, null, free, row, gap, filled, missing, empty, long, text, large = in_node(
+        "[" + ",".join(f"() => {{ const {{values, shape}} = ofJson({json.dumps(given)}, {{shape: {json.dumps(shape)}, "
+                       f"fill: {fill}}}); return [[...values], shape]; }}" for given, shape, fill in asked) + "]")
+    assert short == null == [[1, 2, 3, 4, None, None], [3, 2]]  # NaN, which JSON has not
+    assert free == [[1, 2], [1, 2]] and row == [[1, 2], [2]]
+    assert gap == empty == "A number is missing, and only steps at the end may be null."
+    assert missing == "A number is missing."
+    assert "kerasdl predict fills it" in filled and "shape [1, 2]" in long
+    assert text == 'Numbers of float32 were expected. Received: "1"' and large.endswith("1e+39")
+
+
 CSV = '1,2,"size, mm",other\n7,2.5,1001,x\nred,,999.5,"a ""b"""\n,-1e0,1000,\n'
 
 
@@ -220,6 +262,7 @@ def test_a_run_is_exported_with_all_that_the_page_needs(runs, monkeypatch):
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     assert names == ["examples.js", "export.json", "index.html", "model.js", "model.json", "model.onnx",
                      "onnxruntime/LICENSE", "onnxruntime/ort.js", "onnxruntime/ort.wasm", "page.js", "style.css"]
+    assert said["run_model_sha256"] == exporting.digest(run.model_file)
     assert said["file"] == "." and said["bytes"] > (folder / "onnxruntime" / "ort.wasm").stat().st_size
     written = json.loads((folder / "model.json").read_text())
     assert written["answers"] == "softmax"
@@ -256,6 +299,15 @@ def test_answers_of_another_kind_are_refused(tmp_path):
     objective.answers = lambda outputs, classes, top: [[("a", 0.5), ("b", 0.5)] for _ in outputs]
     with pytest.raises(UserError, match="answers in another way"):
         facts.check(run, objective, (1,), (2,))
+
+
+def test_the_page_separates_fields_as_the_file_of_the_training_does(tmp_path, monkeypatch):
+    run = made(tmp_path, keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]), "number", kind="row", shape=1,
+               classes=[], columns={"a": None})
+    monkeypatch.setattr(Run, "recipe", run.recipe.override(data="csv:rows.tsv"))
+    about = {"recipe": "x", "classes": [], "scores": {}, "examples": 1, "input": {"shape": [1]},
+             "output": {"shape": [1]}}
+    assert facts.of(run, objectives.of(run.recipe), about, np.ones((2, 1)))["separator"] == "\t"
 
 
 def test_where_to_draw_is_measured():

@@ -50,7 +50,9 @@ def write_card(run: RunFolder,
     elif not push:
         print_field("card", out)
     elif not dry_run:
-        print_field("commit", f"{found['commit']}, {'public' if public else 'private'}")
+        print_field("commit", f"{found['commit']}, {'public' if found['public'] else 'private'}")
+        if public and not found["public"]:
+            print_field("note", f"{push} was there and is private. Its settings on Hugging Face make it public.")
 
 
 def show(given: Mapping[str, Path | bytes], named: Sequence[str], out: Path) -> None:

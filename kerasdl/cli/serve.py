@@ -39,7 +39,7 @@ def serve_run(run: RunFolder,
               max_mb: Annotated[float, typer.Option(min=0.001, help="most megabytes of a request")] = 20,
               max_examples: Annotated[int, typer.Option(min=1, help="most examples of a request")] = 1000,
               max_megapixels: Annotated[float, typer.Option(
-                  min=0.0001, help="most pixels of an image, in millions")] = 50,
+                  min=0.0001, max=178, help="most pixels of an image, in millions; Pillow reads 178")] = 50,
               timeout: Annotated[float, typer.Option(min=0.1, help="seconds after which a request is given up")] = 30,
               as_json: AsJson = False) -> None:
     """Answer requests for predictions over HTTP, and show a page to try the model. Stop it with Ctrl-C or SIGTERM."""

@@ -12,6 +12,7 @@ from kerasdl.errors import DataError
 
 ENDING = ".wav"
 MEMORY = 4 * 2**30  # bytes of padded samples that are kept in memory
+RATIO = 10**6  # the parts of a ratio of rates may be as large: the filter of a resampling has 20 times as many taps
 LOCK = Lock()  # Python's filters of warnings are of the process, and threads read files
 
 
@@ -37,7 +38,22 @@ def read(file: Path, rate: int | None = None) -> tuple[np.ndarray, int]:
     if not np.isfinite(sound).all():
         raise DataError(f"{file} holds samples that are no finite numbers. Remove it.")
     sound = sound if sound.ndim == 1 else sound.mean(axis=1)
-    return (sound, own) if rate in (None, own) else (_resampled(sound, own, rate), rate)
+    if rate in (None, own):
+        return sound, own
+    if not own or max(own, rate) // gcd(own, rate) > RATIO:
+        raise DataError(f"{file} has {own:,} samples a second, by its header, and cannot be resampled to {rate:,}. "
+                        "Mend or remove it.")
+    return _resampled(sound, own, rate), rate
+
+
+def length(file: Path, rate: int) -> int:
+    """Return how many samples `read` makes of a file at a rate, without computing them.
+
+    Raises:
+        DataError: as `read` does for a file that cannot be decoded.
+    """
+    own, samples = _decoded(file)
+    return len(samples) * rate // max(1, own)
 
 
 def read_all(files: Sequence[Path], rate: int | None) -> tuple[list[np.ndarray], int]:

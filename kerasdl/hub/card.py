@@ -13,6 +13,8 @@ from kerasdl import objectives
 from kerasdl.data.spec import PLURALS, recorded_kind
 from kerasdl.errors import UserError
 from kerasdl.hub import files, task
+from kerasdl.hub.paths import folders, is_local, shortened
+from kerasdl.recipe import Recipe
 from kerasdl.recipe_text import command
 from kerasdl.run import Run
 from kerasdl.text import duration, figure
@@ -52,7 +54,7 @@ def front_matter(run: Run, license: str | None) -> str:
     recipe, result, objective = run.recipe, run.result, objectives.of(run.recipe, run.path)
     tag = task.pipeline_tag(objective, run.data)
     scores = numbers(result.get("test", {}))
-    data = shortened(recipe.data)
+    data = shortened(recipe.data, "data")
     found = ModelCardData(
         library_name="keras", license=license, pipeline_tag=tag, model_name=recipe.name or recipe.model,
         tags=list(dict.fromkeys(["kerasdl", recipe.model.rpartition(":")[2], recipe.objective.rpartition(":")[2],
@@ -74,22 +76,22 @@ def body(run: Run, repository: str | None) -> str:
                                lstrip_blocks=True, keep_trailing_newline=True)
     objective = objectives.of(recipe, run.path)
     return pages.get_template("card.md.j2").render(
-        table=table, model=shortened(recipe.model), objective=shortened(recipe.objective), result=result,
+        table=table, model=shortened(recipe.model, "model"), objective=shortened(recipe.objective, "objective"),
         repository=repository,
         name=repository.partition("/")[2] if repository else recipe.name or recipe.model,
         parameters=f"{result['parameters']:,}" if "parameters" in result else "unnamed",
         takes=PLURALS[kind], answers=f" of {len(classes)} classes" if classes and objective.predicts else "",
-        data=f"`{shortened(recipe.data)}`", scores=score_rows(result), epochs=epochs(result, recipe.keep),
-        limits=limits(run), controls=control_rows(result), control_names=control_names(result),
+        data=f"`{shortened(recipe.data, 'data')}`", scores=score_rows(result), epochs=epochs(result, recipe.keep),
+        scored=scored(result), limits=limits(run), controls=control_rows(result), control_names=control_names(result),
         examples=[(name, f"{int(count):,}" if (count := str(noted).partition("-")[0]).isdigit() else "not counted")
                   for name, noted in facts.get("examples", {}).items()],
         example=EXAMPLES[kind].format(*(["any number of" if side is None else side for side in sides(facts)])),
         classes=f"Classes: {named(classes)}." if classes else "",
         columns=[(name, "a number" if words is None else f"one of {named(words)}")
                  for name, words in list((facts.get("columns") or {}).items())[:SHOWN]],
-        settings=[(key, f"`{json.dumps(shortened(value))}`") for key, value in recipe.diff().items()
+        settings=[(key, f"`{json.dumps(shortened(value, key))}`") for key, value in recipe.diff().items()
                   if key not in ("name", "claim")],
-        trained=trained(result, environment), origin=f"`{shortened(recipe.init)}`" if recipe.init else "",
+        trained=trained(result, environment), origin=f"`{shortened(recipe.init, 'init')}`" if recipe.init else "",
         again=again(run), raw="raw examples in, logits or numbers out" if objective.predicts else "what was kept",
         command=objective.next_command(Path("FOLDER")),
         files=[(f"`{name}`", files.MEANING[name]) for name in files.MEANING if (run.path / name).exists()],
@@ -117,7 +119,9 @@ def score_rows(result: Mapping[str, Any]) -> list[list[str]]:
 
 
 def epochs(result: Mapping[str, Any], keep: str) -> str:
-    """Return which epoch was kept, and that the test split had no part in it."""
+    """Return which epoch was kept, and that the test split had no part in it; "" of an ensemble, which notes none."""
+    if "members" in result:
+        return ""
     count = result.get("train", {}).get("epochs")
     if keep == "best" and result.get("best_epoch") and count:
         kept = f"Epoch {result['best_epoch']} of {count} was kept, by {result['monitor']} on the validation split. "
@@ -143,7 +147,23 @@ def limits(run: Run) -> list[str]:
     classes = run.data.get("classes") or []
     known = [f"Whatever it is given, it answers with one of its {len(classes)} classes."] \
         if classes and objectives.of(run.recipe, run.path).target == "class" else []
-    return [*known, *run.data.get("remarks", [])]
+    named = sorted(folders(run.recipe), key=len, reverse=True)
+    return [*known, *(without(remark, named) for remark in run.data.get("remarks", []))]
+
+
+def without(remark: str, some: Sequence[str]) -> str:
+    """Return a remark in which files are named without the folders that they are in."""
+    for folder in some:
+        remark = remark.replace(f"{folder.rstrip('/')}/", "")
+    return remark
+
+
+def scored(result: Mapping[str, Any]) -> str:
+    """Return what the scores are those of."""
+    if "members" not in result:
+        return f"one training, with seed {result['seed']}"
+    members = [f"{member['recipe']} with seed {member['seed']}" for member in result["members"]]
+    return f"one average of {len(members)} trainings, {', '.join(members)}"
 
 
 def sides(facts: Mapping[str, Any]) -> list[int | None]:
@@ -168,26 +188,11 @@ def trained(result: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
 def again(run: Run) -> str:
     """Return the command that repeats the training, without the places of files on the author's machine."""
     recipe = run.recipe
+    if recipe.model == "ensemble":
+        return "kerasdl ensemble RUN RUN  # the runs that are averaged, which are not here"
     if recipe.data == "arrays":
         return "kerasdl show FOLDER  # the data were arrays, which are not here"
     if is_local(recipe.data):
         splits = [f"splits.{name}={part}" for name, part in recipe.splits.items()]  # other data would take them away
         return shlex.join(["kerasdl", "train", "FOLDER", f"data={recipe.data.partition(':')[0]}:PATH", *splits])
-    return command(recipe, "FOLDER")
-
-
-def is_local(data: str) -> bool:
-    """Return whether the data are the author's own, and not a dataset that others know by its name."""
-    return ":" in data or "/" in data or data == "arrays"
-
-
-def shortened(value: Any) -> Any:
-    """Return a setting with the last part only of each path in it: others need not know the author's folders."""
-    if isinstance(value, dict):
-        return {key: shortened(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [shortened(inner) for inner in value]
-    if not isinstance(value, str) or "/" not in value:
-        return value
-    source, colon, path = value.partition(":")
-    return f"{source}:{Path(path).name}" if colon and "/" in path else Path(value).name
+    return command(Recipe(**{key: shortened(value, key) for key, value in recipe}), "FOLDER")

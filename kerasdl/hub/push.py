@@ -1,5 +1,6 @@
 """A run as a repository on Hugging Face, in one commit."""
 
+import html
 import json
 import re
 from collections.abc import Mapping
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasdl.errors import UserError
-from kerasdl.hub import files
+from kerasdl.hub import files, paths
 from kerasdl.run import NOTES, Run
 
 CARD = "README.md"
@@ -17,17 +18,30 @@ def contents(run: Run, card: str) -> dict[str, Path | bytes]:
     """Return {name in the repository: file or bytes}: the card, and the run's files.
 
     data.json goes without the folder in which the training ran.
+
+    Raises:
+        UserError: the run, or a member of it, was trained privately.
     """
+    members = [Run(Path(member["run"])) for member in run.result.get("members", [])]
+    if any(each.recipe.private for each in (run, *members) if (each.path / "recipe.json").is_file()):
+        raise UserError(f"{run.path} was trained privately, and its files name the seed: whoever knows it can subtract "
+                        "the noise. Share the exported file alone: kerasdl export RUN --format onnx.")
     facts = json.loads((run.path / "data.json").read_text())
     kept = {key: value for key, value in facts.items() if key not in NOTES or key == "remarks"}
     return {CARD: card.encode(), **files.shared(run), "data.json": (json.dumps(kept, indent=2) + "\n").encode()}
 
 
 def places(run: Run, given: Mapping[str, Path | bytes]) -> list[str]:
-    """Return which of the text files name a folder of this machine: the run's, that of its training, or the home."""
+    """Return which of the text files name a folder of this machine: the home, the run's, that of its training, or one
+    of its recipe."""
     folders = {str(Path.home()), str(run.path.resolve().parent), str(run.data.get("folder") or "")} - {"", "/"}
+    folders |= {folder for folder in paths.folders(run.recipe) if folder.startswith(("/", "~"))}
+    written = {re.escape(form) for folder in folders for form in (
+        folder, html.escape(folder), *(json.dumps(folder, ensure_ascii=ascii)[1:-1] for ascii in (True, False)))}
+    before = r"(?:(?<![\w.])|(?<=\\[nrt]))"  # the latter is a newline in JSON
+    named = re.compile(rf"{before}(?:{'|'.join(sorted(written))})(?!\w)")
     return [name for name, held in given.items() if Path(name).suffix in (".json", ".html", ".csv", ".md", ".py")
-            and any(re.search(rf"{re.escape(folder)}\b", text(held)) for folder in folders)]
+            and named.search(text(held))]
 
 
 def text(held: Path | bytes) -> str:
@@ -59,7 +73,8 @@ def push(given: Mapping[str, Path | bytes], repository: str, public: bool = Fals
         public: whether everybody may read it. One that is public already is refused without this.
 
     Returns:
-        "repository", its address, and "commit", that of the commit.
+        "repository", its address, "commit", that of the commit, and "public", whether everybody may read it: one that
+        is there and private stays so.
 
     Raises:
         UserError: no token, no network, a repository that is not the user's, or one that is public.
@@ -71,7 +86,8 @@ def push(given: Mapping[str, Path | bytes], repository: str, public: bool = Fals
     api = HfApi(library_name="kerasdl")
     try:
         made = api.create_repo(repository, private=not public, exist_ok=True)
-        if not public and not api.repo_info(repository).private:
+        readable = not api.repo_info(repository).private
+        if readable and not public:
             raise UserError(f"{repository} is there and public. Add --public, or choose another name.")
         done = api.create_commit(
             repository, [CommitOperationAdd(path_in_repo=name, path_or_fileobj=held) for name, held in given.items()],
@@ -85,7 +101,7 @@ def push(given: Mapping[str, Path | bytes], repository: str, public: bool = Fals
             raise
         raise UserError(f"Hugging Face cannot be reached ({type(error).__name__}). Nothing was uploaded; the same "
                         "command tries again.") from None
-    return {"repository": str(made), "commit": done.commit_url}
+    return {"repository": str(made), "commit": done.commit_url, "public": readable}
 
 
 def is_network(error: BaseException) -> bool:

@@ -84,6 +84,7 @@ def build(served: Served, threads: int | None = None, most: int = 32, wait: floa
         pool.shutdown(cancel_futures=True)
 
     app = FastAPI(title=f"kerasdl: {served.run.recipe.name}", docs_url=None, redoc_url=None, lifespan=lifespan,
+                  redirect_slashes=False,  # to an address without the prefix of a proxy
                   description=f"Answers of {served.run.path.name}, {served.about['format']}.")
 
     async def predict(request: Request) -> Response:
@@ -136,6 +137,7 @@ def build(served: Served, threads: int | None = None, most: int = 32, wait: floa
 
     add_errors(app)
     app.add_middleware(Counted, metrics=metrics, paths={getattr(route, "path", "") for route in app.routes})
+    app.add_middleware(Head)
     app.openapi = described(app)  # type: ignore[method-assign]  # FastAPI's way to extend its schema
     return app
 
@@ -207,6 +209,16 @@ def add_errors(app: FastAPI) -> None:
     async def failed(request: Request, error: Exception) -> Response:
         logger.warning("%s %s failed: %s: %s", request.method, request.url.path, type(error).__name__, error)
         return line(500, "The server failed on this request. Its log says why.")
+
+
+class Head:
+    """Answer HEAD as GET, where the server leaves the body out."""
+
+    def __init__(self, app: Any):
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope | {"method": "GET"} if scope.get("method") == "HEAD" else scope, receive, send)
 
 
 class Counted:

@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from kerasdl.data import images, resize, texts, to_predict
+from kerasdl.data import images, resize, sounds, texts, to_predict
 from kerasdl.data.chunks import Chunk
 from kerasdl.data.columns import PARTS, check_present
+from kerasdl.data.sources.arrays import check_scale
 from kerasdl.data.table_file import Dialect
-from kerasdl.deploy.serving.limits import Limits, Refused, check_count
+from kerasdl.deploy.serving.limits import VALUES, Limits, Refused, check_count
 from kerasdl.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM")  # Pillow's others start programs
@@ -30,7 +31,7 @@ ENDINGS = (".csv", ".tsv", ".txt", ".ts", ".wav", ".npy")  # of files that unpac
 NUMPY = b"\x93NUMPY"
 SMALL = 2**16  # pixels
 SURROGATE = re.compile("[\ud800-\udfff]")
-MOST = 10_000_000  # steps of all series of a request, padded to the longest
+MOST = 10_000_000  # values of all series of a request, padded to the longest
 
 
 class Examples(NamedTuple):
@@ -59,6 +60,10 @@ class Inputs:
         self.tokens = texts.tokens_of(facts) if self.kind == "tokens" and self.reading.get("source") else None
 
     # What a request may hold
+
+    def check_count(self, count: int) -> None:
+        """Raise a Refused for no examples, or for more than a request may hold."""
+        check_count(count, self.limits, self.shape)
 
     def is_small(self, data: bytes) -> bool:
         """Return whether an image file is decoded, and made to fit the model, within a millisecond or so."""
@@ -110,7 +115,7 @@ class Inputs:
             raise Refused(422, f"The model takes {self.noun}. Received rows.")
         if not isinstance(rows, list):
             raise Refused(422, "rows is a list of objects or of lists.")
-        check_count(len(rows), self.limits)
+        self.check_count(len(rows))
         for row in rows:
             if not isinstance(row, (dict, list)) or isinstance(row, list) and len(row) != len(self.columns):
                 raise Refused(422, f"A row is an object, or a list of {len(self.columns)} values: "
@@ -122,10 +127,10 @@ class Inputs:
         check_present(dict.fromkeys(names), dict.fromkeys(self.columns))
         text = io.StringIO()
         writer = csv.writer(text, delimiter=self.dialect.separator("rows.csv"), lineterminator="\n")
-        writer.writerow(names)
+        writer.writerow([*names, ""])  # an empty last column: a line of one field seems to have another separator
         for row in rows:
             values = row if isinstance(row, list) else [row.get(name) for name in names]
-            writer.writerow([self._field(value) for value in values])
+            writer.writerow([*map(self._field, names, values), ""])
         dialect = {**(self.reading.get("dialect") or {}), "header": True, "skiprows": 0}  # whatever files have
         return self._read(text.getvalue().encode(self.dialect.encoding, "replace"), "rows", ".csv",
                           {**self.facts, "reading": {**self.reading, "dialect": dialect}})
@@ -138,7 +143,7 @@ class Inputs:
             raise Refused(422, "texts is a list of strings.")
         if halves := [place for place, text in enumerate(some) if SURROGATE.search(text)]:
             raise Refused(422, f"The text {halves[0]} has half of a surrogate pair, which is no letter.")
-        check_count(len(some), self.limits)
+        self.check_count(len(some))
         if empty := [place for place, text in enumerate(some) if not text.strip()]:
             raise Refused(422, f"The text {empty[0]} is empty.")
         names = [str(place) for place in range(len(some))]
@@ -152,7 +157,7 @@ class Inputs:
         """Return nested lists as the model takes them; in series null is a missing value."""
         if not isinstance(instances, list):
             raise Refused(422, "instances is a list of examples.")
-        check_count(len(instances), self.limits)
+        self.check_count(len(instances))
         try:
             several = self.kind == "sequence"  # which may differ in length
             arrays = [np.array(one, "float64") for one in instances] if several else np.array(instances)
@@ -179,7 +184,7 @@ class Inputs:
         if x.shape[1:] != self.shape or x.ndim == 0 or x.dtype.kind not in "uifb":
             raise Refused(422, f"The model takes an array of shape (N, {self._sides}). Received: {x.shape} of "
                                f"{x.dtype}.")
-        check_count(len(x), self.limits)
+        self.check_count(len(x))
         if self.kind == "sequence" and self.reading.get("source") == "series":
             return self._of_own_series(x)
         with np.errstate(over="ignore"):
@@ -189,22 +194,27 @@ class Inputs:
             if (found != np.floor(found)).any() or (found < 0).any() or (found >= vocabulary).any():
                 raise Refused(422, f"Tokens are whole numbers from 0 to {vocabulary - 1}.")
             return Examples(numbered(len(x)), x.astype("int32"))
-        if np.isfinite(found).all():
-            return Examples(numbered(len(x)), found)
         wrong = ~np.isfinite(found)
-        if self.kind == "sequence":  # a shorter one ends with steps of NaN
+        if self.kind == "sequence" and wrong.any():  # a shorter one ends with steps of NaN
             there = ~np.isnan(found).all(axis=2)
             ends = there.shape[1] - there[:, ::-1].argmax(axis=1)
             wrong &= (np.arange(there.shape[1]) < ends[:, None])[..., None] | ~there.any(axis=1)[:, None, None]
         if wrong.any():
             raise Refused(422, f"The example {np.argwhere(wrong)[0][0]} has a value that is infinite, missing, or too "
                                "large for float32.")
+        if self.kind == "image":
+            if x.dtype.kind == "f":  # whole numbers 0 and 1 may be a dark image, as for `predict`
+                check_scale(x, "The array")
+            if (outside := (found < 0) | (found > 255)).any():
+                raise Refused(422, f"The example {np.argwhere(outside)[0][0]} has a number outside 0..255.")
         return Examples(numbered(len(x)), found)
 
     # How it is read
 
     @property
     def noun(self) -> str:
+        if self.kind != "image" and not self.columns and "source" not in self.reading:
+            return "arrays, which are sent as instances"
         return {"image": "images", "row": "rows", "tokens": "texts", "sequence": "series"}[self.kind]
 
     @property
@@ -229,14 +239,15 @@ class Inputs:
             raise Refused(413, f"{name} has {opened.width}x{opened.height} pixels. {most}")
         return opened
 
-    def _field(self, value: Any) -> str:
-        """Return a value of JSON as it is written in the tables that the model knows."""
+    def _field(self, name: str, value: Any) -> str:
+        """Return a value of JSON as it is written in that column of the tables that the model knows."""
         if value is None:
             return ""
         if isinstance(value, bool):
             return str(value)
         if isinstance(value, (int, float)):
-            return repr(value).replace(".", self.dialect.decimal)
+            is_number = self.facts["columns"].get(name, ()) is None  # and no category or date
+            return repr(value).replace(".", self.dialect.decimal) if is_number else repr(value)
         if isinstance(value, str):
             return value
         raise Refused(422, f"A value of a row is a number, a text, true, false or null. Received: "
@@ -248,9 +259,13 @@ class Inputs:
         if wrong := [one.shape for one in series if one.ndim != 2 or one.shape[1] != self.shape[1] or not len(one)]:
             raise Refused(422, f"A series has some steps of {self.shape[1]} values each. Received: {wrong[0]}.")
         own, longest = self.reading.get("source") == "series", max(map(len, series))
-        if longest > self.shape[0] and not own or longest * len(series) > MOST:
+        if longest > self.shape[0] and not own:
             raise Refused(422, f"A series has {longest:,} steps. The model takes {self.shape[0]:,}.")
-        x = np.full((len(series), longest if own else self.shape[0], self.shape[1]), np.nan)
+        shape = len(series), longest if own else self.shape[0], self.shape[1]
+        if math.prod(shape) > MOST:
+            raise Refused(413, f"{shape[0]:,} series, padded to {shape[1]:,} steps of {shape[2]:,} values, have more "
+                               f"than {MOST:,} values. Send fewer at a time.")
+        x = np.full(shape, np.nan)
         for row, one in zip(x, series, strict=True):
             row[:len(one)] = one
         return self._of_own_series(x) if own else self.of_array(x)
@@ -266,18 +281,26 @@ class Inputs:
         with tempfile.NamedTemporaryFile(suffix=ending) as file, called(file.name, name):
             file.write(data)
             file.flush()
+            if ending == sounds.ENDING and (rate := self.reading.get("rate")):
+                self._check_resampled(Path(file.name), rate, name)
             chunks: list[Chunk] = []
             for chunk in to_predict.read([file.name], facts or self.facts, self.resize, self.unknown):
                 if chunk.faults:
                     raise DataError(chunk.faults[0].why)
                 chunks.append(chunk)
-                check_count(sum(len(each.x) for each in chunks), self.limits)
+                self.check_count(sum(len(each.x) for each in chunks))
             if not chunks:
                 raise DataError(f"{name} is empty.")
             names = [str(each).replace(file.name, name) for chunk in chunks for each in chunk.names]
             x = np.concatenate([chunk.x for chunk in chunks])
             x = x if x.dtype == "int32" else x.astype("float32")
             return Examples(names, x, [words for chunk in chunks for words in chunk.words])
+
+    def _check_resampled(self, file: Path, rate: int, name: str) -> None:
+        """Raise a Refused for a sound that is too large once it is resampled, whatever it is cut to then."""
+        if (count := sounds.length(file, rate)) > VALUES:
+            raise Refused(413, f"{name} has {count:,} samples once it is resampled to {rate:,} a second. At most "
+                               f"{VALUES:,} are computed.")
 
 
 @contextmanager

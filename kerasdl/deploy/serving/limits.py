@@ -1,6 +1,10 @@
 """What a request may cost, and how one that is refused is answered."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+VALUES = 2**26  # of all examples of a request, as the model takes them: 256 MB of float32
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,12 @@ class Refused(Exception):
         self.status, self.headers = status, headers or {}
 
 
-def check_count(count: int, limits: Limits) -> None:
-    """Raise a Refused for no examples, or for too many."""
+def check_count(count: int, limits: Limits, shape: Sequence[int]) -> None:
+    """Raise a Refused for no examples, or for too many; `shape` is that of an example, as the model takes it."""
     if not count:
         raise Refused(422, "The request holds no examples.")
     if count > limits.examples:
         raise Refused(413, f"A request may hold {limits.examples:,} examples. Received: {count:,}. Send several.")
+    if count > (most := max(1, VALUES // math.prod(shape))):
+        raise Refused(413, f"A request may hold {most:,} examples of {math.prod(shape):,} values each. Received: "
+                           f"{count:,}. Send several.")

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from kerasdl.deploy.serving.inputs import Examples, Inputs
-from kerasdl.deploy.serving.limits import Limits, Refused, check_count
+from kerasdl.deploy.serving.limits import Limits, Refused
 from kerasdl.errors import DataError
 
 TOGETHER = 16  # files of a form that are read at a time
@@ -41,12 +41,12 @@ async def examples_of(request: Request, body: bytes, inputs: Inputs, pool: Execu
             return read(of_json, body, inputs)
         return await run(pool, read, of_json, body, inputs)
     if kind == "multipart/form-data":
-        files = await files_of(request, body, inputs.limits)
+        files = await files_of(request, body, inputs)
         parts: list[Examples] = []
         for start in range(0, len(files), TOGETHER):
             parts += await asyncio.gather(*(run(pool, read, inputs.of_file, *file)
                                             for file in files[start:start + TOGETHER]))
-            check_count(sum(len(part.x) for part in parts), inputs.limits)
+            inputs.check_count(sum(len(part.x) for part in parts))
         return joined(parts)
     if kind.startswith("image/"):
         if len(body) <= INLINE and inputs.is_small(body):
@@ -87,14 +87,14 @@ def no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number of JSON. A missing value is null")
 
 
-async def files_of(request: Request, body: bytes, limits: Limits) -> list[tuple[bytes, str, str]]:
+async def files_of(request: Request, body: bytes, inputs: Inputs) -> list[tuple[bytes, str, str]]:
     """Return the content, the name and the ending of each file of a form."""
     async def received() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    found = []
+    found, most = [], inputs.limits.examples
     try:
-        async with Request(request.scope, received).form(max_files=limits.examples, max_fields=limits.examples) as form:
+        async with Request(request.scope, received).form(max_files=most, max_fields=most) as form:
             for _, part in form.multi_items():
                 if isinstance(part, UploadFile):
                     name = PurePosixPath((part.filename or "").replace("\\", "/")).name[:100] or "file"
@@ -106,7 +106,7 @@ async def files_of(request: Request, body: bytes, limits: Limits) -> list[tuple[
         raise Refused(422, "The form has no file.")
     if empty := [name for data, name, _ in found if not data]:
         raise Refused(400, f"{empty[0]} is empty.")
-    check_count(len(found), limits)
+    inputs.check_count(len(found))
     return found
 
 

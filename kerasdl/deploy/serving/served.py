@@ -21,6 +21,7 @@ from kerasdl.objectives import answers
 from kerasdl.run import Run
 
 FACTS = "export.json"  # as kerasdl.deploy.exporting writes it
+NEEDED = ("format", "quantize", "file", "sha256", "recipe", "objective", "kind", "input", "output", "classes")  # of it
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,20 @@ class Served:
         check_predicts(run)
         if not (folder / FACTS).is_file():
             raise UserError(f"{folder} has no {FACTS}. Make an export of the run: kerasdl export RUN --format onnx")
-        found = cls(run, folder, json.loads((folder / FACTS).read_text()))
+        found = cls(run, folder, facts_in(folder / FACTS))
+        runtime(found.about["format"])
         if not found.file.is_file():
             raise UserError(f"There is no file {found.file}. Export the run again.")
-        if hashlib.sha256(found.file.read_bytes()).hexdigest() != found.about["sha256"]:
+        if digest(found.file) != found.about["sha256"]:
             raise UserError(f"{found.file} is not the file that {FACTS} describes: its SHA-256 differs. Export the run "
                             "again.")
         if found.about.get("run_data_sha256") not in (None, run.data_digest):
             raise UserError(f"{folder} is an export of another run, whose data is not that of {run.path}. Export this "
                             "run.")
+        model = run.path / "model.keras"  # which a server need not have; older exports have no hash of it
+        if model.is_file() and found.about.get("run_model_sha256") not in (None, digest(model)):
+            raise UserError(f"{folder} is an export of another training, whose model.keras is not that of {run.path}. "
+                            "Export this run.")
         name, shape = found.about["recipe"], tuple(found.about["input"]["shape"])
         if name != run.recipe.name or found.about["classes"] != list(run.data["classes"]) or \
                 not fits(found.shape, shape):
@@ -126,6 +132,26 @@ class Served:
             found = answers.of_classes(outputs, classes, top) if what == "logits of classes" else \
                 answers.of_numbers(outputs)
         return [{"answers": worded(some)} for some in found]
+
+
+def facts_in(file: Path) -> Mapping[str, Any]:
+    """Return what an export.json says.
+
+    Raises:
+        UserError: it is not whole.
+    """
+    try:
+        found = json.loads(file.read_bytes())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or set(NEEDED) - found.keys():
+        raise UserError(f"{file} is damaged. Export the run again.")
+    return found
+
+
+def digest(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def fits(shape: Sequence[int], declared: Sequence[int | None]) -> bool:

@@ -2,6 +2,7 @@
 // where theirs is, so that the answers are those of `kerasdl predict`.
 
 const float = Math.fround;
+const NUMBER = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i; // as tables have it: JavaScript reads 0x1F, too
 
 /** Return the pixels of an image file over white, turned as its EXIF says: {values (height * width * 3), ...}. */
 export async function readImage(file) {
@@ -177,9 +178,10 @@ export function ofRow(row, {columns, medians, offsets, decimal}) {
     if (!(name in row)) throw new Error(`There is no column '${name}'. It has: ${Object.keys(row).join(", ")}.`);
     const text = (row[name] ?? "").trim();
     if (categories === null) {
-      const value = text === "" ? medians[name] : Number(decimal === "." ? text : text.replace(decimal, "."));
+      const plain = decimal === "." ? text : text.replace(decimal, ".");
+      const value = text === "" ? medians[name] : NUMBER.test(plain) ? Number(plain) : NaN;
       if (value === undefined) throw new Error(`The column '${name}' is missing.`);
-      if (!Number.isFinite(value)) throw new Error(`The column '${name}' holds numbers, and has '${text}'.`);
+      if (!Number.isFinite(float(value))) throw new Error(`The column '${name}' holds numbers, and has '${text}'.`);
       found.push(value - (offsets[name] ?? 0));
       continue;
     }
@@ -191,42 +193,51 @@ export function ofRow(row, {columns, medians, offsets, decimal}) {
   return Float32Array.from(found);
 }
 
-/** Return the rows of CSV text with a header as {column: text}. */
+/** Return the rows of CSV text with a header as {column: text}. A quote that does not begin a field is a plain sign. */
 export function readCsv(text, separator = ",") {
   const lines = [[""]];
   let quoted = false;
   for (let place = 0; place < text.length; place++) {
     const sign = text[place], line = lines.at(-1);
     if (quoted && sign === '"' && text[place + 1] === '"') line[line.length - 1] += text[++place];
-    else if (sign === '"') quoted = !quoted;
+    else if (quoted && sign === '"') quoted = false;
+    else if (sign === '"' && !line.at(-1).trim()) [quoted, line[line.length - 1]] = [true, ""];
     else if (!quoted && sign === separator) line.push("");
     else if (!quoted && sign === "\n") lines.push([""]);
     else if (quoted || sign !== "\r") line[line.length - 1] += sign;
   }
   const [head, ...rows] = lines.filter((line) => line.length > 1 || line[0].trim() !== "");
-  return rows.map((row) => Object.fromEntries(head.map((name, index) => [name.trim(), row[index] ?? ""])));
+  return rows.map((row, place) => {
+    if (row.length > head.length)
+      throw new Error(`Row ${place + 1} has ${row.length} fields, and the header ${head.length}.`);
+    return Object.fromEntries(head.map((name, index) => [name.trim(), row[index] ?? ""]));
+  });
 }
 
-/** Return an example of nested lists, with null for what is missing, flat; `shape` may have null for any length. */
-export function ofJson(text, {shape}) {
+/**
+ * Return an example of nested lists, flat: a row of numbers, or a series, whose `shape` may have null for any length. A
+ * series that is shorter than the shape says, or ends with steps of null, ends with NaN.
+ */
+export function ofJson(text, {shape, fill}) {
   let value;
   try {
     value = JSON.parse(text);
   } catch {
     throw new Error("This is not JSON.");
   }
-  const wanted = `[${shape.map((side) => side ?? "any").join(", ")}]`, found = [], sides = [];
-  const walk = (part, depth) => {
-    if (depth === shape.length) {
-      if (part !== null && typeof part !== "number")
-        throw new Error(`Numbers were expected. Received: ${JSON.stringify(part)}`);
-      return found.push(part ?? NaN);
-    }
-    sides[depth] ??= part?.length;
-    if (!Array.isArray(part) || !part.length || part.length !== (shape[depth] ?? sides[depth]))
-      throw new Error(`Lists of the shape ${wanted} were expected.`);
-    part.forEach((inner) => walk(inner, depth + 1));
-  };
-  walk(value, 0);
-  return {values: Float32Array.from(found), shape: sides};
+  const series = shape.length > 1, width = shape.at(-1), steps = series ? value : [value];
+  const most = series ? shape[0] ?? Infinity : 1;
+  if (!Array.isArray(steps) || !steps.length || steps.length > most ||
+      steps.some((step) => !Array.isArray(step) || step.length !== width))
+    throw new Error(`Lists of the shape [${shape.map((side) => side ?? "any").join(", ")}] were expected.`);
+  const end = 1 + steps.findLastIndex((step) => step.some((number) => number !== null));
+  const numbers = steps.slice(0, end).flat();
+  const wrong = numbers.find((number) => typeof number !== "number" || !Number.isFinite(float(number)));
+  if (!numbers.length || numbers.includes(null))
+    throw new Error("A number is missing" + (series ? ", and only steps at the end may be null." : ".") +
+      (fill ? " kerasdl predict fills it as the training did; this page does not." : ""));
+  if (wrong !== undefined) throw new Error(`Numbers of float32 were expected. Received: ${JSON.stringify(wrong)}`);
+  const found = new Float32Array(Number.isFinite(most) ? most * width : steps.length * width).fill(NaN);
+  found.set(numbers);
+  return {values: found, shape: series ? [found.length / width, width] : shape};
 }

@@ -91,10 +91,11 @@ def of(run: Run, objective: Objective, exported: Mapping[str, Any], x: np.ndarra
         "panel": kind if kind == "image" or columns else "raw", "shape": shape,
         "answers": shown_as(objective, exported["classes"], tuple(exported["output"]["shape"])),
         "classes": exported["classes"], "thresholds": dict(getattr(objective, "thresholds", {})),
-        "fit": reading.get("fit"), "pad": pad(x) if kind == "image" and shape[-1] == 1 else None,
+        "fit": reading.get("fit"), "fill": reading.get("fill"),
+        "pad": pad(x) if kind == "image" and shape[-1] == 1 else None,
         "columns": list(columns.items()), "medians": medians, "offsets": offsets,
         "defaults": defaults(columns, offsets, x) if columns else {},
-        "separator": Dialect(**dialect).separator("rows.csv"), "decimal": dialect.get("decimal") or "."}
+        "separator": Dialect(**dialect).separator(run.recipe.data), "decimal": dialect.get("decimal") or "."}
 
 
 def about(kind: str, exported: Mapping[str, Any]) -> str:

@@ -207,7 +207,8 @@ async function answerTable() {
 function startRaw() {
   at("empty").textContent = "Paste an example.";
   const sides = facts.shape.map((side) => side ?? "any").join(", ");
-  at("raw-shape").textContent = `Numbers as JSON, as lists of the shape [${sides}]; null is a missing number.`;
+  at("raw-shape").textContent = `Numbers as JSON, as lists of the shape [${sides}].` +
+    (facts.shape.length > 1 ? " A shorter series may end early, or with steps of null." : "");
   at("read-json").addEventListener("click", () => answer(() => {
     const {values, shape} = ofJson(at("json").value, facts);
     return {values, shape: [1, ...shape]};
