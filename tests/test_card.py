@@ -142,8 +142,9 @@ def test_an_ensemble_is_said_to_be_one(tmp_path):
 
 def test_the_command_of_a_table_has_its_splits():
     recipe = Recipe(model="mlp", data="csv:/home/me/x.csv", splits={"train": "train[:60%]"})
-    made = card.again(SimpleNamespace(recipe=recipe))
+    made = card.again(SimpleNamespace(recipe=recipe, result={}))
     assert made == "kerasdl train FOLDER data=csv:PATH 'splits.train=train[:60%]'"
+    assert "kerasdl calibrate RUN" in card.again(SimpleNamespace(recipe=recipe, result={"calibrated": {}}))
 
 
 def test_every_objective_has_the_task_that_hubs_know(tmp_path):

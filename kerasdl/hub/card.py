@@ -190,6 +190,8 @@ def again(run: Run) -> str:
     recipe = run.recipe
     if recipe.model == "ensemble":
         return "kerasdl ensemble RUN RUN  # the runs that are averaged, which are not here"
+    if "calibrated" in run.result:
+        return "kerasdl calibrate RUN  # the training before it, which is not here"
     if recipe.data == "arrays":
         return "kerasdl show FOLDER  # the data were arrays, which are not here"
     if is_local(recipe.data):
