@@ -12,6 +12,7 @@ NAMES = {
                              "several workers (keras#20585) and with a batch that does not divide (keras#19246)",
     "_aggregate_additional_loss": "divides the losses that layers add by the number of replicas",
     "_update_metrics_variables": "on JAX the metrics of a step that takes its batch in parts",
+    "_moments": "with a mask, batch normalisation over the part of a replica where it was told to take the whole batch",
     "_inbound_nodes": "how often a layer is called",
     "_outbound_nodes": "which layers read what a layer answers",
     # Optimizers

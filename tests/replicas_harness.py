@@ -49,8 +49,10 @@ CASES = {
                "ema": 0.9},
     "private": {"optimizer": "sgd", "private": {"clip": 0.5, "delta": 1e-3, "noise": 0.5}, "accumulate": 2},
     "series": {"optimizer": "sgd", "model": "rnn", "model_args": {"cell": "gru", "size": "mu"}},
+    "masked_norm": {"optimizer": "sgd", "model": "conv1d", "model_args": {"size": "mu"}},
 }
-FEW = [("sgd", 2), ("accumulate", 4), ("global_clipnorm", 2), ("prune", 2), ("distill", 2)]
+SERIES = ("rnn", "conv1d")
+FEW = [("sgd", 2), ("masked_norm", 2), ("accumulate", 4), ("global_clipnorm", 2), ("prune", 2), ("distill", 2)]
 APART = {"bfloat16": 1e-2}  # 2.8e-3 was seen: a number of 8 bits is rounded by up to 4e-3 of itself
 STEPS = 5
 
@@ -84,7 +86,7 @@ def trained(recipe: Recipe, count: int, stay: bool = True):
     """(model, kept, scores) after STEPS steps on `count` replicas. One device has its examples streamed."""
     strategy, stay = devices(count), stay and count > 1
     objective = Taught(recipe) if recipe.objective == "distill" else objectives.of(recipe)
-    train = split(recipe.model == "rnn")
+    train = split(recipe.model in SERIES)
     setup = Setup(recipe, objective, {"train": train}, strategy, stay,
                   privacy=private.plan(recipe, train, objective, count))
     model, kept = setup.networks()
@@ -101,7 +103,7 @@ def compare(cases: list[tuple[str, int]], stay: bool = True) -> dict[str, np.nda
     for name, count in sorted({*cases, *((name, 1) for name, _ in cases)}):
         _, kept, scores = trained(BASE.override(**CASES[name]), count, stay)
         out |= {f"{name}/{count}/{i}": keras.ops.convert_to_numpy(w) for i, w in enumerate(kept.weights)}
-        found = scores(split(CASES[name].get("model") == "rnn"))
+        found = scores(split(CASES[name].get("model") in SERIES))
         out[f"{name}/{count}/scores"] = np.array(list(found.values()))
     return out
 

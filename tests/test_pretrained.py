@@ -10,11 +10,12 @@ from types import SimpleNamespace
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 from kerasdl import zoo
 from kerasdl.checkpoints import callback
-from kerasdl.data import from_arrays, load
+from kerasdl.data import from_arrays, from_frame, load
 from kerasdl.devices import on_device
 from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
@@ -66,6 +67,32 @@ def test_a_split_is_found_in_another_division_of_the_same_data(monkeypatch):
         pretrained.check_apart(run, Recipe(model="mlp", data="csv:x.csv"), splits)
     pretrained.check_apart(run, Recipe(model="mlp", data="csv:x.csv"), before)
     pretrained.check_apart(run, Recipe(model="mlp", data="csv:y.csv"), splits)
+    with pytest.raises(UserError, match="from examples that are in val or test"):
+        pretrained.check_apart(run, Recipe(model="mlp", data="csv:./x.csv"), splits)
+
+
+def test_pixels_and_norms_stay_as_they_were_when_the_weights_were_learned(saved):
+    """Public weights have means of their own, and another epsilon."""
+    old = zoo.build("resnet", (8, 8, 3), 10, size="mu")
+    scale, norm = old.get_layer("scale"), next(layer for layer in old.layers if hasattr(layer, "epsilon"))
+    scale.scale, scale.offset, norm.epsilon = [0.01, 0.02, 0.03], [-1.0, -2.0, -3.0], 1e-2
+    before, x = saved(old), np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype("float32")
+    new = zoo.build("resnet", (8, 8, 3), 10, size="mu")
+    pretrained.load_into(new, before, Recipe(model="resnet", data="arrays"), ())
+    np.testing.assert_allclose(new(x), old(x), rtol=1e-6)
+    grey = zoo.build("resnet", (8, 8, 1), 10, size="mu")
+    pretrained.load_into(grey, before, Recipe(model="resnet", data="arrays"), ())
+    assert (grey.get_layer("scale").scale, grey.get_layer("scale").offset) == (pytest.approx(0.02), -2.0)
+
+
+def test_a_column_that_was_stored_minus_something_else_is_refused():
+    frame = pd.DataFrame({"time": 1.7e9 + np.arange(40.0) ** 2 % 97, "kind": ["a", "b"] * 20})
+    split = from_frame(frame, "kind")["train"]
+    own = {"reading": {"offsets": split.reading["offsets"]}}
+    pretrained.check_offsets(SimpleNamespace(data=own), split, "init=x")
+    for reading in ({}, {"offsets": {"time": 1.6e9}}):
+        with pytest.raises(UserError, match="'time' is so far from 0"):
+            pretrained.check_offsets(SimpleNamespace(data={"reading": reading}), split, "init=x")
 
 
 def test_a_run_that_began_with_a_compressed_one_is_of_that_form(hard_run, tmp_path):

@@ -4,6 +4,9 @@ Each has a test that fails without it, and a second one that fails once Keras ha
 All were seen in Keras 3.15 on TensorFlow 2.21.
 """
 
+import functools
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 from keras import tree
@@ -53,10 +56,37 @@ def own_noise(network: keras.Model) -> None:
 
 
 def synchronize_norms(network: keras.Model, together: bool = True) -> None:
-    """Normalise over the whole batch; Keras' default normalises each replica's part by itself."""
+    """Normalise over the whole batch; Keras' default normalises each replica's part by itself, and so do layers with
+    a mask, as those of series have, whatever they are told."""
     for layer in flat_layers(network):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = together
+            vars(layer).pop("_moments", None)
+            if together:
+                layer._moments = functools.partial(moments_of_all, layer, layer._moments)
+
+
+def moments_of_all(layer: keras.layers.BatchNormalization, own: Callable, inputs: tf.Tensor, mask: tf.Tensor | None
+                   ) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the mean and the variance (C,) of what a mask leaves of the whole batch; without one what Keras does.
+
+    Args:
+        layer: with channels last.
+        own: Keras' method.
+        inputs: (B, ..., C) of a replica.
+        mask: (B, ...), True where a step counts.
+    """
+    context = tf.distribute.get_replica_context()
+    if mask is None or context is None or context.num_replicas_in_sync == 1:
+        return own(inputs, mask)
+    there, axes = tf.cast(mask, "bool")[..., None], list(range(inputs.shape.rank - 1))
+
+    def over_all(values):
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.reduce_sum(values, axes))
+
+    count = over_all(tf.cast(there, inputs.dtype)) + keras.backend.epsilon()
+    mean = over_all(tf.where(there, inputs, 0.0)) / count
+    return mean, over_all(tf.where(there, tf.square(inputs - mean), 0.0)) / count
 
 
 class RangeOfAll(FakeQuantize):

@@ -4,7 +4,7 @@ import hashlib
 import math
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasdl import objectives, zoo
+from kerasdl import objectives, user_code, zoo
 from kerasdl.data import Split, leaks
 from kerasdl.data.tokens import FILE
 from kerasdl.errors import UserError, listed, nearest
+from kerasdl.evaluation.located import located
 from kerasdl.evaluation.splits import load_split
 from kerasdl.files import whole, write_json
 from kerasdl.recipe import Recipe
@@ -43,6 +44,7 @@ class Pretrained:
         changed: whether it is of a training that changed the network's form, by prune_channels or quantize, or that
             began with such a one.
         run: that it comes from, where a training begins with one.
+        settings: of each layer what belongs to its weights: the scale and offset of pixels, the epsilon of a norm.
     """
 
     file: Path
@@ -54,6 +56,7 @@ class Pretrained:
     tokens: str | None = None
     changed: bool = False
     run: Run | None = None
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def read(recipe: Recipe, before: Run | None = None) -> Pretrained | None:
@@ -68,11 +71,23 @@ def read(recipe: Recipe, before: Run | None = None) -> Pretrained | None:
         file, facts, run = before.path / INIT, dict(before.origin), None
     else:
         file, facts, run = source(recipe.init)
+    if owner := run or before:
+        user_code.register(owner.path)
     classes, columns, tokens = facts.pop("classes"), facts.pop("columns", None), facts.pop("tokens", None)
     model = load_model(file, f"init={recipe.init}: ")
     weights = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
     return Pretrained(file, facts | {"weights": fingerprint(weights)}, classes, columns, weights, grid_of(model),
-                      tokens, facts.get("changed", False), run)
+                      tokens, facts.get("changed", False), run, settings_of(model))
+
+
+def settings_of(model: keras.Model) -> dict[str, dict[str, Any]]:
+    """Return {layer: {attribute: value}} of what is no weight and has to be as it was when weights were learned."""
+    found = {}
+    for layer in model.layers:
+        keys = ("scale", "offset") if isinstance(layer, keras.layers.Rescaling) else ("epsilon",)
+        if own := {key: getattr(layer, key) for key in keys if hasattr(layer, key)}:
+            found[layer.name] = own
+    return found
 
 
 def source(init: str) -> tuple[Path, dict[str, Any], Run | None]:
@@ -93,6 +108,23 @@ def is_changed(run: Run) -> bool:
         (run.path / "init.json").is_file() and run.origin.get("changed", False)
 
 
+def check_offsets(run: Run, split: Split, name: str) -> None:
+    """Raise a UserError for columns whose numbers were stored minus something else in the run; see
+    kerasdl.data.columns.offsets_of."""
+    before, now = ((reading or {}).get("offsets") or {} for reading in (run.data.get("reading"), split.reading))
+    for column in before.keys() & (split.columns or {}).keys() | now.keys():
+        if before.get(column, 0.0) != now.get(column, 0.0):
+            raise UserError(f"The column {column!r} is so far from 0 that it is stored minus {now.get(column, 0.0):g} "
+                            f"here, and {name} has learned it minus {before.get(column, 0.0):g}. Subtract the same "
+                            "from it in both.")
+
+
+def place(data: str, folder: str | None = None) -> str:
+    """Return the name of data, with its path from the root."""
+    source, colon, path = located(data, folder).partition(":")
+    return f"{source}:{Path(path).expanduser().resolve()}" if colon else data
+
+
 def check_apart(run: Run, recipe: Recipe, splits: Mapping[str, Split]) -> None:
     """Raise a UserError if a run without labels has learned from examples of val or test.
 
@@ -104,7 +136,8 @@ def check_apart(run: Run, recipe: Recipe, splits: Mapping[str, Split]) -> None:
         splits: its data.
     """
     before = run.recipe
-    if before.data != recipe.data or objectives.get(before.objective, run.path).target is not None:
+    same = place(before.data, run.data.get("folder")) == place(recipe.data)
+    if not same or objectives.get(before.objective, run.path).target is not None:
         return
     held, noted = {name: splits[name] for name in ("val", "test") if name in splits}, run.data.get("examples", {})
     if before.splits == recipe.splits and all(noted.get(name) == split.fingerprint(labels=False)
@@ -192,11 +225,17 @@ def load_into(network: keras.Model, pretrained: Pretrained | None, recipe: Recip
     Raises:
         UserError: if no layer fits, a pattern of `freeze` names no layer, or nothing is left to learn.
     """
-    for name, (arrays, _) in (matching_layers(network, pretrained, classes) if pretrained else {}).items():
+    found = matching_layers(network, pretrained, classes) if pretrained else {}
+    for name, (arrays, _) in found.items():
         layer = network.get_layer(name)
         layer.set_weights(arrays)
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()  # it computes with a copy of its weights, which set_weights does not renew
+    for layer in network.layers if pretrained else ():
+        if layer.name in found or isinstance(layer, keras.layers.Rescaling):
+            for key, value in pretrained.settings.get(layer.name, {}).items():
+                fits = np.size(value) in (1, layer.output.shape[-1])
+                setattr(layer, key, value if fits else float(np.mean(value)))  # of three channels, for grey images
     if recipe.freeze:
         freeze(network, recipe.freeze)
 

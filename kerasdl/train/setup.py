@@ -87,6 +87,7 @@ class Setup:
             raise UserError(f"init={recipe.init} was trained with another tokenizer, so that its numbers stand for "
                             f"other tokens. Give data_args.tokens={recipe.init}.")
         if initial and initial.run:
+            pretrained.check_offsets(initial.run, train, f"init={recipe.init}")
             pretrained.check_apart(initial.run, recipe, splits)
         return cls(recipe, objective, splits, devices, on_device.is_resident(feed, train), initial,
                    privacy=private.plan(recipe, train, objective, devices.num_replicas_in_sync))
