@@ -1,12 +1,14 @@
-"""`kerasdl auto` against what one would do instead, in the same minutes on the same splits: docs/results/auto.json.
+"""`kerasdl auto` against what one would do instead, on the same splits: docs/results/auto.json.
 
     python -m benchmarks.auto FOLDER       FOLDER has mnist1d.npz (benchmarks.sequences_data) and rt_polarity/
     python -m benchmarks.auto FOLDER --others PYTHON      also AutoGluon and FLAML, as far as that interpreter has them
     python -m benchmarks.auto FOLDER --minutes 0.5 --sets diabetes --out FILE     to try it
 
 Rivals that know arrays alone get rows: pixels, steps, and of texts the 100 main components of TF-IDF. They are fitted
-to the training split, and those that choose are given the validation split to choose with. A contender that is in the
-results is not run again. Use an idle machine: minutes are measured.
+to the training split, and those that choose are given the validation split to choose with. AutoGluon and FLAML have as
+many minutes as `kerasdl auto`; gradient boosting and the default recipe take what they take. AutoGluon is not given the
+seed, for which it has no setting. A contender that is in the results is not run again, unless the answers of `kerasdl
+auto`, with which all are compared, are gone. Use an idle machine: minutes are measured.
 """
 
 import argparse
@@ -14,7 +16,7 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,8 @@ SETS = {  # name -> data, overrides, objective, the recipe that one would take
                                                    "data_args.vocabulary=20000"), "classify", "textcnn_rt"),
     "MNIST-1D": ("series:{folder}/mnist1d.npz", (), "classify", "cnn_mnist1d")}
 COMPONENTS, EVEN = 100, "even"
+ANY = ()  # a run of an earlier commit counts
+OURS = "kerasdl auto"  # with which the others are compared
 OTHERS = ("autogluon", "flaml")
 Outputs = tuple[np.ndarray, str]  # of the test split: logits, or numbers; and what made them
 
@@ -85,28 +89,30 @@ def ours(asked: Asked, folder: Path) -> Outputs:
 def default(asked: Asked, recipe: str, folder: Path) -> Outputs:
     """What the recipe of the package gives as it is."""
     base = asked.base
-    own = load(recipe).override(data=base.data, data_args=base.data_args, objective=base.objective, splits=base.splits)
-    kept = predictions.read(once(own.model_copy(update={"monitor": base.monitor}), folder, verbose=False))
+    own = load(recipe).override(data=base.data, data_args=base.data_args, objective=base.objective, splits=base.splits,
+                                seed=base.seed)
+    kept = predictions.read(once(own.model_copy(update={"monitor": base.monitor}), folder, verbose=False, makers=ANY))
     assert kept is not None
     return kept.outputs, recipe
 
 
-def boosting(arrays: Mapping[str, np.ndarray], objective: str) -> Outputs:
+def boosting(arrays: Mapping[str, np.ndarray], objective: str, seed: int) -> Outputs:
     """What gradient boosting gives with scikit-learn's own settings."""
     if objective == "regress":
-        model = HistGradientBoostingRegressor(random_state=0).fit(arrays["x_train"], arrays["y_train"])
+        model = HistGradientBoostingRegressor(random_state=seed).fit(arrays["x_train"], arrays["y_train"])
         return model.predict(arrays["x_test"])[:, None], "scikit-learn's settings"
-    model = HistGradientBoostingClassifier(random_state=0).fit(arrays["x_train"], arrays["y_train"])
+    model = HistGradientBoostingClassifier(random_state=seed).fit(arrays["x_train"], arrays["y_train"])
     return np.log(np.maximum(model.predict_proba(arrays["x_test"]), 1e-9)), "scikit-learn's settings"
 
 
-def other(name: str, python: str, arrays: Mapping[str, np.ndarray], objective: str, minutes: float) -> Outputs:
+def other(name: str, python: str, arrays: Mapping[str, np.ndarray], objective: str, minutes: float, seed: int
+          ) -> Outputs:
     """What another tool gives, in an interpreter that has it: benchmarks/auto_others.py."""
     with tempfile.TemporaryDirectory() as held:
         given, found = Path(held) / "given.npz", Path(held) / "found.npz"
         np.savez(given, **arrays)
         done = subprocess.run([python, str(Path(__file__).with_name("auto_others.py")), name, objective, str(minutes),
-                               str(given), str(found)], capture_output=True, text=True)
+                               str(seed), str(given), str(found)], capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:200])
         with np.load(found, allow_pickle=False) as kept:
@@ -115,50 +121,55 @@ def other(name: str, python: str, arrays: Mapping[str, np.ndarray], objective: s
 
 def contenders(python: str | None) -> list[str]:
     """Return who is measured: the first is what the others are compared with."""
-    return ["kerasdl auto", "boosting", "default recipe", *(OTHERS if python else ())]
+    return [OURS, "boosting", "default recipe", *(OTHERS if python else ())]
 
 
 def measure(name: str, folder: Path, minutes: float, seed: int, python: str | None, kept: Sequence[Mapping[str, Any]]
-            ) -> list[dict[str, Any]]:
-    """Return a row for each contender on a data set that has none among those that are kept."""
+            ) -> Iterator[dict[str, Any]]:
+    """Yield a row for each contender on a data set that has none among those that are kept."""
     known = {row["contender"] for row in kept if (row["set"], row["minutes"], row["seed"]) == (name, minutes, seed)}
     if known.issuperset(contenders(python)):
-        return []
+        return
     data, overrides, objective, recipe = SETS[name]
     asked = Asked(data.format(folder=folder, home=RUNS), objective, overrides, minutes, None, seed)
     base, home = asked.base, RUNS / f"{name.replace(' ', '_')}-{minutes:g}-{seed}"
+    if not (home / "auto" / "auto.json").exists():
+        known = set()  # the others were compared with answers that are gone
     target: Any = {"classify": "class", "regress": "number"}[objective]
     splits = load_splits(base.data, SPLITS | base.splits, target=target, **base.data_args)
     arrays = rows(splits)
     ways: dict[str, Callable[[], Outputs]] = {
-        "kerasdl auto": lambda: ours(asked, home / "auto"), "boosting": lambda: boosting(arrays, objective),
+        OURS: lambda: ours(asked, home / "auto"), "boosting": lambda: boosting(arrays, objective, seed),
         "default recipe": lambda: default(asked, recipe, home / "default")}
     for tool in OTHERS if python else ():
-        ways[tool] = lambda tool=tool: other(tool, str(python), arrays, objective, minutes)  # type: ignore[misc]
+        ways[tool] = lambda tool=tool: other(tool, str(python), arrays, objective, minutes, seed)  # type: ignore[misc]
     truth, score = np.asarray(splits["test"].y), "r2" if objective == "regress" else "accuracy"
-    found, first = [], None
+    first = None
     about = environment(backend=backend.current(), device=device())
     for contender, make in ways.items():
-        if contender in known and contender != "kerasdl auto":  # that is read: the others are compared with it
+        if contender in known and contender != OURS:  # that is read: the others are compared with it
             continue
         began = time.monotonic()
         row = {"set": name, "contender": contender, "minutes": minutes, "seed": seed, "score": score}
         try:
             outputs, what = make()
         except RuntimeError as error:
-            found.append(row | {"error": str(error), "environment": about})
+            yield row | {"error": str(error), "environment": about}
             continue
-        first = outputs if first is None else first
+        ahead = None if first is None else list(scores.of_difference(score, target, truth, first, outputs))
+        first = outputs if contender == OURS else first
         if contender in known:
             continue
-        ahead = None if contender == "kerasdl auto" else list(
-            scores.of_difference(score, target, truth, first, outputs))
-        found.append(row | {
+        yield row | {
             "test": scores.score_of(score, target)(truth, outputs), "ahead": ahead, "what": what,
             "interval": list(scores.of_score(score, target, truth, outputs)),
-            "seconds": round(time.monotonic() - began, 1), "environment": about})
-        print(found[-1]["set"], contender, found[-1]["test"], flush=True)
-    return found
+            "seconds": round(time.monotonic() - began, 1), "environment": about}
+
+
+def with_row(kept: Sequence[dict[str, Any]], row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows with a new one in its place; one of `kerasdl auto` ends comparisons with its older answers."""
+    return [each for each in kept if any(each[key] != row[key] for key in ("set", "minutes", "seed"))
+            or row["contender"] not in (OURS, each["contender"])] + [row]
 
 
 def outcome(row: Mapping[str, Any]) -> str:
@@ -173,11 +184,12 @@ def body(found: list[dict[str, Any]]) -> str:
         return "not run\n"
     names = list(dict.fromkeys(row["contender"] for row in found))
     lines = [f"| data | score | {' | '.join(names)} |", f"| --- | --- |{' ---: |' * len(names)}"]
+    several = len({row["seed"] for row in found}) > 1
     for key in dict.fromkeys((row["set"], row["minutes"], row["seed"]) for row in found):
         mine = {row["contender"]: row for row in found if (row["set"], row["minutes"], row["seed"]) == key}
         cells = [cell(mine.get(name)) for name in names]
         score = next(iter(mine.values()))["score"]
-        lines.append(f"| {key[0]}, {key[1]:g} min | {score} | {' | '.join(cells)} |")
+        lines.append(f"| {key[0]}, {key[1]:g} min{f', seed {key[2]}' * several} | {score} | {' | '.join(cells)} |")
     counts = []
     for name in names[1:]:
         outcomes = [outcome(row) for row in found if row["contender"] == name and row.get("ahead")]
@@ -213,8 +225,10 @@ def main() -> None:
     kept = json.loads(asked.out.read_text()) if asked.out.exists() else []
     for seed in range(asked.seeds):
         for name in asked.sets:
-            kept += measure(name, asked.folder, asked.minutes, seed, asked.others, kept)
-            write_json(asked.out, kept)
+            for row in measure(name, asked.folder, asked.minutes, seed, asked.others, kept):
+                kept = with_row(kept, row)
+                write_json(asked.out, kept)
+                print(name, row["contender"], row.get("test", "failed"), flush=True)
 
 
 if __name__ == "__main__":

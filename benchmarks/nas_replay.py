@@ -1,13 +1,13 @@
-"""Searches on the table of benchmarks.nas_table: 50 seeds of each method in seconds, as nothing is trained.
+"""Searches on the table of benchmarks.nas_table: 50 seeds of each method in hours, as nothing is trained.
 
     python -m benchmarks.nas_replay
 
 Writes docs/results/nas_replay.json, from which docs/nas.md has its tables: the regret of each method against random
-search, and how well each proxy ranks the cells. A method sees the accuracy with one seed of the training, another one
-for each seed of the search; its regret is by the mean of all seeds.
+search, and how well each proxy ranks the cells. Each method is written when it is done, and one that is in the file is
+not replayed again: remove the file after a change of the table or of an oracle. A method sees the accuracy with one
+seed of the training, another one for each seed of the search; its regret is by the mean of all seeds.
 
-All methods see accuracy alone: NSGA-II and the Gaussian process are not replayed with a cost, nor is Hyperband, whose
-trials are parts of a training.
+All methods see accuracy alone: NSGA-II and the Gaussian process are not replayed with a cost.
 """
 
 import json
@@ -30,6 +30,8 @@ FILE = nas_table.FILE.with_name("nas_replay.json")
 SEEDS, BUDGETS = 50, (10, 25, 50, 100)
 ORACLES = ("random", "evolution", "bayesian", "optuna:TPESampler", "optuna:NSGAIISampler")
 QUARTILES = (0.25, 0.5, 0.75)
+NOT_REPLAYED = ("`shared_weights`, which trains a network of all cells", "evolution with `inherit=True`",
+                "Hyperband, whose trials are parts of a training")
 PICTURE = "images/nas_regret.svg"
 LEVEL = 0.05  # of the test that a method has less regret than random
 
@@ -41,11 +43,17 @@ class Table:
         names: of the cells.
         mean: accuracy of each cell, the mean of its seeds.
         seen: accuracy of each cell with each seed, (seeds, cells).
+
+    Raises:
+        SystemExit: trainings are missing.
     """
 
     def __init__(self, rows: dict[str, Any]):
         self.cells = {nas_table.key(values): values for values in combinations(nas_table.SEARCH.dimensions)}
-        self.names = [name for name in self.cells if len(rows.get(name, {}).get("curves", {})) == len(nas_table.SEEDS)]
+        self.names = list(self.cells)
+        if missing := nas_table.missing(rows):
+            raise SystemExit(f"{missing} of {len(self.names) * len(nas_table.SEEDS)} trainings are missing in the "
+                             "table: python -m benchmarks.nas_table --seed 0, and the same with 1 and 2")
         curves = np.array([[rows[name]["curves"][str(seed)] for name in self.names] for seed in nas_table.SEEDS])
         self.seen, self.mean = curves[:, :, -1], curves[:, :, -1].mean(0)
         self.proxies = {proxy: np.array([rows[name]["proxies"][proxy] for name in self.names])
@@ -105,18 +113,24 @@ def beats_random(rows: dict[str, np.ndarray], name: str) -> float:
 def main() -> None:
     found = nas_table.load()
     table = Table(found["rows"])
-    rows = [measured(table, name, lambda seed, name=name: searched(table, name, seed)) for name in ORACLES]
-    rows += [measured(table, f"ranked by {proxy}", lambda seed, proxy=proxy: ranked(table, proxy, seed))
-             for proxy in table.proxies]
-    write_json(FILE, {"cells": len(table.names), "best": float(table.mean.max()), "mean": float(table.mean.mean()),
-                      "between_seeds": float(table.seen.std(0, ddof=1).mean()), "rows": rows,
-                      "correlations": correlations(table), "environment": found["environment"]})
+    facts = {"cells": len(table.names), "best": float(table.mean.max()), "mean": float(table.mean.mean()),
+             "between_seeds": float(table.seen.std(0, ddof=1).mean()), "correlations": correlations(table),
+             "environment": found["environment"]}
+    methods: dict[str, Callable[[int], list[int]]] = {
+        **{name: lambda seed, name=name: searched(table, name, seed) for name in ORACLES},
+        **{f"ranked by {proxy}": lambda seed, proxy=proxy: ranked(table, proxy, seed) for proxy in table.proxies}}
+    rows = json.loads(FILE.read_text())["rows"] if FILE.exists() else []
+    for name in [each for each in methods if each not in {row["method"] for row in rows}]:
+        rows.append(measured(table, name, methods[name]))
+        rows.sort(key=lambda row: list(methods).index(row["method"]))
+        write_json(FILE, facts | {"rows": rows})
+        print(name, flush=True)
     print(body(json.loads(FILE.read_text())))
 
 
 def body(found: dict[str, Any] | None) -> str:
     """What stands between the markers of docs/nas.md."""
-    if not found or not found["cells"]:
+    if not found:
         return "not run\n"
     by_name = {row["method"]: np.array(row["regrets"]) for row in found["rows"]}
     chances = {name: beats_random(by_name, name) for name in by_name if name != "random"}
@@ -127,7 +141,10 @@ def body(found: dict[str, Any] | None) -> str:
              f"The table has {found['cells']} cells with {len(nas_table.SEEDS)} seeds each, on digits, 800 training "
              f"images: accuracy {100 * found['mean']:.2f} % on average and {100 * found['best']:.2f} % for the best. "
              f"The deviation between seeds is {100 * found['between_seeds']:.2f} points. Regret is how far the cell "
-             "that a search would choose is from the best one, in points; medians.", "",
+             "that a search would choose is from the best one, in points; medians. A ranking does not depend on the "
+             f"seed of a search: unless cells are equal to it, its row has {len(nas_table.SEEDS)} outcomes, one for "
+             f"each seed of the training, and its p counts them as {SEEDS}.", "",
+             f"Not replayed: {', '.join([*(name for name in ORACLES if name not in by_name), *NOT_REPLAYED])}.", "",
              f"![Regret after each training, medians and quartiles of {SEEDS} seeds]({PICTURE})", "",
              "| method | " + " | ".join(f"{budget} trainings" for budget in BUDGETS) + " | p |",
              "| --- |" + " ---: |" * (len(BUDGETS) + 1)]

@@ -2,8 +2,9 @@
 
     python -m benchmarks.nas_table [--seed 0] [--seconds 3600]
 
-A second call continues; an hour or so for each of the seeds 0 to 2. Writes docs/results/nas_table.json: for each cell
-of `SEARCH` its proxies, and for each seed its validation accuracy after each epoch.
+A second call continues, and seeds may be recorded at once; an hour or so for each of the seeds 0 to 2. Writes
+docs/results/nas_table.json: for each cell of `SEARCH` its proxies, and for each seed its validation accuracy after each
+epoch.
 """
 
 import argparse
@@ -18,12 +19,14 @@ from kerasdl.environment import environment
 from kerasdl.files import write_json
 from kerasdl.tuning import load as load_search
 from kerasdl.tuning.samplers.grid import combinations
+from kerasdl.tuning.trials import flock
 
 FILE = Path(__file__).parents[1] / "docs" / "results" / "nas_table.json"
 SEARCH = replace(load_search("cell_digits_table"), overrides={
     **load_search("cell_digits_table").overrides,
     "splits.train": "train[:800]", "splits.val": "train[800:]"})  # 637 images tell cells apart better than 180
 SEEDS = 0, 1, 2
+LOCK = Path(tempfile.gettempdir()) / "kerasdl_nas_table.lock"  # held while a row is added
 
 
 def key(values: dict[str, Any]) -> str:
@@ -34,6 +37,21 @@ def key(values: dict[str, Any]) -> str:
 def load(file: Path = FILE) -> dict[str, Any]:
     """Return the table: {"rows": {cell: {"costs", "proxies", "curves": {seed: [accuracy of each epoch]}}}}."""
     return json.loads(file.read_text()) if file.exists() else {"rows": {}, "environment": {}}
+
+
+def missing(rows: dict[str, Any]) -> int:
+    """Return how many trainings a table lacks."""
+    return sum(str(seed) not in rows.get(key(values), {}).get("curves", {})
+               for values in combinations(SEARCH.dimensions) for seed in SEEDS)
+
+
+def record(name: str, seed: int, scores: dict[str, float], curve: list[float], about: dict[str, Any]) -> None:
+    """Add a training to the file, to which other processes may add at the same time."""
+    with flock(LOCK):
+        table = load(FILE)
+        row = table["rows"].setdefault(name, {"proxies": scores, "curves": {}})
+        row["curves"][str(seed)] = curve
+        write_json(FILE, table | {"environment": about})
 
 
 def measure(values: dict[str, Any], seed: int) -> list[float]:
@@ -64,14 +82,12 @@ def main() -> None:
         if str(asked.seed) in row.get("curves", {}):
             continue
         if time.monotonic() - began > asked.seconds:
-            return
+            break
         scores = row.get("proxies") or rank.scored(SEARCH, values, set(proxies.names()), *seen)
         curve = measure(values, asked.seed)
-        table = load()  # another process may record another seed
-        row = table["rows"].setdefault(key(values), {"proxies": scores, "curves": {}})
-        row["curves"][str(asked.seed)] = curve
-        write_json(FILE, table | {"environment": environment(backend=backend.current(), device=device())})
+        record(key(values), asked.seed, scores, curve, environment(backend=backend.current(), device=device()))
         print(f"{key(values)}, seed {asked.seed}: {curve[-1]:.4f}", flush=True)
+    print(f"{missing(load()['rows'])} trainings of all seeds are missing.")
 
 
 if __name__ == "__main__":

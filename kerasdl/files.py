@@ -12,17 +12,34 @@ from typing import Any
 
 from kerasdl.errors import UserError
 
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.ESTALE)  # whatever file they name
+LINKLESS = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems without hard links say
+
 
 @contextmanager
 def writing(path: Path, then: str | Callable[[], str]) -> Iterator[None]:
-    """A full disk, or a folder that cannot be written, ends the block in one line that closes with `then`."""
+    """A full disk, or a folder that cannot be written, ends the block in one line that closes with `then`.
+
+    Errors of other files and of a network, as of somebody's callback, are raised as they are.
+    """
     try:
         yield
-    except (ConnectionError, TimeoutError):  # of somebody's callback: no file
-        raise
     except OSError as error:
+        if not _of_disk(error, path):
+            raise
         closing = then if isinstance(then, str) else then()
         raise UserError(f"{path} cannot be written: {error.strerror or error}. {closing}") from error
+
+
+def _of_disk(error: OSError, path: Path) -> bool:
+    """Whether an error says that `path`, or what is in or above it, cannot be written."""
+    if isinstance(error, (ConnectionError, TimeoutError)) or type(error).__module__ not in ("builtins", "shutil"):
+        return False  # of a network
+    if error.errno in DISK or not isinstance(error.filename, (str, bytes)):  # HDF5 and TensorFlow name no file
+        return True
+    home = Path(os.path.realpath(path if path.is_dir() else path.parent))
+    file = Path(os.path.realpath(os.fsdecode(error.filename)))
+    return file.is_relative_to(home) or home.is_relative_to(file)
 
 
 @contextmanager
@@ -68,6 +85,31 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with whole(path) as partial:
         partial.write_text(text)
+
+
+def write_new(path: Path, text: str) -> bool:
+    """Write a text file whole unless there is one, and return whether it was written.
+
+    Where the file system has no links, of two processes that do so at once both write.
+    """
+    if path.exists():
+        return False
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        with open(partial, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(partial, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in LINKLESS or not partial.exists():
+            raise
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return True
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import time
 import zipfile
 import zlib
@@ -16,7 +17,7 @@ from typing import Any
 
 from kerasdl import user_code
 from kerasdl.errors import UserError
-from kerasdl.files import try_lock, write_text, writing
+from kerasdl.files import try_lock, write_new, write_text, writing
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
 from kerasdl.text import resuming, typed
@@ -24,7 +25,7 @@ from kerasdl.text import resuming, typed
 FILES = ("data.json", "choice.json", "init.json", "result.json", "metrics.csv", "tensorboard", "checkpoint",
          "model.keras", "predictions.npz", "report.html", "code", "tokenizer.json")  # of a run, and recipe.json
 INIT = Path("checkpoint") / "init.keras"  # the first weights, copied until the run is finished
-NOTES = ("folder", "remarks", "run")  # of Run.data: all that does not say which data it is
+NOTES = ("folder", "noted", "remarks", "run")  # of Run.data: all that does not say which data it is
 LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems without flock say
 
 
@@ -42,21 +43,25 @@ class Run:
     path: Path
 
     @classmethod
-    def create(cls, recipe: Recipe, workdir: str | Path | None = None, ours: bool = True) -> "Run":
+    def create(cls, recipe: Recipe, workdir: str | Path | None = None, ours: bool = True, new: bool = False) -> "Run":
         """A new folder, `runs/<recipe>/<time>-<id>/` or `workdir`, which holds recipe.json.
 
         Args:
             ours: whether this process writes the run; of several workers only the first one does.
+            new: whether a run that is there, as another process has just begun it, is not to be written over: then it
+                is the one to go on with, see Run.unfinished.
 
         Raises:
-            UserError: if the folder cannot be written.
+            UserError: if the folder cannot be written, or `new` finds a run there that cannot go on.
         """
         path = folder_for(recipe.name or recipe.model) if workdir is None else Path(workdir)
         with writing(path, "Choose another --workdir."):
             path.mkdir(parents=True, exist_ok=True)
-            if ours:
-                write_text(path / "recipe.json", recipe.model_dump_json(indent=2) + "\n")
-        return cls(path)
+            text = recipe.model_dump_json(indent=2) + "\n"
+            if ours and not new:
+                write_text(path / "recipe.json", text)
+            begun = ours and new and not write_new(path / "recipe.json", text)
+        return begun and cls.unfinished(path, recipe) or cls(path)
 
     @classmethod
     def unfinished(cls, path: str | Path | None, recipe: Recipe) -> "Run | None":
@@ -76,6 +81,7 @@ class Run:
             return None
         run = cls.open(path)
         if (run.path / "result.json").exists():
+            shutil.rmtree(run.path / "checkpoint", ignore_errors=True)  # of a process that was killed just before
             raise UserError(f"{path} already holds a finished run ({run.result['status']}). To train anew, choose "
                             f"another --workdir. To begin with its weights, add --init {typed(path)}.")
         old, new = run.recipe.model_dump(mode="json"), recipe.model_dump(mode="json")
@@ -265,7 +271,9 @@ def _others(folder: Path) -> bool:
 
 
 def folder_for(name: str) -> Path:
-    """A new name in runs/, by time."""
+    """A new name in runs/, by time. Of a model of the user's own it has the name of the file."""
+    if user_code.is_reference(name):
+        name = user_code.split(name)[0].stem
     return Path("runs") / name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 

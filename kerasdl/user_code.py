@@ -1,22 +1,25 @@
 """A user's own model or objective: `FILE.py:NAME` in a recipe. A run keeps a copy of the file in its folder `code`.
 
-The file may import installed packages; other files next to it are not copied, so a run that imports them depends on
-them.
+The file may import installed packages; other files next to it are not copied, so a run of one that imports them is
+refused. A module is named by the file's content, so that the copy is the same module and an edited file another one.
 """
 
+import ast
 import hashlib
 import importlib.util
 import shutil
+import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from kerasdl.errors import UserError
 from kerasdl.files import whole
 
 CODE = "code"
-LOADED: dict[str, ModuleType] = {}  # by the hash of the file, so that a class is made once in a process
+FIND = "import importlib.util, sys; print(*(name for name in sys.argv[1:] if not importlib.util.find_spec(name)))"
 
 
 def is_reference(name: str) -> bool:
@@ -62,42 +65,49 @@ def load(reference: str, run: Path | None = None) -> Any:
 
 
 def import_file(file: Path) -> ModuleType:
-    """Import a file of Python by its path, and let it import its neighbours as when Python runs it."""
-    key = digest(file)
-    if key in LOADED:
-        return LOADED[key]
-    name = file.stem if file.stem not in sys.modules else f"kerasdl_{file.stem}_{key[:8]}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None  # as for every path that ends in .py
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # saved layers name their module
-    sys.path.insert(0, str(file.parent.resolve()))
-    try:
-        spec.loader.exec_module(module)
-    except UserError:
-        del sys.modules[name]
-        raise
-    except Exception as error:  # whatever the user's own lines raise
-        del sys.modules[name]
-        raise UserError(f"{file} cannot be imported: {type(error).__name__}: "
-                        f"{' '.join(str(error).split())}.") from error
-    finally:
-        sys.path.remove(str(file.parent.resolve()))
-    LOADED[key] = module
-    register_layers(module)
-    return module
+    """Import a file of Python by its path, once, and let it import its neighbours as when Python runs it."""
+    name = f"kerasdl_{file.stem}_{digest(file)[:8]}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, file)
+        assert spec is not None and spec.loader is not None  # as for every path that ends in .py
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        sys.path.insert(0, str(file.parent.resolve()))
+        try:
+            spec.loader.exec_module(module)
+        except UserError:
+            del sys.modules[name]
+            raise
+        except Exception as error:  # whatever the user's own lines raise
+            del sys.modules[name]
+            raise UserError(f"{file} cannot be imported: {type(error).__name__}: "
+                            f"{' '.join(str(error).split())}.") from error
+        finally:
+            sys.path.remove(str(file.parent.resolve()))
+    register_layers(sys.modules[name], file.stem)
+    return sys.modules[name]
 
 
-def register_layers(module: ModuleType) -> None:
-    """Make the layers that a file defines known to Keras, which refuses to load others from a saved model."""
+def register_layers(module: ModuleType, stem: str) -> None:
+    """Make the layers that a file defines, and what it registers itself, those that Keras finds from now on.
+
+    A saved layer is called `my_model>Layer`, also where other runs have another my_model.py. Some runs of 0.2 call it
+    by the module.
+    """
     if "keras" not in sys.modules:
         return
     import keras
 
     for value in list(vars(module).values()):
-        if isinstance(value, type) and issubclass(value, keras.layers.Layer) and value.__module__ == module.__name__ \
-                and keras.saving.get_registered_object(keras.saving.get_registered_name(value)) is None:
-            keras.saving.register_keras_serializable(package=module.__name__)(value)
+        if not isinstance(value, (type, FunctionType)) or value.__module__ != module.__name__:
+            continue
+        own = keras.saving.get_registered_name(value)
+        if isinstance(value, type) and issubclass(value, keras.layers.Layer) and own == value.__name__:
+            keras.saving.register_keras_serializable(package=stem)(value)
+            own = keras.saving.get_registered_name(value)
+        if own != value.__name__:
+            keras.saving.get_custom_objects().update(
+                {name: value for name in (own, f"{module.__name__}>{value.__name__}")})
 
 
 def digest(file: Path) -> str:
@@ -114,7 +124,8 @@ def keep(recipe: Any, run: Path) -> None:
     """Copy the recipe's files into the run, or check that they are still those that it began with.
 
     Raises:
-        UserError: two files of one name, or a file that was changed since the run began.
+        UserError: two files of one name, a file that imports others next to it, or one that was changed since the run
+            began.
     """
     files = {split(reference)[0] for reference in references(recipe)}
     if len({file.name for file in files}) < len(files):
@@ -122,12 +133,33 @@ def keep(recipe: Any, run: Path) -> None:
     for file in files:
         copy = run / CODE / file.name
         if not copy.is_file():
+            if missed := neighbours(file) - {other.stem for other in files if other.parent == file.parent}:
+                raise UserError(f"{file} imports {min(missed)}, which is next to it, and a run keeps {file.name} "
+                                "alone. Put both in one file, or install the other as a package.")
             copy.parent.mkdir(exist_ok=True)
             with whole(copy) as partial:
                 shutil.copyfile(file, partial)
         elif file.is_file() and digest(file) != digest(copy):
             raise UserError(f"{file} has changed since {run} began; its copy there is {copy}. Start a new run, or "
                             "undo the change.")
+
+
+def neighbours(file: Path) -> set[str]:
+    """Return the modules next to a file that it imports and that a new process elsewhere would not find."""
+    nodes = list(ast.walk(ast.parse(file.read_bytes())))
+    names = {name.partition(".")[0] for node in nodes for name in imported(node)}
+    near = [name for name in sorted(names) if (file.parent / f"{name}.py").is_file()
+            or (file.parent / name / "__init__.py").is_file()]
+    if not near:
+        return set()
+    return set(subprocess.run([sys.executable, "-P", "-c", FIND, *near], capture_output=True, text=True).stdout.split())
+
+
+def imported(node: ast.AST) -> Iterable[str]:
+    """Return the modules that a line imports."""
+    if isinstance(node, ast.Import):
+        return [each.name for each in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
 
 
 def register(run: Path) -> None:

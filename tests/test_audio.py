@@ -231,6 +231,15 @@ def test_a_run_answers_files(folder, tmp_path):
     assert answers[0][0] == "high"
     refused(lambda: predict(run, [tmp_path / "long.wav"]), "long.wav has 0.10 seconds", "at most 0.07", "args.seconds")
     refused(lambda: predict(run, [tmp_path / "fast.wav"]), "fast.wav has 16000", "takes 8000", "data_args.rate=8000")
+    (tmp_path / "other" / "high").mkdir(parents=True)
+    (tmp_path / "long.wav").rename(tmp_path / "other" / "high" / "long.wav")
+    refused(lambda: sources.load_for(facts, f"audio:{tmp_path / 'other'}", "all", target="class"), "has 0.10 seconds")
+    (tmp_path / "other" / "high" / "long.wav").rename(tmp_path / "long.wav")
+    some = facts | {"classes": ["high", "none"]}
+    refused(lambda: sources.load_for(some, f"audio:{folder}", "all", target="class", **NAMES), "'low'")
+    for part in ("all", "test"):
+        found = sources.load_for(some, f"audio:{folder}", part, target="class", classes="high,none", **NAMES)
+        assert len(found) == {"all": 20, "test": 4}[part] and not found.y.any()
     resampling = {**facts, "reading": {"source": "audio", "rate": RATE, "seconds": 0.05}, "shape": [400, 1]}
     chunk, = audio.read_files([tmp_path / "fast.wav", tmp_path / "long.wav"], resampling)
     assert chunk.x.shape == (2, 400, 1) and not chunk.faults and np.isfinite(chunk.x).all()

@@ -17,10 +17,12 @@ from zoo_harness import outline
 
 from benchmarks import (
     audit,
+    auto,
     ensembles,
     explain,
     harness,
     keras_models,
+    nas_cifar10,
     nas_replay,
     nas_table,
     page,
@@ -33,12 +35,16 @@ from benchmarks.rows import CLASSES, RACES, ROWS
 from kerasdl import zoo
 from kerasdl.attacks import suite
 from kerasdl.attacks.masking import Check
+from kerasdl.auto.asked import Asked
 from kerasdl.data import load_splits
 from kerasdl.ensemble import ensemble
 from kerasdl.evaluation.evaluate import evaluate
+from kerasdl.files import try_lock, write_json
 from kerasdl.published.results import mean_sd
+from kerasdl.recipe import load
 from kerasdl.train.fit import train
 from kerasdl.train.setup import SPLITS
+from kerasdl.tuning import load as load_search
 from kerasdl.tuning.samplers.grid import combinations
 from kerasdl.zoo.cost import multiply_adds
 
@@ -77,22 +83,42 @@ def test_ours_and_plain_keras_are_the_same_network(name):
         assert multiply_adds(model) == row.macs
 
 
-def test_a_contender_that_is_recorded_is_not_measured_again(monkeypatch):
+def test_a_contender_that_is_recorded_is_not_measured_again(monkeypatch, tmp_path):
     """So that another interpreter with rivals may be named later."""
-    from benchmarks import auto
-
     def answer(*_):
         return np.zeros((len(load_splits("digits", SPLITS)["test"]), 10)), "nothing"
 
     for name in ("ours", "other"):
         monkeypatch.setattr(auto, name, answer)
-    for name in ("boosting", "default"):
-        monkeypatch.setattr(auto, name, None)
+    monkeypatch.setattr(auto, "RUNS", tmp_path)
+    answers = tmp_path / "digits-1-0" / "auto" / "auto.json"
+    answers.parent.mkdir(parents=True)
+    answers.touch()
     key = {"set": "digits", "minutes": 1.0, "seed": 0}
     kept = [{**key, "contender": name} for name in ("kerasdl auto", "boosting", "default recipe")]
-    assert auto.measure("digits", ROOT, 1.0, 0, None, kept) == []
-    found = auto.measure("digits", ROOT, 1.0, 0, "python", kept)
+    assert list(auto.measure("digits", ROOT, 1.0, 0, None, kept)) == []
+    found = list(auto.measure("digits", ROOT, 1.0, 0, "python", kept))
     assert [(row["contender"], row["ahead"]) for row in found] == [("autogluon", [0.0, 0.0]), ("flaml", [0.0, 0.0])]
+    assert auto.with_row(kept, found[0]) == [*kept, found[0]]
+    answers.unlink()  # the rows that are kept compare with answers that are gone
+    row = next(auto.measure("digits", ROOT, 1.0, 0, "python", kept))
+    assert row["contender"] == "kerasdl auto" and auto.with_row([*kept, key | {"contender": "x", "seed": 1}], row) == [
+        key | {"contender": "x", "seed": 1}, row]
+
+
+def test_opponents_have_the_seed_of_the_row(monkeypatch, tmp_path):
+    def answer(*given):
+        seeds.append(given[0].seed if isinstance(given[0], Asked) else given[-1])
+        return np.zeros((len(load_splits("digits", SPLITS)["test"]), 10)), "nothing"
+
+    seeds = []
+    monkeypatch.setattr(auto, "RUNS", tmp_path)
+    for name in ("ours", "boosting", "default", "other"):
+        monkeypatch.setattr(auto, name, answer)
+    assert len(list(auto.measure("digits", ROOT, 1.0, 7, "python", []))) == 5 and seeds == [7] * 5
+    text = auto.body([{"set": "digits", "contender": "kerasdl auto", "minutes": 1.0, "seed": seed, "score": "accuracy",
+                       "test": 0.5, "ahead": None, "environment": DEVICE} for seed in (0, 7)])
+    assert "| digits, 1 min, seed 7 | accuracy | 50.0% |" in text
 
 
 def test_multiply_adds_of_the_textbook_cnn_by_hand():
@@ -277,7 +303,8 @@ def test_a_warning_is_no_sign_of_a_hidden_gradient(monkeypatch):
 
 @pytest.mark.parametrize("module, name, given", [
     (robust, "trained", ("cnn_mnist", 0)), (audit, "trained", ("digits", None, None)),
-    (private, "measured", ("mlp_digits_dp", "private", 0)), (explain, "measure", ("cnn_mnist", 0, 1, 1))])
+    (private, "measured", ("mlp_digits_dp", "private", 0)), (explain, "measure", ("cnn_mnist", 0, 1, 1)),
+    (auto, "default", (Asked("digits", seed=5), "cnn_digits", None))])
 def test_a_run_of_an_earlier_commit_counts(module, name, given, monkeypatch):
     def once(recipe, folder, verbose, makers):
         raise StopIteration(makers)
@@ -391,11 +418,76 @@ def test_ensembles_that_the_docs_tell_of(hard_recipe, tmp_path):
     assert entry["tta"] == pytest.approx(evaluate(both, tta="flip"))
 
 
+def test_a_method_that_was_replayed_is_kept(monkeypatch, tmp_path):
+    names = [nas_table.key(values) for values in combinations(nas_table.SEARCH.dimensions)]
+    rows = {name: {"proxies": {"zico": float(at)}, "curves": {str(seed): [at / 243] for seed in range(3)}}
+            for at, name in enumerate(names)}
+    order, replayed = list(range(100)), []
+
+    def searched(table, oracle, seed):
+        if oracle == "evolution" and not replayed.count(oracle):
+            replayed.append(oracle)
+            raise KeyboardInterrupt
+        replayed.append(oracle)
+        return order
+
+    monkeypatch.setattr(nas_table, "load", lambda: {"rows": rows, "environment": DEVICE})
+    monkeypatch.setattr(nas_replay, "FILE", tmp_path / "replay.json")
+    monkeypatch.setattr(nas_replay, "ORACLES", ("random", "evolution"))
+    monkeypatch.setattr(nas_replay, "searched", searched)
+    with pytest.raises(KeyboardInterrupt):
+        nas_replay.main()
+    nas_replay.main()
+    methods = [row["method"] for row in json.loads((tmp_path / "replay.json").read_text())["rows"]]
+    assert methods == ["random", "evolution", "ranked by zico"] and replayed.count("random") == nas_replay.SEEDS
+
+
+def test_trainings_of_several_processes_are_all_recorded(monkeypatch, tmp_path):
+    """A process reads the table only once no other one is between reading and writing it."""
+    monkeypatch.setattr(nas_table, "FILE", tmp_path / "table.json")
+    monkeypatch.setattr(nas_table, "LOCK", tmp_path / "lock")
+    held = []
+
+    def write(file, table):
+        held.append(try_lock(nas_table.LOCK) is None)
+        write_json(file, table)
+
+    monkeypatch.setattr(nas_table, "write_json", write)
+    name = nas_table.key(next(combinations(nas_table.SEARCH.dimensions)))
+    for seed in (0, 1):
+        nas_table.record(name, seed, {}, [0.5], {})
+    found = nas_table.load(nas_table.FILE)
+    assert held == [True, True] and nas_table.missing(found["rows"]) == 243 * 3 - 2
+
+
+def test_networks_found_stand_next_to_the_one_by_hand(tmp_path):
+    """With what both cost, and with the machines of both."""
+    def result(cpu):
+        return {"test": {"accuracy": 0.9}, "train": {"seconds": 60.0}, "environment": DEVICE | {"cpu": cpu}}
+
+    (tmp_path / "resnet8_cifar10-0.json").write_text(json.dumps(result("By hand")))
+    row = {"oracle": "evolution", "limits": {"multiply_adds": 12239488.0, "int8_kb": 96.0}, "trials": 90, "hours": 3.0,
+           "costs": {"multiply_adds": 9e6, "int8_kb": 80.2}}
+    text = nas_cifar10.body({"by_hand": {"multiply_adds": 12239488, "int8_kb": 95.9}, "rows": [
+        row | {"results": [result(cpu)]} for cpu in ("One", "Two")]}, tmp_path)
+    assert "by evolution, at most multiply_adds 12,239,488 and int8_kb 96 KB | 90, 3.0 | 9,000,000 | 80 |" in text
+    assert "| `resnet8_cifar10`, by hand |  | 12,239,488 | 96 | 90.00 | 1.0 | 1 |" in text
+    assert all(f"cores of {cpu};" in text for cpu in ("One", "Two", "By hand"))
+    assert nas_cifar10.body([], tmp_path) == "not run\n"
+
+
+def test_no_network_of_the_search_has_more_multiply_adds_than_resnet_8():
+    network = zoo.build("resnet", (32, 32, 3), 10, **load("resnet8_cifar10").model_args)
+    assert load_search("resnet8_cifar10_stages").limits["multiply_adds"] == multiply_adds(network)
+
+
 def test_searches_are_replayed_on_a_table(monkeypatch, tmp_path):
     """A cell with one convolution more is better: a proxy that counts them has no regret, and noise beats nothing."""
     names = [nas_table.key(values) for values in combinations(nas_table.SEARCH.dimensions)]
     assert len(names) == 243
     rng = np.random.default_rng(0)
+    with pytest.raises(SystemExit, match="729 of 729 trainings are missing"):
+        nas_replay.Table({})
     rows = {name: {"proxies": {"convolutions": float(name.count("conv3")), "noise": float(rng.random())},
                    "curves": {str(seed): [0.5 + 0.1 * name.count("conv3")] for seed in range(3)}} for name in names}
     monkeypatch.setattr(nas_replay, "SEEDS", 12)
@@ -410,7 +502,8 @@ def test_searches_are_replayed_on_a_table(monkeypatch, tmp_path):
     text = nas_replay.body(found)
     first = text.splitlines()[0]
     assert "Not better than random after 50 trainings:" in first and "noise" in first and "convolutions" not in first
-    assert "| convolutions | 0.00 |" in text
+    assert "| convolutions | 0.00 |" in text and "3 outcomes" in text
+    assert "Not replayed: evolution, bayesian, " in text and "`shared_weights`" in text and "Hyperband" in text
     assert np.abs(methods[1]["bands"]).max() < 1e-9 < np.max(methods[0]["bands"])
     nas_replay.draw(found, tmp_path / "regret.svg")
     assert (tmp_path / "regret.svg").stat().st_size > 10_000

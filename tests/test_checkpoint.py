@@ -1,8 +1,13 @@
 """The files of checkpoints: whole or not at all, the last two, and damage is found."""
 
+import os
+import zipfile
+
 import numpy as np
+import pytest
 
 from kerasdl.checkpoints.files import Checkpoints, Damaged
+from kerasdl.checkpoints.trim import trim
 
 
 def test_every_flipped_byte_of_a_state_is_found_or_harmless(tmp_path):
@@ -22,6 +27,34 @@ def test_every_flipped_byte_of_a_state_is_found_or_harmless(tmp_path):
         except Damaged:
             found += 1
     assert found > len(good) / 7 / 3
+
+
+def test_a_state_that_lacks_an_array_or_has_a_checksum_that_differs_is_found(tmp_path):
+    checkpoints, file = Checkpoints(tmp_path), tmp_path / "step-00000003.npz"
+    checkpoints.save(3, ({"a/0": np.arange(40.0), "b/0": np.array(7)}, {}))
+    checkpoints.wait()
+    good = file.read_bytes()
+    with zipfile.ZipFile(file) as whole, zipfile.ZipFile(tmp_path / "less.npz", "w") as less:
+        for name in ("facts.npy", "a/0.npy"):
+            less.writestr(name, whole.read(name))
+    (tmp_path / "less.npz").rename(file)
+    with pytest.raises(Damaged, match="not the arrays"):
+        checkpoints.read(3)
+    place = good.rindex(b"PK\x01\x02") + 8  # of the last part in the list: whether it is encrypted
+    file.write_bytes(good[:place] + bytes([good[place] | 1]) + good[place + 1:])
+    with pytest.raises(Damaged, match="encrypted"):
+        checkpoints.read(3)
+
+
+def test_rows_are_on_the_disk_before_a_state_and_one_that_is_cut_short_goes(tmp_path, monkeypatch):
+    rows, synced = tmp_path / "metrics.csv", []
+    rows.write_text("epoch,loss\n0,1.0\n1,0.")
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.readlink(f"/proc/self/fd/{number}")))
+    checkpoints = Checkpoints(tmp_path / "checkpoint", rows)
+    checkpoints.save(3, ({"a/0": np.zeros(3)}, {}))
+    assert checkpoints.wait() and synced[0] == str(rows) and synced[1].endswith("step-00000003.npz")
+    trim(tmp_path, 2)
+    assert rows.read_text() == "epoch,loss\n0,1.0\n"
 
 
 def test_a_full_disk_is_reported_and_nothing_is_lost(tmp_path, monkeypatch, caplog):

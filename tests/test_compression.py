@@ -26,7 +26,7 @@ from kerasdl.objectives.distill import Distill
 from kerasdl.objectives.sections import Findings
 from kerasdl.recipe import Recipe, load
 from kerasdl.run import Run
-from kerasdl.train import compressed, pretrained
+from kerasdl.train import compressed, pretrained, record
 from kerasdl.train.callbacks import Diverged
 from kerasdl.train.fit import train
 from kerasdl.zoo.cost import multiply_adds
@@ -287,6 +287,20 @@ def test_rows_have_a_teacher_too(tmp_path, table):
     write_json(tmp_path / "data.json", split.describe() | {"kind": "sequence", "shape": [5, 2]})
     with pytest.raises(UserError, match=r"takes sequence examples \(5, 2\), and the data has row examples \(5,\)"):
         student.check(split)
+
+
+def test_a_run_goes_on_with_the_teacher_that_it_began_with(tmp_path, table):
+    splits = {"train": load_split(f"csv:{table}", "train", label="kind")}
+    teacher = Run.create(Recipe(model="linear", data=f"csv:{table}"), tmp_path / "teacher")
+    (teacher.path / "model.keras").write_bytes(b"first")
+    recipe = teacher.recipe.override(objective="distill", objective_args={"teacher": str(teacher.path)})
+    run = Run.create(recipe, tmp_path / "run")
+    setup = SimpleNamespace(splits=splits, is_chief=True, recipe=recipe, initial=None, objective=Distill(recipe))
+    for _ in range(2):
+        record.begin(run, setup, {}, None)
+    (teacher.path / "model.keras").write_bytes(b"another")
+    with pytest.raises(UserError, match="The teacher is not the one that .*run began with"):
+        record.begin(run, setup, {}, None)
 
 
 @pytest.mark.parametrize("measured", [(), ("val",), ("test",)])

@@ -54,7 +54,7 @@ def test_three_axes_of_bytes_are_grey_images_and_kind_says_otherwise():
 
 
 def test_tokens_are_whole_numbers():
-    words = RNG.integers(0, 5000, (60, 7))
+    words = RNG.integers(1, 5000, (60, 7))
     for x in (words, words.astype("float64")):
         train = from_arrays(x, LABELS, kind="tokens")["train"]
         assert train.kind == "tokens" and train.shape == (7,) and train.x.dtype == np.int32
@@ -62,9 +62,26 @@ def test_tokens_are_whole_numbers():
 
 
 def test_the_vocabulary_of_tokens_goes_to_the_model():
-    words = np.arange(60 * 7).reshape(60, 7)
-    assert all(part.build_args == {"vocabulary": 420} for part in from_arrays(words, kind="tokens").values())
+    words = np.arange(1, 60 * 7 + 1).reshape(60, 7)
+    assert all(part.build_args == {"vocabulary": 421} for part in from_arrays(words, kind="tokens").values())
     assert not from_arrays(words)["train"].build_args
+
+
+def test_padding_is_at_the_end_of_tokens():
+    words = RNG.integers(1, 50, (60, 4))
+    words[:, 2:] = 0
+    assert (from_arrays(words, LABELS, kind="tokens")["train"].x[:, 2:] == 0).all()
+    assert len(from_arrays(words[:, :1], LABELS, kind="tokens")["train"].x)
+    words[3], words[4] = [0, 0, 5, 6], [5, 0, 6, 0]
+    refused(lambda: from_arrays(words, LABELS, kind="tokens"), "in 2 of 60 examples", "padding='post'")
+
+
+@pytest.mark.parametrize("x", [1.7e9 + NUMBERS[:, 0], 10**9 + np.arange(60 * 20).reshape(60, 5, 4)])
+def test_differences_that_float32_would_lose_are_refused(x):
+    """A table subtracts a constant itself, which it writes down; the columns of an array have no names."""
+    refused(lambda: from_arrays(x, LABELS), "0 that float32 cannot hold", "Subtract a constant")
+    refused(lambda: from_arrays(NUMBERS[:, 0], x.reshape(60, -1), target="number"), "y has", "Subtract a constant")
+    assert len(from_arrays(x - x.mean(), LABELS)["train"]) and len(from_arrays(x.astype("float32"), LABELS)["train"])
 
 
 def test_shorter_sequences_end_with_nan():
@@ -126,7 +143,7 @@ def test_an_old_run_wrote_no_kind():
         old = {key: value for key, value in train.describe().items() if key != "kind"}
         check_same(train, old, "it")
         assert recorded_kind(old) == train.kind
-    tokens = from_arrays(IMAGES[:, 0], kind="tokens")["train"]
+    tokens = from_arrays(IMAGES[:, 0] | 1, kind="tokens")["train"]
     with pytest.raises(UserError, match="takes sequence examples, and it has tokens"):
         check_same(tokens, tokens.describe() | {"kind": "sequence"}, "it")
 

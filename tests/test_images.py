@@ -113,11 +113,18 @@ def test_a_bitmap_of_5_6_and_5_bits_is_no_image_of_16_bits(tmp_path):
                                                                  [[255, 0, 0], [0, 255, 0]]])
 
 
-def test_a_range_is_of_what_is_shown_and_not_of_places_in_a_palette(tmp_path):
+def test_a_range_is_of_more_than_8_bits(tmp_path):
+    """Files of 8 bits, with a palette or without, are what a viewer shows: scaled as 12 bits they would be black."""
     image = Image.fromarray(np.resize([0, 1], (8, 8)).astype("uint8"))
     image.putpalette([0, 0, 0, 100, 100, 100])
     image.save(tmp_path / "a.png")
-    assert set(np.unique(read_raw(tmp_path / "a.png", (0, 200)))) == {0, 128}
+    assert set(np.unique(read_raw(tmp_path / "a.png", (0, 200)))) == {0, 100}
+    for name in ("b.jpg", "b.png"):
+        Image.fromarray(noise(8, 8)).save(tmp_path / name)
+        wanted = read_raw(tmp_path / name)
+        np.testing.assert_array_equal(read_raw(tmp_path / name, (0, 4095)), wanted)
+        found = images.decode(str(tmp_path / name), (8, 8, 1), None, (0, 4095))
+        np.testing.assert_array_equal(found.numpy(), wanted)
 
 
 @pytest.mark.parametrize("value_range", ["4095", [1, 1], [2, 1], [0], [0, "x"], 7])

@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from kerasdl import zoo
+from kerasdl.data import from_arrays
 from kerasdl.errors import UserError
 from kerasdl.nas import one_shot, proxies, supernet
 from kerasdl.nas import rank as rank_module
@@ -115,6 +117,31 @@ def test_paths_are_random_in_training_until_one_is_selected(batch):
     path.select({"01": "skip"})
     rows = keras.ops.convert_to_numpy(path(batch[0], training=True))
     assert rows[0, cell.OPERATIONS.index("skip")] == 1 and (rows[1:, 0] == 1).all()
+
+
+def test_cells_are_compared_on_random_batches_of_one_size(monkeypatch):
+    """Norms use the statistics of a batch, and a folder's images are sorted by class."""
+    y = np.repeat(np.arange(10), 30)
+    x = np.tile(y.astype("uint8")[:, None, None, None], (8, 8, 1))
+    sorted_by_class, seen = from_arrays(x, y, val=(x, y), test=(x, y))["val"], []
+
+    def answers(model, function):
+        return lambda some: seen.append(some) or np.eye(10)[some[:, 0, 0, 0].astype(int)]
+
+    monkeypatch.setattr(one_shot, "load_splits", lambda *_, **__: {"val": sorted_by_class})
+    monkeypatch.setattr(one_shot, "compiled", answers)
+    path = SimpleNamespace(select=lambda edges: None)
+    run = SimpleNamespace(recipe=cells().base, path=None, model=lambda: SimpleNamespace(get_layer=lambda name: path))
+    assert list(one_shot.scores(run, [{}])) == [1.0]  # each answer is compared with the class of its own image
+    assert [len(batch) for batch in seen] == [150, 150]
+    assert all(min(np.bincount(batch[:, 0, 0, 0].astype(int), minlength=10)) > 5 for batch in seen)
+
+
+def test_one_network_of_all_cells_trains_to_its_end(tmp_path, monkeypatch):
+    """Its validation score while it trains is that of one path, by which no training is to stop."""
+    monkeypatch.setattr(one_shot, "train", lambda recipe, **_: recipe)
+    shared = one_shot.supernet_of(cells().base.override(patience=2, epochs=5), tmp_path)
+    assert (shared.patience, shared.epochs, shared.keep) == (None, 15, "last")
 
 
 # Rankings

@@ -86,6 +86,8 @@ def test_a_block_does_not_grow_with_the_work():
     small, large = zoo.build("linear", (28, 28, 1), 10), zoo.build("resnet", (32, 32, 3), 10, size="20")
     assert on_device.block_size([small], 128, 429) == 215  # two blocks of at most 256
     assert on_device.block_size([large], 128, 390) < 8
+    bare = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization()])  # without a kernel
+    assert on_device.block_size([bare], 128, 100) == 100
 
 
 def test_examples_that_do_not_fit_are_streamed_or_refused(split, monkeypatch, refused):

@@ -4,6 +4,7 @@ import math
 import random
 from collections import Counter
 from dataclasses import replace
+from statistics import mean
 
 import pytest
 
@@ -12,6 +13,7 @@ from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.tuning import Search, choice, hypermodel, integer, load, log, uniform
 from kerasdl.tuning.records import Answer, Rung, TrialRecord
+from kerasdl.tuning.samplers import optuna, ranked
 from kerasdl.tuning.study import Study
 
 RECIPE = Recipe(name="mlp", model="mlp", data="digits", epochs=9)
@@ -151,6 +153,35 @@ def test_bayesian_finds_more_than_random(tmp_path):
     regret = {oracle: median(min(tuning.ours(oracle, surface, seed, 24)) - surface.lowest for seed in range(3))
               for oracle in ("random", "bayesian")}
     assert regret["bayesian"] < regret["random"] / 5
+
+
+def test_a_genetic_sampler_breeds_from_the_best_trials_so_far():
+    """On a bowl, whose lowest point is 0.9 everywhere, children of 60 random trials are much lower than these."""
+    space = [(f"x{at}", uniform(0, 1)) for at in range(6)]
+    rng = random.Random(0)
+    known = [{field: rng.random() for field, _ in space} for _ in range(60)]
+
+    def height(values):
+        return sum((value - 0.9) ** 2 for value in values.values())
+
+    records = [TrialRecord(f"{at:04}", "completed", values, height(values)) for at, values in enumerate(known)]
+    children = [optuna.propose(space, records, seed, name="NSGAIISampler", direction="min") for seed in range(5)]
+    assert mean(height(child.values) for child in children) < 0.7 * mean(map(height, known))
+
+
+def test_a_population_is_small_enough_for_the_trials():
+    assert [optuna.population(limit) for limit in (None, 1000, 30, 3)] == [20, 20, 10, 2]
+
+
+@pytest.mark.parametrize("oracle", ["bayesian", "evolution", "optuna:NSGAIISampler"])
+def test_a_long_range_is_never_a_list(oracle, tmp_path):
+    """A list of a billion numbers would take gigabytes."""
+    dimension = integer(0, 10**9)
+    made = search(oracle, {"seed": dimension})
+    records = [TrialRecord(f"{at:04}", "completed", {"seed": 10**9 - at}, float(at)) for at in range(21)]
+    assert 0 <= Study(made, tmp_path).plan(records).values["seed"] <= 10**9
+    assert ranked.holds(dimension, 10**9) and not ranked.holds(dimension, 10**9 + 1)
+    assert not ranked.holds(dimension, True)
 
 
 def test_hyperband_brackets_are_the_papers(tmp_path):

@@ -48,6 +48,11 @@ def test_a_slice_that_does_not_exist(name, words):
         assert word in str(caught.value)
 
 
+def test_private_training_has_no_plan():
+    with pytest.raises(UserError, match="No plan .* private=null"):
+        planner.plan(Recipe(model="mlp", data="digits", private={"clip": 1.0, "noise": 1.0, "delta": 1e-3}), "v5e-1")
+
+
 # Arithmetic
 
 def test_the_range_of_a_step():

@@ -18,6 +18,7 @@ from kerasdl.data.columns import MISSING, encode
 from kerasdl.data.table_file import Dialect
 from kerasdl.errors import DataError
 from kerasdl.evaluation import predict as predictions
+from kerasdl.evaluation import splits
 from kerasdl.evaluation.predict import Predictions, predict
 from kerasdl.train.fit import train
 
@@ -249,11 +250,36 @@ def test_numbers_that_a_model_cannot_take_are_no_examples(command, refused, hard
     refused("predict", hard_run.path, "y.npy", words=["y.npy lies in 0..1", "multiply it by 255"])
 
 
+@pytest.mark.parametrize("facts, good, bad", [
+    ({"kind": "tokens", "shape": [3], "build_args": {"vocabulary": 9}}, [[1, 2, 0], [8, 1, 1], [0, 0, 0]],
+     [[1, -1, 1], [1, 1.5, 1], [9, 1, 1], [0, 0, 1], [np.nan, 1, 1]]),
+    ({"kind": "sequence", "shape": [3, 2]}, [[[1, 2], [3, 4], [5, 6]], [[1, 2], [np.nan, np.nan], [np.nan, np.nan]]],
+     [[[1, 2], [np.nan, np.nan], [3, 4]], [[1, 2], [3, np.nan], [3, 4]], [[1, 2], [3, np.inf], [3, 4]],
+      [[1, 2], [3, 1e300], [3, 4]], np.full((3, 2), np.nan)])])
+def test_arrays_hold_what_those_of_the_training_may(facts, good, bad):
+    chunk, = to_predict.of_array(np.array([good[0], *bad, *good[1:]], "float64"), facts)
+    assert chunk.names == ["0", *(str(1 + len(bad) + place) for place in range(len(good) - 1))]
+    np.testing.assert_array_equal(chunk.x, np.array(good, "float32"))
+    assert [fault.place for fault in chunk.faults] == [1] * len(bad)
+    assert all(fault.why.startswith(f"{number} has ") for number, fault in enumerate(chunk.faults, 1))
+
+
 def test_an_array_in_pieces_is_the_array(hard_run, monkeypatch):
     x = RNG.integers(0, 256, (300, 8, 8, 1), "uint8")
     whole = predict(hard_run, x)
     monkeypatch.setattr(to_predict, "size_of", lambda *_: 7)
     assert predict(hard_run, x) == whole
+
+
+@pytest.mark.parametrize("data, split", [("mnist:3.0.1", "test"), ("folder:.", "all"), (None, "test")])
+def test_all_is_the_default_of_paths_alone(command, hard_run, here, monkeypatch, data, split):
+    """`all` of tensorflow-datasets is train and test together."""
+    def asked(run, split, data):
+        raise DataError(f"asked for {split} of {data}")
+
+    monkeypatch.setattr(splits, "load_split", asked)
+    done = command("eval", hard_run.path, *(["--data", data] if data else []))
+    assert f"asked for {split} of {data}" in done.err
 
 
 def test_a_class_may_be_called_as_a_column_of_the_file(command, here):

@@ -25,6 +25,7 @@ from kerasdl.errors import UserError
 from kerasdl.files import try_lock
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
+from kerasdl.train import fit
 from kerasdl.train.callbacks import Timing
 from kerasdl.train.fit import train
 
@@ -287,6 +288,33 @@ def test_a_checkpoint_of_versions_with_other_weights_is_refused(stopped):
         checkpoints.wait()
         with pytest.raises(UserError, match="kerasdl 0.0.9, keras 3.99.0, of which .* other weights"):
             train(RECIPE, workdir=stopped, verbose=False)
+
+
+def test_stopped_while_the_scores_are_measured_it_goes_on_with_them(here, unbroken, monkeypatch, capsys):
+    """Of a training that had ended, which other versions then measure: nothing is trained again, and both are told."""
+    def stopped(conclude) -> str:
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as stopped:
+            patch.setattr(fit, "conclude", conclude)
+            train(RECIPE, workdir="run", verbose=False)
+        assert stopped.value.code == 143
+        return capsys.readouterr().err.splitlines()[-1]
+
+    again = "To resume: kerasdl train --resume run"
+    assert stopped(lambda *_: os.kill(os.getpid(), signal.SIGTERM)).endswith(f"Stopped after step 16. {again}")
+    monkeypatch.setattr(keras.Model, "fit", None)
+    assert stopped(lambda *_: sys.exit(143)).endswith(f": {again}")  # as a training within this one ends
+    checkpoints = Checkpoints(here / "run" / "checkpoint")
+    arrays, facts = checkpoints.read(16)
+    checkpoints.save(16, (arrays, facts | {"versions": facts["versions"] | {"keras": "3.0"}}))
+    checkpoints.wait()
+    run = train(RECIPE, workdir="run", verbose=False)
+    assert_same(run, unbroken)
+    assert f"interruption: keras 3.0 -> {keras.__version__}." in capsys.readouterr().err
+    assert [one["keras"] for one in run.result["versions"]] == ["3.0", keras.__version__]
+
+
+def test_only_a_folder_that_stays_is_to_resume():
+    assert fit.resumes(Run(Path("runs/a"))) and not fit.resumes(Run(Path("cache/referees/.partial-1")))
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(stopped, unbroken):

@@ -141,6 +141,31 @@ def test_best_is_chosen_on_val_and_refuses_what_does_not_compare(some, command, 
     refused("best", "--where", "data=digits", "--by", "parameters", words=["a score, such as val/accuracy"])
 
 
+def test_best_refuses_runs_on_other_examples(here):
+    for name, change in (("a", {}), ("b", {"data_args": {"per_class": 5}}), ("c", {"splits": {"val": "test"}})):
+        make(here / name, **change)
+    for name in "bc":  # the sums are not noted
+        with pytest.raises(UserError, match=f"different val examples, those of .*/a and .*/{name} for"):
+            find.best([find.read(here / "a"), find.read(here / name)])
+    for name in "abc":
+        (here / name / "data.json").write_text(json.dumps({"examples": {"val": "9-x" if name < "c" else "9-y"}}))
+    rows = [find.read(here / name) for name in "abc"]
+    assert find.best(rows[:2])[2] == 2  # another share of training examples
+    with pytest.raises(UserError, match="different val examples, those of .*/a and .*/c for"):
+        find.best([rows[0], rows[2]])
+
+
+def test_runs_of_different_code_of_ones_own_are_two_recipes(here):
+    for name in "ab":
+        code = make(here / name, model="my.py:build") / "code"
+        code.mkdir()
+        (code / "my.py").write_text("width = 1\n")
+    assert len(compare([here / "a", here / "b"]).groups) == 1
+    (code / "my.py").write_text("width = 2\n")
+    found = compare([here / "a", here / "b"])
+    assert [(line.key, len(set(line.texts))) for line in found.settings] == [("code/my.py", 2)]
+
+
 def test_seeds_are_one_column_with_mean_and_sample_deviation(some):
     found = compare([some / "a", some / "b"])
     assert [(group.title, group.seeds) for group in found.groups] == [("A", "0, 1, 2"), ("B", "0")]

@@ -29,10 +29,10 @@ def waves(count=40, seed=0):
     return made
 
 
-def write(folder, made, name="waves"):
+def write(folder, made, name="waves", dtype="float32"):
     """Write the same series in each format."""
     longest = max(len(values) for _, values in made)
-    x = np.full((len(made), longest), np.nan, "float32")
+    x = np.full((len(made), longest), np.nan, dtype)
     rows = []
     for number, (label, values) in enumerate(made):
         x[number, :len(values)] = values
@@ -152,6 +152,14 @@ def test_longer_series_are_cut_and_counted(files):
     np.testing.assert_array_equal(found.x, whole.x[:, :6])
 
 
+@pytest.mark.parametrize("ending", ["tsv", "ts", "npz", "csv"])
+def test_differences_that_float32_would_lose_are_refused(tmp_path, ending):
+    made = [(label, values.astype("float64")) for label, values in waves()]
+    write(tmp_path, [(label, 1.7e9 + values) for label, values in made], dtype="float64")
+    refused(lambda: load_splits(f"series:{tmp_path}/waves.{ending}", PARTS, **args_of(ending)), "channel 0",
+            "around 17000000", "Subtract a constant")
+
+
 def test_missing_values_are_named_or_interpolated(tmp_path):
     lines = "".join(f"{number % 2},1,2,3:{'ab'[number % 2]}\n" for number in range(20))
     (tmp_path / "a.ts").write_text("@classLabel true a b\n@data\n" + lines + "5,?,7,?:a\n")
@@ -230,6 +238,12 @@ def test_a_run_is_evaluated_on_other_series(run, tmp_path):
     write(tmp_path, waves(20, seed=3))
     assert evaluate(run, split="all", data=f"series:{tmp_path}/waves.ts")["accuracy"] == 1.0
     assert evaluate(run, split="test", data=f"series:{tmp_path}/waves.csv")["accuracy"] == 1.0
+    some = run.data | {"classes": ["up", "none"]}
+    for ending in ("ts", "csv"):
+        args = {"target": "class", "classes": "up,none", **(LONG if ending == "csv" else {})}
+        found = sources.load_for(some, f"series:{tmp_path}/waves.{ending}", "all", **args)
+        assert len(found) == 10 and not found.y.any()
+    refused(lambda: sources.load_for(some, f"series:{tmp_path}/waves.ts", "all", target="class"), "'down'")
     write(tmp_path, [("sideways", values) for _, values in waves(20)])
     refused(lambda: evaluate(run, split="all", data=f"series:{tmp_path}/waves.tsv"), "'sideways'")
 

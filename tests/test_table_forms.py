@@ -76,6 +76,17 @@ def test_dialects(tmp_path, how, text):
     assert set(train.x[:, 1]) <= {96, 97, 98, 99, 100} and train.classes == ("p", "q")
 
 
+def test_a_model_of_one_column_takes_files_with_that_column_alone(tmp_path):
+    path = tmp_path / "one.csv"
+    table()[["size", "art"]].to_csv(path, sep=";", index=False)
+    train = load(f"csv:{path}", label="art", sep=";")
+    table()[["size"]].to_csv(path, index=False)
+    assert read_rows(str(path), train.columns, {}, train.reading).shape == (60, 1)
+    assert len(load_for(train.describe(), f"csv:{path}", "all", target=None)) == 60
+    path.write_text("other\n1\n")
+    refused(lambda: read_rows(str(path), train.columns, {}, train.reading), "'other'", "what separates them")
+
+
 @pytest.mark.parametrize("texts", [["01.01.2024", "12.11.2023"], ["1.5", "2.25"], ["1.2345", "1.000"]])
 def test_signs_between_thousands_stand_between_groups_of_three(tmp_path, texts):
     good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
@@ -120,6 +131,25 @@ def test_other_files(tmp_path, name):
     same(found, from_frame(frame, "art"))
     assert found["train"].columns["code"] == ["007", "08", "7"]
     assert len(read_rows(str(path), found["train"].columns, {}, found["train"].reading)) == len(frame)
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.xlsx"])
+def test_numbers_that_are_categories_are_the_same_in_other_files(tmp_path, name):
+    """Whether or not one of them is missing, which makes pandas read 10004 as 10004.0."""
+    pytest.importorskip("pyarrow" if name.endswith("parquet") else "openpyxl")
+    frame = table()[["size", "art"]].assign(code=np.resize([10004, 10005, 7], 60), shop=np.resize([3, 1, 2, 2], 60))
+    save = type(frame).to_parquet if name.endswith("parquet") else type(frame).to_excel
+    save(frame, tmp_path / name, index=False)
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    args = {"label": "art", "category": "shop", "hash": "code", "buckets": 8}
+    found, wanted = (load_splits(f"csv:{tmp_path / file}", PARTS, **args)["train"] for file in (name, "rows.csv"))
+    np.testing.assert_array_equal(found.x, wanted.x)
+    assert found.columns == wanted.columns and found.columns["shop"] == ["1", "2", "3"]
+    save(frame.assign(code=frame["code"].where(frame.index % 9 > 0)), tmp_path / name, index=False)
+    holes = load(f"csv:{tmp_path / name}", fill="median", **args)
+    there = holes.x[:, 9] == 0
+    assert 0 < there.sum() < len(holes)
+    np.testing.assert_array_equal(holes.x[there, 1:9], found.x[there, 1:9])
 
 
 def test_spreadsheets_of_several_sheets_and_damaged_files(tmp_path):
@@ -331,6 +361,31 @@ def test_a_category_that_only_test_has_is_refused():
     assert len(parts["test"]) == 20 and parts["test"].columns["colour"] == ["blau", "grün", "rot"]
 
 
+def test_a_category_that_no_training_row_has_is_none_that_is_learned():
+    """Neither a text nor what is missing: a column of its own would keep the random weights that it begins with."""
+    frame = table().assign(fold=np.resize(["train", "train", "train", "valid", "testing"], 60), note="yes")
+    frame.loc[3, "colour"], frame.loc[4, "note"], frame.loc[9, "note"] = "gelb", None, "no"
+    parts = from_frame(frame, "art", split="fold", fill="median")
+    assert parts["train"].columns == {"size": None, "count": None, "colour": ["blau", "grün", "rot"], "note": ["yes"]}
+    assert not parts["val"].x[0, 2:5].any() and parts["val"].x[1:, 2:5].sum() == 11
+    assert not parts["test"].x[:2, 5].any() and parts["test"].x[2:, 5].all()
+    assert not parts["train"].remarks
+    assert "val has categories that no training row has" in parts["val"].remarks[0]
+    assert "'colour' in 1 of 12 rows" in parts["val"].remarks[0] and "'note' in 2 of 12" in parts["test"].remarks[0]
+    frame.loc[0, "note"] = None  # then what is missing is learned, and what is unknown is taken so
+    parts = from_frame(frame, "art", split="fold", fill="median")
+    assert parts["train"].columns["note"] == ["yes", "(missing)"]
+    np.testing.assert_array_equal(parts["test"].x[:2, 5:], [[0, 1], [0, 1]])
+    refused(lambda: from_frame(frame.assign(colour=frame["colour"].where(frame["fold"] != "train")), "art",
+                               split="fold", fill="median"), "'colour'", "no value in the training rows")
+
+
+def test_a_class_that_only_val_and_test_have_is_refused():
+    frame = table().assign(fold=np.resize(["train", "train", "train", "valid", "testing"], 60))
+    frame.loc[frame["fold"] == "valid", "art"] = "c"
+    refused(lambda: from_frame(frame, "art", split="fold"), "'c' has 12 of 60", "training part")
+
+
 # Several labels or numbers
 
 
@@ -363,6 +418,15 @@ def test_several_numbers():
     frame = table()
     parts = from_frame(frame, ["size", "count"], target="number")
     assert parts["train"].outputs == 2 and list(parts["train"].columns) == ["colour", "art"]
+
+
+def test_a_model_of_numbers_is_measured_on_one_row(tmp_path):
+    frame = table().assign(price=RNG.normal(size=60)).drop(columns=["art", "colour"])
+    facts = from_frame(frame, "price", target="number")["train"].describe()
+    frame.iloc[:1].to_csv(tmp_path / "one.csv", index=False)
+    one = load_for(facts, f"csv:{tmp_path / 'one.csv'}", "all", target="number", label="price")
+    np.testing.assert_allclose(one.y, [[frame["price"][0]]], rtol=1e-6)
+    refused(lambda: from_frame(frame.assign(price=1.5), "price", target="number"), "1.5 in every row")
 
 
 # A table of image files

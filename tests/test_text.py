@@ -12,12 +12,13 @@ from kerasdl.data.lengths import by_length, lengths
 from kerasdl.data.sources import load_for
 from kerasdl.data.sources import tags as tags_source
 from kerasdl.data.sources import text as text_source
-from kerasdl.data.tokens import TokenArgs, Tokens
+from kerasdl.data.tokens import TokenArgs, Tokens, opened
 from kerasdl.errors import UserError
 from kerasdl.evaluation import samples
 from kerasdl.evaluation.predict import predict
 from kerasdl.objectives import ngrams
-from kerasdl.objectives.tag import entity_scores
+from kerasdl.objectives.tag import entity_scores, words_of
+from kerasdl.zoo.weights import public
 
 pytest.importorskip("tokenizers")
 pytest.importorskip("seqeval")
@@ -132,14 +133,14 @@ def run(files, tmp_path_factory):
 def test_a_run_answers_raw_text(run, files, tmp_path):
     controls = run.result["controls"]["tf-idf + logistic regression"]
     assert controls["test"]["accuracy"] == 1.0 and run.result["test"]["accuracy"] > 0.8
-    (tmp_path / "new.txt").write_text("a lovely film\n\nan awful film\n")
-    with pytest.raises(UserError, match="new.txt:2 is empty"):
-        predict(run, [tmp_path / "new.txt"])
-    (tmp_path / "new.txt").write_text("a lovely film\nan awful film\n")
+    (tmp_path / "holes.csv").write_text("review,more\na lovely film,1\n,2\n")
+    with pytest.raises(UserError, match="holes.csv:3 is empty"):
+        predict(run, [tmp_path / "holes.csv"])
+    (tmp_path / "new.txt").write_text("a lovely film\n\nan awful film\n")  # lines are read as in training
     (tmp_path / "new.csv").write_text("review\na lovely film\nan awful film\n")
     lines, rows = (predict(run, [tmp_path / name], top=1) for name in ("new.txt", "new.csv"))
     assert [answer[0][0] for _, answer in lines] == ["good", "bad"]
-    assert [name for name, _ in lines] == [f"{tmp_path / 'new.txt'}:{number}" for number in (1, 2)]
+    assert [name for name, _ in lines] == [f"{tmp_path / 'new.txt'}:{number}" for number in (1, 3)]
     assert [answer for _, answer in rows] == [answer for _, answer in lines]
 
 
@@ -175,6 +176,44 @@ def test_a_folder_of_texts_says_what_does_not_fit(tmp_path):
     for args in ({"group": "author"}, {"test": "nowhere.csv"}):
         with pytest.raises(UserError, match=f"is no table, and data_args.{next(iter(args))}"):
             load_splits(f"text:{tmp_path}", SPLITS, **args)
+
+
+def test_a_class_may_be_called_as_a_part_is(tmp_path):
+    for name in ("bus", "car", "train"):
+        (tmp_path / name).mkdir()
+        for number in range(10):
+            (tmp_path / name / f"{number}.txt").write_text(f"a {name} of line {number}")
+    assert load_splits(f"text:{tmp_path}", SPLITS)["train"].classes == ("bus", "car", "train")
+    (tmp_path / "test").mkdir()
+    with pytest.raises(UserError, match="folders for parts, such as 'test', next to others, such as 'bus'"):
+        load_splits(f"text:{tmp_path}", SPLITS)
+
+
+@pytest.mark.parametrize("name", ["texts.csv", "lines"])
+def test_texts_of_classes_that_a_model_has_not_are_left_out_if_it_learned_some(files, tmp_path, name):
+    args = {"text": "review", "label": "label"} if name == "texts.csv" else {}
+    train = load(files, name)["train"]
+    (tmp_path / "tokenizer.json").write_text(train.files["tokenizer.json"])
+    facts = train.describe() | {"run": str(tmp_path), "classes": ["good", "fair"]}
+    data = f"text:{files / name}"
+    with pytest.raises(UserError, match="'bad'"):
+        load_for(facts, data, "all", target="class", **args)
+    for part, count in (("all", 30), ("test", 6)):
+        found = load_for(facts, data, part, target="class", classes="good,fair", **args)
+        assert len(found) == count and not found.y.any()
+    facts["classes"] = ["fair", "odd"]
+    with pytest.raises(UserError, match="no class of the model's: fair, odd"):
+        load_for(facts, data, "all", target="class", classes="fair,odd", **args)
+
+
+def test_the_tokenizer_of_public_weights_is_checked(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERASDL_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match="kerasdl weights get minilm"):
+        opened("minilm")
+    (file := public.folder() / "minilm" / "tokenizer.json").parent.mkdir(parents=True)
+    file.write_text("{}")
+    with pytest.raises(UserError, match="not the file of the weights 'minilm': expected the sha256"):
+        opened("minilm")
 
 
 def test_other_tables_are_divided_by_group_as_the_training_was(tmp_path):
@@ -339,6 +378,15 @@ def test_first_tokens_are_scored_and_words_that_are_cut_count_as_missed(tags):
     row = found.y[[text.startswith("Ada") for text in found.texts]][0]
     assert row.tolist() == [2, 3, 0, 2]  # Babbage is cut off, and is in the targets
     assert "with" in found.remarks[0] and "entities, which count as missed" in found.remarks[0]
+
+
+def test_the_last_word_is_the_word_that_it_is_elsewhere(tags, tmp_path):
+    """The token that ends every sentence is none of its last word."""
+    (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefghijklmnopqrstuvwxyz",
+                                                  *(f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz")]))
+    tags.write_text("ada B-PER\nmet O\nbob B-PER\n\nbob B-PER\nmet O\nada B-PER\n\n" * 8)
+    train = load_splits(f"tags:{tags}", SPLITS, target="tags", tokens=str(tmp_path / "vocab.txt"), length=12)["train"]
+    assert len({word for _, _, word in words_of(train)}) == 3
 
 
 def test_f1_of_a_fixture_that_was_counted_by_hand():

@@ -1,13 +1,16 @@
 """A recipe becomes a run: the same one every time, with the weights and the numbers that it says."""
 
+import errno
 import inspect
 import json
 import math
+import os
 import random
 import re
 import shutil
 import subprocess
 import sys
+import urllib.error
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,10 +26,10 @@ from kerasdl.data import from_arrays, load
 from kerasdl.errors import UserError
 from kerasdl.evaluation import predictions
 from kerasdl.evaluation.evaluate import evaluate
-from kerasdl.files import whole, write_json
+from kerasdl.files import whole, write_json, writing
 from kerasdl.objectives import average
 from kerasdl.recipe import Recipe
-from kerasdl.run import Run
+from kerasdl.run import Run, folder_for
 from kerasdl.text import thousands
 from kerasdl.train import loop, optim, progress, record
 from kerasdl.train.callbacks import Diverged, checked
@@ -286,6 +289,53 @@ def test_half_written_files_never_have_their_final_name(tmp_path):
         assert partial.suffix == file.suffix and partial.parent == tmp_path
         raise KeyboardInterrupt
     assert json.loads(file.read_text()) == {"a": 1} and list(tmp_path.iterdir()) == [file]
+
+
+def test_of_two_that_begin_a_run_at_once_one_trains_it(tmp_path, monkeypatch):
+    recipe = Recipe(model="mlp", data="digits")
+    first = Run.create(recipe, tmp_path, new=True)
+    with first.alone():
+        second = Run.create(recipe, tmp_path, new=True)
+        with pytest.raises(UserError, match="Another process trains"), second.alone():
+            pass
+    with pytest.raises(UserError, match="another recipe: seed 0 -> 1"):
+        Run.create(recipe.override(seed=1), tmp_path, new=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.json"]
+
+
+def test_a_file_system_without_hard_links_holds_runs_too(tmp_path, monkeypatch):
+    def none(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", none)
+    assert Run.create(Recipe(model="mlp", data="digits"), tmp_path, new=True).recipe.model == "mlp"
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.json"]
+
+
+def test_what_a_finished_run_no_longer_needs_goes_when_it_is_met(tmp_path):
+    """The process was killed between result.json and the end."""
+    run = Run.create(Recipe(model="mlp", data="digits"), tmp_path)
+    (tmp_path / "result.json").write_text('{"status": "completed"}')
+    (tmp_path / "checkpoint").mkdir()
+    with pytest.raises(UserError, match="finished run"):
+        Run.unfinished(tmp_path, run.recipe)
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_a_run_of_a_file_of_ones_own_is_in_runs(tmp_path):
+    assert folder_for(f"{tmp_path}/my_model.py:build").parent == Path("runs/my_model")
+    assert folder_for("cnn_digits").parent == Path("runs/cnn_digits")
+
+
+@pytest.mark.parametrize("error, told", [
+    (OSError(errno.ENOSPC, "full", "elsewhere"), True), (PermissionError(errno.EACCES, "no", "RUN/metrics.csv"), True),
+    (OSError("Can't write data"), True), (FileNotFoundError(errno.ENOENT, "none", "elsewhere/labels.csv"), False),
+    (ConnectionResetError(errno.ECONNRESET, "reset"), False), (urllib.error.URLError("no host"), False)])
+def test_errors_of_somebodys_callback_are_not_told_as_those_of_the_disk(tmp_path, error, told):
+    if error.filename:
+        error.filename = error.filename.replace("RUN", str(tmp_path))
+    with pytest.raises(UserError if told else type(error)), writing(tmp_path, "Make room."):
+        raise error
 
 
 def test_a_folder_is_no_run_or_not_yet_one(tmp_path, hard_run):

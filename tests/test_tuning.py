@@ -19,12 +19,13 @@ from kerasdl.cli.tune import what_to_search
 from kerasdl.errors import UserError
 from kerasdl.files import try_lock
 from kerasdl.recipe import load
-from kerasdl.tuning import Search, choice, engine, log, median_stopping, nursery, pool, preflight, table, uniform
+from kerasdl.tuning import Search, choice, engine, log, median_stopping, nursery, pool, preflight, table, trial, uniform
 from kerasdl.tuning.best import best, measure, source, spread
 from kerasdl.tuning.engine import tune
 from kerasdl.tuning.records import Answer, Rung, TrialRecord
 from kerasdl.tuning.samplers import hyperband
 from kerasdl.tuning.search import load as load_search
+from kerasdl.tuning.seeds import check_same_data
 from kerasdl.tuning.study import Study
 from kerasdl.tuning.trials import Lease, is_locked
 
@@ -414,6 +415,37 @@ def test_a_parent_killed_while_it_prepares_the_second_attempt_counts_it_once(her
     assert statuses(study) == {"0000": "failed"}
 
 
+def test_a_trial_that_is_resumed_has_the_seconds_of_all_its_processes(here, monkeypatch):
+    monkeypatch.setattr(trial, "run", lambda *_: dict(DONE))
+    monkeypatch.setattr(trial, "stop_without_parent", lambda: None)
+    study = Study.create(GRID, "study")
+    for began, lived in ((1000, 40.0), (2000, 25.0)):
+        lease = study.lease()
+        lease.release()
+        Path("study/trials/0000/metrics.csv").touch()
+        os.utime("study/trials/0000/task.json", (began, began))
+        os.utime("study/trials/0000/metrics.csv", (began + lived, began + lived))
+    lease = study.lease()
+    assert (lease.id, lease.task["spent"]) == ("0000", 65.0)
+    trial.main(lease.folder)
+    lease.release()
+    assert 65 <= study.records()[0].seconds < 125
+
+
+def test_a_child_that_has_begun_is_resumed_where_its_search_has_moved(here):
+    """The run in its folder names the parent's folder as it was called then, and has a copy of its weights."""
+    search = Search(recipe="mlp_digits", space={"lr": log(1e-4, 1e-1)}, oracle="evolution", inherit=True)
+    study = Study(search, Path("moved"))
+    child = TrialRecord("0004", "running", {"lr": 1e-3}, parent="0003")
+    for file in ("0003/model.keras", "0004/log.txt"):
+        (study.home / file).parent.mkdir(parents=True, exist_ok=True)
+        (study.home / file).touch()
+    assert study.task(child, [])["recipe"]["init"] == os.fspath(study.home / "0003")
+    begun = search.trial(child.values).override(init="study/trials/0003")
+    (study.home / "0004" / "recipe.json").write_text(begun.model_dump_json())
+    assert study.task(child, [])["recipe"] == json.loads(begun.model_dump_json())
+
+
 def test_the_values_of_a_trial_are_read_as_they_were_written(here):
     search = Search(recipe="mlp_digits", oracle="grid", space={
         "augment": choice((), (("translate", 1), "flip")), "jit": choice(None, True)})
@@ -517,6 +549,16 @@ def test_a_retraining_that_fails_says_where_its_log_is(quick, here):
     Path("study/final/faults.json").write_text(json.dumps({"seed-2": "mistake"}))
     with pytest.raises(UserError, match=r"_tuned with seed 2 failed: batch=7 does .* study/final/\d+/seed-2/log.txt"):
         measure(study, best(study), seeds=2)
+
+
+def test_seeds_whose_data_changed_have_no_mean(tmp_path):
+    runs = [tmp_path / f"seed-{seed}" for seed in range(3)]
+    for run, sums in zip(runs, ("x", "x", "y"), strict=True):
+        run.mkdir()
+        (run / "data.json").write_text(json.dumps({"examples": {"val": sums}}))
+    check_same_data(runs[:2])
+    with pytest.raises(UserError, match="changed between .*seed-0 and .*seed-2"):
+        check_same_data(runs)
 
 
 def test_a_recipe_with_several_seeds(quick, command, refused, monkeypatch):

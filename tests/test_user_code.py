@@ -1,11 +1,12 @@
 """A user's own model and objective from a file get what those of the package have."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
 
-from kerasdl import objectives
+from kerasdl import objectives, user_code
 from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.evaluation.predictions import read
@@ -200,6 +201,43 @@ def test_a_changed_file_is_refused(files):
     (files / "my_objective.py").write_text(OBJECTIVE.replace("** 2", "** 3"))
     with pytest.raises(UserError, match="my_objective.py has changed since"):
         train(recipe(), workdir="run", **SMALL)
+
+
+def saved(path):
+    """A run of my_model.py as it is now: its copy of the file, and an untrained model."""
+    run = Run.create(recipe(objective="classify"), path)
+    user_code.keep(run.recipe, run.path)
+    user_code.load(run.recipe.model)((8, 8, 1), 10).save(run.path / "model.keras")
+    return run
+
+
+def test_each_run_has_the_layers_of_its_own_file(files):
+    """Two in one process, and an edited file trained again: both are called by the file, as a new process does."""
+    first = saved("first")
+    (files / "my_model.py").write_text(MODEL.replace("self.factor * x", "self.factor * x + 1"))
+    runs = {first: 2.0, saved("second"): 3.0}
+    for run, one in [*runs.items(), *runs.items()]:
+        assert float(run.model().get_layer("twice")(np.ones(1))[0]) == one
+        assert b'"my_model>Twice"' in zipfile.ZipFile(run.path / "model.keras").read("config.json")
+
+
+def test_a_run_of_0_2_whose_layers_are_called_by_their_module_loads(files):
+    run = saved("run")
+    name = user_code.import_file(run.path / "code" / "my_model.py").__name__
+    with zipfile.ZipFile(run.path / "model.keras") as file:
+        parts = {part: file.read(part) for part in file.namelist()}
+    with zipfile.ZipFile(run.path / "model.keras", "w") as file:
+        for part, data in parts.items():
+            file.writestr(part, data.replace(b'"my_model>', f'"{name}>'.encode()))
+    assert float(run.model().get_layer("twice")(np.ones(1))[0]) == 2.0
+
+
+def test_a_file_that_imports_its_neighbour_is_refused(files):
+    (files / "helpers.py").write_text("width = 8\n")
+    (files / "my_model.py").write_text("import numpy\nfrom helpers import width\n" + MODEL)
+    (files / "numpy.py").write_text("")  # found elsewhere, too
+    with pytest.raises(UserError, match="my_model.py imports helpers, which is next to it"):
+        user_code.keep(recipe(objective="classify"), files)
 
 
 @pytest.mark.parametrize("change, message", [

@@ -136,6 +136,22 @@ def test_a_head_of_other_classes_is_new_and_another_grid_is_resized():
     np.testing.assert_array_equal(body.get_layer("norm").gamma, source.get_layer("norm").gamma)
 
 
+def test_a_grid_of_as_many_patches_in_another_form_is_resized(tmp_path):
+    """A file says its grid, or has a square one."""
+    square, wide = (harness.randomise(zoo.build("vit", shape, 7, size="mu", patch=8)) for shape in (
+        (32, 32, 3), (16, 64, 3)))
+    table = weights.tables_of("vit")[0]
+    new = zoo.build("vit", (16, 64, 3), 7, size="mu", patch=8)
+    assert weights.load(new, weights.exported(square, table), "vit").resized
+    expected = zoo.module("vit").resize(square, (16, 64, 3))
+    np.testing.assert_allclose(np.asarray(new.get_layer("position").table),
+                               np.asarray(expected.get_layer("position").table), atol=1e-6)
+    weights.save(wide, tmp_path / "w.safetensors", "vit", "timm", list("abcdefg"))
+    assert not weights.load(new, tmp_path / "w.safetensors", "vit").resized
+    np.testing.assert_array_equal(new.get_layer("position").table, wide.get_layer("position").table)
+    assert weights.load(square, tmp_path / "w.safetensors", "vit").resized
+
+
 def test_a_file_of_another_network_and_one_that_is_cut_are_refused(tmp_path):
     small, deep = (zoo.build("resnet", (32, 32, 3), 7, size=size) for size in ("8", "20"))
     before = [np.asarray(variable) for variable in small.variables]

@@ -140,7 +140,7 @@ def assert_goes_on(folder: Path, whole: Run) -> None:
     assert not (folder / "result.json").exists()
     told = kerasdl("launch", *JOB, "--workdir", str(folder))
     resumed = Run.open(folder)
-    assert "[0] going on after step" in told and resumed.result["test"] == whole.result["test"]
+    assert "[0] resuming after step" in told and resumed.result["test"] == whole.result["test"]
     for a, b in zip(resumed.model().get_weights(), whole.model().get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
@@ -158,7 +158,7 @@ def test_a_launcher_that_is_told_to_stop_saves_on_every_worker(here):
     job.send_signal(signal.SIGTERM)
     told, _ = job.communicate(timeout=60)
     assert job.returncode == 143 and "Traceback" not in told
-    (step,) = set(re.findall(r"Stopped after step (\d+)\. To go on: start the job again", told))
+    (step,) = set(re.findall(r"Stopped after step (\d+)\. To resume: start the job again", told))
     for index in (0, 1):
         assert f"[{index}] Stopped after step {step}." in told
         assert (here / "job" / "checkpoint" / f"worker-{index}" / f"step-{int(step):08d}.npz").exists()

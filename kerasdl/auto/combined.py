@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from scipy.special import log_softmax, logsumexp
 
-from kerasdl.auto.task import Candidate, Task
+from kerasdl.auto.task import ROUNDING, Candidate, Task
 from kerasdl.devices import strategy as strategies
 from kerasdl.ensemble import ensemble
 from kerasdl.errors import UserError
@@ -25,6 +25,7 @@ from kerasdl.train.record import finite
 
 NAME = "ensemble"
 BEST, MOST = 6, 4  # candidates that are looked at, and members that there may be
+COUNTED = ("accuracy", "balanced_accuracy", "macro_f1")  # scores of which an example more is a share
 MARGIN = 2  # examples of val that an ensemble has to be ahead: it runs as many networks as it has members
 Answers = list[np.ndarray]  # of each candidate: logarithms of probabilities (N, classes), or numbers (N, outputs)
 
@@ -53,23 +54,23 @@ def combine(task: Task) -> None:
         return
     made = Candidate(NAME, NAME, run, scores(task, run), time.monotonic() - began,
                      " + ".join(some[place].name for place in members))
-    sign, best = 1 if task.better == "max" else -1, some[0].val[task.monitor]
-    if sign * (made.val[task.monitor] - best) < margin(task, best, len(truth)):
+    best = some[0].val[task.monitor]
+    if not enough(task, made.val[task.monitor], best, len(truth)):
         task.skip(NAME, f"not taken: of {made.note}, it has val {task.monitor.replace('_', ' ')} "
                         f"{figure(made.val[task.monitor])}, and {some[0].name} alone {figure(best)}")
         return
     task.keep(made)
 
 
-def margin(task: Task, best: float, count: int) -> float:
-    """Return how much better than the best score an ensemble has to be.
+def enough(task: Task, score: float, best: float, count: int) -> bool:
+    """Return whether the score of an ensemble is as much better than the best one as it has to be.
 
-    Of classes it is the share of MARGIN examples. Of numbers, whose scores have units, it is that share of the error
-    that the best leaves: what MARGIN mean errors are.
+    Of a share of the examples that is MARGIN of them. Of other scores, such as a loss, an error in units or the area
+    under a curve, it is that share of the error that the best leaves: what MARGIN mean errors are.
     """
-    if task.objective.target == "class":
-        return MARGIN / count
-    return MARGIN / count * (1 - best if task.better == "max" else best)
+    left = 1 if task.monitor in COUNTED else 1 - best if task.better == "max" else best
+    gain = score - best if task.better == "max" else best - score
+    return gain >= MARGIN / count * left - ROUNDING * max(abs(score), abs(best))
 
 
 def distinct(task: Task) -> list[Candidate]:

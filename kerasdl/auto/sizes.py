@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import mean
 from typing import Any
 
-from kerasdl.auto.task import Candidate, Task
+from kerasdl.auto.task import ROUNDING, Candidate, Task
 from kerasdl.deploy import exporting
 from kerasdl.errors import UserError
 
@@ -54,7 +54,7 @@ def decided(task: Task, first: Candidate, again: Candidate) -> Candidate:
     """
     sign, score = 1 if task.better == "max" else -1, task.monitor
     both = sign * mean(each.val[score] for each in (first, again))
-    simpler = [each for each in task.ranked("baseline") if sign * each.val[score] >= both]
+    simpler = [each for each in task.ranked("baseline") if sign * each.val[score] >= both - ROUNDING * abs(both)]
     return winner(task, [*simpler, *sorted((first, again), key=task.rank, reverse=True)])
 
 

@@ -24,9 +24,11 @@ from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 from kerasdl.text import duration, figure
 from kerasdl.train.setup import SPLITS
+from kerasdl.tuning.trial import out_of_memory
 
 OUTCOME = "auto.json"
 CLOSING, SHARE = 30.0, 0.25  # seconds, or share of a short budget, for the test split, the page and an export
+ROUNDING = 1e-6  # by which two scores may differ that are equal, as a share of them: they were computed in float32
 logger = logging.getLogger(__name__)
 
 
@@ -146,6 +148,9 @@ class Task:
                 raise UserError(run.result["message"])
         except UserError as error:
             self.skip(name, str(error))
+            return
+        except out_of_memory():
+            self.skip(name, "out of memory")
             return
         seconds = known.get("seconds") or time.monotonic() - began
         self.keep(Candidate(name, kind, run, run.result["val"], seconds, known.get("note") or note()))

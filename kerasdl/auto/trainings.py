@@ -22,6 +22,7 @@ from kerasdl.tuning import engine, preflight, ray_cluster
 from kerasdl.tuning.costing import FILE as REFUSED
 from kerasdl.tuning.search import Search, load
 from kerasdl.tuning.study import SEARCH, Study
+from kerasdl.tuning.trial import out_of_memory
 from kerasdl.zoo.precision import in_float32
 
 SHARE = 0.5  # of the time after the baselines, that the default recipes may take together
@@ -85,6 +86,9 @@ def planned_for(task: Task, recipes: Sequence[Recipe], seconds: Sequence[float])
         pace = timing.pace(recipe, task.splits_of(recipe))
     except (UserError, ValueError) as error:
         task.skip(name, f"not started: {' '.join(str(error).split())}")
+        return None
+    except out_of_memory():
+        task.skip(name, "not started: out of memory")
         return None
     gone, fewest = time.monotonic() - began, min(FEWEST, recipe.epochs)
     left = next((each - gone for each in seconds if pace.epochs(each - gone, fewest) == fewest), max(seconds) - gone)

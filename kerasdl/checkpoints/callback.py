@@ -1,5 +1,6 @@
 """Exact resume, at the step: every variable and what the callbacks know are saved and restored."""
 
+import logging
 import signal
 import time
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from kerasdl.errors import UserError
 from kerasdl.installation import backend
 from kerasdl.installation.tpu import installed
 
+logger = logging.getLogger(__name__)
 ASK_EVERY = 8  # steps between two questions to the other workers whether it is time to save
 
 
@@ -36,19 +38,24 @@ class CheckpointCallback(keras.callbacks.Callback):
         every: seconds between two checkpoints.
         devices: the strategy; several workers save at the same step.
         stop_after: the epoch after which to save and stop; None: the training ends by itself.
+
+    Attributes:
+        ended: whether the training has ended, so that only the scores are to be measured.
+        versions: of the packages with which the run began, and of those with which it went on.
     """
 
     def __init__(self, run: Path, model: keras.Model, kept: keras.Model, best: Any, timing: Any, steps: int,
                  every: float, devices: tf.distribute.Strategy, stop_after: int | None = None):
         super().__init__()
-        self.checkpoints = Checkpoints(run / "checkpoint" / strategies.worker_id(devices))
+        self.checkpoints = Checkpoints(run / "checkpoint" / strategies.worker_id(devices), run / "metrics.csv")
         self.fitted, self.kept, self.best, self.timing = model, kept, best, timing
         self.stop_after = stop_after
         self.steps, self.every, self.devices = steps, every, devices
         self.ask_every = ASK_EVERY if describe(devices) == "multiworker" else 1
         self.stop, self.step, self.saved_at = StopSignal(), 0, time.monotonic()
         self.restored: Mapping[str, np.ndarray] | None = None
-        self.epoch_began, self.asked = 0, 0
+        self.epoch_began, self.asked, self.ended = 0, 0, False
+        self.versions = [versions()]
 
     def restore(self) -> int:
         """Restore the newest checkpoint that every worker has, and return its step; 0 if there is none.
@@ -88,13 +95,38 @@ class CheckpointCallback(keras.callbacks.Callback):
         for name, those in variables.items():
             for i, variable in enumerate(those):
                 variable.assign(arrays[f"{name}/{i}"])
-        self.restored = arrays if step % self.steps else None
+        self.ended = facts.get("ended", False)
+        self._note_versions(facts)
+        self.restored = arrays if step % self.steps and not self.ended else None
         self.best.weights = [arrays[f"best/{i}"] for i in range(facts["best_arrays"])] or None
         self.best.rank, self.best.best_epoch = facts["best"] and tuple(facts["best"]), facts["best_epoch"]
         self.best.scores = facts.get("best_scores")
         self.best.epochs = step // self.steps
         self.timing.resume(facts["seconds"], facts["compile_seconds"], facts["rates"])
         self.step = step
+
+    def _note_versions(self, facts: Mapping[str, Any]) -> None:
+        """Keep the versions that the state was made with, and tell of those that are others now."""
+        was, now = facts["versions"], versions()
+        changed = [f"{name} {was[name]} -> {now.get(name)}" for name in was if was[name] != now.get(name)]
+        self.versions = [*facts.get("earlier", []), *([was] if changed else []), now]
+        if changed:
+            logger.warning("The run began with other versions, so that its numbers may be others than those of a run "
+                           "without an interruption: %s.", ", ".join(changed))
+
+    def finish(self) -> None:
+        """Save the state once the training has ended, so that a stop while the scores are measured loses nothing.
+
+        Raises:
+            Stopped: if that was asked for meanwhile.
+        """
+        if not self.ended:
+            self.ended = True
+            self.checkpoints.save(self.step, self._state())
+        saved = self.checkpoints.wait()
+        if strategies.any_of(self.devices, self.stop.number is not None):
+            raise Stopped(self.stop.number or signal.SIGTERM, self.step, saved)
+        self.stop.saved_step = self.step
 
     def _variables(self) -> dict[str, list[keras.Variable]]:
         """Everything that training changes: the networks, the average, the optimizers and the metrics."""
@@ -117,7 +149,7 @@ class CheckpointCallback(keras.callbacks.Callback):
                         "best_scores": self.best.scores,
                         "seconds": self.timing.so_far(), "compile_seconds": self.timing.compile_seconds,
                         "rates": self.timing.speeds, "backend": backend.current(),
-                        "versions": {name: installed(name) for name in ("kerasdl", "keras")},
+                        "versions": self.versions[-1], "earlier": self.versions[:-1], "ended": self.ended,
                         "variables": forms(self._variables())}
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -148,6 +180,12 @@ class CheckpointCallback(keras.callbacks.Callback):
             saved = self.checkpoints.wait()
             asked = self.stop.number or (None if last else signal.SIGTERM)
             raise Stopped(asked, self.step, saved)
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of the packages that make a run's numbers."""
+    return {"kerasdl": installed("kerasdl"), "keras": installed("keras"), "tensorflow": tf.__version__,
+            **({"jax": installed("jax")} if backend.jax() else {})}
 
 
 def forms(variables: dict[str, list[keras.Variable]]) -> dict[str, list]:

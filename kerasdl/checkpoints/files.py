@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 State = tuple[dict[str, np.ndarray], dict[str, Any]]
 KEEP = 2
+DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError)
 RESERVE = 2**18  # bytes that a checkpoint leaves free, so that it never takes the room of metrics.csv
 
 
@@ -40,10 +41,15 @@ def seconds(duration: str | float, name: str = "checkpoint_every") -> float:
 
 
 class Checkpoints:
-    """The files `step-<number>.npz` of a folder, written by a thread during the training."""
+    """The files `step-<number>.npz` of a folder, written by a thread during the training.
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    Args:
+        folder: where they are.
+        rows: the table of the epochs, which is on the disk before a state is.
+    """
+
+    def __init__(self, folder: Path, rows: Path | None = None):
+        self.folder, self.rows = folder, rows
         self.writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self.writing: Future | None = None
 
@@ -98,10 +104,15 @@ class Checkpoints:
         """The state of a step. Raises Damaged when a byte of it is not what was written, UserError when it is not there
         to be read, as on a disk that does not answer."""
         try:
+            with zipfile.ZipFile(self._path(step)) as file:
+                if name := file.testzip():
+                    raise zipfile.BadZipFile(f"the checksum of {name} differs")
             with np.load(self._path(step), allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-            facts = json.loads(bytes(arrays.pop("facts")))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+            facts, found = json.loads(bytes(arrays.pop("facts"))), shapes(arrays)
+            if facts.pop("arrays", found) != found:  # the zip's list of its parts is not under a checksum
+                raise ValueError("these are not the arrays that were written")
+        except DAMAGE as error:
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # of a file that is cut short
                 raise UserError(f"The checkpoint {self._path(step)} cannot be read: {error.strerror}. The run was left "
                                 "as it is.") from None
@@ -113,6 +124,10 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(self.folder).free < sum(array.nbytes for array in arrays.values()) + RESERVE:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if self.rows and self.rows.is_file():  # a state never outlives the rows of its epochs
+            with open(self.rows, "rb") as table:
+                os.fsync(table.fileno())
+        facts = facts | {"arrays": shapes(arrays)}
         with whole(self._path(step)) as partial:
             np.savez(partial, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
         for old in self.steps()[KEEP:]:
@@ -120,6 +135,11 @@ class Checkpoints:
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}.npz"
+
+
+def shapes(arrays: dict[str, np.ndarray]) -> dict[str, list[int]]:
+    """The names and shapes of a state."""
+    return {name: list(array.shape) for name, array in arrays.items()}
 
 
 class Damaged(UserError):

@@ -17,9 +17,15 @@ class Stopped(Exception):
 
 
 class StopSignal:
-    """Note SIGTERM and Ctrl-C inside the block; a second Ctrl-C interrupts as ever."""
+    """Note SIGTERM and Ctrl-C inside the block; a second Ctrl-C interrupts as ever.
+
+    Attributes:
+        number: of the signal that came.
+        saved_step: the last step of the training once it is saved: from then on a signal stops at once.
+    """
 
     number: int | None = None
+    saved_step: int | None = None
 
     def __enter__(self) -> "StopSignal":
         self.before = {}
@@ -35,3 +41,5 @@ class StopSignal:
         if self.number == number == signal.SIGINT:
             raise KeyboardInterrupt
         self.number = number
+        if self.saved_step is not None:
+            raise Stopped(number, self.saved_step, True)

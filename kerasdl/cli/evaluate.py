@@ -18,11 +18,12 @@ def evaluate_run(run: RunFolder,
                  as_json: AsJson = False) -> None:
     """Evaluate a run's model on one split: its loss and metrics."""
     from kerasdl.cli import preflight
+    from kerasdl.data import sources
     from kerasdl.run import Run
 
     opened = Run.open(run)
     preflight.evaluation(opened, data)
-    split = split or ("all" if data and ":" in data else "test")
+    split = split or ("all" if data and sources.place(data)[0] != "tfds" else "test")
     with quiet():
         from kerasdl import objectives
         from kerasdl.evaluation.evaluate import evaluate

@@ -80,6 +80,17 @@ def buckets(texts: pd.Series, names: Sequence[str]) -> pd.Series:
     return pd.Series(np.array(chosen, object)[places], texts.index)
 
 
+def blank(x: np.ndarray, columns: Columns, strange: Mapping[str, np.ndarray]) -> None:
+    """Set the places of categories in x (N, F) to 0 where `strange` {column: (N,)} says that there is none, unless
+    what is missing has a category of its own."""
+    start = 0
+    for name, categories in columns.items():
+        width = len(categories or [0])
+        if name in strange and MISSING not in (categories or ()):
+            x[strange[name], start:start + width] = 0
+        start += width
+
+
 def in_words(columns: Columns) -> list[str]:
     """Return the columns whose categories are words: how pandas reads TRUE or 007 depends on the other rows."""
     return [name for name, words in columns.items()
@@ -91,15 +102,38 @@ def _is_number(text: str) -> bool:
     return bool(pd.notna(pd.to_numeric(text, errors="coerce")) and not re.fullmatch(r"0\d+|\d+[eE]\d+", text))
 
 
+def lost_in_float32(numbers: np.ndarray) -> bool:
+    """Return whether float32 would lose differences of numbers (N,), such as those of seconds since 1970."""
+    return bool(len(numbers) and np.abs(numbers).max() * 2.0**-24 > PRECISE * np.std(numbers) > 0)
+
+
+def check_precise(x: np.ndarray, name: str, what: str) -> None:
+    """Raise a DataError for an array (..., F) with more digits than float32 has, if it would lose differences.
+
+    Args:
+        x: numbers, of which those that are not finite are passed over.
+        name: of the array.
+        what: "column" or "channel", what the last axis counts.
+    """
+    if np.can_cast(x.dtype, "float32"):
+        return
+    for place in range(x.shape[-1]):
+        numbers = x[..., place].astype("float64")
+        numbers = numbers[np.isfinite(numbers)]
+        if lost_in_float32(numbers):
+            raise DataError(f"{name} has differences in its {what} {place} that float32 cannot hold, around "
+                            f"{numbers[0]:.10g}. Subtract a constant from it.")
+
+
 def offsets_of(frame: pd.DataFrame, columns: Columns, train: np.ndarray) -> dict[str, float]:
     """Return what to subtract from the columns whose differences float32 would lose, such as seconds since 1970."""
     found = {}
     for name in (name for name, categories in columns.items() if categories is None):
         numbers = numbers_of(frame[name], name)[train]
         numbers = numbers[~np.isnan(numbers)]
-        if len(numbers) and np.abs(numbers).max() * 2.0**-24 > PRECISE * (spread := float(np.std(numbers))) > 0:
+        if lost_in_float32(numbers):
             found[name] = float(np.median(numbers))
-            if np.ptp(numbers) * 2.0**-24 > PRECISE * spread:
+            if np.ptp(numbers) * 2.0**-24 > PRECISE * np.std(numbers):
                 raise DataError(f"The column {name!r} has differences that float32 cannot hold. Scale it, or leave it "
                                 f"out with data_args.drop={name!r}.")
     return found

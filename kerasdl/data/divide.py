@@ -42,10 +42,7 @@ def divide(y: np.ndarray, classes: Sequence[str] | None, test: bool = True, grou
             None if values is None else values[rest] for values in (groups, order)))
         rest, parts[name] = rest[inner], rest[part]
     if classes is not None and learned:
-        counts, left = np.bincount(y), np.bincount(y[rest], minlength=y.max() + 1)
-        if (lost := np.flatnonzero((counts > 0) & (left == 0))).size:
-            raise DataError(f"The class {classes[lost[0]]!r} has {counts[lost[0]]} of {len(y)} examples, and none came "
-                            "into the training part. Take it out, or give it more.")
+        _check_learned(y, rest, classes)
     return {"train": rest, "val": parts["val"], **({"test": parts["test"]} if test else {})}
 
 
@@ -73,7 +70,7 @@ def completed(parts: Mapping[str, np.ndarray], rest: np.ndarray, y: np.ndarray, 
         y, classes, groups, order, test_share, learned: of all examples, as in `divide`.
 
     Raises:
-        DataError: as `divide` does, and for a group that is in several parts.
+        DataError: as `divide` does, for what it carved and for parts that were there, and for a group in several parts.
     """
     given = {part: parts[part] for part in ("val", "test") if part in parts}
     found = {"train": rest, **given}
@@ -86,7 +83,17 @@ def completed(parts: Mapping[str, np.ndarray], rest: np.ndarray, y: np.ndarray, 
         found |= {part: rest[places] for part, places in carved.items()}
     if groups is not None:
         _check_apart(groups, found)
+    if classes is not None and learned:
+        _check_learned(y, found["train"], classes)
     return {part: found[part] for part in ("train", "val", "test")}
+
+
+def _check_learned(y: np.ndarray, train: np.ndarray, classes: Sequence[str]) -> None:
+    """Refuse a class of which no example is in the training part."""
+    counts, left = np.bincount(y), np.bincount(y[train], minlength=y.max() + 1)
+    if (lost := np.flatnonzero((counts > 0) & (left == 0))).size:
+        raise DataError(f"The class {classes[lost[0]]!r} has {counts[lost[0]]} of {len(y)} examples, and none came "
+                        "into the training part. Take it out, or give it more.")
 
 
 def _check_apart(groups: np.ndarray, parts: Mapping[str, np.ndarray]) -> None:

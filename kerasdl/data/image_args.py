@@ -21,7 +21,8 @@ class ImageArgs(Settings):
     channels: Literal[1, 3] | None = Field(
         None, description="1: colours become grey; 3: grey is repeated; None: 1 if all files are grey, else 3")
     value_range: Annotated[list | tuple, "list"] | None = Field(
-        None, description="(low, high), the values that become 0 and 255, of images of more than 8 bits")
+        None, description="(low, high), the values that become 0 and 255, of images of more than 8 bits; those "
+                          "of 8 bits stay as they are")
 
     @property
     def size(self) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ from kerasdl.data.images import EXTENSIONS
 from kerasdl.data.spec import Target, recorded_kind
 from kerasdl.data.split import Split
 from kerasdl.data.table import TableArgs, parts_of
-from kerasdl.data.table_file import Dialect, read_table
+from kerasdl.data.table_file import Dialect, read_table, whole_numbers
 from kerasdl.errors import DataError
 
 
@@ -54,8 +54,8 @@ def split_for(facts: Mapping[str, Any], path: str, split: str, args: TableArgs, 
     if target is not None:
         label = labels.label_columns(frame, args.label, path)
         if classes is not None:
-            frame = frame[labels.whole(frame[label[0]]).astype(str).isin(known or ())]
-        y, names = labels.targets_of(frame, label, target, args.label_sep, known)
+            frame = frame[whole_numbers(frame[label[0]]).astype(str).isin(known or ())]
+        y, names = labels.targets_of(frame, label, target, args.label_sep, known, learned=False)
     files = files_of(frame, args, path)
     whole = image_files.split_of(files, y, names, args, shape=tuple(facts["shape"]))
     index = np.arange(len(files))

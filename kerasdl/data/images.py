@@ -70,7 +70,8 @@ def read_raw(path: Path, value_range: Range | None = None) -> np.ndarray:
 
     Args:
         path: the file.
-        value_range: the values that become 0 and 255; those beyond are clipped. None: 0 and 255, of 8 bits only.
+        value_range: of a file of more than 8 bits, the values that become 0 and 255; those beyond are clipped. Files of
+            8 bits stay as they are.
 
     Raises:
         DataError: the file cannot be read, does not decode, has values of more than 8 bits and there is no range, or
@@ -82,7 +83,7 @@ def read_raw(path: Path, value_range: Range | None = None) -> np.ndarray:
 
             file.seek(0)
             if (pixels := jpeg.read(file.read())) is not None:
-                return _scaled(pixels, path, value_range) if value_range else pixels
+                return pixels
         file.seek(0)
         with Image.open(file) as image:
             return shown(image, path, value_range)
@@ -119,8 +120,7 @@ def shown(image: Image.Image, path: Path, value_range: Range | None) -> np.ndarr
     if image.mode == "RGB" and image.info.get("icc_profile"):
         image = _in_srgb(image)
     pixels = np.asarray(image)
-    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    return _scaled(pixels, path, value_range) if value_range else pixels
+    return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
 def has_deep_colours(image: Image.Image) -> bool:
@@ -235,8 +235,6 @@ def decode(name: "tf.Tensor", shape: tuple[int, ...], fit: Fit | None, value_ran
     def as_viewers_do() -> tf.Tensor:
         return tf.ensure_shape(tf.numpy_function(read, [name], tf.uint8), (None, None, None))
 
-    if value_range:
-        return conform(as_viewers_do(), shape, fit)
     image = jpeg.pixels(tf.io.read_file(name))
     return conform(tf.cond(tf.size(image) > 0, lambda: image, as_viewers_do), shape, fit)
 

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from kerasdl.data import multi_hot
-from kerasdl.data.columns import CATEGORIES, PRECISE, numbers_of
+from kerasdl.data.columns import CATEGORIES, lost_in_float32, numbers_of
 from kerasdl.data.spec import Target
+from kerasdl.data.table_file import whole_numbers
 from kerasdl.errors import DataError, listed, nearest
 
 
@@ -31,7 +32,7 @@ def label_columns(frame: pd.DataFrame, label: object, path: str) -> list[str]:
 
 
 def targets_of(frame: pd.DataFrame, names: Sequence[str], target: Target, sep: str | None = None,
-               known: Sequence[str] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
+               known: Sequence[str] | None = None, learned: bool = True) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return what the rows' labels are as an array, and the classes' names.
 
     Args:
@@ -41,12 +42,13 @@ def targets_of(frame: pd.DataFrame, names: Sequence[str], target: Target, sep: s
             columns of 0 and 1, or one of texts, y is (N, classes) float32.
         sep: what separates several labels in a text.
         known: the classes of a model; others are refused.
+        learned: whether a model is to learn from these rows; if not, numbers may be the same in all of them.
 
     Raises:
         DataError: missing values, or what is not of the target's kind.
     """
     if target == "number":
-        return np.concatenate([_numbers(frame[name], name) for name in names], axis=1), ()
+        return np.concatenate([_numbers(frame[name], name, learned) for name in names], axis=1), ()
     if target == "labels":
         return _several(frame, names, sep, known)
     if len(names) > 1:
@@ -54,6 +56,18 @@ def targets_of(frame: pd.DataFrame, names: Sequence[str], target: Target, sep: s
                         f"{', '.join(names)}. Of columns of 0 and 1 objective=multilabel learns several labels.")
     values = frame[names[0]]
     return _classes(values, names[0]) if known is None else (_known(values, names[0], known), tuple(known))
+
+
+def rows_of(frame: pd.DataFrame, name: str, classes: Sequence[str], path: str) -> pd.DataFrame:
+    """Return the rows whose label is among these classes, or missing.
+
+    Raises:
+        DataError: there are none.
+    """
+    found = frame[frame[name].isna() | whole_numbers(frame[name]).astype(str).isin(classes)]
+    if not len(found):
+        raise DataError(f"{path} has no class of the model's: {', '.join(classes)}.")
+    return found
 
 
 def of_names(names: np.ndarray | None) -> tuple[np.ndarray | None, tuple[str, ...]]:
@@ -97,7 +111,7 @@ def of_known_names(names: np.ndarray | None, classes: Sequence[str], path: str) 
 def _known(values: pd.Series, label: str, classes: Sequence[str]) -> np.ndarray:
     """Return the index of each label among the classes of a model, int32."""
     _all_there(values, label)
-    names = whole(values).astype(str)
+    names = whole_numbers(values).astype(str)
     indices = pd.Categorical(names, classes).codes.astype("int32")
     if (unknown := names[indices < 0]).size:
         raise DataError(f"{values.index[0][0]} has a class {unknown.iloc[0]!r}, which the model does not know. "
@@ -113,23 +127,15 @@ def _all_there(values: pd.Series, label: str) -> None:
                         "write another word.")
 
 
-def whole(values: pd.Series) -> pd.Series:
-    """Return whole numbers as integers: pandas reads a 0 as 0.0 where a value of the column is missing."""
-    numbers = values.dropna()
-    if values.dtype.kind == "f" and (numbers % 1 == 0).all() and numbers.abs().max() < 2**53:
-        return values.astype("Int64")
-    return values
-
-
-def _numbers(values: pd.Series, label: str) -> np.ndarray:
+def _numbers(values: pd.Series, label: str, learned: bool) -> np.ndarray:
     """Return a column of numbers, (N, 1) float32."""
     _all_there(values, label)
     exact = numbers_of(values, label)
     numbers = exact.astype("float32")
-    if np.abs(exact).max() * 2.0**-24 > PRECISE * np.std(exact) > 0:
+    if learned and lost_in_float32(exact):
         raise DataError(f"The label column {label!r} has differences that float32 cannot hold, around "
                         f"{exact[0]:.10g}. Subtract a constant from it.")
-    if (numbers == numbers[0]).all():
+    if learned and (numbers == numbers[0]).all():
         raise DataError(f"The label column {label!r} is {numbers[0]:g} in every row: there is nothing to learn.")
     return numbers[:, None]
 
@@ -137,7 +143,7 @@ def _numbers(values: pd.Series, label: str) -> np.ndarray:
 def _classes(values: pd.Series, label: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the index of each row's class, (N,) int32, and the classes in order."""
     _all_there(values, label)
-    values = whole(values)
+    values = whole_numbers(values)
     indices, found = pd.factorize(values.to_numpy() if values.dtype.kind in "iub" else values.astype(str).to_numpy(),
                                   sort=True)
     if len(found) < 2:

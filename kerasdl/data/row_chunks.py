@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from kerasdl.data.chunks import Chunk, Fault
-from kerasdl.data.columns import MISSING, Columns, check_present, encode, split_dates, times_of
+from kerasdl.data.columns import MISSING, Columns, blank, check_present, encode, split_dates, times_of
 from kerasdl.data.table_chunks import Rows, chunks, spooled
 from kerasdl.data.table_file import Dialect, header, is_numeric, ungrouped
 from kerasdl.errors import DataError, nearest
@@ -46,7 +46,7 @@ def read(files: Iterable[Path], columns: Columns, facts: Mapping[str, Any], dial
         with spooled(file) as path:
             check_file(path, columns, facts, dialect, str(file))
             empty = True
-            for rows in chunks(path, texts, dialect, size, lambda name: name not in known):
+            for rows in chunks(path, texts, dialect, size, known):
                 empty = False
                 yield _chunk(rows, str(file), columns, facts, dialect, unknown)
             if empty:
@@ -55,8 +55,8 @@ def read(files: Iterable[Path], columns: Columns, facts: Mapping[str, Any], dial
 
 def check_file(path: str, columns: Columns, facts: Mapping[str, Any], dialect: Dialect, name: str) -> None:
     """Raise a DataError that names all columns of a model which a table lacks; only its first line is read."""
-    if (head := header(path, dialect)) is not None:
-        reading = facts.get("reading", {})
+    reading = facts.get("reading", {})
+    if (head := header(path, dialect, {*columns, *reading.get("dates", ())})) is not None:
         check_present(split_dates(head, reading.get("dates", ()), reading.get("date_format")), columns, name)
 
 
@@ -79,7 +79,7 @@ def _chunk(rows: Rows, file: str, columns: Columns, facts: Mapping[str, Any], di
     good = faults.none
     x = encode(frame[good], columns, medians, reading.get("offsets"), hashed) if good.any() else \
         np.empty((0, sum(len(categories or [0]) for categories in columns.values())), "float32")
-    _blank(x, columns, {name: found[good] for name, found in strange.items()})
+    blank(x, columns, {name: found[good] for name, found in strange.items()})
     return _named(rows, file, x, faults, Counter({name: int(found[good].sum()) for name, found in strange.items()}))
 
 
@@ -152,7 +152,7 @@ def _texts(values: pd.Series, name: str, categories: Sequence[str], hashed: bool
             faults.add((values == value).to_numpy(bool), f"the column {name!r} has a value {value!r} that the training "
                                                          f"data has not. {nearest(str(value), categories)}")
         strange = np.zeros(len(values), bool)
-    filling = MISSING if MISSING in known else categories[0]  # the latter is taken out by _blank, or the row is
+    filling = MISSING if MISSING in known else categories[0]  # the latter is taken out by blank, or the row is
     return found.where(found.notna(), filling), strange
 
 
@@ -168,16 +168,6 @@ def _category(value: Any, known: set[str]) -> str | None:
     except ValueError:
         return None
     return str(int(number)) if number.is_integer() and str(int(number)) in known and "." in text else None
-
-
-def _blank(x: np.ndarray, columns: Columns, strange: Mapping[str, np.ndarray]) -> None:
-    """Set the places of categories to 0 where one was unknown and there is none for what is missing."""
-    start = 0
-    for name, categories in columns.items():
-        width = len(categories or [0])
-        if name in strange and MISSING not in (categories or ()):
-            x[strange[name], start:start + width] = 0
-        start += width
 
 
 def _named(rows: Rows, file: str, x: np.ndarray, faults: _Faults, unknown: Mapping[str, int]) -> Chunk:

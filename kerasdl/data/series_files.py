@@ -37,7 +37,7 @@ class Series:
     """Time series with what is known of them.
 
     Attributes:
-        values: (T, F) of each, float32, NaN where a value is missing.
+        values: (T, F) of each, as the file has them, NaN where a value is missing.
         names: what messages call each, such as FILE:LINE.
         labels: (N, columns), indexed by (file, row); None without labels.
         test: how many of the last ones the file calls test.
@@ -189,7 +189,7 @@ def _of_arrays(path: str, args: LongArgs, labelled: bool) -> Series:
         if f"y{part}" in arrays and len(arrays[f"y{part}"]) != len(x):
             raise DataError(f"x{part} and y{part} of {path} have different lengths: {len(x)} and "
                             f"{len(arrays[f'y{part}'])}.")
-        values += [without_padding(each) for each in x.astype("float32").reshape(*x.shape[:2], -1)]
+        values += [without_padding(each) for each in x.reshape(*x.shape[:2], -1)]
     names = [f"{path}:{number}" for number in range(len(values))]
     found = None
     if all(f"y{part}" in arrays for part in parts):
@@ -216,7 +216,7 @@ def _long(path: str, args: LongArgs, labelled: bool) -> Series:
     place, ids = pd.factorize(frame[str(args.id)])
     order = np.argsort(place, kind="stable") if args.time is None else _in_time(frame, place, ids, args, path)
     begins = np.searchsorted(place[order], np.arange(len(ids)))
-    values = np.split(frame[columns].to_numpy("float32")[order], begins[1:])
+    values = np.split(frame[columns].to_numpy("float64")[order], begins[1:])
     first = frame.iloc[order[begins]]
 
     def of_series(columns: list[str], what: str) -> pd.DataFrame:
@@ -255,8 +255,8 @@ def without_padding(series: np.ndarray) -> np.ndarray:
 
 
 def _numbers(fields: list[str], name: str) -> np.ndarray:
-    """Return the numbers (T,) that some texts are, float32, NaN where they are missing."""
-    found = np.empty(len(fields), "float32")
+    """Return the numbers (T,) that some texts are, NaN where they are missing."""
+    found = np.empty(len(fields))
     for step, field in enumerate(fields):
         try:
             found[step] = np.nan if field.strip() in MISSING else float(field)

@@ -1,7 +1,7 @@
 """A table as splits: which columns are learned from, which are learned, and which rows are which part."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from kerasdl.data import labels, layout, multi_hot
 from kerasdl.data.columns import (
     MISSING,
     Columns,
+    blank,
     categories_of,
     encode,
     medians_of,
@@ -25,7 +26,7 @@ from kerasdl.data.image_args import ImageArgs
 from kerasdl.data.leaks import counting
 from kerasdl.data.spec import Target
 from kerasdl.data.split import Split
-from kerasdl.data.table_file import Dialect, is_numeric
+from kerasdl.data.table_file import Dialect, is_numeric, whole_numbers
 from kerasdl.errors import DataError, listed, nearest
 from kerasdl.settings import Settings
 
@@ -221,12 +222,12 @@ def index_of(frame: pd.DataFrame, y: np.ndarray | None, classes: Sequence[str] |
             if column not in frame:
                 raise DataError(f"{path} has no column {column!r}, by which the training data was divided. Take all of "
                                 "it: --split all")
-    return _index(frame, len(frame), y, classes, args)
+    return _index(frame, len(frame), y, classes, args, learned=False)
 
 
 def _texts(values: pd.Series) -> np.ndarray:
     """Return the values of a column as texts, "" where one is missing."""
-    return labels.whole(values).astype(str).where(values.notna(), "").to_numpy(object)
+    return whole_numbers(values).astype(str).where(values.notna(), "").to_numpy(object)
 
 
 def _weights(frame: pd.DataFrame, name: str) -> np.ndarray:
@@ -261,7 +262,7 @@ def _times(values: pd.Series, form: str | None) -> np.ndarray:
 
 
 def _same_classes(train: pd.Series, test: pd.Series, path: str, test_path: str) -> None:
-    known, found = (set(labels.whole(values).dropna().astype(str)) for values in (train, test))
+    known, found = (set(whole_numbers(values).dropna().astype(str)) for values in (train, test))
     if (new := sorted(found - known)):
         raise DataError(f"{test_path} has a class {new[0]!r} that {path} has not.")
 
@@ -283,20 +284,68 @@ def splits_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, 
     for name in frame.columns:
         columns[name] = [f"bucket {number}" for number in range(args.buckets)] if name in hashed else \
             categories_of(frame[name], name, name in category)
-        if columns[name] and name not in hashed:  # one that only the second table has is refused, as a class is
-            known = set(frame[name].iloc[:own].dropna().astype(str))
-            columns[name] = [category for category in columns[name] or () if category in known]
     medians = medians_of(frame, columns, index["train"]) if args.fill else {}
-    if args.fill:  # missing text is a category of its own where there is some
-        columns |= {name: [*categories, MISSING] for name, categories in columns.items()
-                    if categories is not None and frame[name].isna().any()}
+    columns, strange = _of_train(frame, columns, own, index["train"], hashed, bool(args.fill))
+    frame = frame.assign(**{name: frame[name].mask(where, MISSING if MISSING in categories else categories[0])
+                            for name, where in strange.items() if (categories := columns[name])})
     _check_memory(len(frame), columns)
     offsets = offsets_of(frame, columns, index["train"])
     chosen = {"dates": dates, "date_format": args.date_format, "category": category, "hash": hashed,
               "dialect": Dialect.of(args).changed(), "offsets": offsets}
     reading = {key: value for key, value in chosen.items() if value not in ([], {}, None)}
     x = encode(frame, columns, medians, offsets, hashed)
-    return {name: row_split(name, x, parts, columns, medians, reading) for name in index}
+    blank(x, columns, strange)
+    return {name: replace(row_split(name, x, parts, columns, medians, reading), remarks=_unknown(name, places, strange))
+            for name, places in index.items()}
+
+
+def _of_train(frame: pd.DataFrame, columns: Columns, own: int, train: np.ndarray, hashed: Sequence[str], fill: bool
+              ) -> tuple[dict[str, list[str] | None], dict[str, np.ndarray]]:
+    """Return columns with the categories of the training rows alone, and where other rows have none of these.
+
+    A category that no training row has would be a column that nothing is learned of. Rows with one are taken as
+    prediction takes them with --unknown-category missing.
+
+    Args:
+        frame: the rows.
+        columns: with all of their categories, or buckets.
+        own: rows of the first table; what only the second one has stays, and is refused as a class is.
+        train: the places of the training rows.
+        hashed: columns of buckets.
+        fill: whether what is missing is filled: a category of its own where it is missing in training.
+
+    Raises:
+        DataError: a column of texts that is empty in the training rows.
+    """
+    found, strange = dict(columns), dict[str, np.ndarray]()
+    for name, categories in columns.items():
+        if categories is None:
+            continue
+        values = frame[name]
+        text, missing = values.astype(str), values.isna().to_numpy(bool)
+        other = np.zeros(len(frame), bool)
+        if name not in hashed:
+            known, mine = (set(text.iloc[rows][~missing[rows]]) for rows in (train, np.arange(own)))
+            if not known:
+                raise DataError(f"The column {name!r} has no value in the training rows. Leave it out with "
+                                f"data_args.drop={name!r}.")
+            found[name] = categories = [category for category in categories if category in known]
+            other = text.isin(mine - known).to_numpy() & ~missing
+        if fill and missing[train].any():
+            found[name] = [*categories, MISSING]
+        elif fill:
+            other |= missing
+        if other.any():
+            strange[name] = other
+    return found, strange
+
+
+def _unknown(part: str, places: np.ndarray, strange: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """Return a sentence on the rows of a part whose categories no training row has, if there are some."""
+    counts = {name: int(where[places].sum()) for name, where in strange.items()}
+    some = ", ".join(f"{name!r} in {count}" for name, count in counts.items() if count)
+    return (f"{part} has categories that no training row has, and which count as missing: {some} of {len(places):,} "
+            "rows.",) if some else ()
 
 
 def _check_memory(rows: int, columns: Columns) -> None:

@@ -4,7 +4,7 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import copyfileobj
@@ -49,8 +49,7 @@ def spooled(path: Path) -> Iterator[str]:
             raise type(error)(str(error).replace(file.name, "standard input")) from None
 
 
-def chunks(path: str, texts: Collection[str], dialect: Dialect, size: int, unused: Callable[[str], bool]
-           ) -> Iterator[Rows]:
+def chunks(path: str, texts: Collection[str], dialect: Dialect, size: int, known: Collection[str]) -> Iterator[Rows]:
     """Yield the rows of a table. Parquet files and spreadsheets are read in one piece.
 
     Args:
@@ -58,24 +57,24 @@ def chunks(path: str, texts: Collection[str], dialect: Dialect, size: int, unuse
         texts: columns that are read as they are written.
         dialect: how the file is written.
         size: rows of a chunk.
-        unused: as in `read_table`.
+        known: the columns that are used, of which a file may have one alone.
 
     Raises:
         DataError: as `read_table` does; a file without rows has no chunks.
     """
     if Path(existing(path)).suffix.lower() in PARQUET + EXCEL:
-        frame = read_table(path, texts, dialect, unused)
+        frame = read_table(path, texts, dialect, lambda name: name not in known, known)
         for start in range(0, len(frame), size):
             part = frame.iloc[start:start + size]
             yield Rows(part.reset_index(drop=True), [line for _, line in part.index], {})
         return
     path = existing(path)
     with reading(path, dialect):
-        yield from _of_text(path, texts, dialect, size)
+        yield from _of_text(path, texts, dialect, size, known)
 
 
-def _of_text(path: str, texts: Collection[str], dialect: Dialect, size: int) -> Iterator[Rows]:
-    options, names = dialect.options(path), first_line(path, dialect)
+def _of_text(path: str, texts: Collection[str], dialect: Dialect, size: int, known: Collection[str]) -> Iterator[Rows]:
+    options, names = dialect.options(path), first_line(path, dialect, known)
     if dialect.header is False:
         options |= {"header": None, "names": names}
     as_text = {name: str for name in names if name.strip() in texts or dialect.thousands}  # see `ungrouped`

@@ -67,13 +67,31 @@ def is_numeric(values: pd.Series) -> bool:
     return values.dtype.kind in "iufb"
 
 
+def whole_numbers(values: pd.Series) -> pd.Series:
+    """Return whole numbers as integers: pandas reads a 0 as 0.0 where a value of the column is missing."""
+    numbers = values.dropna()
+    if values.dtype.kind == "f" and (numbers % 1 == 0).all() and numbers.abs().max() < 2**53:
+        return values.astype("Int64")
+    return values
+
+
+def in_texts(frame: pd.DataFrame, names: Collection[str]) -> pd.DataFrame:
+    """Return a table whose columns of these names are texts: 7 is "7", whether or not a value of the column is missing.
+
+    A text file is read so; other files and frames hold numbers.
+    """
+    for name in (name for name in names if name in frame and is_numeric(frame[name])):
+        frame[name] = whole_numbers(frame[name]).map(lambda value: value if pd.isna(value) else str(value))
+    return frame
+
+
 def none(name: str) -> bool:
     """Return False: by default each column of a table is used."""
     return False
 
 
 def read_table(path: str, texts: Collection[str] = (), dialect: Dialect | None = None,
-               unused: Callable[[str], bool] = none) -> pd.DataFrame:
+               unused: Callable[[str], bool] = none, known: Collection[str] = ()) -> pd.DataFrame:
     """Return the table, with columns of codes and the columns `texts` as they are written, others as pandas reads them.
 
     A code is a number that would lose something: 007, and 1e3 among whole numbers.
@@ -83,6 +101,7 @@ def read_table(path: str, texts: Collection[str] = (), dialect: Dialect | None =
         texts: columns that are text, whatever they look like.
         dialect: how the file is written.
         unused: whether a column of this name may hold what cannot be learned from, such as lists.
+        known: the columns of a model, of which a file may have one alone.
 
     Its index is (path, line), for messages.
 
@@ -93,8 +112,8 @@ def read_table(path: str, texts: Collection[str] = (), dialect: Dialect | None =
     with reading(path, dialect):
         suffix = Path(path).suffix.lower()
         frame = _parquet(path) if suffix in PARQUET else _spreadsheet(path, dialect) if suffix in EXCEL \
-            else _text(path, texts, dialect)
-    return checked(frame, path, unused)
+            else _text(path, texts, dialect, known)
+    return in_texts(checked(frame, path, unused), texts)
 
 
 def existing(path: str) -> str:
@@ -109,8 +128,10 @@ def existing(path: str) -> str:
     return path
 
 
-def header(path: str, dialect: Dialect) -> pd.DataFrame | None:
+def header(path: str, dialect: Dialect, known: Collection[str] = ()) -> pd.DataFrame | None:
     """Return the columns of a table without rows, from its first line; None of a Parquet file or a spreadsheet.
+
+    `known` is as in `read_table`.
 
     Raises:
         DataError: what `read_table` finds wrong with the first line.
@@ -119,7 +140,7 @@ def header(path: str, dialect: Dialect) -> pd.DataFrame | None:
     if Path(path).suffix.lower() in PARQUET + EXCEL:
         return None
     with reading(path, dialect):
-        names = first_line(path, dialect)
+        names = first_line(path, dialect, known)
     return pd.DataFrame(columns=[name.strip() or f"Unnamed: {place}" for place, name in enumerate(names)], dtype=object)
 
 
@@ -198,12 +219,13 @@ def reading(path: str, dialect: Dialect) -> Iterator[None]:
         raise DataError(f"{path} cannot be read: {error.strerror or ' '.join(str(error).split())}.") from None
 
 
-def first_line(path: str, dialect: Dialect) -> list[str]:
-    """Return the names of a text file's columns as they are written, "" where there is none."""
+def first_line(path: str, dialect: Dialect, known: Collection[str] = ()) -> list[str]:
+    """Return the names of a text file's columns as they are written, "" where there is none; see `read_table`."""
     written = pd.read_csv(path, header=None, nrows=1, dtype=str, **dialect.options(path) | {
         "na_values": None, "na_filter": False}).iloc[0]  # NA may be the name of a column
     names = written.str.strip()
-    _check_separator(path, names, dialect)
+    if len(names) == 1 and ("0" if dialect.header is False else names[0]) not in known:
+        _check_separator(path, names[0], dialect)
     if dialect.header is None and _numbers(names):
         raise DataError(f"The first line of {path} looks like a row: {', '.join(map(str, names[:5]))}. Say whether "
                         "it has the names of the columns: data_args.header=true or data_args.header=false.")
@@ -219,8 +241,8 @@ def _check_names(path: str, names: pd.Series) -> None:
         raise DataError(f"{path} has two columns called {twice.iloc[0]!r}. Give one another name.")
 
 
-def _text(path: str, texts: Collection[str], dialect: Dialect) -> pd.DataFrame:
-    options, names = dialect.options(path), first_line(path, dialect)
+def _text(path: str, texts: Collection[str], dialect: Dialect, known: Collection[str]) -> pd.DataFrame:
+    options, names = dialect.options(path), first_line(path, dialect, known)
     if dialect.header is False:
         options |= {"header": None, "names": names}
     as_text = {name: str for name in names if name.strip() in texts}
@@ -252,14 +274,12 @@ def _check_quotes(path: str, frame: pd.DataFrame, lines: Sequence[int]) -> None:
                                 "text with quotes into quotes, and write each of its own twice.")
 
 
-def _check_separator(path: str, names: pd.Series, dialect: Dialect) -> None:
+def _check_separator(path: str, name: str, dialect: Dialect) -> None:
     """Refuse a first line of one field: it has another separator, or not the given one."""
-    if len(names) > 1:
-        return
     if dialect.sep is not None:
-        raise DataError(f"{path} has one field in its first line, {str(names[0])[:60]!r}. Is {dialect.sep!r} what "
+        raise DataError(f"{path} has one field in its first line, {name[:60]!r}. Is {dialect.sep!r} what "
                         "separates them?")
-    if other := re.search(OTHER_SEPARATORS, str(names[0])):
+    if other := re.search(OTHER_SEPARATORS, name):
         how = f"data_args.sep={'tab' if other[0] == chr(9) else repr(other[0])}"
         with table_text.opened(path) as file:
             comma = re.search(rb"\d,\d", file.read(2**16))

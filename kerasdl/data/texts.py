@@ -36,11 +36,18 @@ class Texts:
     place: np.ndarray
     form: str
 
+    def of(self, there: np.ndarray, classes: Sequence[str]) -> "Texts":
+        """Return the texts where `there` (N,) says that they are of these classes."""
+        if not there.any():
+            raise DataError(f"{self.names[0]} and the others have no class of the model's: {', '.join(classes)}.")
+        return Texts(self.texts[there], [name for name, fine in zip(self.names, there, strict=True) if fine],
+                     None if self.labels is None else self.labels[there], self.place[there], self.form)
+
 
 def found(root: Path, encoding: str, labelled: bool) -> Texts:
     """Return the texts of a file of lines or of a folder; with `labelled` it has to have several classes.
 
-    A folder with folders for parts has them as layout.roots says. A folder of class folders has a document in each
+    A folder with folders for parts has them as `parts_of` says. A folder of class folders has a document in each
     file; one of files has a class in each file, and an example in each of its lines.
 
     Raises:
@@ -71,9 +78,20 @@ def found(root: Path, encoding: str, labelled: bool) -> Texts:
 
 
 def parts_of(root: Path) -> dict[str, Path]:
-    """Return the folders of the parts that a folder has, or {"all": root}."""
-    below = [folder for folder in layout.folders(root) if layout.part_of(folder.name)]
-    return layout.named(root, below) or {"all": root}
+    """Return the folders of the parts that a folder has, or {"all": root}: a class may be called as parts are.
+
+    Raises:
+        DataError: some folders are called as parts and others are not, and both may be meant.
+    """
+    parts = [folder for folder in layout.folders(root) if layout.part_of(folder.name)]
+    others = [folder for folder in layout.folders(root) if folder not in parts
+              and any(file.suffix.lower() == DOCUMENT for file in layout.walk(folder))]
+    if not (parts and others):
+        return layout.named(root, parts) or {"all": root}
+    if len(parts) > 1 or layout.folders(parts[0]):
+        raise DataError(f"{root} has folders for parts, such as {parts[0].name!r}, next to others, such as "
+                        f"{others[0].name!r}. If these are classes, rename the first; if not, move them elsewhere.")
+    return {"all": root}
 
 
 def about_the_data(file: Path) -> bool:

@@ -92,16 +92,17 @@ def _of_array(x: np.ndarray, facts: Mapping[str, Any], before: str) -> Iterator[
     kind, size = recorded_kind(facts), size_of(shape, 4)
     if kind == "image" and x.dtype.kind == "f":
         arrays.check_scale(x, before[:-1] or "The array")
+    vocabulary = facts.get("build_args", {}).get("vocabulary", arrays.INT32)
     for start in range(0, len(x), size):
-        part = np.asarray(x[start:start + size], "float32")
+        given = x[start:start + size]
+        with np.errstate(over="ignore"):  # what is too large is infinite, and so refused
+            part = np.asarray(given, "float32")
         names = [f"{before}{start + number}" for number in range(len(part))]
-        if kind not in ("image", "row"):  # NaN ends a series that is shorter
-            yield Chunk(names, part)
-            continue
-        good = np.isfinite(part).reshape(len(part), -1).all(1)
+        wrong, wanted = arrays.faults_of(np.asarray(given) if kind == "tokens" else part, kind, vocabulary)
+        good = ~wrong
         if kind == "image":
             good &= ((part >= 0) & (part <= 255)).reshape(len(part), -1).all(1)
-        wanted = "a number outside 0..255" if kind == "image" else "a number that is not finite"
+            wanted = "a number outside 0..255"
         yield Chunk([name for name, fine in zip(names, good, strict=True) if fine], part[good],
                     [Fault(int(good[:place].sum()), f"{names[place]} has {wanted}.")
                      for place in np.flatnonzero(~good)])

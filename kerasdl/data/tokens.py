@@ -192,19 +192,30 @@ def opened(name: str, lower: bool = True) -> Tokens:
         lower: whether a BERT of vocab.txt ignores case.
 
     Raises:
-        DataError: there is no such file.
+        DataError: there is no such file, or it is not that of the public weights.
     """
-    path = public.folder() / name if name in public.KNOWN else Path(name).expanduser()
+    path = of_public(name) if name in public.KNOWN else Path(name).expanduser()
     if path.is_dir():
         path = next((path / file for file in (FILE, "vocab.txt") if (path / file).is_file()), path / FILE)
-    if not path.is_file() and name in public.KNOWN:
-        raise DataError(f"The tokenizer of {name} is not here. Fetch it with its weights: kerasdl weights get {name}")
     if not path.is_file():
         raise DataError(f"data_args.tokens is {', '.join(TRAINED)}, or a file that holds a tokenizer. There is no "
                         f"file {str(path)!r}.")
     if path.suffix != ".txt":
         return Tokens(path.read_text(encoding="utf-8"), str(path))
     return Tokens(bert(path, lower), str(path))
+
+
+def of_public(name: str) -> Path:
+    """Return the file of the tokenizer that public weights are used with, after checking its hash."""
+    path, checksum = next(((public.folder() / file, checksum) for file, checksum in public.KNOWN[name].also.items()
+                           if Path(file).name == FILE), (public.folder() / name / FILE, ""))
+    if not path.is_file():
+        raise DataError(f"The tokenizer of {name} is not here. Fetch it with its weights: kerasdl weights get {name}")
+    try:
+        public.check(path, checksum, name)
+    except ValueError as error:
+        raise DataError(str(error)) from None
+    return path
 
 
 def bert(vocabulary: Path, lower: bool) -> str:

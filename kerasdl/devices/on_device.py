@@ -75,6 +75,6 @@ def block_size(networks: Sequence[keras.Model], batch: int, steps: int, length: 
         steps: of an epoch.
         length: steps of a sequence, for networks that take any number.
     """
-    work = sum(multiply_adds(network, length) for network in networks)
+    work = max(1, sum(multiply_adds(network, length) for network in networks))  # 0 without a weight called kernel
     most = max(1, min(STEPS, int(WORK / (6 * work * batch))))
     return -(-steps // -(-steps // most))

@@ -4,10 +4,13 @@ All is read from package metadata. Some of these pairs end the process when Tens
 catches that, so look here first.
 """
 
+import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
+from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 
@@ -16,6 +19,7 @@ from kerasdl.installation import tpu
 
 TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-tpu")  # wheels that hold the module `tensorflow`
 
+CPUINFO = Path("/proc/cpuinfo")  # of Linux
 MISSING = "TensorFlow is not installed, which also reads the data for JAX: pip install 'kerasdl[tf]', or [tpu] on a TPU"
 HOLLOW = ("tensorflow is a folder without its module, as it is left when one of two wheels is uninstalled: "
           "pip install --force-reinstall --no-deps tensorflow, or tensorflow-tpu")
@@ -100,6 +104,9 @@ def check() -> None:
     spec = find_spec("tensorflow")
     if spec is None or spec.origin is None:
         raise UserError(MISSING if spec is None else HOLLOW)
+    flags = re.search(r"^flags\b.*", CPUINFO.read_text(), re.MULTILINE) if CPUINFO.is_file() else None
+    if flags and platform.machine() == "x86_64" and "avx" not in flags[0].split():
+        raise UserError("This processor has no AVX, without which TensorFlow ends the process. Use another machine.")
     versions = installed()
     for row in TABLE:
         if row.aborts and row.fits(versions):

@@ -1,5 +1,6 @@
 """Rank the cells of a space by the validation score that each has with the weights of one supernet."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def supernet_of(recipe: Recipe, folder: Path, verbose: bool = True) -> Run:
         raise UserError(f"One network for a whole space is there for model=cell. Received: model={recipe.model}. Rank "
                         "by a proxy, such as multiply_adds.")
     shared = recipe.override(model=f"{Path(supernet.__file__)}:build", epochs=LONGER * recipe.epochs, keep="last",
-                             model_args={"size": recipe.model_args.get("size", "S")})
+                             patience=None, model_args={"size": recipe.model_args.get("size", "S")})
     shared = shared.model_copy(update={"name": "supernet"})
     if not (folder / "result.json").exists():
         return train(shared, workdir=folder, verbose=verbose, test=False)
@@ -46,14 +47,17 @@ def supernet_of(recipe: Recipe, folder: Path, verbose: bool = True) -> Run:
 def scores(run: Run, candidates: Sequence[Mapping[str, str]]) -> Iterator[float]:
     """Yield the validation accuracy of each cell, {"01": "conv3", ...}, with the weights of a supernet.
 
-    Norms use the statistics of the batch: those that they keep are of many paths together.
+    Norms use the statistics of the batch: those that they keep are of many paths together. So the batches are random,
+    as data may be sorted by class, and as large as one another.
     """
     recipe, model = run.recipe, run.model()
     objective = objectives.of(recipe, run.path)
     splits = load_splits(recipe.data, SPLITS | recipe.splits, target=objective.target, **recipe.data_args)
     x, path = measure.as_input(network.examples_of(objective, splits["val"])[0]), model.get_layer("path")
+    order = np.random.default_rng(recipe.seed).permutation(len(x))
+    batches, y = np.array_split(x[order], math.ceil(len(x) / BATCH)), np.asarray(splits["val"].y)[order]
     answer = compiled(model, lambda some: model(some, training=True))
     for candidate in candidates:
         path.select(candidate)
-        logits = [ops.convert_to_numpy(answer(x[at:at + BATCH])) for at in range(0, len(x), BATCH)]
-        yield float((np.concatenate(logits).argmax(1) == splits["val"].y).mean())
+        logits = np.concatenate([ops.convert_to_numpy(answer(batch)) for batch in batches])
+        yield float((logits.argmax(1) == y).mean())

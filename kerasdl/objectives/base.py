@@ -167,6 +167,10 @@ class Objective:
         """Compile the model with its optimizers, and with XLA if `jit`; None leaves that to Keras."""
         model.compile(*optimizers, jit_compile="auto" if jit is None else jit)
 
+    def noted(self) -> dict[str, Any]:
+        """Return what data.json notes when a run begins, and a run that resumes needs to find again: plain values."""
+        return {}
+
     def bind(self, network: keras.Model) -> None:
         """Read what loss and metrics need to know of the network, before either is called."""
 

@@ -5,6 +5,7 @@ al. 2021 (DeiT, arXiv:2012.12877, equation 3). The teacher sees what the student
 al. 2022, arXiv:2106.05237). Scores and the loss of validation are those of classification.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -60,6 +61,9 @@ class Distill(Classify):
         tokens = run.path / FILE
         if tokens.is_file() and tokens.read_text() != split.files.get(FILE):
             raise UserError(f"{name} was trained with another tokenizer. Give data_args.tokens={run.path}.")
+
+    def noted(self) -> dict[str, Any]:
+        return {"teacher": hashlib.sha256(Run.open(self.settings.teacher).model_file.read_bytes()).hexdigest()}
 
     def network(self, split: Split) -> keras.Model:
         """Build the student, and load the teacher, after it: the student's first weights are those without one."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from kerasdl import user_code, zoo
 from kerasdl.data.split import Split
+from kerasdl.data.tokens import FILE, Tokens
 from kerasdl.errors import UserError
 from kerasdl.objectives.answers import of_tokens
 from kerasdl.objectives.base import Objective, build_args, build_model
@@ -153,11 +154,13 @@ def entity_scores(truth: list[list[str]], answer: list[list[str]]) -> dict[str, 
 
 
 def words_of(split: Split) -> Iterator[tuple[int, int, Word]]:
-    """Yield the row and the place of each word that was not cut off, and its tokens."""
+    """Yield the row and the place of each word that was not cut off, and its tokens, without that of a text's end."""
+    end_of_text = Tokens(split.files[FILE]).ends() if FILE in split.files else None
     for row, (tokens, tags) in enumerate(zip(split.x, split.y, strict=True)):  # type: ignore[arg-type]
         places = np.flatnonzero(tags[:len(tokens)] >= 0)
         for place, end in zip(places, [*places[1:], len(tokens)], strict=True):
-            yield row, int(place), tuple(token for token in tokens[place:end].tolist() if token)
+            yield row, int(place), tuple(token for token in tokens[place:end].tolist()
+                                         if token and token != end_of_text)
 
 
 def most_frequent(split: Split) -> dict[Word, int]:

@@ -34,6 +34,9 @@ def plan(recipe: Recipe, on: str, *, batch: int | None = None, backend: str | No
     recipe, backend = recipe if batch is None else recipe.override(batch=batch), backend or BACKENDS[0]
     if backend not in BACKENDS:
         raise UserError(f"Unknown backend {backend!r}. {nearest(backend, BACKENDS)}")
+    if recipe.private_settings is not None:
+        raise UserError("No plan can be made for private training, whose step clips each example's gradient. Give "
+                        "private=null for that of the same network without.")
     about = {"recipe": recipe.name or recipe.model, "settings": recipe.diff(), "on": on, "batch": recipe.batch,
              "backend": backend}
     if on == "cpu":

@@ -1,5 +1,6 @@
 """What differs between runs: settings next to scores, and runs that differ in their seed alone as one column."""
 
+import hashlib
 import json
 import statistics
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasdl.errors import UserError
-from kerasdl.runs.find import Row, direction, find
+from kerasdl.runs.find import Row, checksums, direction, find
 from kerasdl.text import duration, figure, thousands
 
 UNCOMPARED = ("name", "seed", "claim")
@@ -102,8 +103,8 @@ def grouped(rows: Sequence[Row]) -> list[Group]:
     """Return runs by recipe, in the order in which they came, and by seed within a group."""
     found: dict[str, list[Row]] = {}
     for row in rows:
-        key = json.dumps({name: value for name, value in row.recipe.items() if name not in UNCOMPARED} | checksums(row),
-                         sort_keys=True)
+        key = json.dumps([{name: value for name, value in row.recipe.items() if name not in UNCOMPARED},
+                          checksums(row), own_code(row)], sort_keys=True)
         found.setdefault(key, []).append(row)
     if len(found) > len(LETTERS):
         raise UserError(f"These are {len(found)} different recipes, and a table shows {len(LETTERS)} at most. "
@@ -120,12 +121,10 @@ def group_of(title: str, rows: Sequence[Row]) -> Group:
     return Group(title, kept, [row for row in rows if row not in kept])
 
 
-def checksums(row: Row) -> dict[str, Any]:
-    """Return the size and checksum of each split; {} for a run that did not note them."""
-    try:
-        return json.loads((row.path / "data.json").read_bytes()).get("examples", {})
-    except (OSError, ValueError):
-        return {}
+def own_code(row: Row) -> dict[str, str]:
+    """Return a short hash of each of the user's own files that the run keeps."""
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:8]
+            for file in sorted((row.path / "code").glob("*.py"))}
 
 
 def settings(groups: Sequence[Group]) -> list[Line]:
@@ -138,6 +137,10 @@ def settings(groups: Sequence[Group]) -> list[Line]:
     for split in ("train", "val", "test"):
         if len({each.get(split) for each in sums}) > 1:
             lines.append(Line(f"{split} examples", [each.get(split, "") for each in sums]))
+    codes = [own_code(group.rows[0]) for group in groups]
+    for name in sorted({name for code in codes for name in code}):
+        if len({code.get(name) for code in codes}) > 1:
+            lines.append(Line(f"code/{name}", [code.get(name, "") for code in codes]))
     return lines
 
 

@@ -202,10 +202,30 @@ def best(rows: Sequence[Row], key: str | None = None) -> tuple[Row, str, int]:
         key = f"val/{monitors[0]}"
     if key.partition("/")[0] not in SPLITS:
         raise UserError(f"The best is chosen by a score, such as val/{done[0].monitor}. Received: {key!r}.")
+    check_examples(done, key.partition("/")[0])
     first = ordered(done, key)[0]
     if not _has(first.value(key)):
         raise UserError(f"No completed run has {key}.")
     return first, key, len(done)
+
+
+def check_examples(rows: Sequence[Row], split: str) -> None:
+    """Raise a UserError if the runs were not all measured on the same examples of a split."""
+    sums = {str(checksums(row).get(split)): row for row in rows}
+    asked = {json.dumps([row.recipe.get("data_args") or {}, row.recipe.get("splits") or {}], sort_keys=True): row
+             for row in rows}
+    if len(found := sums if "None" not in sums else asked) > 1:  # of runs that did not note the sums
+        one, other = [str(row.path) for row in found.values()][:2]
+        raise UserError(f"The runs were measured on different {split} examples, those of {one} and {other} for one, "
+                        "so their scores do not compare. Narrow them down, as with: --where recipe=NAME")
+
+
+def checksums(row: Row) -> dict[str, Any]:
+    """Return the size and checksum of each split; {} for a run that did not note them."""
+    try:
+        return json.loads((row.path / "data.json").read_bytes()).get("examples", {})
+    except (OSError, ValueError):
+        return {}
 
 
 def direction(rows: Sequence[Row], key: str) -> str:

@@ -82,7 +82,7 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
         with naming(setup.splits):
             model, kept, scores = build(setup)
             announce(setup, choice, kept)
-            run = before or Run.create(recipe, workdir, ours=setup.is_chief)
+            run = before or Run.create(recipe, workdir, ours=setup.is_chief, new=True)
             with run.alone(setup.is_chief):
                 record.begin(run, setup, choice, kept)
                 if profile:
@@ -99,17 +99,27 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
                        *compressed.callbacks(recipe, model), best, *setup.objective.callbacks(),
                        *(record.callbacks(run, setup, kept) if setup.is_chief else []), *given]
                 try:
-                    fit(setup, run, model, own, saver, console, verbose)
-                    conclude(run, setup, choice, kept, scores, best, timing, test)
+                    with saver.stop:
+                        fit(setup, run, model, own, saver, console, verbose)
+                        saver.finish()
+                        conclude(run, setup, choice, kept, scores, saver, test)
                 except Diverged as error:
                     raise record.diverged(error, run, setup, choice, best) from None
                 except Stopped as stopped:
                     if stopped.signal is None:
                         return run
-                    logger.warning("%s To resume: %s", stopped, run.again)
+                    logger.warning("%s", f"{stopped} To resume: {run.again}" if resumes(run) else stopped)
                     raise (KeyboardInterrupt if stopped.signal == signal.SIGINT
                            else SystemExit(128 + stopped.signal)) from None
+                except SystemExit:  # a training within this one was stopped
+                    logger.warning("To resume: %s", run.again)
+                    raise
     return run
+
+
+def resumes(run: Run) -> bool:
+    """Return whether the run's folder stays: those of trainings within another one go."""
+    return not run.path.name.startswith(".partial-")
 
 
 def resolved(recipe: Recipe | str | Path, overrides: Sequence[str], data: Mapping[str, Split] | str | None,
@@ -169,11 +179,13 @@ def fit(setup: Setup, run: Run, model: keras.Model, callbacks: list[keras.callba
         start = saver.restore()
         if setup.is_chief:
             trim(run.path, start // steps)
+    if saver.ended:
+        return
     if saver.stop_after and start >= saver.stop_after * steps:
         raise Stopped(None, start, True)
     epoch, done = divmod(start, steps)
     parts = [(epoch, epoch + 1, done), (epoch + 1, epochs, 0)] if done else [(epoch, epochs, 0)]
-    with (run.writing(), collective_errors(setup.devices), saver.stop,
+    with (run.writing(), collective_errors(setup.devices),
           ProgressBar(epochs, steps, start, console, verbose, setup.is_chief,
                       PLURALS[setup.splits["train"].kind]) as progress):
         try:
@@ -188,9 +200,10 @@ def fit(setup: Setup, run: Run, model: keras.Model, callbacks: list[keras.callba
             saver.checkpoints.wait()
 
 
-def conclude(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model, scores: Any, best: BestWeights,
-             timing: Timing, test: bool) -> None:
+def conclude(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model, scores: Any, saver: CheckpointCallback,
+             test: bool) -> None:
     """Restore the weights that are kept, measure them on the test split, and write model.keras and result.json."""
+    best, timing = saver.best, saver.timing
     if best.keep == "best":
         best.restore()
     splits, extra = setup.splits, {}
@@ -213,7 +226,7 @@ def conclude(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model, 
                               predictions.of(objective, examples, outputs.numpy(), batch))
         record.finish(run, setup, choice, status="completed", monitor=scores.monitor, best_epoch=best.best_epoch,
                       parameters=kept.count_params(), **record.finite(measured), **record.finite(extra),
-                      **spent(setup, best.epochs),
+                      **spent(setup, best.epochs), **({"versions": saver.versions} if saver.versions[1:] else {}),
                       train={**timing.summary(), "epochs": best.epochs, "steps": best.epochs * setup.steps})
 
 

@@ -231,9 +231,10 @@ def load_into(network: keras.Model, pretrained: Pretrained | None, recipe: Recip
         layer.set_weights(arrays)
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()  # it computes with a copy of its weights, which set_weights does not renew
-    for layer in network.layers if pretrained else ():
+    settings = pretrained.settings if pretrained else {}
+    for layer in network.layers:
         if layer.name in found or isinstance(layer, keras.layers.Rescaling):
-            for key, value in pretrained.settings.get(layer.name, {}).items():
+            for key, value in settings.get(layer.name, {}).items():
                 fits = np.size(value) in (1, layer.output.shape[-1])
                 setattr(layer, key, value if fits else float(np.mean(value)))  # of three channels, for grey images
     if recipe.freeze:

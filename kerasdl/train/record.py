@@ -20,6 +20,7 @@ from kerasdl.environment import environment, gemm_peak
 from kerasdl.errors import UserError
 from kerasdl.files import whole, write_json, write_text
 from kerasdl.installation import backend
+from kerasdl.keras_private import flat_layers
 from kerasdl.recipe import Recipe
 from kerasdl.run import NOTES, Run
 from kerasdl.text import moment
@@ -40,10 +41,9 @@ def begin(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model) -> 
     """
     file, facts = run.path / "data.json", json.loads(json.dumps(setup.splits["train"].describe()))
     facts["orders"] = spec.ORDERS
-    first = setup.splits["train"]
+    first, noted = setup.splits["train"], setup.objective.noted()
     large = first.streamed and math.prod(first.example_shape) * pipeline.BUFFER > pipeline.BUFFERED
-    changed = first.kind == "tokens" or large
-    facts |= {"steps": spec.STEPS} if changed else {}
+    facts |= {"steps": spec.STEPS} if first.kind == "tokens" or large else {}
     facts["examples"] = {name: split.fingerprint() for name, split in setup.splits.items()}
     if setup.is_chief:
         with run.writing():
@@ -52,7 +52,8 @@ def begin(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model) -> 
             pretrained.note(run, setup.initial, setup.begun)
     if not file.exists() and setup.is_chief:
         cut = [line for split in setup.splits.values() for line in split.remarks]
-        notes = {"folder": str(Path.cwd()), "remarks": [*cut, *leaks.remarks(setup.splits)]}
+        notes = {"folder": str(Path.cwd()), "remarks": [*cut, *leaks.remarks(setup.splits)],
+                 **({"noted": noted} if noted else {})}
         for remark in notes["remarks"]:
             logger.warning(remark)
         with run.writing():
@@ -70,15 +71,20 @@ def begin(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model) -> 
     elif file.exists() and {key: value for key, value in run.data.items() if key not in NOTES} != {
             key: facts[key] for key in facts if key in run.data or key != "examples"}:
         raise UserError(f"The data is not what {run.path} began with (see its data.json). Start a new run.")
+    elif changed := [name for name in noted if file.exists() and noted[name] != run.data.get("noted", noted)[name]]:
+        raise UserError(f"The {changed[0]} is not the one that {run.path} began with. Start a new run.")
 
 
 def check_saves(kept: keras.Model, recipe: Recipe) -> None:
     """Raise a UserError if the network, made of a user's own code, could not be saved at the end, or not loaded."""
     if not user_code.references(recipe):
         return
+    own = {keras.saving.get_registered_name(type(layer)): type(layer) for layer in flat_layers(kept)}
+    own = {name: layer for name, layer in own.items() if ">" in name}  # a teacher may have others of these names
     try:
         text = json.dumps(keras.saving.serialize_keras_object(kept))
-        with seeded(recipe.seed), keras.device("cpu"):  # the copy leaves the numbers of dropout as they are
+        with keras.saving.custom_object_scope(own), seeded(recipe.seed), keras.device("cpu"):
+            # the copy leaves the numbers of dropout as they are
             keras.saving.deserialize_keras_object(json.loads(text))
     except Exception as error:  # whatever the user's own lines raise
         why = " ".join(str(error).rpartition("Exception encountered: ")[2].split()).partition(". ")[0].rstrip(".")

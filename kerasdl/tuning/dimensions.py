@@ -270,7 +270,14 @@ def same(one: Any, other: Any) -> bool:
 
 def index_of(value: Any, options: Sequence[Any]) -> int:
     """Return the place of a value among options, which may hold both True and 1."""
+    if isinstance(options, range) and type(value) is int:  # of a billion, perhaps
+        return options.index(value)
     return next(index for index, option in enumerate(options) if same(option, value))
+
+
+def ascending(options: Sequence[Any]) -> Sequence[Any]:
+    """Return numbers in their order. A range has it, and may be too long for a list."""
+    return options if isinstance(options, range) else sorted(options)
 
 
 def unit_index(u: float, count: int) -> int:

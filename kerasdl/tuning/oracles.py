@@ -151,7 +151,7 @@ class OptunaOracle(Oracle):
 
     def propose(self, trials):
         return optuna.propose(self.space, trials, self.seed, name=self.sampler, direction=self.objective.direction,
-                              costs=self.costs)
+                              limit=self.max_trials, costs=self.costs)
 
 
 class RankedOracle(Oracle):

@@ -120,7 +120,8 @@ class TrialProcess:
             return None
         else:
             outcome = self.failure()
-        outcome |= {"attempt": self.lease.attempt, "seconds": round(self.seconds, 2)}
+        spent = self.lease.task.get("spent", 0.0)
+        outcome |= {"attempt": self.lease.attempt, "seconds": round(spent + self.seconds, 2)}
         write_json(self.lease.folder / OUTCOME, outcome)
         return outcome
 

@@ -70,6 +70,14 @@ class Seeds(Trials):
         return [read(self.home / f"seed-{seed}" / OUTCOME) or {} for seed in self.seeds]
 
 
+def check_same_data(runs: Sequence[Path]) -> None:
+    """Raise a UserError if the data changed between two runs, so that their scores are of different examples."""
+    sums = {run: (read(run / "data.json") or {}).get("examples") for run in runs}
+    if other := next((run for run in runs if sums[run] != sums[runs[0]]), None):
+        raise UserError(f"The data has changed between {runs[0]} and {other}, so their scores have no mean. Start anew "
+                        "with another --workdir.")
+
+
 def train_seeds(recipe: Recipe, count: int, workdir: str | Path | None = None, workers: int = 1, *,
                 ray: str | None = None, verbose: bool = True, again: str | None = None, **options: Any
                 ) -> dict[str, Any]:
@@ -106,6 +114,7 @@ def train_seeds(recipe: Recipe, count: int, workdir: str | Path | None = None, w
     shares, start = ray_cluster.connect(ray, min(workers, count))
     engine.run(trials, shares, verbose, start=start)
     scores = [outcome["scores"] for outcome in trials.outcomes()]
+    check_same_data([folder / f"seed-{seed}" for seed in seeds])
     found = {"recipe": plain, "seeds": seeds, "runs": [str(folder / f"seed-{seed}") for seed in seeds],
              "scores": {key: [each[key] for each in scores] for key in scores[0]
                         if all(isinstance(each.get(key), float) for each in scores)}}

@@ -173,7 +173,9 @@ class Study(Trials):
         search = self.search
         recipe = search.base if search.build else search.trial(record.values)
         if search.inherit and record.parent and (self.home / record.parent / WEIGHTS).exists():
-            recipe = recipe.override(init=str(self.home / record.parent))
+            own = self.home / record.id / "recipe.json"  # of a trial that has begun: the search may have moved since
+            init = json.loads(own.read_text())["init"] if own.exists() else str(self.home / record.parent)
+            recipe = recipe.override(init=init)
         task = {"recipe": json.loads(recipe.model_dump_json()), "options": self.options,
                 "varies_data": bool({key.partition(".")[0] for key in search.space} & DATA_FIELDS)}
         if search.stops_early:

@@ -45,7 +45,7 @@ def main(folder: Path) -> int:
         traceback.print_exc()
         why = blocked(error, task, resumed and not (folder / "result.json").exists())
         outcome = failure(error) if why is None else {"status": "blocked", "why": why}
-    facts = {"attempt": task["attempt"], "seconds": round(time.monotonic() - began, 2)}
+    facts = {"attempt": task["attempt"], "seconds": round(task.get("spent", 0.0) + time.monotonic() - began, 2)}
     try:
         write_json(folder / "outcome.json", outcome | facts)
     except OSError as error:

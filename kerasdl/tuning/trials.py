@@ -127,7 +127,7 @@ class Trials:
         try:
             task = {"id": record.id, "attempt": attempt, "values": record.values, "costs": record.costs,
                     "backend": backend.wanted(), "parent": record.parent, "rung": record.rung and asdict(record.rung),
-                    "objective": self.search.objective,
+                    "spent": spent(folder), "objective": self.search.objective,
                     "direction": self.search.direction, "thresholds": [], **self.task(record, records)}
             write_json(folder / TASK, task)
             if before and before["status"] == "blocked":
@@ -190,6 +190,15 @@ def backend_of(folder: Path) -> str | None:
     """Return the backend that a trial was trained with; None if nothing says so."""
     result, task = read(folder / "result.json") or {}, read(folder / TASK) or {}
     return result.get("environment", {}).get("backend") or task.get("backend")
+
+
+def spent(folder: Path) -> float:
+    """Return how many seconds the processes of a trial took so far; one that was killed could not write it."""
+    before, signs = read(folder / TASK), [folder / "metrics.csv", folder / OUTCOME, *folder.glob("checkpoint/**/*")]
+    if not before:
+        return 0.0
+    last = max((file.stat().st_mtime for file in signs if file.exists()), default=0.0)
+    return round(before.get("spent", 0.0) + max(0.0, last - (folder / TASK).stat().st_mtime), 2)
 
 
 def rung(task: dict[str, Any]) -> Rung | None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kerasdl.data import multi_hot
+from kerasdl.data.columns import check_precise
 from kerasdl.data.divide import completed
 from kerasdl.data.pairs import gathered, is_pairs
 from kerasdl.data.spec import Target
@@ -37,7 +38,8 @@ def from_arrays(x: Any, y: Any = None, *, kind: str | None = None, classes: Sequ
         y: class indices or names (N,); numbers (N,) or (N, outputs) where target="number"; None without labels. Where
             target="labels", a row of 0 and 1 for each example (N, classes), or a list of names, which may be empty.
         kind: "image", "row", "sequence" or "tokens", where the rule above does not say it: "image" for grey images of
-            floats, "tokens" for whole numbers (N, T) >= 0, the indices of a vocabulary, kept as int32; 0 is padding.
+            floats, "tokens" for whole numbers (N, T) >= 0, the indices of a vocabulary, kept as int32; 0 is padding, at
+            the end.
         classes: the classes' names by index; by default the values of `y`, or the names of its columns.
         test: (x, y) of a test set, x alone without labels, or pairs as for x; by default a fifth of the examples.
         target: "class", several "labels" an example, or "number": what `y` is.
@@ -72,7 +74,7 @@ def from_arrays(x: Any, y: Any = None, *, kind: str | None = None, classes: Sequ
         all_x = np.concatenate([all_x, its_x])
         all_y = None if y is None else np.concatenate([all_y, its_y])
     kind = _kind(all_x, x.dtype, kind)
-    _check_finite(all_x, kind)
+    _check_values(all_x, kind)
     examples = _examples(all_x, kind)
     if kind == "image":
         check_scale(x, "x")
@@ -164,28 +166,46 @@ def _kind(x: np.ndarray, dtype: np.dtype, asked: str | None) -> str:
     return asked
 
 
-def _check_finite(x: np.ndarray, kind: str) -> None:
-    """Raise a DataError for values that are missing or infinite, but for steps of NaN that end a sequence."""
+def faults_of(x: np.ndarray, kind: str, vocabulary: int = INT32) -> tuple[np.ndarray, str]:
+    """Return which examples (N,) hold what those of their kind must not, and what that is, in words.
+
+    Args:
+        x: (N, ...) examples.
+        kind: as in `from_arrays`.
+        vocabulary: of tokens, how many there are.
+    """
+    if kind == "tokens":
+        other = ~((x >= 0) & (x < vocabulary) & (x == np.floor(x))).all(axis=1) | (x.dtype.kind == "b")
+        there = x != 0
+        later = np.logical_or.accumulate(there[:, :0:-1], axis=1)[:, ::-1]  # (N, T - 1): whether a token follows
+        return other | (~there[:, :-1] & later).any(axis=1), \
+            f"tokens other than whole numbers >= 0 and < {vocabulary}, where 0 is padding at the end (padding='post')"
     bad = ~np.isfinite(x)
     if kind == "sequence" and bad.any():
         there = ~np.isnan(x).all(axis=2)
         length = x.shape[1] - there[:, ::-1].argmax(axis=1)
         bad &= (np.arange(x.shape[1]) < length[:, None])[..., None]
-    if wrong := int(bad.reshape(len(x), -1).any(1).sum()):
-        where = ", other than the steps of NaN that end a shorter one" if kind == "sequence" else ""
-        raise DataError(f"x has missing values (NaN) or infinite ones in {wrong} of {len(x)} examples{where}.")
+    where = ", other than the steps of NaN that end a shorter one" if kind == "sequence" else ""
+    return bad.reshape(len(x), -1).any(axis=1), f"missing values (NaN) or infinite ones{where}"
+
+
+def _check_values(x: np.ndarray, kind: str) -> None:
+    """Raise a DataError for examples that hold what those of their kind must not."""
+    wrong, words = faults_of(x, kind)
+    if count := int(wrong.sum()):
+        came = f" Received {x.min()}..{x.max()} ({x.dtype})." if kind == "tokens" else ""
+        raise DataError(f"x has {words}, in {count} of {len(x)} examples.{came}")
 
 
 def _examples(x: np.ndarray, kind: str) -> np.ndarray:
     if 0 in x.shape:
         raise DataError(f"x has an axis of length 0. Received shape {x.shape}.")
     if kind == "tokens":
-        if x.dtype.kind == "b" or (x % 1).any() or x.min() < 0 or x.max() > INT32:
-            raise DataError(f"Tokens are whole numbers >= 0. Received {x.min()}..{x.max()} ({x.dtype}).")
         return x.astype("int32")
     if kind != "image":
         if x.dtype.kind == "f" and np.nanmax(np.abs(x)) > FLOAT32:
             raise DataError("x has a value that is too large for a float32.")
+        check_precise(x, "x", "column" if kind == "row" else "channel")
         return x.astype("float32")
     if x.ndim == 3:
         x = x[..., None]
@@ -218,6 +238,7 @@ def _targets(y: np.ndarray, classes: Sequence[str] | None, target: Target) -> tu
     if target == "number":
         if y.dtype.kind not in "uifb":
             raise DataError(f"y must hold numbers. Received: {y.dtype}.")
+        check_precise(y.reshape(len(y), -1), "y", "output")
         numbers = y.astype("float32").reshape(len(y), -1)
         if (constant := numbers.max(0) == numbers.min(0)).any():
             raise DataError(f"y is {numbers[0, constant.argmax()]:g} in every example: there is nothing to learn.")

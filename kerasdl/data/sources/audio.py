@@ -45,6 +45,13 @@ class Found:
     labels: np.ndarray | None
     place: np.ndarray
 
+    def of(self, there: np.ndarray, root: Path, classes: Sequence[str]) -> "Found":
+        """Return those where `there` (N,) says that they are of these classes."""
+        if not there.any():
+            raise DataError(f"{root} has no sound of the model's classes: {', '.join(classes)}.")
+        return Found([file for file, fine in zip(self.files, there, strict=True) if fine],
+                     None if self.labels is None else self.labels[there], self.place[there])
+
 
 def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[str, Split]:
     """Return the splits train, val and test of sounds: sequences (T, 1) of samples, as long as the longest of all.
@@ -84,28 +91,31 @@ def look_for(facts: Mapping[str, Any], path: str, **_: Any) -> None:
     _root(path)
 
 
-def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Target | None = "class", **given: Any
-             ) -> Split:
-    """Return a part of other sounds, as long as the model takes them: longer ones lose their end.
+def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Target | None = "class",
+             classes: Any = None, **given: Any) -> Split:
+    """Return a part of other sounds, as long as the model takes them.
 
     Args:
         facts: of the run, its data.json.
         path, target: as in `read`.
         split: "train", "val" or "test", divided as `read` does, or "all" of them.
+        classes: those that the model was trained on, if it was trained on some only. Others are left out.
         **given: fields of Args.
 
     Raises:
-        DataError: as `read` does, and for a class that the model does not know or files of another rate, unless `rate`
-            was given in training.
+        DataError: as `read` does, for a class that the model does not know, and for files that `read_files` refuses:
+            of another rate, or longer than the model takes.
     """
     _check_takes_sound(facts, path)
     args, root = _checked(path, target, given)
     found, known = _find(root, args, target), tuple(facts["classes"])
+    if classes is not None and found.labels is not None:
+        found = found.of(np.isin(found.labels, known), root, known)
     y = labels.of_known_names(found.labels, known, path)
     places = np.arange(len(found.files))
     if split != "all":
         index = of_places(found.place, places if y is None else y, None if y is None else known,
-                          image_files.groups_of(found.files, root, args.group), args.test_share)
+                          image_files.groups_of(found.files, root, args.group), args.test_share, learned=False)
         if split not in index:
             raise DataError(f"audio:{path} has the splits {', '.join(index)}, all. Received: {split!r}.")
         places = index[split]
@@ -117,16 +127,8 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Targ
 def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Iterator[Chunk]:
     """Yield the samples of .wav files. One that is longer than those of the training is cut as they were, if they
     were cut, and else refused, as is another rate, unless `rate` was given in training."""
-    length, rate = facts["shape"][0], facts["build_args"]["sample_rate"]
-
-    def read_one(file: Path) -> np.ndarray:
-        sound = _as_trained(file, facts)
-        if len(sound) > length and "seconds" not in facts["reading"]:
-            raise DataError(f"{file} has {len(sound) / rate:.2f} seconds; the model takes at most {length / rate:.2f}. "
-                            "Cut it, or train with data_args.seconds.")
-        return sounds.padded([sound], length)[0]
-
-    return of_files(files, read_one, (length, 1))
+    length = facts["shape"][0]
+    return of_files(files, lambda file: sounds.padded([_as_trained(file, facts)], length)[0], (length, 1))
 
 
 def _checked(path: str, target: Target | None, given: dict[str, Any]) -> tuple[Args, Path]:
@@ -214,12 +216,16 @@ def _test_by_name(files: Sequence[Path], place: np.ndarray, root: Path, test: st
 
 
 def _as_trained(file: Path, facts: Mapping[str, Any]) -> np.ndarray:
-    """Return the samples of a file at the rate of a model."""
-    rate = facts["build_args"]["sample_rate"]
+    """Return the samples of a file at the rate of a model. Raises DataError for more than the model takes, unless those
+    of the training were cut."""
+    length, rate = facts["shape"][0], facts["build_args"]["sample_rate"]
     sound, own = sounds.read(file, facts["reading"].get("rate"))
     if own != rate:
         raise DataError(f"{file} has {own} samples a second; the model takes {rate}. Resample it, or train with "
                         f"data_args.rate={rate}, which resamples every file.")
+    if len(sound) > length and "seconds" not in facts["reading"]:
+        raise DataError(f"{file} has {len(sound) / rate:.2f} seconds; the model takes at most {length / rate:.2f}. "
+                        "Cut it, or train with data_args.seconds.")
     return sound
 
 

@@ -16,7 +16,7 @@ from kerasdl.data.columns import Columns, check_present, encode, in_words, split
 from kerasdl.data.spec import Target, recorded_kind
 from kerasdl.data.split import Split
 from kerasdl.data.table import TableArgs, splits_of
-from kerasdl.data.table_file import EXCEL, PARQUET, Dialect, checked, header, is_numeric, read_table
+from kerasdl.data.table_file import EXCEL, PARQUET, Dialect, checked, header, in_texts, is_numeric, read_table
 from kerasdl.errors import DataError
 from kerasdl.settings import parse
 
@@ -77,7 +77,7 @@ def look_for(facts: Mapping[str, Any], path: str, *, target: Target | None = Non
         return
     columns, reading = _columns(facts, "Give others from Python: data=kerasdl.data.from_arrays(x, y)."), \
         facts.get("reading", {})
-    if (frame := header(path, _dialect(reading))) is None:
+    if (frame := header(path, _dialect(reading), columns)) is None:
         return
     if target is not None:
         labels.label_columns(frame, args.label, path)
@@ -114,10 +114,7 @@ def _placed(frame: pd.DataFrame, source: str, args: TableArgs) -> pd.DataFrame:
     """Return a copy of a frame whose index is (source, row)."""
     frame = frame.copy()
     frame.index = pd.MultiIndex.from_product([[source], range(len(frame))])
-    frame = checked(frame, source, args.drops)
-    for name in (name for name in args.as_text() if name in frame and is_numeric(frame[name])):
-        frame[name] = labels.whole(frame[name]).map(lambda value: value if pd.isna(value) else str(value))
-    return frame
+    return in_texts(checked(frame, source, args.drops), args.as_text())
 
 
 def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Target | None = "class",
@@ -147,13 +144,13 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Targ
     names = None if target in (None, "number") else tuple(facts["classes"])
     words = columns if args.label is None or target != "class" else {**columns, str(args.label): list(names or ())}
     reading = facts.get("reading", {})
-    frame = read_table(path, [*in_words(words), *_texts(reading)], _dialect(reading), args.drops)
+    frame = read_table(path, [*in_words(words), *_texts(reading)], _dialect(reading), args.drops, columns)
     y = None
     if target is not None:
         label = labels.label_columns(frame, args.label, path)
         if classes is not None:
-            frame = frame[frame[label[0]].isna() | labels.whole(frame[label[0]]).astype(str).isin(names or ())]
-        y, _ = labels.targets_of(frame, label, target, args.label_sep, names)
+            frame = labels.rows_of(frame, label[0], names or (), path)
+        y, _ = labels.targets_of(frame, label, target, args.label_sep, names, learned=False)
         frame = frame.drop(columns=[name for name in label if name not in columns])
     x = _encoded(frame, columns, facts, path)
     index = np.arange(len(frame))

@@ -4,7 +4,7 @@ See kerasdl.data.series_files for how files are read. Shorter series end with st
 """
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,11 +14,12 @@ from pydantic import Field
 
 from kerasdl.data import labels, series_files
 from kerasdl.data.chunks import Chunk, Fault, size_of
+from kerasdl.data.columns import check_precise
 from kerasdl.data.divide import completed
 from kerasdl.data.series_files import LongArgs, Series, opened
 from kerasdl.data.spec import Target
 from kerasdl.data.split import Split
-from kerasdl.data.table_file import Dialect, header
+from kerasdl.data.table_file import Dialect, header, whole_numbers
 from kerasdl.errors import DataError
 from kerasdl.settings import parse
 
@@ -58,6 +59,7 @@ def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[st
     own, found = len(parts[0].values), _joined(parts)
     count = len(found.values) - own or found.test
     y, classes = _targets(found, target, len(found.values) - count, test or path)
+    check_precise(np.concatenate(found.values), path, "channel")
     length = min(args.length or np.inf, max(map(len, found.values)))
     x, lost = _padded(found, args.fill, int(length), bool(args.length))
     index = _index(len(x), count, y, classes, found.groups)
@@ -85,14 +87,15 @@ def look_for(facts: Mapping[str, Any], path: str, **_: Any) -> None:
     series_files.existing(series_files.training_file(path))
 
 
-def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Target | None = "class", **given: Any
-             ) -> Split:
+def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Target | None = "class",
+             classes: Any = None, **given: Any) -> Split:
     """Return a part of other series, with the steps and the classes of a model.
 
     Args:
         facts: of the run, its data.json.
         path, target: as in `read`.
         split: "train", "val" or "test", divided as `read` does, or "all" of a file.
+        classes: those that the model was trained on, if it was trained on some only. Others are left out.
         **given: fields of Args. `test` is that of the training.
 
     Raises:
@@ -106,13 +109,17 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Targ
     path = series_files.training_file(path)
     test = None if split == "all" else series_files.test_file_of(path)
     parts = [opened(file, args, target is not None) for file in (path, *([test] if test else []))]
+    if classes is not None and target == "class":
+        parts = [_of_classes(part, known, path) for part in parts]
     found = _joined(parts)
     count = len(parts[-1].values) if test else found.test
     y = None if target is None or found.labels is None else \
-        labels.targets_of(_values(found.labels, target), list(found.labels), target, known=known or None)[0]
+        labels.targets_of(_values(found.labels, target), list(found.labels), target, known=known or None,
+                          learned=False)[0]
     _check_channels(found, facts["shape"][1], "the model takes")
     x, lost = _padded(found, args.fill, facts["shape"][0], bool(args.length))
-    index = np.arange(len(x)) if split == "all" else _index(len(x), count, y, known, found.groups)[split]
+    index = np.arange(len(x)) if split == "all" else \
+        _index(len(x), count, y, known, found.groups, learned=False)[split]
     return _split(split, x[index], lost[index], y, known, index, facts["reading"], [])
 
 
@@ -152,6 +159,16 @@ def _joined(parts: list[Series]) -> Series:
     return found
 
 
+def _of_classes(found: Series, classes: Sequence[str], path: str) -> Series:
+    """Return the series of these classes, and those without a label. Raises DataError if there are none."""
+    assert found.labels is not None  # `opened` refuses a file without
+    names = _values(found.labels, "class").reset_index(drop=True)
+    places = labels.rows_of(names, names.columns[0], classes, path).index.to_numpy()
+    return Series([found.values[place] for place in places], [found.names[place] for place in places],
+                  found.labels.iloc[places], int((places >= len(names) - found.test).sum()),
+                  None if found.groups is None else found.groups[places])
+
+
 def _check_channels(found: Series, channels: int, whose: str) -> None:
     """Raise a DataError for a series with another number of values a step than `whose`, "the model takes"."""
     for values, name in zip(found.values, found.names, strict=True):
@@ -168,7 +185,7 @@ def _values(frame: pd.DataFrame, target: Target) -> pd.DataFrame:
     """Return labels as numbers where all are, 10 after 9 and 1.0 the same as 1; others, such as 007, as texts."""
     found = frame.copy()
     for name in frame:
-        some = labels.whole(frame[name])
+        some = whole_numbers(frame[name])
         words = some.map(str, na_action="ignore").astype(object)
         numbers = pd.to_numeric(words, errors="coerce")
         if numbers[words.notna()].notna().all() and not words.str.fullmatch(r"[-+]?0\d.*", na=False).any():
@@ -193,12 +210,12 @@ def _targets(found: Series, target: Target | None, train: int, test: str) -> tup
     return y, classes
 
 
-def _index(size: int, test: int, y: np.ndarray | None, classes: tuple[str, ...], groups: np.ndarray | None
-           ) -> dict[str, np.ndarray]:
+def _index(size: int, test: int, y: np.ndarray | None, classes: tuple[str, ...], groups: np.ndarray | None,
+           learned: bool = True) -> dict[str, np.ndarray]:
     """Return the places of train, val and test, of which the last `test` are test."""
     given = {"test": np.arange(size - test, size)} if test else {}
     places = y if classes and y is not None else np.arange(size)
-    return completed(given, np.arange(size - test), places, classes or None, groups)
+    return completed(given, np.arange(size - test), places, classes or None, groups, learned=learned)
 
 
 def _padded(found: Series, fill: str | None, length: int, cut: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -216,7 +233,8 @@ def _padded(found: Series, fill: str | None, length: int, cut: bool) -> tuple[np
         if len(values) > length and not cut:
             raise DataError(f"{name} has {len(values)} steps, and the model takes {length} at most. Cut it, or train "
                             "with data_args.length.")
-        whole = _whole(values, name, fill)[:length]
+        with np.errstate(over="ignore"):  # what is too large is infinite, and refused
+            whole = _whole(values.astype("float32"), name, fill)[:length]
         x[row, :len(whole)], lost[row] = whole, len(values) - len(whole)
     return x, lost
 

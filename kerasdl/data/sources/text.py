@@ -87,33 +87,39 @@ def look(path: str, *, target: Target | None = None, **given: Any) -> None:
         _check_columns(frame, args, target, path)
 
 
-def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Target | None = "class", **given: Any
-             ) -> Split:
+def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Target | None = "class",
+             classes: Any = None, **given: Any) -> Split:
     """Return a part of other texts, with the tokens and the classes of a model.
 
     Args:
         facts: of the run, its data.json.
         path, target: as in `read`.
         split: "train", "val" or "test", divided as `read` does, or "all" of them.
+        classes: those that the model was trained on, if it was trained on some only. Texts of others are left out.
         **given: fields of Args.
     """
     args, known = parse(Args, given, "data_args", "text:PATH"), tuple(facts["classes"])
     if is_table(path):
         frame = _table(path, args)
         label = [] if target is None else labels.label_columns(frame, args.label, path)
-        y = labels.targets_of(frame, label, target, args.label_sep, known or None)[0] if target else None
+        if classes is not None and label:
+            frame = labels.rows_of(frame, label[0], known, path)
+        y = None if target is None else \
+            labels.targets_of(frame, label, target, args.label_sep, known or None, learned=False)[0]
         some, index = _column(frame, args, path), np.arange(len(frame))
         if split != "all":
             index = _part(table.index_of(frame, y, known if target == "class" else None, _own(args), path), split, path)
     else:
         found = texts.found(Path(path).expanduser(), args.encoding, target == "class")
+        if classes is not None and found.labels is not None:
+            found = found.of(np.isin(found.labels, known), known)
         some, learned = found.texts, target is not None
         y, names = (labels.of_known_names(found.labels, known, path), known) if learned else labels.of_names(
             found.labels)
         index = np.arange(len(some))
         if split != "all":
             index = _part(of_places(found.place, index if y is None else y, None if y is None else names,
-                                    test_share=args.test_share, learned=learned), split, path)
+                                    test_share=args.test_share, learned=False), split, path)
         y = y if learned else None
     return texts.split_of(split, some[index], None if y is None else y[index], known, texts.tokens_of(facts),
                           facts["shape"][0], facts["reading"])
@@ -165,8 +171,9 @@ def _asked(file: Path, reading: Mapping[str, Any]) -> Iterator[tuple[list[str], 
     elif reading["form"] == "documents" and str(file) != STDIN:
         names, some = [str(file)], [texts.decoded(file, "utf-8", reading["encoding"]).strip()]
     else:
-        some = [line.strip() for line in texts.lines_of(texts.decoded(file, "utf-8", reading["encoding"]))]
-        names = [f"{file}:{number}" for number in range(1, len(some) + 1)]
+        lines = enumerate(texts.lines_of(texts.decoded(file, "utf-8", reading["encoding"])), 1)
+        found = [(number, line.strip()) for number, line in lines if line.strip()]  # as in training
+        names, some = [f"{file}:{number}" for number, _ in found], [line for _, line in found]
     for start in range(0, len(some), ROWS):
         yield names[start:start + ROWS], some[start:start + ROWS]
 

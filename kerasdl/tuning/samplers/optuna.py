@@ -14,23 +14,26 @@ from typing import Any
 import numpy as np
 
 from kerasdl.errors import UserError, nearest
-from kerasdl.tuning.dimensions import Dimension, index_of
+from kerasdl.tuning.dimensions import Dimension, ascending, index_of
 from kerasdl.tuning.records import Answer, Proposal, Space, TrialRecord
-from kerasdl.tuning.samplers import random
+from kerasdl.tuning.samplers import evolution, random
 from kerasdl.tuning.samplers.grid import key
 
 ORDERED = ("BruteForceSampler", "GridSampler", "QMCSampler")  # their next point is no function of the trials
 NEEDS = {"CmaEsSampler": "cmaes", "GPSampler": "torch"}  # what Optuna itself does not install
+GENETIC = ("NSGAIISampler", "NSGAIIISampler")  # of which each population is bred from the one before
+BY_GENERATION = (*GENETIC, "CmaEsSampler")  # what learns from trials that have been given a generation
 REPEATS = 50  # proposals in a row that were tried before, after which a random point is proposed
 
 
 def propose(space: Space, trials: Sequence[TrialRecord], seed: int, *, name: str, direction: str,
-            costs: Sequence[str] = ()) -> Proposal | Answer:
+            limit: int | None = None, costs: Sequence[str] = ()) -> Proposal | Answer:
     """Propose what a sampler does.
 
     Args:
         name: of the class in optuna.samplers.
         direction: whether "max" or "min" is the best score.
+        limit: how many trials there will be, if that is known: of few, a population is a third.
         costs: which costs of a trial are to be low as well.
 
     Raises:
@@ -44,10 +47,11 @@ def propose(space: Space, trials: Sequence[TrialRecord], seed: int, *, name: str
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = kind(seed=int(np.random.SeedSequence([seed, len(trials)]).generate_state(1)[0]))
+            options = {"population_size": population(limit)} if name in GENETIC else {}
+            sampler = kind(seed=int(np.random.SeedSequence([seed, len(trials)]).generate_state(1)[0]), **options)
             directions: list[Any] = ["maximize" if direction == "max" else "minimize", *["minimize"] * len(costs)]
             study = optuna.create_study(directions=directions, sampler=sampler)
-            values = _untried(study, space, trials, costs)
+            values = _untried(study, space, trials, costs, name in BY_GENERATION)
     finally:
         optuna.logging.set_verbosity(level)
     return random.propose(space, trials, seed) if values is None else Proposal(values)
@@ -71,18 +75,30 @@ def find(name: str) -> Any:
     return getattr(samplers, name)
 
 
+def population(limit: int | None) -> int:
+    """Return how many trials a population has. Optuna's 50 would be random trials alone in most searches."""
+    return evolution.POPULATION if limit is None else max(2, min(evolution.POPULATION, limit // 3))
+
+
 def _needs_only_a_seed(kind: Any) -> bool:
     parameters = inspect.signature(kind).parameters if inspect.isclass(kind) else {}
     return "seed" in parameters and all(one.default is not one.empty for one in parameters.values())
 
 
-def _untried(study: Any, space: Space, trials: Sequence[TrialRecord], costs: Sequence[str]) -> dict[str, Any] | None:
-    """Tell a study of the trials, and return the first point that it proposes and no trial has."""
+def _untried(study: Any, space: Space, trials: Sequence[TrialRecord], costs: Sequence[str], by_generation: bool
+             ) -> dict[str, Any] | None:
+    """Tell a study of the trials, and return the first point that it proposes and no trial has.
+
+    Of a trial whose values are known Optuna 5 does not ask the sampler. `by_generation`: ask it, as the sampler then
+    notes the trial's generation. For the others that would cost a fit for each trial, and change nothing.
+    """
     known = {}
     for trial in trials:
         study.enqueue_trial({_name(at, space): _coordinate(dimension, trial.values[field])
                              for at, (field, dimension) in enumerate(space) if dimension.active(trial.values)})
         asked, values = _ask(study, space)
+        if by_generation:
+            _ = asked.relative_params
         known[key(values)] = trial
         _tell(study, asked, trial, costs)
     for _ in range(REPEATS):
@@ -127,7 +143,7 @@ def _name(at: int, space: Space) -> str:
 def _options(dimension: Dimension) -> Sequence[Any] | None:
     """Return the values of a dimension that Optuna counts; None for one that it sees as 0..1."""
     options = dimension.options() if dimension.even else None
-    return sorted(options) if options is not None and dimension.ordered else options
+    return ascending(options) if options is not None and dimension.ordered else options
 
 
 def _coordinate(dimension: Dimension, value: Any) -> float:

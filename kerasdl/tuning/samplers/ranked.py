@@ -53,6 +53,8 @@ def points(space: Space, file: str) -> list[dict]:
 def holds(dimension: Dimension, value: Any) -> bool:
     """Return whether a value is one of a dimension's."""
     options = dimension.options()
+    if isinstance(options, range):
+        return type(value) is int and value in options
     if options is not None:
         return any(same(value, option) for option in options)
     ends = vars(dimension)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasdl.tuning.dimensions import index_of, same
+from kerasdl.tuning.dimensions import ascending, index_of, same
 from kerasdl.tuning.records import Space
 
 
@@ -24,7 +24,7 @@ class UnitCube:
             if len(dimension.options() or "ab") > 1:
                 self.coordinate[index] = len(self.coordinate)
         self.varying = [space[index] for index in self.coordinate]
-        self.options: list[Any] = [sorted(dimension.options() or ()) if self._ordered(dimension)
+        self.options: list[Any] = [ascending(dimension.options() or ()) if self._ordered(dimension)
                                    else dimension.options() for _, dimension in self.varying]
 
     def values(self, point: np.ndarray) -> dict[str, Any]:

@@ -6,7 +6,7 @@ STAGES = 1, 2, 3
 
 search = Search(
     recipe="resnet8_cifar10", oracle="evolution", trials=80,
-    costs=("multiply_adds",), limits={"multiply_adds": "12.5M"},
+    costs=("multiply_adds",), limits={"multiply_adds": 12_239_488},
     overrides={"model": "stages", "epochs": 6},
     space={
         **{f"model_args.block{stage}": choice("conv", "residual", "convnext", "attention") for stage in STAGES},

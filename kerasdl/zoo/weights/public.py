@@ -136,11 +136,16 @@ def find(name: str | Path) -> tuple[Path, Public | None]:
         fetch = f"Fetch them with: kerasdl weights get {name}, or put" if known.checksum else "Put"
         raise ValueError(f"The weights {name!r} are not here. {fetch} {known.file} ({known.megabytes:g} MB) from "
                          f"{known.address} into {folder()}.")
-    if not known.checksum:
-        return file, known
-    kind, _, wanted = known.checksum.partition(":")
+    check(file, known.checksum, str(name))
+    return file, known
+
+
+def check(file: Path, checksum: str, name: str) -> None:
+    """Raise ValueError for a file of some public weights that is not the one of the checksum; "" checks nothing."""
+    if not checksum:
+        return
+    kind, _, wanted = checksum.partition(":")
     with open(file, "rb") as content:
         if (found := hashlib.file_digest(content, kind).hexdigest()) != wanted:
             raise ValueError(f"{file} is not the file of the weights {name!r}: expected the {kind} {wanted[:16]}..., "
                              f"received {found[:16]}... Fetch it again with: kerasdl weights get {name}")
-    return file, known

@@ -74,7 +74,7 @@ def load(model: Any, source: str | Path | Mapping[str, np.ndarray], net: str, *,
     if table.mean is not None and np.size(mean) not in (1, channels := model.input_shape[-1]):
         raise ValueError(f"{what} is for images of {np.size(mean)} channels, and the network takes {channels}. To read "
                          f"images so: data_args.channels={np.size(mean)}")
-    arrays, resized = _arranged(model, table, prepared, heads, what)
+    arrays, resized = _arranged(model, table, prepared, heads, what, header.get("image_size"))
     _check_all_used(model, table, prepared, what)
     for variable, array in arrays:
         variable.assign(array)
@@ -150,8 +150,8 @@ def _of_other_classes(model: Any, table: Table, tensors: Mapping[str, np.ndarray
     return tuple(found)
 
 
-def _arranged(model: Any, table: Table, tensors: Mapping[str, np.ndarray], heads: Sequence[str], what: str
-              ) -> tuple[list[tuple[Any, np.ndarray]], bool]:
+def _arranged(model: Any, table: Table, tensors: Mapping[str, np.ndarray], heads: Sequence[str], what: str,
+              image_size: Sequence[int] | None) -> tuple[list[tuple[Any, np.ndarray]], bool]:
     """Return (variable, array) for all but the variables of some heads, and whether positions were resized.
 
     Raises:
@@ -166,8 +166,9 @@ def _arranged(model: Any, table: Table, tensors: Mapping[str, np.ndarray], heads
             raise ValueError(f"{what} has no tensor for {variable.path} {shape}"
                              f"{f': {name!r} is expected' if name else ''}. {_left(tensors, model, table)}")
         array = table.arranged(tensors[name], variable, depthwise(model, owner))
-        if owner == "position" and array.ndim == 3 and array.shape != shape:
-            array, resized = _stretched(array, model), True
+        if owner == "position" and array.ndim == 3:
+            array, stretched = _stretched(array, model, image_size)
+            resized |= stretched
         if array.shape != shape:
             raise ValueError(f"{what}: {name} has shape {tensors[name].shape}, which does not fit "
                              f"{variable.path} {shape}.")
@@ -192,16 +193,25 @@ def _left(tensors: Mapping[str, np.ndarray], model: Any, table: Table) -> str:
     return f"Not used: {', '.join(left[:3])}." if left else "All its tensors are used."
 
 
-def _stretched(table: np.ndarray, model: Any) -> np.ndarray:
-    """Return position embeddings (1, T + h*h, D) for the grid of a model."""
+def _stretched(table: np.ndarray, model: Any, image_size: Sequence[int] | None) -> tuple[np.ndarray, bool]:
+    """Return position embeddings (1, T + h*w, D) for the grid of a model, and whether that is another one.
+
+    Args:
+        table: those of the file.
+        model: the model.
+        image_size: (height, width) of the images that the file is for; None: its grid is square.
+    """
     from kerasdl.zoo.blocks import stretch
 
-    new = tuple(model.get_layer("patches").output.shape[1:3])
+    patches = model.get_layer("patches")
+    new = tuple(patches.output.shape[1:3])
     tokens = model.get_layer("position").table.shape[1] - new[0] * new[1]
-    side = int(round((table.shape[1] - tokens) ** 0.5))
-    if table.ndim != 3 or tokens < 0 or side * side + tokens != table.shape[1]:
-        return table
-    return np.asarray(stretch(table, (side, side), new))
+    side = round(max(0, table.shape[1] - tokens) ** 0.5)
+    old = tuple(size // stride for size, stride in zip(image_size, patches.strides, strict=True)) if image_size else \
+        (side, side)
+    if old == new or tokens < 0 or old[0] * old[1] + tokens != table.shape[1]:
+        return table, False
+    return np.asarray(stretch(table, old, new)), True
 
 
 def _preprocess(model: Any, mean: Any, deviation: Any) -> None:
