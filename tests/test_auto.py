@@ -419,6 +419,10 @@ def test_a_number_is_predicted_and_its_winner_is_trained_once_more(here, command
     assert "kerasdl predict auto/" in done.out and "small" in done.out
 
 
+def digest(file):
+    return f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
+
+
 def test_texts_are_read_by_a_network_that_knows_them_in_its_own_tokens(here, command, monkeypatch):
     """Frozen and fine-tuned, on the same texts as the others; what is put together reads the same tokens."""
     rng = np.random.default_rng(0)
@@ -433,10 +437,9 @@ def test_texts_are_read_by_a_network_that_knows_them_in_its_own_tokens(here, com
     tokens = Tokens.of(TokenArgs(vocabulary=VOCABULARY), [*frame["text"], words])
     (cache / "tokenizer.json").write_text(tokens.text)
     save_file(tensors(), cache / "model.safetensors")
-    checksum = f"sha256:{hashlib.sha256((cache / 'model.safetensors').read_bytes()).hexdigest()}"
     monkeypatch.setattr(public, "KNOWN", {"minilm": replace(
-        public.KNOWN["minilm"], args=size | {"vocabulary": VOCABULARY}, checksum=checksum,
-        also={"minilm/tokenizer.json": "sha256:" + hashlib.sha256((cache / "tokenizer.json").read_bytes()).hexdigest()})})
+        public.KNOWN["minilm"], args=size | {"vocabulary": VOCABULARY}, checksum=digest(cache / "model.safetensors"),
+        also={"minilm/tokenizer.json": digest(cache / "tokenizer.json")})})
     recipe = recipes.load("minilm_text").override(model_args={**size, "weights": "minilm"}, epochs=2, lr=1e-2)
     monkeypatch.setattr(language, "RECIPE", str(here / "tiny.json"))
     (here / "tiny.json").write_text(recipe.model_dump_json())
