@@ -153,7 +153,7 @@ def table(title: str, rows: list[dict[str, Any]]) -> list[str]:
                      f"{' | '.join(cells)} |")
     faster = [one["faster"] for row in rows for one in row["versions"].values() if "faster" in one]
     seeds, machine = sorted(row["seed"] for row in rows), rows[0]["environment"]
-    said = f"Seeds {', '.join(map(str, seeds))}; {rows[0]['epochs']} epochs of each further training"
+    said = f"Seeds {', '.join(map(str, seeds))}; {rows[0]['epochs']} epochs of each training after that of the run"
     said += f"; the teacher is `{rows[0]['teacher']}`" if rows[0].get("teacher") else ""
     said += f". The 8-bit file is {min(faster):.1f} to {max(faster):.1f} times as fast as the float32 file, at " \
             "batches of 32" if faster else ""
@@ -180,7 +180,7 @@ def main() -> None:
         made = taught(run, folder, asked.teacher) if asked.part == "taught" else \
             {"bits": bits, "pruned": pruned}[asked.part](run, folder, asked.epochs)
         row = {"part": asked.part, "recipe": run.recipe.name, "seed": run.result["seed"],
-               "epochs": run.recipe.epochs if asked.part == "taught" else asked.epochs,
+               "epochs": Run.open(folder / "taught").recipe.epochs if asked.teacher else asked.epochs,
                "versions": {"as trained": of_run(run), **made}, "environment": environment()}
         if asked.teacher:
             row["teacher"] = Run.open(asked.teacher).recipe.name
