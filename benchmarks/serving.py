@@ -265,11 +265,14 @@ def body(found: Any) -> str:
         return "not run\n"
     if "refused" not in found:
         return "not finished\n"
-    lines = ["| model | requests | clients | server | p50 ms | p99 ms | requests a second | CPU ms a request | lost | "
-             "wrong | MB before, after |", "| --- | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |"]
+    lines = ["| model | requests | clients | server | p50 ms | p99 ms | requests a second | by those of bare | CPU ms a "
+             "request | lost | wrong | MB before, after |",
+             "| --- | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"]
     for model, rows in found["models"].items():
+        bare = {(one["form"], one["clients"]): one["per_second"] for one in rows if one["server"] == "bare"}
         lines += [f"| {model} | {one['form']} | {one['clients']} | {one['server']} | {one['p50_ms']:.2f} | "
-                  f"{one['p99_ms']:.2f} | {one['per_second']:,.0f} | {one['cpu_ms']:.2f} | {one['lost']} | "
+                  f"{one['p99_ms']:.2f} | {one['per_second']:,.0f} | "
+                  f"{one['per_second'] / bare[one['form'], one['clients']]:.2f} | {one['cpu_ms']:.2f} | {one['lost']} | "
                   f"{one['wrong']} | {one['megabytes'][0]:.0f}, {one['megabytes'][1]:.0f} |" for one in rows]
     lines += ["", "| ended in mid-load by | exit code | requests | sent again | lost | wrong |",
               "| --- | ---: | ---: | ---: | ---: | ---: |"]
