@@ -270,10 +270,11 @@ def body(found: Any) -> str:
              "| --- | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"]
     for model, rows in found["models"].items():
         bare = {(one["form"], one["clients"]): one["per_second"] for one in rows if one["server"] == "bare"}
-        lines += [f"| {model} | {one['form']} | {one['clients']} | {one['server']} | {one['p50_ms']:.2f} | "
-                  f"{one['p99_ms']:.2f} | {one['per_second']:,.0f} | "
-                  f"{one['per_second'] / bare[one['form'], one['clients']]:.2f} | {one['cpu_ms']:.2f} | {one['lost']} | "
-                  f"{one['wrong']} | {one['megabytes'][0]:.0f}, {one['megabytes'][1]:.0f} |" for one in rows]
+        for one in rows:
+            ratio, (before, after) = one["per_second"] / bare[one["form"], one["clients"]], one["megabytes"]
+            lines.append(f"| {model} | {one['form']} | {one['clients']} | {one['server']} | {one['p50_ms']:.2f} | "
+                         f"{one['p99_ms']:.2f} | {one['per_second']:,.0f} | {ratio:.2f} | {one['cpu_ms']:.2f} | "
+                         f"{one['lost']} | {one['wrong']} | {before:.0f}, {after:.0f} |")
     lines += ["", "| ended in mid-load by | exit code | requests | sent again | lost | wrong |",
               "| --- | ---: | ---: | ---: | ---: | ---: |"]
     lines += [f"| {one['signal']} | {one['exit']} | {one['requests']:,} | {one['again']} | {one['lost']} | "
