@@ -265,8 +265,8 @@ def body(found: Any) -> str:
         return "not run\n"
     if "refused" not in found:
         return "not finished\n"
-    lines = ["| model | requests | clients | server | p50 ms | p99 ms | requests a second | by those of bare | CPU ms a "
-             "request | lost | wrong | MB before, after |",
+    lines = ["| model | requests | clients | server | p50 ms | p99 ms | requests a second | by those of bare | CPU ms "
+             "a request | lost | wrong | MB before, after |",
              "| --- | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"]
     for model, rows in found["models"].items():
         bare = {(one["form"], one["clients"]): one["per_second"] for one in rows if one["server"] == "bare"}
