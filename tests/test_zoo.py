@@ -119,7 +119,7 @@ def test_zoo_needs_no_keras_until_a_model_and_no_tensorflow_ever(jax_report):
 def test_table_of_contents_is_the_folder():
     files = {file.stem for file in Path(zoo.__file__).parent.iterdir() if file.suffix == ".py" or file.is_dir()}
     others = {"__init__", "__pycache__", "attention", "blocks", "cost", "ensemble", "fake_quantized", "generation",
-              "sequences", "sound", "tf_idf", "trees", "weights"}
+              "precision", "sequences", "sound", "tf_idf", "trees", "weights"}
     assert set(zoo.NAMES) == files - others
     assert set(harness.ARGS) == set(zoo.MODELS) and set(harness.SEQUENCE_ARGS) == set(zoo.SEQUENCES)
 
