@@ -17,6 +17,13 @@ def test_classes_are_numbered_anew_in_the_order_given():
     assert some.y.dtype == whole.y.dtype
 
 
+def test_a_split_without_the_classes_is_refused():
+    one = load("digits", "test[:1]")
+    others = [name for label, name in enumerate(one.classes) if label != one.y[0]][:2]
+    with pytest.raises(DataError, match=f"test.* has no example of {others[0]}, {others[1]}"):
+        load("digits", "test[:1]", classes=others)
+
+
 def test_per_class_takes_the_first_of_each_from_the_training_split_alone():
     splits = load_splits("digits", {"train": "train[200:]", "test": "test"}, per_class=5)
     assert len(splits["test"]) == 360 and np.bincount(splits["train"].y).tolist() == [5] * 10

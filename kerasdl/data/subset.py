@@ -15,7 +15,7 @@ def of_classes(split: Split, classes: Sequence[str] | str) -> Split:
     """Return the examples of these classes, which get new indices in the order given.
 
     Raises:
-        DataError: unknown or repeated classes, less than two, or a set that is not in memory.
+        DataError: unknown or repeated classes, less than two, none of them in the split, or a set that is not in memory.
     """
     names = listed(classes, split.classes)
     for name in names:
@@ -27,6 +27,9 @@ def of_classes(split: Split, classes: Sequence[str] | str) -> Split:
     new = np.full(len(split.classes), -1, "int32")
     new[[split.classes.index(name) for name in names]] = np.arange(len(names))
     index = np.flatnonzero(new[labels] >= 0)
+    if not len(index):
+        raise DataError(f"classes: {split.name} has no example of {', '.join(names)}. Choose classes that it has, or "
+                        "other splits.")
     return split.part(index, y=new[labels[index]], classes=tuple(names))
 
 
