@@ -15,7 +15,8 @@ def of_classes(split: Split, classes: Sequence[str] | str) -> Split:
     """Return the examples of these classes, which get new indices in the order given.
 
     Raises:
-        DataError: unknown or repeated classes, less than two, none of them in the split, or a set that is not in memory.
+        DataError: unknown or repeated classes, less than two, none of them in the split, or a set that is not in
+            memory.
     """
     names = listed(classes, split.classes)
     for name in names:
