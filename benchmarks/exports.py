@@ -111,8 +111,10 @@ def body(found: dict[str, Any]) -> str:
             ratios = " | ".join(f"{one['latency'][str(batch)]['ratio']:.1f}" if "latency" in one else ""
                                 for batch in measure.TIMED)
             lines.append(f"{head}| {one['difference']:.1e} | {scores} | {one['bytes'] / 1000:,.0f} | {ratios} |")
-    machine = found["environment"]
-    return "\n".join([*lines, "", f"Measured on {machine['cores']} cores of {machine['cpu']}.", ""])
+    machine, missing = found["environment"], [name for name in MODELS if name not in found["models"]]
+    lines += ["", f"Not run yet: {', '.join(missing)}."] if missing else []
+    return "\n".join([*lines, "", f"Measured on {machine['cores']} core{'s' * (machine['cores'] > 1)} of "
+                      f"{machine['cpu']}.", ""])
 
 
 def main() -> None:

@@ -41,6 +41,12 @@ def test_what_is_equal_passes_at_any_number_of_bits():
     assert gate.refusal(REFERENCE, answers(near), "int8", gate.Score("accuracy", 0.9, 0.897, "max")) is None
 
 
+def test_answers_to_some_examples_have_no_scores():
+    """As OpenVINO gives for some networks; the gate says which shape they have."""
+    objective, y = objectives.of(load("linear_digits")), np.eye(10, dtype="float32")
+    assert exporting.scores_of(objective, y, y)["accuracy"] == 1 and exporting.scores_of(objective, y, y[:0]) == {}
+
+
 def test_a_model_without_scores_may_be_as_far_as_the_tolerance_says():
     rough = answers(REFERENCE + RANDOM.normal(size=REFERENCE.shape))
     assert gate.refusal(REFERENCE, rough, "int8") and gate.refusal(REFERENCE, rough, "int8", tolerance=0.5) is None

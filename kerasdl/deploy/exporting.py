@@ -200,8 +200,8 @@ def measured(form: str, path: Path, plain: keras.Model, x: np.ndarray, run: Path
 
 
 def scores_of(objective: Objective, y: Any, outputs: np.ndarray) -> dict[str, float]:
-    """Return the scores of answers; none without targets, or of answers that are no numbers."""
-    if y is None or not np.isfinite(outputs).all():
+    """Return the scores of answers; none without targets, or of answers that are no numbers or too few."""
+    if y is None or len(outputs) != len(y) or not np.isfinite(outputs).all():
         return {}
     found = {}
     for metric in objective.metrics():
