@@ -28,14 +28,13 @@ NAME, RUNS = "audit", ROOT / "runs" / "audit"
 SUBJECTS = {"images": ("cnn_mnist", ()), "rows": ("linear_csv", ("data_args.label=income",)),
             "texts": ("textcnn_rt", ()), "digits": ("mlp_digits", ())}
 MEASURED = ("images", "rows", "texts")
-ANY = ()  # a run of an earlier commit counts
 
 
 def trained(name: str, csv: Path | None, epochs: int | None) -> Run:
     """Train the run that is audited, once."""
     recipe, overrides = SUBJECTS[name]
     more = [*overrides, *([f"epochs={epochs}"] if epochs else []), *([f"data=csv:{table(csv)}"] * (name == "rows"))]
-    return once(load(recipe).override(*more), RUNS / name, verbose=False, makers=ANY)
+    return once(load(recipe).override(*more), RUNS / name, verbose=False)
 
 
 def table(csv: Path | None) -> Path:

@@ -28,12 +28,11 @@ from kerasdl.recipe import load
 
 NAME, RUNS = "explain", ROOT / "runs" / "explain"
 GUIDED = "guided backpropagation"
-ANY = ()  # a run of an earlier commit counts
 
 
 def measure(name: str, seed: int, examples: int, steps: int) -> list[dict[str, Any]]:
     """Train a recipe with a seed, check each method on it, and return a row for each."""
-    run = once(load(name).override(seed=seed), RUNS / name / f"seed-{seed}", verbose=False, makers=ANY)
+    run = once(load(name).override(seed=seed), RUNS / name / f"seed-{seed}", verbose=False)
     subject = Subject(run)
     x, began = checked(subject.test, examples, seed), time.perf_counter()
     planted, why = subject.planted(seed, steps)

@@ -35,7 +35,6 @@ CLASSIFY = {("cifar10", "vit"): "vit_cifar10_short", ("cifar10", "cnn"): "cnn_ci
             ("cifar10", "resnet"): "resnet_cifar10_short", ("cifar10", "convnext"): "convnext_cifar10",
             ("digits", "vit"): "vit_digits", ("digits", "cnn"): "cnn_digits"}
 MINUTES, PILOT = (5.0, 15.0, 45.0), 2  # PILOT: epochs that tell how long one takes
-ANY = ()  # a run of an earlier commit counts: it all takes days
 WAYS = (("run", "linear"), ("run", "kNN"), ("run", "fine-tuned"), ("random", "linear"), ("random", "kNN"),
         ("random", "from scratch"), ("raw", "linear"), ("raw", "kNN"))
 
@@ -48,7 +47,7 @@ def recipes(data: str) -> list[str]:
 
 def epochs_for(recipe: Recipe, minutes: float) -> int:
     """How many epochs fit, by the time that PILOT of them take after the compilation."""
-    pilot = once(recipe.override(epochs=PILOT), RUNS / "pilot" / recipe.name, verbose=False, makers=ANY).result["train"]
+    pilot = once(recipe.override(epochs=PILOT), RUNS / "pilot" / recipe.name, verbose=False).result["train"]
     compiling = pilot["compile_seconds"] or 0.0
     return max(1, round((60 * minutes - compiling) / ((pilot["seconds"] - compiling) / PILOT)))
 
@@ -58,7 +57,7 @@ def measure(name: str, minutes: float, seed: int, labels: str, finetune: bool, c
     recipe = load(name)
     folder = RUNS / name / f"{minutes:g}-minutes" / f"seed-{seed}"
     epochs = Run(folder).recipe.epochs if (folder / "recipe.json").is_file() else epochs_for(recipe, minutes)
-    run = once(recipe.override(seed=seed, epochs=epochs), folder, verbose=False, makers=ANY)
+    run = once(recipe.override(seed=seed, epochs=epochs), folder, verbose=False)
     classify = CLASSIFY.get((recipe.data, recipe.model))
     network = json.dumps(training.recipe_of(run, classify, (), seed).model_dump(mode="json"), sort_keys=True)
     scratch = RUNS / "scratch" / f"{recipe.model}-{zlib.crc32(network.encode()):08x}"  # shared by runs of one network

@@ -39,15 +39,13 @@ PUBLISHED = {"cnn_mnist_pgd": "88 to 93 under strong attacks are usual for long 
              "resnet_cifar10_fast_adversarial": "43.21 under AutoAttack, PreActResNet-18 (RobustBench; Wong et al. "
                                                 "2020)"}
 EXAMPLES, OTHERS = 1000, 2000
-ANY = ()  # a run of an earlier commit counts
 
 
 def trained(name: str, seed: int, augment: tuple = (), called: str = "") -> Run:
     """The finished run of a recipe, perhaps with more augmentation."""
     recipe = load(name).override(seed=seed)
     recipe = recipe.override(augment=(*recipe.augment, *augment)) if augment else recipe
-    return once(recipe, RUNS / f"{name}{f'-{called}' if called else ''}" / f"seed-{seed}", verbose=False,
-                makers=ANY)
+    return once(recipe, RUNS / f"{name}{f'-{called}' if called else ''}" / f"seed-{seed}", verbose=False)
 
 
 def examples_of(run: Run, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     parser.add_argument("--teacher", type=Path, metavar="RUN")
-    parser.add_argument("--epochs", type=int, default=8, help="of a training that goes on from a run")
+    parser.add_argument("--epochs", type=int, default=8, help="of a training that begins with a run")
     asked = parser.parse_args()
     if (asked.part == "taught") != bool(asked.teacher):
         parser.error("--teacher is for taught, which needs it")

@@ -28,14 +28,13 @@ RUNS = ROOT / "runs" / "texts"
 LABELS = {100: {"batch": 16, "epochs": 25}, 1_000: {"batch": 32, "epochs": 5}}  # about 160 steps each, of MiniLM
 SMALL = {"batch": 32, "epochs": 20, "model_args.drop": 0.3}  # of the small transformer, with 1,000 labels
 RATES = {"fine-tuned": (5e-5, 2e-4), "from scratch": (3e-4, 1e-3), "after hidden words": (3e-4, 1e-3)}
-ANY = ()  # a run of an earlier commit counts: it all takes hours
 ORDER = (WORDS, FROZEN, "fine-tuned", "from scratch", "after hidden words")
 
 
 def measure(seed: int) -> list[dict[str, Any]]:
     """Train every row with one seed, which also draws the labelled examples."""
     rows, folder = [], RUNS / f"seed-{seed}"
-    first = once(load("mlm_rt").override(seed=seed), folder / "hidden-words", verbose=False, makers=ANY)
+    first = once(load("mlm_rt").override(seed=seed), folder / "hidden-words", verbose=False)
     small = load("mlm_rt").override(objective="classify", seed=seed, **SMALL, **{"data_args.tokens": str(first.path)})
     minilm = load("minilm_rt").override(seed=seed)
     for labels, steps in LABELS.items():
@@ -52,7 +51,7 @@ def measure(seed: int) -> list[dict[str, Any]]:
 
 def chosen(recipe: Recipe, way: str, folder: Path) -> Run:
     """The run with the best accuracy on validation of those with either learning rate."""
-    found = [once(recipe.override(lr=rate), folder / f"lr-{rate:g}", verbose=False, makers=ANY) for rate in RATES[way]]
+    found = [once(recipe.override(lr=rate), folder / f"lr-{rate:g}", verbose=False) for rate in RATES[way]]
     return max(found, key=lambda run: run.result["val"]["accuracy"])
 
 

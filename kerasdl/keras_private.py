@@ -3,6 +3,9 @@
 A test reads the package for private names of Keras; one that is not listed here fails it.
 """
 
+import functools
+from collections.abc import Callable
+
 import keras
 
 NAMES = {
@@ -12,7 +15,7 @@ NAMES = {
                              "several workers (keras#20585) and with a batch that does not divide (keras#19246)",
     "_aggregate_additional_loss": "divides the losses that layers add by the number of replicas",
     "_update_metrics_variables": "on JAX the metrics of a step that takes its batch in parts",
-    "_moments": "with a mask, batch normalisation over the part of a replica where it was told to take the whole batch",
+    "_moments": "the mean and variance of batch normalisation, which with a mask ignores `synchronized`",
     "_inbound_nodes": "how often a layer is called",
     "_outbound_nodes": "which layers read what a layer answers",
     # Optimizers
@@ -44,6 +47,14 @@ class FitsReplicas(keras.Model):
 def flat_layers(network: keras.Model) -> list[keras.layers.Layer]:
     """Return all layers of a network, at every depth."""
     return list(network._flatten_layers())
+
+
+def take_moments(layer: keras.layers.BatchNormalization, moments: Callable | None) -> None:
+    """Let a layer take its mean and variance from a function of Keras' method, inputs and mask; None: from that method.
+    """
+    vars(layer).pop("_moments", None)
+    if moments:
+        layer._moments = functools.partial(moments, layer._moments)
 
 
 def only_reader(layer: keras.layers.Layer) -> keras.layers.Layer | None:

@@ -48,8 +48,8 @@ class Run:
 
         Args:
             ours: whether this process writes the run; of several workers only the first one does.
-            new: whether a run that is there, as another process has just begun it, is not to be written over: then it
-                is the one to go on with, see Run.unfinished.
+            new: whether a run that is there, as another process has just begun it, is continued and not written over;
+                see Run.unfinished.
 
         Raises:
             UserError: if the folder cannot be written, or `new` finds a run there that cannot go on.
@@ -57,11 +57,12 @@ class Run:
         path = folder_for(recipe.name or recipe.model) if workdir is None else Path(workdir)
         with writing(path, "Choose another --workdir."):
             path.mkdir(parents=True, exist_ok=True)
-            text = recipe.model_dump_json(indent=2) + "\n"
-            if ours and not new:
+            text, there = recipe.model_dump_json(indent=2) + "\n", False
+            if ours and new:
+                there = not write_new(path / "recipe.json", text)
+            elif ours:
                 write_text(path / "recipe.json", text)
-            begun = ours and new and not write_new(path / "recipe.json", text)
-        return begun and cls.unfinished(path, recipe) or cls(path)
+        return (cls.unfinished(path, recipe) if there else None) or cls(path)
 
     @classmethod
     def unfinished(cls, path: str | Path | None, recipe: Recipe) -> "Run | None":

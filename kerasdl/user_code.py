@@ -112,7 +112,8 @@ def register_layers(module: ModuleType, stem: str) -> None:
 
 def digest(file: Path) -> str:
     """Return the SHA-256 of a file."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def references(recipe: Any) -> list[str]:
@@ -142,6 +143,12 @@ def keep(recipe: Any, run: Path) -> None:
         elif file.is_file() and digest(file) != digest(copy):
             raise UserError(f"{file} has changed since {run} began; its copy there is {copy}. Start a new run, or "
                             "undo the change.")
+
+
+def kept(recipe: Any, run: Path) -> dict[str, str]:
+    """Return the model and the objective of a recipe, where they are the user's own code those of the run's copy."""
+    return {field: f"{check(name, run).resolve()}:{split(name)[1]}" if is_reference(name) else name
+            for field, name in (("model", recipe.model), ("objective", recipe.objective))}
 
 
 def neighbours(file: Path) -> set[str]:

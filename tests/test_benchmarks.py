@@ -301,21 +301,7 @@ def test_a_warning_is_no_sign_of_a_hidden_gradient(monkeypatch):
     assert row["checks"] == {"whole_range": False} and row["environment"] == DEVICE
 
 
-@pytest.mark.parametrize("module, name, given", [
-    (robust, "trained", ("cnn_mnist", 0)), (audit, "trained", ("digits", None, None)),
-    (private, "measured", ("mlp_digits_dp", "private", 0)), (explain, "measure", ("cnn_mnist", 0, 1, 1)),
-    (auto, "default", (Asked("digits", seed=5), "cnn_digits", None))])
-def test_a_run_of_an_earlier_commit_counts(module, name, given, monkeypatch):
-    def once(recipe, folder, verbose, makers):
-        raise StopIteration(makers)
-
-    monkeypatch.setattr(module, "once", once)
-    with pytest.raises(StopIteration) as found:
-        getattr(module, name)(*given)
-    assert found.value.value == ()
-
-
-def test_attacks_go_on_with_the_other_library_s_half(monkeypatch, tmp_path):
+def test_attacks_continue_with_the_other_library_s_half(monkeypatch, tmp_path):
     calls, out = [], tmp_path / "robust.json"
 
     def ours(recipe, count, **facts):

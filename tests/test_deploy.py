@@ -61,7 +61,7 @@ def test_a_model_without_scores_may_be_as_far_as_the_tolerance_says():
     (answers(first7=REFERENCE[:7] + 0.1), None, None, None, "a batch of 7 is answered otherwise"),
     (answers(), "int8", gate.Score("accuracy", 0.9, 0.8, "max"), None, "accuracy goes from 0.9000 to 0.8000"),
     (answers(), "int8", gate.Score("accuracy", 0.9, 0.897, "max"), 0.001, "allowed is a loss of 0.001"),
-    (answers(), "int8", gate.Score("mae", 200.0, 204.0, "min"), 0.01, "allowed is 0.01 of it more"),
+    (answers(), "int8", gate.Score("mae", 200.0, 204.0, "min"), 0.01, "allowed is a rise by a share of 0.01"),
     (answers(), "int8", gate.Score("accuracy", 0.9, float("nan"), "max"), None, "to nan"),
     (answers(), "int8", gate.Score("mae", 2.0, 2.2, "min"), None, "mae goes from 2.0000 to 2.2000"),
     (answers(RANDOM.normal(size=REFERENCE.shape)), "int8", None, None, "correlation"),

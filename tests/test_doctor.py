@@ -156,7 +156,7 @@ def test_an_import_that_would_abort_is_told_and_not_tried(tmp_path):
 @pytest.mark.parametrize("flags, machine, fits", [
     ("flags\t\t: fpu sse4_2 avx avx2", "x86_64", True), ("flags\t\t: fpu sse4_2", "x86_64", False),
     ("model name\t: unknown", "x86_64", True), ("flags\t\t: fpu", "riscv64", True)])
-def test_a_processor_without_avx_is_told_before_the_process_ends(tmp_path, monkeypatch, flags, machine, fits):
+def test_a_processor_without_avx_is_refused_before_the_process_ends(tmp_path, monkeypatch, flags, machine, fits):
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{flags}\nbugs\t\t: none\n")
     monkeypatch.setattr(versions, "CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(versions.platform, "machine", lambda: machine)

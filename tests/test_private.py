@@ -43,9 +43,9 @@ def test_a_vocabulary_that_another_run_made_of_the_private_texts_is_the_same(her
     (here / "taker" / "tokenizer.json").write_text("")
     for tokens in ("maker", "taker", "taker/tokenizer.json"):
         made_of = private.vocabulary_of("text:texts.csv", {"tokens": tokens})
-        assert made_of == private.address(f"text:{here / 'texts.csv'}") != private.address("text:other.csv")
+        assert made_of == private.path_of(f"text:{here / 'texts.csv'}") != private.path_of("text:other.csv")
     assert private.vocabulary_of("text:texts.csv", {"tokens": "minilm"}) == ""
-    assert private.vocabulary_of("arrays", {}) == private.address("arrays")
+    assert private.vocabulary_of("arrays", {}) == private.path_of("arrays")
 
 
 def test_epsilon_is_that_of_dp_accounting(run):

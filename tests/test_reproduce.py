@@ -171,13 +171,21 @@ def test_runs_of_the_old_orders_are_marked_and_not_compared(package, refused, co
         results.read([recipe.load("tiny_digits")])
 
 
+def test_a_run_of_another_commit_counts_unless_its_maker_has_to_be_the_same(hard_recipe, hard_run, monkeypatch):
+    now = hard_run.result["environment"] | {"git": "another"}
+    monkeypatch.setattr(reproduce, "environment", lambda **_: now)
+    assert reproduce.once(hard_recipe, hard_run.path, False).path == hard_run.path
+    with pytest.raises(UserError, match="holds a run by git"):
+        reproduce.once(hard_recipe, hard_run.path, False, reproduce.MAKERS)
+
+
 @pytest.mark.soak
 def test_a_seed_that_diverges_is_not_a_reproduction(package, command, monkeypatch):
     package(0, 1)
     once = reproduce.once
 
-    def diverging(recipe, folder, verbose):
-        run = once(recipe, folder, verbose)
+    def diverging(recipe, folder, verbose, makers):
+        run = once(recipe, folder, verbose, makers)
         result = run.result | {"status": "diverged"}
         del result["test"]
         if recipe.seed == 3:

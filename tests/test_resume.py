@@ -291,7 +291,7 @@ def test_a_checkpoint_of_versions_with_other_weights_is_refused(stopped):
 
 
 def test_stopped_while_the_scores_are_measured_it_goes_on_with_them(here, unbroken, monkeypatch, capsys):
-    """Of a training that had ended, which other versions then measure: nothing is trained again, and both are told."""
+    """Of a training that had ended, which other versions then measure: nothing is trained again, both are listed."""
     def stopped(conclude) -> str:
         with monkeypatch.context() as patch, pytest.raises(SystemExit) as stopped:
             patch.setattr(fit, "conclude", conclude)

@@ -327,14 +327,14 @@ def test_a_run_of_a_file_of_ones_own_is_in_runs(tmp_path):
     assert folder_for("cnn_digits").parent == Path("runs/cnn_digits")
 
 
-@pytest.mark.parametrize("error, told", [
+@pytest.mark.parametrize("error, ours", [
     (OSError(errno.ENOSPC, "full", "elsewhere"), True), (PermissionError(errno.EACCES, "no", "RUN/metrics.csv"), True),
     (OSError("Can't write data"), True), (FileNotFoundError(errno.ENOENT, "none", "elsewhere/labels.csv"), False),
     (ConnectionResetError(errno.ECONNRESET, "reset"), False), (urllib.error.URLError("no host"), False)])
-def test_errors_of_somebodys_callback_are_not_told_as_those_of_the_disk(tmp_path, error, told):
+def test_errors_of_somebodys_callback_are_not_taken_for_those_of_the_disk(tmp_path, error, ours):
     if error.filename:
         error.filename = error.filename.replace("RUN", str(tmp_path))
-    with pytest.raises(UserError if told else type(error)), writing(tmp_path, "Make room."):
+    with pytest.raises(UserError if ours else type(error)), writing(tmp_path, "Make room."):
         raise error
 
 

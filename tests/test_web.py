@@ -160,8 +160,8 @@ def in_node(expression):
         pytest.skip("there is no node")
     code = Path(runtime.__file__).with_name("examples.js").read_text().replace("export ", "")
     code += f"""
-        const told = (make) => {{ try {{ return make(); }} catch (error) {{ return error.message; }} }};
-        console.log(JSON.stringify(({expression}).map(told)));"""
+        const attempt = (make) => {{ try {{ return make(); }} catch (error) {{ return error.message; }} }};
+        console.log(JSON.stringify(({expression}).map(attempt)));"""
     return json.loads(subprocess.run(["node", "-e", code], capture_output=True, check=True, text=True).stdout)
 
 

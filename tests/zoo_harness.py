@@ -74,6 +74,15 @@ def randomise(model, seed=0, spread=0.1):
     return model
 
 
+def in_a_row():
+    """A network as users write it: without names, and Sequential."""
+    import keras
+
+    return randomise(keras.Sequential([
+        keras.Input((8, 8, 1)), keras.layers.Conv2D(8, 3), keras.layers.BatchNormalization(), keras.layers.ReLU(),
+        keras.layers.Flatten(), keras.layers.Dense(3)]))
+
+
 def logits(model, x):
     """What the model says at inference; on JAX compiled as a whole, since op by op takes far longer."""
     import keras

@@ -91,7 +91,7 @@ def trained(subject: Subject, half: Split, number: int) -> Run:
     path = subject.run.path / "audit" / FOLDER / str(number)
     own, tokens = subject.recipe, (subject.run.path / TOKENIZER).is_file()
     recipe = validate(own.model_dump() | {
-        "model": kept(own.model, subject.run), "objective": kept(own.objective, subject.run), "data": "arrays",
+        **user_code.kept(own, subject.run.path), "data": "arrays",
         "data_args": {"tokens": str(subject.run.path.resolve())} if tokens else {}, "splits": {},
         "seed": own.seed + 1000 * (subject.seed + 1) + number,
         "batch": min(own.batch, len(half)), "tta": None, "claim": None})
@@ -105,13 +105,6 @@ def trained(subject: Subject, half: Split, number: int) -> Run:
     if run.result["status"] != "completed":
         raise UserError(f"The shadow run {path} diverged. Train others with another --seed, or none with --shadows 0.")
     return run
-
-
-def kept(name: str, run: Run) -> str:
-    """Return the name of a model or an objective, or where it is the user's own code that of the run's copy."""
-    if not user_code.is_reference(name):
-        return name
-    return f"{user_code.check(name, run.path).resolve()}:{user_code.split(name)[1]}"
 
 
 def fits(path: Path, recipe: Recipe, half: Split) -> bool:

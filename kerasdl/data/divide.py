@@ -13,7 +13,7 @@ VAL, TEST = 0.1, 0.2  # shares that are carved where a set has no such part
 
 
 def divide(y: np.ndarray, classes: Sequence[str] | None, test: bool = True, groups: np.ndarray | None = None,
-           order: np.ndarray | None = None, test_share: float = TEST, learned: bool = True) -> dict[str, np.ndarray]:
+           order: np.ndarray | None = None, test_share: float = TEST) -> dict[str, np.ndarray]:
     """Return the indices of train, val and (if `test`) test in one set that has no parts of its own.
 
     Args:
@@ -23,12 +23,9 @@ def divide(y: np.ndarray, classes: Sequence[str] | None, test: bool = True, grou
         groups: (N,) what belongs together, such as a patient: all examples of a group come into one part.
         order: (N,) numbers or times: train comes first, then val, then test. Equal ones come into one part.
         test_share: of the examples that are test.
-        learned: whether the classes are learned, so that each has to come into train. If not, examples are divided by
-            them all the same: a classifier that begins with what was learned must not be tested on what that has seen.
 
     Raises:
-        DataError: for less than 10 examples, too few groups, or a class of which none would come into the training
-            part.
+        DataError: for less than 10 examples, or too few groups.
     """
     if len(y) < 10:
         raise DataError(f"{len(y)} examples are too few to split. Expected at least 10.")
@@ -41,8 +38,6 @@ def divide(y: np.ndarray, classes: Sequence[str] | None, test: bool = True, grou
         inner, part = carve(y[rest], share, classes is not None, *(
             None if values is None else values[rest] for values in (groups, order)))
         rest, parts[name] = rest[inner], rest[part]
-    if classes is not None and learned:
-        _check_learned(y, rest, classes)
     return {"train": rest, "val": parts["val"], **({"test": parts["test"]} if test else {})}
 
 
@@ -52,7 +47,8 @@ def of_places(place: np.ndarray, y: np.ndarray, classes: Sequence[str] | None, g
 
     Args:
         place: (N,) "train", "val" or "test"; "all" where it is not said.
-        y, classes, groups, test_share, learned: as in `divide`.
+        y, classes, groups, test_share: as in `divide`.
+        learned: as in `completed`.
     """
     given = {part: np.flatnonzero(place == part) for part in ("val", "test") if (place == part).any()}
     return completed(given, np.flatnonzero((place == "train") | (place == "all")), y, classes, groups,
@@ -67,17 +63,18 @@ def completed(parts: Mapping[str, np.ndarray], rest: np.ndarray, y: np.ndarray, 
     Args:
         parts: the indices of the parts that the set has.
         rest: the indices of what is in neither val nor test.
-        y, classes, groups, order, test_share, learned: of all examples, as in `divide`.
+        y, classes, groups, order, test_share: of all examples, as in `divide`.
+        learned: whether the classes are learned, so that each has to come into train. If not, examples are divided by
+            them all the same: a classifier that begins with what was learned must not be tested on what that has seen.
 
     Raises:
-        DataError: as `divide` does, for what it carved and for parts that were there, and for a group in several parts.
+        DataError: as `divide` does, for a class of which no example is in train, and for a group in several parts.
     """
     given = {part: parts[part] for part in ("val", "test") if part in parts}
     found = {"train": rest, **given}
     if len(given) < 2:
         groups_of_rest, order_of_rest = (None if values is None else values[rest] for values in (groups, order))
-        carved = divide(y[rest], classes, "test" not in given, groups_of_rest, order_of_rest, test_share,
-                        learned)
+        carved = divide(y[rest], classes, "test" not in given, groups_of_rest, order_of_rest, test_share)
         if "val" in given:  # that part stays, and the one just carved is train again
             carved["train"] = np.sort(np.concatenate([carved["train"], carved.pop("val")]))
         found |= {part: rest[places] for part, places in carved.items()}

@@ -172,17 +172,18 @@ class Split:
         examples = np.stack([self.decode(file).numpy() for file in self.x[indices]]) if self.decode else self.x[indices]
         return examples, None if self.y is None else self.y[indices]
 
-    def sample(self, count: int) -> np.ndarray:
+    def sample(self, count: int, spread: bool = False) -> np.ndarray:
         """Return at most `count` examples without a pass over all; none of a split that stands for one.
 
-        They are the first ones. If the split is sorted by class, as a folder is, they come from every class.
+        They are the first ones. With `spread`, or if the split is sorted by class, as a folder is, they come from all
+        over it.
         """
         if self.streamed:
             examples = self.x.map(lambda example, *_: example)
             return np.array(list(examples.take(count).as_numpy_iterator()))
         count = min(count, len(self))
         by_class = self.target == "class" and self.y is not None and (np.diff(self.y) >= 0).all()
-        return self.take(np.arange(count) * len(self) // count if by_class else np.arange(count))[0]
+        return self.take(np.arange(count) * len(self) // count if spread or by_class else np.arange(count))[0]
 
     def fingerprint(self, labels: bool = True) -> str:
         """Return a text that changes with the number, the targets, the weights and the order of the examples, and with

@@ -66,7 +66,7 @@ def refusal(reference: np.ndarray, answers: Mapping[str, np.ndarray], kind: str 
         return f"its answers and the model's have a correlation of {alike:.3f}; {least:g} is asked for" \
             if not alike >= least else None
     allowed = max(LOST, 1.01 / len(reference)) if tolerance is None else tolerance
-    most = f"a loss of {allowed:.2g}" if score.better == "max" else f"{allowed:.2g} of it more"
+    most = f"a loss of {allowed:.2g}" if score.better == "max" else f"a rise by a share of {allowed:.2g}"
     return f"validation {score.name} goes from {score.model:.4f} to {score.file:.4f}; allowed is {most}" \
         if not score.lost <= allowed else None
 

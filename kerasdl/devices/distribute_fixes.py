@@ -4,14 +4,13 @@ Each has a test that fails without it, and a second one that fails once Keras ha
 All were seen in Keras 3.15 on TensorFlow 2.21.
 """
 
-import functools
 from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 from keras import tree
 
-from kerasdl.keras_private import flat_layers
+from kerasdl.keras_private import flat_layers, take_moments
 from kerasdl.zoo.fake_quantized import FakeQuantize
 
 
@@ -57,23 +56,19 @@ def own_noise(network: keras.Model) -> None:
 
 def synchronize_norms(network: keras.Model, together: bool = True) -> None:
     """Normalise over the whole batch; Keras' default normalises each replica's part by itself, and so do layers with
-    a mask, as those of series have, whatever they are told."""
+    a mask, as those of series have, even when `synchronized` is set."""
     for layer in flat_layers(network):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = together
-            vars(layer).pop("_moments", None)
-            if together:
-                layer._moments = functools.partial(moments_of_all, layer, layer._moments)
+            take_moments(layer, moments_of_all if together else None)
 
 
-def moments_of_all(layer: keras.layers.BatchNormalization, own: Callable, inputs: tf.Tensor, mask: tf.Tensor | None
-                   ) -> tuple[tf.Tensor, tf.Tensor]:
+def moments_of_all(own: Callable, inputs: tf.Tensor, mask: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the mean and the variance (C,) of what a mask leaves of the whole batch; without one what Keras does.
 
     Args:
-        layer: with channels last.
         own: Keras' method.
-        inputs: (B, ..., C) of a replica.
+        inputs: (B, ..., C) of a replica, channels last.
         mask: (B, ...), True where a step counts.
     """
     context = tf.distribute.get_replica_context()

@@ -13,6 +13,12 @@ def located(name: str, folder: str | None) -> str:
     return f"{source}:{_path(path, folder)}" if colon else name
 
 
+def absolute(name: str, folder: str | None = None) -> str:
+    """Return the name of data with its path from the root, which is the same however the path was written."""
+    source, colon, path = located(name, folder).partition(":")
+    return f"{source}:{Path(path).expanduser().resolve()}" if colon else name
+
+
 def located_args(args: Mapping[str, Any], folder: str | None) -> dict[str, Any]:
     """Return data_args with those that are paths as `located` finds them."""
     return {key: _path(value, folder) if key in PATHS and isinstance(value, str) else value

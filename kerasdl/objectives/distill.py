@@ -5,7 +5,6 @@ al. 2021 (DeiT, arXiv:2012.12877, equation 3). The teacher sees what the student
 al. 2022, arXiv:2106.05237). Scores and the loss of validation are those of classification.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -14,7 +13,7 @@ import numpy as np
 from keras import ops
 from pydantic import Field
 
-from kerasdl import objectives
+from kerasdl import objectives, user_code
 from kerasdl.data.split import Split, check_columns
 from kerasdl.data.tokens import FILE
 from kerasdl.errors import UserError
@@ -63,7 +62,7 @@ class Distill(Classify):
             raise UserError(f"{name} was trained with another tokenizer. Give data_args.tokens={run.path}.")
 
     def noted(self) -> dict[str, Any]:
-        return {"teacher": hashlib.sha256(Run.open(self.settings.teacher).model_file.read_bytes()).hexdigest()}
+        return {"teacher": user_code.digest(Run.open(self.settings.teacher).model_file)}
 
     def network(self, split: Split) -> keras.Model:
         """Build the student, and load the teacher, after it: the student's first weights are those without one."""

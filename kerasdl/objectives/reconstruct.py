@@ -75,7 +75,7 @@ class Reconstruct(Objective):
             holes = f"{settings.holes} holes" if settings.holes > 1 else "a hole"
             raise UserError(f"{word} hides {holes} of {settings.share:.0%} of the pixels, {hidden} of {height * width} "
                             f"in images of {height}x{width}, which does not fit. Change objective_args.share or holes.")
-        if self.corruption.colour and (channels != 3 or colourless(looked(split))):
+        if self.corruption.colour and (channels != 3 or colourless(split.sample(LOOKED, spread=True))):
             raise UserError(f"{word} learns colours, and the images are grey. Give images in colour, or "
                             "another corruption.")
         if len(split) < 2:
@@ -258,14 +258,6 @@ def psnr_of(y: Any, y_pred: Any) -> Any:
     """Return the PSNR of what was hidden in each image, (B,)."""
     truth, _, hidden = parts(y)
     return fills.psnr(truth, y_pred, hidden)
-
-
-def looked(split: Split) -> np.ndarray:
-    """Return some images (N, H, W, C) from all over a split."""
-    if split.streamed:
-        return split.sample(LOOKED)
-    count = min(LOOKED, len(split))
-    return split.take(np.arange(count) * len(split) // count)[0]
 
 
 def colourless(images: np.ndarray) -> bool:

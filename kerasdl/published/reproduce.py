@@ -124,7 +124,7 @@ def reproduce(name: str, seeds: int = 3, workdir: str | Path | None = None, verb
     folder = Path(workdir) if workdir is not None else Path("runs") / f"reproduce-{name}"
     taken = {result["seed"] for result in then}
     fresh = islice((seed for seed in count() if seed not in taken), seeds)
-    here = [once(recipe.override(seed=seed), folder / f"seed-{seed}", verbose) for seed in fresh]
+    here = [once(recipe.override(seed=seed), folder / f"seed-{seed}", verbose, MAKERS) for seed in fresh]
     low, high = interval(values(recipe, then), len(here), grain(recipe, here[0]))
     told = results.metric(recipe)
     if told.counted:  # nothing lies beyond none and all
@@ -132,14 +132,14 @@ def reproduce(name: str, seeds: int = 3, workdir: str | Path | None = None, verb
     return Reproduction(recipe, then, [run.result for run in here], (low, high))
 
 
-def once(recipe: Recipe, folder: Path, verbose: bool, makers: Sequence[str] = MAKERS) -> Run:
+def once(recipe: Recipe, folder: Path, verbose: bool, makers: Sequence[str] = ()) -> Run:
     """The finished run of the recipe in the folder; what is missing of it is trained.
 
     Args:
         recipe: what is trained.
         folder: of the run.
         verbose: whether to tell of each epoch on stderr.
-        makers: facts of its environment that a run that is there must share with this process.
+        makers: facts of its environment that a run that is there must share with this process, of those in MAKERS.
     """
     from kerasdl.train.callbacks import Diverged
     from kerasdl.train.fit import device, train

@@ -16,7 +16,7 @@ from kerasdl import objectives, user_code, zoo
 from kerasdl.data import Split, leaks
 from kerasdl.data.tokens import FILE
 from kerasdl.errors import UserError, listed, nearest
-from kerasdl.evaluation.located import located
+from kerasdl.evaluation.located import absolute
 from kerasdl.evaluation.splits import load_split
 from kerasdl.files import whole, write_json
 from kerasdl.recipe import Recipe
@@ -119,12 +119,6 @@ def check_offsets(run: Run, split: Split, name: str) -> None:
                             "from it in both.")
 
 
-def place(data: str, folder: str | None = None) -> str:
-    """Return the name of data, with its path from the root."""
-    source, colon, path = located(data, folder).partition(":")
-    return f"{source}:{Path(path).expanduser().resolve()}" if colon else data
-
-
 def check_apart(run: Run, recipe: Recipe, splits: Mapping[str, Split]) -> None:
     """Raise a UserError if a run without labels has learned from examples of val or test.
 
@@ -136,7 +130,7 @@ def check_apart(run: Run, recipe: Recipe, splits: Mapping[str, Split]) -> None:
         splits: its data.
     """
     before = run.recipe
-    same = place(before.data, run.data.get("folder")) == place(recipe.data)
+    same = absolute(before.data, run.data.get("folder")) == absolute(recipe.data)
     if not same or objectives.get(before.objective, run.path).target is not None:
         return
     held, noted = {name: splits[name] for name in ("val", "test") if name in splits}, run.data.get("examples", {})

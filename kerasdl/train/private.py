@@ -16,7 +16,7 @@ from keras import tree
 from kerasdl.data import Split, pipeline, poisson
 from kerasdl.data.tokens import TRAINED
 from kerasdl.errors import UserError
-from kerasdl.evaluation.located import located, located_args
+from kerasdl.evaluation.located import absolute, located_args
 from kerasdl.keras_private import flat_layers
 from kerasdl.objectives.base import Objective
 from kerasdl.recipe import LOOSE, Private, Recipe
@@ -108,7 +108,7 @@ def check(recipe: Recipe, split: Split, objective: Objective, settings: Private)
     for field, why in (("quantize", "reads the range of the data"), ("prune_channels", "reads the data")):
         if getattr(recipe, field):
             raise UserError(f"{field} {why}, which private training does not account for. Leave it out.")
-    if split.files and vocabulary_of(recipe.data, recipe.data_args) == address(recipe.data):
+    if split.files and vocabulary_of(recipe.data, recipe.data_args) == path_of(recipe.data):
         raise UserError("A vocabulary that is made of the training texts shows their words, whatever the noise. Give "
                         "data_args.tokens a file or public weights, such as minilm.")
     if split.weights is not None or getattr(objective.settings, "class_weight", None) == "balanced":
@@ -126,7 +126,7 @@ def vocabulary_of(data: str, args: Mapping[str, Any], folder: str | None = None)
     """
     tokens = str(located_args({"tokens": "word", **args}, folder)["tokens"])
     if tokens in TRAINED:
-        return address(data, folder)
+        return path_of(data, folder)
     path = Path(tokens).expanduser()
     home = path if path.is_dir() else path.parent
     if not path.exists() or not all((home / name).is_file() for name in ("recipe.json", "data.json")):
@@ -135,10 +135,9 @@ def vocabulary_of(data: str, args: Mapping[str, Any], folder: str | None = None)
     return vocabulary_of(run.recipe.data, run.recipe.data_args, run.data.get("folder"))
 
 
-def address(data: str, folder: str | None = None) -> str:
-    """Return what is the same for two names of the same data: the whole path of a file or folder, or the name."""
-    _, colon, path = located(data, folder).partition(":")
-    return str(Path(path).expanduser().resolve()) if colon else data
+def path_of(data: str, folder: str | None = None) -> str:
+    """Return the whole path of data, whatever reads it, or its name if it has none."""
+    return absolute(data, folder).partition(":")[2] or data
 
 
 def check_network(network: keras.Model) -> None:

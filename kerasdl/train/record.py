@@ -72,7 +72,7 @@ def begin(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model) -> 
             key: facts[key] for key in facts if key in run.data or key != "examples"}:
         raise UserError(f"The data is not what {run.path} began with (see its data.json). Start a new run.")
     elif changed := [name for name in noted if file.exists() and noted[name] != run.data.get("noted", noted)[name]]:
-        raise UserError(f"The {changed[0]} is not the one that {run.path} began with. Start a new run.")
+        raise UserError(f"{run.path} began with another {changed[0]}. Start a new run.")
 
 
 def check_saves(kept: keras.Model, recipe: Recipe) -> None:

@@ -113,20 +113,13 @@ def absolute_paths(run: Run) -> dict[str, Any]:
     fields = {name: {key: absolute(value, folder) if key in PATHS_IN[name] and isinstance(value, str) else value
                      for key, value in getattr(recipe, name).items()} for name in PATHS_IN}
     return {"data": f"{source}:{absolute(path, folder)}" if colon else recipe.data, "splits": recipe.splits,
-            "model": kept_code(recipe.model, run), "objective": kept_code(recipe.objective, run), **fields}
+            **user_code.kept(recipe, run.path), **fields}
 
 
 def absolute(path: str, folder: str | None) -> str:
     """Return a path from the root, of what is here or else in the folder of the training; another word as it is."""
     found = next((each for each in (Path(path).expanduser(), Path(folder or "", path)) if each.exists()), None)
     return str(found.resolve()) if found else path
-
-
-def kept_code(name: str, run: Run) -> str:
-    """Return a name, or where it is the user's own code that of the run's copy."""
-    if not user_code.is_reference(name):
-        return name
-    return f"{user_code.check(name, run.path).resolve()}:{user_code.split(name)[1]}"
 
 
 def trained(recipe: Recipe, folder: Path, data: Any) -> Run:

@@ -1,6 +1,5 @@
 """An exported file that is opened to answer, and what its run says of inputs and answers."""
 
-import hashlib
 import json
 import logging
 import os
@@ -52,14 +51,14 @@ class Served:
         runtime(found.about["format"])
         if not found.file.is_file():
             raise UserError(f"There is no file {found.file}. Export the run again.")
-        if digest(found.file) != found.about["sha256"]:
+        if user_code.digest(found.file) != found.about["sha256"]:
             raise UserError(f"{found.file} is not the file that {FACTS} describes: its SHA-256 differs. Export the run "
                             "again.")
         if found.about.get("run_data_sha256") not in (None, run.data_digest):
             raise UserError(f"{folder} is an export of another run, whose data is not that of {run.path}. Export this "
                             "run.")
         model = run.path / "model.keras"  # which a server need not have; older exports have no hash of it
-        if model.is_file() and found.about.get("run_model_sha256") not in (None, digest(model)):
+        if model.is_file() and found.about.get("run_model_sha256") not in (None, user_code.digest(model)):
             raise UserError(f"{folder} is an export of another training, whose model.keras is not that of {run.path}. "
                             "Export this run.")
         name, shape = found.about["recipe"], tuple(found.about["input"]["shape"])
@@ -147,11 +146,6 @@ def facts_in(file: Path) -> Mapping[str, Any]:
     if not isinstance(found, dict) or set(NEEDED) - found.keys():
         raise UserError(f"{file} is damaged. Export the run again.")
     return found
-
-
-def digest(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def fits(shape: Sequence[int], declared: Sequence[int | None]) -> bool:
