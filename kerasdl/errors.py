@@ -17,6 +17,10 @@ class DataError(UserError):
     """Data that cannot be read: missing, broken, ambiguous or of the wrong form. Reading it again would not help."""
 
 
+class Impossible(UserError):
+    """What was asked of a model cannot be made of it, as a file of a format or a smaller network. Others may be."""
+
+
 def listed(names: object, known: Iterable[str]) -> list[str]:
     """Names that were given as a list, as one, or as one text with commas, which a command line makes of a,b."""
     if isinstance(names, (list, tuple)):

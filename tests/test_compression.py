@@ -13,7 +13,7 @@ from kerasdl.compression.fold import folded
 from kerasdl.compression.quantize_aware import is_aware, quantize_aware
 from kerasdl.data import load as load_split
 from kerasdl.deploy import formats, measure
-from kerasdl.errors import UserError
+from kerasdl.errors import Impossible, UserError
 from kerasdl.files import write_json
 from kerasdl.objectives.distill import Distill
 from kerasdl.objectives.sections import Findings
@@ -238,6 +238,15 @@ def test_a_network_that_rounds_is_not_trained_to_round_otherwise():
     assert compressed.begin((aware,), recipe, None) == (aware,)
     with pytest.raises(UserError, match="quantize=int4: init=RUN learned with weights of 8 bits"):
         compressed.begin((aware,), recipe.override(quantize="int4"), None)
+
+
+def test_a_network_that_cannot_be_changed_is_told_from_other_mistakes():
+    recipe, images = Recipe(model="cnn", data="digits", init="RUN"), np.zeros((4, 8, 8, 1), "float32")
+    split = SimpleNamespace(example_shape=(8, 8, 1), sample=lambda count: images)
+    with pytest.raises(Impossible, match="^quantize: .*operations between its layers"):
+        compressed.begin((of_operations(),), recipe.override(quantize="int8"), split)
+    with pytest.raises(Impossible, match="^prune_channels: "):
+        compressed.begin((zoo.build("linear", (8, 8, 1), 10),), recipe.override(prune_channels=0.5), split)
 
 
 # Distillation

@@ -13,7 +13,7 @@ from kerasdl.data.images import EXTENSIONS
 from kerasdl.data.spec import Target, recorded_kind
 from kerasdl.data.split import Split
 from kerasdl.data.table import TableArgs, parts_of
-from kerasdl.data.table_file import Dialect, read_table, whole_numbers
+from kerasdl.data.table_file import Dialect, read_table
 from kerasdl.errors import DataError
 
 
@@ -44,7 +44,7 @@ def split_for(facts: Mapping[str, Any], path: str, split: str, args: TableArgs, 
         classes: those that the model was trained on, if it was trained on some only. Others are left out.
 
     Raises:
-        DataError: as `splits_of`, and for a class that the model does not know.
+        DataError: as `splits_of`, for a class that the model does not know, and if `classes` are not in the table.
     """
     if recorded_kind(facts) != "image":
         raise DataError(f"The model takes {recorded_kind(facts)} data. Received a table of images.")
@@ -54,7 +54,7 @@ def split_for(facts: Mapping[str, Any], path: str, split: str, args: TableArgs, 
     if target is not None:
         label = labels.label_columns(frame, args.label, path)
         if classes is not None:
-            frame = frame[whole_numbers(frame[label[0]]).astype(str).isin(known or ())]
+            frame = labels.rows_of(frame, label[0], known or (), path)
         y, names = labels.targets_of(frame, label, target, args.label_sep, known, learned=False)
     files = files_of(frame, args, path)
     whole = image_files.split_of(files, y, names, args, shape=tuple(facts["shape"]))

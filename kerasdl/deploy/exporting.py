@@ -23,7 +23,7 @@ from kerasdl import objectives
 from kerasdl.compression.quantize_aware import bits_of, is_aware
 from kerasdl.data.tokens import FILE as TOKENIZER
 from kerasdl.deploy import formats, gate, measure, network
-from kerasdl.errors import UserError
+from kerasdl.errors import Impossible, UserError
 from kerasdl.evaluation.splits import load_split
 from kerasdl.files import write_json, writing
 from kerasdl.objectives.base import Objective
@@ -94,7 +94,7 @@ def export(run: Run | str | Path, form: str, *, quantize: str | None = None, out
         chosen = next((score for score in scores if score.name == objective.monitor), scores[0] if scores else None)
         answers = {name: value for name, value in found.items() if not name.startswith("seconds")}
         if why := gate.refusal(reference, answers, quantize, chosen, tolerance):
-            raise UserError(f"No file was written: as {described(form, quantize)} {why}.")
+            raise Impossible(f"No file was written: as {described(form, quantize)} {why}.")
         facts = {"format": form, "quantize": quantize, "file": made.FILE, **about(run, objective, plain),
                  "examples": len(x), "difference": gate.difference(reference, found["all"], reference),
                  "scores": {score.name: {"keras": score.model, "file": score.file} for score in scores
@@ -133,7 +133,7 @@ def read_back(model: keras.Model, file: Path, header: Mapping[str, Any]) -> dict
     wanted, found = (keras.ops.convert_to_numpy(one(images, training=False)) for one in (plain, again))
     apart = float(np.abs(wanted.astype("float64") - found).max() / (np.ptp(wanted) or 1.0))
     if not apart <= gate.APART:  # NaN is not
-        raise UserError(f"No file was written: read into a new network, its answers are {apart:.2g} of their range "
+        raise Impossible(f"No file was written: read into a new network, its answers are {apart:.2g} of their range "
                         f"from the model's; allowed are {gate.APART:g}.")
     return {"difference": apart, "bytes": size(file), "sha256": digest(file),
             "packages": installed("safetensors")}
@@ -173,10 +173,10 @@ def convert(made: formats.Format, plain: keras.Model, path: Path, quantize: str 
         made.write(plain, str(path), quantize, calibration)
     except Exception as error:  # converters raise anything
         logger.debug("%s", error, exc_info=True)
-        raise UserError(f"No file was written: {described(form, quantize)} cannot be made of this model: "
+        raise Impossible(f"No file was written: {described(form, quantize)} cannot be made of this model: "
                         f"{first_line(error)}") from error
     if not path.exists():
-        raise UserError(f"No file was written: the converter of {form} wrote nothing, and raised no error.")
+        raise Impossible(f"No file was written: the converter of {form} wrote nothing, and raised no error.")
 
 
 def first_line(error: BaseException) -> str:
@@ -194,7 +194,7 @@ def measured(form: str, path: Path, plain: keras.Model, x: np.ndarray, run: Path
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"KERAS_BACKEND": "tensorflow"})
         if done.returncode:
             why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-            raise UserError(f"No file was written: the runtime of {form} does not run it: {why[:300]}")
+            raise Impossible(f"No file was written: the runtime of {form} does not run it: {why[:300]}")
         with np.load(found) as arrays:
             return dict(arrays)
 

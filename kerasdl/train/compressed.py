@@ -9,7 +9,7 @@ from kerasdl.compression.channels import slimmed
 from kerasdl.compression.quantize_aware import BITS, bits_of, quantize_aware
 from kerasdl.compression.sparsity import Prune, Pruner, first_full
 from kerasdl.data import Split
-from kerasdl.errors import UserError
+from kerasdl.errors import Impossible, UserError
 from kerasdl.recipe import Recipe
 
 SHOWN = 256  # training examples that show the first ranges of activations
@@ -19,8 +19,8 @@ def begin(networks: tuple[keras.Model, ...], recipe: Recipe, split: Split) -> tu
     """Return the networks to train: with channels removed, and rounding, where the recipe says so.
 
     Raises:
-        UserError: the objective has several networks, there is no trained model to begin with, or the network cannot
-            be changed so, as one that has learned to be rounded to other bits.
+        UserError: the objective has several networks, there is no trained model to begin with, or one that has learned
+            to be rounded to other bits. Impossible, if the network cannot be changed so.
     """
     asked = [name for name in ("prune", "prune_channels", "quantize") if getattr(recipe, name)]
     if not asked:
@@ -51,7 +51,7 @@ def named(field: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise UserError(f"{field}: {error}") from None
+        raise Impossible(f"{field}: {error}") from None
 
 
 def pruner(recipe: Recipe, model: keras.Model, network: keras.Model, kept: keras.Model) -> Pruner | None:

@@ -13,7 +13,7 @@ import numpy as np
 from kerasdl import objectives, user_code
 from kerasdl.deploy import exporting
 from kerasdl.deploy.compress.choose import LOST, Target, lost
-from kerasdl.errors import UserError
+from kerasdl.errors import Impossible, UserError
 from kerasdl.evaluation.located import PATHS
 from kerasdl.files import set_aside
 from kerasdl.recipe import Recipe
@@ -31,7 +31,6 @@ RATE = 0.2  # of its learning rate
 AWARE = {"optimizer": "adamw", "optimizer_args": {}, "lr": 2e-4, "weight_decay": 0.0, "ema": 0.0,
          "precision": "float32", "quantize": BITS, "prune_channels": 0.0}
 PATHS_IN = {"data_args": PATHS, "model_args": ("weights",), "objective_args": ("teacher",)}  # what may be a path
-NO_FILE = "No file was written: "  # begins what is said of a file that is refused
 Made = TypeVar("Made")
 logger = logging.getLogger(__name__)
 
@@ -57,14 +56,14 @@ def rung(name: str, version: Run, folder: Path, better: str, epochs: int, data: 
     """Yield what a version is like and, where its 8-bit file loses more than LOST against its own float32, the version
     that is trained to be rounded. One whose file is refused is left out, but for the run itself."""
     found = (measured(name, version, folder / name, data) if name == WHOLE
-             else possible(name, NO_FILE, measured, name, version, folder / name, data))
+             else possible(name, measured, name, version, folder / name, data))
     if not found:
         return
     yield found
     if lost(found, version.result["val"][score_of(version)], better) > LOST:
         name, recipe = f"{name}-aware", next_recipe(version, epochs).override(**AWARE)
-        aware = possible(name, "quantize", trained, recipe, folder / name, data)
-        if aware and (found := possible(name, NO_FILE, measured, name, aware, folder / name, data)):
+        aware = possible(name, trained, recipe, folder / name, data)
+        if aware and (found := possible(name, measured, name, aware, folder / name, data)):
             yield found
 
 
@@ -73,18 +72,16 @@ def trainings(run: Run, folder: Path, epochs: int, data: Any) -> Iterator[tuple[
     yield WHOLE, run
     for share in SHARES:
         name, recipe = f"channels-{100 * share:.0f}", next_recipe(run, epochs).override(prune_channels=share)
-        if not (version := possible(name, "prune_channels", trained, recipe, folder / name, data)):
+        if not (version := possible(name, trained, recipe, folder / name, data)):
             return
         yield name, version
 
 
-def possible(name: str, begins: str, make: Callable[..., Made], *args: Any) -> Made | None:
-    """Return what is made for a version; None, which is logged, where an error that begins so says why it cannot."""
+def possible(name: str, make: Callable[..., Made], *args: Any) -> Made | None:
+    """Return what is made for a version; None, which is logged, where it cannot be made of this model."""
     try:
         return make(*args)
-    except UserError as error:
-        if not str(error).startswith(begins):
-            raise
+    except Impossible as error:
         logger.info("%s is left out. %s", name, error)
         return None
 
@@ -110,13 +107,13 @@ def absolute_paths(run: Run) -> dict[str, Any]:
     """
     recipe, folder = run.recipe, run.data.get("folder")
     source, colon, path = recipe.data.partition(":")
-    fields = {name: {key: absolute(value, folder) if key in PATHS_IN[name] and isinstance(value, str) else value
+    fields = {name: {key: rooted(value, folder) if key in PATHS_IN[name] and isinstance(value, str) else value
                      for key, value in getattr(recipe, name).items()} for name in PATHS_IN}
-    return {"data": f"{source}:{absolute(path, folder)}" if colon else recipe.data, "splits": recipe.splits,
+    return {"data": f"{source}:{rooted(path, folder)}" if colon else recipe.data, "splits": recipe.splits,
             **user_code.kept(recipe, run.path), **fields}
 
 
-def absolute(path: str, folder: str | None) -> str:
+def rooted(path: str, folder: str | None) -> str:
     """Return a path from the root, of what is here or else in the folder of the training; another word as it is."""
     found = next((each for each in (Path(path).expanduser(), Path(folder or "", path)) if each.exists()), None)
     return str(found.resolve()) if found else path
@@ -172,8 +169,8 @@ def measured(name: str, version: Run, folder: Path, data: Any) -> dict[str, Any]
     """Return the facts of a version's file, which is made if it is not there."""
     out = folder / "export"
     if version.result["status"] == "diverged":
-        raise UserError(f"{NO_FILE}its training diverged. {version.result['message']} To train it anew, remove "
-                        f"{version.path}.")
+        raise Impossible(f"No file was written: its training diverged. {version.result['message']} To train it anew, "
+                         f"remove {version.path}.")
     if (out / exporting.FACTS).is_file():
         facts = json.loads((out / exporting.FACTS).read_text())
     else:
