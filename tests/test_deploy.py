@@ -66,7 +66,8 @@ def test_a_model_without_scores_may_be_as_far_as_the_tolerance_says():
     (answers(), "int8", gate.Score("mae", 2.0, 2.2, "min"), None, "mae goes from 2.0000 to 2.2000"),
     (answers(RANDOM.normal(size=REFERENCE.shape)), "int8", None, None, "correlation"),
     (answers(REFERENCE + 0.3 * RANDOM.normal(size=REFERENCE.shape)), "int8", None, 0.01, "0.99 is asked for"),
-    (answers(np.zeros_like(REFERENCE)), "int8", None, None, "correlation of 0.000")])
+    (answers(np.zeros_like(REFERENCE)), "int8", None, None, "correlation of 0.000"),
+    (answers(RANDOM.normal(size=REFERENCE.shape)), "int8", gate.Score("accuracy", 0.9, 0.9, "max"), None, "0.95 is")])
 def test_what_is_wrong_is_refused(found, kind, score, tolerance, words):
     assert re.search(words, gate.refusal(REFERENCE, found, kind, score, tolerance))
 
@@ -118,6 +119,20 @@ def test_every_model_has_the_answers_of_keras_in_every_format(tmp_path, name, fo
             assert gate.correlation(wanted[:batch], found) > (0.5 if "transformer" in name else 0.9) or batch < 64
         else:
             np.testing.assert_allclose(found, wanted[:batch], atol=CLOSE[kind] * np.ptp(wanted))
+
+
+@pytest.mark.parametrize("form, kind", [("litert", "dynamic"), ("onnx", "int8")])
+def test_a_small_column_counts_next_to_a_large_one_in_8_bits(tmp_path, form, kind):
+    try:
+        made = formats.find(form, kind)
+    except UserError as error:
+        pytest.skip(str(error))
+    x = (RANDOM.normal(size=(256, 4)) * (1, 1, 1, 1e4) + (0, 0, 0, 5e4)).astype("float32")
+    model = harness.randomise(zoo.build("mlp", 4, 3, size="512"))  # LiteRT leaves small matrices as they are
+    model.get_layer("scale").adapt(x)
+    wanted = model.predict_on_batch(x)
+    made.write(model, str(tmp_path / made.FILE), kind, x)
+    assert gate.correlation(wanted, made.load(str(tmp_path / made.FILE), 1)(x)) > 0.99
 
 
 def test_a_copy_without_loops_scales_as_the_network_does():

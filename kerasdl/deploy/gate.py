@@ -12,7 +12,7 @@ import numpy as np
 APART = 1e-4  # of a float32 file from the model, as a share of the range of the outputs
 BATCHED = 0.05  # the same of a file with fewer bits from itself, in batches of other sizes
 LOST = 0.005  # of the score of validation, by a file with fewer bits
-ALIKE = 0.95  # correlation of answers, by a file with fewer bits of a model without scores
+ALIKE = 0.95  # correlation of answers, by a file with fewer bits: what a few examples of validation cannot tell
 STILL = 1e-6  # outputs that vary less than this share of their size do not vary
 
 
@@ -42,7 +42,7 @@ def refusal(reference: np.ndarray, answers: Mapping[str, np.ndarray], kind: str 
         kind: how it is quantized; None: not at all.
         score: by which the run's epochs were chosen, if its objective has one.
         tolerance: instead of APART; for a file with fewer bits instead of LOST, or the score of one example if that is
-            more, and without a score instead of 1 - ALIKE.
+            more, and then a correlation is not looked at; without a score instead of 1 - ALIKE.
     """
     found = answers["all"]
     if not np.isfinite(reference).all():
@@ -61,14 +61,16 @@ def refusal(reference: np.ndarray, answers: Mapping[str, np.ndarray], kind: str 
         apart, allowed = difference(reference, found, reference), APART if tolerance is None else tolerance
         return f"its answers are {apart:.2g} of their range from the model's; allowed are {allowed:g}" \
             if apart > allowed else None
-    if score is None:
+    if score is not None:
+        allowed = max(LOST, 1.01 / len(reference)) if tolerance is None else tolerance
+        most = f"a loss of {allowed:.2g}" if score.better == "max" else f"a rise by a share of {allowed:.2g}"
+        if not score.lost <= allowed:
+            return f"validation {score.name} goes from {score.model:.4f} to {score.file:.4f}; allowed is {most}"
+    if score is None or tolerance is None:
         alike, least = correlation(reference, found), ALIKE if tolerance is None else 1 - tolerance
-        return f"its answers and the model's have a correlation of {alike:.3f}; {least:g} is asked for" \
-            if not alike >= least else None
-    allowed = max(LOST, 1.01 / len(reference)) if tolerance is None else tolerance
-    most = f"a loss of {allowed:.2g}" if score.better == "max" else f"a rise by a share of {allowed:.2g}"
-    return f"validation {score.name} goes from {score.model:.4f} to {score.file:.4f}; allowed is {most}" \
-        if not score.lost <= allowed else None
+        if not alike >= least:
+            return f"its answers and the model's have a correlation of {alike:.3f}; {least:g} is asked for"
+    return None
 
 
 def varies(outputs: np.ndarray) -> bool:

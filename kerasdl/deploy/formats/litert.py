@@ -15,6 +15,7 @@ def write(network, path, kind, examples):
     import tensorflow as tf
 
     from kerasdl.compression.quantize_aware import is_aware
+    from kerasdl.deploy import columns
 
     settings = {}
     if kind:
@@ -23,6 +24,8 @@ def write(network, path, kind, examples):
         settings["target_spec"] = {"supported_types": [tf.float16]}
     if kind == "int8" and not is_aware(network):  # such a network knows its ranges
         settings["representative_dataset"] = lambda: ([one[None]] for one in examples)
+    if kind == "dynamic":
+        network = columns.with_limits(network)
     network.export(path, format="litert", verbose=False, **settings)
 
 

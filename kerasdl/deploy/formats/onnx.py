@@ -51,8 +51,11 @@ def dynamic(plain, path, examples, operations=("MatMul", "Gemm")):
 
 
 def static(plain, path, examples):
+    import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    from kerasdl.deploy import columns
 
     class Reader(CalibrationDataReader):
         def __init__(self, name):
@@ -64,8 +67,10 @@ def static(plain, path, examples):
     ready = f"{path}.ready.onnx"
     quant_pre_process(plain, ready, skip_symbolic_shape=True)
     try:
+        exact = columns.scaling(onnx.load(ready).graph) if examples.ndim == 2 else []
         quantize_static(ready, path, Reader(session(ready, 1).get_inputs()[0].name), quant_format=QuantFormat.QDQ,
-                        per_channel=True, activation_type=QuantType.QInt8, weight_type=QuantType.QInt8)
+                        per_channel=True, activation_type=QuantType.QInt8, weight_type=QuantType.QInt8,
+                        nodes_to_exclude=exact)
     finally:
         os.remove(ready)
 
