@@ -15,7 +15,7 @@ def write(network, path, kind, examples):
     import tensorflow as tf
 
     from kerasdl.compression.quantize_aware import is_aware
-    from kerasdl.deploy import columns
+    from kerasdl.deploy import unrounded
 
     settings = {}
     if kind:
@@ -25,7 +25,7 @@ def write(network, path, kind, examples):
     if kind == "int8" and not is_aware(network):  # such a network knows its ranges
         settings["representative_dataset"] = lambda: ([one[None]] for one in examples)
     if kind == "dynamic":
-        network = columns.with_limits(network)
+        network = unrounded.with_limits(network)
     network.export(path, format="litert", verbose=False, **settings)
 
 

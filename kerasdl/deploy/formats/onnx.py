@@ -55,7 +55,7 @@ def static(plain, path, examples):
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    from kerasdl.deploy import columns
+    from kerasdl.deploy import unrounded
 
     class Reader(CalibrationDataReader):
         def __init__(self, name):
@@ -67,10 +67,11 @@ def static(plain, path, examples):
     ready = f"{path}.ready.onnx"
     quant_pre_process(plain, ready, skip_symbolic_shape=True)
     try:
-        exact = columns.scaling(onnx.load(ready).graph) if examples.ndim == 2 else []
+        graph = onnx.load(ready).graph
         quantize_static(ready, path, Reader(session(ready, 1).get_inputs()[0].name), quant_format=QuantFormat.QDQ,
                         per_channel=True, activation_type=QuantType.QInt8, weight_type=QuantType.QInt8,
-                        nodes_to_exclude=exact)
+                        op_types_to_quantize=unrounded.kinds(graph),
+                        nodes_to_exclude=unrounded.nodes(graph, rows=examples.ndim == 2))
     finally:
         os.remove(ready)
 
