@@ -13,7 +13,7 @@ import zoo_harness as harness
 from kerasdl import objectives, zoo
 from kerasdl.cli.compress import show
 from kerasdl.compression.quantize_aware import is_aware
-from kerasdl.deploy import formats
+from kerasdl.deploy import exporting, formats
 from kerasdl.deploy.compress import ladder, walk
 from kerasdl.deploy.compress.choose import Target, chosen, frontier, size_of
 from kerasdl.errors import Impossible, UserError
@@ -132,9 +132,31 @@ def test_the_work_of_a_series_is_that_of_all_its_steps(tmp_path):
     write_json(run.path / "result.json", {"status": "completed", "monitor": "accuracy"})
     (tmp_path / "export").mkdir()
     write_json(tmp_path / "export" / "export.json", {
-        "bytes": 1, "latency": {"1": {"file_ms": 1.0}}, "scores": {"accuracy": {"file": 0.5}}})
+        "bytes": 1, "latency": {"1": {"file_ms": 1.0}}, "scores": {"accuracy": {"file": 0.5}},
+        "run_model_sha256": exporting.digest(run.model_file)})
     found = json.loads(json.dumps(ladder.measured("whole", run, tmp_path, None)))
     assert found["multiply_adds"] == multiply_adds(network, 12) > multiply_adds(network)
+
+
+def test_a_file_of_weights_that_are_no_more_is_made_anew(tmp_path, monkeypatch, caplog):
+    def export(run, *_, out, **__):
+        made.append(out)
+        out.mkdir()
+        write_json(out / exporting.FACTS, facts := {
+            "bytes": len(made), "latency": {"1": {"file_ms": 1.0}}, "scores": {"accuracy": {"file": 0.5}},
+            "run_model_sha256": exporting.digest(run.model_file)})
+        return facts
+
+    monkeypatch.setattr(exporting, "export", export)
+    made, network = [], harness.in_a_row()
+    run = Run.create(Recipe(model="cnn", data="digits"), tmp_path)
+    write_json(run.path / "data.json", {"kind": "image", "shape": [8, 8, 1], "classes": list("abc")})
+    write_json(run.path / "result.json", {"status": "completed", "monitor": "accuracy"})
+    for weights_differ, version in ((True, 1), (False, 1), (True, 2)):
+        if weights_differ:
+            harness.randomise(network).save(run.path / "model.keras")
+        assert ladder.measured("whole", run, tmp_path, None)["bytes"] == version
+    assert "is of other weights" in caplog.text and (tmp_path / "export-1").is_dir()
 
 
 def test_what_no_rung_can_change_ends_the_ladder_and_other_mistakes_are_raised():

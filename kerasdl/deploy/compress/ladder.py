@@ -166,14 +166,16 @@ def count_names_anew() -> None:
 
 
 def measured(name: str, version: Run, folder: Path, data: Any) -> dict[str, Any]:
-    """Return the facts of a version's file, which is made if it is not there."""
+    """Return the facts of a version's file, which is made if it is not there, or if it is of other weights."""
     out = folder / "export"
     if version.result["status"] == "diverged":
         raise Impossible(f"No file was written: its training diverged. {version.result['message']} To train it anew, "
                          f"remove {version.path}.")
-    if (out / exporting.FACTS).is_file():
-        facts = json.loads((out / exporting.FACTS).read_text())
-    else:
+    facts = json.loads((out / exporting.FACTS).read_text()) if (out / exporting.FACTS).is_file() else {}
+    if facts and facts.get("run_model_sha256") != exporting.digest(version.model_file):
+        logger.warning("%s is of other weights. It is made anew, and what was there is now %s.", out, set_aside(out))
+        facts = {}
+    if not facts:
         facts = exporting.export(version, FORMAT, quantize=BITS, out=out, tolerance=math.inf, data=data)
     model, steps = version.model(), int(np.ravel(version.data["shape"])[0] or 1)
     return {"name": name, "parameters": model.count_params(), "multiply_adds": multiply_adds(model, steps),
