@@ -14,6 +14,7 @@ from benchmarks.harness import RESULTS, ROOT, write_json
 from kerasdl.deploy.compress import walk
 from kerasdl.environment import environment
 from kerasdl.published.reproduce import once
+from kerasdl.published.results import machine
 from kerasdl.recipe import load
 from kerasdl.run import Run
 
@@ -35,9 +36,9 @@ def body(found: dict[str, Any]) -> str:
         mark = "**" * (one["name"] == found["chosen"])
         lines.append(f"| {mark}{one['name']}{mark} | {one['bytes'] / 1000:.1f} | {100 * one['val']:.2f} "
                      f"| {one['milliseconds']:.2f} | {one['parameters']:,} | {one['multiply_adds']:,} |")
-    test, machine = found["test"], found["environment"]
+    test = found["test"]
     return "\n".join([*lines, "", f"The chosen file has {test['file']:.2%} on the test split, and the model in Keras "
-                      f"{test['keras']:.2%}. One seed; measured on {machine['cores']} cores of {machine['cpu']}.", ""])
+                      f"{test['keras']:.2%}. One seed. Measured on {machine(found['environment'])}.", ""])
 
 
 def draw(found: dict[str, Any], path: Path) -> None:

@@ -25,6 +25,7 @@ from kerasdl.environment import environment
 from kerasdl.errors import UserError
 from kerasdl.evaluation.splits import load_split
 from kerasdl.published.reproduce import once
+from kerasdl.published.results import machine
 from kerasdl.recipe import Recipe, load
 from kerasdl.run import Run
 from kerasdl.zoo import weights
@@ -110,10 +111,9 @@ def body(found: dict[str, Any]) -> str:
             ratios = " | ".join(f"{one['latency'][str(batch)]['ratio']:.1f}" if "latency" in one else ""
                                 for batch in measure.TIMED)
             lines.append(f"{head}| {one['difference']:.1e} | {scores} | {one['bytes'] / 1000:,.0f} | {ratios} |")
-    machine, missing = found["environment"], [name for name in MODELS if name not in found["models"]]
+    missing = [name for name in MODELS if name not in found["models"]]
     lines += ["", f"Not run yet: {', '.join(missing)}."] if missing else []
-    return "\n".join([*lines, "", f"Measured on {machine['cores']} core{'s' * (machine['cores'] > 1)} of "
-                      f"{machine['cpu']}.", ""])
+    return "\n".join([*lines, "", f"Measured on {machine(found['environment'])}.", ""])
 
 
 def main() -> None:

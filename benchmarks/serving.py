@@ -30,6 +30,7 @@ from benchmarks import harness
 from benchmarks.harness import ROOT, write_json
 from kerasdl.environment import environment
 from kerasdl.published.reproduce import once
+from kerasdl.published.results import machine
 from kerasdl.recipe import load
 from kerasdl.run import Run
 
@@ -281,9 +282,9 @@ def body(found: Any) -> str:
     lines += ["", "| bad request | status | CPU ms |", "| --- | --- | ---: |"]
     lines += [f"| {name} | {', '.join(map(str, one['status']))} | {one['cpu_ms']:.1f} |"
               for name, one in found["refused"]["kinds"].items()]
-    machine, memory = found["environment"], found["refused"]["megabytes"]
+    memory = found["refused"]["megabytes"]
     return "\n".join([*lines, "", f"Memory before and after {found['refused']['times']} of each: {memory[0]:.0f} and "
-                      f"{memory[1]:.0f} MB. Measured on {machine['cores']} cores of {machine['cpu']}.", ""])
+                      f"{memory[1]:.0f} MB. Measured on {machine(found['environment'])}.", ""])
 
 
 def main() -> None:

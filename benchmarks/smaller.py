@@ -27,7 +27,7 @@ from kerasdl.deploy import exporting, formats, measure, network
 from kerasdl.deploy.compress import ladder
 from kerasdl.environment import environment
 from kerasdl.evaluation.splits import load_split
-from kerasdl.published.results import mean_sd
+from kerasdl.published.results import machine, mean_sd
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 from kerasdl.train.compressed import SHOWN
@@ -152,12 +152,12 @@ def table(title: str, rows: list[dict[str, Any]]) -> list[str]:
         lines.append(f"| {name} | {mean_sd([100 * one['test'] for one in some])} | {mean_sd(apart)} | "
                      f"{' | '.join(cells)} |")
     faster = [one["faster"] for row in rows for one in row["versions"].values() if "faster" in one]
-    seeds, machine = sorted(row["seed"] for row in rows), rows[0]["environment"]
+    seeds = sorted(row["seed"] for row in rows)
     said = f"Seeds {', '.join(map(str, seeds))}; {rows[0]['epochs']} epochs of each training after that of the run"
     said += f"; the teacher is `{rows[0]['teacher']}`" if rows[0].get("teacher") else ""
     said += f". The 8-bit file is {min(faster):.1f} to {max(faster):.1f} times as fast as the float32 file, at " \
             "batches of 32" if faster else ""
-    return [*lines, "", f"{said}. Measured on {machine['cores']} cores of {machine['cpu']}.", ""]
+    return [*lines, "", f"{said}. Measured on {machine(rows[0]['environment'])}.", ""]
 
 
 def middle(some: list[dict[str, float]], key: str, scale: float) -> str:

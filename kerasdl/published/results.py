@@ -228,7 +228,7 @@ def machine(environment: Mapping[str, Any]) -> str:
     """Processor, cores and versions, by name, so that nothing else of a machine gets out."""
     versions = ", ".join(f"{name} {environment[name]}" for name in ("kerasdl", "keras", "tensorflow", "python")
                          if name in environment)
-    device = environment["device"]
+    device = environment.get("device", "CPU")
     computing = "" if device == "CPU" else f"{device}, with "
     cores = environment["cores"]
     return f"{computing}{cores} core{'s' * (cores > 1)} of {environment['cpu']}; {versions}"
