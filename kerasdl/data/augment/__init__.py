@@ -95,7 +95,8 @@ def _step(spec: str | Sequence, image_shape: tuple[int, ...]) -> partial[Batch]:
     check_names([spec])
     name, *values = spec if isinstance(spec, (list, tuple)) else (spec,)
     if np.size(image_shape) != 3:
-        raise UserError(f"{name} needs images, (height, width, channels), but an example is {image_shape}.")
+        raise UserError(f"{name} needs images, (height, width, channels), but an example is {image_shape}. "
+                        "Leave it out; augment= on the command line takes none.")
     if image_shape[2] not in CHANNELS.get(name, image_shape[2:]):
         channels = " or ".join(map(str, CHANNELS[name]))
         raise UserError(f"{name} needs images of {channels} channels, not {image_shape[2]}; leave it out.")
