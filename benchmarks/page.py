@@ -37,7 +37,8 @@ def body(folder: Path) -> str:
                                  ("Reading a folder of JPEGs", "bench_images", images),
                                  ("Loading tables and images, and looking for leaks", "bench_loading", loading),
                                  ("A GAN", "bench_gan", gans),
-                                 ("A search", "bench_tuning_speed bench_tuning_memory", searches)):
+                                 ("A search", "bench_tuning_speed bench_tuning_memory", searches),
+                                 ("A search, against Optuna and PyTorch", "bench_search_race", search_races)):
         found = [row for file in name.split() for row in load(folder, file)]
         parts.append(folded(title, section(found) if found else NOT_RUN))
     return "\n".join(parts)
@@ -252,6 +253,18 @@ def searches(rows: list[dict]) -> str:
                          number(row["theirs"]["wall_seconds"]), f"{row['times_faster']:.2f}",
                          f"{row['ours']['best']:.4f} / {row['theirs']['best']:.4f}") for row in rows]) + \
         "\n" + "".join([notes, *memory]) + machines(rows)
+
+
+def search_races(rows: list[dict]) -> str:
+    head = ("program", "seconds, imports and all", "trials a minute", "its time by ours", "best val accuracy, %",
+            "peak MB")
+    lines = [(row["program"], f"{row['seconds']:.1f} ({row['spread'][0]:.1f}-{row['spread'][1]:.1f})",
+              number(60 * row["trials"] / row["seconds"]), f"{row['ratio']:.2f}",
+              ", ".join(f"{100 * one:.1f}" for one in row["best"]), number(row["peak_mb"])) for row in rows]
+    notes = (f"A random search of {rows[0]['trials']} trainings of `mlp_digits`, on two cores; medians of "
+             f"{rows[0]['repeats']}. Ours has two workers and leaves a folder with a run for each trial, which\n"
+             "a killed search goes on with; Optuna calls a function of PyTorch in one process, and keeps nothing.\n")
+    return table(head, lines) + "\n" + notes + machines(rows)
 
 
 def number(value: float | None, digits: int = 0) -> str:

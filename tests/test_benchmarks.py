@@ -29,6 +29,7 @@ from benchmarks import (
     private,
     robust,
     run,
+    search_race,
     variants,
 )
 from benchmarks.rows import CLASSES, RACES, ROWS
@@ -341,6 +342,20 @@ def test_processes_take_turns_and_one_that_failed_is_not_asked_again():
 
     said = harness.interleaved({"a": program("a"), "b": program("b")}, 2, tell=lambda line: None)
     assert order == ["a", "b", "a"] and said["a"] == [{"x": 1}, {"x": 2}]
+
+
+def test_both_sides_of_the_race_of_searches_train_the_recipe(tmp_path):
+    recipe = load("mlp_digits")
+    assert (recipe.batch, recipe.epochs, recipe.ema) == (
+        search_race.BATCH, search_race.EPOCHS, search_race.DECAY)
+    assert (recipe.schedule, recipe.warmup, recipe.optimizer, recipe.augment) == (
+        "cosine", "0%", "adamw", (("translate", 1),))
+    assert zoo.mlp.hidden_widths(recipe.model_args["size"]) == search_race.WIDTHS
+    facts = {"threads": 2, "cores": 2, "cpu": "Some CPU", "kerasdl": "0.1.0", "load_average": [1.0, 1.0, 1.0]}
+    rows = [{"program": name, "trials": 30, "seconds": seconds, "spread": [1.0, 99.0], "ratio": seconds / 60,
+             "best": [0.98, 0.99], "peak_mb": 900.0, "repeats": 2, "environment": facts}
+            for name, seconds in (("ours", 60.0), ("optuna", 90.0))]
+    assert "| optuna | 90.0 (1.0-99.0) | 20 | 1.50 | 98.0, 99.0 | 900 |" in page.search_races(rows)
 
 
 def test_rows_that_are_not_measured_again_stay(tmp_path):
