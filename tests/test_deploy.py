@@ -13,7 +13,7 @@ import zoo_harness as harness
 
 from kerasdl import data, objectives, zoo
 from kerasdl.compression.quantize_aware import quantize_aware
-from kerasdl.deploy import export, exporting, formats, gate, measure, network
+from kerasdl.deploy import export, exporting, formats, gate, measure, network, unrounded
 from kerasdl.deploy.compress import walk
 from kerasdl.errors import Impossible, UserError
 from kerasdl.files import write_json
@@ -45,6 +45,11 @@ def test_answers_to_some_examples_have_no_scores():
     """As OpenVINO gives for some networks; the gate says which shape they have."""
     objective, y = objectives.of(load("linear_digits")), np.eye(10, dtype="float32")
     assert exporting.scores_of(objective, y, y)["accuracy"] == 1 and exporting.scores_of(objective, y, y[:0]) == {}
+
+
+def test_features_have_none_of_the_scores_of_a_comparison():
+    objective = objectives.of(load("supcon_cifar10"))
+    assert exporting.scores_of(objective, np.eye(10)[:6], np.zeros((6, 8))) == {} == exporting.rated(objective)
 
 
 def test_a_model_without_scores_may_be_as_far_as_the_tolerance_says():
@@ -133,6 +138,32 @@ def test_a_small_column_counts_next_to_a_large_one_in_8_bits(tmp_path, form, kin
     wanted = model.predict_on_batch(x)
     made.write(model, str(tmp_path / made.FILE), kind, x)
     assert gate.correlation(wanted, made.load(str(tmp_path / made.FILE), 1)(x)) > 0.99
+
+
+def test_answers_in_units_of_the_target_and_networks_in_a_row_have_no_limits(tmp_path):
+    litert = pytest.importorskip("kerasdl.deploy.formats.litert")
+    pytest.importorskip("ai_edge_litert")
+    x, back = RANDOM.normal(size=(64, 3)).astype("float32"), keras.layers.Normalization(
+        mean=[5e9], variance=[1e18], invert=True)
+    scale = keras.layers.Normalization()
+    scale.adapt(x)
+    model = keras.Sequential([keras.Input((3,)), scale, keras.layers.Dense(400, "relu"), keras.layers.Dense(1), back])
+    wanted = model.predict_on_batch(x)
+    litert.write(model, str(tmp_path / "model.tflite"), "dynamic", x)
+    assert gate.correlation(wanted, litert.load(str(tmp_path / "model.tflite"), 1)(x)) > 0.99
+
+
+def test_a_series_of_large_numbers_is_rounded_behind_its_scaling():
+    onnx = pytest.importorskip("onnx")
+    make, floats = onnx.helper.make_node, onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        [make("Sub", ["x", "mean"], ["centred"], "sub"), make("Conv", ["centred", "kernel"], ["y"], "conv"),
+         make("Relu", ["y"], ["z"], "relu")], "series",
+        [onnx.helper.make_tensor_value_info("x", floats, [1, 1, 4])],
+        [onnx.helper.make_tensor_value_info("z", floats, [1, 1, 4])],
+        [onnx.numpy_helper.from_array(np.full(1, 5e6, "float32"), "mean"),
+         onnx.numpy_helper.from_array(np.ones((1, 1, 1), "float32"), "kernel")])
+    assert unrounded.nodes(graph, rows=False) == ["sub"]
 
 
 @pytest.mark.parametrize("name", ["conv1d", "transformer"])

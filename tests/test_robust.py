@@ -10,6 +10,8 @@ import tensorflow as tf
 from kerasdl import objectives
 from kerasdl.attacks.pgd import pgd
 from kerasdl.data import load
+from kerasdl.deploy import export
+from kerasdl.deploy.compress import ladder
 from kerasdl.evaluation import predictions
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
@@ -36,6 +38,13 @@ def test_scores_of_a_run(run):
     attacked = pgd(model, test.x, test.y, 24, steps=10)
     left = (model.predict(attacked, verbose=0).argmax(1) == test.y).mean()
     assert left == pytest.approx(result["test"]["robust_accuracy"], abs=0.06)  # of another start, and rounded
+
+
+def test_a_file_has_the_scores_of_images_as_they_are(run, tmp_path):
+    """What is left under attack is not measured of a file, and nothing is compared with it."""
+    facts = export(run, "keras", out=tmp_path / "out")
+    assert "robust_accuracy" not in facts["scores"] and ladder.score_of(run) == "accuracy"
+    assert facts["scores"]["accuracy"]["keras"] == pytest.approx(run.result["val"]["accuracy"], abs=1e-6)
 
 
 @pytest.mark.soak

@@ -204,6 +204,13 @@ def test_the_decimal_sign_is_that_of_numbers_alone():
     assert given.of_rows([{"x": 1.5, "c": 1.0}]).x.tolist() == [[1.5, 1, 0]]
 
 
+def test_a_line_break_in_a_value_makes_no_row():
+    values = ["one\rtwo", "one\ntwo", "one\r\ntwo"]
+    given = Inputs(facts(columns={"c": values, "x": None}, shape=4, medians={"x": 9}), Limits())
+    found = given.of_rows([{"c": value, "x": place} for place, value in enumerate(values)])
+    assert found.x[:, -1].tolist() == [0, 1, 2] and len(found.names) == 3
+
+
 @pytest.mark.parametrize("kind, shape", [("row", 2), ("tokens", [4]), ("sequence", [4, 1])])
 def test_models_of_plain_arrays_say_that_they_take_them(kind, shape):
     given = Inputs(facts(kind=kind, shape=shape, columns={}), Limits())

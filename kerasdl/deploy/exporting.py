@@ -208,13 +208,15 @@ def scores_of(objective: Objective, y: Any, outputs: np.ndarray) -> dict[str, fl
         metric.update_state(y, outputs)
         found[metric.name] = float(metric.result())
     for name in objective.overall_scores:
-        found[name] = float(objective.overall(name, y, outputs))
-    return found
+        if name not in objective.learner_scores:
+            found[name] = float(objective.overall(name, y, outputs))
+    return {name: value for name, value in found.items() if name not in objective.learner_scores}
 
 
 def rated(objective: Objective) -> dict[str, str]:
-    """Return {score: "max" or "min"}."""
-    return {**objective.scores, **objective.overall_scores}
+    """Return {score: "max" or "min"} of the scores that the kept model's answers have."""
+    return {name: better for name, better in {**objective.scores, **objective.overall_scores}.items()
+            if name not in objective.learner_scores}
 
 
 def about(run: Run, objective: Objective, plain: keras.Model) -> dict[str, Any]:

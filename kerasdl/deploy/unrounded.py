@@ -18,14 +18,18 @@ def with_limits(network: Any) -> Any:
     """
     import keras
 
-    if len(network.input_shape) != 2:
+    from kerasdl.compression.graph import functional
+
+    scaling = {layer.name for layer in network.layers
+               if isinstance(layer, keras.layers.Normalization) and not layer.invert}
+    if len(network.input_shape) != 2 or not scaling:
         return network
 
     def call(layer, *args, **kwargs):
         found = layer(*args, **kwargs)
-        return keras.ops.clip(found, -FAR, FAR) if isinstance(layer, keras.layers.Normalization) else found
+        return keras.ops.clip(found, -FAR, FAR) if layer.name in scaling else found
 
-    return keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=call)
+    return keras.models.clone_model(functional(network), clone_function=lambda layer: layer, call_function=call)
 
 
 def nodes(graph: Any, rows: bool) -> list[str]:
@@ -42,7 +46,7 @@ def nodes(graph: Any, rows: bool) -> list[str]:
         if node.op_type in ARITHMETIC and not scaled.isdisjoint(node.input):
             scaled.update(node.output)
             found.append(node.name)
-        elif not masks.isdisjoint(node.input):
+        elif not masks.isdisjoint(node.input) and node.op_type not in MATRICES:
             masks.update(node.output if node.op_type not in REDUCED else ())
             found.append(node.name)
     return found

@@ -44,6 +44,7 @@ class Objective:
         predicts: whether the kept model answers questions about an example, so that predictions.npz is written.
         augments_views: whether test-time augmentation makes sense: the answer for an image is a mean over views.
         makes_views: whether `prepare` augments the images itself, by the recipe's `augment`, to compare views of each.
+        learner_scores: those of the scores that only answers of the learner have, and none of the kept model's.
         prepares_for_learner: whether only the learner takes what `prepare` makes, and the kept model plain examples.
         sums_rows: whether the gradients of an embedding's row, of which a batch may have several, are summed before the
             optimizer takes its step, as they are on JAX.
@@ -63,6 +64,7 @@ class Objective:
     target: ClassVar[Target | None] = None
     scores: Mapping[str, str] = {"loss": "min"}
     overall_scores: ClassVar[Mapping[str, str]] = {}
+    learner_scores: ClassVar[tuple[str, ...]] = ()
     monitor: str = "loss"
     losses: ClassVar[Mapping[str, str]] = {"loss": "loss"}
     backends: ClassVar[tuple[str, ...]] = ("tensorflow", "jax")

@@ -59,6 +59,7 @@ class Robust(Classify):
     inputs = ("image",)
     target = "class"
     scores = {"robust_accuracy": "max", "accuracy": "max", "loss": "min"}
+    learner_scores = ("robust_accuracy",)
     monitor = "robust_accuracy"
     augments_views = False
     prepares_for_learner = True

@@ -191,7 +191,7 @@ def score_of(run: Run) -> str:
     """
     objective = objectives.of(run.recipe, run.path)
     for name in (run.result["monitor"], *objective.scores):
-        if name != "loss":
+        if name != "loss" and name not in objective.learner_scores:
             return name
     raise UserError(f"{run.path} has no score but its loss, and files have none. Give its objective, "
                     f"{run.recipe.objective}, another one in `scores` and `metrics`.")

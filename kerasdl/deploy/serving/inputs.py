@@ -126,14 +126,17 @@ class Inputs:
             [name for name in self.columns if any(name in row for row in rows)]
         check_present(dict.fromkeys(names), dict.fromkeys(self.columns))
         text = io.StringIO()
-        writer = csv.writer(text, delimiter=self.dialect.separator("rows.csv"), lineterminator="\n")
+        writer = csv.writer(text, delimiter=self.dialect.separator("rows.csv"), lineterminator="\r\n")
         writer.writerow([*names, ""])  # an empty last column: a line of one field seems to have another separator
         for row in rows:
             values = row if isinstance(row, list) else [row.get(name) for name in names]
             writer.writerow([*map(self._field, names, values), ""])
         dialect = {**(self.reading.get("dialect") or {}), "header": True, "skiprows": 0}  # whatever files have
-        return self._read(text.getvalue().encode(self.dialect.encoding, "replace"), "rows", ".csv",
-                          {**self.facts, "reading": {**self.reading, "dialect": dialect}})
+        found = self._read(text.getvalue().encode(self.dialect.encoding, "replace"), "rows", ".csv",
+                           {**self.facts, "reading": {**self.reading, "dialect": dialect}})
+        if len(found.x) != len(rows):
+            raise Refused(422, f"The {len(rows)} rows read as {len(found.x)}: a value has a line break.")
+        return found
 
     def of_texts(self, some: Any) -> Examples:
         """Return texts as tokens."""

@@ -52,6 +52,7 @@ class Views(Objective):
     inputs = ("image",)
     scores = {"loss": "min", "alignment": "min", "uniformity": "min", "rank": "max"}
     overall_scores: ClassVar = dict(scores)
+    learner_scores: ClassVar = tuple(scores)
     makes_views = prepares_for_learner = True
     learner = ViewLearner
     Settings: ClassVar[type[Settings]] = ViewSettings
