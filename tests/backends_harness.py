@@ -25,6 +25,7 @@ from kerasdl.data import from_arrays, load_splits
 from kerasdl.devices import distribute_fixes, jax
 from kerasdl.devices import strategy as strategies
 from kerasdl.devices.cluster import collective_errors
+from kerasdl.evaluation.linear_probe import features_of
 from kerasdl.evaluation.padded import PaddedEvaluator
 from kerasdl.explain.explanation import explain
 from kerasdl.explain.network import Network
@@ -32,6 +33,7 @@ from kerasdl.objectives.classify import Classify
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 from kerasdl.train import fast_layers
+from kerasdl.train.callbacks import Diverged
 from kerasdl.train.fit import train
 from kerasdl.train.setup import Setup
 
@@ -167,10 +169,30 @@ def suite(folder: Path) -> dict[str, np.ndarray]:
         out |= on_devices(case, 1) | on_devices(case, count)
     run = train(NOISY, workdir=folder / "whole", verbose=False)
     interrupted(folder / "interrupted")
-    out |= labelled()
+    out |= labelled() | {"diverged": np.array(diverged(folder / "diverged"))}
+    out["features"] = features()
     out["predicted/jax"] = run.model().predict(given["x"], verbose=0)
     out["predicted/tensorflow"] = Run.open(folder / "tensorflow").model().predict(given["x"], verbose=0)
     return out | explained(folder / "tensorflow", given["x"][:8])
+
+
+def diverged(folder: Path) -> str:
+    """What is said of a run whose loss becomes NaN within an epoch."""
+    try:
+        train(NOISY.override(optimizer="sgd", lr=1e38, schedule="constant", prune=0.0), workdir=folder, verbose=False)
+    except Diverged as error:
+        return str(error)
+    return "nothing"
+
+
+def features() -> np.ndarray:
+    """Features of examples of which four devices cannot take the last batch in equal parts."""
+    splits = from_arrays(np.random.default_rng(0).integers(0, 256, (130, 8, 8, 1)).astype("uint8"))
+    inputs = keras.Input((8, 8, 1))
+    body = keras.Model(inputs, keras.layers.Dense(2, "relu")(keras.layers.Flatten()(inputs)))
+    names = keras.distribution.list_devices()[:4]
+    with jax.Devices(keras.distribution.DataParallel(devices=names)).scope():
+        return features_of(body, {"train": splits["train"]})["train"]
 
 
 def soak(folder: Path) -> dict[str, np.ndarray]:

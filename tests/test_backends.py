@@ -139,6 +139,15 @@ def test_holes_are_filled_and_scored_alike(all_found):
         np.testing.assert_allclose(all_found[0][key], values, rtol=1e-4, err_msg=key)
 
 
+def test_a_loss_that_is_no_number_is_told(found, folder):
+    assert "became nan at step" in str(found["diverged"]) and "Lower lr" in str(found["diverged"])
+    assert Run.open(folder / "diverged").result["status"] == "diverged"
+
+
+def test_features_of_a_short_batch_are_computed_on_several_devices(found):
+    assert found["features"].shape[1] == 2 and len(found["features"]) % 4
+
+
 def test_a_run_on_jax_is_a_run(found, folder):
     """The same files and columns, and a result that says what made it."""
     ours, theirs = (Run.open(folder / name) for name in ("tensorflow", "whole"))

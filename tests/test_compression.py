@@ -13,6 +13,7 @@ from kerasdl.compression.fold import folded
 from kerasdl.compression.quantize_aware import is_aware, quantize_aware
 from kerasdl.data import load as load_split
 from kerasdl.deploy import formats, measure
+from kerasdl.devices import distribute_fixes
 from kerasdl.errors import Impossible, UserError
 from kerasdl.files import write_json
 from kerasdl.objectives.distill import Distill
@@ -143,6 +144,23 @@ def zeroed(network, found, gone):
     return twin
 
 
+def test_filters_in_groups_keep_their_channels():
+    inputs = keras.Input((8, 8, 3), name="image")
+    x = keras.layers.Conv2D(16, 3, padding="same", activation="relu")(inputs)
+    x = keras.layers.Conv2D(16, 3, groups=4, padding="same")(x)
+    x = keras.layers.DepthwiseConv2D(3, depth_multiplier=2)(x)
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+    network = harness.randomise(keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(
+        keras.layers.Conv2D(16, 3)(x)))))
+    images = RANDOM.normal(size=(4, 8, 8, 3)).astype("float32")
+    np.testing.assert_allclose(folded(network)(images), network(images, training=False), rtol=1e-4, atol=1e-4)
+    found = channels.Channels(network)
+    gone = channels.chosen(network, found, 0.1)
+    small, wanted = channels.without(network, found, gone), zeroed(network, found, gone)(images, training=False)
+    np.testing.assert_allclose(small(images, training=False), wanted, rtol=1e-4, atol=1e-4)
+    assert gone and small.layers[2].groups == 4 and small.layers[2].filters == 16
+
+
 def test_a_residual_is_one_group():
     """The stem, the second convolution of a block and what pads the way past a stage keep the same channels."""
     network, _ = made("resnet", size="8")
@@ -238,6 +256,16 @@ def test_a_network_that_rounds_is_not_trained_to_round_otherwise():
     assert compressed.begin((aware,), recipe, None) == (aware,)
     with pytest.raises(UserError, match="quantize=int4: init=RUN learned with weights of 8 bits"):
         compressed.begin((aware,), recipe.override(quantize="int4"), None)
+
+
+def test_a_network_that_rounded_on_replicas_is_saved_as_one_that_did_not(tmp_path):
+    """Its layers follow the range of all replicas meanwhile, in a class that no file names."""
+    run, x = Run.create(Recipe(model="cnn", data="digits"), tmp_path), RANDOM.normal(size=(4, 8, 8, 1))
+    aware = quantize_aware(harness.in_a_row(), "int8", x.astype("float32"))
+    distribute_fixes.synchronize_ranges(aware)
+    assert any(type(layer) is distribute_fixes.RangeOfAll for layer in aware.layers)
+    record.save(run, aware)
+    np.testing.assert_array_equal(run.model().predict_on_batch(x), aware.predict_on_batch(x))
 
 
 def test_a_network_that_cannot_be_changed_is_told_from_other_mistakes():

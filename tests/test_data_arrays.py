@@ -216,6 +216,7 @@ def test_arrays_of_rows_and_numbers():
     (IMAGES, LABELS, {"test": (IMAGES[:20], LABELS[:19])}, ["20", "19", "length"]),
     (IMAGES, LABELS, {"test": (IMAGES[:20], LABELS[:20] + 1)}, ["test has a class '3' that y has not"]),
     (IMAGES, LABELS, {"test": IMAGES[:20]}, ["test is (x, y)", "ndarray"]),
+    (IMAGES, LABELS[:, None] > 0, {"target": "labels"}, ["two columns or more", "target='class'"]),
     (IMAGES, LABELS, {"target": "regress"}, ["'class', 'labels' or 'number'", "'regress'"]),
     (IMAGES, LABELS, {"classes": ["a", "b", "a"]}, ["different names", "a, b, a"]),
     (IMAGES, LABELS + 0.5, {}, ["not whole", "target='number'"]),

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from kerasdl import zoo
+from kerasdl.compression.quantize_aware import quantize_aware
 from kerasdl.data import load
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
@@ -249,6 +250,12 @@ def test_depths(model, args, expected):
     found = depths(zoo.build(model, (8, 8, 1), 10, **args))
     assert {name: found[name] for name in expected} == expected
     assert found.keys() == {layer.name for layer in zoo.build(model, (8, 8, 1), 10, **args).layers if layer.weights}
+
+
+def test_layers_that_round_are_no_blocks():
+    network = zoo.build("mlp", (8, 8, 1), 10, size="512-512")
+    aware = quantize_aware(network, "int8", np.zeros((4, 8, 8, 1), "float32"))
+    assert depths(aware) == depths(network)
 
 
 def moved(name, layer_decay, weight_decay=0.0, gradient=1.0):

@@ -16,6 +16,7 @@ from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
 from kerasdl.run import Run
 from kerasdl.train import accounting, private
+from kerasdl.train.callbacks import Diverged
 from kerasdl.train.fit import train
 
 PRIVATE = {"clip": 0.5, "delta": 1e-4, "noise": 2.0}
@@ -127,6 +128,20 @@ def test_the_noise_is_as_large_as_it_is_accounted():
     step(tf.constant(split.x[:8]), tf.zeros((8, 10)), tf.zeros(8))  # a step without examples is noise alone
     moved = (model.get_weights()[0] - before[0]).ravel()
     assert moved.std() == pytest.approx(0.5 * 2.0 / 128, rel=0.02) and abs(moved.mean()) < 3e-4
+
+
+def test_penalties_of_weights_are_refused():
+    inputs = keras.Input((8, 8, 1))
+    for extra in ({"kernel_regularizer": "l2"}, {"activity_regularizer": "l1"}):
+        with pytest.raises(UserError, match="adds a penalty to the loss.*weight_decay"):
+            private.check_network(keras.Model(inputs, keras.layers.Dense(3, **extra)(keras.layers.Flatten()(inputs))))
+
+
+def test_a_run_that_diverged_says_what_it_has_spent(tmp_path):
+    with pytest.raises(Diverged):
+        train(RECIPE.override(lr=1e38, schedule="constant"), workdir=tmp_path / "run", verbose=False)
+    result = Run.open(tmp_path / "run").result
+    assert result["status"] == "diverged" and result["private"]["noise"] == PRIVATE["noise"]
 
 
 @pytest.mark.parametrize("changes, words", [

@@ -18,6 +18,7 @@ from kerasdl.evaluation import samples
 from kerasdl.evaluation.predict import predict
 from kerasdl.objectives import ngrams
 from kerasdl.objectives.tag import entity_scores, words_of
+from kerasdl.objectives.token_loss import Bits, TokenAccuracy
 from kerasdl.zoo.weights import public
 
 pytest.importorskip("tokenizers")
@@ -328,6 +329,18 @@ def test_ngrams_are_those_of_witten_and_bell_counted_once():
         assert found[order]["test"] == pytest.approx(np.mean(bits), rel=1e-12)
     short = np.pad(text[:40].reshape(-1, 2), ((0, 0), (0, 7)))
     assert len(ngrams.bits(short, 8, {"test": short}, 5)) == 2  # no token has two before it
+
+
+@pytest.mark.parametrize("metric", [Bits, TokenAccuracy])
+def test_batches_of_other_lengths_count_by_their_tokens(metric):
+    random, whole = np.random.default_rng(0), metric()
+    logits, y = random.normal(size=(6, 20, 4)).astype("float32"), random.integers(0, 4, (6, 20))
+    y[:2, 5:] = -1  # two short ones
+    whole.update_state(y, logits, np.arange(6.0))
+    parts = metric()
+    parts.update_state(y[:2, :5], logits[:2, :5], np.arange(2.0))
+    parts.update_state(y[2:], logits[2:], np.arange(2.0, 6.0))
+    assert float(parts.result()) == pytest.approx(float(whole.result()), rel=1e-6)
 
 
 def test_hidden_tokens_are_15_percent_and_80_10_10(files):

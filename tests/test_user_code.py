@@ -1,8 +1,10 @@
 """A user's own model and objective from a file get what those of the package have."""
 
 import json
+import shutil
 import zipfile
 
+import keras
 import numpy as np
 import pytest
 
@@ -10,10 +12,12 @@ from kerasdl import objectives, user_code
 from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.evaluation.predictions import read
+from kerasdl.files import write_json
 from kerasdl.objectives.contract import check_class
 from kerasdl.recipe import Recipe
 from kerasdl.reports.page import report
 from kerasdl.run import Run
+from kerasdl.train import pretrained
 from kerasdl.train.fit import train
 
 MODEL = '''
@@ -221,6 +225,20 @@ def test_each_run_has_the_layers_of_its_own_file(files):
         assert b'"my_model>Twice"' in zipfile.ZipFile(run.path / "model.keras").read("config.json")
 
 
+def test_a_run_that_began_with_own_layers_goes_on_where_nobody_knows_them(files):
+    origin, own = saved("origin"), keras.saving.get_custom_objects()
+    write_json(origin.path / "data.json", {"kind": "image", "shape": [8, 8, 1], "classes": list("0123456789")})
+    write_json(origin.path / "result.json", {"recipe": "x", "seed": 0, "status": "completed"})
+    begun = Recipe(model="cnn", data="digits", init="origin")
+    found = pretrained.read(begun)
+    pretrained.note(run := Run.create(begun, "run"), found, {})
+    shutil.rmtree("origin")
+    for name in [name for name in own if name.startswith("my_model")]:
+        own.pop(name)
+    again = pretrained.read(begun, run)
+    assert again.facts["weights"] == found.facts["weights"]
+
+
 def test_a_run_of_0_2_whose_layers_are_called_by_their_module_loads(files):
     run = saved("run")
     name = user_code.import_file(run.path / "code" / "my_model.py").__name__
@@ -255,6 +273,8 @@ def test_a_file_that_imports_its_neighbour_is_refused(files):
     ({"model": "my_model.py:unbuilt"}, "Sequential that begins with keras.Input.* Received: Sequential without inputs"),
     ({"model": "my_model.py:forgetful"}, "could not be loaded once it is saved: Object Forgetful .* get_config with"),
     ({"model": "my_model.py:unsafe"}, "could not be loaded once it is saved: .*`Lambda`.* keras.layers.Rescaling"),
+    ({"model": "my_model.py:forgetful", "ema": 0.5}, "could not be loaded once it is saved"),
+    ({"model": "my_model.py:unsafe", "ema": 0.5}, "could not be loaded once it is saved"),
     ({"objective": "my_objective.py:Lossless"}, r"needs a method compute_loss\(self, x, y, y_pred\)"),
     ({"objective": "my_objective.py:Swapped"}, r"compute_loss is called as compute_loss\(x, y, y_pred\)"),
     ({"objective": "my_objective.py:Loose"}, "Settings must be a subclass of .*ClassifySettings"),

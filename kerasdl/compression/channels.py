@@ -173,13 +173,15 @@ def share_left(ids: np.ndarray, gone: set[int]) -> float:
 
 
 def without(network: keras.Model, channels: Channels, gone: set[int]) -> keras.Model:
-    """Return the network without some groups of channels. It answers as `zeroed` does."""
+    """Return the network without some groups of channels. It answers as with these channels at zero."""
     weights, changes = {}, {}
     for layer in network.layers:
         name = layer.name
         made, read = (np.array([group not in gone for group in table.get(name, ())], bool)
                       for table in (channels.made, channels.read))
         kept = layer.get_weights()
+        if getattr(layer, "groups", 1) > 1 or getattr(layer, "depth_multiplier", 1) > 1:
+            continue  # all its channels stay
         if isinstance(layer, FILTERS):
             kernel, *bias = kept
             weights[name] = [kernel[..., read, :][..., made], *(one[made] for one in bias)]
@@ -192,21 +194,3 @@ def without(network: keras.Model, channels: Channels, gone: set[int]) -> keras.M
         elif isinstance(layer, PadShortcut):
             changes[name] = {"filters": int(made.sum())}
     return graph.rebuilt(network, lambda layer: graph.same(layer, **changes.get(layer.name, {})), weights)
-
-
-def zeroed(network: keras.Model, channels: Channels, gone: set[int]) -> keras.Model:
-    """Return the network with channels that are always zero, in the shapes that it had."""
-    weights = {}
-    for layer in network.layers:
-        made = np.array([group not in gone for group in channels.made[layer.name]], "float32")
-        kept = layer.get_weights()
-        if isinstance(layer, FILTERS):
-            weights[layer.name] = [one * made for one in kept]
-        elif isinstance(layer, layers.DepthwiseConv2D):
-            weights[layer.name] = [kept[0] * made[:, None], *(one * made for one in kept[1:])]
-        elif isinstance(layer, layers.BatchNormalization):
-            # gain and shift, which come first, and the mean: then the result is zero whatever the deviation
-            names = [weight.name for weight in layer.weights]
-            weights[layer.name] = [one if name == "moving_variance" else one * made
-                                   for name, one in zip(names, kept, strict=True)]
-    return graph.rebuilt(network, graph.same, weights)

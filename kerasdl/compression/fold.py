@@ -32,7 +32,8 @@ def foldable(network: keras.Model) -> dict[str, str]:
         if isinstance(layer, layers.BatchNormalization) and layer.axis in (-1, len(layer.output.shape) - 1):
             before = sources[layer.name][0]  # a mask may follow, which changes statistics in training only
             candidate = known.get(before)  # None: an operation that is no layer
-            if type(candidate) in FOLDS and readers[before] == [layer.name] and linear(candidate):
+            if type(candidate) in FOLDS and getattr(candidate, "depth_multiplier", 1) == 1 \
+                    and readers[before] == [layer.name] and linear(candidate):
                 found[layer.name] = before
     return found
 

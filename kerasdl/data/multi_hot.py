@@ -42,11 +42,14 @@ def checked_rows(y: np.ndarray, classes: Sequence[str] | None) -> tuple[np.ndarr
     """Return rows of 0 and 1 as float32 (N, classes), and the classes' names: by default their numbers.
 
     Raises:
-        DataError: another shape, other numbers than 0 and 1, or another number of names than of columns.
+        DataError: another shape, fewer than two columns, other numbers than 0 and 1, or another number of names.
     """
     if y.ndim != 2 or y.dtype.kind not in "uifb":
         raise DataError("With target='labels' y has for each example a row of 0 and 1, (N, classes), or a list of "
                         f"names. Received: {y.dtype} of shape {y.shape}.")
+    if y.shape[1] < 2:
+        raise DataError("With target='labels' y has two columns or more. Give one as classes: target='class' and y of "
+                        "shape (N,).")
     if len(other := y[~np.isin(y, (0, 1))]):
         raise DataError(f"With target='labels' y holds 0 and 1. Received: {other[0]:g}.")
     names = tuple(map(str, range(y.shape[1]) if classes is None else classes))

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import keras
 import tensorflow as tf
 
 from kerasdl.errors import UserError
@@ -90,6 +91,17 @@ def collective_errors(strategy: tf.distribute.Strategy) -> Iterator[None]:
             raise
         raise WorkerLost(f"Worker {this_worker()[0]} stops: another worker is gone or cannot be reached. Start the job "
                          "again on every worker: it goes on from the last checkpoint.") from error
+
+
+@contextmanager
+def undivided() -> Iterator[None]:
+    """Within it Keras on JAX divides no batch among the devices, as it cannot one that is short."""
+    found = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(found)
 
 
 class WorkerLost(UserError):

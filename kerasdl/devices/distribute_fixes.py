@@ -96,11 +96,11 @@ class RangeOfAll(FakeQuantize):
         return tf.reduce_min(every[:, 0]), -tf.reduce_min(every[:, 1])
 
 
-def synchronize_ranges(network: keras.Model) -> None:
-    """Let layers that round activations see the range of the whole batch."""
+def synchronize_ranges(network: keras.Model, together: bool = True) -> None:
+    """Let layers that round activations see the range of the whole batch, or again that of their part."""
     for layer in flat_layers(network):
-        if type(layer) is FakeQuantize:
-            layer.__class__ = RangeOfAll
+        if type(layer) in (FakeQuantize, RangeOfAll):
+            layer.__class__ = RangeOfAll if together else FakeQuantize
 
 
 def share(batches: tf.data.Dataset, context: tf.distribute.InputContext) -> tf.data.Dataset:

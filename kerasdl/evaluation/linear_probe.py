@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from kerasdl.data import Split
 from kerasdl.data.naming import naming
+from kerasdl.devices.cluster import undivided
 
 STRENGTHS = tuple(10.0 ** power for power in range(-5, 2))  # scikit-learn's C; larger ones are less regularised
 ITERATIONS = 300
@@ -49,7 +50,7 @@ def features_of(body: keras.Model, splits: Mapping[str, Split], batch: int = 64)
         batch: examples at once.
     """
     frozen = body if not isinstance(body.output, dict) else keras.Model(body.input, body.output["features"])
-    with naming(splits):
+    with naming(splits), undivided():
         return {name: frozen.predict(split.dataset(batch).map(lambda x, *_: x), verbose=0).astype("float32")
                 for name, split in splits.items()}
 

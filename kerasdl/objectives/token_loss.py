@@ -37,7 +37,7 @@ class Bits(keras.metrics.Mean):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         loss, scored = cross_entropy(y_true, y_pred)
-        super().update_state(loss / math.log(2), of_tokens(scored, sample_weight))
+        super().update_state(*of_tokens(loss / math.log(2), scored, sample_weight))
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
@@ -49,9 +49,18 @@ class TokenAccuracy(keras.metrics.Mean):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         right = ops.equal(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), ops.cast(y_true, "int32"))
-        super().update_state(ops.cast(right, "float32"), of_tokens(ops.cast(y_true >= 0, "float32"), sample_weight))
+        scored = ops.cast(y_true >= 0, "float32")
+        super().update_state(*of_tokens(ops.cast(right, "float32"), scored, sample_weight))
 
 
-def of_tokens(scored: Any, weights: Any) -> Any:
-    """Return the weight of each token (B, T), by which are scored and by the weights of the sequences (B,) or None."""
-    return scored if weights is None else scored * ops.cast(weights, "float32")[:, None]
+def of_tokens(values: Any, scored: Any, weights: Any) -> tuple[Any, Any]:
+    """Return values and weights of all tokens in a row: a metric that had them as (B, T) would take the mean over T,
+    and count the tokens of short sequences for more than those of long ones.
+
+    Args:
+        values: (B, T).
+        scored: (B, T), 1 where a token is scored.
+        weights: of the sequences (B,), or None.
+    """
+    weighed = scored if weights is None else scored * ops.cast(weights, "float32")[:, None]
+    return ops.reshape(values, (-1,)), ops.reshape(weighed, (-1,))

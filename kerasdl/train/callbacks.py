@@ -12,6 +12,7 @@ from keras import ops
 
 from kerasdl.checkpoints.callback import steps_done
 from kerasdl.errors import UserError
+from kerasdl.installation import backend
 
 RATE = "The recipe has the learning rate: schedule=cosine, constant, onecycle or step, and warmup."
 UNFIT = {  # callbacks of Keras that cannot work here: what does the same
@@ -175,6 +176,8 @@ class StopOnNaN(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if not math.isfinite(logs["loss"]):
+            if backend.jax():
+                self.model.jax_state_sync()  # within an epoch Keras carries the values, and the variables are empty
             step = int(ops.convert_to_numpy(self.model.optimizer.iterations))
             name = next((name for name in self.losses if not math.isfinite(logs[name])), "loss")
             raise Diverged(f"The {self.losses.get(name, name)} became {logs[name]} at step {step} "

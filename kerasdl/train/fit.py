@@ -30,7 +30,7 @@ from kerasdl.objectives.base import Objective
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
 from kerasdl.run import Run
-from kerasdl.train import autotune, compressed, optim, pretrained, record
+from kerasdl.train import autotune, compressed, optim, pretrained, record, saves
 from kerasdl.train import profile as profiles
 from kerasdl.train.callbacks import BestWeights, Diverged, StopOnNaN, Timing, checked
 from kerasdl.train.progress import ProgressBar
@@ -104,7 +104,8 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
                         saver.finish()
                         conclude(run, setup, choice, kept, scores, saver, test)
                 except Diverged as error:
-                    raise record.diverged(error, run, setup, choice, best) from None
+                    taken = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
+                    raise record.diverged(error, run, setup, choice, best, spent(setup, taken)) from None
                 except Stopped as stopped:
                     if stopped.signal is None:
                         return run
@@ -150,7 +151,7 @@ def build(setup: Setup) -> tuple[keras.Model, keras.Model, Any]:
     """Build the model to fit, the network to keep, and what scores that network on a split."""
     with collective_errors(setup.devices):
         model, kept = setup.networks()
-        record.check_saves(kept, setup.recipe)
+        saves.check(kept, setup.recipe)
         reference = reference_classifier(setup.objective, setup.splits)
         scores = evaluator(setup.objective, kept, setup.recipe.micro_batch, setup.devices, reference)
     for name in ("val", "test"):
@@ -203,7 +204,7 @@ def fit(setup: Setup, run: Run, model: keras.Model, callbacks: list[keras.callba
 def conclude(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model, scores: Any, saver: CheckpointCallback,
              test: bool) -> None:
     """Restore the weights that are kept, measure them on the test split, and write model.keras and result.json."""
-    best, timing = saver.best, saver.timing
+    best, timing, steps = saver.best, saver.timing, saver.best.epochs * setup.steps
     if best.keep == "best":
         best.restore()
     splits, extra = setup.splits, {}
@@ -226,13 +227,14 @@ def conclude(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model, 
                               predictions.of(objective, examples, outputs.numpy(), batch))
         record.finish(run, setup, choice, status="completed", monitor=scores.monitor, best_epoch=best.best_epoch,
                       parameters=kept.count_params(), **record.finite(measured), **record.finite(extra),
-                      **spent(setup, best.epochs), **({"versions": saver.versions} if saver.versions[1:] else {}),
-                      train={**timing.summary(), "epochs": best.epochs, "steps": best.epochs * setup.steps})
+                      **spent(setup, steps),
+                      **({"versions": saver.versions} if saver.versions[1:] else {}),
+                      train={**timing.summary(), "epochs": best.epochs, "steps": steps})
 
 
-def spent(setup: Setup, epochs: int) -> dict[str, Any]:
+def spent(setup: Setup, steps: int) -> dict[str, Any]:
     """Return what private training has spent, for result.json; nothing where it is not private."""
-    return {"private": setup.privacy.facts(epochs * setup.steps)} if setup.privacy else {}
+    return {"private": setup.privacy.facts(steps)} if setup.privacy else {}
 
 
 def reference_classifier(objective: Objective, splits: Mapping[str, Split]) -> FeatureExtractor | None:

@@ -16,6 +16,7 @@ from kerasdl.errors import UserError
 from kerasdl.installation import backend
 from kerasdl.recipe import Recipe
 from kerasdl.train import fast_layers
+from kerasdl.zoo.fake_quantized import FakeQuantize
 
 BLOCK = re.compile(r"stage\d+_block\d+|[a-z]+\d+(?![a-z0-9])")  # the part of a layer's name that is its block's
 LONG = 2  # sides' ratio from which Muon iterates on the Gram matrix; both ways are as much work at 1.5
@@ -270,7 +271,7 @@ def depths(network: keras.Model) -> dict[str, int]:
     BEiT's own code, all that comes before the first block is one more, a transformer's patches or convolutions with its
     positions, or a stem, and what comes after the last one and only normalises or pools belongs to the head.
     """
-    names = [layer.name for layer in network.layers if layer.weights]
+    names = [layer.name for layer in network.layers if layer.weights and not isinstance(layer, FakeQuantize)]
     blocks = [i for i, name in enumerate(names) if BLOCK.match(name)]
     encoder = [i for i in blocks if names[i].startswith("block")]
     begin = min(encoder or blocks, default=0)

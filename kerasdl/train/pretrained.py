@@ -71,8 +71,8 @@ def read(recipe: Recipe, before: Run | None = None) -> Pretrained | None:
         file, facts, run = before.path / INIT, dict(before.origin), None
     else:
         file, facts, run = source(recipe.init)
-    if owner := run or before:
-        user_code.register(owner.path)
+    for owner in [run.path] if run else [before.path, (before.path / INIT).parent] if before else []:
+        user_code.register(owner)
     classes, columns, tokens = facts.pop("classes"), facts.pop("columns", None), facts.pop("tokens", None)
     model = load_model(file, f"init={recipe.init}: ")
     weights = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
@@ -334,12 +334,14 @@ def before_head(network: keras.Model) -> list[str]:
 
 
 def note(run: Run, pretrained: Pretrained, begun: Mapping[str, Any]) -> None:
-    """Write init.json, with the account `begun`, and a copy of the model for as long as the run is not finished; both,
-    or what was read is none of theirs."""
+    """Write init.json, with the account `begun`, and a copy of the model, and of the code of its layers, for as long as
+    the run is not finished; all of them, or what was read is none of theirs."""
     if (run.path / "init.json").exists() and (run.path / INIT).exists():
         return
     with run.writing():
         (run.path / INIT).parent.mkdir(parents=True, exist_ok=True)
+        if pretrained.run and (code := pretrained.run.path / user_code.CODE).is_dir():
+            shutil.copytree(code, (run.path / INIT).with_name(user_code.CODE), dirs_exist_ok=True)
         with whole(run.path / INIT) as partial:
             shutil.copyfile(pretrained.file, partial)
         known = {"classes": pretrained.classes, "columns": pretrained.columns, "changed": pretrained.changed}

@@ -152,6 +152,9 @@ def check_network(network: keras.Model) -> None:
                 getattr(layer, name, 0) for name in ("rate", "dropout", "recurrent_dropout", "stddev")):
             raise UserError(f"{what} draws random numbers, as dropout does, which private training does without: its "
                             "own noise regularises already. Set model_args.drop=0.")
+        if getattr(layer, "activity_regularizer", None) or any(weight.regularizer for weight in layer.weights):
+            raise UserError(f"{what} adds a penalty to the loss, which the step of private training does not see. Take "
+                            "it out, and give weight_decay.")
         if hasattr(layer, "adapt"):
             raise UserError(f"{what} learns statistics of all examples, which private training does not account for. "
                             "Take a model without it.")

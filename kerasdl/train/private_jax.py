@@ -25,8 +25,7 @@ def step_on_jax(model: keras.Model, plan: Plan) -> Callable[[tuple, tuple], tupl
             part = [jax.numpy.split(value, plan.parts)[number] for value in (x, y, real)]
             losses, y_pred, grads = clipped(model, plan.settings.clip, trainable, others, *part)
             total = grads if not total else [a + b for a, b in zip(total, grads, strict=True)]
-            mean = (losses * part[2]).sum() / jax.numpy.maximum(part[2].sum(), 1.0)
-            logs, metrics = model._update_metrics_variables(metrics, mean, part[0], part[1], y_pred, part[2])
+            logs, metrics = measured(model, metrics, losses, y_pred, *part)
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(plan.seed), STREAM), slots[place])
         noisy = [(grad + plan.settings.clip * plan.noise * jax.random.normal(own, grad.shape)) / plan.batch
                  for grad, own in zip(total, jax.random.split(key, len(total)), strict=True)]
@@ -34,6 +33,16 @@ def step_on_jax(model: keras.Model, plan: Plan) -> Callable[[tuple, tuple], tupl
         return logs, (trainable, others, slots, metrics)
 
     return step
+
+
+def measured(model: keras.Model, metrics: list, losses: Any, y_pred: Any, x: Any, y: Any, real: Any
+             ) -> tuple[Any, list]:
+    """Return the logs, and the values of the metrics once they have seen a part of a batch, whose empty places do not
+    count; Keras' own method weighs the loss of a part by its places."""
+    with keras.StatelessScope(state_mapping=list(zip(model.metrics_variables, metrics, strict=True))) as scope:
+        model.metrics[0].update_state(losses, sample_weight=real)
+        logs = model.compute_metrics(x, y, y_pred, real)
+    return logs, [scope.get_current_value(variable) for variable in model.metrics_variables]
 
 
 def clipped(model: keras.Model, clip: float, trainable: list, others: list, x: Any, y: Any, real: Any

@@ -6,6 +6,7 @@ import math
 import resource
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,11 @@ from kerasdl.environment import environment, gemm_peak
 from kerasdl.errors import UserError
 from kerasdl.files import whole, write_json, write_text
 from kerasdl.installation import backend
-from kerasdl.keras_private import flat_layers
-from kerasdl.recipe import Recipe
 from kerasdl.run import NOTES, Run
 from kerasdl.text import moment
 from kerasdl.train import pretrained
 from kerasdl.train.callbacks import BestWeights, Diverged
-from kerasdl.train.setup import Setup, seeded
+from kerasdl.train.setup import Setup
 from kerasdl.train.tensorboard import EpochImages, EpochScalars
 
 logger = logging.getLogger(__name__)
@@ -75,25 +74,6 @@ def begin(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model) -> 
         raise UserError(f"{run.path} began with another {changed[0]}. Start a new run.")
 
 
-def check_saves(kept: keras.Model, recipe: Recipe) -> None:
-    """Raise a UserError if the network, made of a user's own code, could not be saved at the end, or not loaded."""
-    if not user_code.references(recipe):
-        return
-    own = {keras.saving.get_registered_name(type(layer)): type(layer) for layer in flat_layers(kept)}
-    own = {name: layer for name, layer in own.items() if ">" in name}  # a teacher may have others of these names
-    try:
-        text = json.dumps(keras.saving.serialize_keras_object(kept))
-        with keras.saving.custom_object_scope(own), seeded(recipe.seed), keras.device("cpu"):
-            # the copy leaves the numbers of dropout as they are
-            keras.saving.deserialize_keras_object(json.loads(text))
-    except Exception as error:  # whatever the user's own lines raise
-        why = " ".join(str(error).rpartition("Exception encountered: ")[2].split()).partition(". ")[0].rstrip(".")
-        raise UserError(f"The model of {' and '.join(user_code.references(recipe))} could not be loaded once it is "
-                        f"saved: {why[:250]}. Give each layer of your own a get_config with the arguments of its "
-                        "__init__ as plain values, and write a Lambda, or a function that a layer is given, as a "
-                        "layer: keras.layers.Rescaling, or one of your own.") from None
-
-
 def callbacks(run: Run, setup: Setup, kept: keras.Model) -> list[keras.callbacks.Callback]:
     """Return what writes TensorBoard files and metrics.csv."""
     folder, draw = run.path / "tensorboard", setup.objective.preview(kept)
@@ -104,6 +84,7 @@ def callbacks(run: Run, setup: Setup, kept: keras.Model) -> list[keras.callbacks
 def save(run: Run, kept: keras.Model) -> None:
     """Write model.keras without the optimizer, whole or not at all."""
     distribute_fixes.synchronize_norms(kept, False)
+    distribute_fixes.synchronize_ranges(kept, False)
     pretrained.thaw(kept)
     with run.writing(), whole(run.path / "model.keras") as partial:
         kept.save(partial, include_optimizer=False)
@@ -126,8 +107,10 @@ def finish(run: Run, setup: Setup, choice: dict[str, Any], **measured: Any) -> N
     shutil.rmtree(run.path / "checkpoint", ignore_errors=True)
 
 
-def diverged(error: Diverged, run: Run, setup: Setup, choice: dict[str, Any], best: BestWeights) -> Diverged:
-    """Keep what there was of a run whose loss became NaN, and return the error with where that is."""
+def diverged(error: Diverged, run: Run, setup: Setup, choice: dict[str, Any], best: BestWeights,
+             spent: Mapping[str, Any]) -> Diverged:
+    """Keep what there was of a run whose loss became NaN, with what it has spent, and return the error with where that
+    is."""
     if not setup.is_chief:
         return error
     kept, epoch = "nothing to keep yet", None
@@ -136,7 +119,7 @@ def diverged(error: Diverged, run: Run, setup: Setup, choice: dict[str, Any], be
         save(run, best.kept)
         epoch = best.best_epoch
         kept = f"the model of epoch {epoch} is kept"
-    finish(run, setup, choice, status="diverged", best_epoch=epoch, message=str(error))
+    finish(run, setup, choice, status="diverged", best_epoch=epoch, message=str(error), **spent)
     return Diverged(f"{error} In {run.path}: {kept}.")
 
 

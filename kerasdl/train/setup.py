@@ -24,7 +24,7 @@ from kerasdl.errors import UserError
 from kerasdl.installation import backend
 from kerasdl.objectives.base import Objective
 from kerasdl.recipe import Recipe
-from kerasdl.train import compressed, loop, optim, pretrained, private
+from kerasdl.train import compressed, loop, optim, pretrained, private, saves
 from kerasdl.zoo.blocks import moments, set_moments
 
 LIMIT = 1e18  # of a column's deviation, whose square is a number of float32
@@ -129,7 +129,11 @@ class Setup:
                 distribute_fixes.own_noise(network)
                 distribute_fixes.synchronize_norms(network)
                 distribute_fixes.synchronize_ranges(network)
-            model, kept, averager = self.objective.assemble(networks, self.steps * recipe.epochs)
+            try:
+                model, kept, averager = self.objective.assemble(networks, self.steps * recipe.epochs)
+            except Exception:  # an average is a copy, as a saved file is
+                saves.check(networks[0], recipe)
+                raise
             optimizers = [optim.optimizer(its, network, self.steps, clip_after_reduce=self.replicated,
                                           sums_rows=self.objective.sums_rows)
                           for network, its in zip(networks, self.objective.optimizer_recipes(), strict=True)]
