@@ -106,6 +106,20 @@ def test_a_bad_number_leaves_its_neighbours_as_they_are_written_in_a_country(tmp
     assert len(why) == 1
 
 
+def test_a_point_is_no_decimal_sign_where_a_comma_is(tmp_path):
+    file = tmp_path / "rows.csv"
+    file.write_text("size;colour;flag;note\n1500,5;red;True;no\n1.234;red;True;no\n2.5;red;True;no\n")
+    _, x, why, _ = rows(file, dialect=Dialect(sep=";", decimal=","))
+    assert x[:, 0].tolist() == [1500.5] and len(why) == 2
+
+
+def test_a_number_that_means_missing_does_so_next_to_a_bad_one(tmp_path):
+    file = tmp_path / "rows.csv"
+    file.write_text(HEAD + "-999.00,red,True,no\nabc,red,True,no\n2,red,True,no\n")
+    _, x, why, _ = rows(file, dialect=Dialect(na_values=-999), facts=FACTS | {"medians": {"size": 7.0}})
+    assert x[:, 0].tolist() == [7, 2] and len(why) == 1
+
+
 def test_all_columns_that_a_file_lacks_are_named(tmp_path, csv_run, here, refused):
     (here / "new.csv").write_text("weight\n1\n")
     refused("predict", csv_run.path, "new.csv", words=["'size', 'colour'", "missing in new.csv"])

@@ -74,7 +74,7 @@ def buckets(texts: pd.Series, names: Sequence[str]) -> pd.Series:
     """Return for each text the name of the bucket it falls into, by its CRC-32 (Weinberger et al. 2009,
     arXiv:0902.2206). What is missing has a bucket of its own, if that is among the names."""
     own = [name for name in names if name != MISSING]
-    places, different = pd.factorize(texts)
+    places, different = pd.factorize(texts.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True))  # 7.0 where 7s are missing
     chosen = [text if text == MISSING and MISSING in names else own[zlib.crc32(text.encode()) % len(own)]
               for text in different]
     return pd.Series(np.array(chosen, object)[places], texts.index)
@@ -249,7 +249,11 @@ def numbers_of(values: pd.Series, name: str) -> np.ndarray:
     Raises:
         DataError: a text, or a value that is too large for a float32.
     """
-    numbers = values if is_numeric(values) else pd.to_numeric(values, errors="coerce")
+    numbers = values
+    if not is_numeric(values):
+        sign = values.attrs.get("thousands")  # of numbers in other groups than three, which are texts: 1.5 and 1.500
+        plain = values.mask(values.astype("string").str.contains(sign, regex=False).eq(True)) if sign else values
+        numbers = pd.to_numeric(plain, errors="coerce")
     wrong = values.iloc[:0] if numbers is values else values[numbers.isna() & values.notna()]
     if len(wrong):
         file, line = wrong.index[0]

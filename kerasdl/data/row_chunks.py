@@ -16,7 +16,7 @@ import pandas as pd
 from kerasdl.data.chunks import Chunk, Fault
 from kerasdl.data.columns import MISSING, Columns, blank, check_present, encode, split_dates, times_of
 from kerasdl.data.table_chunks import Rows, chunks, spooled
-from kerasdl.data.table_file import Dialect, header, is_numeric, ungrouped
+from kerasdl.data.table_file import Dialect, codes_of, header, is_numeric, ungrouped
 from kerasdl.errors import DataError, nearest
 
 FLOAT32 = np.finfo("float32").max
@@ -111,6 +111,9 @@ def _numbers(values: pd.Series, name: str, dialect: Dialect, remedy: str | None,
     missing = values.isna().to_numpy()
     numbers = values if is_numeric(values) else _parsed(values, dialect)
     numbers = numbers.astype("float64")
+    if codes := [] if is_numeric(values) else codes_of(dialect):  # pandas compares those of texts as texts
+        missing = missing | numbers.isin(codes).to_numpy()
+        numbers = numbers.mask(missing)
     faults.add(numbers.isna().to_numpy() & ~missing, f"the column {name!r} holds numbers, and has {{}}", values)
     large = (numbers.abs() > FLOAT32).to_numpy()
     faults.add(large, f"the column {name!r} has a value that is infinite, or too large for a float32")
@@ -123,6 +126,8 @@ def _parsed(values: pd.Series, dialect: Dialect) -> pd.Series:
     """Return the numbers among texts, each as pandas reads it in a column of numbers or of truths; else NaN."""
     texts = values.dropna().astype(str).str.strip().replace(TRUTHS)
     texts = texts[~ungrouped(texts, dialect)]
+    if dialect.decimal != "." and dialect.thousands != ".":
+        texts = texts[~texts.str.contains(".", regex=False)]
     plain = texts.str.replace(dialect.thousands, "", regex=False) if dialect.thousands else texts
     plain = plain if dialect.decimal == "." else plain.str.replace(dialect.decimal, ".", regex=False)
     found = pd.to_numeric(plain, errors="coerce").astype("float64").reindex(values.index)

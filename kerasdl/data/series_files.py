@@ -12,7 +12,7 @@ from pydantic import Field
 from kerasdl.data import labels, texts
 from kerasdl.data.columns import moments_of
 from kerasdl.data.table import Column, Names
-from kerasdl.data.table_file import PARQUET, Dialect, is_numeric, read_table
+from kerasdl.data.table_file import PARQUET, Dialect, is_numeric, read_table, whole_numbers
 from kerasdl.errors import DataError, listed, nearest
 
 ARRAYS, TABLES = (".npz", ".npy"), (".csv", *PARQUET)
@@ -228,7 +228,12 @@ def _long(path: str, args: LongArgs, labelled: bool) -> Series:
 
     return Series(values, [f"{path}: series {name}" for name in ids],
                   of_series(labels.label_columns(frame, args.label, path), "label") if labelled else None,
-                  groups=None if args.group is None else of_series([str(args.group)], "group").to_numpy().ravel())
+                  groups=None if args.group is None else of_groups(of_series([str(args.group)], "group")))
+
+
+def of_groups(column: pd.DataFrame) -> np.ndarray:
+    """Return the groups (N,) of a column as texts: 3 is "3" in a table where another one is X1."""
+    return whole_numbers(column.iloc[:, 0]).astype(str).to_numpy(object)
 
 
 def _given(*columns: object) -> list[str]:

@@ -19,6 +19,8 @@ from kerasdl.settings import Settings
 
 PARQUET, EXCEL = (".parquet", ".pq"), (".xlsx", ".xlsm", ".xls", ".ods")
 OTHER_SEPARATORS = r"[;\t|]"
+MISSING_WORDS = ("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>",
+                 "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null")  # of pandas.read_csv
 GUESSES = ("utf-8", "cp1252", "utf-16")  # encodings that a message may name
 
 
@@ -113,7 +115,8 @@ def read_table(path: str, texts: Collection[str] = (), dialect: Dialect | None =
         suffix = Path(path).suffix.lower()
         frame = _parquet(path) if suffix in PARQUET else _spreadsheet(path, dialect) if suffix in EXCEL \
             else _text(path, texts, dialect, known)
-    return in_texts(checked(frame, path, unused), texts)
+    frame = checked(frame, path, unused)
+    return in_texts(with_gaps(frame, dialect, unused) if suffix in PARQUET else frame, texts)
 
 
 def existing(path: str) -> str:
@@ -178,7 +181,7 @@ def plain(values: pd.Series, name: str) -> pd.Series:
     if pd.api.types.is_numeric_dtype(kind) and kind.kind != "c":
         return values.astype("float64" if values.isna().any() or kind.kind == "f" else "int64")
     if pd.api.types.is_datetime64_any_dtype(kind):
-        return values.dt.strftime("%Y-%m-%d %H:%M:%S").str.removesuffix(" 00:00:00").astype(object)
+        return _moments(values, name)
     try:
         places, different = pd.factorize(values)  # each text is looked at once
     except TypeError:  # such as lists
@@ -189,6 +192,35 @@ def plain(values: pd.Series, name: str) -> pd.Series:
                             f"are read. Leave it out with data_args.drop={name!r}.")
     texts = np.array([*map(_text_of, different), np.nan], object)  # a missing value has the place -1
     return pd.Series(texts[places], values.index)
+
+
+def _moments(values: pd.Series, name: str) -> pd.Series:
+    """Return times as texts, a day without its midnight, and fractions of a second where there are some."""
+    there = values.dropna()
+    if there.dt.tz is not None and there.dt.tz_localize(None).nunique() < there.nunique():
+        raise DataError(f"The column {name!r} has times of an hour that the clock repeats, in which their order would "
+                        "be lost. Convert it to UTC.")
+    form = "%Y-%m-%d %H:%M:%S" + ".%f" * bool((there.dt.microsecond > 0).any())
+    return values.dt.strftime(form).str.removesuffix(" 00:00:00").astype(object)
+
+
+def with_gaps(frame: pd.DataFrame, dialect: Dialect, unused: Callable[[str], bool] = none) -> pd.DataFrame:
+    """Return a table that was not read from text, in which is missing what would be missing if it had been: empty
+    texts, NA and its like, and `na_values`."""
+    words = listed(dialect.na_values, ()) if dialect.na_values != () else []
+    codes = codes_of(dialect)
+    for name in filter(lambda name: not unused(name), frame.columns):
+        values = frame[name]
+        gaps = values.isin(codes) if values.dtype.kind in "iuf" else values.isin([*MISSING_WORDS, *words])
+        if gaps.any():
+            frame[name] = values.mask(gaps)
+    return frame
+
+
+def codes_of(dialect: Dialect) -> list[float]:
+    """Return the numbers that mean a missing value."""
+    words = listed(dialect.na_values, ()) if dialect.na_values != () else []
+    return pd.to_numeric(pd.Series(words, dtype=object), errors="coerce").dropna().astype("float64").tolist()
 
 
 def _text_of(value: Any) -> str:
@@ -251,6 +283,7 @@ def _text(path: str, texts: Collection[str], dialect: Dialect, known: Collection
         raise DataError(f"The rows of {path} have more fields than its header has names. Name them all.")
     for name in _not_numbers(path, frame, options, dialect):
         frame[name] = pd.read_csv(path, usecols=[name], dtype=str, **options)[name]
+    frame.attrs["thousands"] = dialect.thousands  # which numbers_of may not take for a decimal point
     header = dialect.header is not False
     lines = table_text.lines(path, len(frame), options["sep"], dialect.encoding, header, dialect.skiprows)
     if options["sep"] == "\t" and not isinstance(lines, range):

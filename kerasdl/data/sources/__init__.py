@@ -22,6 +22,7 @@ import inspect
 import pkgutil
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
@@ -188,6 +189,11 @@ def _whole(name: str, splits: Mapping[str, str], target: Target | None, args: di
     for expression in splits.values():
         if not set(expression.split("+")) <= set(parts):
             raise DataError(f"{name} has the splits {', '.join(parts)}. Received: {expression!r}.")
+    for one, other in combinations(splits, 2):
+        shared = set(splits[one].split("+")) & set(splits[other].split("+"))
+        if shared and {one, other} != {"train", "val"}:  # a last training may learn from both
+            raise DataError(f"The splits {one} ({splits[one]}) and {other} ({splits[other]}) share the examples of "
+                            f"{min(shared)}. Set splits.{one} and splits.{other} to parts that do not overlap.")
     return {want: subset.joined([parts[part] for part in expression.split("+")])
             for want, expression in splits.items()}
 

@@ -59,6 +59,8 @@ def from_arrays(x: Any, y: Any = None, *, kind: str | None = None, classes: Sequ
               for name, given in (("test", test), ("val", val)) if given is not None}
     if y is None and classes is not None:
         raise DataError("classes are the names of the labels in y, and there is no y. Give y, or leave out classes.")
+    for name, given in others.items():
+        others[name] = _as_named(name, given, x, y)
     if target == "labels" and y is not None:
         y, others, classes = _rows(y, others, classes)
     x, y = _pair(x, y)
@@ -67,6 +69,8 @@ def from_arrays(x: Any, y: Any = None, *, kind: str | None = None, classes: Sequ
     for name, given in others.items():
         its_x, its_y = _other(name, given, x, y)
         if y is not None and target == "class" and classes is None:
+            if {y.dtype.kind, its_y.dtype.kind} <= set("uifb") and (its_y.astype(y.dtype) == its_y).all():
+                its_y = its_y.astype(y.dtype)  # 1 is 1.0
             new = np.setdiff1d(its_y.astype(str), y.astype(str))
             if len(new):
                 raise DataError(f"{name} has a class {str(new[0])!r} that y has not.")
@@ -91,6 +95,21 @@ def from_arrays(x: Any, y: Any = None, *, kind: str | None = None, classes: Sequ
                         checksum=zlib.crc32(examples[index]), kind=kind, build_args=build_args,
                         weights=None if weights is None or index[-1] >= len(x) else weights[index])
             for name, index in parts.items()}
+
+
+def _as_named(name: str, given: Any, x: Any, y: Any) -> Any:
+    """Return the set "test" or "val" with the columns of tables in the order of the training set's."""
+    def ordered(table: Any, like: Any, what: str) -> Any:
+        if not (hasattr(table, "columns") and hasattr(like, "columns")) or list(table.columns) == list(like.columns):
+            return table
+        if sorted(map(str, table.columns)) != sorted(map(str, like.columns)):
+            raise DataError(f"The {what} of {name} has the columns {', '.join(map(str, table.columns))}, and that of "
+                            f"the training set {', '.join(map(str, like.columns))}.")
+        return table[list(like.columns)]
+
+    if isinstance(given, (tuple, list)) and len(given) == 2:
+        return ordered(given[0], x, "x"), ordered(given[1], y, "y")
+    return ordered(given, x, "x")
 
 
 def _rows(y: Any, others: dict[str, Any], classes: Sequence[str] | None

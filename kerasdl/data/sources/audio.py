@@ -108,6 +108,7 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Targ
     """
     _check_takes_sound(facts, path)
     args, root = _checked(path, target, given)
+    args = args if split != "all" else args.model_copy(update={"test": None})  # no other file need have such a name
     found, known = _find(root, args, target), tuple(facts["classes"])
     if classes is not None and found.labels is not None:
         found = found.of(np.isin(found.labels, known), root, known)

@@ -16,7 +16,17 @@ from kerasdl.data.columns import Columns, check_present, encode, in_words, split
 from kerasdl.data.spec import Target, recorded_kind
 from kerasdl.data.split import Split
 from kerasdl.data.table import TableArgs, splits_of
-from kerasdl.data.table_file import EXCEL, PARQUET, Dialect, checked, header, in_texts, is_numeric, read_table
+from kerasdl.data.table_file import (
+    EXCEL,
+    PARQUET,
+    Dialect,
+    checked,
+    header,
+    in_texts,
+    is_numeric,
+    read_table,
+    with_gaps,
+)
 from kerasdl.errors import DataError
 from kerasdl.settings import parse
 
@@ -114,7 +124,8 @@ def _placed(frame: pd.DataFrame, source: str, args: TableArgs) -> pd.DataFrame:
     """Return a copy of a frame whose index is (source, row)."""
     frame = frame.copy()
     frame.index = pd.MultiIndex.from_product([[source], range(len(frame))])
-    return in_texts(checked(frame, source, args.drops), args.as_text())
+    frame = with_gaps(checked(frame, source, args.drops), Dialect.of(args), args.drops)
+    return in_texts(frame, args.as_text())
 
 
 def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Target | None = "class",

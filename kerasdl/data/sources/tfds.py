@@ -57,6 +57,8 @@ def read(name: str, *, splits: Mapping[str, str], target: Target | None = "class
     plan = canonical(known)
     asked = {want: plan.get(expression, expression.replace("[:]", "")) for want, expression in splits.items()}
     _check(builder, name, asked, plan)
+    if target is None and source.label and not all(map(source.labelled, asked.values())):
+        source = replace(source, label=None, classes=())
     return {want: _split(source, want, expression) for want, expression in asked.items()}
 
 
