@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,8 +22,10 @@ from kerasdl.nas.rank import rank
 from kerasdl.tuning import Search, choice, log, preflight
 from kerasdl.tuning import load as load_search
 from kerasdl.tuning.records import Answer, TrialRecord
+from kerasdl.tuning.samplers.random import points
 from kerasdl.tuning.study import Study
 from kerasdl.zoo import cell
+from kerasdl.zoo.cost import multiply_adds
 
 SMALL = {"model_args.size": "mu"}
 SPACE = {f"model_args.edge{edge}": choice("none", "conv1", "pool3") for edge in ("01", "13", "03")}
@@ -262,3 +265,12 @@ def test_cells_are_ranked_by_the_weights_that_they_share(tmp_path, monkeypatch):
     assert os.stat("ranking_supernet/result.json").st_mtime_ns == before and again == found
     with pytest.raises(UserError, match="model=cell"):
         one_shot.supernet_of(cells().base.override(model="mlp"), tmp_path / "other")
+
+
+def test_the_space_of_stages_holds_networks_within_its_limit():
+    """One point in six; in a wider space one was in 600, and the search gave up."""
+    search = load_search("resnet8_cifar10_stages")
+    drawn = [{name.partition(".")[2]: value for name, value in values.items()}
+             for values in islice(points(search.dimensions, search.seed), 3)]
+    costs = [multiply_adds(zoo.build("stages", (32, 32, 3), 10, **args)) for args in drawn]
+    assert min(costs) <= search.limits["multiply_adds"] < max(costs)
