@@ -25,7 +25,7 @@ from kerasdl.environment import environment
 from kerasdl.errors import UserError
 from kerasdl.evaluation.splits import load_split
 from kerasdl.published.reproduce import once
-from kerasdl.published.results import machine
+from kerasdl.published.results import machines
 from kerasdl.recipe import Recipe, load
 from kerasdl.run import Run
 from kerasdl.zoo import weights
@@ -113,7 +113,9 @@ def body(found: dict[str, Any]) -> str:
             lines.append(f"{head}| {one['difference']:.1e} | {scores} | {one['bytes'] / 1000:,.0f} | {ratios} |")
     missing = [name for name in MODELS if name not in found["models"]]
     lines += ["", f"Not run yet: {', '.join(missing)}."] if missing else []
-    return "\n".join([*lines, "", f"Measured on {machine(found['environment'])}.", ""])
+    where = machines({model: [{"environment": facts}] for model, facts in found["environments"].items()})
+    of = {line: f": {', '.join(names)}" * (len(where) > 1) for line, names in where.items()}
+    return "\n".join([*lines, "", *(f"Measured on {line}{names}.\n" for line, names in of.items())])
 
 
 def main() -> None:
@@ -125,7 +127,7 @@ def main() -> None:
     if not Path(TABLE).is_file():
         load_wine(as_frame=True).frame.to_csv(TABLE, index=False)
     path = RESULTS / f"{NAME}.json"
-    found = json.loads(path.read_text()) if path.exists() else {"models": {}}
+    found = json.loads(path.read_text()) if path.exists() else {"models": {}, "environments": {}}
     for model in asked.models:
         run = once(MODELS[model], RUNS / model.replace(" ", "-"), verbose=False)
         cells = [{"format": "safetensors", "quantize": None, **weights_cell(run)}]
@@ -134,7 +136,8 @@ def main() -> None:
                 cells.append({"format": form, "quantize": kind, **cell(run, form, kind)})
                 print(model, form, kind, cells[-1].get("refused") or f"{cells[-1]['difference']:.1e}", flush=True)
                 kept = {**found["models"], model: cells}
-                found = {"models": {name: kept[name] for name in MODELS if name in kept}, "environment": environment()}
+                found = {"models": {name: kept[name] for name in MODELS if name in kept},
+                         "environments": {**found["environments"], model: environment()}}
                 write_json(path, found)
 
 

@@ -26,12 +26,13 @@ from kerasdl.compression.quantize_aware import quantize_aware
 from kerasdl.deploy import exporting, formats, measure, network
 from kerasdl.deploy.compress import ladder
 from kerasdl.environment import environment
+from kerasdl.errors import UserError
 from kerasdl.evaluation.splits import load_split
+from kerasdl.published.reproduce import once
 from kerasdl.published.results import machine, mean_sd
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 from kerasdl.train.compressed import SHOWN
-from kerasdl.train.fit import train
 from kerasdl.zoo.cost import multiply_adds
 from kerasdl.zoo.precision import in_float32
 
@@ -63,6 +64,8 @@ def of_file(run: Run, out: Path, bits: str | None = ladder.BITS) -> dict[str, fl
     """Return the accuracies of a run's LiteRT file, which is made if it is not there, and its size."""
     if not out.exists():
         exporting.export(run, ladder.FORMAT, quantize=bits, out=out, tolerance=np.inf)
+    if json.loads((out / exporting.FACTS).read_text())["run_model_sha256"] != exporting.digest(run.model_file):
+        raise UserError(f"{out} is of other weights than {run.path} has. Remove it.")
     file = out / formats.find(ladder.FORMAT).FILE
     return {**scores(run, call_of(file)), "bytes": file.stat().st_size, "gzip": len(gzip.compress(file.read_bytes()))}
 
@@ -83,11 +86,16 @@ def speed(slow: Path, fast: Path, run: Run) -> float:
 
 
 def again(recipe: Recipe, seed: int, folder: Path) -> Run:
-    """Return the run of a recipe in a folder: a finished one, resumed, or new."""
-    if (folder / "result.json").is_file():
-        return Run.open(folder)
+    """Return the run of a recipe in a folder: a finished one, resumed, or new.
+
+    Raises:
+        UserError: that in the folder is of another recipe, or it diverged.
+    """
     ladder.count_names_anew()
-    return train(recipe.override(seed=seed), workdir=folder, verbose=False)
+    run = once(recipe.override(seed=seed), folder, verbose=False)
+    if run.result["status"] != "completed":
+        raise UserError(f"{folder} diverged. {run.result['message']}")
+    return run
 
 
 def bits(run: Run, folder: Path, epochs: int) -> dict[str, dict[str, float]]:
