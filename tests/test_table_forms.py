@@ -95,3 +95,10 @@ def test_a_group_is_the_same_whether_its_column_has_texts_or_not(tmp_path):
     with pytest.raises(DataError, match="group '3' is in train and in test"):
         load_splits(f"series:{tmp_path / 'train.csv'}", {"train": "train"}, id="id", time="step", value="value",
                     label="label", group="group", test=str(tmp_path / "test.csv"))
+
+
+def test_an_index_with_a_name_is_a_column(tmp_path):
+    table = frame(patient=np.arange(ROWS) // 3).set_index("patient")
+    table.to_parquet(tmp_path / "t.parquet")
+    parts = load_splits(f"csv:{tmp_path / 't.parquet'}", {"train": "train", "test": "test"}, label="y", group="patient")
+    assert len(parts["train"]) + len(parts["test"]) < ROWS and list(parts["train"].columns) == ["x"]

@@ -364,7 +364,8 @@ def _numbers(names: pd.Series) -> bool:
 
 
 def _parquet(path: str) -> pd.DataFrame:
-    frame = pd.read_parquet(path).reset_index(drop=True)
+    frame = pd.read_parquet(path)
+    frame = frame.reset_index(drop=all(name is None for name in frame.index.names))  # one with a name is a column
     frame.index = pd.MultiIndex.from_product([[path], range(1, len(frame) + 1)])
     return frame
 
