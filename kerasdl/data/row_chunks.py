@@ -16,7 +16,7 @@ import pandas as pd
 from kerasdl.data.chunks import Chunk, Fault
 from kerasdl.data.columns import MISSING, Columns, blank, check_present, encode, split_dates, times_of
 from kerasdl.data.table_chunks import Rows, chunks, spooled
-from kerasdl.data.table_file import Dialect, codes_of, header, is_numeric, ungrouped
+from kerasdl.data.table_file import Dialect, header, is_numeric, ungrouped
 from kerasdl.errors import DataError, nearest
 
 FLOAT32 = np.finfo("float32").max
@@ -111,7 +111,7 @@ def _numbers(values: pd.Series, name: str, dialect: Dialect, remedy: str | None,
     missing = values.isna().to_numpy()
     numbers = values if is_numeric(values) else _parsed(values, dialect)
     numbers = numbers.astype("float64")
-    if codes := [] if is_numeric(values) else codes_of(dialect):  # pandas compares those of texts as texts
+    if codes := [] if is_numeric(values) else dialect.missing_numbers:  # pandas compares those of texts as texts
         missing = missing | numbers.isin(codes).to_numpy()
         numbers = numbers.mask(missing)
     faults.add(numbers.isna().to_numpy() & ~missing, f"the column {name!r} holds numbers, and has {{}}", values)

@@ -50,8 +50,18 @@ class Dialect(Settings):
     def options(self, path: str) -> dict[str, Any]:
         """Return the arguments of pandas.read_csv."""
         return {"sep": self.separator(path), "decimal": self.decimal, "thousands": self.thousands,
-                "na_values": listed(self.na_values, ()) if self.na_values != () else None, "encoding": self.encoding,
+                "na_values": self.missing or None, "encoding": self.encoding,
                 "skiprows": self.skiprows, "skipinitialspace": True}
+
+    @property
+    def missing(self) -> list[str]:
+        """The texts that mean a missing value, besides those that always do."""
+        return listed(self.na_values, ()) if self.na_values != () else []
+
+    @property
+    def missing_numbers(self) -> list[float]:
+        """Those of them that are numbers."""
+        return pd.to_numeric(pd.Series(self.missing, dtype=object), errors="coerce").dropna().astype("float64").tolist()
 
     def changed(self) -> dict[str, Any]:
         """Return the settings that differ from the defaults, as plain JSON."""
@@ -207,20 +217,13 @@ def _moments(values: pd.Series, name: str) -> pd.Series:
 def with_gaps(frame: pd.DataFrame, dialect: Dialect, unused: Callable[[str], bool] = none) -> pd.DataFrame:
     """Return a table that was not read from text, in which is missing what would be missing if it had been: empty
     texts, NA and its like, and `na_values`."""
-    words = listed(dialect.na_values, ()) if dialect.na_values != () else []
-    codes = codes_of(dialect)
+    words, codes = (*MISSING_WORDS, *dialect.missing), dialect.missing_numbers
     for name in filter(lambda name: not unused(name), frame.columns):
         values = frame[name]
-        gaps = values.isin(codes) if values.dtype.kind in "iuf" else values.isin([*MISSING_WORDS, *words])
+        gaps = values.isin(codes) if values.dtype.kind in "iuf" else values.isin(words)
         if gaps.any():
             frame[name] = values.mask(gaps)
     return frame
-
-
-def codes_of(dialect: Dialect) -> list[float]:
-    """Return the numbers that mean a missing value."""
-    words = listed(dialect.na_values, ()) if dialect.na_values != () else []
-    return pd.to_numeric(pd.Series(words, dtype=object), errors="coerce").dropna().astype("float64").tolist()
 
 
 def _text_of(value: Any) -> str:
