@@ -25,13 +25,14 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from benchmarks.harness import RESULTS, ROOT, write_json
+from benchmarks.harness import RESULTS, ROOT, completed, write_json
 from kerasdl.auto import scores
 from kerasdl.auto.asked import Asked
 from kerasdl.auto.search import auto
 from kerasdl.data import Split, load_splits
 from kerasdl.devices.device import device
 from kerasdl.environment import environment
+from kerasdl.errors import UserError
 from kerasdl.evaluation import predictions
 from kerasdl.installation import backend
 from kerasdl.published.reproduce import once
@@ -88,9 +89,10 @@ def ours(asked: Asked, folder: Path) -> Outputs:
 def default(asked: Asked, recipe: str, folder: Path) -> Outputs:
     """What the recipe of the package gives as it is."""
     base = asked.base
-    own = load(recipe).override(data=base.data, data_args=base.data_args, objective=base.objective, splits=base.splits,
-                                seed=base.seed)
-    kept = predictions.read(once(own.model_copy(update={"monitor": base.monitor}), folder, verbose=False))
+    own = load(recipe).override(data=base.data, objective=base.objective, splits=base.splits, seed=base.seed)
+    # An override would keep data_args of the recipe's, such as another test_share: all have the same test examples.
+    own = own.model_copy(update={"monitor": base.monitor, "data_args": dict(base.data_args)})
+    kept = predictions.read(completed(once(own, folder, verbose=False)))
     assert kept is not None
     return kept.outputs, recipe
 
@@ -152,7 +154,7 @@ def measure(name: str, folder: Path, minutes: float, seed: int, python: str | No
         row = {"set": name, "contender": contender, "minutes": minutes, "seed": seed, "score": score}
         try:
             outputs, what = make()
-        except RuntimeError as error:
+        except (RuntimeError, UserError) as error:
             yield row | {"error": str(error), "environment": about}
             continue
         ahead = None if first is None else list(scores.of_difference(score, target, truth, first, outputs))

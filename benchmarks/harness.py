@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from kerasdl.environment import environment
+from kerasdl.errors import UserError
 from kerasdl.files import write_json
+from kerasdl.run import Run
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -100,6 +102,17 @@ def parser(description: str, out: str, repeats: int) -> argparse.ArgumentParser:
     made.add_argument("--repeats", type=int, default=repeats, help="fresh processes of each program")
     made.add_argument("--quick", action="store_true", help="two repeats and few steps: to see that it runs")
     return made
+
+
+def completed(run: Run) -> Run:
+    """Return a run that trained to its end.
+
+    Raises:
+        UserError: it diverged, so that it has no scores to compare.
+    """
+    if run.result["status"] != "completed":
+        raise UserError(run.result["message"])
+    return run
 
 
 def save(path: Path, rows: list[dict]) -> None:

@@ -17,7 +17,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import RESULTS, ROOT, write_json
+from benchmarks.harness import RESULTS, ROOT, completed, write_json
 from kerasdl import objectives
 from kerasdl.errors import UserError
 from kerasdl.probing import labels as subsets
@@ -46,8 +46,13 @@ def recipes(data: str) -> list[str]:
 
 
 def epochs_for(recipe: Recipe, minutes: float) -> int:
-    """How many epochs fit, by the time that PILOT of them take after the compilation."""
-    pilot = once(recipe.override(epochs=PILOT), RUNS / "pilot" / recipe.name, verbose=False).result["train"]
+    """How many epochs fit, by the time that PILOT of them take after the compilation.
+
+    Raises:
+        UserError: they diverged.
+    """
+    run = completed(once(recipe.override(epochs=PILOT), RUNS / "pilot" / recipe.name, verbose=False))
+    pilot = run.result["train"]
     compiling = pilot["compile_seconds"] or 0.0
     return max(1, round((60 * minutes - compiling) / ((pilot["seconds"] - compiling) / PILOT)))
 

@@ -15,6 +15,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness import completed
+from kerasdl.errors import UserError
 from kerasdl.evaluation.controls import FROZEN, WORDS
 from kerasdl.files import write_json
 from kerasdl.published.reproduce import once
@@ -34,7 +36,7 @@ ORDER = (WORDS, FROZEN, "fine-tuned", "from scratch", "after hidden words")
 def measure(seed: int) -> list[dict[str, Any]]:
     """Train every row with one seed, which also draws the labelled examples."""
     rows, folder = [], RUNS / f"seed-{seed}"
-    first = once(load("mlm_rt").override(seed=seed), folder / "hidden-words", verbose=False)
+    first = completed(once(load("mlm_rt").override(seed=seed), folder / "hidden-words", verbose=False))
     small = load("mlm_rt").override(objective="classify", seed=seed, **SMALL, **{"data_args.tokens": str(first.path)})
     minilm = load("minilm_rt").override(seed=seed)
     for labels, steps in LABELS.items():
@@ -50,9 +52,14 @@ def measure(seed: int) -> list[dict[str, Any]]:
 
 
 def chosen(recipe: Recipe, way: str, folder: Path) -> Run:
-    """The run with the best accuracy on validation of those with either learning rate."""
+    """The run with the best accuracy on validation of those with either learning rate.
+
+    Raises:
+        UserError: both diverged.
+    """
     found = [once(recipe.override(lr=rate), folder / f"lr-{rate:g}", verbose=False) for rate in RATES[way]]
-    return max(found, key=lambda run: run.result["val"]["accuracy"])
+    ended = [run for run in found if run.result["status"] == "completed"]
+    return max(ended or [completed(found[0])], key=lambda run: run.result["val"]["accuracy"])
 
 
 def row(seed: int, labels: int, way: str, run: Run, test: Any = None, before: float = 0.0) -> dict[str, Any]:
@@ -89,7 +96,12 @@ def main() -> None:
     os.chdir(asked.folder)  # where the recipes look for their data
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     for seed in range(asked.seeds):
-        kept = [row for row in kept if row["seed"] != seed] + measure(seed)
+        try:
+            found = measure(seed)
+        except UserError as error:  # a training diverged
+            print(f"seed {seed}: not measured: {error}", flush=True)
+            continue
+        kept = [row for row in kept if row["seed"] != seed] + found
         write_json(RESULTS, kept)
 
 

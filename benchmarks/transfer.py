@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness import completed
+from kerasdl.errors import UserError
 from kerasdl.files import write_json
 from kerasdl.published.reproduce import once
 from kerasdl.published.results import machines, mean_sd
@@ -84,7 +86,8 @@ def measure(name: str, seed: int) -> list[dict[str, Any]]:
     """Train the source and every row of a case with one seed."""
     case, folder = CASES[name], RUNS / name / f"seed-{seed}"
     first = 0 if case.one_source else seed
-    source = once(recipe_of(case.source, seed=first), RUNS / name / f"seed-{first}" / "source", verbose=False)
+    source = completed(once(recipe_of(case.source, seed=first), RUNS / name / f"seed-{first}" / "source",
+                            verbose=False))
     rows = []
     for amount, changes in case.amounts.items():
         for way, more in WAYS.items():
@@ -93,7 +96,7 @@ def measure(name: str, seed: int) -> list[dict[str, Any]]:
             if amount:
                 recipe = recipe.override(data_args={"per_class": amount},
                                          splits={"train": case.train.format(seed * case.offset)})
-            run = once(recipe, folder / f"{way.replace(' ', '-')}-{amount or 'all'}", verbose=False)
+            run = completed(once(recipe, folder / f"{way.replace(' ', '-')}-{amount or 'all'}", verbose=False))
             result = run.result
             rows.append({"case": name, "examples_a_class": amount, "way": way, "seed": seed, "test": result["test"],
                          "seconds": result["train"]["seconds"], "settings": result["settings"],
@@ -163,9 +166,14 @@ def main() -> None:
     asked = parser.parse_args()
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     for name in asked.cases:
-        made = [row for seed in range(asked.seeds) for row in measure(name, seed)]
-        kept = [row for row in kept if row["case"] != name] + made
-        write_json(RESULTS, sorted(kept, key=lambda row: list(CASES).index(row["case"])))
+        for seed in range(asked.seeds):
+            try:
+                made = measure(name, seed)
+            except UserError as error:  # a training diverged: rows of a seed are compared, so that none is kept
+                print(f"{name} seed {seed}: not measured: {error}", flush=True)
+                continue
+            kept = [row for row in kept if (row["case"], row["seed"]) != (name, seed)] + made
+            write_json(RESULTS, sorted(kept, key=lambda row: (list(CASES).index(row["case"]), row["seed"])))
 
 
 if __name__ == "__main__":

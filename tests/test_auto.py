@@ -21,11 +21,25 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import r2_score
 from sklearn.preprocessing import StandardScaler
 from test_bert import VOCABULARY, tensors
-from test_photos import photographs, tiny_weights
+from test_photos import photographs as images
+from test_photos import tiny_weights
 
 from kerasdl import objectives
 from kerasdl import recipe as recipes
-from kerasdl.auto import baselines, boosting, combined, defaults, language, outcome, page, scores, sizes, trainings
+from kerasdl.auto import (
+    baselines,
+    boosting,
+    combined,
+    defaults,
+    fitted,
+    language,
+    outcome,
+    page,
+    photographs,
+    scores,
+    sizes,
+    trainings,
+)
 from kerasdl.auto.asked import Asked, asked
 from kerasdl.auto.search import auto
 from kerasdl.auto.task import Task
@@ -33,11 +47,12 @@ from kerasdl.auto.timing import Pace
 from kerasdl.data import from_arrays, load_splits
 from kerasdl.data.tokens import TokenArgs, Tokens
 from kerasdl.errors import UserError
-from kerasdl.evaluation import predictions
+from kerasdl.evaluation import linear_probe, predictions
 from kerasdl.evaluation.predict import predict
 from kerasdl.files import write_json
 from kerasdl.photos import recipes as of_photos
 from kerasdl.run import Run, load_model
+from kerasdl.train.setup import SPLITS
 from kerasdl.tuning import choice, log, trial
 from kerasdl.tuning import load as load_search
 from kerasdl.zoo import trees
@@ -179,6 +194,23 @@ def test_ridge_regression_answers_in_the_units_of_the_targets():
 def test_other_strengths_are_tried_while_there_is_time():
     assert list(baselines.in_time((3, 2, 1), time.monotonic() + 60)) == [3, 2, 1]
     assert list(baselines.in_time((3, 2, 1), 0.0)) == [3]
+    rng = np.random.default_rng(0)
+    splits = from_arrays(rng.normal(size=(90, 3)) + 2 * np.eye(3)[np.arange(90) % 3], np.arange(90) % 3)
+    first, best = (baselines.linear(splits, seconds=seconds)[2]["C"] for seconds in (-1.0, 600.0))
+    assert first == min(linear_probe.STRENGTHS) < best
+
+
+def test_linear_models_of_many_classes_take_fewer_examples(monkeypatch):
+    """Each class has a row of weights, and each of their steps reads all examples."""
+    monkeypatch.setattr(baselines, "MOST", 40_000)
+    x = np.zeros((9000, 10), "float32")
+    counts = {}
+    for classes in (2, 10, 20, 100):
+        train = from_arrays(x, np.arange(9000) % classes)["train"]
+        counts[classes] = len(baselines.taken(train, 10, 0))
+    assert counts == {2: 4000, 10: 4000, 20: 2000, 100: 1000}
+    numbers = from_arrays(x, np.arange(270_000).reshape(9000, 30), target="number")
+    assert len(baselines.taken(numbers["train"], 10, 0)) == 4000
 
 
 # How sure a score is
@@ -581,13 +613,37 @@ def test_a_search_ends_in_its_time_and_where_there_is_no_other_trial(tmp_path, m
     assert load_search(tmp_path / "search" / "search.json").trials == 3
 
 
+@pytest.mark.parametrize("overrides, monitor, args, smoothed", [
+    ((), "balanced_accuracy", {"class_weight": "balanced"}, 0.1),
+    (("monitor=accuracy",), "accuracy", {}, 0.1),
+    (("monitor=accuracy", "objective_args.label_smoothing=0.2"), "accuracy", {"label_smoothing": 0.2}, 0.2),
+    (("objective_args.class_weight=null",), "balanced_accuracy", {"class_weight": None}, 0.1)])
+def test_networks_for_photographs_have_the_settings_of_all_candidates(overrides, monitor, args, smoothed, tmp_path,
+                                                                      monkeypatch):
+    """Heads are fitted in their share of the time."""
+    tiny_weights(tmp_path, monkeypatch)
+    given, tuned = [], []
+    monkeypatch.setattr(fitted, "frozen", lambda *all: given.append((all[0], all[-1] - time.monotonic())))
+    monkeypatch.setattr(photographs, "one", lambda task, recipes, *_: tuned.extend(recipes))
+    asked = Asked(f"folder:{images(tmp_path / 'photographs', {'across': 24, 'steep': 6})}", overrides=overrides)
+    base = photographs.base_of(asked)
+    task = SimpleNamespace(base=base, asked=asked, home=tmp_path, left=1000.0, add=lambda name, kind, make: make(name),
+                           splits=load_splits(base.data, SPLITS, **base.data_args), ranked=lambda kind: [
+                               SimpleNamespace(name="frozen_tiny", run=SimpleNamespace(path=tmp_path))])
+    photographs.pretrained(task)
+    ((frozen, seconds),), (tuned,) = given, tuned
+    assert (base.monitor, base.objective_args) == (monitor, args) == (frozen.monitor, frozen.objective_args)
+    assert (tuned.monitor, tuned.objective_args) == (monitor, {"label_smoothing": smoothed} | args)
+    assert 0 < seconds <= 1000 * photographs.SHARE
+
+
 @pytest.mark.soak
 def test_photographs_begin_with_the_weights_at_hand(tmp_path, monkeypatch):
     quick(monkeypatch)
     monkeypatch.setattr(of_photos, "MOST", {"fine-tuned": 1, "from scratch": 1})
     monkeypatch.setattr(of_photos, "FEWEST", 1)
     tiny_weights(tmp_path, monkeypatch)
-    folder = photographs(tmp_path / "photographs", {"across": 20, "steep": 16})
+    folder = images(tmp_path / "photographs", {"across": 20, "steep": 16})
     found = auto(asked(str(folder), minutes=60), tmp_path / "auto")
     assert {row["name"]: row["kind"] for row in found["candidates"]} | {"ensemble": 0, "retrained": 0} == {
         "constant": "baseline", "linear": "baseline", "frozen_tiny": "baseline", "finetuned_tiny": "default",

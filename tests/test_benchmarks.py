@@ -27,9 +27,12 @@ from benchmarks import (
     nas_table,
     page,
     private,
+    probes,
     robust,
     run,
     search_race,
+    texts,
+    transfer,
     variants,
 )
 from benchmarks.rows import CLASSES, RACES, ROWS
@@ -39,6 +42,7 @@ from kerasdl.attacks.masking import Check
 from kerasdl.auto.asked import Asked
 from kerasdl.data import load_splits
 from kerasdl.ensemble import ensemble
+from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.files import try_lock, write_json
 from kerasdl.published.results import mean_sd
@@ -120,6 +124,47 @@ def test_opponents_have_the_seed_of_the_row(monkeypatch, tmp_path):
     text = auto.body([{"set": "digits", "contender": "kerasdl auto", "minutes": 1.0, "seed": seed, "score": "accuracy",
                        "test": 0.5, "ahead": None, "environment": DEVICE} for seed in (0, 7)])
     assert "| digits, 1 min, seed 7 | accuracy | 50.0% |" in text
+
+
+DIVERGED = SimpleNamespace(result={"status": "diverged", "message": "the loss is NaN"}, path=ROOT / "nowhere")
+
+
+def test_the_default_recipe_has_the_examples_of_all_and_one_that_diverges_is_a_row(monkeypatch, tmp_path):
+    def once(recipe, *_, **__):
+        trained.append(recipe)
+        return DIVERGED
+
+    trained = []
+    monkeypatch.setattr(auto, "once", once)
+    monkeypatch.setattr(auto, "RUNS", tmp_path)
+    data, overrides, objective, recipe = auto.SETS["film reviews"]
+    asked = Asked(data.format(folder=tmp_path), objective, overrides)
+    with pytest.raises(UserError, match="NaN"):
+        auto.default(asked, recipe, tmp_path)
+    assert trained[0].data_args == asked.base.data_args and load(recipe).data_args.keys() > asked.base.data_args.keys()
+    for name in ("ours", "boosting"):
+        monkeypatch.setattr(auto, name, lambda *_: (np.zeros((len(load_splits("digits", SPLITS)["test"]), 10)), ""))
+    rows = list(auto.measure("digits", ROOT, 1.0, 0, None, []))
+    assert [row.get("error") for row in rows] == [None, None, "the loss is NaN"]
+
+
+def test_trainings_that_diverge_leave_the_other_seeds_and_rates(monkeypatch, tmp_path, capsys):
+    ended = SimpleNamespace(result={"status": "completed", "val": {"accuracy": 0.5}})
+    monkeypatch.setattr(texts, "once", lambda recipe, *_, **__: DIVERGED if recipe.lr == 5e-5 else ended)
+    assert texts.chosen(load("minilm_rt"), "fine-tuned", tmp_path) is ended
+    monkeypatch.setattr(probes, "once", lambda *_, **__: DIVERGED)
+    with pytest.raises(UserError, match="NaN"):
+        probes.epochs_for(load("mae_cifar10"), 1.0)
+    monkeypatch.chdir(tmp_path)
+    kept = [{"case": "digits", "seed": 0}]
+    write_json(tmp_path / "results.json", kept)
+    for module, word in ((texts, str(tmp_path)), (transfer, "digits")):
+        monkeypatch.setattr(module, "once", lambda *_, **__: DIVERGED)
+        monkeypatch.setattr(module, "RESULTS", tmp_path / "results.json")
+        monkeypatch.setattr(sys, "argv", ["it", word, "--seeds", "2"])
+        module.main()
+        assert capsys.readouterr().out.count("not measured: the loss is NaN") == 2
+        assert json.loads((tmp_path / "results.json").read_text()) == kept
 
 
 def test_multiply_adds_of_the_textbook_cnn_by_hand():

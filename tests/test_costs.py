@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import sys
 import time
 from dataclasses import replace
@@ -25,6 +26,7 @@ from kerasdl.tuning.records import Answer, TrialRecord
 from kerasdl.tuning.samplers import bayesian, evolution, optuna
 from kerasdl.tuning.study import Study
 
+ROOT = Path(__file__).parents[1]
 OPERATIONS = "none", "skip", "conv1"
 EDGES = "01", "02", "12", "03", "13", "23"
 CELLS = {f"model_args.edge{edge}": choice(*OPERATIONS) for edge in EDGES}
@@ -54,6 +56,16 @@ class Costs:
 
 
 # Limits
+
+def test_limits_of_cells_leave_3x3_convolutions():
+    """Those of the shipped search two in each of the three cells, those of the command in the docs one."""
+    found, text = load_search("cell_digits_evolution"), (ROOT / "docs" / "tuning.md").read_text()
+    command = re.search(r"cell_digits_evolution --limit (parameters)=(\w+)", text).groups()
+    for limit, kinds in ((found.limits["parameters"], {"edge01": "conv3", "edge13": "conv3"}),
+                         (costs.limit(*command), {"edge01": "conv3", "edge13": "skip"})):
+        args = found.base.model_args | dict.fromkeys((f"edge{edge}" for edge in EDGES), "none") | kinds
+        network = zoo.build("cell", (8, 8, 1), 10, **args)
+        assert sum(math.prod(weight.shape) for weight in network.trainable_weights) <= limit
 
 @pytest.mark.parametrize("name, given, value", [
     ("parameters", 50_000, 50_000), ("parameters", "50k", 50_000), ("multiply_adds", "1.5M", 1.5e6),

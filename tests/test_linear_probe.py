@@ -1,5 +1,7 @@
 """Logistic regression on frozen features is scikit-learn's, folded into one layer."""
 
+import time
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -39,6 +41,12 @@ def test_validation_chooses_the_strength():
     assert probe.strength < max(probe.losses)  # noise: the weakest regularisation that was tried is not the best
     weak = linear_probe.fit(x, y, x_val, y_val, 3, strengths=[10.0])
     assert probe.losses[probe.strength] < weak.losses[10.0]
+
+
+def test_no_other_strength_is_begun_when_the_time_is_over():
+    (x, y), (x_val, y_val) = clouds(60, 3), clouds(60, 3)
+    assert list(linear_probe.fit(x, y, x_val, y_val, 3, until=0.0).losses) == [min(linear_probe.STRENGTHS)]
+    assert len(linear_probe.fit(x, y, x_val, y_val, 3, until=time.monotonic() + 600).losses) > 1
 
 
 def test_a_class_that_training_lacks_is_never_predicted_and_a_constant_feature_counts_for_nothing():

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+import time
 from itertools import pairwise
 
 import keras
@@ -227,8 +228,8 @@ def test_what_is_finished_is_not_made_again_and_a_finished_comparison_is_kept(co
              document["candidates"]}
     again = compare.compare(folder, minutes=60, workdir=trials.home)
     assert {each.run.path.name for each in again.candidates} == set(times)
-    for name, time in times.items():
-        assert (trials.home / name / "result.json").stat().st_mtime_ns == time
+    for name, written in times.items():
+        assert (trials.home / name / "result.json").stat().st_mtime_ns == written
     assert again.best().run.path.name == document["chosen"]
 
 
@@ -247,6 +248,28 @@ def test_a_comparison_with_another_seed_is_not_gone_on_with(compared, folder, tm
     (tmp_path / "home" / "photos.json").unlink(missing_ok=True)
     with pytest.raises(UserError, match="other images, or with another --seed"):
         compare.compare(folder, minutes=1, workdir=tmp_path / "home", seed=1)
+
+
+def test_sizes_of_another_network_whose_name_begins_alike_are_not_taken(folder, tmp_path):
+    for name in ("frozen_cnn_64", "frozen_cnn_96", "frozen_cnn_quick_128", "frozen_cnn_64_32"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").touch()
+    trials = compare.Trials(look(folder), tmp_path, budget.Budget(60))
+    sides = {name: trials.frozen_before(backbones.Backbone(name, "", "cnn", {}, 64))
+             for name in ("cnn", "cnn_quick", "cnn_64")}
+    assert sides == {"cnn": [96, 64], "cnn_quick": [128], "cnn_64": [32]}
+
+
+def test_heads_are_fitted_in_their_share_of_the_budget(folder, tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(compare.frozen, "run", lambda *all: given.append(all[-1] - time.monotonic()))
+    monkeypatch.setattr(compare.Trials, "_add", lambda self, name, kind, side, path, make: make())
+    monkeypatch.setattr(compare, "train_from_scratch", lambda trials: None)
+    monkeypatch.setattr(compare, "fine_tune", lambda *_: None)
+    tiny_weights(tmp_path, monkeypatch)
+    compare.compare(folder, minutes=10, workdir=tmp_path / "photos")
+    pixels, network = given
+    assert 0 < pixels <= 600 * compare.LINEAR and 0 < network <= 600 * compare.FROZEN
 
 
 def test_another_folder_is_not_written_into(folder, tmp_path):

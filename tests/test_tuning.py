@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -612,6 +613,16 @@ def test_processes_begin_as_well_if_the_one_that_they_are_forked_from_dies(quick
     monkeypatch.setattr(pool, "begin", lambda lease, *rest: begun.append(lease.id) or plain(lease, *rest))
     assert set(statuses(quick()).values()) == {"completed"}
     assert sorted(starts()) == sorted(["0000", "0001", *begun]) and len(begun) == 4
+
+
+def test_a_process_with_the_number_of_one_that_has_ended_runs():
+    home, (here, there) = nursery.Nursery(), socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    home.link = here
+    with here, there:
+        for message, code in (({"pid": 7}, None), ({"pid": 7, "code": 1}, 1), ({"pid": 7}, None),
+                              ({"pid": 7, "code": 0}, 0)):
+            there.send(json.dumps(message).encode())
+            assert home.end_of(7) == code
 
 
 def test_a_forked_process_is_like_one_that_began_by_itself(tmp_path, monkeypatch):

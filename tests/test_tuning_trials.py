@@ -59,6 +59,16 @@ def test_a_rung_continues_exactly_where_the_one_before_stopped_and_no_trial_read
     assert "test" not in json.loads((here / "whole" / "result.json").read_text())
 
 
+def test_a_rung_that_patience_ended_is_not_trained_again(here, monkeypatch):
+    recipe = LINEAR.override(patience=1, lr=1e-30, epochs=8)  # nothing improves after the first epoch
+    whole = trial.run(task(here / "whole", recipe), here / "whole")
+    first = trial.run(task(here / "0000", recipe, rung=rung(4)), here / "0000")
+    monkeypatch.setattr("kerasdl.train.fit.train", None)
+    second = trial.run(task(here / "0001", recipe, rung=rung(8, "0000")), here / "0001")
+    assert first == second and whole["epochs"] == second["epochs"] == 2 and whole["scores"] == second["scores"]
+    assert (here / "0001" / "model.keras").read_bytes() == (here / "0000" / "model.keras").read_bytes()
+
+
 def test_a_forked_trial_ends_as_one_that_is_run_here(here):
     study = tune(replace(SMALL, overrides={"epochs": 2}), "search", 1, verbose=False)
     for record in study.records():

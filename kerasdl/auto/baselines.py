@@ -31,6 +31,7 @@ Fitted = tuple[str, keras.Model, dict[str, Any]]  # the recipe's `model`, the ne
 SIDE = 16  # pixels a side, at least, of the thumbnails that a linear model sees of larger images
 WIDEST = 20_000  # numbers of a sequence, above which a weight for each is no baseline
 MOST = 10**7  # numbers of all examples that a linear model is fitted to; of more, some examples are taken
+CLASSES = 10  # above which a linear model takes fewer in proportion: it has a row of weights for each class
 TERMS = 100_000  # that TF-IDF keeps, the most frequent ones
 ALPHAS = tuple(10.0 ** power for power in range(-3, 5))  # strengths of ridge regression on standardised features
 ABSENT = -1e3  # the logit of a class that has no training example
@@ -57,7 +58,7 @@ def linear(splits: Mapping[str, Split], seed: int = 0, balanced: bool = False, s
         splits: of rows, images or sequences.
         seed: of the examples that are taken where they are too many.
         balanced: whether every class has the same total weight.
-        seconds: after which no other strength of a ridge regression is tried.
+        seconds: after which no other strength is tried.
 
     Raises:
         UserError: the examples have too many numbers for it.
@@ -72,7 +73,7 @@ def linear(splits: Mapping[str, Split], seed: int = 0, balanced: bool = False, s
         kernel, bias, strength = ridge(features, some, splits["val"], train, end)
         return "linear", finished(with_head(network, kernel, bias), train), facts | {"alpha": strength}
     probe = linear_probe.fit(features["train"], some.y, features["val"], splits["val"].y,  # type: ignore[arg-type]
-                             train.outputs, balanced=balanced)
+                             train.outputs, balanced=balanced, until=end)
     return "linear", finished(with_head(network, probe.kernel, probe.bias), train), facts | {"C": probe.strength}
 
 
@@ -97,8 +98,9 @@ def words(splits: Mapping[str, Split], balanced: bool = False, seconds: float = 
 
 
 def taken(train: Split, width: int, seed: int) -> Split:
-    """Return the training examples that a linear model is fitted to: all, or as many as MOST numbers are."""
-    count = max(1000, MOST // width)
+    """Return the training examples that a linear model is fitted to: all, or as many as MOST and CLASSES allow."""
+    classes = train.outputs if train.target == "class" else 1  # ridge regression costs about the same for any number
+    count = max(1000, int(MOST / max(1, classes / CLASSES)) // width)
     if len(train) <= count:
         return train
     return train.part(np.sort(np.random.default_rng(seed).permutation(len(train))[:count]))

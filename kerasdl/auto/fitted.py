@@ -20,7 +20,7 @@ from kerasdl.train.setup import Setup
 
 
 def frozen(recipe: Recipe, body: keras.Model, whole: Callable[[LinearProbe], keras.Model], splits: Mapping[str, Split],
-           path: Path) -> Run:
+           path: Path, until: float | None = None) -> Run:
     """Write the run of a frozen network with logistic regression. Its test split is not read.
 
     Args:
@@ -28,12 +28,13 @@ def frozen(recipe: Recipe, body: keras.Model, whole: Callable[[LinearProbe], ker
         body: gives the features.
         whole: gives the network with the head that was fitted.
         splits, path: as in `write`.
+        until: as in linear_probe.fit.
     """
     began, some = time.monotonic(), {name: splits[name] for name in ("train", "val")}
     features = linear_probe.features_of(body, some)
     probe = linear_probe.fit(features["train"], some["train"].y, features["val"],  # type: ignore[arg-type]
                              some["val"].y, some["train"].outputs,  # type: ignore[arg-type]
-                             balanced=recipe.objective_args.get("class_weight") == "balanced")
+                             balanced=recipe.objective_args.get("class_weight") == "balanced", until=until)
     return write(recipe, whole(probe), splits, path, {"head": "logistic regression", "C": probe.strength}, began)
 
 

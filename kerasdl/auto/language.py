@@ -23,7 +23,7 @@ from kerasdl.zoo.weights import public
 
 NAME, RECIPE = "minilm", "minilm_text"
 TIMED = 64  # texts by which the time of all is estimated
-SHARE = 0.3  # of the time that is left, that the features may take
+SHARE = 0.3  # of the time that is left, that the features and the head may take
 NONE = ("No trained weights for texts are on this machine. Where texts are English and labels few, they help. To fetch "
         f"some, 91 MB: kerasdl weights get {NAME}")
 
@@ -70,7 +70,8 @@ def freeze(task: Task, recipe: Recipe) -> None:
         network.get_layer("logits").set_weights([probe.kernel, probe.bias])
         return network
 
-    task.add(name, "baseline", lambda path: fitted.frozen(recipe, body, whole, splits, path))
+    until = time.monotonic() + SHARE * task.left
+    task.add(name, "baseline", lambda path: fitted.frozen(recipe, body, whole, splits, path, until))
 
 
 def seconds_per_text(body: Any, train: Any) -> float:

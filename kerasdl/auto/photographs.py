@@ -1,5 +1,7 @@
 """Images of a folder: their size, and networks that know something already, with the pieces of kerasdl.photos."""
 
+import time
+from typing import Any
 
 from kerasdl.auto import fitted
 from kerasdl.auto.asked import Asked
@@ -14,7 +16,7 @@ from kerasdl.recipe import Recipe
 from kerasdl.text import duration
 
 SMALL, LARGE = 64, 128  # most pixels a side: without trained weights, and with them
-SHARE = 0.3  # of the time that is left, that the features of a frozen network may take
+SHARE = 0.3  # of the time that is left, that the features and the head of a frozen network may take
 NONE = ("No trained weights are on this machine, and for photographs they make the largest difference. To fetch some, "
         "19 MB: kerasdl weights get efficientnet-lite0")
 
@@ -28,7 +30,8 @@ def base_of(asked: Asked) -> Recipe:
     folder = look(path)
     side = side_of(folder, backbones.at_hand())
     fields = recipes.from_scratch(folder, side, None, asked.seed, per_class=1, epochs=1)
-    weighted = {"monitor": fields.monitor, "objective_args": fields.objective_args} if not base.monitor else {}
+    weighted = {} if base.monitor else {"monitor": fields.monitor,
+                                        "objective_args": {**fields.objective_args, **base.objective_args}}
     return base.override(data_args={**fields.data_args, **base.data_args}, **weighted)
 
 
@@ -65,8 +68,9 @@ def freeze(task: Task, folder: Folder, backbone: Backbone, side: int) -> float:
     if needed > SHARE * task.left and not (task.home / recipe.name / "result.json").exists():
         task.skip(recipe.name, f"not started: its features would take {duration(needed)}")
         return cost
+    until = time.monotonic() + SHARE * task.left
     task.add(recipe.name, "baseline", lambda path: fitted.frozen(
-        recipe, network, lambda probe: with_head(network, probe, recipe), task.splits, path))
+        recipe, network, lambda probe: with_head(network, probe, recipe), task.splits, path, until))
     return cost
 
 
@@ -77,14 +81,19 @@ def tune(task: Task, folder: Folder, backbone: Backbone, start: Candidate, side:
     epochs = budget.epochs_for(seconds, len(train), len(val), cost, recipes.MOST["fine-tuned"])
     recipe = same(task, recipes.fine_tuned(
         backbone, folder, side, None, task.asked.seed, start=str(start.run.path),
-        norms=backbones.batch_norms(backbone.body(side)), per_class=len(train) / train.outputs, epochs=max(epochs, 1)))
+        norms=backbones.batch_norms(backbone.body(side)), per_class=len(train) / train.outputs, epochs=max(epochs, 1)),
+        label_smoothing=0.1)
     if epochs < recipes.FEWEST and not (task.home / recipe.name / "recipe.json").exists():
         task.skip(recipe.name, f"not started: {recipes.FEWEST} epochs do not fit into {duration(max(seconds, 0.0))}")
         return
     one(task, [recipe], "default", seconds)
 
 
-def same(task: Task, recipe: Recipe) -> Recipe:
-    """Return a recipe of kerasdl.photos with the data and the score of all candidates."""
+def same(task: Task, recipe: Recipe, **settings: Any) -> Recipe:
+    """Return a recipe of kerasdl.photos with the data, the score and the objective's settings of all candidates.
+
+    `settings` are those that the objective has where the task's say nothing.
+    """
     kept = {key: getattr(task.base, key) for key in ("data", "data_args", "splits", "monitor")}
-    return recipe.model_copy(update={**kept, "batch": min(recipe.batch, len(task.splits["train"]))})
+    return recipe.model_copy(update={**kept, "objective_args": settings | task.base.objective_args,
+                                     "batch": min(recipe.batch, len(task.splits["train"]))})

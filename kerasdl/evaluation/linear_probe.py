@@ -1,5 +1,6 @@
 """Logistic regression on the features of a frozen network, its strength chosen on validation data."""
 
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def features_of(body: keras.Model, splits: Mapping[str, Split], batch: int = 64)
 
 
 def fit(train: np.ndarray, y: np.ndarray, val: np.ndarray, y_val: np.ndarray, classes: int, *, balanced: bool = False,
-        strengths: Sequence[float] = STRENGTHS) -> LinearProbe:
+        strengths: Sequence[float] = STRENGTHS, until: float | None = None) -> LinearProbe:
     """Fit a probe on train for each strength, and return the one with the least cross-entropy on val.
 
     The strongest regularisation comes first; after WORSE that are worse the others are not tried.
@@ -70,6 +71,7 @@ def fit(train: np.ndarray, y: np.ndarray, val: np.ndarray, y_val: np.ndarray, cl
         classes: how many there are. One that is not in train is never predicted.
         balanced: whether every class has the same total weight.
         strengths: values of scikit-learn's C to try.
+        until: when no other one is begun after the first, on the clock time.monotonic; None: all of them have time.
     """
     scaler = StandardScaler().fit(train)
     inner, outer = scaler.transform(train), scaler.transform(val)
@@ -80,6 +82,8 @@ def fit(train: np.ndarray, y: np.ndarray, val: np.ndarray, y_val: np.ndarray, cl
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of a weak one decide nothing
         for strength in sorted(strengths):
+            if best is not None and until is not None and time.monotonic() > until:
+                break
             model.set_params(C=strength).fit(inner, y)
             kernel, bias = of_all_classes(model, classes)
             losses[strength] = cross_entropy(outer @ kernel + bias, y_val)

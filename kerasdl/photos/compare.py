@@ -1,6 +1,7 @@
 """Try what is worth trying on a folder of photographs, within a budget, and keep what validation chooses."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from kerasdl.train.fit import train
 
 logger = logging.getLogger(__name__)
 SPLITS = {name: name for name in ("train", "val", "test")}
-FROZEN, SCRATCH = 0.3, 0.2  # shares of the budget; what they leave is for fine-tuning
+LINEAR, FROZEN, SCRATCH = 0.1, 0.3, 0.2  # shares of the budget; what they leave is for fine-tuning
 CLOSING = 20.0  # seconds for the last measurements and the page
 ENOUGH = 15  # epochs of fine-tuning, for which smaller images are taken
 NONE = ("No trained weights are on this machine, and they make the largest difference. To fetch some, 19 MB: kerasdl "
@@ -89,8 +90,9 @@ class Trials:
     def __post_init__(self):
         self.splits = lru_cache(maxsize=1)(self._splits)  # of one size: several would not fit into memory
 
-    def freeze(self, backbone: Backbone, side: int) -> None:
-        """Fit a linear head to a frozen network."""
+    def freeze(self, backbone: Backbone, side: int, seconds: float = math.inf) -> None:
+        """Fit a linear head to a frozen network; after some seconds no other strength of it is tried."""
+        until = time.monotonic() + seconds
         recipe = recipes.frozen(backbone, self.folder, side, self.group, self.seed)
         path = self.home / f"{recipe.name}_{side}"
         if (path / "data.json").exists() and self._others(Run(path), recipe, side):
@@ -98,7 +100,7 @@ class Trials:
                             "--weights. Choose another --workdir.")
         kind = "frozen" if backbone.source else "linear"
         self._add(backbone.name, kind, side, path, lambda: frozen.run(
-            recipe, backbone.body(side), self.splits(side), path))
+            recipe, backbone.body(side), self.splits(side), path, until))
 
     def train(self, name: str, kind: str, side: int, recipe: Recipe, seconds: float) -> None:
         """Train a recipe, and end it after the epoch in which its time is over."""
@@ -111,8 +113,9 @@ class Trials:
 
     def frozen_before(self, backbone: Backbone) -> list[int]:
         """Return the sizes of a network that an interrupted comparison has finished, the largest first."""
-        found = self.home.glob(f"frozen_{backbone.name}_*/result.json")
-        return sorted((int(file.parent.name.rpartition("_")[2]) for file in found), reverse=True)
+        beginning = f"frozen_{backbone.name}_"
+        rests = [file.parent.name.removeprefix(beginning) for file in self.home.glob(f"{beginning}*/result.json")]
+        return sorted((int(rest) for rest in rests if rest.isdecimal()), reverse=True)  # "quick_64" is another network
 
     def begun(self, recipe: Recipe) -> bool:
         """Return whether an interrupted comparison has begun to train this."""
@@ -189,7 +192,7 @@ def compare(path: str | Path, *, minutes: float = 10.0, weights: Sequence[str] =
     trials = Trials(look(path), home_of(workdir), Budget(minutes), group, seed, weights, verbose)
     logger.info(trials.folder.sentence())
     trials.splits(backbones.pixels().side)  # every file is read here, so that a broken one is found at once
-    trials.freeze(backbones.pixels(), backbones.pixels().side)
+    trials.freeze(backbones.pixels(), backbones.pixels().side, LINEAR * trials.clock.seconds)
     costs = freeze_all(trials, networks)
     train_from_scratch(trials)
     if networks:
@@ -219,8 +222,9 @@ def freeze_all(trials: Trials, networks: Sequence[Backbone]) -> dict[str, float]
         share = (trials.clock.left - ends) / (len(networks) - number)
         chosen = trials.frozen_before(backbone) or \
             budget.affordable(sides, share, trials.folder.images, sides[-1], seconds, trials.reading)
+        ended = time.monotonic() + share
         for side in chosen:
-            trials.freeze(backbone, side)
+            trials.freeze(backbone, side, ended - time.monotonic())
         if not chosen:
             remark(trials, f"{backbone.name} was left out: its features would take "
                            f"{duration(seconds * trials.folder.images)}.")

@@ -18,7 +18,7 @@ from kerasdl.train.setup import Setup
 from kerasdl.zoo.blocks import head
 
 
-def run(recipe: Recipe, body: keras.Model, splits: Mapping[str, Split], path: Path) -> Run:
+def run(recipe: Recipe, body: keras.Model, splits: Mapping[str, Split], path: Path, until: float | None = None) -> Run:
     """Fit the head, measure the network on val and test, and write the run.
 
     Args:
@@ -26,13 +26,14 @@ def run(recipe: Recipe, body: keras.Model, splits: Mapping[str, Split], path: Pa
         body: the network without its head.
         splits: train, val and test.
         path: the run's folder.
+        until: as in linear_probe.fit.
     """
     began, classes = time.monotonic(), len(splits["train"].classes)
     setup = Setup.of(recipe, splits, strategies.choose("one"))
     features = linear_probe.features_of(body, splits)
     truth = {name: np.asarray(split.y) for name, split in splits.items()}
     probe = linear_probe.fit(features["train"], truth["train"], features["val"], truth["val"], classes,
-                             balanced="class_weight" in recipe.objective_args)
+                             balanced="class_weight" in recipe.objective_args, until=until)
     network = with_head(body, probe, recipe)
     outputs = {name: probe.logits(features[name]) for name in ("val", "test")}
     measured = {name: scores(outputs[name], truth[name], recipe.monitor) for name in outputs}

@@ -82,6 +82,7 @@ class Nursery:
         if "code" in read:
             self.ends[read["pid"]] = read["code"]
         else:
+            self.ends.pop(read["pid"], None)  # of an earlier process that had the same number
             self.pids.append(read["pid"])
 
     def end_of(self, pid: int) -> int | None:

@@ -24,7 +24,7 @@ from typing import Any
 from kerasdl.errors import DataError, UserError
 from kerasdl.files import write_json
 from kerasdl.recipe import Recipe
-from kerasdl.run import Run
+from kerasdl.run import FILES, Run
 from kerasdl.tuning import median_stopping
 
 BLOCKED = 75  # exit code (EX_TEMPFAIL): the trial cannot be trained, through no fault of its own
@@ -128,10 +128,14 @@ def train(task: dict[str, Any], recipe: Recipe, folder: Path, stopping: Any) -> 
 
 
 def inherit(parent: Path, folder: Path) -> None:
-    """Copy another trial's run, unless that was done already. Without it the run starts anew, with equal results."""
-    if (folder / "recipe.json").exists() or not (parent / "checkpoint").is_dir():
+    """Copy another trial's run, unless that was done already. Without it the run starts anew, with equal results.
+
+    A run that `patience` ended before its rung did is finished: the whole recipe would end in the same epoch.
+    """
+    finished = (parent / "result.json").exists()
+    if (folder / "recipe.json").exists() or not finished and not (parent / "checkpoint").is_dir():
         return
-    for name in COPIED:
+    for name in (*FILES, "recipe.json") if finished else COPIED:
         source, target = parent / name, folder / name
         if source.is_dir():
             shutil.rmtree(target, ignore_errors=True)
