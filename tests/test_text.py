@@ -207,6 +207,16 @@ def test_texts_of_classes_that_a_model_has_not_are_left_out_if_it_learned_some(f
         load_for(facts, data, "all", target="class", classes="fair,odd", **args)
 
 
+def test_texts_of_one_class_alone_are_evaluated(files, tmp_path):
+    train = load(files, "lines")["train"]
+    (tmp_path / "tokenizer.json").write_text(train.files["tokenizer.json"])
+    (tmp_path / "one").mkdir()
+    file = sorted((files / "lines").iterdir())[0]
+    (tmp_path / "one" / file.name).write_text(file.read_text())
+    found = load_for(train.describe() | {"run": str(tmp_path)}, f"text:{tmp_path / 'one'}", "all", target="class")
+    assert len(found) and set(found.y) == {train.classes.index(file.stem)}
+
+
 def test_the_tokenizer_of_public_weights_is_checked(monkeypatch, tmp_path):
     monkeypatch.setenv("KERASDL_CACHE", str(tmp_path))
     with pytest.raises(UserError, match="kerasdl weights get minilm"):

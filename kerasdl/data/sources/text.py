@@ -110,7 +110,7 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Targ
         if split != "all":
             index = _part(table.index_of(frame, y, known if target == "class" else None, _own(args), path), split, path)
     else:
-        found = texts.found(Path(path).expanduser(), args.encoding, target == "class")
+        found = texts.found(Path(path).expanduser(), args.encoding, labelled=False)  # of one class, it may be
         if classes is not None and found.labels is not None:
             found = found.of(np.isin(found.labels, known), known)
         some, learned = found.texts, target is not None
