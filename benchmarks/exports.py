@@ -49,7 +49,7 @@ MODELS = {  # row -> recipe
         "textcnn_rt"), ("GRU of words", "gru_rt"))},
     "BERT": Recipe(name="bert_small", data="text:rt_polarity", data_args={"encoding": "latin-1", "length": 64},
                    model_args={"size": "XS", "norm": "post", "types": 2, "longest": 512}, **TEXTS),
-    "language model": Recipe(name="language_small", data="chars:rt_polarity", objective="language",
+    "language model": Recipe(name="language_small", data="chars:rt_polarity/rt-polarity.neg", objective="language",
                              data_args={"encoding": "latin-1", "length": 64}, model_args={"size": "XS"}, **TEXTS),
     "generator": load("gan_digits").override(epochs=20),
     "conditional generator": load("gan_digits").override(name="cgan_digits", epochs=20,

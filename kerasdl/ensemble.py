@@ -163,7 +163,7 @@ def about(run: Run, model: keras.Model) -> dict[str, Any]:
     """Which run a member is, and a hash of its weights."""
     weights = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
     return {"run": str(run.path), "recipe": run.recipe.name or run.recipe.model, "seed": run.recipe.seed,
-            "weights": pretrained.fingerprint(weights)}
+            "private": run.holds_private, "weights": pretrained.fingerprint(weights)}
 
 
 def export(run: Run, file: Path) -> None:

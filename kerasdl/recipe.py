@@ -15,6 +15,7 @@ from pydantic_core import PydanticSerializationError
 from kerasdl import registry, words
 from kerasdl.errors import UserError, nearest
 from kerasdl.settings import Settings, complaint, parse
+from kerasdl.words import parse_value
 
 RECIPES = Path(__file__).parent / "recipes"
 OWNED = {"data": "splits", "model": "model_args", "objective": "objective_args", "optimizer": "optimizer_args"}
@@ -345,17 +346,6 @@ def _headline(path: Path) -> str:
 def _default(key: str) -> Any:
     default = Recipe.model_fields[key].get_default()
     return list(default) if isinstance(default, tuple) else default
-
-
-def parse_value(text: str) -> Any:
-    """A Python literal if it reads as one, with JSON's spelling of three words; else the text itself."""
-    words = {"true": True, "false": False, "null": None}
-    if text in words:
-        return words[text]
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError):
-        return text
 
 
 def _assignments(pairs: tuple[str, ...], values: dict[str, Any]) -> Iterator[tuple[str, Any, str]]:

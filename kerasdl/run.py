@@ -198,6 +198,14 @@ class Run:
         return _read(self._need("init.json"))
 
     @property
+    def holds_private(self) -> bool:
+        """Whether its weights, a member's, or those that it began with were trained privately."""
+        begun = self.origin if (self.path / "init.json").is_file() else {}
+        made = self.result if (self.path / "result.json").is_file() else {}
+        return bool(self.recipe.private or begun.get("private")
+                    or any(member.get("private") for member in made.get("members", ())))
+
+    @property
     def metrics(self):
         """metrics.csv as a pandas DataFrame, a row an epoch."""
         import pandas

@@ -1,6 +1,9 @@
-"""Words that people bring from other tools, and what they are called here. It imports nothing heavy."""
+"""Words that people bring from other tools, and what they are called here; values as they type them. It imports nothing
+heavy."""
 
+import ast
 from collections.abc import Iterable
+from typing import Any
 
 from kerasdl.errors import nearest
 
@@ -61,3 +64,14 @@ def key(word: str, known: Iterable[str]) -> str | None:
 def plain(word: str) -> str:
     """Return an option or a key as it is written in the tables above: learning_rate for --learning-rate."""
     return word.strip("-").replace("-", "_").lower()
+
+
+def parse_value(text: str) -> Any:
+    """A Python literal if it reads as one, with JSON's spelling of three words; else the text itself."""
+    words = {"true": True, "false": False, "null": None}
+    if text in words:
+        return words[text]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError):
+        return text

@@ -49,7 +49,7 @@ def test_a_slice_that_does_not_exist(name, words):
 
 
 def test_private_training_has_no_plan():
-    with pytest.raises(UserError, match="No plan .* private=null"):
+    with pytest.raises(UserError, match="No plan .* private={}"):
         planner.plan(Recipe(model="mlp", data="digits", private={"clip": 1.0, "noise": 1.0, "delta": 1e-3}), "v5e-1")
 
 

@@ -12,6 +12,7 @@ import zoo_harness as harness
 from kerasdl import zoo
 from kerasdl.zoo import weights
 from kerasdl.zoo.weights import public
+from kerasdl.zoo.weights.choice import tables_of
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from weights_harness import GOLDEN, LARGE, PORTS, TOLERANCE, golden, images
@@ -167,6 +168,21 @@ def test_a_network_that_the_source_builds_otherwise_takes_no_weights(name, args)
         difference(name, sides=1, **args)
 
 
+@pytest.mark.parametrize("model, args, net, words", [
+    ("resnet", {"size": "50"}, "keras", "stride_in='1x1' here"),
+    ("resnet", {"size": "50", "stride_in": "1x1"}, "keras_hub", "v1.5"),
+    ("resnet", {"size": "18", "stem_stride": 1}, "torchvision", "stem keeps the resolution"),
+    ("resnet", {"size": "18", "stem_stride": 1}, "hf", "stem keeps the resolution"),
+    ("mobilenet", {"size": "lite0"}, "keras_hub", "padding='both' here"),
+    ("mobilenet", {"size": "lite0", "padding": "both"}, "tpu", "padding='same' does here"),
+    ("mobilenet", {"size": "v2", "padding": "both"}, "keras", "padding='same' does here"),
+    ("inception", {"size": "v3", "count_zeros": True}, "keras", "average pools")])
+def test_what_names_do_not_tell_is_refused_in_every_table(model, args, net, words):
+    network = zoo.build(model, (96, 96, 3), CLASSES, **args)
+    (table,) = (table for table in tables_of(model) if table.source == net)
+    assert words in table.refuses(network)
+
+
 def keys_and_queries_swapped(network):
     layer = network.get_layer("block1_attn")
     query, key = (np.asarray(part.kernel) for part in (layer.query_dense, layer.key_dense))
@@ -179,8 +195,7 @@ def keys_and_queries_swapped(network):
         ("vit_hub", {"change": keys_and_queries_swapped}),
         ("vit_hub", {"change": set_everywhere(keras.layers.LayerNormalization, epsilon=1e-5)}),
         ("resnet_hub", {"change": set_everywhere(keras.layers.BatchNormalization, epsilon=1e-3)}),
-        ("resnet_hub", {"change": transposed}), ("resnet50_hub", {"stride_in": "1x1"}),
-        ("mobilenet_hub", {"padding": "same"})])])
+        ("resnet_hub", {"change": transposed})])])
 def test_mistakes_in_a_port_of_keras_hub_do_not_pass(name, mutation, tmp_path):
     assert hub_difference(name, tmp_path / "of.weights.h5", **mutation) > 2 * TOLERANCE
 

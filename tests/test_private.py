@@ -173,6 +173,20 @@ def test_a_private_run_is_not_uploaded(run, tmp_path):
         push.contents(average, "")
 
 
+@pytest.mark.parametrize("result, words", [
+    ({"members": [{"run": "gone"}]}, "gone, whose weights this run has, is not there"),
+    ({"members": [{"run": "gone", "private": True}]}, "name the seed"),
+    ({"init": {"init": "gone", "recipe": "mlp", "seed": 3}}, "gone, whose weights"),
+    ({"init": {"init": "gone", "recipe": "mlp", "seed": 3, "private": True}}, "name the seed")])
+def test_what_a_private_run_went_into_is_not_uploaded_wherever_it_is(tmp_path, result, words):
+    made = Run.create(Recipe(model="ensemble", data="digits"), tmp_path / "run")
+    for name, facts in (("data", {}), ("result", result), ("init", result.get("init"))):
+        if facts is not None:
+            (made.path / f"{name}.json").write_text(json.dumps(facts))
+    with pytest.raises(UserError, match=words):
+        push.contents(made, "")
+
+
 def test_objectives_and_recipes():
     with pytest.raises(UserError, match="objective=robust reads more"):
         train(RECIPE.override(objective="robust", objective_args={"eps": 8.0}), verbose=False)

@@ -85,7 +85,7 @@ def test_a_condition_that_means_nothing_is_refused(some, condition, message):
 @pytest.mark.parametrize("condition, met", [
     ("augment=flip", True), ('augment=["flip"]', True), ("augment!=flip", False), ("jit=True", True),
     ("jit=None", False), ("patience=null", True), ("patience!=null", False), ("patience<null", False),
-    ("augment=flip,crop", False)])
+    ("augment=flip,crop", False), ("lr>.0001", True), ("freeze=()", True), ("freeze!=()", False)])
 def test_conditions_are_written_as_settings_are(here, condition, met):
     make(here / "a")
     recipe = json.loads((here / "a" / "recipe.json").read_text())
@@ -164,6 +164,32 @@ def test_runs_of_different_code_of_ones_own_are_two_recipes(here):
     (code / "my.py").write_text("width = 2\n")
     found = compare([here / "a", here / "b"])
     assert [(line.key, len(set(line.texts))) for line in found.settings] == [("code/my.py", 2)]
+
+
+def test_an_ensemble_leaves_the_best_what_it_is(here):
+    """It has chosen no epoch, and its scores may be those of test alone."""
+    make(here / "runs" / "a", 0.7)
+    made = make(here / "runs" / "e", name="ensemble") / "result.json"
+    facts = {key: value for key, value in json.loads(made.read_text()).items() if key not in ("monitor", "val")}
+    made.write_text(json.dumps(facts))
+    assert find.best(find.find(here / "runs"))[0].path.name == "a"
+
+
+def test_a_calibrated_run_is_a_column_of_its_own(here):
+    make(here / "runs" / "a", 0.7)
+    made = make(here / "runs" / "b", 0.7, name="mlp_digits_calibrated") / "result.json"
+    made.write_text(json.dumps(json.loads(made.read_text()) | {"calibrated": {"temperature": 1.5}}))
+    assert [len(group.rows) for group in compare([here / "runs"]).groups] == [1, 1]
+
+
+def test_scores_on_different_test_examples_are_not_subtracted(here):
+    for name, test, data in (("a", "10-c", "csv:t.csv"), ("b", "500-z", f"csv:{here}/t.csv")):
+        folder = make(here / "runs" / name, 0.7, data=data, lr=0.1 if name == "a" else 0.2)
+        (folder / "data.json").write_text(json.dumps({"examples": {"val": "5-v", "test": test}}))
+    found = compare([here / "runs"])
+    assert found.remarks == ["The runs have different test examples, so those scores do not compare."]
+    changes = {line.key: line.changes[1] for line in found.scores}
+    assert changes["val/accuracy"] and not changes["test/accuracy"]
 
 
 def test_seeds_are_one_column_with_mean_and_sample_deviation(some):

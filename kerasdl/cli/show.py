@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kerasdl.cli.terminal import AsJson, Overrides, RecipeName, print_json, print_line, quiet
+from kerasdl.cli.terminal import AsJson, Overrides, RecipeName, print_json, print_line, print_text, quiet
 from kerasdl.errors import UserError
 
 
@@ -26,7 +26,7 @@ def show_recipe(recipe: RecipeName, overrides: Overrides = None,
     elif python:
         about = headline(recipe).rstrip(".") if recipe in names() else found.name or found.model
         changed = f", with {shlex.join(overrides)}" if overrides else ""
-        print(recipe_text.python(found, f"{about}{changed}."), end="")
+        print_text(recipe_text.python(found, f"{about}{changed}.").removesuffix("\n"))
     else:
         fields = found.model_dump(mode="json") if everything else found.diff()
         print_line("\n".join(f"{key:16}{'null' if value is None else value}" for key, value in fields.items()))

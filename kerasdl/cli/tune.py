@@ -19,6 +19,7 @@ from kerasdl.cli.terminal import (
     print_json,
     print_line,
     print_table,
+    print_text,
     quiet,
     verbose,
 )
@@ -239,7 +240,7 @@ def best_of_search(folder: SearchFolder,
     study = Study.open(folder)
     won = best.best(study)
     if not as_json:
-        print(best.source(study, won), end="", flush=True)
+        print_text(best.source(study, won).removesuffix("\n"))
     final = None
     if seeds:
         LOGGER.info("retraining trial %s with %d other seeds (--seeds 0 skips this)", won.id, seeds)

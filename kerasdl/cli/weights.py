@@ -71,7 +71,7 @@ def import_weights(file: Annotated[str, typer.Argument(help="a file of weights, 
                    as_json: AsJson = False) -> None:
     """Read a file of weights into a model of the zoo, and write it as a Keras model of pixels 0..255, or of tokens."""
     from kerasdl import logs
-    from kerasdl.recipe import parse_value
+    from kerasdl.words import parse_value
     from kerasdl.zoo.weights import public
 
     if out.suffix != ".keras":

@@ -4,6 +4,7 @@ import html
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,34 @@ def contents(run: Run, card: str) -> dict[str, Path | bytes]:
     data.json goes without the folder in which the training ran.
 
     Raises:
-        UserError: the run, or a member of it, was trained privately.
+        UserError: the run, a member of it or what it began with was trained privately, or it cannot be known of one.
     """
-    members = [Run(Path(member["run"])) for member in run.result.get("members", [])]
-    if any(each.recipe.private for each in (run, *members) if (each.path / "recipe.json").is_file()):
+    facts = json.loads((run.path / "data.json").read_text())
+    if run.holds_private or any(map(partial(was_private, folder=facts.get("folder")), earlier(run))):
         raise UserError(f"{run.path} was trained privately, and its files name the seed: whoever knows it can subtract "
                         "the noise. Share the exported file alone: kerasdl export RUN --format onnx.")
-    facts = json.loads((run.path / "data.json").read_text())
     kept = {key: value for key, value in facts.items() if key not in NOTES or key == "remarks"}
     return {CARD: card.encode(), **files.shared(run), "data.json": (json.dumps(kept, indent=2) + "\n").encode()}
+
+
+def earlier(run: Run) -> list[str]:
+    """Return the runs whose weights a run has, and of which it does not say whether they were trained privately."""
+    members = [member["run"] for member in run.result.get("members", ()) if "private" not in member]
+    begun = run.result.get("init") or {}
+    return members + ([begun["init"]] if "recipe" in begun and "private" not in begun else [])
+
+
+def was_private(name: str, folder: str | None) -> bool:
+    """Return whether a run was trained privately, which is here or was next to the training in `folder`.
+
+    Raises:
+        UserError: it is not there any more.
+    """
+    for path in (Path(name).expanduser(), Path(folder or "", name)):
+        if (path / "recipe.json").is_file():
+            return Run(path).holds_private
+    raise UserError(f"{name}, whose weights this run has, is not there, so that nobody knows whether it was trained "
+                    "privately. Call the command where it is, or share the exported file alone.")
 
 
 def places(run: Run, given: Mapping[str, Path | bytes]) -> list[str]:

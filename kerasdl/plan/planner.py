@@ -36,7 +36,7 @@ def plan(recipe: Recipe, on: str, *, batch: int | None = None, backend: str | No
         raise UserError(f"Unknown backend {backend!r}. {nearest(backend, BACKENDS)}")
     if recipe.private_settings is not None:
         raise UserError("No plan can be made for private training, whose step clips each example's gradient. Give "
-                        "private=null for that of the same network without.")
+                        "private={} for that of the same network without.")
     about = {"recipe": recipe.name or recipe.model, "settings": recipe.diff(), "on": on, "batch": recipe.batch,
              "backend": backend}
     if on == "cpu":
@@ -91,7 +91,8 @@ def refusal(answer: dict[str, Any], recipe: Recipe, on: str, chips: int, backend
         return answer["message"]
     if answer["error"] == "TooLarge":
         needed, available = (answer[key] / 2**30 for key in ("needed", "available"))
-        near = max(int(each * min(available / needed, 1.0)) if needed else each // 2, 1)
+        near = int(each * min(available / needed, 1.0)) if needed else each // 2
+        near = max(near // recipe.accumulate, 1) * recipe.accumulate
         return (f"{name} with {each} examples a chip does not fit on {on}: it needs {needed:.2f} GiB of "
                 f"{available:.2f} GiB. Try --batch {near * chips}, or more chips.")
     other = "jax" if backend == "tensorflow" else "tensorflow"

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,15 +88,21 @@ def compare(folders: Sequence[str | Path]) -> Comparison:
     groups, remarks = grouped(list(rows.values())), []
     remarks += [f"Seed {row.recipe.get('seed', 0)} of column {group.title} is there more than once. Left out: "
                 f"{row.path}" for group in groups for row in group.repeated]
-    if not (comparable := not different_data(groups)):
+    comparable = ("val", "test")
+    if different_examples(groups, "val"):
+        comparable = ()
         remarks.append("The runs have different data, so their scores do not compare.")
+    elif different_examples(groups, "test"):
+        comparable = ("val",)
+        remarks.append("The runs have different test examples, so those scores do not compare.")
     return Comparison(groups, settings(groups), scores(groups, comparable), facts(groups), remarks)
 
 
-def different_data(groups: Sequence[Group]) -> bool:
-    """Return whether the validation examples of the groups are not the same."""
-    found = {(group.rows[0].recipe.get("data"), checksums(group.rows[0]).get("val")) for group in groups}
-    return len(found) > 1
+def different_examples(groups: Sequence[Group], split: str) -> bool:
+    """Return whether the examples of a split are not the same in all groups: by their checksums, or where a run has
+    none by the name of the data."""
+    sums = {checksums(group.rows[0]).get(split) for group in groups}
+    return len(sums if None not in sums else {group.rows[0].recipe.get("data") for group in groups}) > 1
 
 
 def grouped(rows: Sequence[Row]) -> list[Group]:
@@ -104,7 +110,7 @@ def grouped(rows: Sequence[Row]) -> list[Group]:
     found: dict[str, list[Row]] = {}
     for row in rows:
         key = json.dumps([{name: value for name, value in row.recipe.items() if name not in UNCOMPARED},
-                          checksums(row), own_code(row)], sort_keys=True)
+                          checksums(row), own_code(row), "calibrated" in row.result], sort_keys=True)
         found.setdefault(key, []).append(row)
     if len(found) > len(LETTERS):
         raise UserError(f"These are {len(found)} different recipes, and a table shows {len(LETTERS)} at most. "
@@ -159,10 +165,10 @@ def shown(value: Any) -> str:
     return "null" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
-def scores(groups: Sequence[Group], comparable: bool = True) -> list[Line]:
+def scores(groups: Sequence[Group], comparable: Collection[str] = ("val", "test")) -> list[Line]:
     """Return a line for each score on val and test: mean and deviation over seeds, and the differences.
 
-    The best is marked on val alone, which is there to choose by. What is not `comparable` has neither.
+    The best is marked on val alone, which is there to choose by. A split that is not `comparable` has neither.
     """
     rows = [row for group in groups for row in group.rows]
     lines = []
@@ -174,9 +180,10 @@ def scores(groups: Sequence[Group], comparable: bool = True) -> list[Line]:
             means = [statistics.mean(each) if each else None for each in values]
             having = [mean for mean in means if mean is not None]
             best = (max if direction(rows, key) == "max" else min)(having)
-            marked = comparable and split == "val" and having.count(best) == 1 and len(having) > 1
+            marked = split in comparable and split == "val" and having.count(best) == 1 and len(having) > 1
+            changes = [difference(mean, means[0]) if i and split in comparable else "" for i, mean in enumerate(means)]
             lines.append(Line(key, [mean_and_deviation(each) for each in values], means.index(best) if marked else None,
-                              [difference(mean, means[0]) if i and comparable else "" for i, mean in enumerate(means)]))
+                              changes))
     return lines
 
 

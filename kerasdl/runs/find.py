@@ -16,6 +16,7 @@ from typing import Any
 
 from kerasdl.errors import UserError, nearest
 from kerasdl.text import moment
+from kerasdl.words import parse_value
 
 KNOWN = dict.fromkeys(("accuracy", "r2", "density", "coverage"), "max")  # of runs of 0.1, which did not note it
 EARLIER = {"examples_per_second": "images_per_second"}  # key of result.json: its name in version 0.1
@@ -194,7 +195,8 @@ def best(rows: Sequence[Row], key: str | None = None) -> tuple[Row, str, int]:
         if len(found := sorted({str(row.recipe.get(name)) for row in done})) > 1:
             raise UserError(f"The runs have different {what} ({', '.join(found)}), so their scores do not compare. "
                             f"Narrow them down: --where {name}={found[0]}")
-    if key is None:
+    if key is None:  # an ensemble has chosen no epoch, and may have no scores on val
+        done = [row for row in done if row.result.get("monitor") or row.result.get("val")] or done
         monitors = sorted({row.monitor for row in done})
         if len(monitors) > 1:
             raise UserError(f"The runs chose their epochs by different scores ({', '.join(monitors)}). "
@@ -270,10 +272,9 @@ def _folders(folder: Path, seen: set[str] | None = None) -> Iterator[Path]:
 
 
 def _plain(text: str) -> Any:
-    try:
-        return json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
-    except ValueError:
-        return text
+    """Return a value as a recipe's file has it: .001 is a number, and () a list."""
+    value = parse_value(text)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _has(value: Any) -> bool:

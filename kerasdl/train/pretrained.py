@@ -99,6 +99,7 @@ def source(init: str) -> tuple[Path, dict[str, Any], Run | None]:
     return file, {"init": init, "recipe": run.recipe.name or run.recipe.model, "seed": run.recipe.seed,
                   "classes": run.data["classes"], "columns": run.data.get("columns"),
                   **({"changed": True} if is_changed(run) else {}),
+                  **({"private": True} if run.holds_private else {}),
                   "tokens": (run.path / FILE).read_text() if (run.path / FILE).is_file() else None}, run
 
 

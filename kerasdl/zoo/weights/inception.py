@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 
-from kerasdl.zoo.weights.tables import HALF, Table, Tensors, lacks, owners, paired
+from kerasdl.zoo.weights.tables import HALF, Table, Tensors, has, lacks, owners, paired
 
 # Branches of v3's kinds of block, as torchvision calls them.
 SQUARES = {1: "branch1x1", 2: "branch5x5_{}", 3: "branch3x3dbl_{}", 4: "branch_pool"}
@@ -60,5 +60,6 @@ TABLES = [
         ("logits", "fc"),
     ], ignored=r"num_batches_tracked$|^aux\d\.", mean=HALF[0], deviation=HALF[1]),
     Table("inception", "keras", "keras", [(r"(.*_(?:conv|norm))", r"\1"), ("logits", "predictions")],
-          prepare=in_order, mean=HALF[0], deviation=HALF[1]),
+          prepare=in_order, mean=HALF[0], deviation=HALF[1],
+          refuses=has(block1_branch4_1_pad="it counts padding in average pools, and theirs leave it out")),
 ]

