@@ -88,7 +88,7 @@ def compare(folders: Sequence[str | Path]) -> Comparison:
     groups, remarks = grouped(list(rows.values())), []
     remarks += [f"Seed {row.recipe.get('seed', 0)} of column {group.title} is there more than once. Left out: "
                 f"{row.path}" for group in groups for row in group.repeated]
-    comparable = ("val", "test")
+    comparable: tuple[str, ...] = ("val", "test")
     if different_examples(groups, "val"):
         comparable = ()
         remarks.append("The runs have different data, so their scores do not compare.")
