@@ -225,6 +225,25 @@ def test_the_8_bit_file_answers_as_the_network_that_rounds(tmp_path, name):
     assert np.abs(wanted - network.predict_on_batch(x)).max() < 0.1 * np.ptp(wanted)
 
 
+def test_a_dead_channel_stays_dead_in_the_8_bit_file(tmp_path):
+    """Weight decay brings filters to nothing. A file counts a bias in steps of its filter's, which then were too small
+    for 32 bits, and the sum came out positive."""
+    litert = pytest.importorskip("kerasdl.deploy.formats.litert")
+    pytest.importorskip("ai_edge_litert")
+    inputs = keras.Input((8, 8, 3))
+    conv = keras.layers.Conv2D(4, 3, padding="same", activation="relu")
+    maps = conv(keras.layers.Rescaling(0.5)(inputs))
+    network = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(maps)))
+    kernel, x = np.asarray(conv.kernel), RANDOM.normal(size=(32, 8, 8, 3)).astype("float32")
+    conv.kernel.assign(kernel * [5e-6, 1, 1, 1])
+    conv.bias.assign([-2.4, 0.1, 0.2, 0.3])
+    aware = quantize_aware(network, "int8", x)
+    litert.write(aware, str(tmp_path / "model.tflite"), "int8", x[:0])
+    apart = litert.load(str(tmp_path / "model.tflite"), 1)(x) - aware.predict_on_batch(x)
+    last = aware.layers[-1]
+    assert np.abs(apart).max() < 3.01 * (float(last.high) - min(float(last.low), 0)) / 255
+
+
 def test_one_layer_of_the_8_bit_file_is_the_rounded_one_to_a_step(tmp_path):
     """Each number is the same, or the next one: one in a hundred at most."""
     try:

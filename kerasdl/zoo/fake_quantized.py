@@ -10,6 +10,7 @@ from keras import layers, ops
 from keras.quantizers import fake_quant_with_min_max_vars as fake_quant
 
 SMALLEST = 1e-6  # of a range, so that its scale is a number to divide by
+LEAST = 1e-3  # of the largest channel's range: a file counts the bias of a dead channel in its steps, in 32 bits
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
@@ -57,7 +58,8 @@ def rounded(kernel, bits):
     if len(kernel.shape) == 2:
         most = ops.maximum(ops.stop_gradient(ops.max(ops.abs(kernel))), SMALLEST)
         return fake_quant(kernel, -most, most, num_bits=bits, narrow_range=True)
-    most = ops.maximum(ops.stop_gradient(ops.max(ops.abs(kernel), axis=(0, 1, 2))), SMALLEST)
+    most = ops.stop_gradient(ops.max(ops.abs(kernel), axis=(0, 1, 2)))
+    most = ops.maximum(most, ops.maximum(LEAST * ops.max(most), SMALLEST))
     return fake_quant(kernel, -most, most, num_bits=bits, narrow_range=True, axis=-1)
 
 
