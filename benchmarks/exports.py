@@ -69,7 +69,7 @@ def cell(run: Run, form: str, kind: str | None) -> dict[str, Any]:
     try:
         facts = exporting.export(run, form, quantize=kind, out=out)
     except UserError as error:
-        return {"refused": str(error)}
+        return {"refused": str(error).replace(str(run.path), "the run")}
     found = {key: facts[key] for key in ("difference", "bytes", "latency", "scores", "packages")}
     objective = objectives.of(run.recipe, run.path)
     if objective.target and not network.is_generator(objective):

@@ -161,10 +161,11 @@ def table(title: str, rows: list[dict[str, Any]]) -> list[str]:
                      f"{' | '.join(cells)} |")
     faster = [one["faster"] for row in rows for one in row["versions"].values() if "faster" in one]
     seeds = sorted(row["seed"] for row in rows)
-    said = f"Seeds {', '.join(map(str, seeds))}; {rows[0]['epochs']} epochs of each training after that of the run"
-    said += f"; the teacher is `{rows[0]['teacher']}`" if rows[0].get("teacher") else ""
-    said += f". The 8-bit file is {min(faster):.1f} to {max(faster):.1f} times as fast as the float32 file, at " \
-            "batches of 32" if faster else ""
+    said = f"Seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}; {rows[0]['epochs']} epochs"
+    said += f", and the teacher is a run of `{rows[0]['teacher']}`" if rows[0].get("teacher") else \
+        " of each training after that of the run"
+    said += f". The 8-bit file is {' to '.join(dict.fromkeys(f'{each:.1f}' for each in sorted(faster)))} times as " \
+            "fast as the float32 file, at batches of 32" if faster else ""
     return [*lines, "", f"{said}. Measured on {machine(rows[0]['environment'])}.", ""]
 
 
