@@ -263,7 +263,7 @@ def test_another_network_or_a_failure_gives_no_ratio():
 
 
 def test_the_page_is_made_from_the_json(tmp_path):
-    assert page.body(tmp_path).count("not run") == 11
+    assert page.body(tmp_path).count("not run") == 12
     rows = [entry([said(2000.0)], [said(1000.0)]), entry([said(2000.0)], [said(2500.0)], "keras_jax"),
             entry([said(2000.0)], [{"error": "exit code 1: no g++"}], "torch_compiled")]
     (tmp_path / "bench.json").write_text(json.dumps(rows))

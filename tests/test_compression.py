@@ -135,7 +135,7 @@ def zeroed(network, found, gone):
         kept = layer.get_weights()
         if isinstance(layer, channels.FILTERS):
             kept = [one * made for one in kept]
-        elif isinstance(layer, keras.layers.DepthwiseConv2D):
+        elif isinstance(layer, keras.layers.DepthwiseConv2D) and layer.depth_multiplier == 1:
             kept = [kept[0] * made[:, None], *(one * made for one in kept[1:])]
         elif isinstance(layer, keras.layers.BatchNormalization):
             kept = [one if weight.name == "moving_variance" else one * made
