@@ -1,7 +1,6 @@
 """Images of a folder: their size, and networks that know something already, with the pieces of kerasdl.photos."""
 
 import time
-from typing import Any
 
 from kerasdl.auto import fitted
 from kerasdl.auto.asked import Asked
@@ -81,19 +80,16 @@ def tune(task: Task, folder: Folder, backbone: Backbone, start: Candidate, side:
     epochs = budget.epochs_for(seconds, len(train), len(val), cost, recipes.MOST["fine-tuned"])
     recipe = same(task, recipes.fine_tuned(
         backbone, folder, side, None, task.asked.seed, start=str(start.run.path),
-        norms=backbones.batch_norms(backbone.body(side)), per_class=len(train) / train.outputs, epochs=max(epochs, 1)),
-        label_smoothing=0.1)
+        norms=backbones.batch_norms(backbone.body(side)), per_class=len(train) / train.outputs, epochs=max(epochs, 1)))
     if epochs < recipes.FEWEST and not (task.home / recipe.name / "recipe.json").exists():
         task.skip(recipe.name, f"not started: {recipes.FEWEST} epochs do not fit into {duration(max(seconds, 0.0))}")
         return
     one(task, [recipe], "default", seconds)
 
 
-def same(task: Task, recipe: Recipe, **settings: Any) -> Recipe:
-    """Return a recipe of kerasdl.photos with the data, the score and the objective's settings of all candidates.
-
-    `settings` are those that the objective has where the task's say nothing.
-    """
+def same(task: Task, recipe: Recipe) -> Recipe:
+    """Return a recipe of kerasdl.photos with the data, the score and the objective's settings of all candidates."""
     kept = {key: getattr(task.base, key) for key in ("data", "data_args", "splits", "monitor")}
-    return recipe.model_copy(update={**kept, "objective_args": settings | task.base.objective_args,
+    own = {key: value for key, value in recipe.objective_args.items() if key != "class_weight"}  # the task decides that
+    return recipe.model_copy(update={**kept, "objective_args": own | task.base.objective_args,
                                      "batch": min(recipe.batch, len(task.splits["train"]))})

@@ -56,6 +56,6 @@ def kinds(graph: Any) -> list[str] | None:
     """Return the operations of an ONNX graph that are rounded; None: all that can be.
 
     Where there is attention or GELU these are the matrices alone: with the rest in 8 bits, too, a transformer of series
-    fell from 56 to 38 %, and files were larger and slower.
+    lost a third of its right answers, and files were larger and slower.
     """
     return list(MATRICES) if CURVED & {node.op_type for node in graph.node} else None
