@@ -263,7 +263,7 @@ def search_races(rows: list[dict]) -> str:
               ", ".join(f"{100 * one:.1f}" for one in row["best"]), number(row["peak_mb"])) for row in rows]
     notes = (f"A random search of {rows[0]['trials']} trainings of `mlp_digits`, on two cores; medians of "
              f"{rows[0]['repeats']}. Ours has two workers and leaves a folder with a run for each trial, with\n"
-             "which a killed search is resumed; Optuna calls a function of PyTorch in one process, and keeps nothing.\n")
+             "which a killed search is resumed; Optuna calls a PyTorch function in one process, and keeps nothing.\n")
     return table(head, lines) + "\n" + notes + machines(rows)
 
 
