@@ -34,6 +34,7 @@ from benchmarks import (
     photos_page,
     private,
     probes,
+    reproduced,
     robust,
     searches,
     sequences,
@@ -170,6 +171,9 @@ def pages(root: Path = ROOT) -> dict[Path, str]:
         root / "docs" / "lab" / "orders.md": filled(
             root / "docs" / "lab" / "orders.md", shared=orders.body(page.load(root / "docs" / "results", orders.NAME)),
             again=again_table(recipes, found, folder, "orders_of_0_1", "orders")),
+        root / "docs" / "reproduce.md": filled(
+            root / "docs" / "reproduce.md",
+            reproduced=reproduced.body(page.load(root / "docs" / "results", reproduced.NAME))),
         root / "docs" / "lab" / "transfer.md": filled(
             root / "docs" / "lab" / "transfer.md",
             transfer=transfer.body(page.load(root / "docs" / "results", "transfer"))),

@@ -28,6 +28,7 @@ from benchmarks import (
     page,
     private,
     probes,
+    reproduced,
     robust,
     run,
     search_race,
@@ -333,6 +334,21 @@ def test_pages_of_what_was_measured_of_runs():
     assert "| `a` | private | 3 | 0.1 | 2 |" in private.body([
         {"recipe": "a", "way": "private", "seed": 0, "test": {"accuracy": 0.9}, "seconds": 1,
          "private": {"epsilon": 3.0, "delta": 0.1, "noise": 2.0}, "environment": DEVICE}])
+
+
+def test_what_was_reproduced_stands_next_to_the_interval_and_what_was_not_is_named():
+    def side(*scores):
+        return {"seeds": list(range(len(scores))), "scores": scores}
+
+    one, other = ({"recipe": recipe, "metric": metric, "interval": ends, "reproduced": held, "verdict": verdict,
+                   "published": side(*then), "here": side(*now), "environment": DEVICE}
+                  for recipe, metric, ends, held, verdict, then, now in (
+                      ("linear_digits", "accuracy", (0.9, 1.0), True, "within the interval", (0.94, 0.96), (0.95,)),
+                      ("gan_digits", "frechet_cnn_digits", (1, 2), False, "above the interval by 1", (1.5,), (3,))))
+    text = reproduced.body([one, other])
+    assert "| test accuracy, % | 95.00 ± 1.41 (0-1) | 95.00 (0) | 90.00 .. 100.00 | yes |" in text
+    assert "| Fréchet distance (cnn_digits) | 1.500 (0) | 3.000 (0) | 1.000 .. 2.000 | above the interval" in text
+    assert "1 of 2 within the interval." in text
 
 
 def test_a_warning_is_no_sign_of_a_hidden_gradient(monkeypatch):

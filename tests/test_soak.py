@@ -4,14 +4,9 @@ import statistics
 
 import pytest
 
-from kerasdl import recipe as recipes
-from kerasdl.published import reproduce, results
+from benchmarks import reproduced
+from kerasdl.published import reproduce
 from kerasdl.train.fit import train
-
-SHIPPED = [found for found, _ in recipes.shipped()]
-MEASURED = results.read(SHIPPED)
-SMALL = [found.name for found in results.ordered(SHIPPED)
-         if found.data in ("digits", "mnist") and len(MEASURED.get(found.name, [])) > 1]
 
 
 @pytest.mark.soak
@@ -23,7 +18,7 @@ def test_mean_accuracy_of_five_seeds(recipe, floor, here):
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("recipe", SMALL)
+@pytest.mark.parametrize("recipe", reproduced.names())
 def test_the_published_number_comes_out_again(recipe, here):
     found = reproduce.reproduce(recipe, verbose=False)
     assert found.succeeded, (found.verdict, found.mean, found.interval)
