@@ -1,15 +1,19 @@
-"""Whether the orders of different seeds and epochs are independent: python -m benchmarks.orders; about a minute.
+"""Whether orders of seeds and epochs are independent, and what they cost: python -m benchmarks.orders; five minutes.
 
 For two orders it counts the pairs of examples that share a batch in both, as a multiple of what chance gives, and pools
-that over pairs of seeds and of epochs. Writes docs/results/bench_orders.json.
+that over pairs of seeds and of epochs. Then trainings with these orders and those of kerasdl 0.1 take turns. Writes
+docs/results/bench_orders.json.
 """
 
 import itertools
 import json
 import math
+import statistics
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +21,7 @@ import tensorflow as tf
 from kerasdl.data import pipeline
 from kerasdl.environment import environment
 from kerasdl.files import write_json
+from kerasdl.train.fit import train
 
 NAME = "bench_orders"
 FILE = Path(__file__).parents[1] / "docs" / "results" / f"{NAME}.json"
@@ -26,6 +31,8 @@ OLD_SEEDS = (0, 1, 2, 3, 4, 5, 42)  # which kerasdl 0.1 told apart
 SEEDS = (*OLD_SEEDS, 256, 2**20)
 WORST = (50_000, 128)  # examples and batch of the figure that the page begins with
 EPOCHS = (0, 1, 2, 3, 255, 256, 257)  # of seed 0
+TRAINED = {"linear_mnist": 30, "mlp_mnist": 8}  # recipes whose steps take least, and epochs
+TIMES = 7  # of each with each kind of orders
 
 Draw = tuple[int, int]  # seed, epoch
 
@@ -37,9 +44,15 @@ def order(draw: Draw, size: int) -> np.ndarray:
 
 
 def old_order(draw: Draw, size: int) -> np.ndarray:
-    """Return the order of kerasdl 0.1: four rounds, and the seed and the epoch as they are for a key."""
-    return tf.random.experimental.index_shuffle(tf.range(size, dtype=tf.int64), seed=tf.constant(draw, tf.int64),
-                                                max_index=tf.constant(size - 1, tf.int64)).numpy()
+    """Return the order of kerasdl 0.1."""
+    return by_cipher(draw[0], tf.constant(draw[1]), size).numpy()
+
+
+def by_cipher(seed: int, epoch: tf.Tensor, size: int, stream: int = 0) -> tf.Tensor:
+    """As `pipeline.order` was in kerasdl 0.1: four rounds, and the seed and the epoch as they are for a key."""
+    return tf.random.experimental.index_shuffle(
+        tf.range(size, dtype=tf.int64), seed=tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)]),
+        max_index=tf.constant(size - 1, tf.int64))
 
 
 def places(order: np.ndarray, batch: int) -> np.ndarray:
@@ -75,6 +88,17 @@ def pairs(seeds: Iterable[int], epochs: Iterable[int]) -> list[tuple[Draw, Draw]
     return list(itertools.combinations(itertools.product(seeds, epochs), 2))
 
 
+def speeds(recipe: str, epochs: int) -> dict[str, Any]:
+    """Return the examples a second of a recipe with the orders of today and of kerasdl 0.1, by training in turn."""
+    found: dict[str, list[float]] = {"new": [], "old": []}
+    for _ in range(TIMES):
+        for kind, order in (("new", pipeline.order), ("old", by_cipher)):
+            with mock.patch.object(pipeline, "order", order), tempfile.TemporaryDirectory() as folder:
+                run = train(recipe, epochs=epochs, workdir=f"{folder}/run", verbose=False)
+                found[kind].append(run.result["train"]["examples_per_second"])
+    return {"recipe": recipe, **found}
+
+
 def body(measured: dict[str, Any]) -> str:
     """Return the figures of docs/lab/orders.md."""
     if not measured:
@@ -90,7 +114,17 @@ def body(measured: dict[str, Any]) -> str:
     return "\n".join(lines) + (
         f"\n\nThe most unusual two draws are {most:.1f} standard errors from chance, over all rows with two batches or "
         f"more. In kerasdl 0.1, {measured['old']['shared']:.1%} of the pairs that shared a batch of {WORST[1]} under "
-        f"seed 0 shared one under seed 1, of {WORST[0]:,} examples; chance gives {measured['old']['chance']:.2%}.\n")
+        f"seed 0 shared one under seed 1, of {WORST[0]:,} examples; chance gives {measured['old']['chance']:.2%}."
+        f"\n\n{speeds_body(measured.get('speeds', []))}")
+
+
+def speeds_body(found: list[dict[str, Any]]) -> str:
+    """Return the table of speeds."""
+    lines = ["| recipe | examples/s | with the orders of kerasdl 0.1 | ratio |", "| --- | ---: | ---: | ---: |"]
+    for row in found:
+        new, old = (statistics.median(row[kind]) for kind in ("new", "old"))
+        lines.append(f"| `{row['recipe']}` | {new:,.0f} | {old:,.0f} | {new / old:.3f} |")
+    return "\n".join([*lines, "", f"Medians of {TIMES} trainings, which took turns.", ""])
 
 
 def main() -> None:
@@ -105,7 +139,11 @@ def main() -> None:
             row["seeds of 0.1"] = pooled(size, batch, pairs(OLD_SEEDS, [0]), old_order)
         print(json.dumps(row), flush=True)
         rows.append(row)
-    write_json(FILE, {"environment": environment(), "old": old, "rows": rows})
+    trained = []
+    for recipe, epochs in TRAINED.items():
+        trained.append(speeds(recipe, epochs))
+        print(json.dumps(trained[-1]), flush=True)
+    write_json(FILE, {"environment": environment(), "old": old, "rows": rows, "speeds": trained})
 
 
 if __name__ == "__main__":

@@ -116,24 +116,28 @@ def bits(run: Run, folder: Path, epochs: int) -> dict[str, dict[str, float]]:
 
 
 def pruned(run: Run, folder: Path, epochs: int) -> dict[str, dict[str, float]]:
-    """Return what 80 % of the weights and half of the multiply-adds cost."""
+    """Return what half and 80 % of the weights cost, and half of the multiply-adds."""
     found = {"8-bit file": of_file(run, folder / "int8")}
-    for name, field in (("80 % of the weights at zero", {"prune": 0.8}),
-                        ("half of the multiply-adds", {"prune_channels": 0.5})):
-        part = folder / next(iter(field))
+    for name, part, field in (("half of the weights at zero", folder / "prune_half", {"prune": 0.5}),
+                              ("80 % of the weights at zero", folder / "prune", {"prune": 0.8}),
+                              ("half of the multiply-adds", folder / "prune_channels", {"prune_channels": 0.5})):
         trained = again(ladder.next_recipe(run, epochs).override(**field), run.result["seed"], part / "run")
         found[name] = of_run(trained)
         found[f"{name}, 8-bit file"] = of_file(trained, part / "file")
     return found
 
 
-def taught(run: Run, folder: Path, teacher: Path) -> dict[str, dict[str, float]]:
-    """Return what the run's recipe reaches with a teacher, and its 8-bit file."""
+def taught(run: Run, folder: Path, teacher: Path, epochs: int) -> dict[str, dict[str, float]]:
+    """Return what the run's recipe reaches with a teacher, also with half of the weights at zero, and in 8 bits."""
     recipe = run.recipe.override(objective="distill", objective_args={**run.recipe.objective_args,
                                                                       "teacher": str(teacher.resolve())})
     trained = again(recipe, run.result["seed"], folder / "taught")
+    sparse = again(ladder.next_recipe(trained, epochs).override(prune=0.5), run.result["seed"],
+                   folder / "prune_half" / "run")
     return {"8-bit file": of_file(run, folder / "int8"), "with a teacher": of_run(trained),
-            "with a teacher, 8-bit file": of_file(trained, folder / "file")}
+            "with a teacher, 8-bit file": of_file(trained, folder / "file"),
+            "with a teacher, half of the weights at zero": of_run(sparse),
+            "with a teacher, half of the weights at zero, 8-bit file": of_file(sparse, folder / "prune_half" / "file")}
 
 
 def body(found: list[dict[str, Any]]) -> str:
@@ -162,7 +166,8 @@ def table(title: str, rows: list[dict[str, Any]]) -> list[str]:
     faster = [one["faster"] for row in rows for one in row["versions"].values() if "faster" in one]
     seeds = sorted(row["seed"] for row in rows)
     said = f"Seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}; {rows[0]['epochs']} epochs"
-    said += f", and the teacher is a run of `{rows[0]['teacher']}`" if rows[0].get("teacher") else \
+    said += f", {rows[0]['epochs_to_zeros']} more to the zeros" if rows[0].get("epochs_to_zeros") else ""
+    said += f"; the teacher is a run of `{rows[0]['teacher']}`" if rows[0].get("teacher") else \
         " of each training after that of the run"
     said += f". The 8-bit file is {' to '.join(dict.fromkeys(f'{each:.1f}' for each in sorted(faster)))} times as " \
             "fast as the float32 file, at batches of 32" if faster else ""
@@ -186,13 +191,13 @@ def main() -> None:
     path = RESULTS / f"{NAME}.json"
     for run in map(Run.open, asked.runs):
         folder = RUNS / asked.part / f"{run.recipe.name}-{run.result['seed']}"
-        made = taught(run, folder, asked.teacher) if asked.part == "taught" else \
+        made = taught(run, folder, asked.teacher, asked.epochs) if asked.part == "taught" else \
             {"bits": bits, "pruned": pruned}[asked.part](run, folder, asked.epochs)
         row = {"part": asked.part, "recipe": run.recipe.name, "seed": run.result["seed"],
                "epochs": Run.open(folder / "taught").recipe.epochs if asked.teacher else asked.epochs,
                "versions": {"as trained": of_run(run), **made}, "environment": environment()}
         if asked.teacher:
-            row["teacher"] = Run.open(asked.teacher).recipe.name
+            row |= {"teacher": Run.open(asked.teacher).recipe.name, "epochs_to_zeros": asked.epochs}
         kept = json.loads(path.read_text()) if path.exists() else []
         own = ("part", "recipe", "seed")
         kept = [one for one in kept if [one[key] for key in own] != [row[key] for key in own]]
