@@ -340,7 +340,7 @@ def headline(name: str) -> str:
 
 
 def _headline(path: Path) -> str:
-    return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
 
 
 def _default(key: str) -> Any:
@@ -349,14 +349,14 @@ def _default(key: str) -> Any:
 
 
 def _assignments(pairs: tuple[str, ...], values: dict[str, Any]) -> Iterator[tuple[str, Any, str]]:
-    """(key, value, the text it came as) of each override, dictionaries part by part."""
+    """(key, value, the text it came as) of each override, dictionaries part by part; an empty one empties the field."""
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals:
             raise UserError(f"An override is written key=value. Received: {pair!r}.")
         yield key.strip(), parse_value(text.strip()), text.strip()
     for key, value in values.items():
-        if isinstance(value, dict) and isinstance(_default(key) if key in Recipe.model_fields else None, dict):
+        if value and isinstance(value, dict) and isinstance(_default(key) if key in Recipe.model_fields else None, dict):
             yield from ((f"{key}.{leaf}", inner, "") for leaf, inner in value.items())
         else:
             yield key, value, ""

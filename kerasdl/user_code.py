@@ -66,7 +66,7 @@ def load(reference: str, run: Path | None = None) -> Any:
 
 def import_file(file: Path) -> ModuleType:
     """Import a file of Python by its path, once, and let it import its neighbours as when Python runs it."""
-    name = f"kerasdl_{file.stem}_{digest(file)[:8]}"
+    name = module_name(file)
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, file)
         assert spec is not None and spec.loader is not None  # as for every path that ends in .py
@@ -86,6 +86,11 @@ def import_file(file: Path) -> ModuleType:
             sys.path.remove(str(file.parent.resolve()))
     register_layers(sys.modules[name], file.stem)
     return sys.modules[name]
+
+
+def module_name(file: Path) -> str:
+    """Return what the module of a file is called; with another content, it has another name."""
+    return f"kerasdl_{file.stem}_{digest(file)[:8]}"
 
 
 def register_layers(module: ModuleType, stem: str) -> None:
@@ -126,7 +131,7 @@ def keep(recipe: Any, run: Path) -> None:
 
     Raises:
         UserError: two files of one name, a file that imports others next to it, or one that was changed since the run
-            began.
+            began, or since this process imported it.
     """
     files = {split(reference)[0] for reference in references(recipe)}
     if len({file.name for file in files}) < len(files):
@@ -137,6 +142,8 @@ def keep(recipe: Any, run: Path) -> None:
             if missed := neighbours(file) - {other.stem for other in files if other.parent == file.parent}:
                 raise UserError(f"{file} imports {min(missed)}, which is next to it, and a run keeps {file.name} "
                                 "alone. Put both in one file, or install the other as a package.")
+            if module_name(file) not in sys.modules:
+                raise UserError(f"{file} has changed since this training imported it. Start it again.")
             copy.parent.mkdir(exist_ok=True)
             with whole(copy) as partial:
                 shutil.copyfile(file, partial)

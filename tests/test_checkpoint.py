@@ -1,11 +1,15 @@
 """The files of checkpoints: whole or not at all, the last two, and damage is found."""
 
 import os
+import threading
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from kerasdl.checkpoints.callback import CheckpointCallback
 from kerasdl.checkpoints.files import Checkpoints, Damaged
 from kerasdl.checkpoints.trim import trim
 
@@ -71,6 +75,25 @@ def test_a_full_disk_is_reported_and_nothing_is_lost(tmp_path, monkeypatch, capl
     (line,) = caplog.messages
     assert "No space left" in line and "\n" not in line
     assert checkpoints.sound() == [1] and sorted(path.name for path in tmp_path.iterdir()) == ["step-00000001.npz"]
+
+
+def test_a_disk_that_hangs_does_not_hold_up_the_training(tmp_path, monkeypatch):
+    answers, write = threading.Event(), np.savez
+    monkeypatch.setattr(np, "savez", lambda *given, **arrays: answers.wait(60) and write(*given, **arrays))
+    checkpoints = Checkpoints(tmp_path)
+    saver = SimpleNamespace(checkpoints=checkpoints, step=1, asked=0, steps=9, ask_every=1, every=0, saved_at=0,
+                            devices=tf.distribute.get_strategy(), stop=SimpleNamespace(number=None),
+                            _state=lambda: ({"a/0": np.zeros(3)}, {}))
+    CheckpointCallback._save_if_due(saver)
+    saver.step = 2
+    CheckpointCallback._save_if_due(saver)
+    assert checkpoints.busy, "the second did not wait for the first"
+    answers.set()
+    checkpoints.wait()
+    saver.step = 3
+    CheckpointCallback._save_if_due(saver)
+    checkpoints.wait()
+    assert checkpoints.steps() == [3, 1]
 
 
 def test_two_checkpoints_are_kept_in_a_folder_that_is_made(tmp_path):

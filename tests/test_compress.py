@@ -255,6 +255,14 @@ def test_an_objective_without_scores_is_refused(own, monkeypatch):
         ladder.score_of(own)
 
 
+def test_a_private_run_is_not_compressed(own, monkeypatch):
+    """Its smaller versions would learn from the data without the promise."""
+    finish(own)
+    monkeypatch.setattr(Run, "holds_private", True)
+    with pytest.raises(UserError, match="trained privately"):
+        walk.check(own)
+
+
 @pytest.fixture
 def compressing(own, monkeypatch):
     """A run whose ladder has one version, and an older file that was chosen."""

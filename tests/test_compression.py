@@ -202,6 +202,12 @@ def test_a_pruned_run_has_its_zeros_in_the_kept_weights(here):
     assert run.result["best_epoch"] >= 3  # before, not all have gone
 
 
+def test_a_network_without_a_kernel_that_learns_is_not_pruned():
+    network = keras.Sequential([keras.Input((3,)), keras.layers.BatchNormalization()])
+    with pytest.raises(UserError, match="prune=0.5 finds no kernel"):
+        compressed.pruner(Recipe(model="mlp", data="digits", prune=0.5), network, network, network)
+
+
 # Rounding
 
 @pytest.mark.parametrize("name", ["resnet", pytest.param("mobilenet", marks=pytest.mark.soak)])

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -15,7 +16,7 @@ from kerasdl.hub import push
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
 from kerasdl.run import Run
-from kerasdl.train import accounting, private
+from kerasdl.train import accounting, loop, private
 from kerasdl.train.callbacks import Diverged
 from kerasdl.train.fit import train
 
@@ -137,6 +138,22 @@ def test_penalties_of_weights_are_refused():
             private.check_network(keras.Model(inputs, keras.layers.Dense(3, **extra)(keras.layers.Flatten()(inputs))))
 
 
+def test_a_weight_that_the_loss_does_not_reach_adds_nothing():
+    """Of a network of one's own. Keras trains it, with a warning; privately and in parts it is trained, too."""
+    inputs = keras.Input((3,))
+    unseen = keras.layers.Dense(2, name="unseen")
+    model = keras.Model(inputs, keras.layers.Dense(2)(inputs) + keras.ops.stop_gradient(unseen(inputs)))
+    model.compile("sgd", keras.losses.MeanSquaredError())
+    model.objective = SimpleNamespace(compute_loss=lambda x, y, y_pred: tf.reduce_mean((y - y_pred)**2, axis=1))
+    x, y = tf.ones((4, 3)), tf.ones((4, 2))
+    _, _, grads = private.clipped(model, model.trainable_variables, 1.0, x, y, tf.ones(4))
+    reached = ["unseen" not in weight.path for weight in model.trainable_variables]
+    assert [bool(np.any(grad)) for grad in grads] == reached and sum(reached) == 2
+    before = [weight.numpy() for weight in model.trainable_variables]
+    loop.accumulated_step(model, x, y, parts=2)
+    assert [not np.array_equal(old, new) for old, new in zip(before, model.trainable_variables, strict=True)] == reached
+
+
 def test_a_run_that_diverged_says_what_it_has_spent(tmp_path):
     with pytest.raises(Diverged):
         train(RECIPE.override(lr=1e38, schedule="constant"), workdir=tmp_path / "run", verbose=False)
@@ -146,6 +163,7 @@ def test_a_run_that_diverged_says_what_it_has_spent(tmp_path):
 
 @pytest.mark.parametrize("changes, words", [
     (("private.delta=0.01",), ["private.delta", "1 / examples"]),
+    (("private.delta=1e-13",), ["private.delta", "1e-12"]),
     (("private.noise=0",), ["noise", "greater than 0"]),
     (("private.epsilon=3",), ["one of epsilon and noise", "both"]),
     (("private={'clip': 1.0, 'delta': 1e-5}",), ["neither"]),

@@ -70,6 +70,7 @@ def test_override_as_values_merges_dictionaries_and_leaves_the_first_as_it_was()
     before = FULL.model_dump()
     changed = FULL.override("epochs=5", lr=1e-2, model_args={"size": "Ti"})
     assert (changed.epochs, changed.lr, changed.model_args["size"], changed.model_args["patch"]) == (5, 1e-2, "Ti", 4)
+    assert FULL.override(model_args={}).model_args == FULL.override("model_args={}").model_args == {}
     assert FULL.model_dump() == before
     assert Recipe.model_fields["model_args"].get_default() == {}
 

@@ -207,11 +207,21 @@ def test_a_changed_file_is_refused(files):
         train(recipe(), workdir="run", **SMALL)
 
 
+def test_a_file_that_changed_while_the_training_began_is_refused(files):
+    """What trains is what was imported, and the run would keep the later one."""
+    user_code.load(recipe().objective)
+    (files / "my_objective.py").write_text(OBJECTIVE.replace("** 2", "** 3"))
+    with pytest.raises(UserError, match="my_objective.py has changed since this training imported it"):
+        user_code.keep(recipe(), files / "run")
+    assert not (files / "run" / "code" / "my_objective.py").exists()
+
+
 def saved(path):
     """A run of my_model.py as it is now: its copy of the file, and an untrained model."""
     run = Run.create(recipe(objective="classify"), path)
+    build = user_code.load(run.recipe.model)
     user_code.keep(run.recipe, run.path)
-    user_code.load(run.recipe.model)((8, 8, 1), 10).save(run.path / "model.keras")
+    build((8, 8, 1), 10).save(run.path / "model.keras")
     return run
 
 

@@ -174,9 +174,12 @@ class CheckpointCallback(keras.callbacks.Callback):
         due = last or self.stop.number is not None or time.monotonic() - self.saved_at >= self.every
         if not strategies.any_of(self.devices, due):
             return
+        ends = strategies.any_of(self.devices, last or self.stop.number is not None)
+        if not ends and strategies.any_of(self.devices, self.checkpoints.busy):
+            return  # a disk that hangs does not hold up the training
         self.checkpoints.save(self.step, self._state())
         self.saved_at = time.monotonic()
-        if strategies.any_of(self.devices, last or self.stop.number is not None):
+        if ends:
             saved = self.checkpoints.wait()
             asked = self.stop.number or (None if last else signal.SIGTERM)
             raise Stopped(asked, self.step, saved)

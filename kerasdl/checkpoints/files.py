@@ -58,6 +58,11 @@ class Checkpoints:
         self.wait()
         self.writing = self.writer.submit(self._write, step, state)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a file is being written."""
+        return self.writing is not None and not self.writing.done()
+
     def wait(self) -> bool:
         """Wait until the file that is being written is on disk; whether it is."""
         if self.writing is None:

@@ -12,6 +12,7 @@ from kerasdl.errors import UserError
 NEIGHBOURS = "one example added or removed"
 FINE = 1e-3  # of the noise that is looked for
 COARSE = 1e-3  # of privacy losses; dp-accounting's own is a tenth, and takes ten times as long
+LEAST_DELTA = 1e-12  # the account leaves out tails of 1e-14, and near them its epsilon is too large, or infinite
 ORDERS = 64  # of Renyi divergences, and larger ones for small epsilons
 LARGE = [2**power for power in range(6, 15)]
 

@@ -7,7 +7,7 @@ import keras
 
 from kerasdl.compression.channels import slimmed
 from kerasdl.compression.quantize_aware import BITS, bits_of, quantize_aware
-from kerasdl.compression.sparsity import Prune, Pruner, first_full
+from kerasdl.compression.sparsity import Prune, Pruner, first_full, kernels
 from kerasdl.data import Split
 from kerasdl.errors import Impossible, UserError
 from kerasdl.recipe import Recipe
@@ -58,6 +58,8 @@ def pruner(recipe: Recipe, model: keras.Model, network: keras.Model, kept: keras
     """Return what keeps pruned weights at zero, which the model keeps as `pruner`; None where nothing is pruned."""
     if not recipe.prune:
         return None
+    if not kernels(network):
+        raise UserError(f"prune={recipe.prune:g} finds no kernel that learns. Leave it out, or freeze less.")
     model.pruner = Pruner(model, network, kept)
     return model.pruner
 

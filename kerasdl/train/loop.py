@@ -152,8 +152,9 @@ def accumulated_step(model: keras.Model, x: Any, y: Any = None, weights: Any = N
             y_pred = model(part_x, training=True)
             loss = model.compute_loss(part_x, part_y, y_pred, part_weights, training=True)
         grads = [optim.dense(grad) for grad in tape.gradient(loss, variables)]
-        total = grads if not total else [a + b for a, b in zip(total, grads, strict=True)]
+        total = grads if not total else [None if b is None else a + b for a, b in zip(total, grads, strict=True)]
         size = tf.shape(tree.flatten(part_x)[0])[0]
         model.metrics[0].update_state(loss * model.distribute_strategy.num_replicas_in_sync, sample_weight=size)
         model.compute_metrics(part_x, part_y, y_pred, part_weights)
-    model.optimizer.apply([grad / parts for grad in total], variables)
+    # None is of a weight that the loss does not reach, which Keras leaves as it is.
+    model.optimizer.apply([None if grad is None else grad / parts for grad in total], variables)

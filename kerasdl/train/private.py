@@ -98,6 +98,9 @@ def check(recipe: Recipe, split: Split, objective: Objective, settings: Private)
     if split.streamed:
         raise UserError("private training draws each example with the same chance, and the data is streamed. Take data "
                         "that fits in memory.")
+    if settings.delta < accounting.LEAST_DELTA:
+        raise UserError(f"private.delta is {accounting.LEAST_DELTA:g} or more: what a smaller one spends cannot be told "
+                        f"exactly. Received: {settings.delta:g}.")
     if settings.delta >= 1 / len(split):
         raise UserError(f"private.delta is less than 1 / examples, {1 / len(split):.2g} here: with more, giving away a "
                         f"whole example would be allowed. Received: {settings.delta:g}.")
@@ -191,7 +194,8 @@ def clipped(model: keras.Model, variables: list, clip: float, x: Any, y: Any, re
         with tf.GradientTape() as tape:
             y_pred = model(x, training=True)
             loss = model.objective.compute_loss(x, y, y_pred)[0]
-        return loss, y_pred[0], tape.gradient(loss, [variable.value for variable in variables])
+        return loss, y_pred[0], tape.gradient(loss, [variable.value for variable in variables],
+                                                 unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
     losses, y_pred, grads = tf.vectorized_map(one, (x, y), warn=False)
     norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(tf.reshape(grad, (tf.shape(grad)[0], -1))), axis=1)

@@ -79,6 +79,9 @@ def check(run: Run) -> None:
     recipe = run.recipe
     if pretrained.is_changed(run):
         raise UserError(f"{run.path} is compressed already. Name the run that it began with: {recipe.init}.")
+    if run.holds_private:
+        raise UserError(f"{run.path} was trained privately, and its smaller versions would read the data without that "
+                        "promise. Export it with --quantize.")
     if not objectives.of(recipe, run.path).predicts:
         raise UserError(f"{run.path} has no scores of answers to compare, as its objective is {recipe.objective}. "
                         "Compress a model that predicts.")
