@@ -41,7 +41,9 @@ def test_a_decoder_refuses_more_tokens_than_positions_and_models_that_see_later_
     decoder.feed(TOKENS[:1, :4])
     with pytest.raises(ValueError, match="up to 6 tokens.*3 after 4"):
         decoder.feed(TOKENS[:1, :3])
-    for model in (gpt(causal=False), rnn.build((None,), 4, size="mu", vocabulary=WORDS)):
+    inputs = keras.Input((None,), dtype="int32")
+    ahead = keras.layers.Conv1D(WORDS, 3, padding="same")(keras.layers.Embedding(WORDS, 4)(inputs))
+    for model in (gpt(causal=False), rnn.build((None,), 4, size="mu", vocabulary=WORDS), keras.Model(inputs, ahead)):
         with pytest.raises(ValueError, match="causal language model"):
             Decoder(model)
 

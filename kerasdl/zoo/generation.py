@@ -7,6 +7,9 @@ import keras
 import numpy as np
 from keras import layers, ops, tree
 
+ACROSS = (layers.Conv1D, layers.DepthwiseConv1D, layers.SeparableConv1D, layers.AveragePooling1D, layers.MaxPooling1D,
+          layers.Bidirectional, layers.Attention, layers.MultiHeadAttention, layers.GroupQueryAttention)
+
 
 class Decoder(keras.Model):
     """Feed tokens to a causal language model and return the logits of the next one.
@@ -23,13 +26,15 @@ class Decoder(keras.Model):
         longest: how many tokens can be fed before a `reset`; None: any number.
 
     Raises:
-        ValueError: a model that is not causal, or that has other inputs or outputs.
+        ValueError: a model that is not causal, that has other inputs or outputs, or layers that look at several steps
+            and keep none of them (ACROSS).
     """
 
     def __init__(self, model, batch=1):
         super().__init__(name="decoder")
-        if len(model.output_shape) != 3 or any(getattr(layer, "causal", True) is False or isinstance(
-                layer, layers.RNN) and layer.go_backwards for layer in model.layers):
+        if len(model.output_shape) != 3 or any(
+                getattr(layer, "causal", True) is False or isinstance(layer, ACROSS)
+                or isinstance(layer, layers.RNN) and layer.go_backwards for layer in model.layers):
             raise ValueError(f"Expected a causal language model, tokens to logits. Received: {model.name}")
         sizes = [getattr(layer, "longest", 0) or getattr(layer, "rotary", 0) for layer in model.layers]
         self.network, self.vocabulary = model, model.output_shape[-1]
