@@ -84,10 +84,13 @@ NOTES = {  # what a reader of a data set's numbers should know
     "mnist": "The standard test split of 10,000 images. Validation is the last 5,000 images of the training part.",
     "cifar10": "These images went through JPEG once and differ slightly from the originals, so compare the results\n"
                "with published ones with care. Validation is the last 5,000 images of the training part, or the last\n"
-               "1,000 in recipes that say so (`splits`). The runs of AlexNet, ConvNeXt and ResNet-8 shared the\n"
-               "machine with other work, and the first two were stopped at times, so that their seconds are too many.",
+               "1,000 in recipes that say so (`splits`). The runs of AlexNet, ConvNeXt, ResNet-8 and ResNet-20\n"
+               "shared the machine with other work, and the first two were stopped at times, so that their seconds are\n"
+               "too many.",
     "text:rt_polarity": "10,662 sentences of Pang & Lee 2005, of which a fixed tenth is the test split. TF-IDF with\n"
-                        "logistic regression has no recipe: `controls` in each result has its accuracy.",
+                        "logistic regression has no recipe: `controls` in each result has its accuracy. The\n"
+                         "runs of `mlm_rt` are of the division that data without labels had until November 2026, with\n"
+                         "another test split.",
     "series:mnist1d.npz": "4,000 series of 40 numbers, which `benchmarks/sequences_data.py` makes, and 1,000 for the\n"
                           "test.",
     **dict.fromkeys((f"series:{name}_TRAIN.ts" for name in ("GunPoint", "ItalyPowerDemand", "ArrowHead", "OSULeaf")),
