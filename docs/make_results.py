@@ -85,8 +85,8 @@ NOTES = {  # what a reader of a data set's numbers should know
     "cifar10": "These images went through JPEG once and differ slightly from the originals, so compare the results\n"
                "with published ones with care. Validation is the last 5,000 images of the training part, or the last\n"
                "1,000 in recipes that say so (`splits`). The runs of AlexNet, ConvNeXt, ResNet-8 and ResNet-20\n"
-               "shared the machine with other work, and the first two were stopped at times, so that their seconds are\n"
-               "too many.",
+               "shared the machine with other work, and the first two were stopped at times, so that their seconds\n"
+               "are too many.",
     "text:rt_polarity": "10,662 sentences of Pang & Lee 2005, of which a fixed tenth is the test split. TF-IDF with\n"
                         "logistic regression has no recipe: `controls` in each result has its accuracy. The\n"
                          "runs of `mlm_rt` are of the division that data without labels had until November 2026, with\n"

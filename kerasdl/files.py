@@ -84,7 +84,7 @@ def set_aside(path: Path) -> Path:
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with whole(path) as partial:
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")
 
 
 def write_new(path: Path, text: str) -> bool:
@@ -96,7 +96,7 @@ def write_new(path: Path, text: str) -> bool:
         return False
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
-        with open(partial, "w") as file:
+        with open(partial, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -356,7 +356,8 @@ def _assignments(pairs: tuple[str, ...], values: dict[str, Any]) -> Iterator[tup
             raise UserError(f"An override is written key=value. Received: {pair!r}.")
         yield key.strip(), parse_value(text.strip()), text.strip()
     for key, value in values.items():
-        if value and isinstance(value, dict) and isinstance(_default(key) if key in Recipe.model_fields else None, dict):
+        parts = key in Recipe.model_fields and isinstance(_default(key), dict)
+        if parts and isinstance(value, dict) and value:
             yield from ((f"{key}.{leaf}", inner, "") for leaf, inner in value.items())
         else:
             yield key, value, ""

@@ -17,7 +17,8 @@ BASES = {"Classify": "classify.py", "Contrast": "contrast.py", "Views": "views/b
 def bases() -> dict[str, str]:
     """Return {objective of the package: the base of its class}: the files that define a subclass of Objective or of one
     of BASES, in alphabetical order."""
-    found = {file.stem: re.search(rf"^class \w+\(({'|'.join(('Objective', *BASES))})\)", file.read_text(), re.M)
+    derived = re.compile(rf"^class \w+\(({'|'.join(('Objective', *BASES))})\)", re.M)
+    found = {file.stem: derived.search(file.read_text(encoding="utf-8"))
              for file in sorted(OBJECTIVES.glob("*.py"))}
     return {name: match[1] for name, match in found.items() if match}
 

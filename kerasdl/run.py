@@ -179,6 +179,11 @@ class Run:
         return {"kind": kind, **facts, "run": str(self.path)}
 
     @property
+    def folder(self) -> str | None:
+        """The folder in which it began, from which its data has its path; None where it has not begun."""
+        return self.data.get("folder") if (self.path / "data.json").is_file() else None
+
+    @property
     def data_digest(self) -> str:
         """The SHA-256 of what a model's file is used with: data.json but for NOTES and, of texts, tokenizer.json."""
         facts = {key: value for key, value in self.data.items() if key not in NOTES}

@@ -9,7 +9,7 @@ from typing import Any
 
 @cache
 def _parsed(file: Path) -> ast.Module:
-    return ast.parse(file.read_text())
+    return ast.parse(file.read_text(encoding="utf-8"))
 
 
 def function(file: Path, name: str) -> Callable[..., Any]:

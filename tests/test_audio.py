@@ -243,3 +243,6 @@ def test_a_run_answers_files(folder, tmp_path):
     resampling = {**facts, "reading": {"source": "audio", "rate": RATE, "seconds": 0.05}, "shape": [400, 1]}
     chunk, = audio.read_files([tmp_path / "fast.wav", tmp_path / "long.wav"], resampling)
     assert chunk.x.shape == (2, 400, 1) and not chunk.faults and np.isfinite(chunk.x).all()
+    uncut = {**resampling, "reading": {"source": "audio", "seconds": 0.06}}  # all of the training were shorter
+    chunk, = audio.read_files([tmp_path / "long.wav"], uncut)
+    assert "has 0.10 seconds" in chunk.faults[0].why and "data_args.seconds=0.05" in chunk.faults[0].why

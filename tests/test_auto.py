@@ -66,7 +66,7 @@ TINY = (defaults.Family("small", {"model": "mlp", "model_args": {"size": "mu"}, 
 
 
 def test_a_path_is_what_it_can_only_be(here):
-    for name in ("rows.csv", "rows.parquet", "motions_TRAIN.ts", "texts.jsonl"):
+    for name in ("rows.csv", "rows.csv.gz", "rows.parquet", "motions_TRAIN.ts", "texts.jsonl"):
         (here / name).write_text("")
     (here / "letters" / "a").mkdir(parents=True)
     (here / "letters" / "a" / "1.txt").write_text("a text")
@@ -74,10 +74,10 @@ def test_a_path_is_what_it_can_only_be(here):
     Image.new("L", (8, 8)).save(here / "faces" / "a" / "1.png")
     from kerasdl.auto.asked import located
 
-    assert [located(name) for name in ("rows.csv", "rows.parquet", "motions_TRAIN.ts", "texts.jsonl", "letters",
-                                       "faces", "mnist", "series:a.npz")] == [
-        "csv:rows.csv", "csv:rows.parquet", "series:motions_TRAIN.ts", "text:texts.jsonl", "text:letters",
-        "folder:faces", "mnist", "series:a.npz"]
+    assert [located(name) for name in ("rows.csv", "rows.csv.gz", "rows.parquet", "motions_TRAIN.ts", "texts.jsonl",
+                                       "letters", "faces", "mnist", "series:a.npz")] == [
+        "csv:rows.csv", "csv:rows.csv.gz", "csv:rows.parquet", "series:motions_TRAIN.ts", "text:texts.jsonl",
+        "text:letters", "folder:faces", "mnist", "series:a.npz"]
     shutil.copy(here / "faces/a/1.png", here / "letters/a/2.png")
     (here / "waves.npz").write_text("")
     for name, keys, words in (("letters", (), ["folder:letters", "text:letters"]), ("waves.npz", (), ["series:"]),
@@ -359,6 +359,15 @@ def test_an_interrupted_search_is_not_resumed_as_another(searched, noisy, tmp_pa
     shutil.copy(searched.home / "progress.json", tmp_path / "progress.json")
     with pytest.raises(UserError, match="seed 0 -> 1"):
         auto(asked(str(noisy), ["data_args.label=kind"], minutes=60, seed=1), tmp_path)
+    grown = tmp_path / "grown.csv"
+    grown.write_text(noisy.read_text() + noisy.read_text().splitlines()[-1] + "\n")
+    begun = json.loads((searched.home / "progress.json").read_text())
+    assert set(begun["examples"]) == {"train", "val", "test"}
+    text = (searched.home / "progress.json").read_text().replace(str(noisy), str(grown))
+    (tmp_path / "progress.json").write_text(text)
+    with pytest.raises(UserError, match="The data has changed since .* was begun"):
+        auto(asked(str(grown), ["data_args.label=kind"], minutes=60), tmp_path)
+    grown.unlink()
     (tmp_path / "progress.json").rename(tmp_path / "letters.txt")
     with pytest.raises(UserError, match="holds something else"):
         auto(searched.wanted, tmp_path)

@@ -121,6 +121,14 @@ def test_the_command_has_the_last_part_of_paths_and_whole_names(tmp_path):
     assert "test is test.csv, because it lies next to rows.csv." in text
 
 
+def test_names_that_are_not_utf_8_are_written_with_backslashes(command, tmp_path):
+    """A class may be the name of a folder, of which Python has such bytes as halves of surrogate pairs."""
+    run = finished(tmp_path / "run", load("cnn_digits"), {"classes": ["gr\udcfcn", "grün"], "remarks": ["gr\udcfcn"]})
+    done = command("card", run.path, "--push", "me/digits", "--dry-run")
+    assert done.code == 0, done.err
+    assert "Classes: `gr\\udcfcn`, `grün`." in (run.path / "README.md").read_text(encoding="utf-8")
+
+
 def test_a_public_dataset_may_have_a_configuration(tmp_path):
     run = finished(tmp_path, Recipe(model="cnn", data="mnist_corrupted/spatter"))
     front, body = parts(card.model_card(run))
@@ -187,8 +195,6 @@ def test_the_command_writes_the_card(command, run, refused, monkeypatch):
 # A small server in the place of Hugging Face: what it was asked, and what it holds
 
 class Hub(http.server.BaseHTTPRequestHandler):
-    private, made = True, False
-
     def do_POST(self):
         size = int(self.headers.get("Content-Length") or 0)
         asked = self.rfile.read(size)
@@ -206,6 +212,9 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.asked.append((self.path, b""))
+        if "/tree/" in self.path:
+            self.answer([{"type": "file", "path": name, "size": 1, "oid": "0"} for name in self.server.files])
+            return
         self.answer({"id": "me/digits", "private": self.server.private, "sha": "0", "siblings": [], "tags": [],
                      "downloads": 0, "likes": 0})
 
@@ -230,7 +239,7 @@ def is_private(asked):
 @pytest.fixture
 def hub(monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        server.asked, server.private = [], True
+        server.asked, server.private, server.files = [], True, [".gitattributes"]
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
         made = huggingface_hub.HfApi
@@ -252,6 +261,15 @@ def test_all_files_go_in_one_private_commit(command, run, hub):
     lines = [json.loads(line) for path, asked in hub.asked if "/commit/" in path for line in asked.splitlines()]
     sent = {line["value"]["path"] for line in lines if line["key"] == "file"}
     assert sent == {"README.md", "model.keras", "recipe.json", "data.json", "result.json", "code/net.py"}
+
+
+def test_the_commit_removes_what_is_left_of_another_run(run, hub):
+    hub.files = [".gitattributes", "README.md", "model.keras", "choice.json", "code/old.py", "export/onnx/export.json",
+                 "notes.md", "examples/choice.json"]
+    push.push(push.contents(run, "x"), "me/digits")
+    lines = [json.loads(line) for path, asked in hub.asked if "/commit/" in path for line in asked.splitlines()]
+    removed = {line["value"]["path"] for line in lines if line["key"] == "deletedFile"}
+    assert removed == {"choice.json", "code/old.py", "export/onnx/export.json"}
 
 
 def test_what_is_public_is_only_written_to_if_the_user_says_so(run, hub):

@@ -1,15 +1,16 @@
 """Rows of a CSV: numbers and categories, what is missing, mistakes named."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from data_harness import PARTS, read_rows, refused
 
-from kerasdl.data import load, load_splits
+from kerasdl.data import load, load_splits, to_predict
 from kerasdl.data.sources import load_for
-from kerasdl.data.sources.csv import read_for
+from kerasdl.data.sources.csv import read_files, read_for
 from kerasdl.errors import DataError
 
 
@@ -321,3 +322,51 @@ def test_rows_without_labels(csv, frame):
     refused(lambda: load(csv(frame), target=None, drop=list(frame.columns)), "no column left after drop")
     with pytest.raises(DataError):
         load(csv(frame), target=None, label="knid")
+
+
+def test_truths_are_those_that_prediction_reads(csv):
+    """A gap, or another spelling, makes pandas take them for texts."""
+    table = pd.DataFrame({"flag": np.resize([True, False, True], 60), "z": np.arange(60) % 7 / 3,
+                          "kind": np.resize(["a", "b"], 60)})
+    train = load(csv(table), label="kind", fill="median")
+    model = train.describe()
+    assert model["columns"]["flag"] is None
+    for texts in (["True", "False", None], ["TRUE", "0", "true"], ["true", "1", None]):
+        path = csv(table[:3].assign(flag=texts), "other.csv").removeprefix("csv:")
+        found = read_for(model, path, "all", label="kind").x
+        np.testing.assert_array_equal(found, read_rows(path, model["columns"], model["medians"]))
+    holes = load(csv(table.assign(flag=table["flag"].astype(object).where(table.index % 5 > 0))), label="kind",
+                 fill="median").describe()
+    assert holes["columns"]["flag"] == ["False", "True", "(missing)"]
+    path = csv(table[:3].assign(flag=["TRUE", "what", "False"]), "other.csv").removeprefix("csv:")
+    np.testing.assert_array_equal(read_for(holes, path, "all", label="kind").x[:, :3], np.eye(3)[[1, 2, 0]])
+
+
+def test_what_training_has_not_seen_is_measured_as_in_its_own_splits(csv, frame):
+    frame = frame.drop(columns=["id", "price"])
+    model = load(csv(frame), label="kind", fill="median").describe()
+    assert list(model["columns"]) == ["size", "colour", "ripe"]
+    new = frame[:6].assign(colour=["red", "pink", None, "red", "red", "red"])
+    path = csv(new, "new.csv").removeprefix("csv:")
+    found = read_for(model, path, "all", label="kind")
+    assert found.x[:, 1:4].sum(1).tolist() == [1, 0, 0, 1, 1, 1]
+    assert found.remarks == ("all has categories that no training row has, and which count as missing: 'colour' in 2 "
+                             "of 6 rows.",)
+    csv(new.assign(colour="pink"), "new.csv")  # as of a column that is written otherwise
+    refused(lambda: read_for(model, path, "all", label="kind"), "'pink'", "training data has not")
+    csv(new, "new.csv")
+    refused(lambda: read_for({**model, "medians": {}}, path, "all", label="kind"), "'colour' has 1 missing")
+
+
+@pytest.mark.parametrize("ending", ["txt", "csv", "tsv"])
+def test_tabs_are_those_of_the_training_file_where_no_ending_says_more(tmp_path, frame, ending):
+    frame = frame.drop(columns=["id", "price"])
+    frame.to_csv(tmp_path / "train.tsv", index=False, sep="\t")
+    (tmp_path / "recipe.json").write_text(json.dumps({"data": f"csv:{tmp_path}/train.tsv"}))
+    facts = load(f"csv:{tmp_path}/train.tsv", label="kind").describe() | {"run": str(tmp_path)}
+    path = str(tmp_path / f"new.{ending}")
+    frame.to_csv(path, index=False, sep="," if ending == "csv" else "\t")
+    found = read_for(facts, path, "all", label="kind")
+    assert len(found) == len(frame)
+    to_predict.check(path, facts)
+    assert len(np.concatenate([chunk.x for chunk in read_files([Path(path)], facts)])) == len(frame)

@@ -12,6 +12,7 @@ from kerasdl import Recipe
 from kerasdl.data import image_files, load, load_splits
 from kerasdl.data.sources import folder as folders
 from kerasdl.data.sources import load_for
+from kerasdl.data.split import check_same
 from kerasdl.errors import DataError, UserError
 from kerasdl.train import setup
 
@@ -182,6 +183,28 @@ def test_classes_that_differ_between_parts(tmp_path):
     refused(lambda: load(f"folder:{tmp_path}"), "'cow'", f"{tmp_path}/test", "not in train")
     (tmp_path / "train").rename(tmp_path / "tarin")
     refused(lambda: load(f"folder:{tmp_path}"), "'test'", "no folder 'train'")
+
+
+def test_a_part_of_another_folder_has_the_classes_and_channels_of_the_model(pets, tmp_path):
+    train = load(f"folder:{tmp_path}/pets")
+    own = load(f"folder:{tmp_path}/pets", "test")
+    same = folders.read_for(train.describe(), f"{tmp_path}/pets", "test")
+    assert same.fingerprint() == own.fingerprint()
+    np.testing.assert_array_equal(same.x, own.x)
+    for index in range(12):
+        picture(tmp_path / f"grey/dog/{index}.png", (8, 8, 1))
+    grey = folders.read_for(train.describe(), f"{tmp_path}/grey", "test")
+    check_same(grey, train.describe(), "grey")
+    assert grey.y.tolist() == [1, 1, 1] and (grey.x == grey.x[..., :1]).all()
+    for path in ("train/cat", "train/dog", "test/cat"):
+        for index in range(1 if path == "test/cat" else 6):
+            picture(tmp_path / "parts" / path / f"{index}.png")
+    assert folders.read_for(train.describe(), f"{tmp_path}/parts", "test").y.tolist() == [0]
+    picture(tmp_path / "parts/train/cow/1.png")
+    refused(lambda: folders.read_for(train.describe(), f"{tmp_path}/parts", "test"), "does not know 'cow'")
+    some = folders.read_for(train.describe(), f"{tmp_path}/parts", "test", classes=["cat", "dog"])
+    assert some.classes == ("cat", "dog") and len(some) == 1
+    refused(lambda: folders.read_for(train.describe(), f"{tmp_path}/pets", "half"), "train, val, test, all")
 
 
 def test_folder_mistakes(pets, tmp_path):

@@ -69,3 +69,11 @@ def test_a_file_with_another_checksum_and_one_that_is_not_there_are_not_kept(ser
     with pytest.raises(UserError, match="HTTPError.*Without a network, put weights.h5 into"):
         downloads.fetch(f"{server.address}/gone", tmp_path / "weights.h5", CHECKSUM)
     assert not list(tmp_path.iterdir())
+
+
+def test_pip_takes_no_file_of_the_user_s_for_python_s(tmp_path, monkeypatch):
+    (tmp_path / "typing.py").write_text("raise SystemExit('a file of the user')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(UserError, match="^pip cannot fetch no-such==1: .*(No matching|find a version)"):
+        downloads.downloaded("no-such==1", "0" * 64, str(tmp_path), tmp_path / "weights.h5")

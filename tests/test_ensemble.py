@@ -12,10 +12,11 @@ import pytest
 
 from kerasdl import zoo
 from kerasdl.data import from_arrays, load
-from kerasdl.ensemble import ensemble, kept, opened, scores, table
+from kerasdl.ensemble import differ, ensemble, kept, opened, scores, table
 from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.evaluation.predict import predict
+from kerasdl.recipe import Recipe
 from kerasdl.reports.page import report
 from kerasdl.run import Run
 from kerasdl.train.fit import train
@@ -152,6 +153,9 @@ def test_runs_that_do_not_go_together(refused, members, hard_recipe, here):
     (here / "old" / "data.json").write_text(json.dumps({key: noted[key] for key in noted if key != "examples"}))
     for pair in ((first, here / "old"), (here / "old", first)):
         assert len(opened(pair)) == 2, "of a run that has not noted its examples nothing is known"
+    (here / "old" / "data.json").write_text(json.dumps({key: noted[key] for key in noted if key != "orders"}
+                                                       | {"steps": 2}))
+    assert len(opened((first, here / "old"))) == 2, "in which order one has learned is no part of what it takes"
     (here / "old" / "data.json").write_text(json.dumps(noted | {"medians": {"size": 1.0}}))
     for pair in ((first, here / "old"), (here / "old", first)):
         with pytest.raises(UserError, match="differ in their data: .* has medians"):
@@ -162,6 +166,23 @@ def test_runs_that_do_not_go_together(refused, members, hard_recipe, here):
     result = here / "unfinished" / "result.json"
     result.write_text(result.read_text().replace('"completed"', '"diverged"'))
     refused("ensemble", first, "unfinished", words=["unfinished diverged"])
+
+
+def test_the_same_file_may_be_written_otherwise(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("here/rows.csv", "here/held.csv", "there/rows.csv", "there/held.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+
+    def run(name, data, test, folder):
+        made = Run.create(Recipe(model="linear", data=data, data_args={"label": "kind", "test": test}), tmp_path / name)
+        (made.path / "data.json").write_text(json.dumps({"shape": 2, "folder": str(tmp_path / folder)}))
+        return made
+
+    first = run("first", "csv:rows.csv", "held.csv", "here")
+    assert differ(first, run("again", "csv:here/rows.csv", "here/held.csv", "."), rooted=True) == []
+    other = run("other", "csv:there/rows.csv", "here/held.csv", ".")
+    assert differ(first, other, rooted=True) == ["data"]
 
 
 def test_networks_of_other_shapes_are_refused():

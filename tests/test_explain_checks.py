@@ -146,6 +146,13 @@ def test_there_is_no_planted_patch_where_it_takes_too_long_or_no_network_can_be_
     assert "ensemble cannot be built anew" in Subject.planted(subject, 0)[1]
 
 
+@pytest.mark.parametrize("count, seed", [(2, 0), (8, 11)])
+def test_there_is_no_planted_patch_with_too_few_examples_to_measure_it(count, seed):
+    x = np.random.default_rng(0).normal(size=(count, 4)).astype("float32")
+    found, why = planted.planted(linear.build(4, 3), x, "row", seed, steps=1)
+    assert found is None and f"The {count} examples of train are too few" in why
+
+
 def test_a_planted_patch_that_cannot_be_learned_is_a_remark(monkeypatch):
     def failing(*args):
         raise ValueError("Shapes differ\nmore")

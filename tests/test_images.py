@@ -1,6 +1,7 @@
 """Image files are read as a viewer shows them, or refused: turned, transparent, of 16 bits, in any format."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image, ImageCms, ImageOps
 from kerasdl.data import image_files, images, layout, load, load_splits
 from kerasdl.data.images import read_raw
 from kerasdl.errors import DataError, UserError
+from kerasdl.evaluation.paint import hole_of
 from kerasdl.evaluation.predict import predict
 from kerasdl.train.fit import train
 
@@ -46,6 +48,21 @@ def test_a_photograph_is_turned_as_its_exif_says(tmp_path, orientation, suffix):
              6: stored.swapaxes(0, 1)[:, ::-1], 7: stored.swapaxes(0, 1)[::-1, ::-1], 8: stored.swapaxes(0, 1)[::-1]}
     assert shown.shape == turns[orientation].shape
     np.testing.assert_allclose(shown.astype(int), turns[orientation], atol=30)
+
+
+def test_a_tag_of_another_type_does_not_keep_a_photograph_from_being_turned(tmp_path):
+    """Its unit of resolution is written as a fraction, which Pillow reads and cannot write again."""
+    tags = [(274, 3, 1, struct.pack("<HH", 6, 0)), (296, 5, 1, struct.pack("<I", 8 + 2 + 2 * 12 + 4))]
+    block = b"II*\0" + struct.pack("<IH", 8, 2) + b"".join(
+        struct.pack("<HHI", *tag[:3]) + tag[3] for tag in tags) + struct.pack("<III", 0, 2, 1)
+    Image.new("L", (24, 16), 200).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + block)
+    Image.new("L", (24, 16), 255).save(tmp_path / "mask.png", exif=b"Exif\0\0" + block)
+    Image.fromarray(noise(16, 24, dtype="uint16")).save(tmp_path / "deep.png", exif=b"Exif\0\0" + block)
+    assert read_raw(tmp_path / "a.jpg").shape == (24, 16, 1)
+    assert read_raw(tmp_path / "deep.png", (0, 255)).shape == (24, 16, 1)
+    assert hole_of(tmp_path / "mask.png", np.zeros((24, 16, 1)), tmp_path / "a.jpg").all()
+    with pytest.raises(DataError, match="a.tif does not decode"), images.decoding("a.tif"):
+        struct.unpack("<I", b"")
 
 
 @pytest.mark.parametrize("mode, suffix", [("RGBA", "png"), ("LA", "png"), ("RGBA", "webp"), ("RGBA", "tif"),

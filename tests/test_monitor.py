@@ -110,6 +110,10 @@ def test_a_split_on_which_it_is_undefined_is_refused_before_training(here):
     one = replace(splits["val"], y=np.zeros_like(splits["val"].y))
     with pytest.raises(UserError, match="auc is undefined on the val split"):
         train(RECIPE, data=splits | {"val": one}, monitor="auc", workdir="run", verbose=False)
+    numbers = from_arrays(splits["train"].x, np.arange(len(splits["train"])), target="number")
+    one = replace(numbers["val"], y=np.full_like(numbers["val"].y, 7.0))
+    with pytest.raises(UserError, match="r2 is undefined on the val split"):
+        train(RECIPE, data=numbers | {"val": one}, objective="regress", monitor="r2", workdir="run", verbose=False)
 
 
 class Kept:

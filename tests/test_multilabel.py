@@ -16,7 +16,8 @@ from sklearn import metrics
 from sklearn.datasets import make_multilabel_classification
 
 from kerasdl import objectives
-from kerasdl.data import from_arrays, subset
+from kerasdl.data import from_arrays, load, subset
+from kerasdl.data.sources import load_for
 from kerasdl.ensemble import ensemble
 from kerasdl.errors import UserError
 from kerasdl.evaluation.answers import write
@@ -274,3 +275,17 @@ def test_an_average_of_runs_is_for_one_class(data, run, here):
     other = train(RECIPE, data=data, seed=1, epochs=1, workdir="other", verbose=False)
     with pytest.raises(UserError, match="is multilabel"):
         ensemble([run, other], data=data)
+
+
+def test_labels_that_are_numbers_are_the_same_next_to_an_empty_field(tmp_path):
+    """pandas reads 0.0 there if no row has several."""
+    x = np.arange(60) / 7
+    several = pd.DataFrame({"x": x, "y": np.resize(["0|1", "1", "2", "0"], 60)})
+    single = pd.DataFrame({"x": x[:4], "y": ["0", None, "2", "1"]})
+    several.to_csv(tmp_path / "train.csv", index=False)
+    single.to_csv(tmp_path / "new.csv", index=False)
+    args = {"label": "y", "label_sep": "|", "target": "labels"}
+    facts = load(f"csv:{tmp_path}/train.csv", **args).describe()
+    found = load_for(facts, f"csv:{tmp_path}/new.csv", "all", **args)
+    assert found.classes == ("0", "1", "2")
+    np.testing.assert_array_equal(found.y, [[1, 0, 0], [0, 0, 0], [0, 0, 1], [0, 1, 0]])

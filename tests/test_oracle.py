@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from statistics import mean
 
+import numpy as np
 import pytest
 
 from kerasdl import user_code
@@ -14,6 +15,7 @@ from kerasdl.recipe import Recipe
 from kerasdl.tuning import Search, choice, hypermodel, integer, load, log, uniform
 from kerasdl.tuning.records import Answer, Rung, TrialRecord
 from kerasdl.tuning.samplers import optuna, ranked
+from kerasdl.tuning.samplers.unit_cube import UnitCube
 from kerasdl.tuning.study import Study
 
 RECIPE = Recipe(name="mlp", model="mlp", data="digits", epochs=9)
@@ -122,6 +124,15 @@ def test_a_field_with_two_dimensions_has_the_value_of_the_active_one(oracle, tmp
              "lr": (log(1e-4, 1e-2).when(optimizer="adamw"), choice(0.1, 0.3).when(optimizer="sgd"))}
     for values in Simulation(search(oracle, space, trials=12), tmp_path).finish().trials:
         assert values["lr"] in (0.1, 0.3) if values["optimizer"] == "sgd" else 1e-4 <= values["lr"] <= 1e-2
+
+
+def test_a_model_of_the_scores_sees_a_dimension_where_it_is_active():
+    """Also below a parent on a logarithmic scale, whose values have no equal shares."""
+    space = {"batch": integer(1, 8, log=True), "lr": log(1e-4, 1e-1).when(batch=[1, 2])}
+    cube = UnitCube(search("bayesian", space).dimensions)
+    points = np.random.default_rng(0).random((50, 2))
+    active = ["lr" in cube.values(point) for point in points]
+    assert 0 < sum(active) < 50 and cube._active(points)[:, 1].tolist() == active
 
 
 @pytest.mark.parametrize("seed", [0, 4, 5])

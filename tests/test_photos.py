@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -117,6 +118,8 @@ def test_what_is_planned_fits_into_the_time():
     assert budget.affordable([224, 64], 1e9, 1000, 64, 1.0) == [224, 64]
     assert budget.affordable([224, 64], 1, 1000, 64, 1.0) == []
     assert budget.affordable([224, 64], 100, 1, 64, 1e-6, reading=80) == [224]  # files are read anew for each size
+    for done, both in (([224], [224, 128]), ([192, 96], [192, 96]), ([64], [64])):  # interrupted between the two
+        assert budget.affordable([224, 192, 128, 64], 100, 1, 64, 1e-6, 0.0, done) == both
     assert budget.epochs_for(1e6, 700, 100, 0.001, most=30) == 30
     epochs = budget.epochs_for(300, 700, 100, 0.01, most=300)
     assert epochs * 0.01 * (budget.STEP * 700 + 100) <= 300 - budget.STARTING
@@ -233,6 +236,38 @@ def test_what_is_finished_is_not_made_again_and_a_finished_comparison_is_kept(co
     assert again.best().run.path.name == document["chosen"]
 
 
+def test_it_is_resumed_from_another_folder(folder, tmp_path, monkeypatch):
+    """Paths of its recipes are from the folder in which it began, and a training that was stopped goes on with them."""
+    began, later = tmp_path / "began", tmp_path / "later"
+    shutil.copytree(folder, began / "pictures")
+    later.mkdir()
+
+    def trials(path, home):
+        return compare.Trials(look(path), Path(home), budget.Budget(60), verbose=False)
+
+    monkeypatch.chdir(began)
+    first = trials("pictures", "runs")
+    first.freeze(backbones.pixels(), 16)
+    recipe = recipes.from_scratch(first.folder, 16, None, 0, per_class=1, epochs=2).override(
+        model_args={"size": "mu"}, optimizer="sgd", augment=())
+    compare.train(recipe, workdir="runs/scratch", stop_after=1, verbose=False)
+    monkeypatch.chdir(later)
+    again = trials("../began/pictures", "../began/runs")
+    assert not again._others(Run(again.home / "frozen_pixels_16"), recipes.frozen(
+        backbones.pixels(), again.folder, 16, None, 0), 16)
+    again.train("small network", "from scratch", 16, recipe.override(data="folder:../began/pictures"), 60)
+    assert again.candidates[-1].run.result["train"]["epochs"] == 2
+
+
+def test_a_training_that_was_cut_short_says_so_in_a_later_session(compared, tmp_path):
+    shutil.copytree(compared[0].home / "scratch", tmp_path / "scratch")
+    assert compare.cut_short(Run(tmp_path / "scratch")) == ""
+    recipe = json.loads((tmp_path / "scratch/recipe.json").read_text()) | {"epochs": 9}
+    (tmp_path / "scratch/recipe.json").write_text(json.dumps(recipe))
+    assert compare.cut_short(Run(tmp_path / "scratch")) == "ended by the budget after epoch 2 of 9"
+    assert compare.cut_short(Run(compared[0].home / "frozen_pixels_16")) == ""
+
+
 def test_two_runs_of_one_recipe_are_two_backbones(compared, tmp_path):
     runs = [tmp_path / "one" / "a", tmp_path / "one" / "b"]
     for run in runs:
@@ -309,6 +344,18 @@ def test_a_run_of_ones_own_is_a_backbone(folder, tmp_path, monkeypatch, compared
     (frozen,) = trials.candidates
     assert "stage1_conv1" in frozen.run.origin["taken"] and frozen.run.origin["new"] == []
     assert 0 <= frozen.run.result["val"]["accuracy"] <= 1
+
+
+def test_weights_that_have_seen_the_test_images_are_refused(folder, tmp_path, compared):
+    """A run that was divided otherwise: it has learned, in images of another size, from some that are in test here."""
+    shutil.copytree(compared[0].home / "scratch", tmp_path / "ssl")
+    recipe = json.loads((tmp_path / "ssl/recipe.json").read_text()) | {"objective": "contrast", "objective_args": {}}
+    (tmp_path / "ssl/recipe.json").write_text(json.dumps(recipe))
+    (found,) = backbones.named([str(tmp_path / "ssl")])
+    trials = compare.Trials(look(folder), tmp_path / "photos", budget.Budget(60), group=r"/(\d)")
+    with pytest.raises(UserError, match=r"learned, without labels, .* Train it anew with data_args.group=/"):
+        trials.freeze(found, 64)
+    assert not list((tmp_path / "photos").glob("*"))
 
 
 @pytest.mark.parametrize("name, words", [("resnet18", ["--weights resnet18"]), ("tiny", ["weights get tiny"])])

@@ -2,7 +2,10 @@
 
 import io
 import json
+import shutil
 import sys
+import threading
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -79,14 +82,49 @@ def test_a_table_in_chunks_is_the_table(table, csv_run, monkeypatch):
 def test_rows_that_cannot_be_read_are_named_and_the_others_kept(tmp_path, size):
     file = tmp_path / "rows.csv"
     file.write_text(HEAD + "1,red,TRUE,yes\nheavy,red,true,no\n\n2,purple,False,no\n,blue,True,no\n"
-                           "3,green,maybe,\n4,blue,False,,5,6\n1e39,red,True,no\n5,\"blue\",false,no\n")
+                           "3,green,maybe,\n4,blue,False,,5,6\n1e39,red,True,no\n5,\"blue\",false,no\n6,blue,True,no,7\n")
     names, x, why, _ = rows(file, size)
     assert names == [f"{file}:2", f"{file}:10"]
     np.testing.assert_array_equal(x[:, 0], [1, 5])
-    assert [text.partition(": ")[0] for text in why] == [f"{file}:{line}" for line in (3, 5, 6, 7, 8, 9)]
+    assert [text.partition(": ")[0] for text in why] == [f"{file}:{line}" for line in (3, 5, 6, 7, 8, 9, 11)]
     for text, words in zip(why, (["'size'", "'heavy'"], ["'colour'", "'purple'"], ["'size'", "missing"],
-                                 ["'flag'", "'maybe'"], ["4 fields", "saw 6"], ["'size'", "float32"]), strict=True):
+                                 ["'flag'", "'maybe'"], ["4 fields", "saw 6"], ["'size'", "float32"],
+                                 ["4 fields", "saw 5"]), strict=True):
         assert all(word in text for word in words), text
+
+
+def test_tables_that_are_read_at_the_same_time_keep_their_own_long_rows(tmp_path, monkeypatch):
+    """A server reads in several threads. pandas tells of such rows by warnings, whose state is of the whole process."""
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    good.write_text(HEAD + "1,red,True,no\n")
+    bad.write_text(HEAD + "1,red,True,no\n1,red,True,no,5\n1,red,True,no\n")
+    begun, recording, over = (threading.Event() for _ in range(3))
+    chunk, simplefilter = row_chunks._chunk, warnings.simplefilter
+
+    def of_other(table, file, *more):
+        if file == str(good):
+            with warnings.catch_warnings():  # as pandas has it in many places
+                begun.set()
+                recording.wait(0.5)
+            over.set()
+        return chunk(table, file, *more)
+
+    def noted(*given):
+        simplefilter(*given)
+        if begun.is_set():
+            recording.set()
+            over.wait(5)
+
+    monkeypatch.setattr(row_chunks, "_chunk", of_other)
+    monkeypatch.setattr(warnings, "simplefilter", noted)
+    read = row_chunks.read([bad], COLUMNS, FACTS, Dialect(), 1)
+    found, other = [next(read)], threading.Thread(target=rows, args=[good])
+    other.start()
+    assert begun.wait(60)
+    found += read
+    other.join()
+    assert [name for each in found for name in each.names] == [f"{bad}:2", f"{bad}:4"]
+    assert [fault.why for each in found for fault in each.faults] == [f"{bad}:3: expected 4 fields, saw 5."]
 
 
 def test_an_unknown_category_is_taken_as_missing_when_asked(tmp_path):
@@ -96,6 +134,33 @@ def test_an_unknown_category_is_taken_as_missing_when_asked(tmp_path):
     assert len(names) == 3 and not why and counts == {"colour": 2, "note": 1}
     np.testing.assert_array_equal(x[:, 1:4], [[0, 0, 1], [0, 0, 0], [0, 0, 0]])
     np.testing.assert_array_equal(x[:, 6:], [[0, 1, 0], [0, 0, 1], [0, 0, 1]])
+
+
+def test_an_empty_text_is_missing_as_an_unknown_one_is_where_values_are_filled(tmp_path):
+    file = tmp_path / "rows.csv"
+    file.write_text(HEAD + "1,,True,yes\n2,purple,,\n")
+    names, x, why, counts = rows(file, 1, "missing", facts=FACTS | {"medians": {"size": 7.0}})
+    assert len(names) == 2 and not why and counts == {"colour": 2, "flag": 1}
+    np.testing.assert_array_equal(x, [[1, 0, 0, 0, 0, 1, 0, 1, 0], [2, 0, 0, 0, 0, 0, 0, 0, 1]])
+    assert len(rows(file, 1, "refuse", facts=FACTS | {"medians": {"size": 7.0}})[2]) == 2
+    hashed = {"columns": {"size": None, "colour": ["bucket 0", "bucket 1"]}, "reading": {"hash": ["colour"]}}
+    for facts, bad in ((hashed | {"medians": {"size": 7.0}}, 0), (hashed, 1)):
+        _, x, why, _ = rows(file, 1, "missing", facts=FACTS | facts)
+        assert len(why) == bad and x[:, 1:].sum() == 1
+
+
+@pytest.mark.parametrize("dialect, head", [(Dialect(), HEAD), (Dialect(skiprows=1), f"Messung\n{HEAD}")])
+def test_a_field_too_many_in_the_first_row_is_of_that_row_alone(tmp_path, dialect, head):
+    """pandas would take the first column for an index, because of that row."""
+    file = tmp_path / "rows.csv"
+    file.write_text(head + '1,red,True,no,9\n\n2,"red\n",True,no,9,9\n3,red,True,no\n4,red,True,no,9\n5,red,True,no\n')
+    names, x, why, _ = rows(file, 1, dialect=dialect)
+    first = head.count("\n") + 1
+    assert names == [f"{file}:{first + 4}", f"{file}:{first + 6}"] and x[:, 0].tolist() == [3, 5]
+    assert why == [f"{file}:{first + place}: expected 4 fields, saw {saw}." for place, saw in ((0, 5), (2, 6), (5, 5))]
+    file.write_text(f"{head}1,red,True,no,9\n3,red,True,no,9\n")  # a first column that looks as if it counted
+    with pytest.raises(DataError, match="more fields than its header has names"):
+        rows(file, dialect=dialect)
 
 
 def test_a_bad_number_leaves_its_neighbours_as_they_are_written_in_a_country(tmp_path):
@@ -193,6 +258,14 @@ def test_what_cannot_be_read_is_skipped_when_asked(command, hard_run, pictures, 
     assert nothing.code == 2 and "No example is left to predict" in nothing.err and not (here / "none.csv").exists()
 
 
+def test_a_file_of_a_format_that_is_not_read_is_one_of_them(hard_run, pictures, here):
+    (here / "some/05.heic").write_bytes(b"ftypheic")
+    answers = Predictions(hard_run, ["some"], skip_bad=True)
+    assert [name for name, _ in answers] == [file for file in pictures if file[5:7] not in ("04", "07")]
+    with pytest.raises(DataError, match="05.heic is of a format that is not read"):
+        predict(hard_run, ["some/05.heic"])
+
+
 def test_the_first_that_cannot_be_read_ends_it_after_the_answers_before_it(command, hard_run, pictures, here):
     done = command("predict", hard_run.path, "some")
     assert done.code == 2 and [line.split("  ")[0] for line in done.out.splitlines()] == pictures[:4]
@@ -218,6 +291,22 @@ def test_unknown_categories_at_the_command(command, refused, csv_run, here):
     refused("predict", csv_run.path, "new.csv", words=["new.csv:3", "'purple'"])
     done = command("predict", csv_run.path, "new.csv", "--unknown-category", "missing")
     assert done.code == 0 and len(done.out.splitlines()) == 2 and "'colour' has 1 value" in done.err
+
+
+def test_a_file_that_is_read_is_not_written_over(refused, csv_run, table, here):
+    (here / "rows.csv").write_bytes(table.read_bytes())
+    (here / "link.csv").symlink_to(here / "rows.csv")
+    for out in ("rows.csv", "./rows.csv", "link.csv"):
+        refused("predict", csv_run.path, table, "rows.csv", "--out", out, words=[f"{Path(out)} is a file to read"])
+    assert (here / "rows.csv").read_bytes() == table.read_bytes()
+
+
+def test_standard_input_is_written_as_the_training_file_was(csv_run, table, here, typed):
+    shutil.copytree(csv_run.path, "run")
+    recipe = json.loads(Path("run/recipe.json").read_text())
+    Path("run/recipe.json").write_text(json.dumps(recipe | {"data": "csv:rows.tsv"}))
+    typed(table.read_bytes().replace(b",", b"\t"))
+    assert [answers for _, answers in predict("run", "-")] == [answers for _, answers in predict(csv_run, table)]
 
 
 def test_standard_input_has_names_of_images_or_rows(command, refused, csv_run, hard_run, pictures, table, typed):

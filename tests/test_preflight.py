@@ -189,3 +189,17 @@ def test_the_test_file_of_a_run_is_found_from_another_folder(here, table, monkey
     monkeypatch.chdir(here / "elsewhere")
     assert evaluate(here / "run") == before
     preflight.evaluation(Run.open(here / "run"), None)
+
+
+def test_an_interrupted_run_finds_its_data_from_another_folder(here, table, command, monkeypatch):
+    frame = pd.read_csv(table)
+    frame[:150].to_csv("rows.csv", index=False)
+    frame[150:].to_csv("held.csv", index=False)
+    train("linear_csv", "data=csv:rows.csv", "data_args.label=kind", "data_args.test=held.csv", epochs=2, batch=16,
+          workdir="run", verbose=False, stop_after=1)
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    done = command("train", "--resume", here / "run")
+    assert done.code == 0, done.err
+    assert Run.open(here / "run").result["status"] == "completed" and (here / "run" / "report.html").is_file()
+    assert Run.open(here / "run").recipe.data == "csv:rows.csv"  # as it was typed

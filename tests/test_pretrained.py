@@ -71,6 +71,27 @@ def test_a_split_is_found_in_another_division_of_the_same_data(monkeypatch):
         pretrained.check_apart(run, Recipe(model="mlp", data="csv:./x.csv"), splits)
 
 
+def test_a_run_with_labels_of_another_division_is_remarked(monkeypatch, caplog):
+    x, y = np.arange(800).reshape(100, 8), np.arange(100) % 4
+    before, splits = from_arrays(x), from_arrays(x, y)
+    run = SimpleNamespace(path="runs/old", recipe=Recipe(model="mlp", data="csv:x.csv"), data={
+        "examples": {name: split.fingerprint() for name, split in splits.items()}})
+    recipe = run.recipe.override(seed=1)
+    monkeypatch.setattr(pretrained, "load_split", lambda run, name: before[name])
+    pretrained.check_apart(run, recipe, splits)
+    assert not caplog.messages
+    run.data["examples"]["test"] = "another"
+    pretrained.check_apart(run, recipe, splits)
+    assert "runs/old has learned from examples that are in val or test here" in caplog.messages.pop()
+
+    def changed(run, name):
+        raise UserError("something was added")
+
+    monkeypatch.setattr(pretrained, "load_split", changed)
+    pretrained.check_apart(run, recipe, splits)
+    assert "runs/old was trained before its data changed" in caplog.messages[-1]
+
+
 def test_pixels_and_norms_stay_as_they_were_when_the_weights_were_learned(saved):
     """Public weights have means of their own, and another epsilon."""
     old = zoo.build("resnet", (8, 8, 3), 10, size="mu")

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -23,6 +24,7 @@ from kerasdl.recipe import load as load_recipe
 from kerasdl.run import Run
 from kerasdl.train import pretrained
 from kerasdl.train.fit import train
+from kerasdl.train.setup import SPLITS
 
 SHORT = ("epochs=1", "batch=256", "warmup=0", "jit=null")
 
@@ -207,6 +209,22 @@ def test_the_command_shows_every_way_and_does_not_train_again(command, linear, p
     text = (linear.path / page.PAGE).read_text()
     assert "the run, linear" in text and "<svg" in text and found["frozen"]["run"]["after"] in text
     assert "from scratch" in command("probe", linear.path, *options, "--no-report").out
+
+
+def test_the_trainings_of_a_run_that_was_moved_go_on_and_are_kept(linear, tmp_path):
+    shutil.copytree(linear.path, tmp_path / "before", ignore=shutil.ignore_patterns("probe*"))
+    recipe, splits = linear.recipe.override(init=str(tmp_path / "before"), epochs=2), load_splits("digits", SPLITS)
+    weights, home = pretrained.read(recipe).facts["weights"], Path("probe", "fine-tuned-9")
+    train(recipe, workdir=tmp_path / "before" / home, data=splits, stop_after=1, test=False, verbose=False)
+    (tmp_path / "before").rename(tmp_path / "after")
+    moved = recipe.override(init=str(tmp_path / "after"))
+    done = training.trained(moved, splits, tmp_path / "after" / home, weights)
+    assert done.result["train"]["epochs"] == 2 and len(done.metrics) == 2
+    written = done.model_file.stat().st_mtime_ns
+    assert training.trained(moved, splits, done.path, weights).model_file.stat().st_mtime_ns == written
+    assert [each.name for each in done.path.parent.iterdir()] == [home.name]
+    (done.path / "result.json").unlink()  # and it has no copy of the first weights, which are elsewhere now
+    assert training.other(done, moved, splits, weights) == "another recipe"
 
 
 @pytest.mark.soak

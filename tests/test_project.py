@@ -1,5 +1,6 @@
 """The files that strangers and assistants read first agree with the package."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -28,6 +29,24 @@ def test_commands_exist(name):
     assert set(VERB.findall(text)) <= verbs
     if name == "AGENTS.md":
         assert verbs - {"launch"} <= set(VERB.findall(text))
+
+
+def test_files_of_text_are_utf_8_whatever_the_locale():
+    for path in (ROOT / "kerasdl").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(call, ast.Call) or "encoding" in {word.arg for word in call.keywords}:
+                continue
+            whole = isinstance(call.func, ast.Attribute) and call.func.attr in ("read_text", "write_text")
+            mode = "".join(map(ast.unparse, call.args[1:2]))
+            opened = isinstance(call.func, ast.Name) and call.func.id == "open" and "b" not in mode
+            assert not whole and not opened, f"{path}:{call.lineno} opens a text without encoding=\"utf-8\"."
+
+
+def test_processes_of_the_package_take_no_files_of_the_user_s_for_python_s():
+    """Without -P, `python -m` imports a random.py in the working directory in place of Python's."""
+    for path in (ROOT / "kerasdl").rglob("*.py"):
+        for after in re.findall(r"\bsys\.executable,\s*([^,\s]+)", path.read_text(encoding="utf-8")):
+            assert after in ('"-P"', "*command"), f"{path} starts Python without -P."
 
 
 def test_the_version_is_the_same_everywhere():

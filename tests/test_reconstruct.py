@@ -1,6 +1,7 @@
 """Images brought back: what is hidden, the loss, controls, resume, the classifier that starts from it, and paint."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from kerasdl.data import from_arrays, load
 from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate
-from kerasdl.evaluation.paint import paint
+from kerasdl.evaluation.paint import paint, scores
 from kerasdl.objectives import features, fills
 from kerasdl.objectives.corruptions import CORRUPTIONS, GREY, LUMA
 from kerasdl.objectives.decoders import resolutions
@@ -280,6 +281,16 @@ def test_grey_images_are_those_whose_channels_are_equal(run, photograph):
     objective, kept, grey = objectives.of(run.recipe), run.model(), image[..., None]
     found = objective.checked(kept, grey.repeat(3, axis=2), hole)
     np.testing.assert_array_equal(found, grey)
+
+
+def test_the_truth_may_be_grey_or_in_equal_channels_as_the_image_is(run, photograph):
+    save("truth3.png", np.repeat(photograph[0][..., None], 3, axis=2))
+    save("given3.png", np.repeat(np.asarray(Image.open("given.png"))[..., None], 3, axis=2))
+    whole = paint(run, "given.png", "mask.png", "truth.png")
+    assert paint(run, "given3.png", "mask.png", "truth3.png").scores == whole.scores
+    repeated = replace(whole.painted, image=whole.painted.image.repeat(3, 2), seen=whole.painted.seen.repeat(3, 2))
+    truth = photograph[0][..., None]
+    assert scores(repeated, truth, "truth.png")["model"] == pytest.approx(whole.scores["model"], rel=1e-5)
 
 
 @pytest.mark.parametrize(("model", "args"), [("convnext", {"size": "mu", "patch": 2}), ("cct", {"size": "mu"}), (

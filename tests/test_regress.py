@@ -7,7 +7,7 @@ import pytest
 from kerasdl.data import Split, from_arrays, load
 from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate
-from kerasdl.objectives.regress import Regress
+from kerasdl.objectives.regress import R2, Regress
 from kerasdl.recipe import Recipe
 from kerasdl.reports.page import report
 from kerasdl.train.fit import train
@@ -102,6 +102,25 @@ def test_the_mean_of_a_million_numbers_far_from_zero():
     unscale = network.get_layer("unscale")
     np.testing.assert_allclose(np.ravel(unscale.input_mean), y.astype("float64").mean(0), rtol=1e-6)
     np.testing.assert_allclose(np.ravel(unscale.input_variance), y.astype("float64").var(0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 100])
+def test_r2_of_equal_targets_is_undefined_and_of_all_others_is_their_own(batch):
+    def r2(y, y_pred):
+        metric = R2(np.array([1950.0, 0.0], "float32")[:y.shape[1]], np.array([29.0, 1.0], "float32")[:y.shape[1]])
+        for start in range(0, len(y), batch):
+            metric.update_state(y[start:start + batch], y_pred[start:start + batch])
+        return float(metric.result())
+
+    rng = np.random.default_rng(0)
+    for value in (1950.0, 1949.3, 2010.7, 5000.0):
+        equal = np.full((100, 1), value, "float32")
+        assert np.isnan(r2(equal, equal + rng.normal(size=(100, 1)).astype("float32"))), value
+        assert np.isnan(r2(np.concatenate([equal + rng.normal(size=(100, 1)), equal / equal], 1).astype("float32"),
+                           np.ones((100, 2), "float32")))
+    months = (2010 + np.arange(100) % 12 / 12)[:, None].astype("float32")  # far from those of the training
+    answers = months + 0.1 * rng.normal(size=(100, 1)).astype("float32")
+    assert r2(months, answers) == pytest.approx(1 - ((months - answers) ** 2).mean() / months.var(), abs=1e-2)
 
 
 def test_other_targets_than_the_model_s_are_refused(here):

@@ -7,7 +7,9 @@ import re
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -403,3 +405,21 @@ def test_names_with_dollars_are_drawn_as_they_are():
     """Matplotlib would read what stands between two of them as TeX, or fail."""
     drawn = figures.intervals(["$0_$50", "$5-$10"], [0.2, 0.5], [(0.1, 0.3), (0.4, 0.6)], 0.5)
     assert "$0_$50" in drawn and "$5-$10" in drawn
+
+
+def test_a_full_report_is_not_written_over_where_the_data_is_gone(command, hard_run, digit_images, here):
+    run = Path(shutil.copytree(hard_run.path, here / "run", ignore=shutil.ignore_patterns("tensorboard")))
+    recipe = json.loads((run / "recipe.json").read_text())
+    keras.utils.save_img(here / "0.png", digit_images[0], scale=False)
+    command("report", run)
+    (run / "recipe.json").write_text(json.dumps(recipe | {"data": "folder:gone"}))
+    before = (run / "report.html").read_bytes()
+    assert b"Confusion" in before
+    said = command("explain", run, "0.png", "--method", "gradient").err
+    assert (run / "report.html").read_bytes() == before and (run / "sections/explain.json").is_file()
+    assert "stays as it was" in said and "no folder 'gone'" in said
+    (run / "report.html").unlink()
+    command("explain", run, "0.png", "--method", "gradient")
+    assert 'id="explain"' in (run / "report.html").read_text()
+    said = command("explain", run, "0.png", "--method", "gradient").err  # nothing to lose: it shows no test split
+    assert 'id="explain"' in (run / "report.html").read_text() and "stays as it was" not in said

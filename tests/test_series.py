@@ -11,6 +11,7 @@ import kerasdl
 from benchmarks import sequences_data
 from kerasdl import figures
 from kerasdl.data import load, load_splits, sources
+from kerasdl.data.sources import series
 from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.evaluation.predict import predict
 
@@ -189,9 +190,14 @@ def test_missing_values_are_named_or_interpolated(tmp_path):
     ("a.csv", "who,when,height,kind\na,1,1,u\na,2,tall,u\n", ["'height'", "'tall'"]),
     ("a.csv", "who,when,height,kind\na,1,1,u\n,2,2,u\n", ["'who'", "row 3"]),
     ("a.csv", "who,when,size,kind\na,1,1,u\n", ["no column 'height'"]),
+    ("a.npz", (0, 5), ["has no series"]), ("a.npz", (0, 5, 2), ["has no series"]),
+    ("a.npz", (4, 0), ["a.npz:0 has no values"]), ("a.npz", (4, 5, 0), ["a.npz:0 has no values"]),
 ])
 def test_mistakes_are_named(tmp_path, name, content, words):
-    (tmp_path / name).write_text(content)
+    if isinstance(content, tuple):
+        np.savez(tmp_path / name, x=np.zeros(content), y=np.arange(content[0]) % 2)
+    else:
+        (tmp_path / name).write_text(content)
     refused(lambda: load(f"series:{tmp_path}/{name}", **args_of(name)), *words)
 
 
@@ -223,6 +229,10 @@ def test_a_run_answers_other_series_in_every_format(run, files, tmp_path):
     assert answers[2][0][0] == f"{tmp_path}/waves.csv: series w0"
     (tmp_path / "long.tsv").write_text("\t".join(["up", *map(str, range(12))]) + "\n")
     refused(lambda: predict(run, [tmp_path / "long.tsv"]), "long.tsv:1 has 12 steps", "9 at most", "data_args.length")
+    for asked, cut in ((9, True), (11, False)):  # of 11 all of the training were shorter, and none was cut
+        facts = run.data | {"reading": run.data["reading"] | {"length": asked}}
+        chunk, = series.read_files([tmp_path / "long.tsv"], facts)
+        assert len(chunk.x) == cut and [fault.place for fault in chunk.faults] == [0] * (not cut)
     (tmp_path / "wide.ts").write_text("@data\n1,2:1,2\n")
     refused(lambda: predict(run, [tmp_path / "wide.ts"]), "wide.ts:2 has 2 values a step, and the model takes 1")
     refused(lambda: predict(run, [tmp_path / "photo.png"]), "photo.png")

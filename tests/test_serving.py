@@ -69,7 +69,7 @@ def reviews(folder):
         lines = [" ".join(RNG.choice(words.split(), 4)) for _ in range(30)]
         (folder / "texts" / f"{name}.txt").write_text("\n".join(lines))
     return exported(folder / "reviews", model="conv1d", model_args={"size": "mu"}, data=f"text:{folder / 'texts'}",
-                    data_args={"length": 6})
+                    data_args={"length": 6, "tokens": "bpe"})
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +278,7 @@ def test_texts_are_answered_as_predict_does(reviews, tmp_path):
     with client(reviews) as made:
         same(made.post("/predict", json={"texts": some}), wanted)
         same(made.post("/predict", files={"file": ("some.txt", "\n".join(some))}), wanted)
+        same(made.post("/predict", json={"texts": [f" \t{text}\n" for text in some]}), wanted)
         assert "text 1 is empty" in line(made.post("/predict", json={"texts": ["a", " "]}), 422)
         assert "list of strings" in line(made.post("/predict", json={"texts": [1]}), 422)
         assert "whole numbers" in line(made.post("/predict", json={"instances": [[9999] * 6]}), 422)
@@ -548,7 +549,7 @@ def test_a_run_without_a_file_is_exported_first(digits, monkeypatch, tmp_path):
     asked = []
 
     def made(words, env, **_):
-        asked.append((words[2:], env["KERAS_BACKEND"]))
+        asked.append((words[1:], env["KERAS_BACKEND"]))
         return subprocess.CompletedProcess(words, 2, "", "warning: x\nkerasdl: No file was written: why.\n")
 
     monkeypatch.setattr(subprocess, "run", made)
@@ -556,7 +557,8 @@ def test_a_run_without_a_file_is_exported_first(digits, monkeypatch, tmp_path):
         run = Run.create(digits.recipe.override(quantize=quantize), tmp_path / str(number))
         with pytest.raises(UserError, match="^No file was written: why.$"):
             serve.exported(run)
-        assert asked.pop() == (["kerasdl", "export", str(run.path), "--format", *form, "--json"], "tensorflow")
+        words = ["-P", "-m", "kerasdl", "export", str(run.path), "--format", *form, "--json"]
+        assert asked.pop() == (words, "tensorflow")
 
 
 CHILD = """if True:

@@ -64,6 +64,16 @@ CONDITIONS = {
 }
 
 
+def test_alternatives_may_exclude_each_other_by_what_their_parents_depend_on():
+    nested = {"optimizer": choice("adamw", "sgd"), "schedule": choice("cosine", "constant").when(optimizer="sgd"),
+              "lr": (log(1e-4, 1e-2).when(optimizer="adamw"), log(1e-2, 1.0).when(schedule="cosine"),
+                     log(1e-3, 1e-1).when(schedule="constant"))}
+    assert [part.active({"optimizer": "adamw"}) for part in search(nested).space["lr"]] == [True, False, False]
+    both = nested | {"lr": (log(1e-4, 1e-2).when(optimizer="sgd"), log(1e-2, 1.0).when(schedule="cosine"))}
+    with pytest.raises(UserError, match="lr has two dimensions that can be active at once"):
+        search(both)
+
+
 def test_conditions_by_hand():
     """Each combination has the fields whose conditions hold, and no other."""
     made = search({**CONDITIONS, "lr": (choice(1e-3, 1e-2).when(optimizer=["adamw", "lion"]), CONDITIONS["lr"][1])})

@@ -159,7 +159,13 @@ def test_spreadsheets_of_several_sheets_and_damaged_files(tmp_path):
             table().to_excel(book, sheet_name=sheet, index=False, startrow=1)
     refused(lambda: load(f"csv:{path}", label="art"), "2 sheets", "Januar, Februar", "data_args.sheet")
     refused(lambda: load(f"csv:{path}", label="art", sheet="Januer"), "'Januer'", "'Januar'")
+    train = load(f"csv:{path}", label="art", sheet="Februar", skiprows=1)
     assert len(load(f"csv:{path}", "test", label="art", sheet="Februar", skiprows=1)) == 12
+    later = str(tmp_path / "later.xlsx")
+    table().to_excel(later, sheet_name="Maerz", index=False, startrow=1)
+    assert len(read_rows(later, train.columns, {}, train.reading)) == 60  # the only one, of another name
+    assert len(load_for(train.describe(), f"csv:{later}", "all", target="class", label="art")) == 60
+    refused(lambda: load(f"csv:{later}", label="art", sheet="Februar", skiprows=1), "no sheet 'Februar'")
     for name in ("x.xlsx", "x.parquet", "x.csv.gz"):
         (tmp_path / name).write_bytes(b"no such thing" * 9)
         refused(lambda name=name: load(f"csv:{tmp_path / name}", label="y"), name)

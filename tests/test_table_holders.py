@@ -5,8 +5,11 @@ import pandas as pd
 import pytest
 
 from kerasdl.data import from_arrays, from_frame, load_splits
-from kerasdl.data.table_file import plain
-from kerasdl.errors import DataError
+from kerasdl.data.sources import load_for, look_for
+from kerasdl.data.split import check_same
+from kerasdl.data.table_file import plain, read_table
+from kerasdl.errors import DataError, UserError
+from kerasdl.train.fit import check_splits
 
 ROWS = 60
 
@@ -102,3 +105,63 @@ def test_an_index_with_a_name_is_a_column(tmp_path):
     table.to_parquet(tmp_path / "t.parquet")
     parts = load_splits(f"csv:{tmp_path / 't.parquet'}", {"train": "train", "test": "test"}, label="y", group="patient")
     assert len(parts["train"]) + len(parts["test"]) < ROWS and list(parts["train"].columns) == ["x"]
+
+
+@pytest.mark.parametrize("ways, words", [
+    ({"n": 5.0}, "Gaps in the column 'n' of data are filled with 5.* with 0"),
+    ({"t": 1e9}, "'t' of data is stored minus 2.*, and the model learns it minus")])
+def test_splits_with_medians_or_offsets_of_their_own_are_none_of_the_run(ways, words):
+    numbers = np.resize([-1.0, 0.0, 1.0, np.nan, 0.0], ROWS)
+    table = frame(n=numbers, t=1e9 + np.random.default_rng(6).integers(0, 40, ROWS))
+    parts = from_frame(table, "y", fill="median")
+    other = from_frame(table.assign(**{name: table[name] + far for name, far in ways.items()}), "y", fill="median")
+    facts = parts["train"].describe()
+    check_same(parts["test"], facts, "data")
+    with pytest.raises(UserError, match=f"{words}.*data='csv:PATH'"):
+        check_same(other["test"], facts, "data")
+    with pytest.raises(UserError, match="of the split val"):
+        check_splits(parts | {"val": other["val"]})
+    whole = frame(n=np.arange(ROWS) % 7.0)
+    filled = from_frame(whole.assign(n=whole["n"].where(whole["n"] > 0)), "y", fill="median")
+    check_same(from_frame(whole, "y")["test"], filled["train"].describe(), "data")  # in which nothing was filled
+
+
+def test_a_model_of_a_frame_knows_its_label(tmp_path):
+    frame().to_csv(tmp_path / "t.csv", index=False)
+    wanted = from_frame(frame(), "y")["train"].describe()
+    for args in ({}, {"label": "label"}):  # that of a recipe, which the frame did not use
+        look_for(wanted, f"csv:{tmp_path / 't.csv'}", target="class", **args)
+        assert load_for(wanted, f"csv:{tmp_path / 't.csv'}", "all", target="class", **args).classes == ("a", "b")
+    del wanted["reading"]
+    with pytest.raises(DataError, match="Nobody says which column.*has not recorded its label.*from_frame"):
+        load_for(wanted, f"csv:{tmp_path / 't.csv'}", "all", target="class")
+
+
+@pytest.mark.parametrize("kind", ["boolean", "object", "bool[pyarrow]"])
+def test_truths_with_gaps_are_categories_in_every_form(tmp_path, kind):
+    table = frame(f=np.resize(np.array([True, False, None, True], object), ROWS))
+    table.to_csv(tmp_path / "t.csv", index=False)
+    found = from_frame(table.astype({"f": kind}), "y", fill="median")
+    wanted = load_splits(f"csv:{tmp_path / 't.csv'}", {"train": "train"}, label="y", fill="median")
+    assert found["train"].columns == wanted["train"].columns == {"x": None, "f": ["False", "True", "(missing)"]}
+    np.testing.assert_array_equal(found["train"].x, wanted["train"].x)
+
+
+@pytest.mark.parametrize("rows", ["1,2,9\n2,4,5\n3,4,5\n", "0,2,9\n1,4,5\n", "1,2,9\n3,4\n"])
+def test_a_field_too_many_in_the_first_row_makes_no_index(tmp_path, rows):
+    """One that counts the rows looks as if there were none."""
+    (tmp_path / "t.csv").write_text(f"a,b\n{rows}")
+    with pytest.raises(DataError, match="more fields than its header has names"):
+        read_table(str(tmp_path / "t.csv"))
+
+
+def test_a_column_that_only_divides_the_rows_is_no_column_of_the_model():
+    table = frame(when=np.resize(["2024-01-01", "2024-02-01", "2024-03-01"], ROWS), who=np.arange(ROWS) // 3,
+                  day=np.resize(["2024-01-01", "2024-02-01"], ROWS))
+    given = {"order": "when", "dates": "when,day", "category": "who,y"}
+    reading = from_frame(table, "y", group="who", **given | {"order": None})["train"].reading
+    assert reading["dates"] == ["when", "day"] and reading["category"] == ["y"]  # as a label is read again
+    reading = from_frame(table.drop(columns="who"), "y", **given | {"category": "y"})["train"].reading
+    assert reading["dates"] == ["day"]
+    assert from_frame(table.drop(columns="who"), "y", keep="when", **given | {"category": "y"}
+                      )["train"].reading["dates"] == ["when", "day"]

@@ -1,5 +1,6 @@
 """Texts: tokens come from the training split alone, whatever the file, and a run answers raw text."""
 
+import gzip
 import json
 
 import keras
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 
 import kerasdl
-from kerasdl.data import load_splits
+from kerasdl import objectives
+from kerasdl.data import load_splits, to_predict
 from kerasdl.data.lengths import by_length, lengths
 from kerasdl.data.sources import load_for
 from kerasdl.data.sources import tags as tags_source
@@ -15,6 +17,7 @@ from kerasdl.data.sources import text as text_source
 from kerasdl.data.tokens import TokenArgs, Tokens, opened
 from kerasdl.errors import UserError
 from kerasdl.evaluation import samples
+from kerasdl.evaluation.padded import PaddedEvaluator
 from kerasdl.evaluation.predict import predict
 from kerasdl.objectives import ngrams
 from kerasdl.objectives.tag import entity_scores, words_of
@@ -177,6 +180,24 @@ def test_a_folder_of_texts_says_what_does_not_fit(tmp_path):
     for args in ({"group": "author"}, {"test": "nowhere.csv"}):
         with pytest.raises(UserError, match=f"is no table, and data_args.{next(iter(args))}"):
             load_splits(f"text:{tmp_path}", SPLITS, **args)
+
+
+def test_a_folder_says_how_to_unset_the_columns_of_a_recipe(files):
+    with pytest.raises(UserError, match=r"Set data_args.text=None data_args.label=None data_args.attributes=\[\]$"):
+        text_source.look(str(files / "lines"), target="class", text="text", label="label", attributes="author")
+    text_source.look(str(files / "lines"), target="class", text=None, label=None, attributes=[])
+
+
+@pytest.mark.parametrize("name", ["texts.csv", "texts.jsonl"])
+def test_a_compressed_table_is_the_table(files, run, name, tmp_path):
+    packed = tmp_path / f"{name}.gz"
+    packed.write_bytes(gzip.compress((files / name).read_bytes()))
+    args = {"text": "review", "label": "label", "length": 10}
+    text_source.look(str(packed), target="class", **args)
+    found, wanted = load_splits(f"text:{packed}", SPLITS, **args)["test"], load(files, name)["test"]
+    assert list(found.texts) == list(wanted.texts) and list(found.y) == list(wanted.y)
+    asked, = list(text_source.read_files([packed], run.data | {"run": str(run.path)}))
+    assert len(asked.x) == 60
 
 
 def test_a_class_may_be_called_as_a_part_is(tmp_path):
@@ -352,6 +373,16 @@ def test_batches_of_other_lengths_count_by_their_tokens(metric):
     assert float(parts.result()) == pytest.approx(float(whole.result()), rel=1e-6)
 
 
+def test_hidden_tokens_are_the_same_however_an_evaluation_is_fed(files, monkeypatch):
+    train = load_splits(f"text:{files / 'texts.csv'}", SPLITS, length=64, text="review", label="label",
+                        tokens="bpe")["train"]
+    objective = objectives.of(kerasdl.Recipe(**RECIPE, objective="masked", data="text:texts.csv"))
+    evaluator = PaddedEvaluator(objective, objective.network(train), 3)
+    resident = evaluator(train)
+    monkeypatch.setattr("kerasdl.devices.on_device.fits", lambda split: False)
+    assert evaluator(train) == pytest.approx(resident, rel=1e-5)
+
+
 def test_hidden_tokens_are_15_percent_and_80_10_10(files):
     import tensorflow as tf
 
@@ -431,9 +462,25 @@ def test_another_file_of_tags_is_divided_itself(tags, tmp_path):
     assert len(found) == 4 and all("Zoe" in text for text in found.texts)
     with pytest.raises(UserError, match="train, val, test, all"):
         load_for(facts, f"tags:{other}", "foo", target="tags", **args)
-    (tmp_path / "columns.txt").write_text(own.read_text())
-    with pytest.raises(UserError, match="Call it .conll"):
-        list(tags_source.read_files([tmp_path / "columns.txt"], facts))
+    for number, tagged in enumerate((own.read_text(), "-DOCSTART- -X- O X\n\nAda B-PER NNP\nmet O VBD\n",
+                                     "New York\tB-LOC\tx y\nmet\tO\tz\n")):
+        facts["reading"] = facts["reading"] | {"columns": facts["reading"]["columns"] | {"tag": 1 if number else -1}}
+        (tmp_path / "columns.txt").write_text(tagged)
+        with pytest.raises(UserError, match="Call it .conll"):
+            list(tags_source.read_files([tmp_path / "columns.txt"], facts))
+    (tmp_path / "columns.txt").write_text("Ada met Babbage\nO\n")
+    assert len(next(tags_source.read_files([tmp_path / "columns.txt"], facts)).x) == 2
+    (tmp_path / "columns.tsv").write_text(tagged)
+    (found,) = to_predict.read(str(tmp_path / "columns.tsv"), facts)
+    assert [word for word, _ in found.words[0]] == ["New York", "met"]
+
+
+def test_parts_that_lose_other_numbers_of_words_are_one_training_split(tags, tmp_path):
+    (tmp_path / "long.conll").write_text("Ada B-PER\n" + "met O\n" * 8 + "\n")
+    args = {"length": 3, "val": str(tmp_path / "long.conll"), "target": "tags"}
+    found = load_splits(f"tags:{tags}", SPLITS | {"train": "train+val"}, **args)
+    assert found["train"].y.shape[1] == found["test"].y.shape[1] == 9
+    assert len(found["train"]) == len(found["train"].y) and (found["train"].y[-1] >= 0).all()
 
 
 def test_tags_that_continue_nothing_are_reported(tags):

@@ -24,9 +24,9 @@ from kerasdl.tuning import Search, choice, engine, log, median_stopping, nursery
 from kerasdl.tuning.best import best, measure, source, spread
 from kerasdl.tuning.engine import tune
 from kerasdl.tuning.records import Answer, Rung, TrialRecord
+from kerasdl.tuning.same_data import check_same_data
 from kerasdl.tuning.samplers import hyperband
 from kerasdl.tuning.search import load as load_search
-from kerasdl.tuning.seeds import check_same_data
 from kerasdl.tuning.study import Study
 from kerasdl.tuning.trials import Lease, is_locked
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,8 +16,9 @@ import pytest
 
 from kerasdl.errors import DataError, UserError
 from kerasdl.recipe import Recipe
+from kerasdl.run import FILES
 from kerasdl.tuning import Search, choice, hypermodel, median_stopping, pool, trial
-from kerasdl.tuning.best import best
+from kerasdl.tuning.best import best, measure
 from kerasdl.tuning.engine import tune
 from kerasdl.tuning.study import Study
 from kerasdl.tuning.table import Table
@@ -67,6 +69,111 @@ def test_a_rung_that_patience_ended_is_not_trained_again(here, monkeypatch):
     second = trial.run(task(here / "0001", recipe, rung=rung(8, "0000")), here / "0001")
     assert first == second and whole["epochs"] == second["epochs"] == 2 and whole["scores"] == second["scores"]
     assert (here / "0001" / "model.keras").read_bytes() == (here / "0000" / "model.keras").read_bytes()
+
+
+def changing(folder):
+    """A search on a table in that folder, and a function that adds a row to it."""
+    rows = [f"{index % 7},{index % 5},{'big' if index % 7 > 3 else 'small'}" for index in range(80)]
+    table = folder / "rows.csv"
+    table.write_text("\n".join(["a,b,kind", *rows]) + "\n")
+    recipe = Recipe(name="rows", model="linear", data=f"csv:{table}", data_args={"label": "kind"}, batch=16, epochs=4)
+
+    def grow():
+        table.write_text(table.read_text() + "6,4,big\n")
+
+    return Search(recipe=recipe, space={"lr": choice(1e-3, 1e-2, 1e-1)}, oracle="grid"), grow
+
+
+def run_here(lease):
+    """Do in this process what a trial's own does; return its exit code and outcome, and give the trial back."""
+    code = trial.main(lease.folder)
+    lease.release()
+    return code, json.loads((lease.folder / "outcome.json").read_text())
+
+
+def test_a_search_ends_at_the_first_trial_after_its_data_has_changed(here, monkeypatch):
+    """Scores of other validation examples say nothing about those before, and a retrained winner's neither."""
+    monkeypatch.setattr(trial, "stop_without_parent", lambda: None)
+    made, grow = changing(here)
+    study = Study.create(made, "study")
+    assert run_here(study.lease())[1]["status"] == "completed"
+    before = Path("rows.csv").read_text()
+    grow()
+    code, outcome = run_here(study.lease())
+    assert code == trial.BLOCKED and outcome["why"].startswith("The data has changed since the first trial")
+    assert [record.status for record in Study.open("study").records()] == ["completed", "running"]
+    monkeypatch.setattr("kerasdl.tuning.ray_cluster.connect", lambda *_: ([], None))
+
+    def one(trials, *_, **__):
+        code, outcome = run_here(trials.lease())
+        assert code == trial.BLOCKED
+        raise UserError(outcome["why"])
+
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="The data has changed since the first trial"):
+        patch.setattr("kerasdl.tuning.engine.run", one)
+        measure(study, best(study), seeds=1)
+    Path("rows.csv").write_text(before)
+    assert run_here(study.lease())[1]["status"] == "completed", "it begins anew once the data is as it was"
+
+
+def test_a_winner_is_not_retrained_next_to_seeds_of_other_data(here):
+    study = Study.create(SMALL, "study")
+    lease = study.lease()
+    (lease.folder / "outcome.json").write_text(json.dumps(
+        {"status": "completed", "attempt": 1, "epochs": 1, "scores": {"val/accuracy": 0.5}, "seconds": 1.0}))
+    shutil.copytree(lease.folder, "study/final/0000/seed-1")
+    lease.release()
+    for folder, value in (("trials", "x"), ("final/0000/seed-1", "y")):
+        folder = Path("study", folder, *["0000"] * (folder == "trials"))
+        (folder / "data.json").write_text(json.dumps({"examples": {"val": value}}))
+    with pytest.raises(UserError, match="The data has changed between .*trials/0000 and .*seed-1"):
+        measure(study, best(study), seeds=1)
+
+
+def test_a_promoted_trial_whose_data_has_changed_has_not_failed(here, monkeypatch):
+    monkeypatch.setattr(trial, "stop_without_parent", lambda: None)
+    made, grow = changing(here)
+    trial.run(task(here / "0000", made.recipe, rung=rung(1)), here / "0000")
+    grow()
+    assert ended_here(here / "0001", made.recipe, rung=rung(2, "0000"))[0] == trial.BLOCKED
+
+    def refuses(*_):
+        raise UserError("mine.py has changed since the run began.")
+
+    monkeypatch.setattr(trial, "run", refuses)
+    assert ended_here(here / "0002", made.recipe, rung=rung(2, "0000"))[0] == trial.BLOCKED, "it has trained already"
+    assert ended_here(here / "0003", made.recipe, rung=rung(2))[1]["status"] == "failed"
+
+
+def test_what_varies_its_data_is_not_held_to_the_first_trial_s(here):
+    for space, free in (({"lr": choice(1e-3)}, False), ({"splits.train": choice("train[:50%]", "train[:60%]")}, True),
+                        ({"objective": choice("classify", "supcon")}, True)):
+        made = Search(recipe=LINEAR, space=space, oracle="grid")
+        study = Study(made, here / "study")
+        record = SimpleNamespace(folder=here)
+        (here / "data.json").write_text('{"examples": {"val": "x"}}')
+        assert study.examples([record]) == (None if free else {"val": "x"})
+
+
+def test_a_build_function_is_not_fitted_to_data_that_has_changed(here):
+    given = task(here / "0000", build="net.py:build", hp={}, examples={"train": "x", "val": "y", "test": "z"})
+    with pytest.raises(DataError, match=r"since the first trial began \(train, val, test\)"):
+        trial.run(given, here / "0000")
+    assert not (here / "0000" / "data.json").exists()
+
+
+def test_a_promoted_trial_has_all_that_a_run_keeps(tmp_path):
+    """The user's own code is what its checkpoint was trained with, and a tokenizer is not written again."""
+    for name in ("checkpoint/step-4.npz", "code/mine.py", "tokenizer.json", "init.json", "data.json", "recipe.json"):
+        (tmp_path / "0000" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "0000" / name).write_text(name)
+    (tmp_path / "0001").mkdir()
+    trial.inherit(tmp_path / "0000", tmp_path / "0001")
+    assert (tmp_path / "0001" / "code" / "mine.py").read_text() == "code/mine.py"
+    names = [{file.name for file in (tmp_path / each).iterdir()} for each in ("0000", "0001")]
+    assert names[0] == names[1]
+    kept_at_the_end = {"result.json", "model.keras", "predictions.npz", "report.html"}
+    assert set(trial.COPIED) == {*FILES, "recipe.json"} - kept_at_the_end
 
 
 def test_a_forked_trial_ends_as_one_that_is_run_here(here):
@@ -176,6 +283,13 @@ def test_a_build_trial_that_is_killed_while_it_saves_resumes_and_keeps_the_best(
     outcome = trial.run(given, folder)
     assert outcome["status"] == "completed" and outcome["epochs"] == 3 and outcome["best"] == 1
     assert (folder / "model.keras").read_bytes() == saved
+
+
+def ended_here(folder, recipe, **changes):
+    """How a trial ends in this process: its exit code, and its outcome."""
+    given = task(folder, recipe, **changes)
+    (folder / "task.json").write_text(json.dumps(given))
+    return trial.main(folder), json.loads((folder / "outcome.json").read_text())
 
 
 def ended(folder, recipe, **changes):

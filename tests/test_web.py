@@ -16,7 +16,8 @@ import zoo_harness as harness
 from PIL import Image
 
 from kerasdl import data, objectives, zoo
-from kerasdl.data import images
+from kerasdl.data import images, row_chunks
+from kerasdl.data.table_file import MISSING_WORDS, Dialect
 from kerasdl.deploy import exporting, formats, measure
 from kerasdl.deploy.web import facts, runtime
 from kerasdl.errors import UserError
@@ -173,10 +174,35 @@ def test_pasted_rows_are_those_of_the_file_or_a_line():
 
 
 def test_a_number_is_what_tables_have():
-    facts = json.dumps({"columns": [["a", None]], "medians": {}, "offsets": {}, "decimal": ","})
-    wrong, good = ["0x1F", "0b1", "Infinity", "1e39", "1 2", "1,2,3"], ["-1,5e1", "+,5", "7."]
-    found = in_node(f"{json.dumps(wrong + good)}.map((a) => () => [...ofRow({{a}}, {facts})])")
-    assert all("holds numbers" in line for line in found[:len(wrong)]) and found[len(wrong):] == [[-15], [0.5], [7]]
+    facts = {"columns": [["a", None]], "medians": {}, "offsets": {}, "missing": [""], "decimal": ","}
+    wrong, good = ["0x1F", "0b1", "Infinity", "1e39", "1 2", "1,2,3", "1.500"], ["-1,5e1", "+,5", "7,", "1,500", "true"]
+    found = in_node(f"{json.dumps(wrong + good)}.map((a) => () => [...ofRow({{a}}, {json.dumps(facts)})])")
+    assert all("holds numbers" in line for line in found[:len(wrong)])
+    assert found[len(wrong):] == [[-15], [0.5], [7], [1.5], [1]]
+    assert in_node('[() => written(-1.5, ","), () => written(1e-7, ","), () => written(2.5, ".")]') == [
+        "-1,5", "1e-7", "2.5"]
+    assert in_node(f"[() => [...ofRow({{a: '7.'}}, {json.dumps(facts | {'decimal': '.'})})]]") == [[7]]
+
+
+def test_pasted_rows_are_read_as_predict_does(tmp_path):
+    """What is missing, truths and whole numbers: the same numbers, or both refuse the row."""
+    columns = {"n": None, "flag": ["False", "True"], "code": ["7", "8", "red", "(missing)"], "plain": ["a", "1.0"]}
+    facts = {"columns": columns, "medians": {"n": 2.5}, "reading": {"offsets": {"n": 1.0}}}
+    good = {"n": "4", "flag": "True", "code": "7", "plain": "a"}
+    given = [good | {name: value} for name, values in {
+        "n": (*MISSING_WORDS, "NA ", "TRUE", "none"), "flag": ("true", "FALSE", "TRUE", "NA", "tRUE", "1", "1.0"),
+        "code": ("7.0", "8.00", "7.5", " 7", "07", "7e0", "0.7e1", "null", "#N/A", "", "True", "Red"),
+        "plain": ("1.0", "1", "N/A", "1.00")}.items() for value in values]
+    wanted = []
+    for row in given:
+        (tmp_path / "rows.csv").write_text(",".join(row) + "\n" + ",".join(row.values()) + "\n")
+        chunk, = row_chunks.read([tmp_path / "rows.csv"], columns, facts, Dialect(), 10)
+        wanted.append(chunk.x[0].tolist() if len(chunk.x) else None)
+    page = {"columns": list(columns.items()), "medians": facts["medians"], "offsets": {"n": 1.0}, "decimal": ".",
+            "missing": MISSING_WORDS}
+    found = in_node(f"{json.dumps(given)}.map((row) => () => [...ofRow(row, {json.dumps(page)})])")
+    assert [None if isinstance(one, str) else one for one in found] == wanted
+    assert 10 < wanted.count(None) < len(wanted) - 25
 
 
 def test_pasted_series_end_early_or_with_null_and_have_no_gaps():
@@ -308,6 +334,12 @@ def test_the_page_separates_fields_as_the_file_of_the_training_does(tmp_path, mo
     about = {"recipe": "x", "classes": [], "scores": {}, "examples": 1, "input": {"shape": [1]},
              "output": {"shape": [1]}}
     assert facts.of(run, objectives.of(run.recipe), about, np.ones((2, 1)))["separator"] == "\t"
+
+
+def test_the_form_begins_with_the_median_of_large_numbers_too():
+    x = np.array([[-5.0, 0], [3, 1], [7.25, 1]], "float32")
+    columns = {"seconds": None, "colour": ["red"]}
+    assert facts.defaults(columns, {"seconds": 1.7e9 + 12_345}, x) == {"seconds": 1_700_012_348.0, "colour": "red"}
 
 
 def test_where_to_draw_is_measured():

@@ -29,6 +29,7 @@ from kerasdl.zoo import (
     residual_mlp,
     resnet,
     stages,
+    transformer,
     vgg,
     vit,
 )
@@ -700,18 +701,27 @@ def test_width_and_depth_change_a_size():
 @pytest.mark.parametrize("module, args", [(vit, {"patch": 8}), (cct, {})])
 def test_a_frozen_attention_is_frozen_again_by_the_remedy_of_the_docs(module, args, tmp_path):
     """Keras 3.15.1 loads it trainable. Where that is mended, take the paragraph out of docs/zoo.md."""
-    body = module.body((16, 16, 3), size="mu", **args)
-    body.trainable = False
-    logits = keras.layers.Dense(3, name="logits")(body.output["features"])
-    model = keras.Model(body.input, logits)
-    assert len(model.trainable_weights) == 2
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    loaded = with_frozen_body(module.body((16, 16, 3), size="mu", **args), tmp_path / "model.keras")
     assert len(loaded.trainable_weights) > 2, "Keras has mended it"
     for layer in zoo.features(loaded).layers:
         layer.trainable = True
         layer.trainable = False
     assert len(loaded.trainable_weights) == 2
+
+
+def test_a_frozen_transformer_stays_frozen(tmp_path):
+    body = transformer.body((8,), size="mu", vocabulary=10)
+    assert len(with_frozen_body(body, tmp_path / "model.keras").trainable_weights) == 2
+
+
+def with_frozen_body(body, file):
+    """A model whose head alone can be trained, saved and loaded."""
+    body.trainable = False
+    logits = keras.layers.Dense(3, name="logits")(body.output["features"])
+    model = keras.Model(body.input, logits)
+    assert len(model.trainable_weights) == 2
+    model.save(file)
+    return keras.saving.load_model(file)
 
 
 @pytest.mark.soak

@@ -104,6 +104,6 @@ def key(subject: Subject, part: Any) -> str:
 def read(file: Path) -> dict[str, Any]:
     """Return what an earlier audit wrote; {} without one."""
     try:
-        return json.loads(file.read_text())
+        return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasdl.data import images, layout, sounds, sources
+from kerasdl.data.table_text import ending
 from kerasdl.errors import UserError, listed
 from kerasdl.recipe import Recipe
 from kerasdl.text import typed
@@ -137,12 +138,11 @@ def located(data: str, keys: Iterable[str] = ()) -> str:
 
 def of_file(path: Path, keys: set[str]) -> tuple[str, ...]:
     """Return the sources that may read a file."""
-    ending = path.suffix.lower()
-    if ending in TABLES:
+    if (suffix := ending(path)) in TABLES:
         others = [kind for kind, own in (("text", {"data_args.text"}), ("series", {"data_args.id", "data_args.value"}))
                   if own & keys]
         return tuple(others) + ("csv",) if others else ("csv",)
-    return {".ts": ("series",), ".jsonl": ("text",), ".ndjson": ("text",), **SAID}.get(ending, ())
+    return {".ts": ("series",), ".jsonl": ("text",), ".ndjson": ("text",), **SAID}.get(suffix, ())
 
 
 def of_folder(path: Path) -> tuple[str, ...]:
@@ -160,9 +160,9 @@ def by_labels(name: str, args: dict[str, Any]) -> str:
         UserError: whole numbers, which may be either, or no label column.
     """
     source, path = sources.place(name)
-    if source not in ("csv", "text", "series") or Path(path).suffix.lower() not in (*TABLES, ".tsv"):
+    if source not in ("csv", "text", "series") or ending(path) not in (*TABLES, ".tsv"):
         return "classify"
-    if source == "series" and Path(path).suffix.lower() == ".tsv":  # UCR's, whose first column is a class
+    if source == "series" and ending(path) == ".tsv":  # UCR's, whose first column is a class
         return "classify"
     from kerasdl.data.labels import label_columns
     from kerasdl.data.table_file import Dialect, is_numeric, read_table
@@ -184,7 +184,7 @@ def by_labels(name: str, args: dict[str, Any]) -> str:
 def progress(home: Path) -> dict[str, Any]:
     """Return what progress.json of a folder holds; {} without one."""
     try:
-        return json.loads((home / PROGRESS).read_text())
+        return json.loads((home / PROGRESS).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
 

@@ -47,8 +47,9 @@ def constant(splits: Mapping[str, Split]) -> Fitted:
         bias = np.where(counts, np.log(np.maximum(counts, 1) / len(train)), ABSENT)
     if train.kind == "tokens":
         return "tf_idf", finished(of_terms(train, {"1": 0}, np.ones(1), np.zeros((1, train.outputs)), bias), train), {}
-    network = with_head(body(train), np.zeros((body(train).output["features"].shape[-1], train.outputs)), bias)
-    return "linear", finished(network, train), {}
+    network = mean_step(train) if train.kind == "sequence" else body(train)
+    kernel = np.zeros((network.output["features"].shape[-1], train.outputs))
+    return "linear", finished(with_head(network, kernel, bias), train), {}
 
 
 def linear(splits: Mapping[str, Split], seed: int = 0, balanced: bool = False, seconds: float = math.inf) -> Fitted:
@@ -123,8 +124,17 @@ def body(train: Split) -> keras.Model:
         count = int(np.prod(train.shape))
         if count > WIDEST:
             raise UserError(f"a weight for each of {count:,} numbers of an example is no baseline.")
-        inputs, _, steps = sequences.entrance(train.shape, 1)
+        inputs = keras.Input(train.shape, name="sequence")  # of one length: each step has its own weights
+        steps = sequences.StandardizeSteps(name="scale", dtype="float32")(inputs)
         found = keras.Model(inputs, {"features": layers.Reshape((count,), name="features")(steps)})
+    adapt(found, train)
+    return found
+
+
+def mean_step(train: Split) -> keras.Model:
+    """Return the mean of the steps of a sequence, of any length: {"features": (B, F)}."""
+    inputs, mask, steps = sequences.entrance(train.shape, 1)
+    found = keras.Model(inputs, {"features": sequences.MeanStep(name="features")(steps, mask)})
     adapt(found, train)
     return found
 

@@ -62,7 +62,7 @@ def as_file(candidate: Candidate) -> dict[str, Any]:
     """Return the facts of a candidate's 8-bit file, which is written if it is not there."""
     out = candidate.run.path / "export" / f"{FORMAT}-{BITS}"
     if (out / exporting.FACTS).is_file():
-        return json.loads((out / exporting.FACTS).read_text()) | {"folder": str(out)}
+        return json.loads((out / exporting.FACTS).read_text(encoding="utf-8")) | {"folder": str(out)}
     return exporting.export(candidate.run, FORMAT, quantize=BITS, out=out)
 
 
@@ -76,7 +76,7 @@ def exported(task: Task, chosen: Candidate) -> tuple[dict[str, Any] | None, str]
             return as_file(chosen), ""
         out = chosen.run.path / "export" / FORMAT
         if (out / exporting.FACTS).is_file():
-            return json.loads((out / exporting.FACTS).read_text()) | {"folder": str(out)}, ""
+            return json.loads((out / exporting.FACTS).read_text(encoding="utf-8")) | {"folder": str(out)}, ""
         if task.clock.left < 0:
             return None, f"There was no time left for an export: kerasdl export {chosen.run.path} --format {FORMAT}"
         return exporting.export(chosen.run, FORMAT, out=out), ""

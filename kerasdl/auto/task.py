@@ -74,6 +74,7 @@ class Task:
         remarks: sentences for the page.
         weighed: whether the sizes of files were measured, where there is a limit.
         forms: {data_args as JSON: the splits in that form}, where a candidate reads its examples in another one.
+        examples: a fingerprint of each split.
     """
 
     asked: Asked
@@ -87,13 +88,15 @@ class Task:
     remarks: list[str] = field(default_factory=list)
     weighed: bool = False
     forms: dict[str, Mapping[str, Split]] = field(default_factory=dict)
+    examples: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, asked: Asked, base: Recipe, home: Path, clock: Budget) -> "Task":
         """Return a new task, or what an interrupted one has finished in its folder, whose time is counted.
 
         Raises:
-            UserError: the data cannot be learned from, or the folder cannot be written.
+            UserError: the data cannot be learned from or is not what the folder was begun with, or the folder cannot be
+                written.
         """
         target = OBJECTIVES[asked.objective]
         splits = load_splits(base.data, SPLITS | base.splits, target=target, **base.data_args)  # type: ignore[arg-type]
@@ -102,8 +105,12 @@ class Task:
                             "a part of it, splits.train='train[:10%]', or train a recipe: kerasdl list")
         objective = objectives.of(base)
         objective.check(splits["train"])
-        clock.began -= progress(home).get("spent", 0.0)
-        found = cls(asked, home, clock, base, objective, splits)
+        before, examples = progress(home), {name: split.fingerprint() for name, split in splits.items()}
+        if (known := before.get("examples")) and known != examples:
+            raise UserError(f"The data has changed since {home} was begun, so that scores could not be compared. "
+                            "Restore it, or choose another --workdir.")
+        clock.began -= before.get("spent", 0.0)
+        found = cls(asked, home, clock, base, objective, splits, examples=examples)
         found.save()
         return found
 
@@ -182,7 +189,7 @@ class Task:
         with writing(self.home, "Choose another --workdir."):
             write_json(self.home / PROGRESS, {"asked": self.asked.to_json(), "base": json.loads(
                 self.base.model_dump_json()), "spent": round(self.clock.spent, 1),
-                "made": progress(self.home).get("made", {}) | made})
+                "examples": self.examples, "made": progress(self.home).get("made", {}) | made})
 
     def rank(self, candidate: Candidate) -> tuple[float, bool, float]:
         """Return what validation says, the larger the better: the score, of equal ones the simpler, then the loss."""

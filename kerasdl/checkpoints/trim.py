@@ -14,7 +14,8 @@ def trim(folder: Path, epochs: int) -> None:
     """Cut metrics.csv and the TensorBoard files back to the first `epochs` epochs: the rest is trained again."""
     table = folder / "metrics.csv"
     if table.exists():
-        lines = [line for line in table.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]  # whole ones
+        text = table.read_text(encoding="utf-8")
+        lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]  # whole ones
         if epochs:
             write_text(table, "".join(lines[:1 + epochs]))
         else:

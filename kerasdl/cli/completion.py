@@ -137,7 +137,8 @@ def files(typed: str) -> list[str]:
 
 def field_names() -> list[str]:
     """The fields of Recipe, read from its source: importing pydantic would take longer than a person waits."""
-    own = (PACKAGE / "recipe.py").read_text().partition("class Recipe(")[2].partition("@model_validator")[0]
+    source = (PACKAGE / "recipe.py").read_text(encoding="utf-8")
+    own = source.partition("class Recipe(")[2].partition("@model_validator")[0]
     return re.findall(r"^    (\w+): (?!.*ConfigDict)", own, re.M)
 
 

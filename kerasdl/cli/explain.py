@@ -73,12 +73,12 @@ def explain_run(run: RunFolder,
             chosen = None
         explained = explain_subject(subject, names, chosen, target=target, layer=layer, plant=planted, seed=seed,
                                     checked=shown.checked(subject.test, examples or 100, seed) if check else None)
-    found = outcome.write(explained, folder)
-    file = page.write(explained, found, folder)
-    if report and (opened.path / "result.json").is_file() and page.hand_in(explained, found):
-        from kerasdl.reports.page import report as write_report
+        found = outcome.write(explained, folder)
+        file = page.write(explained, found, folder)
+        if report and (opened.path / "result.json").is_file() and page.hand_in(explained, found):
+            from kerasdl.reports.page import report as write_report
 
-        write_report(opened)
+            write_report(opened, keep=True)  # files are explained without the run's data
     if as_json:
         print_json(found | {"folder": folder, "page": file})
         return

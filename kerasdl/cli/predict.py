@@ -44,6 +44,8 @@ def predict_files(run: RunFolder,
     if out is not None:
         check_ending(out)
     preflight.prediction(opened, files)
+    if out is not None:
+        preflight.apart(out, files)
     with quiet():
         from kerasdl.evaluation.predict import Predictions
     top = top if out is None else len(opened.data["classes"]) or top

@@ -33,7 +33,9 @@ def training(recipe: Recipe, workdir: str | Path | None = None, strategy: str = 
     declared = _objective(recipe, folder)
     _model(recipe, bool(declared.get("predicts")), folder)
     if recipe.data != "arrays":
-        sources.look(recipe.data, target=declared.get("target"), **recipe.data_args)
+        began = before.folder if before else None
+        sources.look(located(recipe.data, began), target=declared.get("target"),
+                     **located_args(recipe.data_args, began))
 
 
 def evaluation(run: Run, data: str | None) -> None:
@@ -56,6 +58,13 @@ def prediction(run: Run, files: Sequence[str]) -> None:
 
     run.model_file  # noqa: B018  is there
     check(files, run.data)
+
+
+def apart(out: Path, files: Sequence[str | Path | None]) -> None:
+    """Raise a UserError for a file to write that is among those to read."""
+    for file in files:
+        if file is not None and Path(file).exists() and out.exists() and out.samefile(file):
+            raise UserError(f"--out {out} is a file to read, which would be lost. Name another one.")
 
 
 def explanation(run: Run, method: str, files: Sequence[str], mistakes: int | None, sample: int | None, check: bool
@@ -96,6 +105,7 @@ def painting(run: Run, out: Path, *files: Path | None) -> None:
     for file in files:
         if file is not None and not file.is_file():
             raise UserError(f"There is no file {str(file)!r}.")
+    apart(out, files)
 
 
 def _objective(recipe: Recipe, run: Path | None) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def exported(run: "Run") -> Path:
         return folder
     check_predicts(run)
     print(f"{folder} is not there: exporting the run, which takes a minute", file=sys.stderr, flush=True)
-    done = subprocess.run([sys.executable, "-m", "kerasdl", "export", str(run.path), "--format", *form, "--json"],
+    done = subprocess.run([sys.executable, "-P", "-m", "kerasdl", "export", str(run.path), "--format", *form, "--json"],
                           capture_output=True, text=True, env=os.environ | {"KERAS_BACKEND": "tensorflow"})
     if done.returncode:
         why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

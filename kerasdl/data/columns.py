@@ -12,6 +12,7 @@ from kerasdl.errors import DataError, nearest
 
 Columns = Mapping[str, list[str] | None]
 MISSING = "(missing)"
+TRUTHS = {"True": "1", "TRUE": "1", "true": "1", "False": "0", "FALSE": "0", "false": "0"}  # as pandas reads them
 CATEGORIES = 50  # more different texts than this, and than half the rows, are a name or an id and not a category
 MOST = 1000  # more categories than this are refused: each is a column of the input
 SIGNS = r"[\s,%$¢£¤¥฿\u20a0-\u20c0]"  # that stand in numbers which pandas takes for text
@@ -80,15 +81,15 @@ def buckets(texts: pd.Series, names: Sequence[str]) -> pd.Series:
     return pd.Series(np.array(chosen, object)[places], texts.index)
 
 
-def blank(x: np.ndarray, columns: Columns, strange: Mapping[str, np.ndarray]) -> None:
-    """Set the places of categories in x (N, F) to 0 where `strange` {column: (N,)} says that there is none, unless
-    what is missing has a category of its own."""
-    start = 0
+def with_truths(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    """Return a table with truths, which next to gaps or numbers are texts, as a model takes them: 1 and 0 in columns of
+    numbers, True and False in those of these two categories."""
+    found = {}
     for name, categories in columns.items():
-        width = len(categories or [0])
-        if name in strange and MISSING not in (categories or ()):
-            x[strange[name], start:start + width] = 0
-        start += width
+        if not is_numeric(frame[name]) and set(categories or ()) <= {"False", "True", MISSING}:
+            words = TRUTHS if categories is None else {text: text.capitalize() for text in TRUTHS}
+            found[name] = frame[name].map(lambda value, words=words: words.get(str(value), value), na_action="ignore")
+    return frame.assign(**found)
 
 
 def in_words(columns: Columns) -> list[str]:

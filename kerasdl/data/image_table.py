@@ -48,7 +48,7 @@ def split_for(facts: Mapping[str, Any], path: str, split: str, args: TableArgs, 
     """
     if recorded_kind(facts) != "image":
         raise DataError(f"The model takes {recorded_kind(facts)} data. Received a table of images.")
-    frame = read_table(path, args.as_text(), Dialect.of(args), args.drops)
+    frame = read_table(path, args.as_text(), Dialect.of(args), args.drops, [str(args.image)])
     known = None if target in (None, "number") else tuple(facts["classes"])
     y, names = None, tuple[str, ...]()
     if target is not None:

@@ -8,6 +8,7 @@ imported where it is used, so that a missing file is reported without it.
 import io
 import os
 import re
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms
 
 from kerasdl.errors import DataError
 
@@ -27,6 +28,9 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp",
               ".ppm", ".pgm", ".pbm", ".pnm")
 DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # modes of more than 8 bits
 ORIENTATION = 274  # the EXIF tag
+TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+         5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+         8: Image.Transpose.ROTATE_90}  # by its value
 WHITE = 255
 Range = tuple[float, float]
 Interpolation = Literal["bilinear", "bicubic"]
@@ -104,7 +108,7 @@ def decoding(name: Path | str) -> Iterator[None]:
         if error.errno:
             raise DataError(f"{name} cannot be read: {error.strerror}.") from None
         raise DataError(f"{name} does not decode as an image. Mend or remove it.") from None
-    except (ValueError, TypeError, SyntaxError, EOFError, ImageCms.PyCMSError):  # what Pillow's readers raise
+    except (ValueError, TypeError, SyntaxError, EOFError, struct.error, ImageCms.PyCMSError):  # what Pillow raises
         raise DataError(f"{name} does not decode as an image. Mend or remove it.") from None
 
 
@@ -112,7 +116,7 @@ def shown(image: Image.Image, path: Path, value_range: Range | None) -> np.ndarr
     """Return the pixels of an opened file, uint8 (H, W, 1 or 3); see `read_raw`."""
     if image.mode in DEEP or has_deep_colours(image):
         return _scaled(_deep_values(image, path), path, value_range)
-    ImageOps.exif_transpose(image, in_place=True)
+    image = turned(image)
     if image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
         image = _over_white(image, path)
     elif image.mode not in ("L", "RGB"):
@@ -121,6 +125,16 @@ def shown(image: Image.Image, path: Path, value_range: Range | None) -> np.ndarr
         image = _in_srgb(image)
     pixels = np.asarray(image)
     return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def turned(image: Image.Image) -> Image.Image:
+    """Return an opened file as its EXIF orientation says.
+
+    Pillow's own exif_transpose writes all EXIF anew, and fails of one tag that is not of its type.
+    """
+    image.load()  # which turns a TIFF already
+    method = TURNS.get(image.getexif().get(ORIENTATION, 1))
+    return image if method is None else image.transpose(method)
 
 
 def has_deep_colours(image: Image.Image) -> bool:
@@ -134,7 +148,7 @@ def has_deep_colours(image: Image.Image) -> bool:
 def _deep_values(image: Image.Image, path: Path) -> np.ndarray:
     """Return the numbers of a file of more than 8 bits, (H, W, 1 or 3)."""
     if image.mode in DEEP:
-        return np.asarray(ImageOps.exif_transpose(image))[..., None]
+        return np.asarray(turned(image))[..., None]
     if image.getexif().get(ORIENTATION, 1) != 1:
         raise DataError(f"{path} has colours of 16 bits and an EXIF orientation. Turn it, and save it without.")
     import tensorflow as tf

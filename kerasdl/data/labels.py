@@ -175,7 +175,7 @@ def _of_texts(values: pd.Series, label: str, sep: str | None, known: Sequence[st
         raise DataError(f"The labels of a row stand in one column {label!r}, such as {example.iloc[0]!r}. Say what "
                         "separates them: data_args.label_sep='|'. Of a column for each label: data_args.label=A,B,C.")
     found = [[] if pd.isna(text) else [part.strip() for part in str(text).split(sep) if part.strip()]
-             for text in values]
+             for text in whole_numbers(values)]
     classes = tuple(known or multi_hot.names_in(found))
     if len(classes) < 2:
         raise DataError(f"The label column {label!r} has {len(classes)} different labels. Expected at least two. Is "

@@ -115,10 +115,25 @@ def files(folder: Path, what: str = "folder") -> list[Path]:
     Raises:
         DataError: an image of a format that is not read, or no image.
     """
-    found = sorted(path for path in walk(folder) if path.suffix.lower() in EXTENSIONS + OTHERS)
+    found = files_of_any_format(folder, what)
+    check_format(found)
+    return found
+
+
+def check_format(found: Sequence[Path]) -> None:
+    """Raise a DataError if some of these images are of a format that is not read."""
     if wrong := [path for path in found if path.suffix.lower() in OTHERS]:
         raise DataError(f"{wrong[0]} is of a format that is not read ({len(wrong)} such "
                         f"file{'s' * (len(wrong) > 1)}). Convert or remove it. Read are: {', '.join(EXTENSIONS)}.")
+
+
+def files_of_any_format(folder: Path, what: str = "folder") -> list[Path]:
+    """Return the images in a folder and below, sorted by path, also those of a format that is not read.
+
+    Raises:
+        DataError: no image.
+    """
+    found = sorted(path for path in walk(folder) if path.suffix.lower() in EXTENSIONS + OTHERS)
     if not found:
         raise DataError(f"The {what} {folder} has no images ({', '.join(EXTENSIONS)}).")
     return found

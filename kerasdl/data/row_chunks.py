@@ -8,19 +8,21 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kerasdl.data.chunks import Chunk, Fault
-from kerasdl.data.columns import MISSING, Columns, blank, check_present, encode, split_dates, times_of
+from kerasdl.data.columns import MISSING, TRUTHS, Columns, check_present, encode, split_dates, times_of
+from kerasdl.data.strangers import blank, fills
 from kerasdl.data.table_chunks import Rows, chunks, spooled
 from kerasdl.data.table_file import Dialect, header, is_numeric, ungrouped
 from kerasdl.errors import DataError, nearest
 
 FLOAT32 = np.finfo("float32").max
-TRUTHS = {"True": "1", "TRUE": "1", "true": "1", "False": "0", "FALSE": "0", "false": "0"}  # as pandas reads them
+LOCK = Lock()  # long rows come as warnings, whose state is of the process, and any work of pandas may change it
 
 
 def read(files: Iterable[Path], columns: Columns, facts: Mapping[str, Any], dialect: Dialect, size: int,
@@ -39,6 +41,17 @@ def read(files: Iterable[Path], columns: Columns, facts: Mapping[str, Any], dial
     Raises:
         DataError: a table that cannot be read or lacks columns.
     """
+    found = _read(files, columns, facts, dialect, size, unknown)
+    while True:
+        with LOCK:
+            chunk = next(found, None)
+        if chunk is None:
+            return
+        yield chunk
+
+
+def _read(files: Iterable[Path], columns: Columns, facts: Mapping[str, Any], dialect: Dialect, size: int, unknown: str
+          ) -> Iterator[Chunk]:
     dates = facts.get("reading", {}).get("dates", ())
     texts = [name for name, categories in columns.items() if categories is not None] + list(dates)
     known = {*columns, *dates}
@@ -68,12 +81,14 @@ def _chunk(rows: Rows, file: str, columns: Columns, facts: Mapping[str, Any], di
     frame = _with_dates(rows.frame[needed].copy(), dates, reading.get("date_format"), faults)
     check_present(frame, columns, file)
     remedy = "none was missing there in training" if medians else "fill it, or train with data_args.fill=median"
+    lenient = unknown == "missing" and fills(columns, medians)
     strange: dict[str, np.ndarray] = {}
     for name, categories in columns.items():
         if categories is None:
             frame[name] = _numbers(frame[name], name, dialect, None if name in medians else remedy, faults)
         else:
-            frame[name], found = _texts(frame[name], name, categories, name in hashed, unknown, remedy, faults)
+            frame[name], found = _texts(frame[name], name, categories, name in hashed, unknown,
+                                        None if lenient else remedy, faults)
             if found.any():
                 strange[name] = found
     good = faults.none
@@ -140,14 +155,16 @@ def _parsed(values: pd.Series, dialect: Dialect) -> pd.Series:
     return found
 
 
-def _texts(values: pd.Series, name: str, categories: Sequence[str], hashed: bool, unknown: str, remedy: str,
+def _texts(values: pd.Series, name: str, categories: Sequence[str], hashed: bool, unknown: str, remedy: str | None,
            faults: _Faults) -> tuple[pd.Series, np.ndarray]:
-    """Return a column of categories, and where one that is not known was taken as missing, (N,)."""
+    """Return a column of categories, and where it has none that is known or was missing in training, (N,)."""
     missing = values.isna().to_numpy()
-    if MISSING not in categories:
-        faults.add(missing, f"the column {name!r} is missing: {remedy}")
+    gaps = missing & (MISSING not in categories)
+    if remedy:
+        faults.add(gaps, f"the column {name!r} is missing: {remedy}")
+        gaps = np.zeros(len(values), bool)
     if hashed:
-        return values.where(missing, values.astype(str).str.strip()), np.zeros(len(values), bool)
+        return values.where(missing, values.astype(str).str.strip()).mask(gaps, ""), gaps
     known = set(categories)
     meant = {value: _category(value, known) for value in values[~missing].unique()}
     found = values.map(meant, na_action="ignore").astype(object)
@@ -157,6 +174,7 @@ def _texts(values: pd.Series, name: str, categories: Sequence[str], hashed: bool
             faults.add((values == value).to_numpy(bool), f"the column {name!r} has a value {value!r} that the training "
                                                          f"data has not. {nearest(str(value), categories)}")
         strange = np.zeros(len(values), bool)
+    strange |= gaps
     filling = MISSING if MISSING in known else categories[0]  # the latter is taken out by blank, or the row is
     return found.where(found.notna(), filling), strange
 

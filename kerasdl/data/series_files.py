@@ -189,7 +189,7 @@ def _of_arrays(path: str, args: LongArgs, labelled: bool) -> Series:
         if f"y{part}" in arrays and len(arrays[f"y{part}"]) != len(x):
             raise DataError(f"x{part} and y{part} of {path} have different lengths: {len(x)} and "
                             f"{len(arrays[f'y{part}'])}.")
-        values += [without_padding(each) for each in x.reshape(*x.shape[:2], -1)]
+        values += [without_padding(each) for each in (x if x.ndim == 3 else x[..., None])]
     names = [f"{path}:{number}" for number in range(len(values))]
     found = None
     if all(f"y{part}" in arrays for part in parts):

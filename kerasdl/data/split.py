@@ -212,7 +212,8 @@ class Split:
 
 
 def check_same(found: Split, expected: Mapping[str, Any], name: str) -> None:
-    """Raise a UserError that names the first difference between a split and another: kind, shape, columns or classes.
+    """Raise a UserError that names the first difference between a split and another: kind, shape, columns, what their
+    numbers were made with, or classes.
 
     Args:
         found: the split.
@@ -225,6 +226,7 @@ def check_same(found: Split, expected: Mapping[str, Any], name: str) -> None:
     if found.kind != (kind := recorded_kind(expected)):
         raise UserError(f"The model takes {kind} examples, and {name} has {found.kind} examples.")
     check_columns(theirs["columns"], expected["columns"], name)
+    _check_numbers(theirs, expected, name)
     for index, (came, known) in enumerate(zip_longest(theirs["classes"], expected["classes"], fillvalue="nothing")):
         if came != known:
             raise UserError(f"The classes of {name} differ: class {index} is {came!r}, where the model learns "
@@ -274,6 +276,23 @@ def check_columns(found: Mapping[str, Any], expected: Mapping[str, Any], name: s
         if came != known:
             raise UserError(f"The columns of {name} differ: {_column(*came)}, where the model learns "
                             f"{_column(*known)}.")
+
+
+def _check_numbers(found: Mapping[str, Any], expected: Mapping[str, Any], name: str) -> None:
+    """Raise a UserError for columns that are stored minus something else than those of a model, or whose gaps are
+    filled with something else; see kerasdl.data.columns. Without medians no gap was filled."""
+    remedy = "Make all splits of one table at once, or name the file of another: data='csv:PATH' is read as the " \
+             "training rows were."
+    (now, fills), (before, filled) = (((facts.get("reading") or {}).get("offsets", {}), facts.get("medians", {}))
+                                      for facts in (found, expected))
+    for column in dict.fromkeys((*before, *now)):
+        if now.get(column, 0.0) != before.get(column, 0.0):
+            raise UserError(f"The column {column!r} of {name} is stored minus {now.get(column, 0.0):.10g}, and the "
+                            f"model learns it minus {before.get(column, 0.0):.10g}. {remedy}")
+    for column in filled if fills else ():
+        if fills.get(column) != filled[column]:
+            raise UserError(f"Gaps in the column {column!r} of {name} are filled with {fills.get(column, 0.0):.10g}, "
+                            f"and the model learns them filled with {filled[column]:.10g}. {remedy}")
 
 
 def _column(name: str, categories: list[str] | None) -> str:

@@ -12,7 +12,6 @@ from kerasdl.data import labels, layout, multi_hot
 from kerasdl.data.columns import (
     MISSING,
     Columns,
-    blank,
     categories_of,
     encode,
     medians_of,
@@ -26,6 +25,7 @@ from kerasdl.data.image_args import ImageArgs
 from kerasdl.data.leaks import counting
 from kerasdl.data.spec import Target
 from kerasdl.data.split import Split
+from kerasdl.data.strangers import blank, filled, unknown_categories
 from kerasdl.data.table_file import Dialect, is_numeric, whole_numbers
 from kerasdl.errors import DataError, listed, nearest
 from kerasdl.settings import Settings
@@ -278,7 +278,9 @@ def splits_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, 
     frame, index = parts.frame, parts.index
     own = len(frame) - (0 if extra is None else len(extra))
     _check_columns(frame.iloc[:own], path, args.columns("keep", frame))
-    category, hashed, dates = (args.columns(field, frame) for field in ("category", "hash", "dates"))
+    label = args.columns("label", frame) if target else []  # other columns are not read again
+    category, hashed, dates = ([name for name in args.columns(field, frame) if name in {*frame, *others}]
+                               for field, others in (("category", label), ("hash", ()), ("dates", ())))
     frame = split_dates(frame, dates, args.date_format)
     columns: dict[str, list[str] | None] = {}
     for name in frame.columns:
@@ -286,8 +288,7 @@ def splits_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, 
             categories_of(frame[name], name, name in category)
     medians = medians_of(frame, columns, index["train"]) if args.fill else {}
     columns, strange = _of_train(frame, columns, own, index["train"], hashed, bool(args.fill))
-    frame = frame.assign(**{name: frame[name].mask(where, MISSING if MISSING in categories else categories[0])
-                            for name, where in strange.items() if (categories := columns[name])})
+    frame = filled(frame, columns, strange)
     _check_memory(len(frame), columns)
     offsets = offsets_of(frame, columns, index["train"])
     chosen = {"dates": dates, "date_format": args.date_format, "category": category, "hash": hashed,
@@ -295,8 +296,8 @@ def splits_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, 
     reading = {key: value for key, value in chosen.items() if value not in ([], {}, None)}
     x = encode(frame, columns, medians, offsets, hashed)
     blank(x, columns, strange)
-    return {name: replace(row_split(name, x, parts, columns, medians, reading), remarks=_unknown(name, places, strange))
-            for name, places in index.items()}
+    return {name: replace(row_split(name, x, parts, columns, medians, reading),
+                          remarks=unknown_categories(name, places, strange)) for name, places in index.items()}
 
 
 def _of_train(frame: pd.DataFrame, columns: Columns, own: int, train: np.ndarray, hashed: Sequence[str], fill: bool
@@ -338,14 +339,6 @@ def _of_train(frame: pd.DataFrame, columns: Columns, own: int, train: np.ndarray
         if other.any():
             strange[name] = other
     return found, strange
-
-
-def _unknown(part: str, places: np.ndarray, strange: Mapping[str, np.ndarray]) -> tuple[str, ...]:
-    """Return a sentence on the rows of a part whose categories no training row has, if there are some."""
-    counts = {name: int(where[places].sum()) for name, where in strange.items()}
-    some = ", ".join(f"{name!r} in {count}" for name, count in counts.items() if count)
-    return (f"{part} has categories that no training row has, and which count as missing: {some} of {len(places):,} "
-            "rows.",) if some else ()
 
 
 def _check_memory(rows: int, columns: Columns) -> None:

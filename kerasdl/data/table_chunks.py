@@ -78,24 +78,38 @@ def _of_text(path: str, texts: Collection[str], dialect: Dialect, size: int, kno
     if dialect.header is False:
         options |= {"header": None, "names": names}
     as_text = {name: str for name in names if name.strip() in texts or dialect.thousands}  # see `ungrouped`
-    places = table_text.places(path, options["sep"], dialect.encoding, dialect.header is not False, dialect.skiprows)
-    long: dict[int, str] = {}  # by record
+    how = options["sep"], dialect.encoding, dialect.header is not False, dialect.skiprows
+    places = table_text.places(path, *how)
+    long = _long_at_first(path, len(names), how)  # by record
+    options["skiprows"] = [*range(dialect.skiprows), *(record - 1 for record in long)]
     with pd.read_csv(path, low_memory=False, dtype=as_text, chunksize=size, on_bad_lines="warn", **options) as parts:
         while True:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 frame = next(parts, None)
-            for found in filter(None, (LONG.search(str(warning.message)) for warning in caught)):
-                long[int(found[1])] = found[2]
+            for record, why in LONG.findall("\n".join(str(warning.message) for warning in caught)):  # several in one
+                long[int(record)] = why
             if frame is None:
                 break
-            if not isinstance(frame.index, pd.RangeIndex):
-                raise DataError(f"The rows of {path} have more fields than its header has names. Name them all.")
             frame = frame.set_axis([str(name).strip() for name in frame.columns], axis=1).reset_index(drop=True)
             lines, aside = _lines(len(frame), places, long)
             yield Rows(frame, lines, aside)
     if long:  # after the last row
-        yield Rows(frame_like(names), *_lines(0, places, long, last=True))
+        yield Rows(frame_like(names), [], {line: long[record] for record, (_, line) in zip(
+            sorted(long), places, strict=False)})  # places have no end
+
+
+def _long_at_first(path: str, most: int, how: tuple[str, str, bool, int]) -> dict[int, str]:
+    """Return {record: what is wrong} of the rows with more than `most` fields that no other row comes before: of these
+    pandas takes the first fields for an index."""
+    found: dict[int, str] = {}
+    for record, count in table_text.fields(path, *how):
+        if count <= most:
+            return found
+        found[record] = f"expected {most} fields, saw {count}"
+    if found:
+        raise DataError(f"The rows of {path} have more fields than its header has names. Name them all.")
+    return found
 
 
 def frame_like(names: Collection[str]) -> pd.DataFrame:
@@ -103,12 +117,11 @@ def frame_like(names: Collection[str]) -> pd.DataFrame:
     return pd.DataFrame(columns=[name.strip() for name in names], dtype=object)
 
 
-def _lines(rows: int, places: Iterator[tuple[int, int]], long: dict[int, str], last: bool = False
-           ) -> tuple[list[int], dict[int, str]]:
+def _lines(rows: int, places: Iterator[tuple[int, int]], long: dict[int, str]) -> tuple[list[int], dict[int, str]]:
     """Return the lines of the next rows, and of the long ones before or between them, which leave `long`."""
     lines: list[int] = []
     aside: dict[int, str] = {}
-    while len(lines) < rows or last and long:
+    while len(lines) < rows:
         record, line = next(places)
         if record in long:
             aside[line] = long.pop(record)

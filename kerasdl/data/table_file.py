@@ -113,7 +113,8 @@ def read_table(path: str, texts: Collection[str] = (), dialect: Dialect | None =
         texts: columns that are text, whatever they look like.
         dialect: how the file is written.
         unused: whether a column of this name may hold what cannot be learned from, such as lists.
-        known: the columns of a model, of which a file may have one alone.
+        known: the columns of a model, of which a file may have one alone. Its spreadsheet may have one sheet of any
+            name.
 
     Its index is (path, line), for messages.
 
@@ -123,7 +124,7 @@ def read_table(path: str, texts: Collection[str] = (), dialect: Dialect | None =
     dialect, path = dialect or Dialect(), existing(path)
     with reading(path, dialect):
         suffix = Path(path).suffix.lower()
-        frame = _parquet(path) if suffix in PARQUET else _spreadsheet(path, dialect) if suffix in EXCEL \
+        frame = _parquet(path) if suffix in PARQUET else _spreadsheet(path, dialect, known) if suffix in EXCEL \
             else _text(path, texts, dialect, known)
     frame = checked(frame, path, unused)
     return in_texts(with_gaps(frame, dialect, unused) if suffix in PARQUET else frame, texts)
@@ -186,8 +187,8 @@ def plain(values: pd.Series, name: str) -> pd.Series:
     kind = values.dtype
     if isinstance(kind, pd.CategoricalDtype):
         return values.astype(object).where(values.isna(), values.astype(str))
-    if pd.api.types.is_bool_dtype(kind) and not values.isna().any():
-        return values.astype(bool)
+    if pd.api.types.is_bool_dtype(kind):  # of a file with gaps pandas makes texts
+        return values.astype(object).map(str, na_action="ignore") if values.isna().any() else values.astype(bool)
     if pd.api.types.is_numeric_dtype(kind) and kind.kind != "c":
         return values.astype("float64" if values.isna().any() or kind.kind == "f" else "int64")
     if pd.api.types.is_datetime64_any_dtype(kind):
@@ -280,15 +281,15 @@ def _text(path: str, texts: Collection[str], dialect: Dialect, known: Collection
     options, names = dialect.options(path), first_line(path, dialect, known)
     if dialect.header is False:
         options |= {"header": None, "names": names}
+    how = options["sep"], dialect.encoding, dialect.header is not False, dialect.skiprows
+    if next(table_text.fields(path, *how), (0, 0))[1] > len(names):  # pandas would take the first for an index
+        raise DataError(f"The rows of {path} have more fields than its header has names. Name them all.")
     as_text = {name: str for name in names if name.strip() in texts}
     frame = pd.read_csv(path, low_memory=False, dtype=as_text, **options)  # in one piece: 7 and 007 are one text
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise DataError(f"The rows of {path} have more fields than its header has names. Name them all.")
     for name in _not_numbers(path, frame, options, dialect):
         frame[name] = pd.read_csv(path, usecols=[name], dtype=str, **options)[name]
     frame.attrs["thousands"] = dialect.thousands  # which numbers_of may not take for a decimal point
-    header = dialect.header is not False
-    lines = table_text.lines(path, len(frame), options["sep"], dialect.encoding, header, dialect.skiprows)
+    lines = table_text.lines(path, len(frame), *how)
     if options["sep"] == "\t" and not isinstance(lines, range):
         _check_quotes(path, frame, lines)
     frame.index = pd.MultiIndex.from_product([[path], lines])
@@ -373,9 +374,9 @@ def _parquet(path: str) -> pd.DataFrame:
     return frame
 
 
-def _spreadsheet(path: str, dialect: Dialect) -> pd.DataFrame:
+def _spreadsheet(path: str, dialect: Dialect, known: Collection[str]) -> pd.DataFrame:
     with pd.ExcelFile(path) as book:
-        sheet = dialect.sheet
+        sheet = None if known and len(book.sheet_names) == 1 else dialect.sheet
         if sheet is None and len(book.sheet_names) > 1:
             raise DataError(f"{path} has {len(book.sheet_names)} sheets. Say which to read: data_args.sheet=NAME. It "
                             f"has: {', '.join(map(str, book.sheet_names))}.")

@@ -18,6 +18,13 @@ import numpy as np
 BLANK = re.compile(rb"\n[ \t]*\r?\n")
 BLOCK = 2**24  # bytes that are looked at at once
 COMPRESSED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+WRITTEN = (".csv", ".tsv", ".jsonl", ".ndjson")  # which may be compressed
+
+
+def ending(path: str | Path) -> str:
+    """Return the ending of a path; of a table that is compressed, such as texts.csv.gz, that of the table."""
+    whole, inner = Path(path).suffix.lower(), Path(Path(path).stem).suffix.lower()
+    return inner if whole in (*COMPRESSED, ".zip") and inner in WRITTEN else whole
 
 
 @contextmanager
@@ -83,6 +90,18 @@ def places(path: str, sep: str = ",", encoding: str = "utf-8", header: bool = Tr
                     yield record, line
     for more in count(1):
         yield record + more, line + more
+
+
+def fields(path: str, sep: str = ",", encoding: str = "utf-8", header: bool = True, skip: int = 0
+           ) -> Iterator[tuple[int, int]]:
+    """Yield for each row of a file, one after another, its number as in `places`, and how many fields it has."""
+    heads = int(header)
+    for record, (line, row) in enumerate(_records(path, sep, encoding), 1):
+        if line > skip and row and row != [""]:
+            if heads:
+                heads -= 1
+            else:
+                yield record, len(row)
 
 
 def _one_row_a_line(path: str) -> bool:

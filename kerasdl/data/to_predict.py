@@ -151,7 +151,8 @@ def _check_ending(file: Path, own: ModuleType | None, facts: Mapping[str, Any]) 
     other = None if ending in ARRAYS else \
         next((source for source in _reading() if source is not own and ending in source.EXTENSIONS), None)
     array = _is_array(file, own) and recorded_kind(facts) != "image"
-    if array or other and ending not in own.EXTENSIONS:
+    table = ending == ".txt" and recorded_kind(facts) == "row"  # as which programs write tables, too
+    if array or other and ending not in own.EXTENSIONS and not table:
         what = "an array" if array else other.NOUNS[1]  # type: ignore[union-attr]
         raise DataError(f"The model takes {own.NOUNS[0]}, and {file} is {what}.")
 
@@ -163,7 +164,7 @@ def _expanded(files: Iterable[File], kind: str) -> Iterator[Path]:
             names = (os.fsdecode(line.rstrip(b"\r\n")) for line in sys.stdin.buffer)
             yield from _expanded(filter(None, names), kind)
         elif kind == "image" and file.is_dir():
-            yield from layout.files(file)
+            yield from layout.files_of_any_format(file)  # each that is not read is a fault of its own
         else:
             yield file
 

@@ -106,7 +106,7 @@ def export(run: Run | str | Path, form: str, *, quantize: str | None = None, out
             shutil.copyfile(tokens, partial / TOKENIZER)
         facts |= {"run_data_sha256": run.data_digest, "run_model_sha256": digest(run.model_file)}
         write_json(partial / FACTS, facts | {"bytes": size(partial / made.FILE), "sha256": digest(partial / made.FILE)})
-    return json.loads((out / FACTS).read_text()) | {"folder": str(out)}
+    return json.loads((out / FACTS).read_text(encoding="utf-8")) | {"folder": str(out)}
 
 
 def check_backend() -> None:
@@ -190,7 +190,7 @@ def measured(form: str, path: Path, plain: keras.Model, x: np.ndarray, run: Path
         compared, given, found = (f"{held}/{name}" for name in ("network.keras", "given.npz", "found.npz"))
         plain.save(compared)
         np.savez(given, x=x)
-        command = [sys.executable, "-m", measure.__name__, form, str(path), compared, given, found, str(run)]
+        command = [sys.executable, "-P", "-m", measure.__name__, form, str(path), compared, given, found, str(run)]
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"KERAS_BACKEND": "tensorflow"})
         if done.returncode:
             why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

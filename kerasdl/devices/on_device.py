@@ -62,7 +62,7 @@ def memory() -> int:
 
         return next(device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU")
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    container = LIMIT.read_text().strip() if LIMIT.is_file() else "max"
+    container = LIMIT.read_text(encoding="utf-8").strip() if LIMIT.is_file() else "max"
     return machine if container == "max" else min(machine, int(container))
 
 

@@ -37,7 +37,8 @@ def write(found: Iterable[Answer], file: Path,
         UserError: another ending, or a file that cannot be written.
     """
     check_ending(file)
-    with writing(file, "Name another file with --out."), whole(file) as partial, open(partial, "w", newline="") as out:
+    with writing(file, "Name another file with --out."), whole(file) as partial, \
+            open(partial, "w", encoding="utf-8", newline="") as out:
         table = None
         for name, answers in found:
             row = _row(name, answers, chosen, shares)

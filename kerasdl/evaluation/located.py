@@ -25,6 +25,13 @@ def located_args(args: Mapping[str, Any], folder: str | None) -> dict[str, Any]:
             for key, value in args.items()}
 
 
+def absolute_args(args: Mapping[str, Any], folder: str | None = None) -> dict[str, Any]:
+    """Return data_args with paths from the root, where there is something of that path."""
+    found = located_args(args, folder)
+    return {key: str(path.resolve()) if key in PATHS and isinstance(value, str)
+            and (path := Path(value).expanduser()).exists() else value for key, value in found.items()}
+
+
 def _path(path: str, folder: str | None) -> str:
     if folder and not Path(path).expanduser().exists() and (there := Path(folder, path)).exists():
         return str(there)

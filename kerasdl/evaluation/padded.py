@@ -72,9 +72,9 @@ class PaddedEvaluator:
 
     def check(self, split: Split) -> None:
         """Raise a UserError for a split on which the score that decides is undefined, whatever the answers."""
-        if self.monitor in self.overall and not split.streamed and not self.objective.makes_views:
+        if not split.streamed and not self.objective.makes_views:
             y = self.objective.targets(split)
-            if y is not None and math.isnan(self.objective.overall(self.monitor, y, y)):
+            if y is not None and not self.objective.defined(self.monitor, y):
                 raise UserError(f"{self.monitor} is undefined on the {split.name} split, whose examples have all the "
                                 "same labels. Monitor another score, or divide the data otherwise.")
 
@@ -150,7 +150,7 @@ class PaddedEvaluator:
 
     def _sweep(self, learner: Learner):
         prepare, batch = self.objective.prepare, self.batch
-        trims = takes_any_length(learner.network)
+        trims = takes_any_length(learner.network) and not prepare  # which draws for whole batches, as for other feeds
 
         def step(*values):
             return learner.padded_step(*tree.map_structure(on_device.replica_slice, values))

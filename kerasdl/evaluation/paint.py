@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image
 
 from kerasdl import objectives
 from kerasdl.data import images
 from kerasdl.errors import DataError, UserError
 from kerasdl.files import whole, writing
 from kerasdl.objectives import fills
-from kerasdl.objectives.painting import Painted, shown
+from kerasdl.objectives.painting import Painted, in_channels, shown
 from kerasdl.run import Run
 
 LOSSY = ("JPEG", "MPO", "JPEG2000", "WEBP", "AVIF")  # formats in which black may not be 0
@@ -71,7 +71,7 @@ def hole_of(file: Path, image: np.ndarray, name: Path) -> np.ndarray:
         if opened.format in LOSSY:
             raise DataError(f"{file} is a {opened.format}, in which black may not be quite black. Save the mask as a "
                             "PNG.")
-        turned = ImageOps.exif_transpose(opened)
+        turned = images.turned(opened)
         deep = turned.mode in images.DEEP
         layers = np.asarray(turned)[..., None] if deep else np.asarray(turned.convert("RGBA"))
     transparent = not deep and bool((layers[..., 3] == 0).any())
@@ -90,6 +90,8 @@ def scores(painted: Painted, truth: np.ndarray, name: str) -> dict[str, dict[str
     Raises:
         DataError: the true image has other channels than the painted one.
     """
+    if not painted.corruption.colour:  # a grey image is not the truth of its colours
+        truth = in_channels(truth, painted.image.shape[2])
     if truth.shape[2] != painted.image.shape[2]:
         was, wanted = ("grey" if pixels.shape[2] == 1 else "in colour" for pixels in (truth, painted.image))
         raise DataError(f"{name} is {was}, and the image that was painted is {wanted}. Give the true image as that is.")

@@ -1,5 +1,6 @@
 """The data that a run is evaluated on: its own, checked to be what it began with, or another set of the same kind."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from kerasdl.text import typed
 
 SPLITS = {"train": "train", "val": "val", "test": "test"}
 Data = str | Mapping[str, Split] | None
+logger = logging.getLogger(__name__)
 
 
 def load_split(run: Run, split: str = "test", data: Data = None, **more: Any) -> Split:
@@ -26,7 +28,7 @@ def load_split(run: Run, split: str = "test", data: Data = None, **more: Any) ->
         run: the run.
         split: "train", "val" or "test", or an expression of its source.
         data: the name of another set, or splits; None: the run's own.
-        **more: data_args besides those of the run's recipe, for its own data.
+        **more: data_args besides those of the run's recipe, for its own data. Its images may get another shape.
     """
     recipe, name = run.recipe, data if isinstance(data, str) else "data"
     target = objectives.get(recipe.objective, run.path).target
@@ -58,7 +60,7 @@ def load_split(run: Run, split: str = "test", data: Data = None, **more: Any) ->
                             f"To measure it all the same: kerasdl eval {typed(run.path)} --data {other}")
     own = found.describe()
     labels = {} if target else {"classes": own["classes"], "target": own.get("target")}  # which nobody reads
-    check_same(found, run.data | labels, name)
+    check_same(found, run.data | labels | ({"shape": own["shape"]} if more else {}), name)
     return found
 
 
@@ -84,4 +86,7 @@ def _other(run: Run, split: str, data: str, target: Target | None) -> Split:
     args = located_args(run.recipe.data_args, run.data.get("folder"))
     for key in ("per_class", "per_class_seed"):  # they are for training
         args.pop(key, None)
-    return load_for(run.data, data, split, target=target, **args)
+    found = load_for(run.data, data, split, target=target, **args)
+    for remark in found.remarks:
+        logger.warning(remark)
+    return found

@@ -42,7 +42,8 @@ def model_card(run: Run | str | Path, license: str | None = None, repository: st
         raise UserError(f"The training of {run.path} {status}. A card describes a completed run.")
     if license is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.\-]*", license):
         raise UserError(f"--license takes an identifier, such as apache-2.0 or cc-by-4.0. Received: {license!r}.")
-    return f"---\n{front_matter(run, license and license.lower())}\n---\n\n{body(run, repository)}"
+    text = f"---\n{front_matter(run, license and license.lower())}\n---\n\n{body(run, repository)}"
+    return text.encode("utf-8", "backslashreplace").decode()  # a folder's name, which is a class, need not be UTF-8
 
 
 def front_matter(run: Run, license: str | None) -> str:

@@ -23,7 +23,7 @@ def contents(run: Run, card: str) -> dict[str, Path | bytes]:
     Raises:
         UserError: the run, a member of it or what it began with was trained privately, or it cannot be known of one.
     """
-    facts = json.loads((run.path / "data.json").read_text())
+    facts = json.loads((run.path / "data.json").read_text(encoding="utf-8"))
     if run.holds_private or any(map(partial(was_private, folder=facts.get("folder")), earlier(run))):
         raise UserError(f"{run.path} was trained privately, and its files name the seed: whoever knows it can subtract "
                         "the noise. Share the exported file alone: kerasdl export RUN --format onnx.")
@@ -65,7 +65,7 @@ def places(run: Run, given: Mapping[str, Path | bytes]) -> list[str]:
 
 
 def text(held: Path | bytes) -> str:
-    return held.decode() if isinstance(held, bytes) else held.read_text(errors="replace")
+    return held.decode() if isinstance(held, bytes) else held.read_text(encoding="utf-8", errors="replace")
 
 
 def size(held: Path | bytes) -> int:
@@ -85,7 +85,7 @@ def check(repository: str) -> None:
 
 
 def push(given: Mapping[str, Path | bytes], repository: str, public: bool = False) -> dict[str, Any]:
-    """Make the repository unless it is there, and upload all files in one commit.
+    """Make the repository unless it is there, and upload all files in one commit, without those of an earlier one.
 
     Args:
         given: {name in the repository: file or bytes}.
@@ -100,7 +100,7 @@ def push(given: Mapping[str, Path | bytes], repository: str, public: bool = Fals
         UserError: no token, no network, a repository that is not the user's, or one that is public.
     """
     check(repository)
-    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     api = HfApi(library_name="kerasdl")
@@ -109,9 +109,10 @@ def push(given: Mapping[str, Path | bytes], repository: str, public: bool = Fals
         readable = not api.repo_info(repository).private
         if readable and not public:
             raise UserError(f"{repository} is there and public. Add --public, or choose another name.")
-        done = api.create_commit(
-            repository, [CommitOperationAdd(path_in_repo=name, path_or_fileobj=held) for name, held in given.items()],
-            commit_message="Upload a model trained with kerasdl")
+        added = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=held) for name, held in given.items()]
+        lost = [CommitOperationDelete(path_in_repo=name) for name in api.list_repo_files(repository)
+                if name not in given and name.partition("/")[0] in files.MEANING]  # others are the owner's
+        done = api.create_commit(repository, [*added, *lost], commit_message="Upload a model trained with kerasdl")
     except HFValidationError as error:
         raise UserError(f"{repository} is no name of a repository: {first_line(error)}") from None
     except HfHubHTTPError as error:

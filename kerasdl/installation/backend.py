@@ -38,7 +38,7 @@ def wanted() -> str:
         return asked
     try:
         home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-        return str(json.loads((home / "keras.json").read_text())["backend"])
+        return str(json.loads((home / "keras.json").read_text(encoding="utf-8"))["backend"])
     except (OSError, RuntimeError, ValueError, LookupError, TypeError):  # no such file, no home, another content
         return "tensorflow"
 

@@ -65,7 +65,7 @@ def folder() -> Path:
 def processor() -> list[str]:
     """Return the name of the processor, and what it can do."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
     except OSError:
         return [platform.machine(), platform.processor()]
     return [line for line in lines if line.startswith(("model name", "flags", "Features"))]

@@ -17,8 +17,8 @@ def attached() -> str | None:
     found = []
     for vendor in PCI.glob("*/vendor"):
         try:
-            if vendor.read_text().strip() == GOOGLE:
-                found.append(CHIPS.get((vendor.parent / "device").read_text().strip()))
+            if vendor.read_text(encoding="utf-8").strip() == GOOGLE:
+                found.append(CHIPS.get((vendor.parent / "device").read_text(encoding="utf-8").strip()))
         except OSError:
             continue  # a device that has gone, or that may not be read
     chips = [chip for chip in found if chip]

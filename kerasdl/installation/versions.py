@@ -104,7 +104,7 @@ def check() -> None:
     spec = find_spec("tensorflow")
     if spec is None or spec.origin is None:
         raise UserError(MISSING if spec is None else HOLLOW)
-    flags = re.search(r"^flags\b.*", CPUINFO.read_text(), re.MULTILINE) if CPUINFO.is_file() else None
+    flags = re.search(r"^flags\b.*", CPUINFO.read_text(encoding="utf-8"), re.MULTILINE) if CPUINFO.is_file() else None
     if flags and platform.machine() == "x86_64" and "avx" not in flags[0].split():
         raise UserError("This processor has no AVX, without which TensorFlow ends the process. Use another machine.")
     versions = installed()

@@ -1,6 +1,7 @@
 """The contract of an objective. A subclass in one file needs a loss; everything else has a default."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -206,6 +207,10 @@ class Objective:
             y_pred: the network's answers, (N, ...), all finite.
         """
         raise NotImplementedError(f"{type(self).__name__} needs overall(self, score, y, y_pred) for {score!r}.")
+
+    def defined(self, score: str, y: Any) -> bool:
+        """Return whether a score has a value on the targets of a split (N, ...), whatever the answers."""
+        return score not in self.overall_scores or not math.isnan(self.overall(score, y, y))
 
     # While and after training
 

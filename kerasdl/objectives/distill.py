@@ -58,7 +58,7 @@ class Distill(Classify):
                             f"{split.example_shape}.")
         check_columns(facts.get("columns") or {}, split.columns or {}, name)
         tokens = run.path / FILE
-        if tokens.is_file() and tokens.read_text() != split.files.get(FILE):
+        if tokens.is_file() and tokens.read_text(encoding="utf-8") != split.files.get(FILE):
             raise UserError(f"{name} was trained with another tokenizer. Give data_args.tokens={run.path}.")
 
     def noted(self) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class Multilabel(Objective):
     def thresholds(self) -> Mapping[str, float]:
         """The thresholds of a finished run by class; empty before there are some."""
         file = self.run / "result.json" if self.run else None
-        return json.loads(file.read_text()).get("thresholds", {}) if file and file.is_file() else {}
+        return json.loads(file.read_text(encoding="utf-8")).get("thresholds", {}) if file and file.is_file() else {}
 
     def answers(self, outputs: np.ndarray, classes: Sequence[str], top: int) -> list[list[tuple[str, float]]]:
         """Return the `top` most probable classes of each example, and all that reach their threshold, best first."""

@@ -40,6 +40,13 @@ def check_size(image: np.ndarray, side: tuple[int, int]) -> None:
                         "Enlarge it, or train on smaller images.")
 
 
+def in_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """Return an image with 1 or 3 channels, where it shows the same in them; any other one as it is."""
+    if (image.shape[2], channels) == (1, 3):
+        return image.repeat(3, axis=2)
+    return image[..., :1] if (image.shape[2], channels) == (3, 1) and (image == image[..., :1]).all() else image
+
+
 def crops(hole: np.ndarray, side: tuple[int, int]) -> Iterator[tuple[Box, np.ndarray]]:
     """Yield for each hole a crop of the network's size around it, and which pixels of the crop are of this hole.
 

@@ -213,10 +213,7 @@ class Reconstruct(Objective):
         if not self.corruption.holes and hole is not None:
             raise UserError(f"The model changes the whole image ({word}). Leave out --mask.")
         painting.check_size(image, kept.input_shape[1:3])
-        if (image.shape[2], channels) == (1, 3):
-            return image.repeat(3, axis=2)
-        if (image.shape[2], channels) == (3, 1) and (image == image[..., :1]).all():
-            return image[..., :1]
+        image = painting.in_channels(image, channels)
         if image.shape[2] != channels:
             was, wanted = ("grey" if number == 1 else f"of {number} channels" if number != 3 else "in colour"
                            for number in (image.shape[2], channels))

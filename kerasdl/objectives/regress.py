@@ -14,6 +14,7 @@ from kerasdl.objectives.base import Objective
 from kerasdl.objectives.sections import Findings, Section, template
 from kerasdl.zoo.blocks import Standardize, moments
 
+EQUAL = 1e-6  # of the sum of squares: less around the mean is rounding in float32
 LIMIT = 1e16  # of a target's deviation: its square, summed over a batch, is a number of float32
 WORST = 20  # how many errors a report shows
 
@@ -51,6 +52,9 @@ class Regress(Objective):
 
     def metrics(self) -> list[keras.metrics.Metric]:
         return [keras.metrics.MeanAbsoluteError(name="mae"), R2(self.mean, self.spread, name="r2")]
+
+    def defined(self, score: str, y: np.ndarray) -> bool:
+        return score != "r2" or bool((y.max(0) > y.min(0)).all())
 
     def answers(self, outputs: np.ndarray, classes: Sequence[str], top: int) -> list[list[tuple[str, float]]]:
         """Return the numbers of each example, each with an empty name."""
@@ -93,7 +97,7 @@ def in_units(inner: keras.Model, y: np.ndarray) -> keras.Model:
 
 
 class R2(keras.metrics.R2Score):
-    """R2 of numbers brought to mean 0 and spread 1 first, on which it does not depend.
+    """R2 of numbers brought to mean 0 and spread 1 first, on which it does not depend; NaN where all are the same.
 
     Keras subtracts the square of the sum from the sum of squares, of which nothing is left in float32 where a mean is
     far from 0.
@@ -110,3 +114,7 @@ class R2(keras.metrics.R2Score):
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true, y_pred = ((numbers - self.mean) / self.spread for numbers in (y_true, y_pred))
         super().update_state(y_true, y_pred, sample_weight)
+
+    def result(self):
+        around = self.squared_sum - self.sum * self.sum / self.count
+        return ops.where(ops.any(around <= EQUAL * self.squared_sum), np.nan, super().result())

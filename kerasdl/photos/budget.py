@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -76,7 +77,8 @@ def sides_for(native: int, shorter: int) -> list[int]:
     return [side for side in reversed(SIDES) if side <= most] or [SIDES[0]]
 
 
-def affordable(sides: list[int], seconds: float, images: int, at: int, cost: float, reading: float = 0.0) -> list[int]:
+def affordable(sides: list[int], seconds: float, images: int, at: int, cost: float, reading: float = 0.0,
+               done: Sequence[int] = ()) -> list[int]:
     """Return two sizes, or fewer, whose features can be computed in a time: the largest, and one of half its pixels.
 
     Args:
@@ -86,15 +88,16 @@ def affordable(sides: list[int], seconds: float, images: int, at: int, cost: flo
         at: a size, and
         cost: the seconds that an image of it takes. Others take as much a pixel.
         reading: seconds in which the files are read, anew for each size.
+        done: sizes of the two that are computed already, the largest first.
     """
-    chosen: list[int] = []
+    chosen = list(done)
     for side in sides:
+        if len(chosen) >= 2:
+            break
         needed = FITTING + reading + images * cost * (side / at) ** 2
         if needed <= seconds and (not chosen or side <= chosen[-1] / math.sqrt(2)):
             chosen.append(side)
             seconds -= needed
-        if len(chosen) == 2:
-            break
     return chosen
 
 

@@ -16,7 +16,7 @@ from kerasdl.photos.backbones import PIXELS, Backbone
 from kerasdl.photos.budget import Budget, Deadline
 from kerasdl.photos.folder import Folder, look
 from kerasdl.recipe import Recipe
-from kerasdl.run import Run, folder_for, weights_file
+from kerasdl.run import Run, folder_for
 from kerasdl.text import duration
 from kerasdl.train.callbacks import Diverged
 from kerasdl.train.fit import train
@@ -108,8 +108,7 @@ class Trials:
         if self.begun(recipe):
             recipe = Run(path).recipe  # its length is what was planned then
         self._add(name, kind, side, path, lambda: train(
-            recipe, workdir=path, strategy="one", callbacks=[deadline], verbose=self.verbose),
-                  lambda: f"ended by the budget after epoch {deadline.ended} of {recipe.epochs}" * bool(deadline.ended))
+            recipe, workdir=path, strategy="one", callbacks=[deadline], verbose=self.verbose))
 
     def frozen_before(self, backbone: Backbone) -> list[int]:
         """Return the sizes of a network that an interrupted comparison has finished, the largest first."""
@@ -132,11 +131,11 @@ class Trials:
 
     def _others(self, run: Run, recipe: Recipe, side: int) -> bool:
         """Return whether a run is of other images or of another recipe, however their folders are written."""
-        given, found = ({**each.model_dump(mode="json"), "data": str(Path(each.data.partition(":")[2]).resolve()),
-                         "init": each.init and str(weights_file(each.init).resolve())}
-                        for each in (recipe, run.recipe))
+        given, found = (each.model_dump(mode="json", exclude={"data", "init"}) for each in (recipe, run.recipe))
         images = {name: split.fingerprint() for name, split in self.splits(side).items()}
-        return given != found or run.data.get("examples") != images
+        return given != found or run.data.get("examples") != images or not all(
+            same_place(one, other, run.data.get("folder", ""))
+            for one, other in ((recipe.data, run.recipe.data), (recipe.init, run.recipe.init)))
 
     def _splits(self, side: int) -> Mapping[str, Split]:
         recipe = recipes.from_scratch(self.folder, side, self.group, self.seed, per_class=1, epochs=1)
@@ -146,8 +145,7 @@ class Trials:
         self.reading = time.monotonic() - began
         return found
 
-    def _add(self, name: str, kind: str, side: int, path: Path, make: Callable[[], Run],
-             note: Callable[[], str] = lambda: "") -> None:
+    def _add(self, name: str, kind: str, side: int, path: Path, make: Callable[[], Run]) -> None:
         began = time.monotonic()
         there = (path / "result.json").exists()
         try:
@@ -158,7 +156,7 @@ class Trials:
             remark(self, f"{name}, {kind}, was left out: its training diverged.")
             return
         spent = run.result["train"]["seconds"] if there and "train" in run.result else time.monotonic() - began
-        found = Candidate(name, kind, side, run, spent, note())
+        found = Candidate(name, kind, side, run, spent, cut_short(run))
         self.candidates.append(found)
         monitor = run.result["monitor"]
         logger.info("%s, %s, %d pixels: %s %.4f on val, %s", name, kind, side, monitor.replace("_", " "),
@@ -220,8 +218,8 @@ def freeze_all(trials: Trials, networks: Sequence[Backbone]) -> dict[str, float]
         seconds = budget.seconds_per_image(backbone.body(sides[-1]))
         costs[backbone.name] = seconds / sides[-1] ** 2
         share = (trials.clock.left - ends) / (len(networks) - number)
-        chosen = trials.frozen_before(backbone) or \
-            budget.affordable(sides, share, trials.folder.images, sides[-1], seconds, trials.reading)
+        chosen = budget.affordable(sides, share, trials.folder.images, sides[-1], seconds, trials.reading,
+                                   trials.frozen_before(backbone))
         ended = time.monotonic() + share
         for side in chosen:
             trials.freeze(backbone, side, ended - time.monotonic())
@@ -266,6 +264,19 @@ def fine_tune(trials: Trials, networks: Sequence[Backbone], costs: Mapping[str, 
         remark(trials, f"There was no time to fine-tune {best.name}: an epoch of {start.side} pixels takes too long.")
         return
     trials.train(best.name, "fine-tuned", start.side, recipe, seconds)
+
+
+def cut_short(run: Run) -> str:
+    """Return what the budget did to a run, which an earlier session may have finished; "" for nothing."""
+    recipe, epochs = run.recipe, run.result.get("train", {}).get("epochs")
+    early = epochs is not None and epochs < recipe.epochs and recipe.patience is None
+    return f"ended by the budget after epoch {epochs} of {recipe.epochs}" if early else ""
+
+
+def same_place(given: str, found: str, folder: str = "") -> bool:
+    """Return whether two paths, or names of data, are of one place; the second is from here or from another folder."""
+    one, other = (name.removeprefix("folder:") for name in (given, found))
+    return bool(one) == bool(other) and Path(one).resolve() in (Path(other).resolve(), Path(folder, other).resolve())
 
 
 def remark(trials: Trials, text: str) -> None:

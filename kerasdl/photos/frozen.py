@@ -27,9 +27,13 @@ def run(recipe: Recipe, body: keras.Model, splits: Mapping[str, Split], path: Pa
         splits: train, val and test.
         path: the run's folder.
         until: as in linear_probe.fit.
+
+    Raises:
+        UserError: the body has learned from images that are in val or test here; see pretrained.check_apart.
     """
     began, classes = time.monotonic(), len(splits["train"].classes)
-    setup = Setup.of(recipe, splits, strategies.choose("one"))
+    initial = pretrained.read(recipe)
+    setup = Setup.of(recipe, splits, strategies.choose("one"), initial=initial)
     features = linear_probe.features_of(body, splits)
     truth = {name: np.asarray(split.y) for name, split in splits.items()}
     probe = linear_probe.fit(features["train"], truth["train"], features["val"], truth["val"], classes,
@@ -38,9 +42,9 @@ def run(recipe: Recipe, body: keras.Model, splits: Mapping[str, Split], path: Pa
     outputs = {name: probe.logits(features[name]) for name in ("val", "test")}
     measured = {name: scores(outputs[name], truth[name], recipe.monitor) for name in outputs}
     made = Run.create(recipe, path)
+    if initial:
+        setup.begun.update(pretrained.account(network, initial, splits["train"].classes))
     record.begin(made, setup, {}, network)
-    if initial := pretrained.read(recipe):
-        pretrained.note(made, initial, pretrained.account(network, initial, splits["train"].classes))
     record.save(made, network)
     predictions.write(made, predictions.Predictions(np.arange(len(truth["test"])), truth["test"], outputs["test"]))
     record.finish(made, setup, {}, status="completed", monitor=setup.objective.monitor, best_epoch=None,

@@ -54,7 +54,7 @@ def compiled(step: Step, chip: Chip, each: int, chips: int) -> dict[str, Any]:
     key = "\n".join([lowered.as_text(), name, *VERSIONS.values()])
     path = cache() / "plans" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
     with suppress(OSError, ValueError):
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     try:
         found = aot.compile(lowered)
     except Exception as error:  # a JaxRuntimeError, whatever its status

@@ -14,7 +14,7 @@ from kerasdl.errors import UserError
 from kerasdl.evaluation.located import located, located_args
 from kerasdl.files import set_aside
 from kerasdl.recipe import Recipe, load, validate
-from kerasdl.run import Run
+from kerasdl.run import INIT, Run
 from kerasdl.train.fit import train
 
 logger = logging.getLogger(__name__)
@@ -100,9 +100,12 @@ def trained(recipe: Recipe, splits: Mapping[str, Split], path: Path, weights: st
         UserError: the training diverged.
     """
     recipe = validate(recipe.model_dump() | {"data": "arrays", "data_args": {}, "splits": {}})
-    if (path / "recipe.json").is_file() and (why := other(Run(path), recipe, splits, weights)):
-        kept = set_aside(path)
-        logger.warning("%s is of %s, and is kept as %s.", path, why, kept.name)
+    if (path / "recipe.json").is_file():
+        if why := other(Run(path), recipe, splits, weights):
+            kept = set_aside(path)
+            logger.warning("%s is of %s, and is kept as %s.", path, why, kept.name)
+        else:
+            recipe = Run(path).recipe  # whose `init` may be where the run was before it was moved
     if not (path / "result.json").is_file():
         return train(recipe, workdir=path, data=splits, verbose=False, test=False)
     run = Run.open(path)
@@ -113,7 +116,8 @@ def trained(recipe: Recipe, splits: Mapping[str, Split], path: Path, weights: st
 
 def other(run: Run, recipe: Recipe, splits: Mapping[str, Split], weights: str | None) -> str:
     """Return what a run in a folder is of, if it is not of this recipe, these examples and these first weights; ""."""
-    if run.recipe != recipe:
+    moved = {"init"} if weights and keeps_first_weights(run) else set()  # the run, which may have been elsewhere then
+    if run.recipe.model_dump(exclude=moved) != recipe.model_dump(exclude=moved):
         return "another recipe"
     if (run.path / "data.json").is_file() and run.data.get("examples") != {
             name: split.fingerprint() for name, split in splits.items()}:
@@ -121,3 +125,8 @@ def other(run: Run, recipe: Recipe, splits: Mapping[str, Split], weights: str | 
     if weights and (run.path / "init.json").is_file() and run.origin["weights"] != weights:
         return "another state of the run"
     return ""
+
+
+def keeps_first_weights(run: Run) -> bool:
+    """Return whether a run knows which weights it began with, and does not need them from where `init` says."""
+    return (run.path / "init.json").is_file() and ((run.path / INIT).is_file() or (run.path / "result.json").is_file())

@@ -93,7 +93,7 @@ def read(recipes: Iterable[Recipe], where: Path | None = None, wrong: Callable[[
     known = {recipe.name: recipe for recipe in recipes}
     found: dict[str, list[dict]] = {}
     for path in sorted((where or folder()).glob("*-*.json")):
-        result = json.loads(path.read_text())
+        result = json.loads(path.read_text(encoding="utf-8"))
         if not (complaint := unfit(path.name, result, known)):
             found.setdefault(result["recipe"], []).append(result)
         elif wrong is None:

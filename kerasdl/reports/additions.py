@@ -33,4 +33,5 @@ def add(folder: Path, tool: str, sections: Sequence[Section]) -> None:
 def added(folder: Path) -> list[Section]:
     """Return the sections that tools have added to a run's report, by the names of the tools."""
     return [Section(**{**section, "body": Markup(section["body"])})
-            for file in sorted((folder / FOLDER).glob("*.json")) for section in json.loads(file.read_text())]
+            for file in sorted((folder / FOLDER).glob("*.json"))
+            for section in json.loads(file.read_text(encoding="utf-8"))]

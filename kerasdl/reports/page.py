@@ -25,12 +25,17 @@ from kerasdl.text import duration, typed
 logger = logging.getLogger(__name__)
 
 
-def report(run: Run | str | Path, data: Data = None) -> Path:
+def report(run: Run | str | Path, data: Data = None, *, keep: bool = False) -> Path:
     """Write report.html, one file that needs no other, and return its path.
 
     The headline numbers are those of result.json. Tables and images come from the run's predictions.npz, or from the
     model's answers on the test split of `data`. A run that did not finish, or whose data is gone, shows what there is,
     and why there is no more. Sections that tools have added come last.
+
+    Args:
+        run: the run, or its folder.
+        data: as in `evaluate`.
+        keep: whether a page that shows the test split stays, with a line in the log, where that cannot be read now.
 
     Raises:
         UserError: as evaluate does with this `data`, and for a run that has neither a result nor an epoch to show.
@@ -42,6 +47,10 @@ def report(run: Run | str | Path, data: Data = None) -> Path:
     if not result and history.empty:
         raise UserError(f"{run.path} has nothing to report: no epoch was finished. Train it again.")
     sections, missing = _sections(run, data, result)
+    file, once = run.path / "report.html", f"Once it can be: kerasdl report {typed(run.path)}"
+    if keep and missing and _shows_test(file):
+        logger.warning("%s stays as it was, as its test split cannot be read. %s %s", file, missing, once)
+        return file
     page = html.render(
         html.HERE / "report.html.j2",
         name=recipe.name or recipe.model, recipe=recipe, result=result, history=history, missing=missing,
@@ -51,7 +60,12 @@ def report(run: Run | str | Path, data: Data = None) -> Path:
         environment={key: _plain(value) for key, value in result.get("environment", {}).items()},
         folder=run.path.name, version=kerasdl.__version__, finished=result.get("finished"),
         command=command(recipe, typed(run.path)), neighbours=neighbours(run.path), remarks=_remarks(run))
-    return html.write(run.path / "report.html", page, f"Once it can be: kerasdl report {typed(run.path)}")
+    return html.write(file, page, once)
+
+
+def _shows_test(file: Path) -> bool:
+    """Return whether a report is there and does not say why it shows nothing of the test split."""
+    return file.is_file() and "<h2>Test split</h2>" not in file.read_text(encoding="utf-8", errors="replace")
 
 
 def _sections(run: Run, data: Data, result: dict[str, Any]) -> tuple[list[Section], str]:

@@ -51,7 +51,7 @@ def autotune(recipe: Recipe, noted: dict[str, Any] | None, shape: Any, device: s
         return {key: CANDIDATES[key][0] for key in fields}
     memory = remembered(recipe, shape, device, devices, resident)
     try:
-        return json.loads(memory.read_text())
+        return json.loads(memory.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # never measured, or not readable
         choice = measure(recipe, fields, devices, start)
     try:

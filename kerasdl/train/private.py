@@ -99,8 +99,8 @@ def check(recipe: Recipe, split: Split, objective: Objective, settings: Private)
         raise UserError("private training draws each example with the same chance, and the data is streamed. Take data "
                         "that fits in memory.")
     if settings.delta < accounting.LEAST_DELTA:
-        raise UserError(f"private.delta is {accounting.LEAST_DELTA:g} or more: what a smaller one spends cannot be told "
-                        f"exactly. Received: {settings.delta:g}.")
+        raise UserError(f"private.delta is {accounting.LEAST_DELTA:g} or more: what a smaller one spends cannot be "
+                        f"told exactly. Received: {settings.delta:g}.")
     if settings.delta >= 1 / len(split):
         raise UserError(f"private.delta is less than 1 / examples, {1 / len(split):.2g} here: with more, giving away a "
                         f"whole example would be allowed. Received: {settings.delta:g}.")

@@ -51,7 +51,7 @@ def age() -> float:
     """Return for how many seconds this process has been there; its time on processors, where the system does not say.
     """
     try:
-        ticks = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        ticks = float(Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
         return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, AttributeError):
         return time.process_time()

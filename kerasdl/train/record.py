@@ -18,7 +18,7 @@ from kerasdl.devices import distribute_fixes
 from kerasdl.devices import strategy as strategies
 from kerasdl.devices.device import device
 from kerasdl.environment import environment, gemm_peak
-from kerasdl.errors import UserError
+from kerasdl.errors import DataError, UserError
 from kerasdl.files import whole, write_json, write_text
 from kerasdl.installation import backend
 from kerasdl.run import NOTES, Run
@@ -69,7 +69,7 @@ def begin(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model) -> 
                         "new run.")
     elif file.exists() and {key: value for key, value in run.data.items() if key not in NOTES} != {
             key: facts[key] for key in facts if key in run.data or key != "examples"}:
-        raise UserError(f"The data is not what {run.path} began with (see its data.json). Start a new run.")
+        raise DataError(f"The data is not what {run.path} began with (see its data.json). Start a new run.")
     elif changed := [name for name in noted if file.exists() and noted[name] != run.data.get("noted", noted)[name]]:
         raise UserError(f"{run.path} began with another {changed[0]}. Start a new run.")
 

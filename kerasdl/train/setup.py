@@ -21,9 +21,11 @@ from kerasdl.data.tokens import FILE
 from kerasdl.devices import distribute_fixes, on_device
 from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
+from kerasdl.evaluation.located import located, located_args
 from kerasdl.installation import backend
 from kerasdl.objectives.base import Objective
 from kerasdl.recipe import Recipe
+from kerasdl.run import Run
 from kerasdl.train import compressed, loop, optim, pretrained, private, saves
 from kerasdl.zoo.blocks import moments, set_moments
 
@@ -77,8 +79,10 @@ class Setup:
         if recipe.data == "arrays" and data is None:
             raise UserError("The recipe is of a run on arrays, which a run does not keep. Call kerasdl.train with "
                             "data=kerasdl.data.from_arrays(x, y).")
+        began = Run(run).folder if run else None
         splits = data if isinstance(data, Mapping) else load_splits(
-            recipe.data, SPLITS | recipe.splits, target=objective.target, **recipe.data_args)
+            located(recipe.data, began), SPLITS | recipe.splits, target=objective.target,
+            **located_args(recipe.data_args, began))
         train = splits["train"]
         objective.check(train, devices.num_replicas_in_sync)
         if initial and initial.columns:  # each has the place and the scale of one there

@@ -10,6 +10,7 @@ from kerasdl.recipe_text import python
 from kerasdl.text import figure, typed
 from kerasdl.tuning import engine, median_stopping, ray_cluster
 from kerasdl.tuning.records import TrialRecord
+from kerasdl.tuning.same_data import check_same_data
 from kerasdl.tuning.seeds import Seeds
 from kerasdl.tuning.study import Study
 from kerasdl.tuning.table import ranked
@@ -56,7 +57,7 @@ def measure(study: Study, record: TrialRecord, seeds: int, workers: int = 1, ver
         what final.json holds: the trial, the score that chose it, and validation and test scores of the retrained ones.
 
     Raises:
-        UserError: if one of them fails, or the search trained with another backend.
+        UserError: if one of them fails, or the search trained with another backend or on other data.
     """
     final = read(study.folder / FINAL)
     if final and final["trial"] == record.id and len(final["seeds"]) >= seeds:
@@ -65,7 +66,8 @@ def measure(study: Study, record: TrialRecord, seeds: int, workers: int = 1, ver
     recipe, options = recipe_of(study, record), (read(record.folder / TASK) or {}).get("options", {})
     others = [recipe.seed + 1 + index for index in range(seeds)]
     again = Seeds(study.search, recipe, others, study.folder / "final" / record.id, options,
-                  f"kerasdl tune best {typed(study.folder)} --seeds {seeds}")
+                  f"kerasdl tune best {typed(study.folder)} --seeds {seeds}", record.folder)
+    check_same_data([record.folder, *(done.folder for done in again.records())])
     shares, start = ray_cluster.connect(ray, min(workers, seeds))
     engine.run(again, shares, verbose, start=start)
     outcomes = again.outcomes()

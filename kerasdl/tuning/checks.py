@@ -29,7 +29,7 @@ def check(search) -> None:
                                 f"Received: {dimension!r}.")
             _conditions(search, key, dimension)
             _field(search, base, key, dimension)
-        _alternatives(key, part)
+        _alternatives(search, key, part)
         if _fixed(search, key):
             raise UserError(f"{key} is fixed by the overrides, and searched, too. Take it out of one of the two.")
     for key, dimension in search.dimensions:
@@ -87,14 +87,27 @@ def _conditions(search, key: str, dimension: Dimension) -> None:
                                 f"{nearest(value, options)}")
 
 
-def _alternatives(key: str, part: tuple[Dimension, ...]) -> None:
+def _alternatives(search, key: str, part: tuple[Dimension, ...]) -> None:
     """Refuse two dimensions of a field that could be active at once."""
     for index, one in enumerate(part):
         for other in part[:index]:
-            mine, theirs = dict(one.conditions), dict(other.conditions)
-            if not any(not set(mine[parent]) & set(theirs[parent]) for parent in mine if parent in theirs):
+            mine, theirs = _all_conditions(search, one), _all_conditions(search, other)
+            if not any(mine[parent].isdisjoint(theirs[parent]) for parent in mine if parent in theirs):
                 raise UserError(f"{key} has two dimensions that can be active at once: {other}, and {one}. "
                                 "Give them conditions of which only one can hold.")
+
+
+def _all_conditions(search, dimension: Dimension) -> dict[str, set]:
+    """Return the values that each parent may have, and those of the parents, while a dimension is active."""
+    found: dict[str, set] = {}
+    left, seen = [dimension], set()
+    while left:
+        for parent, values in left.pop().conditions:
+            found[parent] = found[parent] & set(values) if parent in found else set(values)
+            if parent not in seen and len(part := search.space.get(parent, ())) == 1:
+                left += part
+            seen.add(parent)
+    return found
 
 
 def _field(search, base: Recipe, key: str, dimension: Dimension) -> None:

@@ -43,7 +43,7 @@ class Meter:
     @cached_property
     def _process(self) -> subprocess.Popen:
         """The process; a session of its own, so that Ctrl-C reaches this process alone, which then closes its input."""
-        with open(self.folder / LOG, "a") as log:
+        with open(self.folder / LOG, "a", encoding="utf-8") as log:
             return subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
                                     env=os.environ | QUIET | {"KERAS_BACKEND": "tensorflow"}, start_new_session=True)
 
@@ -83,7 +83,7 @@ class Refused:
 
     def entries(self) -> list[dict[str, Any]]:
         """Return each: "after" (trials), "values", "costs", "why"."""
-        return json.loads(self.file.read_text()) if self.file.exists() else []
+        return json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else []
 
     def add(self, after: int, values: dict[str, Any], found: dict[str, float], why: str) -> None:
         write_json(self.file, [*self.entries(), {"after": after, "values": values, "costs": found, "why": why}])

@@ -23,7 +23,7 @@ from kerasdl.errors import UserError
 from kerasdl.files import whole, write_json
 from kerasdl.recipe import Recipe
 from kerasdl.train.setup import SPLITS, precision
-from kerasdl.tuning import median_stopping
+from kerasdl.tuning import median_stopping, same_data
 
 TURNS = 1000  # builds at most while the conditional scopes are explored
 
@@ -69,7 +69,7 @@ def space(build: str, folder: str | Path) -> HyperParameters:
         if done.returncode:
             lines = done.stderr.strip().splitlines() or ["it was killed"]
             raise UserError(f"build(hp) of {build} failed: {lines[-1]}")
-    return HyperParameters.from_config(json.loads(file.read_text()))
+    return HyperParameters.from_config(json.loads(file.read_text(encoding="utf-8")))
 
 
 def train(task: dict[str, Any], recipe: Recipe, folder: Path, stopping: keras.callbacks.Callback) -> dict[str, Any]:
@@ -80,6 +80,9 @@ def train(task: dict[str, Any], recipe: Recipe, folder: Path, stopping: keras.ca
     """
     splits = load_splits(recipe.data, SPLITS | recipe.splits, target=objectives.get(recipe.objective).target,
                          **recipe.data_args)
+    examples = {name: split.fingerprint() for name, split in splits.items()}
+    same_data.check_data(task, examples)
+    write_json(folder / same_data.FILE, {"examples": examples})
     keras.utils.set_random_seed(recipe.seed)
     epochs = task["rung"]["epochs"] if task["rung"] else recipe.epochs
     with precision(recipe.precision):

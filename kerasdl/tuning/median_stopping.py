@@ -69,7 +69,7 @@ def history(folder: Path) -> list[dict[str, float]]:
     An epoch that was repeated, because its state had not been saved, counts by its last row.
     """
     try:
-        text = (folder / "metrics.csv").read_text()
+        text = (folder / "metrics.csv").read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
     lines = text[:text.rfind("\n") + 1].splitlines()

@@ -141,6 +141,6 @@ class Forked:
 def running(pid: int) -> bool:
     """Return whether a process of this number runs, and is not one that has ended and that nobody has asked about."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in ("Z", "X")
     except OSError:
         return False

@@ -180,7 +180,7 @@ def confine(pid: int, worker: Worker, memory: int | None) -> None:
 
             resource.prlimit(pid, resource.RLIMIT_DATA, (memory, memory))
         if sys.platform == "linux":
-            Path(f"/proc/{pid}/oom_score_adj").write_text("500")
+            Path(f"/proc/{pid}/oom_score_adj").write_text("500", encoding="utf-8")
     except (ProcessLookupError, FileNotFoundError, PermissionError):  # it has ended already, or may not be limited
         pass
 

@@ -241,7 +241,7 @@ class Runner:
         """
         cpus, cwd = limits["cpus"], limits["cwd"]
         threads = {"TF_NUM_INTRAOP_THREADS": str(cpus)} if cpus < (os.cpu_count() or 1) else {}
-        with open(folder / "log.txt", "ab") as log, open(folder / RUNNING, "w") as lock:
+        with open(folder / "log.txt", "ab") as log, open(folder / RUNNING, "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self.process = subprocess.Popen([sys.executable, *command, os.fspath(folder)], stdin=subprocess.PIPE,
                                             stdout=log, stderr=log, env=os.environ | threads | environment,

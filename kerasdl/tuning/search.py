@@ -235,7 +235,8 @@ def load(search: "Search | str | Path") -> Search:
     if not path.is_file():
         raise UserError(f"There is no search file {path}.")
     try:
-        found = _from_json(path.read_text()) if path.suffix == ".json" else recipes.run_file(path).get("search")
+        found = _from_json(path.read_text(encoding="utf-8")) if path.suffix == ".json" else \
+            recipes.run_file(path).get("search")
     except UserError:
         raise
     except Exception as error:  # whatever the user's own lines raise

@@ -14,6 +14,7 @@ from kerasdl.text import typed
 from kerasdl.tuning import engine, ray_cluster
 from kerasdl.tuning.dimensions import choice
 from kerasdl.tuning.records import Answer, TrialRecord
+from kerasdl.tuning.same_data import check_same_data, examples_of
 from kerasdl.tuning.search import Search
 from kerasdl.tuning.trials import OUTCOME, Trials, read
 
@@ -30,12 +31,13 @@ class Seeds(Trials):
         folder: for all of them.
         options: keyword arguments of kerasdl.train.
         resume: the command that continues them.
+        first: the folder of a run of the recipe whose data theirs must be.
     """
 
     def __init__(self, search: Search, recipe: Recipe, seeds: Sequence[int], folder: Path, options: Mapping[str, Any],
-                 resume: str):
+                 resume: str, first: Path | None = None):
         super().__init__(search, folder, folder, resume)
-        self.recipe, self.seeds, self.options = recipe, list(seeds), dict(options)
+        self.recipe, self.seeds, self.options, self.first = recipe, list(seeds), dict(options), first
         with self.writing():
             folder.mkdir(parents=True, exist_ok=True)
             for failed in (each for each in self.records() if each.status == "failed"):
@@ -57,6 +59,9 @@ class Seeds(Trials):
         recipe = self.recipe.override(**record.values)
         return {"recipe": json.loads(recipe.model_dump_json()), "options": self.options, "test": True}
 
+    def examples(self, records: Sequence[TrialRecord]) -> dict[str, str] | None:
+        return self.first and examples_of(self.first) or super().examples(records)
+
     def outcomes(self) -> list[dict[str, Any]]:
         """Return the outcome of each seed.
 
@@ -68,14 +73,6 @@ class Seeds(Trials):
                 raise UserError(f"Training {self.recipe.name or self.recipe.model} with {record.id.replace('-', ' ')} "
                                 f"failed: {record.why.rstrip('.')}. Its log is {record.folder / 'log.txt'}")
         return [read(self.home / f"seed-{seed}" / OUTCOME) or {} for seed in self.seeds]
-
-
-def check_same_data(runs: Sequence[Path]) -> None:
-    """Raise a UserError if the data changed between two runs, so that their scores are of different examples."""
-    sums = {run: (read(run / "data.json") or {}).get("examples") for run in runs}
-    if other := next((run for run in runs if sums[run] != sums[runs[0]]), None):
-        raise UserError(f"The data has changed between {runs[0]} and {other}, so their scores have no mean. Start anew "
-                        "with another --workdir.")
 
 
 def train_seeds(recipe: Recipe, count: int, workdir: str | Path | None = None, workers: int = 1, *,

@@ -1,11 +1,13 @@
-"""End a trial early when the median rule says so, or at once when its objective is never logged."""
+"""End a trial early when the median rule says so, or at once when its data is other or its objective never logged."""
 
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from kerasdl.errors import DataError
 from kerasdl.tuning import median_stopping
+from kerasdl.tuning.same_data import FILE, check_data, examples_of
 
 
 class TrialPruned(Exception):
@@ -31,6 +33,14 @@ class StopTrial(keras.callbacks.Callback):
     def __init__(self, folder: Path, task: dict[str, Any], epochs: int):
         super().__init__()
         self.folder, self.task, self.epochs = folder, task, epochs
+
+    def on_train_begin(self, logs=None):
+        try:
+            check_data(self.task, examples_of(self.folder))
+        except DataError:
+            if not any(self.folder.glob("checkpoint/**/step-*.npz")):
+                (self.folder / FILE).unlink()  # so that it can begin once the data is as it was
+            raise
 
     def on_epoch_end(self, epoch, logs=None):
         objective, direction, thresholds = (self.task[key] for key in ("objective", "direction", "thresholds"))

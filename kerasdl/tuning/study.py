@@ -28,6 +28,7 @@ PATIENCE = 30  # seconds of refused proposals after which the trials that run ar
 WEIGHTS = "model.keras"  # of a trial that trained to its end
 OLD_STATE = "oracle.json"  # of searches before 0.2, whose trials do not say all that a sampler must know
 DATA_FIELDS = {"data", "data_args", "splits"}
+LOADED_BY = DATA_FIELDS | {"objective"}  # which says what targets are read
 
 
 class Study(Trials):
@@ -174,15 +175,22 @@ class Study(Trials):
         recipe = search.base if search.build else search.trial(record.values)
         if search.inherit and record.parent and (self.home / record.parent / WEIGHTS).exists():
             own = self.home / record.id / "recipe.json"  # of a trial that has begun: the search may have moved since
-            init = json.loads(own.read_text())["init"] if own.exists() else str(self.home / record.parent)
+            init = json.loads(own.read_text(encoding="utf-8"))["init"] if own.exists() else \
+                str(self.home / record.parent)
             recipe = recipe.override(init=init)
         task = {"recipe": json.loads(recipe.model_dump_json()), "options": self.options,
-                "varies_data": bool({key.partition(".")[0] for key in search.space} & DATA_FIELDS)}
+                "varies_data": self._varies(DATA_FIELDS)}
         if search.stops_early:
             task["thresholds"] = median_stopping.thresholds(records)
         if search.build:
             task |= {"build": search.build, "hp": self._hyperparameters.get_config() | {"values": record.values}}
         return task
+
+    def examples(self, records: Sequence[TrialRecord]) -> dict[str, str] | None:
+        return None if self._varies(LOADED_BY) else super().examples(records)
+
+    def _varies(self, fields: set[str]) -> bool:
+        return not fields.isdisjoint(key.partition(".")[0] for key in self.search.space)
 
     def values(self, task: dict[str, Any]) -> dict[str, Any]:
         """Return a task's values. Before 0.2 they were in its recipe, or in the hyperparameters of build(hp)."""

@@ -31,14 +31,16 @@ BLOCKED = 75  # exit code (EX_TEMPFAIL): the trial cannot be trained, through no
 INTERRUPTED = (-signal.SIGTERM, 128 + signal.SIGTERM, 128 + signal.SIGINT)  # exit codes after it was asked to stop
 UNWRITABLE = "its files cannot be written."
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
-COPIED = ("data.json", "choice.json", "metrics.csv", "tensorboard", "checkpoint", "recipe.json")  # the last makes a run
+COPIED = ("data.json", "choice.json", "init.json", "metrics.csv", "tensorboard", "checkpoint", "code", "tokenizer.json",
+          "recipe.json")  # the last makes a run
 
 
 def main(folder: Path) -> int:
     """Run the trial of a folder and return the exit code. 0: outcome.json says how it ended."""
     threading.Thread(target=stop_without_parent, daemon=True).start()
-    task = json.loads((folder / "task.json").read_text())
-    began, resumed = time.monotonic(), any(folder.glob("checkpoint/**/step-*.npz"))
+    task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
+    promoted = bool((task.get("rung") or {}).get("parent"))  # its checkpoint is copied in `train`
+    began, resumed = time.monotonic(), promoted or any(folder.glob("checkpoint/**/step-*.npz"))
     try:
         outcome = checked(run(task, folder), task["objective"])
     except Exception as error:

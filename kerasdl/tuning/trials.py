@@ -28,6 +28,7 @@ from kerasdl.installation import backend
 from kerasdl.tuning import median_stopping
 from kerasdl.tuning.dimensions import frozen
 from kerasdl.tuning.records import Answer, Rung, TrialRecord
+from kerasdl.tuning.same_data import examples_of
 from kerasdl.tuning.search import Search
 
 LOCK, TASK, OUTCOME = "lock", "task.json", "outcome.json"
@@ -84,6 +85,13 @@ class Trials:
         """Return the part of a trial's task that differs between searches and retrainings."""
         raise NotImplementedError
 
+    def examples(self, records: Sequence[TrialRecord]) -> dict[str, str] | None:
+        """Return what all trials must be trained and measured on, by the first one that says so; None: it may vary.
+
+        These are fingerprints: {"train": ..., "val": ..., "test": ...}.
+        """
+        return next(filter(None, (examples_of(record.folder) for record in records)), None)
+
     def records(self) -> list[TrialRecord]:
         """Return the records of all trials in the order in which they began."""
         names = sorted((file.parent.name for file in self.home.glob(f"*/{TASK}")), key=lambda name: (len(name), name))
@@ -128,7 +136,8 @@ class Trials:
             task = {"id": record.id, "attempt": attempt, "values": record.values, "costs": record.costs,
                     "backend": backend.wanted(), "parent": record.parent, "rung": record.rung and asdict(record.rung),
                     "spent": spent(folder), "objective": self.search.objective,
-                    "direction": self.search.direction, "thresholds": [], **self.task(record, records)}
+                    "direction": self.search.direction, "thresholds": [], "examples": self.examples(records),
+                    **self.task(record, records)}
             write_json(folder / TASK, task)
             if before and before["status"] == "blocked":
                 (folder / OUTCOME).unlink()
@@ -175,7 +184,7 @@ class Trials:
     def orphaned(self, name: str) -> bool:
         """Return whether a trial's process was started on this host by a parent that is gone."""
         try:
-            owner = (self.home / name / LOCK).read_text()
+            owner = (self.home / name / LOCK).read_text(encoding="utf-8")
         except FileNotFoundError:
             return False
         facts = json.loads(owner) if owner else {}
@@ -222,7 +231,7 @@ def is_alive(pid: int) -> bool:
 def read(file: Path) -> dict[str, Any] | None:
     """Return a JSON file's content, None if there is no file. Files are written whole, so there is no half of one."""
     try:
-        return json.loads(file.read_text())
+        return json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
 

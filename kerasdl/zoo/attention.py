@@ -39,7 +39,7 @@ class SelfAttention(Explicit):
             raise ValueError(f"Expected heads that divide the width, and an even number a head with rotary positions. "
                              f"Received: width={width}, heads={self.heads}")
         self.query, self.key, self.value, self.attention_output = (
-            layers.Dense(width, dtype=self.dtype_policy, name=name)
+            layers.Dense(width, dtype=self.dtype_policy, trainable=self.trainable, name=name)
             for name in ("query", "key", "value", "attention_output"))
         for layer in (self.query, self.key, self.value, self.attention_output):
             layer.build(x_shape)

@@ -28,18 +28,21 @@ def build(members, numbers: bool = False, name: str = "ensemble") -> keras.Model
     """Build one flat graph of all members: raw examples to float32 "logits" (B, classes), or to "numbers" (B, outputs).
 
     Args:
-        members: models of the same input shape and number of outputs. Their weights are copied; the layer "stem" of
-            the first becomes "member1_stem".
+        members: models of the same input shape and number of outputs. Of sequences some may take any length and
+            others one. Their weights are copied; the layer "stem" of the first becomes "member1_stem".
         numbers: average the outputs as they are, and not as logits.
         name: name of the model.
 
     Raises:
         ValueError: fewer than two members, or different shapes.
     """
-    shapes = {(tuple(member.input_shape), tuple(member.output_shape)) for member in members}
-    if len(members) < 2 or len(shapes) > 1:
-        raise ValueError(f"Expected two members or more of one shape. Received: {len(members)}, {sorted(shapes)}")
-    first = members[0].inputs[0]
+    shapes = {(tuple(member.inputs[0].shape), tuple(member.output_shape)) for member in members}
+    first = min((member.inputs[0] for member in members), key=lambda each: each.shape.count(None))
+    fit = all(len(sides) == len(first.shape) and all(side in (None, own) for side, own in zip(
+        sides, first.shape, strict=True)) for sides, _ in shapes)
+    if len(members) < 2 or not fit or len({answers for _, answers in shapes}) > 1:
+        raise ValueError(f"Expected two members or more of one shape. Received: {len(members)}, "
+                         f"{sorted(shapes, key=str)}")
     inputs = keras.Input(first.shape[1:], dtype=first.dtype, name=first.name)
     answers = [copy(member, inputs, f"member{i}").outputs[0] for i, member in enumerate(members, 1)]
     kind, label = (layers.Average, "numbers") if numbers else (MeanProbability, "logits")

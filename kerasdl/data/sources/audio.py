@@ -75,7 +75,7 @@ def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[st
                       image_files.groups_of(found.files, root, args.group), args.test_share)
     some, rate = sounds.read_all(found.files, args.rate)
     longest = max(map(len, some))
-    length = longest if args.seconds is None else min(longest, max(1, round(args.seconds * rate)))
+    length = longest if args.seconds is None else min(longest, _samples(args.seconds, rate))
     return {part: _split(part, [some[place] for place in places], None if y is None else y[places], classes, length,
                          rate, _reading(args)) for part, places in index.items()}
 
@@ -216,17 +216,23 @@ def _test_by_name(files: Sequence[Path], place: np.ndarray, root: Path, test: st
     return np.where(matches, "test", place)
 
 
+def _samples(seconds: float, rate: int) -> int:
+    """Return how many samples are kept of sounds that last longer than some seconds."""
+    return max(1, round(seconds * rate))
+
+
 def _as_trained(file: Path, facts: Mapping[str, Any]) -> np.ndarray:
     """Return the samples of a file at the rate of a model. Raises DataError for more than the model takes, unless those
-    of the training were cut."""
+    of the training may have been cut: not where all were shorter than the seconds that were asked for."""
     length, rate = facts["shape"][0], facts["build_args"]["sample_rate"]
     sound, own = sounds.read(file, facts["reading"].get("rate"))
     if own != rate:
         raise DataError(f"{file} has {own} samples a second; the model takes {rate}. Resample it, or train with "
                         f"data_args.rate={rate}, which resamples every file.")
-    if len(sound) > length and "seconds" not in facts["reading"]:
+    seconds = facts["reading"].get("seconds")
+    if len(sound) > length and (seconds is None or _samples(seconds, rate) > length):
         raise DataError(f"{file} has {len(sound) / rate:.2f} seconds; the model takes at most {length / rate:.2f}. "
-                        "Cut it, or train with data_args.seconds.")
+                        f"Cut it, or train with data_args.seconds={length / rate:.4g}, which cuts sounds.")
     return sound
 
 

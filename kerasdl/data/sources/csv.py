@@ -3,7 +3,9 @@
 See kerasdl.data.table for what is done with the columns, and kerasdl.data.columns for how they become numbers.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ import pandas as pd
 
 from kerasdl.data import chunks, image_table, labels, row_chunks, table
 from kerasdl.data.chunks import Chunk
-from kerasdl.data.columns import Columns, check_present, encode, in_words, split_dates
+from kerasdl.data.columns import Columns, check_present, encode, in_words, split_dates, with_truths
 from kerasdl.data.spec import Target, recorded_kind
 from kerasdl.data.split import Split
+from kerasdl.data.strangers import blank, filled, fills, strangers, unknown_categories
 from kerasdl.data.table import TableArgs, splits_of
 from kerasdl.data.table_file import (
     EXCEL,
@@ -87,7 +90,8 @@ def look_for(facts: Mapping[str, Any], path: str, *, target: Target | None = Non
         return
     columns, reading = _columns(facts, "Give others from Python: data=kerasdl.data.from_arrays(x, y)."), \
         facts.get("reading", {})
-    if (frame := header(path, _dialect(reading), columns)) is None:
+    args = _labelled(args, reading, target, path)
+    if (frame := header(path, _dialect(facts, path), columns)) is None:
         return
     if target is not None:
         labels.label_columns(frame, args.label, path)
@@ -117,7 +121,11 @@ def from_frame(frame: pd.DataFrame, label: Any = None, *, target: Target | None 
         table.check_test(frame, extra, args, "the frame", "test")
         extra = extra.reindex(columns=frame.columns)
     make = splits_of if args.image is None else image_table.splits_of
-    return make(frame, extra, args, target, "the frame")
+    parts = make(frame, extra, args, target, "the frame")
+    if label is None or args.image is not None:
+        return parts
+    told = {"label": args.columns("label", frame), **({"label_sep": args.label_sep} if args.label_sep else {})}
+    return {name: replace(part, reading={**part.reading, **told}) for name, part in parts.items()}
 
 
 def _placed(frame: pd.DataFrame, source: str, args: TableArgs) -> pd.DataFrame:
@@ -153,9 +161,11 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Targ
         return image_table.split_for(facts, path, split, args, target, classes)
     columns = _columns(facts, "Give others from Python: data=kerasdl.data.from_arrays(x, y).")
     names = None if target in (None, "number") else tuple(facts["classes"])
-    words = columns if args.label is None or target != "class" else {**columns, str(args.label): list(names or ())}
     reading = facts.get("reading", {})
-    frame = read_table(path, [*in_words(words), *_texts(reading)], _dialect(reading), args.drops, columns)
+    args = _labelled(args, reading, target, path)
+    words = columns if args.label is None or target != "class" else {**columns, str(args.label): list(names or ())}
+    texts = [*in_words(words), *_texts(reading), *args.as_text()]
+    frame = read_table(path, texts, _dialect(facts, path), args.drops, columns)
     y = None
     if target is not None:
         label = labels.label_columns(frame, args.label, path)
@@ -163,33 +173,67 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Targ
             frame = labels.rows_of(frame, label[0], names or (), path)
         y, _ = labels.targets_of(frame, label, target, args.label_sep, names, learned=False)
         frame = frame.drop(columns=[name for name in label if name not in columns])
-    x = _encoded(frame, columns, facts, path)
+    x, strange = _encoded(frame, columns, facts, path)
     index = np.arange(len(frame))
     if split != "all":
         index = table.index_of(frame, y, names if target == "class" else None, args, path)[split]
     parts = table.Parts(frame, y, names or (), {split: index}, None, {})
-    return table.row_split(split, x, parts, columns, facts.get("medians", {}), reading)
+    return replace(table.row_split(split, x, parts, columns, facts.get("medians", {}), reading),
+                   remarks=unknown_categories(split, index, strange))
 
 
 def read_files(files: Iterable[Path], facts: Mapping[str, Any], *, unknown: str = "refuse", **_: Any
                ) -> Iterator[Chunk]:
     """Yield the rows of tables, named FILE:LINE, as a model takes them; see kerasdl.data.row_chunks."""
     columns = _columns(facts, "Give arrays as .npy files.")
-    return row_chunks.read(files, columns, facts, _dialect(facts.get("reading", {})),
-                           chunks.size_of((facts["shape"],), 4), unknown)
+    for file in files:
+        yield from row_chunks.read([file], columns, facts, _dialect(facts, file),
+                                   chunks.size_of((facts["shape"],), 4), unknown)
 
 
-def _encoded(frame: pd.DataFrame, columns: Columns, facts: Mapping[str, Any], path: str) -> np.ndarray:
-    """Return rows as a trained model takes them; see `encode`."""
-    reading = facts.get("reading", {})
+def _labelled(args: TableArgs, reading: Mapping[str, Any], target: Target | None, path: str) -> TableArgs:
+    """Return arguments that name the column to learn, of a run on a frame the one that it recorded.
+
+    Raises:
+        DataError: nobody knows it.
+    """
+    if target is None or "label" not in reading and args.label is not None:
+        return args
+    if "label" not in reading:
+        raise DataError(f"Nobody says which column of {path} to compare with: the run was trained on a DataFrame, and "
+                        "has not recorded its label. Give splits from Python: data=kerasdl.data.from_frame(frame, "
+                        "label=COLUMN).")
+    return args.model_copy(update={key: reading[key] for key in ("label", "label_sep") if key in reading})
+
+
+def _encoded(frame: pd.DataFrame, columns: Columns, facts: Mapping[str, Any], path: str
+             ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return rows as a trained model takes them, and where a category is none that it knows; see `encode`."""
+    reading, medians = facts.get("reading", {}), facts.get("medians", {})
     frame = split_dates(frame, reading.get("dates", ()), reading.get("date_format"))
     check_present(frame, columns, path)
-    return encode(frame, columns, facts.get("medians", {}), reading.get("offsets"), reading.get("hash", ()))
+    frame = with_truths(frame, columns)
+    hashed = reading.get("hash", ())
+    strange = strangers(frame, columns, hashed, fills(columns, medians))
+    x = encode(filled(frame, columns, strange), columns, medians, reading.get("offsets"), hashed)
+    blank(x, columns, strange)
+    return x, strange
 
 
-def _dialect(reading: Mapping[str, Any]) -> Dialect:
-    """Return how the table was written that a model was trained on. At first only its header was recorded."""
-    return Dialect(**(reading.get("dialect") or {"header": reading.get("header")}))
+def _dialect(facts: Mapping[str, Any], file: str | Path) -> Dialect:
+    """Return how a table is written: as the one that a model was trained on. At first only its header was recorded.
+
+    An ending .csv or .tsv says what separates the fields. Where there is none, as of standard input, that of the
+    training file does.
+    """
+    reading = facts.get("reading", {})
+    dialect = Dialect(**(reading.get("dialect") or {"header": reading.get("header")}))
+    if dialect.sep is None and not {".csv", ".tsv"} & set(Path(file).suffixes):
+        recipe = Path(facts.get("run", ""), "recipe.json")
+        trained = json.loads(recipe.read_bytes()).get("data", "") if recipe.is_file() else ""
+        if (sep := dialect.separator(trained)) != ",":
+            return dialect.model_copy(update={"sep": sep})
+    return dialect
 
 
 def _texts(reading: Mapping[str, Any]) -> list[str]:

@@ -18,7 +18,6 @@ from kerasdl.data.divide import completed
 from kerasdl.data.image_args import ImageArgs
 from kerasdl.data.spec import Target, recorded_kind
 from kerasdl.data.split import Split
-from kerasdl.data.subset import of_classes
 from kerasdl.errors import DataError, nearest
 from kerasdl.settings import parse
 
@@ -106,7 +105,8 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Targ
     Args:
         facts: of the run, its data.json.
         path: as in `read`.
-        split: "train", "val" or "test" as `read` gives them, or "all" images, of any size and any of the classes.
+        split: "train", "val" or "test" with the images that `read` gives them, or "all". Of any size, and of any of
+            the classes.
         target: as in `read`.
         classes: those that the model was trained on, if it was trained on some only. Others are left out.
         **given: as in `read`. Without image_size, images are fitted as in training.
@@ -114,20 +114,21 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Targ
     Raises:
         DataError: as `read` does, and for a class that the model does not know.
     """
-    if split != "all":
-        parts = read(path, target=target, **given)
-        if split not in parts:
-            raise DataError(f"folder:{path} has the splits {', '.join(parts)}, all. Received: {split!r}.")
-        return parts[split] if classes is None else of_classes(parts[split], classes)
     if recorded_kind(facts) != KIND:
         raise DataError(f"The model takes {recorded_kind(facts)} data. Received images of a folder.")
     root, known, shape = _root(path), facts["classes"], tuple(facts["shape"])
     roots = layout.unlabelled(root) if target is None else None
-    files, labels = _files_for(known, roots, root, classes)
     if "image_size" not in given and "fit" in (reading := facts.get("reading", {})):
         given = {"image_size": shape[:2], **reading["fit"], **given}
     args = _checked(path, target, given)
-    return image_files.split_of(files, labels, () if labels is None else known, args, shape=shape)
+    if split == "all":
+        files, labels = _files_for(known, roots, root, classes)
+        return image_files.split_of(files, labels, () if labels is None else known, args, shape=shape)
+    found, y, parts, own = _find_images(roots, root, args.group) if roots else _find(root, args.group, learned=False)
+    files, labels, names = _part_of(found, y, parts, own, split, root, None if target is None else known, classes)
+    noted = {str(group): image_files.names_of(files, root, group) for group in args.attributes}
+    part = image_files.split_of(files, labels, names, args, shape=shape)
+    return image_files.divided(replace(part, attributes=noted), files, root, {split: np.arange(len(files))})[split]
 
 
 def _files_for(known: Sequence[str], roots: Mapping[str, Path] | None, root: Path, classes: Sequence[str] | None
@@ -143,11 +144,33 @@ def _files_for(known: Sequence[str], roots: Mapping[str, Path] | None, root: Pat
                 files += found
                 labels += [known.index(name)] * len(found)
             elif classes is None:
-                raise DataError(f"The classes of {root} differ: the model does not know {name!r}. "
-                                f"{nearest(name, known)}")
+                raise _unknown(name, known, root)
     if not files:
         raise DataError(f"{root} has no class folder of the model's: {', '.join(known)}.")
     return files, np.array(labels, "int32")
+
+
+def _part_of(files: Sequence[Path], labels: np.ndarray | None, parts: Mapping[str, np.ndarray], own: Sequence[str],
+             split: str, root: Path, known: Sequence[str] | None, classes: Sequence[str] | None
+             ) -> tuple[list[Path], np.ndarray | None, Sequence[str]]:
+    """Return the images of a part, their labels and the classes' names: those that a model knows, or, of a model
+    without labels, their own. What is left out was divided, too, so that no image is in another part than in `read`."""
+    if split not in parts:
+        raise DataError(f"folder:{root} has the splits {', '.join(parts)}, all. Received: {split!r}.")
+    index = parts[split]
+    if labels is None or known is None:
+        return [files[place] for place in index], None if labels is None else labels[index], own
+    if classes is None and (unknown := [name for name in own if name not in known]):
+        raise _unknown(unknown[0], known, root)
+    names = [own[label] for label in labels[index]]
+    found = [(files[place], known.index(name)) for place, name in zip(index, names, strict=True) if name in known]
+    if not found:
+        raise DataError(f"The part {split} of {root} has no image of the model's classes: {', '.join(known)}.")
+    return [file for file, _ in found], np.array([label for _, label in found], "int32"), known
+
+
+def _unknown(name: str, known: Sequence[str], root: Path) -> DataError:
+    return DataError(f"The classes of {root} differ: the model does not know {name!r}. {nearest(name, known)}")
 
 
 def read_files(files: Iterable[Path], facts: Mapping[str, Any], *, resize: bool = False, **_: Any) -> Iterator[Chunk]:
@@ -167,7 +190,11 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], *, resize: bool 
                         "arrays from Python: kerasdl.evaluation.predict.predict(run, x).")
 
     def read(file: Path) -> np.ndarray:
-        image = images.read_raw(file, ends)
+        try:
+            image = images.read_raw(file, ends)
+        except DataError:
+            layout.check_format([file])
+            raise
         if image.shape[:2] != (height, width) and fit is None:
             raise DataError(f"{file} is {image.shape[0]}x{image.shape[1]}; the model takes {height}x{width}. "
                             "Resize it, or pass --resize.")
@@ -176,26 +203,41 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], *, resize: bool 
     return of_files(files, read, (height, width, channels))
 
 
-def _find(root: Path, group: int | str | None) -> tuple[list[Path], np.ndarray, dict[str, np.ndarray], tuple[str, ...]]:
+def _find(root: Path, group: int | str | None, learned: bool = True
+          ) -> tuple[list[Path], np.ndarray, dict[str, np.ndarray], tuple[str, ...]]:
+    """Return all images, their labels, the indices of each part, and the classes.
+
+    Args:
+        learned: whether the classes are learned, so that there are several, and each is in every part.
+    """
     roots = layout.roots(root)
     listed = {part: layout.classes(folder) for part, folder in roots.items()}
-    above, classes = next(iter(roots.values())), tuple(next(iter(listed.values())))
-    _check_classes(above, classes)
-    for part, found in listed.items():
-        if differing := sorted(set(found) ^ set(classes)):
-            where, other = (roots[part], "train") if differing[0] in found else (roots["train"], part)
-            raise DataError(f"The class {differing[0]!r} is in {where} but not in {other}.")
+    classes = tuple(sorted(set().union(*listed.values())))
+    if learned:
+        _check_parts(roots, listed)
+    elif not classes:
+        raise DataError(f"{root} has no class folders.")
     files: list[Path] = []
     indices: list[int] = []
     places: list[str] = []
     for part, found in listed.items():
         for index, name in enumerate(classes):
-            files += found[name]
-            indices += [index] * len(found[name])
-            places += [part] * len(found[name])
+            files += found.get(name, [])
+            indices += [index] * len(found.get(name, []))
+            places += [part] * len(found.get(name, []))
     labels = np.array(indices, "int32")
     groups = image_files.groups_of(files, root, group)
-    return files, labels, _parts(labels, np.array(places), classes, groups), classes
+    return files, labels, _parts(labels, np.array(places), classes, groups, learned), classes
+
+
+def _check_parts(roots: Mapping[str, Path], listed: Mapping[str, Collection[str]]) -> None:
+    """Raise a DataError for less than two classes, or for one that is not in every part."""
+    above, classes = next(iter(roots.values())), next(iter(listed.values()))
+    _check_classes(above, classes)
+    for part, found in listed.items():
+        if differing := sorted(set(found) ^ set(classes)):
+            where, other = (roots[part], "train") if differing[0] in found else (roots["train"], part)
+            raise DataError(f"The class {differing[0]!r} is in {where} but not in {other}.")
 
 
 def _root(path: str) -> Path:
@@ -214,7 +256,8 @@ def _find_images(roots: Mapping[str, Path], root: Path, group: int | str | None
     return files, None, _parts(np.arange(len(place)), place, None, groups), ()
 
 
-def _parts(labels: np.ndarray, place: np.ndarray, classes: Sequence[str] | None, groups: np.ndarray | None
-           ) -> dict[str, np.ndarray]:
+def _parts(labels: np.ndarray, place: np.ndarray, classes: Sequence[str] | None, groups: np.ndarray | None,
+           learned: bool = True) -> dict[str, np.ndarray]:
     parts = {part: np.flatnonzero(place == part) for part in ("val", "test") if (place == part).any()}
-    return completed(parts, np.flatnonzero((place == "train") | (place == "all")), labels, classes, groups)
+    return completed(parts, np.flatnonzero((place == "train") | (place == "all")), labels, classes, groups,
+                     learned=learned)

@@ -117,7 +117,7 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Targ
         labels.targets_of(_values(found.labels, target), list(found.labels), target, known=known or None,
                           learned=False)[0]
     _check_channels(found, facts["shape"][1], "the model takes")
-    x, lost = _padded(found, args.fill, facts["shape"][0], bool(args.length))
+    x, lost = _padded(found, args.fill, facts["shape"][0], _cuts(args.length, facts["shape"][0]))
     index = np.arange(len(x)) if split == "all" else \
         _index(len(x), count, y, known, found.groups, learned=False)[split]
     return _split(split, x[index], lost[index], y, known, index, facts["reading"], [])
@@ -127,7 +127,7 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Ite
     """Yield the series of files; labels in them are not needed. One that cannot be read is a fault."""
     reading, shape = facts["reading"], facts["shape"]
     args = Args(**{key: reading.get(key) for key in COLUMNS}, **reading.get("dialect", {}))
-    size = size_of(shape, 4)
+    size, cut = size_of(shape, 4), _cuts(reading.get("length"), shape[0])
     for file in files:
         found = opened(str(file), args, False)
         for start in range(0, len(found.values), size):
@@ -138,7 +138,7 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Ite
                 one = Series([values], [name], None)
                 try:
                     _check_channels(one, shape[1], "the model takes")
-                    good.append(_padded(one, reading.get("fill"), shape[0], bool(reading.get("length")))[0][0])
+                    good.append(_padded(one, reading.get("fill"), shape[0], cut)[0][0])
                     names.append(name)
                 except DataError as error:
                     faults.append(Fault(len(names), str(error)))
@@ -218,6 +218,12 @@ def _index(size: int, test: int, y: np.ndarray | None, classes: tuple[str, ...],
     return completed(given, np.arange(size - test), places, classes or None, groups, learned=learned)
 
 
+def _cuts(asked: int | None, length: int) -> bool:
+    """Return whether series lose what is longer than a model: if those of its training may have, and not if all of them
+    were shorter than the length that was asked for."""
+    return asked is not None and asked <= length
+
+
 def _padded(found: Series, fill: str | None, length: int, cut: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return series as x (N, length, F) float32, and how many steps each loses at its end (N,).
 
@@ -232,7 +238,7 @@ def _padded(found: Series, fill: str | None, length: int, cut: bool) -> tuple[np
     for row, (values, name) in enumerate(zip(found.values, found.names, strict=True)):
         if len(values) > length and not cut:
             raise DataError(f"{name} has {len(values)} steps, and the model takes {length} at most. Cut it, or train "
-                            "with data_args.length.")
+                            f"with data_args.length={length}, which cuts series.")
         with np.errstate(over="ignore"):  # what is too large is infinite, and refused
             whole = _whole(values.astype("float32"), name, fill)[:length]
         x[row, :len(whole)], lost[row] = whole, len(values) - len(whole)

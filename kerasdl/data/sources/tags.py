@@ -21,7 +21,8 @@ from kerasdl.data.split import Split
 from kerasdl.errors import DataError, nearest
 from kerasdl.settings import parse
 
-KIND, EXTENSIONS, NOUNS = "tokens", (".conll", ".iob", ".iob2", ".bio", ".txt"), ("words", "a text", "files of words")
+KIND, NOUNS = "tokens", ("words", "a text", "files of words")
+EXTENSIONS = (".conll", ".iob", ".iob2", ".bio", ".tsv", ".txt")
 OUTSIDE = "O"
 BOUNDARY = "-DOCSTART-"
 
@@ -82,6 +83,9 @@ def read(path: str, *, target: Target | None = "tags", **given: Any) -> dict[str
     lines = [line for part, each in found.items() for line in _remarks(part, each)]
     splits = {part: split_of(part, [words[place] for place in some], [tags[place] for place in some], classes,
                              tokenizer, args) for part, some in index.items()}
+    y = {part: np.asarray(split.y) for part, split in splits.items()}
+    widest = max(each.shape[1] for each in y.values())  # so that splits can be joined
+    splits = {part: replace(split, y=_widened(y[part], widest)) for part, split in splits.items()}
     train = splits["train"]
     return {**splits, "train": replace(train, remarks=(*lines, *train.remarks))}
 
@@ -114,12 +118,12 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Ite
     for file in files:
         if file.suffix.lower() in (".txt", ""):
             content = texts.decoded(file, "utf-8", facts["reading"]["encoding"])
-            words = [line.split() for line in texts.lines_of(content)]
-            if all(len(each) > 1 and each[-1] in facts["classes"] for each in words if each) and len(words) > 1:
+            lines = texts.lines_of(content)
+            if len(lines) > 1 and are_tagged(lines, facts["reading"]["columns"]["tag"], facts["classes"]):
                 raise DataError(f"{file} has a word and its tag on each line, and a .txt file is read as sentences. "
                                 "Call it .conll.")
-            names = [f"{file}:{number}" for number, each in enumerate(words, 1) if each]
-            words = [each for each in words if each]
+            names = [f"{file}:{number}" for number, line in enumerate(lines, 1) if line.strip()]
+            words = [line.split() for line in lines if line.strip()]
         else:
             words = sentences(str(file), Args(**facts["reading"]["columns"]), tagged=False).words
             names = [f"{file}:{number}" for number in range(len(words))]
@@ -128,6 +132,18 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Ite
             x, first = tokenizer.encode_words(some, length)[:2]
             yield Chunk(names[start:start + ROWS], x, words=[list(zip(each, places, strict=True))
                                                               for each, places in zip(some, first, strict=True)])
+
+
+def are_tagged(lines: Sequence[str], tag: int, classes: Sequence[str]) -> bool:
+    """Return whether each line that is not empty has a word and, in the column `tag`, one of the tags `classes`."""
+    rows = [columns for line in lines if line.strip() and (columns := columns_of(line))[0] != BOUNDARY]
+    return bool(rows) and all(len(row) > 1 and -len(row) <= tag < len(row) and row[tag].strip() in classes
+                              for row in rows)
+
+
+def columns_of(line: str) -> list[str]:
+    """Return the columns of a line, which tabs separate if it has some, and else spaces."""
+    return line.split("\t") if "\t" in line else line.split()
 
 
 def sentences(path: str, args: Args, tagged: bool = True) -> Sentences:
@@ -144,7 +160,7 @@ def sentences(path: str, args: Args, tagged: bool = True) -> Sentences:
     found, words, tags = Sentences(), [], []  # type: ignore[var-annotated]
     lines = texts.lines_of(texts.decoded(Path(path).expanduser(), args.encoding))
     for number, line in enumerate([*lines, ""], 1):
-        columns = line.split("\t") if "\t" in line else line.split()
+        columns = columns_of(line)
         if not line.strip() or columns[0] == BOUNDARY:
             if words:
                 found.words.append(words)
@@ -186,6 +202,11 @@ def split_of(name: str, words: Sequence[Sequence[str]], tags: Sequence[Sequence[
                  texts=np.array([" ".join(each) for each in words], object), files={tokens.FILE: tokenizer.text},
                  build_args={"vocabulary": tokenizer.size}, remarks=remarks,
                  reading={"source": "tags", "length": args.length, "encoding": args.encoding, "columns": columns})
+
+
+def _widened(y: np.ndarray, width: int) -> np.ndarray:
+    """Return tags (N, width) of tags (N, fewer), -1 where there is none."""
+    return np.pad(y, ((0, 0), (0, width - y.shape[1])), constant_values=-1)
 
 
 def _column(columns: Sequence[str], place: int, where: str, least: int = 2) -> str:

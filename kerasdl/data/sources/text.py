@@ -19,12 +19,13 @@ from kerasdl.data.spec import Target
 from kerasdl.data.split import Split
 from kerasdl.data.table import Column, Names, TableArgs
 from kerasdl.data.table_file import EXCEL, PARQUET, Dialect, checked, header, is_numeric, read_table
+from kerasdl.data.table_text import WRITTEN, ending
 from kerasdl.errors import DataError, listed, nearest
 from kerasdl.settings import parse
 
 STDIN = "-"
 JSON_LINES = (".jsonl", ".ndjson")
-TABLES = (".csv", ".tsv", *PARQUET, *EXCEL, *JSON_LINES)
+TABLES = (*WRITTEN, *PARQUET, *EXCEL)
 KIND, EXTENSIONS, NOUNS = "tokens", (texts.DOCUMENT, *TABLES), ("texts", "a text", "files of texts")
 SHARED = ("label", "label_sep", "group", "order", "split", "weight", "attributes", "test")  # fields of TableArgs
 LONG = 20  # letters of a label from which it looks like a text
@@ -83,7 +84,7 @@ def look(path: str, *, target: Target | None = None, **given: Any) -> None:
             raise DataError(f"There is no file or folder {path!r}. Give the texts as data=text:PATH.")
         check_used(args, path)
         _check_target(path, target)
-    elif Path(path).suffix.lower() not in JSON_LINES and (frame := header(path, Dialect.of(args))) is not None:
+    elif ending(path) not in JSON_LINES and (frame := header(path, Dialect.of(args))) is not None:
         _check_columns(frame, args, target, path)
 
 
@@ -139,9 +140,11 @@ def _own(args: Args) -> TableArgs:
 
 def check_used(args: Args, path: str) -> None:
     """Raise a DataError for an argument of tables where the texts are files."""
-    for key in (*SHARED, "text"):
-        if getattr(args, key) not in (None, ()):
-            raise DataError(f"text:{path} is no table, and data_args.{key} names a column of one. Leave it out.")
+    given = [f"data_args.{key}" for key in ("text", *SHARED) if getattr(args, key) not in (None, (), [])]
+    if given:  # by the user, or by a recipe
+        unset = " ".join(f"{key}={'[]' if key.endswith('.attributes') else None}" for key in given)
+        raise DataError(f"text:{path} is no table, and {', '.join(given)} name{'s' * (len(given) == 1)} columns of "
+                        f"one. Set {unset}")
 
 
 def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Iterator[Chunk]:
@@ -158,7 +161,7 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Ite
 
 def is_table(path: str) -> bool:
     """Return whether a path is that of a table, by its ending."""
-    return Path(path).suffix.lower() in TABLES and not Path(path).is_dir()
+    return ending(path) in TABLES and not Path(path).is_dir()
 
 
 def _asked(file: Path, reading: Mapping[str, Any]) -> Iterator[tuple[list[str], list[str]]]:
@@ -218,7 +221,7 @@ def _table(path: str, args: Args) -> pd.DataFrame:
     def unused(name: str) -> bool:
         return not any(name in listed(value, [name]) for value in fields)
 
-    if Path(path).suffix.lower() not in JSON_LINES:
+    if ending(path) not in JSON_LINES:
         return read_table(path, [] if args.text is None else [str(args.text)], Dialect.of(args), unused)
     file = Path(path).expanduser()
     if not file.is_file():

@@ -171,7 +171,7 @@ def measured(name: str, version: Run, folder: Path, data: Any) -> dict[str, Any]
     if version.result["status"] == "diverged":
         raise Impossible(f"No file was written: its training diverged. {version.result['message']} To train it anew, "
                          f"remove {version.path}.")
-    facts = json.loads((out / exporting.FACTS).read_text()) if (out / exporting.FACTS).is_file() else {}
+    facts = json.loads((out / exporting.FACTS).read_text(encoding="utf-8")) if (out / exporting.FACTS).is_file() else {}
     if facts and facts.get("run_model_sha256") != exporting.digest(version.model_file):
         logger.warning("%s is of other weights. It is made anew, and what was there is now %s.", out, set_aside(out))
         facts = {}

@@ -133,7 +133,7 @@ def build(served: Served, threads: int | None = None, most: int = 32, wait: floa
     @app.get("/", response_class=HTMLResponse)
     async def page() -> Response:
         """Return a page to try the model."""
-        return HTMLResponse(PAGE.read_text(), headers=SAFE)
+        return HTMLResponse(PAGE.read_text(encoding="utf-8"), headers=SAFE)
 
     add_errors(app)
     app.add_middleware(Counted, metrics=metrics, paths={getattr(route, "path", "") for route in app.routes})

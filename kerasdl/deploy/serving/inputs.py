@@ -151,7 +151,7 @@ class Inputs:
             raise Refused(422, f"The text {empty[0]} is empty.")
         names = [str(place) for place in range(len(some))]
         if self.reading["source"] != "tags":
-            return Examples(names, self.tokens.encode(some, self.shape[0])[0])
+            return Examples(names, self.tokens.encode([text.strip() for text in some], self.shape[0])[0])
         split = [text.split() for text in some]
         x, first, _ = self.tokens.encode_words(split, self.shape[0])
         return Examples(names, x, [list(zip(*pair, strict=True)) for pair in zip(split, first, strict=True)])

@@ -89,7 +89,7 @@ class Served:
     def thresholds(self) -> Mapping[str, float]:
         """The thresholds of labels that the run chose."""
         file = self.run.path / "result.json"
-        return json.loads(file.read_text()).get("thresholds", {}) if file.is_file() else {}
+        return json.loads(file.read_text(encoding="utf-8")).get("thresholds", {}) if file.is_file() else {}
 
     def opened(self, threads: int):
         """Return what runs the file, (B, ...) -> outputs, after it has answered once.

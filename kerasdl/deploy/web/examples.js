@@ -3,6 +3,7 @@
 
 const float = Math.fround;
 const NUMBER = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i; // as tables have it: JavaScript reads 0x1F, too
+const TRUTHS = {True: 1, TRUE: 1, true: 1, False: 0, FALSE: 0, false: 0};
 
 /** Return the pixels of an image file over white, turned as its EXIF says: {values (height * width * 3), ...}. */
 export async function readImage(file) {
@@ -171,22 +172,41 @@ export function ofDrawing(ink, {shape: [rows, columns], pad}) {
   return found;
 }
 
-/** Return a row, {column: text}, as the numbers of the model; `columns` are [name, null or categories]. */
-export function ofRow(row, {columns, medians, offsets, decimal}) {
+/** Return a number as the tables of the training have it. */
+export const written = (number, decimal) => String(number).replace(".", decimal);
+
+function numberOf(text, decimal) {
+  if (Object.hasOwn(TRUTHS, text)) return TRUTHS[text];
+  if (decimal !== "." && text.includes(".")) return NaN;
+  const plain = text.replace(decimal, ".");
+  return NUMBER.test(plain) ? Number(plain) : NaN;
+}
+
+/** Return the category that a text means: a truth or a whole number may be written in other ways. */
+function categoryOf(text, categories) {
+  if (categories.includes(text)) return text;
+  if (Object.hasOwn(TRUTHS, text)) return TRUTHS[text] ? "True" : "False";
+  return text.includes(".") && NUMBER.test(text) && Number.isInteger(Number(text)) ? String(Number(text)) : text;
+}
+
+/**
+ * Return a row, {column: text}, as the numbers of the model, as kerasdl.data.row_chunks does; `columns` are [name, null
+ * or categories], and `missing` the texts of a missing value.
+ */
+export function ofRow(row, {columns, medians, offsets, decimal, missing}) {
   const found = [];
   for (const [name, categories] of columns) {
     if (!(name in row)) throw new Error(`There is no column '${name}'. It has: ${Object.keys(row).join(", ")}.`);
-    const text = (row[name] ?? "").trim();
+    const text = (row[name] ?? "").trim(), gap = missing.includes((row[name] ?? "").trimStart());
     if (categories === null) {
-      const plain = decimal === "." ? text : text.replace(decimal, ".");
-      const value = text === "" ? medians[name] : NUMBER.test(plain) ? Number(plain) : NaN;
+      const value = gap ? medians[name] : numberOf(text, decimal);
       if (value === undefined) throw new Error(`The column '${name}' is missing.`);
       if (!Number.isFinite(float(value))) throw new Error(`The column '${name}' holds numbers, and has '${text}'.`);
       found.push(value - (offsets[name] ?? 0));
       continue;
     }
-    const place = categories.indexOf(text === "" ? "(missing)" : text);
-    if (place < 0) throw new Error(text === "" ? `The column '${name}' is missing.` :
+    const place = categories.indexOf(gap ? "(missing)" : categoryOf(text, categories));
+    if (place < 0) throw new Error(gap ? `The column '${name}' is missing.` :
       `The column '${name}' has a value '${text}' that the training data has not. Known: ${categories.join(", ")}.`);
     categories.forEach((_, index) => found.push(index === place ? 1 : 0));
   }

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from kerasdl.data.spec import recorded_kind
-from kerasdl.data.table_file import Dialect
+from kerasdl.data.table_file import MISSING_WORDS, Dialect
 from kerasdl.deploy.web import runtime
 from kerasdl.errors import UserError
 from kerasdl.objectives.base import Objective
@@ -93,7 +93,7 @@ def of(run: Run, objective: Objective, exported: Mapping[str, Any], x: np.ndarra
         "classes": exported["classes"], "thresholds": dict(getattr(objective, "thresholds", {})),
         "fit": reading.get("fit"), "fill": reading.get("fill"),
         "pad": pad(x) if kind == "image" and shape[-1] == 1 else None,
-        "columns": list(columns.items()), "medians": medians, "offsets": offsets,
+        "columns": list(columns.items()), "medians": medians, "offsets": offsets, "missing": list(MISSING_WORDS),
         "defaults": defaults(columns, offsets, x) if columns else {},
         "separator": Dialect(**dialect).separator(run.recipe.data), "decimal": dialect.get("decimal") or "."}
 
@@ -141,6 +141,6 @@ def defaults(columns: Mapping[str, list[str] | None], offsets: Mapping[str, floa
         width = len(categories or [0])
         part = x[:, start:start + width]
         found[name] = categories[int(part.sum(0).argmax())] if categories else \
-            float(f"{float(np.median(part)) + offsets.get(name, 0.0):.6g}")
+            float(f"{float(np.median(part)):.6g}") + offsets.get(name, 0.0)
         start += width
     return found

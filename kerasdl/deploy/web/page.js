@@ -1,6 +1,6 @@
 // The page: what the visitor draws, chooses or writes becomes an example, and the model's answer becomes bars.
 
-import {ofDrawing, ofImage, ofJson, ofRow, readCsv, readImage} from "./examples.js";
+import {ofDrawing, ofImage, ofJson, ofRow, readCsv, readImage, written} from "./examples.js";
 import {load} from "./model.js";
 
 const PANELS = {image: startImages, row: startRows, raw: startRaw};
@@ -155,7 +155,8 @@ function startDrawing() {
 function startRows() {
   at("empty").textContent = "Fill in a row.";
   at("fields").append(...facts.columns.map(([name, categories]) => {
-    const label = element("label", name), held = String(facts.defaults[name] ?? "");
+    const label = element("label", name), start = facts.defaults[name];
+    const held = categories ? start : written(start, facts.decimal);
     const field = categories ? element("select") : element("input", "", {inputMode: "decimal", value: held});
     for (const category of categories ?? []) field.append(element("option", category, {selected: category === held}));
     label.append(Object.assign(field, {name}));

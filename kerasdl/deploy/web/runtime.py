@@ -40,4 +40,4 @@ def unpack(package: Path, folder: Path) -> None:
             held = archive.extractfile(inside)
             assert held is not None  # by INTEGRITY
             (folder / name).write_bytes(held.read())
-    (folder / LICENSE).write_text(Path(__file__).with_name("onnxruntime.LICENSE").read_text())
+    (folder / LICENSE).write_bytes(Path(__file__).with_name("onnxruntime.LICENSE").read_bytes())

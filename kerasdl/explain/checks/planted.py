@@ -131,6 +131,9 @@ def planted(network: keras.Model, x: np.ndarray, kind: str, seed: int = 0, steps
     y = random.permutation(np.arange(len(x)) % CLASSES)
     x, patch = plant(x, y, kind)
     held = min(HELD_OUT, len(x) // 4)
+    few = f"The {len(x)} examples of train are too few to learn a planted patch and to measure it on others."
+    if not (y[:held] < CLASSES - 1).any():
+        return None, few
     own, inside = Network(network, kind), patch.reshape(*patch.shape, *[1] * (x.ndim - patch.ndim))
     scale = next((layer for layer in network.layers if layer.name == "scale"), None)
     if scale is not None and hasattr(scale, "adapt"):
@@ -159,6 +162,8 @@ def planted(network: keras.Model, x: np.ndarray, kind: str, seed: int = 0, steps
     if right.mean() < RIGHT:
         return None, f"A network of this architecture did not learn the planted patch in {steps} steps."
     keep = np.flatnonzero(right & (y[:held] < CLASSES - 1))
+    if not len(keep):
+        return None, few
     return Planted(own, x[keep], y[keep], patch[keep], float(right.mean())), ""
 
 

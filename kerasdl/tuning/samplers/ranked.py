@@ -31,7 +31,7 @@ def points(space: Space, file: str) -> list[dict]:
         UserError: there is no such file, or it is of another space.
     """
     try:
-        rows = json.loads(Path(file).read_text())["points"]
+        rows = json.loads(Path(file).read_text(encoding="utf-8"))["points"]
         found = [{field: frozen(value) for field, value in row["values"].items()} for row in rows]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{file} is no ranking that can be read: {type(error).__name__}: {error}. Make one: kerasdl "

@@ -84,7 +84,10 @@ class UnitCube:
         return dimension.options() is not None and dimension.ordered
 
     def _index(self, at: int, column: np.ndarray) -> np.ndarray:
-        count = len(self.options[at])
+        options, (_, dimension) = self.options[at], self.varying[at]
+        if not dimension.even:
+            return np.array([index_of(dimension.from_unit(float(u)), options) for u in column])
+        count = len(options)
         return np.minimum((column * count).astype(int), count - 1)
 
     def _value(self, at: int, u: float) -> Any:
