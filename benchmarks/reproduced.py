@@ -59,7 +59,7 @@ def main() -> None:
         found = reproduce.reproduce(name, workdir=ROOT / "runs" / f"reproduce-{name}", verbose=False)
         rows[name] = {**reproduce.document(found), "environment": found.here[0]["environment"]}
         print(f"{name}: {found.verdict}", flush=True)
-        write_json(path, [rows[name] for name in order if name in rows])
+    write_json(path, [rows[name] for name in order if name in rows])  # at the end: a run notes whether files changed
 
 
 if __name__ == "__main__":

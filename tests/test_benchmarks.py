@@ -52,6 +52,7 @@ from kerasdl.train.fit import train
 from kerasdl.train.setup import SPLITS
 from kerasdl.tuning import load as load_search
 from kerasdl.tuning.samplers.grid import combinations
+from kerasdl.zoo import mlp
 from kerasdl.zoo.cost import multiply_adds
 
 ROOT = Path(__file__).parents[1]
@@ -411,7 +412,7 @@ def test_both_sides_of_the_race_of_searches_train_the_recipe(tmp_path):
         search_race.BATCH, search_race.EPOCHS, search_race.DECAY)
     assert (recipe.schedule, recipe.warmup, recipe.optimizer, recipe.augment) == (
         "cosine", "0%", "adamw", (("translate", 1),))
-    assert zoo.mlp.hidden_widths(recipe.model_args["size"]) == search_race.WIDTHS
+    assert mlp.hidden_widths(recipe.model_args["size"]) == search_race.WIDTHS
     facts = {"threads": 2, "cores": 2, "cpu": "Some CPU", "kerasdl": "0.1.0", "load_average": [1.0, 1.0, 1.0]}
     rows = [{"program": name, "trials": 30, "seconds": seconds, "spread": [1.0, 99.0], "ratio": seconds / 60,
              "best": [0.98, 0.99], "peak_mb": 900.0, "repeats": 2, "environment": facts}
