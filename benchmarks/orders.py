@@ -120,7 +120,8 @@ def body(measured: dict[str, Any]) -> str:
 
 def speeds_body(found: list[dict[str, Any]]) -> str:
     """Return the table of speeds."""
-    lines = ["| recipe | examples/s | with the orders of kerasdl 0.1 | ratio |", "| --- | ---: | ---: | ---: |"]
+    lines = ["What they cost, where a step takes least:", "",
+             "| recipe | examples/s | with the orders of kerasdl 0.1 | ratio |", "| --- | ---: | ---: | ---: |"]
     for row in found:
         new, old = (statistics.median(row[kind]) for kind in ("new", "old"))
         lines.append(f"| `{row['recipe']}` | {new:,.0f} | {old:,.0f} | {new / old:.3f} |")

@@ -1,4 +1,4 @@
-"""Whether results of digits and MNIST come out again: docs/results/reproduced.json, and a table of docs/reproduce.md.
+"""Whether results of digits and MNIST are reproduced: docs/results/reproduced.json, and a table of docs/reproduce.md.
 
     python -m benchmarks.reproduced [NAME...]    by default every recipe of digits and MNIST with results to compare
 
@@ -34,19 +34,19 @@ def body(found: list[dict[str, Any]]) -> str:
     lines = ["| recipe | what is measured | published (seeds) | other seeds | expected in | reproduced |",
              "| --- | --- | ---: | ---: | ---: | --- |"]
     for row in found:
-        told = results.metric(recipes.load(row["recipe"]))
-        low, high = (f"{told.scale * end:.{told.digits}f}" for end in row["interval"])
-        lines.append(f"| `{row['recipe']}` | {told.titled({'test': {row['metric']: None}})} "
-                     f"| {cell(told, row['published'])} | {cell(told, row['here'])} | {low} .. {high} "
+        metric = results.metric(recipes.load(row["recipe"]))
+        low, high = (f"{metric.scale * end:.{metric.digits}f}" for end in row["interval"])
+        lines.append(f"| `{row['recipe']}` | {metric.titled({'test': {row['metric']: None}})} "
+                     f"| {cell(metric, row['published'])} | {cell(metric, row['here'])} | {low} .. {high} "
                      f"| {'yes' if row['reproduced'] else row['verdict']} |")
     held = sum(row["reproduced"] for row in found)
     places = dict.fromkeys(results.machine(row["environment"]) for row in found)
     return "\n".join([*lines, "", f"{held} of {len(found)} within the interval. Measured on {'; '.join(places)}.", ""])
 
 
-def cell(told: results.Metric, side: dict[str, Any]) -> str:
+def cell(metric: results.Metric, side: dict[str, Any]) -> str:
     """Mean and deviation of one side, and its seeds."""
-    return f"{results.mean_sd([told.scale * score for score in side['scores']], told.digits)} " \
+    return f"{results.mean_sd([metric.scale * score for score in side['scores']], metric.digits)} " \
            f"({results.seeds(side['seeds'])})"
 
 

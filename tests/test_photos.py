@@ -237,7 +237,7 @@ def test_what_is_finished_is_not_made_again_and_a_finished_comparison_is_kept(co
 
 
 def test_it_is_resumed_from_another_folder(folder, tmp_path, monkeypatch):
-    """Paths of its recipes are from the folder in which it began, and a training that was stopped goes on with them."""
+    """Paths of its recipes are from the folder in which it began, and a training that was stopped resumes with them."""
     began, later = tmp_path / "began", tmp_path / "later"
     shutil.copytree(folder, began / "pictures")
     later.mkdir()

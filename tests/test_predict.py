@@ -94,7 +94,7 @@ def test_rows_that_cannot_be_read_are_named_and_the_others_kept(tmp_path, size):
 
 
 def test_tables_that_are_read_at_the_same_time_keep_their_own_long_rows(tmp_path, monkeypatch):
-    """A server reads in several threads. pandas tells of such rows by warnings, whose state is of the whole process."""
+    """A server reads in several threads. pandas warns of such rows, and all threads share the state of warnings."""
     good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
     good.write_text(HEAD + "1,red,True,no\n")
     bad.write_text(HEAD + "1,red,True,no\n1,red,True,no,5\n1,red,True,no\n")

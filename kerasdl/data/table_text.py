@@ -81,13 +81,9 @@ def places(path: str, sep: str = ",", encoding: str = "utf-8", header: bool = Tr
     """
     record = line = skip + header
     if not _one_row_a_line(path):
-        heads = int(header)
-        for record, (line, row) in enumerate(_records(path, sep, encoding), 1):
-            if line > skip and row and row != [""]:
-                if heads:
-                    heads -= 1
-                else:
-                    yield record, line
+        for record, line, width in _numbered(path, sep, encoding, header, skip):
+            if width:
+                yield record, line
     for more in count(1):
         yield record + more, line + more
 
@@ -95,13 +91,18 @@ def places(path: str, sep: str = ",", encoding: str = "utf-8", header: bool = Tr
 def fields(path: str, sep: str = ",", encoding: str = "utf-8", header: bool = True, skip: int = 0
            ) -> Iterator[tuple[int, int]]:
     """Yield for each row of a file, one after another, its number as in `places`, and how many fields it has."""
+    for record, _, width in _numbered(path, sep, encoding, header, skip):
+        if width:
+            yield record, width
+
+
+def _numbered(path: str, sep: str, encoding: str, header: bool, skip: int) -> Iterator[tuple[int, int, int]]:
+    """Yield for each record of a file its number, its line and how many fields it has: 0 if it is no row."""
     heads = int(header)
     for record, (line, row) in enumerate(_records(path, sep, encoding), 1):
-        if line > skip and row and row != [""]:
-            if heads:
-                heads -= 1
-            else:
-                yield record, len(row)
+        counts = line > skip and bool(row) and row != [""]
+        yield record, line, len(row) if counts and not heads else 0
+        heads -= bool(counts and heads)
 
 
 def _one_row_a_line(path: str) -> bool:

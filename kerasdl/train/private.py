@@ -100,7 +100,7 @@ def check(recipe: Recipe, split: Split, objective: Objective, settings: Private)
                         "that fits in memory.")
     if settings.delta < accounting.LEAST_DELTA:
         raise UserError(f"private.delta is {accounting.LEAST_DELTA:g} or more: what a smaller one spends cannot be "
-                        f"told exactly. Received: {settings.delta:g}.")
+                        f"computed exactly. Received: {settings.delta:g}.")
     if settings.delta >= 1 / len(split):
         raise UserError(f"private.delta is less than 1 / examples, {1 / len(split):.2g} here: with more, giving away a "
                         f"whole example would be allowed. Received: {settings.delta:g}.")

@@ -124,8 +124,8 @@ def from_frame(frame: pd.DataFrame, label: Any = None, *, target: Target | None 
     parts = make(frame, extra, args, target, "the frame")
     if label is None or args.image is not None:
         return parts
-    told = {"label": args.columns("label", frame), **({"label_sep": args.label_sep} if args.label_sep else {})}
-    return {name: replace(part, reading={**part.reading, **told}) for name, part in parts.items()}
+    learned = {"label": args.columns("label", frame), **({"label_sep": args.label_sep} if args.label_sep else {})}
+    return {name: replace(part, reading={**part.reading, **learned}) for name, part in parts.items()}
 
 
 def _placed(frame: pd.DataFrame, source: str, args: TableArgs) -> pd.DataFrame:
@@ -192,7 +192,7 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], *, unknown: str 
 
 
 def _labelled(args: TableArgs, reading: Mapping[str, Any], target: Target | None, path: str) -> TableArgs:
-    """Return arguments that name the column to learn, of a run on a frame the one that it recorded.
+    """Return arguments that name the column to learn; a run on a frame has recorded it.
 
     Raises:
         DataError: nobody knows it.
@@ -221,7 +221,7 @@ def _encoded(frame: pd.DataFrame, columns: Columns, facts: Mapping[str, Any], pa
 
 
 def _dialect(facts: Mapping[str, Any], file: str | Path) -> Dialect:
-    """Return how a table is written: as the one that a model was trained on. At first only its header was recorded.
+    """Return how a table is written: as the training file was. At first only its header was recorded.
 
     An ending .csv or .tsv says what separates the fields. Where there is none, as of standard input, that of the
     training file does.
