@@ -2,12 +2,13 @@
 docs/compress.md.
 
     python -m benchmarks.smaller bits RUN...               fewer bits, after training and in training
-    python -m benchmarks.smaller pruned RUN...             fewer weights, and fewer channels
+    python -m benchmarks.smaller pruned RUN... [--ways WAY...] [--teacher TEACHER]    fewer weights, or fewer channels
     python -m benchmarks.smaller taught RUN... --teacher TEACHER    the recipe of each run again, with a teacher
 
 A RUN is a finished training of an image classifier, and gives its row "as trained"; several seeds of a recipe are one
 row of the table. The versions of `bits` and `pruned` begin with the run's weights and learn from the run itself, as
-those of `kerasdl compress` do. What is finished is not run again. Each version reads the test split once.
+those of `kerasdl compress` do, or from the teacher. What is finished is not run again. Each version reads the test
+split once.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import gzip
 import json
 import os
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,10 @@ NAME = "smaller"
 RUNS = ROOT / "runs" / NAME
 PARTS = {"bits": "Fewer bits", "pruned": "Fewer weights", "taught": "A teacher"}
 SPLITS = ("val", "test")
+WAYS = {"prune_half": ("half of the weights at zero", {"prune": 0.5}),
+        "prune": ("80 % of the weights at zero", {"prune": 0.8}),
+        "prune_channels": ("half of the multiply-adds", {"prune_channels": 0.5})}
+OWN = ("part", "recipe", "teacher", "epochs", "seed")  # what one row of the results is of
 
 
 def scores(run: Run, call: Any) -> dict[str, float]:
@@ -115,23 +121,29 @@ def bits(run: Run, folder: Path, epochs: int) -> dict[str, dict[str, float]]:
     return found
 
 
-def pruned(run: Run, folder: Path, epochs: int) -> dict[str, dict[str, float]]:
+def pruned(run: Run, folder: Path, epochs: int, ways: Sequence[str], teacher: Path | None
+           ) -> dict[str, dict[str, float]]:
     """Return what half and 80 % of the weights cost, and half of the multiply-adds."""
     found = {"8-bit file": of_file(run, folder / "int8")}
-    for name, part, field in (("half of the weights at zero", folder / "prune_half", {"prune": 0.5}),
-                              ("80 % of the weights at zero", folder / "prune", {"prune": 0.8}),
-                              ("half of the multiply-adds", folder / "prune_channels", {"prune_channels": 0.5})):
-        trained = again(ladder.next_recipe(run, epochs).override(**field), run.result["seed"], part / "run")
+    recipe = ladder.next_recipe(run, epochs)
+    if teacher:
+        recipe = with_teacher(recipe, teacher)
+    for way in ways:
+        name, field = WAYS[way]
+        trained = again(recipe.override(**field), run.result["seed"], folder / way / "run")
         found[name] = of_run(trained)
-        found[f"{name}, 8-bit file"] = of_file(trained, part / "file")
+        found[f"{name}, 8-bit file"] = of_file(trained, folder / way / "file")
     return found
+
+
+def with_teacher(recipe: Recipe, teacher: Path) -> Recipe:
+    return recipe.override(objective="distill",
+                           objective_args={**recipe.objective_args, "teacher": str(teacher.resolve())})
 
 
 def taught(run: Run, folder: Path, teacher: Path, epochs: int) -> dict[str, dict[str, float]]:
     """Return what the run's recipe reaches with a teacher, also with half of the weights at zero, and in 8 bits."""
-    recipe = run.recipe.override(objective="distill", objective_args={**run.recipe.objective_args,
-                                                                      "teacher": str(teacher.resolve())})
-    trained = again(recipe, run.result["seed"], folder / "taught")
+    trained = again(with_teacher(run.recipe, teacher), run.result["seed"], folder / "taught")
     sparse = again(ladder.next_recipe(trained, epochs).override(prune=0.5), run.result["seed"],
                    folder / "prune_half" / "run")
     return {"8-bit file": of_file(run, folder / "int8"), "with a teacher": of_run(trained),
@@ -146,10 +158,16 @@ def body(found: list[dict[str, Any]]) -> str:
         return "not run\n"
     lines: list[str] = []
     for part, title in PARTS.items():
-        for recipe in dict.fromkeys(row["recipe"] for row in found if row["part"] == part):
-            rows = [row for row in found if (row["part"], row["recipe"]) == (part, recipe)]
-            lines += table(f"{title}: `{recipe}`", rows)
+        without_seed = OWN[:-1]
+        for own in dict.fromkeys(key_of(row, without_seed) for row in found if row["part"] == part):
+            rows = [row for row in found if key_of(row, without_seed) == own]
+            also = ", with a teacher" if part == "pruned" and "teacher" in rows[0] else ""
+            lines += table(f"{title}{also}: `{rows[0]['recipe']}`", rows)
     return "\n".join(lines)
+
+
+def key_of(row: dict[str, Any], keys: Sequence[str] = OWN) -> tuple[str, ...]:
+    return tuple(str(row.get(key)) for key in keys)
 
 
 def table(title: str, rows: list[dict[str, Any]]) -> list[str]:
@@ -166,9 +184,9 @@ def table(title: str, rows: list[dict[str, Any]]) -> list[str]:
     faster = [one["faster"] for row in rows for one in row["versions"].values() if "faster" in one]
     seeds = sorted(row["seed"] for row in rows)
     said = f"Seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}; {rows[0]['epochs']} epochs"
-    said += f", {rows[0]['epochs_to_zeros']} more to the zeros" if rows[0].get("epochs_to_zeros") else ""
-    said += f"; the teacher is a run of `{rows[0]['teacher']}`" if rows[0].get("teacher") else \
+    said += f", {rows[0]['epochs_to_zeros']} more to the zeros" if rows[0].get("epochs_to_zeros") else \
         " of each training after that of the run"
+    said += f"; the teacher is a run of `{rows[0]['teacher']}`" if rows[0].get("teacher") else ""
     said += f". The 8-bit file is {' to '.join(dict.fromkeys(f'{each:.1f}' for each in sorted(faster)))} times as " \
             "fast as the float32 file, at batches of 32" if faster else ""
     return [*lines, "", f"{said}. Measured on {machine(rows[0]['environment'])}.", ""]
@@ -184,24 +202,26 @@ def main() -> None:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     parser.add_argument("--teacher", type=Path, metavar="RUN")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), help="of pruned")
     parser.add_argument("--epochs", type=int, default=8, help="of a training that begins with a run")
     asked = parser.parse_args()
-    if (asked.part == "taught") != bool(asked.teacher):
-        parser.error("--teacher is for taught, which needs it")
+    if asked.teacher if asked.part == "bits" else asked.part == "taught" and not asked.teacher:
+        parser.error("--teacher is for taught, which needs it, and for pruned")
+    teacher = asked.teacher and Run.open(asked.teacher)
     path = RESULTS / f"{NAME}.json"
     for run in map(Run.open, asked.runs):
-        folder = RUNS / asked.part / f"{run.recipe.name}-{run.result['seed']}"
+        row = {"part": asked.part, "recipe": run.recipe.name, "seed": run.result["seed"], "epochs": asked.epochs}
+        if teacher:
+            row["teacher"] = teacher.recipe.name
+        if asked.part == "taught":
+            row |= {"epochs": run.recipe.epochs, "epochs_to_zeros": asked.epochs}
+        folder = RUNS / "-".join(str(row[key]) for key in OWN if key in row)
         made = taught(run, folder, asked.teacher, asked.epochs) if asked.part == "taught" else \
-            {"bits": bits, "pruned": pruned}[asked.part](run, folder, asked.epochs)
-        row = {"part": asked.part, "recipe": run.recipe.name, "seed": run.result["seed"],
-               "epochs": Run.open(folder / "taught").recipe.epochs if asked.teacher else asked.epochs,
-               "versions": {"as trained": of_run(run), **made}, "environment": environment()}
-        if asked.teacher:
-            row |= {"teacher": Run.open(asked.teacher).recipe.name, "epochs_to_zeros": asked.epochs}
+            pruned(run, folder, asked.epochs, asked.ways, asked.teacher) if asked.part == "pruned" else \
+            bits(run, folder, asked.epochs)
+        row |= {"versions": {"as trained": of_run(run), **made}, "environment": environment()}
         kept = json.loads(path.read_text()) if path.exists() else []
-        own = ("part", "recipe", "seed")
-        kept = [one for one in kept if [one[key] for key in own] != [row[key] for key in own]]
-        write_json(path, sorted([*kept, row], key=lambda one: [str(one[key]) for key in own]))
+        write_json(path, sorted([one for one in kept if key_of(one) != key_of(row)] + [row], key=key_of))
         print(asked.part, run.path, {name: one["test"] for name, one in made.items()}, flush=True)
 
 
