@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import uvloop
 from PIL import Image
 
 from benchmarks import harness
@@ -70,30 +71,71 @@ class Sent(NamedTuple):
     again: int
 
 
-async def sender(load: Load, places: list[int], found: list[tuple[int, float, int]], port: int, patience: float
-                 ) -> None:
+class Connection(asyncio.Protocol):
+    """A connection that is kept, for one request at a time. The streams of asyncio would cost the client's core more
+    than a request costs the server."""
+
+    def __init__(self) -> None:
+        self.received, self.open = b"", False
+        self.answer: asyncio.Future[tuple[int, bytes]] | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport, self.open = transport, True
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        head, ended, content = self.received.partition(b"\r\n\r\n")
+        if ended and len(content) == int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]):
+            self.received = b""
+            if self.answer:
+                self.answer.set_result((int(head.split()[1]), content))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.open = False
+        if self.answer and not self.answer.done():
+            self.answer.set_exception(error or ConnectionResetError())
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        """Return the status and the content of an answer.
+
+        Raises:
+            OSError: the connection broke.
+        """
+        if not self.open:
+            raise ConnectionResetError
+        self.answer = asyncio.get_running_loop().create_future()
+        self.transport.write(request)
+        return await self.answer
+
+
+class Outcome(NamedTuple):
+    """What became of the request in a place: status 0 if it has no answer."""
+
+    place: int
+    status: int
+    content: bytes
+    ms: float
+    again: int
+
+
+async def sender(load: Load, places: list[int], found: list[Outcome], port: int, patience: float) -> None:
     """Send requests one after another over one connection, again where it breaks, until `patience` seconds are over."""
-    reader = writer = None
+    loop, connection = asyncio.get_running_loop(), Connection()
     for place in places:
-        body, began, again, status = load.bodies[place % len(load.bodies)], time.perf_counter(), 0, 0
-        while not status and time.perf_counter() - began < max(patience, 1e-9):
+        body, began, again, status, content = load.bodies[place % len(load.bodies)], time.perf_counter(), 0, 0, b""
+        request = (f"POST {load.path} HTTP/1.1\r\nHost: x\r\nContent-Type: {load.kind}\r\nContent-Length: "
+                   f"{len(body)}\r\n\r\n").encode() + body
+        while not status and time.perf_counter() - began < patience:
             try:
-                if writer is None:
-                    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.write(f"POST {load.path} HTTP/1.1\r\nHost: x\r\nContent-Type: {load.kind}\r\nContent-Length: "
-                             f"{len(body)}\r\n\r\n".encode() + body)
-                head = await reader.readuntil(b"\r\n\r\n")
-                size = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
-                content = await reader.readexactly(size)
-                status = int(head.split()[1])
-            except (OSError, asyncio.IncompleteReadError):
+                if not connection.open:
+                    _, connection = await loop.create_connection(Connection, "127.0.0.1", port)
+                status, content = await connection.ask(request)
+            except OSError:
                 again += 1
-                writer = None
                 await asyncio.sleep(0.05)
-        right = status == 200 and equal(json.loads(content), load.wanted[place % len(load.bodies)])
-        found.append((2 if right else bool(status), 1e3 * (time.perf_counter() - began), again))
-    if writer is not None:
-        writer.close()
+        found.append(Outcome(place, status, content, 1e3 * (time.perf_counter() - began), again))
+    if connection.open:
+        connection.transport.close()
 
 
 def equal(answer: dict[str, Any], wanted: dict[str, float]) -> bool:
@@ -102,16 +144,17 @@ def equal(answer: dict[str, Any], wanted: dict[str, float]) -> bool:
 
 
 async def sent(load: Load, count: int, clients: int, port: int = PORT, patience: float = 30,
-               found: list[tuple[int, float, int]] | None = None) -> Sent:
+               found: list[Outcome] | None = None) -> Sent:
     """Send `count` requests from some clients at once; what becomes of each is noted in `found`."""
     found = [] if found is None else found
     began = time.perf_counter()
     await asyncio.gather(*(sender(load, list(range(number, count, clients)), found, port, patience)
                            for number in range(clients)))
     seconds = time.perf_counter() - began
-    outcomes = [outcome for outcome, _, _ in found]
-    return Sent([ms for _, ms, _ in found], seconds, outcomes.count(0), outcomes.count(1),
-                sum(again for _, _, again in found))
+    lost = sum(not one.status for one in found)
+    right = sum(one.status == 200 and equal(json.loads(one.content), load.wanted[one.place % len(load.wanted)])
+                for one in found)
+    return Sent([one.ms for one in found], seconds, lost, len(found) - lost - right, sum(one.again for one in found))
 
 
 @contextlib.contextmanager
@@ -171,9 +214,9 @@ def cell(name: str, run: Run, form: str, load: Load, clients: int, count: int) -
     if name == "bare":
         load = load._replace(path=FORMS[form][0])
     with server(name, run) as process:
-        asyncio.run(sent(load, count // 10, clients))  # warm
+        uvloop.run(sent(load, count // 10, clients))  # warm
         busy, before = of(process)
-        found = asyncio.run(sent(load, count, clients))
+        found = uvloop.run(sent(load, count, clients))
         after = of(process)
     p50, p99 = np.percentile(found.ms, [50, 99])
     return {"server": name, "form": form, "clients": clients, "requests": count, "lost": found.lost,
@@ -206,7 +249,7 @@ def killed(run: Run, count: int, number: signal.Signals) -> dict[str, Any]:
     async def scenario() -> tuple[Sent, int | None]:
         with contextlib.ExitStack() as first:
             process = first.enter_context(server("served", run))
-            found: list[tuple[int, float, int]] = []
+            found: list[Outcome] = []
             task = asyncio.create_task(sent(load, count, 32, patience=120, found=found))
             while len(found) < count // 4:
                 await asyncio.sleep(0.01)
@@ -216,7 +259,7 @@ def killed(run: Run, count: int, number: signal.Signals) -> dict[str, Any]:
             await asyncio.to_thread(second.enter_context, server("served", run))
             return await task, code
 
-    found, code = asyncio.run(scenario())
+    found, code = uvloop.run(scenario())
     return {"signal": number.name, "exit": code, "requests": count, "lost": found.lost, "wrong": found.wrong,
             "again": found.again}
 
@@ -254,7 +297,7 @@ def refused(run: Run, times: int) -> dict[str, Any]:
                 statuses.add(answer.status if b"\n" not in line and "error" in json.loads(line) else 0)
                 connection.close()
             found[name] = {"status": sorted(statuses), "cpu_ms": round(1e3 * (of(process)[0] - busy) / times, 2)}
-        after = asyncio.run(sent(loads(run)["arrays"], 100, 4))
+        after = uvloop.run(sent(loads(run)["arrays"], 100, 4))
         return {"times": times, "kinds": found, "megabytes": [round(before, 1), round(of(process)[1], 1)],
                 "right_afterwards": 100 - after.lost - after.wrong}
 

@@ -65,17 +65,18 @@ class Inputs:
         """Raise a Refused for no examples, or for more than a request may hold."""
         check_count(count, self.limits, self.shape)
 
-    def is_small(self, data: bytes) -> bool:
-        """Return whether an image file is decoded, and made to fit the model, within a millisecond or so."""
+    def small(self, data: bytes) -> Image.Image | None:
+        """Return an image, opened, that is decoded and made to fit the model within a millisecond or so; None for any
+        other, and for what `of_image` refuses."""
         try:
-            with images.decoding("the image"), self._opened(data, "the image") as opened:
-                pixels = opened.width * opened.height
-        except (DataError, Refused):  # of_image says why
-            return False
-        return max(pixels, math.prod(self.shape[:2])) <= SMALL
+            with images.decoding("the image"):
+                opened = self._opened(data, "the image")
+        except (DataError, Refused):
+            return None
+        return opened if max(opened.width * opened.height, math.prod(self.shape[:2])) <= SMALL else None
 
-    def of_image(self, data: bytes, name: str) -> Examples:
-        """Return an image file as an example (1, H, W, C) float32."""
+    def of_image(self, data: bytes | Image.Image, name: str) -> Examples:
+        """Return an image file, which may be opened, as an example (1, H, W, C) float32."""
         if self.kind != "image":
             raise Refused(415, f"The model takes {self.noun}, and {name} is an image.")
         height, width, channels = self.shape
@@ -83,7 +84,7 @@ class Inputs:
         fit = images.Fit() if fit is None and self.resize else fit
         if channels not in (1, 3):
             raise Refused(415, f"The model takes images of {channels} channels, and a file gives 1 or 3. Send arrays.")
-        with images.decoding(name), self._opened(data, name) as opened:
+        with images.decoding(name), self._opened(data, name) if isinstance(data, bytes) else data as opened:
             if images.has_deep_colours(opened):
                 raise DataError(f"{name} has colours of 16 bits, which a server does not read. Convert it.")
             pixels = images.shown(opened, Path(name), ends)

@@ -49,8 +49,8 @@ async def examples_of(request: Request, body: bytes, inputs: Inputs, pool: Execu
             inputs.check_count(sum(len(part.x) for part in parts))
         return joined(parts)
     if kind.startswith("image/"):
-        if len(body) <= INLINE and inputs.is_small(body):
-            return read(inputs.of_image, body, "the image")
+        if len(body) <= INLINE and (small := inputs.small(body)):
+            return read(inputs.of_image, small, "the image")
         return await run(pool, read, inputs.of_image, body, "the image")
     if kind not in ENDINGS:
         raise Refused(415, f"Send one of these types: {TYPES}. Received: {kind[:60] or 'no Content-Type'}.")
