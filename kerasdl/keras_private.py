@@ -4,9 +4,12 @@ A test reads the package for private names of Keras; one that is not listed here
 """
 
 import functools
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import keras
+from keras.src.backend.common import global_state
 
 NAMES = {
     # Models and layers
@@ -42,6 +45,23 @@ class FitsReplicas(keras.Model):
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         pass
+
+
+@contextmanager
+def fresh_names() -> Iterator[None]:
+    """Let layers without names, made inside, be called as in a new process: dense, dense_1.
+
+    Keras counts all that a process makes. Those made later get names that neither these nor earlier ones have.
+    """
+    key = "object_name_uids"
+    before: dict[str, int] = global_state.get_global_attribute(key) or {}
+    inside: dict[str, int] = defaultdict(int)
+    global_state.set_global_attribute(key, inside)
+    try:
+        yield
+    finally:
+        most = {name: max(before.get(name, 0), inside.get(name, 0)) for name in before.keys() | inside.keys()}
+        global_state.set_global_attribute(key, defaultdict(int, most))
 
 
 def flat_layers(network: keras.Model) -> list[keras.layers.Layer]:

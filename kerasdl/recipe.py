@@ -91,6 +91,7 @@ class Private(Settings):
         return self
 
 
+SEEDS = 2**31  # that there are, from 0 on
 OPTIMIZERS: dict[str, type[Settings]] = {"adamw": AdamW, "sgd": SGD, "lion": Lion, "muon": Muon}
 
 
@@ -154,7 +155,7 @@ class Recipe(BaseModel):
         "float32", description="dtype policy of the layers; weights stay float32; auto: the faster one")
     jit: bool | Literal["auto"] | None = Field(
         None, description="compile the step with XLA; auto: if it is faster; None: Keras decides, which is no on a CPU")
-    seed: int = Field(0, ge=0, lt=2**31, description="seed of weights, order, augmentation and dropout")
+    seed: int = Field(0, ge=0, lt=SEEDS, description="seed of weights, order, augmentation and dropout")
     claim: Claim | None = Field(None, description="the published number that the recipe is compared with")
 
     @model_validator(mode="before")

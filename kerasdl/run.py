@@ -23,7 +23,8 @@ from kerasdl.recipe import load as load_recipe
 from kerasdl.text import resuming, typed
 
 FILES = ("data.json", "choice.json", "init.json", "result.json", "metrics.csv", "tensorboard", "checkpoint",
-         "model.keras", "predictions.npz", "report.html", "code", "tokenizer.json")  # of a run, and recipe.json
+         "model.keras", "predictions.npz", "report.html", "code", "tokenizer.json", "seen.npy")  # and recipe.json
+SEEN = "seen.npy"  # hashes of what was learned from without labels
 INIT = Path("checkpoint") / "init.keras"  # the first weights, copied until the run is finished
 NOTES = ("folder", "noted", "remarks", "run")  # of Run.data: all that does not say which data it is
 LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems without flock say
@@ -36,8 +37,9 @@ class Run:
     Files: recipe.json (exactly what ran), data.json (class names, shapes and columns, what predict needs), choice.json
     (what "auto" became), init.json (where the first weights came from, if the recipe says so), result.json (the
     numbers; absent while the run is not finished), metrics.csv (a row an epoch), tensorboard/, checkpoint/ (while it is
-    not finished), model.keras, predictions.npz (the answers for the test split), report.html, tokenizer.json of
-    a model of text, and code/ with the user's own files, if the recipe names some.
+    not finished), model.keras, predictions.npz (the answers for the test split), report.html, seen.npy (a
+    hash of each example that was learned from without labels), tokenizer.json of a model of text, and code/ with the
+    user's own files, if the recipe names some.
     """
 
     path: Path
@@ -140,6 +142,8 @@ class Run:
     @property
     def again(self) -> str:
         """How to go on with this run when it is interrupted."""
+        if self.path.parts[-3:-1] == ("audit", "shadows"):
+            return f"repeat the audit of {self.path.parents[2]}"
         several = any(self.path.glob("checkpoint/worker-*"))
         if (self.path / "recipe.json").is_file() and self.recipe.data == "arrays":
             return f"call kerasdl.train again, with the same data and workdir={os.fspath(self.path)!r}"

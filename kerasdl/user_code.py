@@ -1,16 +1,17 @@
 """A user's own model or objective: `FILE.py:NAME` in a recipe. A run keeps a copy of the file in its folder `code`.
 
-The file may import installed packages; other files next to it are not copied, so a run of one that imports them is
+The file may import installed packages; other files of the user's are not copied, so a run of one that imports them is
 refused. A module is named by the file's content, so that the copy is the same module and an edited file another one.
 """
 
 import ast
 import hashlib
+import importlib.machinery
 import importlib.util
+import inspect
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -19,7 +20,10 @@ from kerasdl.errors import UserError
 from kerasdl.files import whole
 
 CODE = "code"
-FIND = "import importlib.util, sys; print(*(name for name in sys.argv[1:] if not importlib.util.find_spec(name)))"
+NEVER = ("TYPE_CHECKING", "typing.TYPE_CHECKING", "__name__ == '__main__'")  # not true when a run imports the file
+FIND = """import importlib.machinery, importlib.util, sys
+{is_found}
+print(*(name for name in sys.argv[1:] if not is_found(name)))"""
 
 
 def is_reference(name: str) -> bool:
@@ -75,11 +79,10 @@ def import_file(file: Path) -> ModuleType:
         sys.path.insert(0, str(file.parent.resolve()))
         try:
             spec.loader.exec_module(module)
-        except UserError:
+        except BaseException as error:  # whatever the user's own lines raise, or an interruption
             del sys.modules[name]
-            raise
-        except Exception as error:  # whatever the user's own lines raise
-            del sys.modules[name]
+            if isinstance(error, UserError) or not isinstance(error, Exception):
+                raise
             raise UserError(f"{file} cannot be imported: {type(error).__name__}: "
                             f"{' '.join(str(error).split())}.") from error
         finally:
@@ -130,8 +133,8 @@ def keep(recipe: Any, run: Path) -> None:
     """Copy the recipe's files into the run, or check that they are still those that it began with.
 
     Raises:
-        UserError: two files of one name, a file that imports others next to it, or one that was changed since the run
-            began, or since this process imported it.
+        UserError: two files of one name, a file that imports others of the user's, or one that was changed since the
+            run began, or since this process imported it.
     """
     files = {split(reference)[0] for reference in references(recipe)}
     if len({file.name for file in files}) < len(files):
@@ -139,9 +142,9 @@ def keep(recipe: Any, run: Path) -> None:
     for file in files:
         copy = run / CODE / file.name
         if not copy.is_file():
-            if missed := neighbours(file) - {other.stem for other in files if other.parent == file.parent}:
-                raise UserError(f"{file} imports {min(missed)}, which is next to it, and a run keeps {file.name} "
-                                "alone. Put both in one file, or install the other as a package.")
+            if missed := not_installed(file) - {other.stem for other in files if other.parent == file.parent}:
+                raise UserError(f"{file} imports {min(missed)}, which is no installed package, and a run keeps "
+                                f"{file.name} alone. Put both in one file, or install the other as a package.")
             if module_name(file) not in sys.modules:
                 raise UserError(f"{file} has changed since this training imported it. Start it again.")
             copy.parent.mkdir(exist_ok=True)
@@ -158,22 +161,53 @@ def kept(recipe: Any, run: Path) -> dict[str, str]:
             for field, name in (("model", recipe.model), ("objective", recipe.objective))}
 
 
-def neighbours(file: Path) -> set[str]:
-    """Return the modules next to a file that it imports and that a new process elsewhere would not find."""
-    nodes = list(ast.walk(ast.parse(file.read_bytes())))
-    names = {name.partition(".")[0] for node in nodes for name in imported(node)}
-    near = [name for name in sorted(names) if (file.parent / f"{name}.py").is_file()
-            or (file.parent / name / "__init__.py").is_file()]
-    if not near:
+def not_installed(file: Path) -> set[str]:
+    """Return the modules that a file imports and that a new process elsewhere would not find.
+
+    What this process does not find either is an import that the file can do without.
+    """
+    here = [name for name in sorted(imported(file)) if is_near(file, name) or is_found(name)]
+    if not here:
         return set()
-    return set(subprocess.run([sys.executable, "-P", "-c", FIND, *near], capture_output=True, text=True).stdout.split())
+    code = FIND.format(is_found=inspect.getsource(is_found))
+    asked = subprocess.run([sys.executable, "-P", "-c", code, *here], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in asked.stdout.split()}
 
 
-def imported(node: ast.AST) -> Iterable[str]:
-    """Return the modules that a line imports."""
-    if isinstance(node, ast.Import):
-        return [each.name for each in node.names]
-    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+def imported(file: Path) -> set[str]:
+    """Return the full names that a file imports; the last part may be a function or a class."""
+    waiting: list[ast.AST] = [ast.parse(file.read_bytes())]
+    found = set()
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            found |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{each.name}" for each in node.names if node.module}
+        if isinstance(node, ast.If) and ast.unparse(node.test) in NEVER:
+            waiting += node.orelse
+        else:
+            waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def is_near(file: Path, name: str) -> bool:
+    """Return whether a module, or its package, is next to a file."""
+    top = file.parent / name.partition(".")[0]
+    return top.with_name(f"{top.name}.py").is_file() or (top / "__init__.py").is_file()
+
+
+def is_found(name: str) -> bool:
+    """Return whether Python finds a module, or the first package on the way to it that is no mere folder."""
+    top, *inner = name.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except ValueError:  # of a module that was not imported from anywhere, such as __main__
+        return False
+    while spec and spec.origin is None and inner:
+        top = f"{top}.{inner.pop(0)}"
+        spec = importlib.machinery.PathFinder.find_spec(top, spec.submodule_search_locations)
+    return spec is not None and spec.origin is not None
 
 
 def register(run: Path) -> None:

@@ -1,5 +1,7 @@
 """Sound: what is read of .wav files, the log mel spectra of the network, and a run that answers files."""
 
+import unicodedata
+
 import keras
 import numpy as np
 import pytest
@@ -154,6 +156,21 @@ def test_folders_give_classes_and_parts(folder, tmp_path):
     assert len(parts["test"]) == 8 and np.isclose(np.nanmax(parts["test"].x), 0.5, atol=0.01)
     refused(lambda: load_splits(f"audio:{tmp_path / 'parts'}", PARTS, test="eve"), "folder of test sounds")
     refused(lambda: load_splits(f"audio:{folder}", PARTS), "no class folder", "data_args.label")
+
+
+def test_a_class_is_the_same_in_every_form_of_unicode(tmp_path):
+    """macOS writes an accent as a sign of its own."""
+    for number in range(40):
+        name = unicodedata.normalize(("NFC", "NFD")[number // 2 % 2], ("bar", "caf\xe9")[number % 2])
+        (home := tmp_path / "folders" / name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "names").mkdir(exist_ok=True)
+        for file in (home / f"{number}.wav", tmp_path / "names" / f"{name}_{number}.wav"):
+            wavfile.write(file, RATE, tone(300, 20))
+    for place, args in (("folders", {}), ("names", {"label": NAMES["label"]})):
+        train = load_splits(f"audio:{tmp_path / place}", PARTS, **args)["train"]
+        assert train.classes == ("bar", "caf\xe9") and np.bincount(train.y).tolist() == [14, 14]
+        older = train.describe() | {"classes": ["bar", "cafe\u0301"]}
+        assert len(sources.load_for(older, f"audio:{tmp_path / place}", "all", target="class", **args)) == 40
 
 
 def test_a_report_draws_sounds(folder):

@@ -18,7 +18,10 @@ import tensorflow as tf
 
 from kerasdl import recipe
 from kerasdl.cli import terminal
+from kerasdl.cli.auto import what_to_find
 from kerasdl.cli.command import addressed
+from kerasdl.cli.train import what_to_train
+from kerasdl.cli.tune import what_to_search
 from kerasdl.data import load
 from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate
@@ -259,6 +262,23 @@ def test_an_empty_name_is_not_the_current_folder(refused, here, words):
     """As `--workdir "$UNSET"` gives it."""
     refused(*words, words=["empty"])
     assert not list(here.iterdir())
+
+
+def test_a_path_with_an_equals_sign_is_no_override(here):
+    for word, expected in (("epochs=3", True), ("data=csv:a/b.csv", True), ("year=2024/part.csv", False),
+                           ("csv:year=2025/part.csv", False), ("digits", False)):
+        (here / "year=2024").mkdir(exist_ok=True)
+        (here / "year=2024" / "part.csv").write_text("a,b,y\n" + "1,2,x\n2,3,z\n" * 30)
+        assert terminal.is_override(word) is expected
+    assert what_to_find("year=2024/part.csv", ["data_args.label=y"], {}, None, None)[0].data == "csv:year=2024/part.csv"
+    assert what_to_find("csv:year=2024/part.csv", ["data_args.label=y"], {}, None, None)[0].overrides
+    (here / "lr=1.py").write_text("from kerasdl.tuning import Search, log\n"
+                                  "search = Search('mlp_digits', {'lr': log(1e-4, 1e-1)})\n")
+    assert list(what_to_search("lr=1.py", [], None, None, {})[0].space) == ["lr"]
+    (here / "lr=2.py").write_text("from kerasdl.recipe import Recipe\nrecipe = Recipe(model='cnn', data='digits')\n")
+    train("linear_digits", epochs=2, workdir="run", stop_after=1, verbose=False)
+    with pytest.raises(UserError, match="model"):  # the recipe was read, and is not the run's
+        what_to_train("lr=2.py", [], None, "run")
 
 
 def test_a_damaged_file_of_a_run_is_a_line(refused, hard_run, here):

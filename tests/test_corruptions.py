@@ -1,9 +1,12 @@
 """Corruptions: every kind changes an image, more at each severity, and the same seed gives the same ones."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from kerasdl.data import corruptions
+from kerasdl.data.corruptions import sampling
 from kerasdl.errors import UserError
 
 
@@ -34,6 +37,24 @@ def test_seeds_and_grey_images(images):
         corruptions.corrupt(images, "snoww", 1)
     with pytest.raises(UserError, match="1 to 5"):
         corruptions.corrupt(images, "snow", 6)
+
+
+@pytest.mark.parametrize("kind", ["zoom_blur", "motion_blur", "glass_blur", "elastic", "rotate", "snow"])
+def test_images_that_are_read_a_few_at_a_time_are_the_same(images, kind, monkeypatch):
+    whole = corruptions.corrupt(images, kind, 3)
+    monkeypatch.setattr(sampling, "PIXELS", 16 * 16, raising=False)
+    assert (corruptions.corrupt(images, kind, 3) == whole).all()
+
+
+@pytest.mark.parametrize("kind", ["zoom_blur", "motion_blur", "scale"])
+def test_many_images_take_little_more_than_their_numbers(kind, monkeypatch):
+    monkeypatch.setattr(sampling, "PIXELS", 32 * 32, raising=False)
+    images = np.zeros((100, 32, 32, 3), "uint8")
+    tracemalloc.start()
+    corruptions.corrupt(images, kind, 3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * 8 * images.size
 
 
 def test_moves_and_stripes_do_what_they_say():

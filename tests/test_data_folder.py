@@ -155,6 +155,21 @@ def test_labels_that_are_not_needed_are_kept(pets, tmp_path):
     refused(lambda: load(f"folder:{tmp_path}/pets", target="number"), "csv:PATH")
 
 
+def test_classes_that_nobody_learns_may_have_no_image_or_one_and_differ_between_parts(pets, tmp_path):
+    """Such as albums."""
+    picture(tmp_path / "pets/hamster/1.png")
+    (tmp_path / "pets/empty").mkdir()
+    parts = load_splits(f"folder:{tmp_path}/pets", PARTS, target=None)
+    assert sum(map(len, parts.values())) == 41 and parts["train"].classes == ("cat", "dog", "hamster")
+    for place in ("train/a", "train/b", "test/c", "test/d"):
+        for index in range(10):
+            picture(tmp_path / "albums" / place / f"{index}.png")
+    parts = load_splits(f"folder:{tmp_path}/albums", PARTS, target=None)
+    assert {name: len(part) for name, part in parts.items()} == {"train": 18, "val": 2, "test": 20}
+    refused(lambda: load(f"folder:{tmp_path}/albums"), "The class", "is in")
+    refused(lambda: load(f"folder:{tmp_path}/pets"), "empty has no images")
+
+
 def test_errors_of_reading_are_of_one_type(tmp_path):
     for name in (f"folder:{tmp_path}/none", f"csv:{tmp_path}/none.csv", "digtis"):
         with pytest.raises(DataError):

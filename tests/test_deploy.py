@@ -1,6 +1,7 @@
 """`kerasdl export --format onnx` and its like: a file is kept only if it answers as the model does."""
 
 import json
+import os
 import re
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +19,8 @@ from kerasdl.deploy.compress import walk
 from kerasdl.errors import Impossible, UserError
 from kerasdl.files import write_json
 from kerasdl.objectives.classify import Classify
-from kerasdl.recipe import load
+from kerasdl.objectives.regress import in_units
+from kerasdl.recipe import Recipe, load
 from kerasdl.run import Run
 from kerasdl.zoo.precision import in_float32
 
@@ -82,6 +84,42 @@ def test_what_is_wrong_is_refused(found, kind, score, tolerance, words):
 def test_a_comparison_that_says_nothing_is_refused(reference, words):
     """Dead outputs agree with everything that is dead: found in a first measurement of exports."""
     assert words in gate.refusal(reference, answers(reference), None)
+
+
+PRICES = (5e5, 3) + (2e5, 1) * np.random.default_rng(1).normal(size=(40, 2))  # with ratings
+KEPT = gate.Score("mae", 100.0, 100.0, "min")
+
+
+@pytest.mark.parametrize("rating, kind, score, tolerance, words", [
+    (0.0, "int8", KEPT, None, "the number 2 of 2 in its answers is the same for every example"),
+    (0.0, "int8", KEPT, np.inf, "the number 2 of 2"),  # as `compress` asks
+    (PRICES[::-1, 1], "int8", KEPT, None, "correlation"), (PRICES[:, 1] + 0.01, None, None, None, "of their range"),
+    (PRICES[:, 1] + 1e-5, "int8", KEPT, None, None), (PRICES[:, 1] + 1e-5, None, None, None, None)])
+def test_the_worst_of_several_numbers_counts_in_its_own_unit(rating, kind, score, tolerance, words):
+    found = PRICES.copy()
+    found[:, 1] = rating
+    assert gate.refusal(PRICES, answers(found), kind, score, tolerance) is None  # of all numbers together
+    said = gate.refusal(PRICES, answers(found), kind, score, tolerance, units=True)
+    assert said is None if words is None else words in said
+
+
+def test_a_number_that_differs_by_rounding_or_is_constant_in_the_model_is_no_reason():
+    """The latitudes of a city are not much further apart than numbers of float32, and a target may be one number."""
+    place = ((47.37, 7, 0) + (0.01, 0, 0) * RANDOM.normal(size=(40, 3))).astype("float32")
+    near = place + np.float32([2 * np.spacing(place[0, 0]), 0, 0])
+    assert gate.refusal(place, answers(near), None, units=True) is None
+    assert gate.refusal(place, answers(near), "int8", units=True) is None
+    assert gate.refusal(place, answers(near + np.float32([0, 0.1, 0])), None, units=True)
+
+
+def test_several_numbers_keep_their_units_in_a_file_of_8_bits(tmp_path):
+    onnx = pytest.importorskip("kerasdl.deploy.formats.onnx")
+    pytest.importorskip("onnxruntime")
+    x, inputs = RANDOM.normal(size=(64, 3)).astype("float32"), keras.Input((3,))
+    model = in_units(harness.randomise(keras.Model(inputs, keras.layers.Dense(2)(inputs))), PRICES)
+    onnx.write(model, str(tmp_path / "model.onnx"), "int8", x)
+    found = onnx.load(str(tmp_path / "model.onnx"), 1)(x)
+    assert gate.correlation(model.predict_on_batch(x), found, units=True) > 0.99
 
 
 # Formats
@@ -207,6 +245,29 @@ def test_reduced_precision_is_exported_in_float32():
 
 
 # Runs
+
+def test_a_file_of_a_regression_that_lost_a_number_is_not_written(tmp_path, runtime_here, monkeypatch):
+    x = RANDOM.normal(size=(40, 3)).astype("float32")
+    inputs, splits = keras.Input((3,)), data.from_arrays(x, PRICES, target="number")
+    made = Run.create(Recipe(model="linear", data="arrays", objective="regress"), tmp_path / "run")
+    model = in_units(harness.randomise(keras.Model(inputs, keras.layers.Dense(2)(inputs))), PRICES)
+    model.save(made.path / "model.keras")
+    write_json(made.path / "data.json", splits["val"].describe())
+    measured = exporting.measured
+    monkeypatch.setattr(exporting, "measured", lambda *given: {
+        name: value if "seconds" in name else value * [1, 0] for name, value in measured(*given).items()})
+    with pytest.raises(Impossible, match="the number 2 of 2 in its answers is the same for every example"):
+        export(made, "keras", data=splits)
+
+
+def test_what_a_killed_export_of_the_same_process_id_left_is_overwritten(tmp_path):
+    left = tmp_path / f".partial-{os.getpid()}-onnx"
+    left.mkdir()
+    (left / "half").touch()
+    with exporting.folder(tmp_path / "onnx") as partial:
+        (partial / "whole").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["onnx", "whole"]
+
 
 @pytest.fixture
 def run(tmp_path):

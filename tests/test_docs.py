@@ -182,6 +182,15 @@ def test_every_model_has_its_section():
     assert ":::" not in page and re.findall(r"(?m)^### (\w+)$", page) == [*zoo.MODELS, *zoo.SEQUENCES]
 
 
+def test_the_objective_of_the_page_weighs_an_example_as_its_class():
+    namespace = {}
+    exec(next(block.text for block in blocks(DOCS / "extend.md") if block.title == "my_objective.py"), namespace)
+    loss, rows, weights = namespace["Focal"].compute_loss, np.eye(3, dtype="float32"), np.float32([4.0, 1.0, 0.5])
+    answers = np.random.default_rng(0).normal(size=(3, 3)).astype("float32")
+    plain, weighted = (np.asarray(loss(None, None, y, answers)) for y in (rows, weights[:, None] * rows))
+    np.testing.assert_allclose(weighted, weights * plain, rtol=1e-5)
+
+
 @pytest.fixture
 def make_results():
     spec = importlib.util.spec_from_file_location("make_results", ROOT / "docs" / "make_results.py")

@@ -26,7 +26,7 @@ def test_a_probe_answers_as_scikit_learn(classes, balanced):
     (x, y), (x_val, y_val), (other, _) = (clouds(n, classes) for n in (240, 80, 30))
     if balanced:
         x, y = x[(y == 0) | (np.arange(len(y)) < 80)], y[(y == 0) | (np.arange(len(y)) < 80)]
-    probe = linear_probe.fit(x, y, x_val, y_val, classes, balanced=balanced)
+    probe = linear_probe.fit(x, y, x_val, y_val, classes, class_weight="balanced" if balanced else None)
     reference = make_pipeline(StandardScaler(), LogisticRegression(
         C=probe.strength, max_iter=5000, tol=1e-6, class_weight="balanced" if balanced else None)).fit(x, y)
     logits = probe.logits(other)

@@ -96,8 +96,14 @@ def pairs():
     return tf.data.Dataset.from_tensor_slices((X.astype("float32"), Y))
 
 
+def unknown():
+    """Pairs of which the Dataset does not know how many axes they have."""
+    return pairs().map(lambda x, y: tf.numpy_function(lambda *pair: pair, [x, y], [tf.float32, Y.dtype]))
+
+
 @pytest.mark.parametrize("given", [
-    pairs, lambda: pairs().batch(32), lambda: pairs().batch(33, drop_remainder=True),
+    pairs, lambda: pairs().batch(32), lambda: pairs().batch(33, drop_remainder=True), unknown,
+    lambda: unknown().batch(32),
     lambda: list(zip(X, Y, strict=True)),
     lambda: ((x, y) for x, y in zip(X, Y, strict=True)),
     lambda: ((X[i:i + 100], Y[i:i + 100]) for i in range(0, 330, 100))])

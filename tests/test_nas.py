@@ -173,6 +173,19 @@ def test_a_score_is_that_of_the_network_as_a_trial_begins_with_it():
     assert together == {name: rank_module.scored(made, values, {name}, *some)[name] for name in names}
 
 
+def test_a_cost_that_cannot_be_measured_here_is_one_line(monkeypatch):
+    def measure(network, examples):
+        raise ImportError("no converter\nfor this backend.")
+
+    monkeypatch.setattr("kerasdl.costs.int8_kb.measure", measure)
+    some, values = rank_module.examples(cells()), dict.fromkeys(SPACE, "conv1")
+    with pytest.raises(UserError, match="^The cost int8_kb cannot be measured: ImportError: no converter for"):
+        rank_module.scored(cells(limits={"int8_kb": 96}), values, {"parameters"}, *some)
+    monkeypatch.setattr("kerasdl.nas.rank.keras.backend.backend", lambda: "jax")
+    with pytest.raises(UserError, match=r"backend\. Set KERAS_BACKEND=tensorflow\.$"):
+        rank_module.cost_of("int8_kb", None, None)
+
+
 def test_a_network_adapts_to_the_data_only_for_a_proxy_that_looks_at_it(monkeypatch):
     adapted = []
     monkeypatch.setattr(rank_module, "adapt", lambda *_: adapted.append(True))

@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 from kerasdl import zoo
+from kerasdl.auto import photographs as of_auto
+from kerasdl.auto.asked import Asked
 from kerasdl.errors import UserError
 from kerasdl.evaluation import intervals, predictions
 from kerasdl.photos import backbones, budget, compare, outcome, page, recipes
@@ -93,6 +95,18 @@ def test_too_few_images_are_refused(tmp_path, counts, words):
     assert "\n" not in str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_class_that_was_taken_out_does_not_count(tmp_path):
+    root = photographs(tmp_path, {"cat": 20, "dog": 15, "eel": 2})
+    assert look(root, ["cat", "dog"]).counts == look(root, "cat,dog").counts == {"cat": 20, "dog": 15}
+    with pytest.raises(UserError, match="no class 'dgo'. Did you mean 'dog'"):
+        look(root, ["cat", "dgo"])
+    for given in ((), ("data_args.image_size=32,32",)):
+        base = of_auto.base_of(Asked(f"folder:{root}", overrides=(*given, "data_args.classes=cat,dog")))
+        assert base.monitor == ""
+        with pytest.raises(UserError, match="The class 'eel' has 2 images"):
+            of_auto.base_of(Asked(f"folder:{root}", overrides=given))
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
@@ -234,6 +248,17 @@ def test_what_is_finished_is_not_made_again_and_a_finished_comparison_is_kept(co
     for name, written in times.items():
         assert (trials.home / name / "result.json").stat().st_mtime_ns == written
     assert again.best().run.path.name == document["chosen"]
+
+
+def test_a_finished_comparison_gets_the_page_that_it_lacks(compared, folder, command, refused, monkeypatch):
+    trials, document, file = compared
+    (trials.home / "photos.json").write_text(json.dumps(document))
+    words = ("photos", folder, "--workdir", trials.home)
+    refused(*words, words=["already holds a finished comparison"])
+    file.unlink()
+    refused(*words, "--seed", "1", words=["already holds a finished comparison"])
+    monkeypatch.setattr(compare, "compare", None)
+    assert command(*words).code == 0 and file.is_file()
 
 
 def test_it_is_resumed_from_another_folder(folder, tmp_path, monkeypatch):

@@ -178,6 +178,31 @@ def test_a_point_is_no_decimal_sign_where_a_comma_is(tmp_path):
     assert x[:, 0].tolist() == [1500.5] and len(why) == 2
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8"])
+def test_rows_after_a_blank_line_have_their_own_lines_in_any_encoding(tmp_path, encoding):
+    file = tmp_path / "rows.csv"
+    file.write_text(HEAD + "1,red,True,no\n\n2,red,True,no\n\n\n3,red,True,no\n", encoding=encoding)
+    names = rows(file, dialect=Dialect(encoding=encoding))[0]
+    assert names == [f"{file}:{line}" for line in (2, 4, 7)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_a_time_is_read_by_its_own_clock_whatever_offsets_stand_around_it(tmp_path, size):
+    parts = ["year", "month", "day", "weekday", "hour", "minute"]
+    facts = FACTS | {"columns": {f"day {part}": None for part in parts}, "reading": {"dates": ["day"]}}
+    file = tmp_path / "rows.csv"
+    file.write_text("day\n2024-01-20T08:30+01:00\n2024-07-20T09:30+02:00\n2024-07-20 10:30\nnever\n2024-07-20\n"
+                    "2024-07-20T11:30Z\n")
+    names, x, why, _ = rows(file, size, facts=facts)
+    assert [int(name.rpartition(":")[2]) for name in names] == [2, 3, 4, 6, 7]
+    assert len(why) == 1 and ":5: " in why[0] and "'never'" in why[0]
+    np.testing.assert_array_equal(x[:, [1, 2, 4, 5]], [[1, 20, 8, 30], [7, 20, 9, 30], [7, 20, 10, 30], [7, 20, 0, 0],
+                                                       [7, 20, 11, 30]])
+    written = facts | {"reading": {"dates": ["day"], "date_format": "%z %d.%m.%Y %H:%M"}}
+    file.write_text("day\n+0100 20.01.2024 08:30\n+0200 20.01.2024 09:30\n")
+    assert rows(file, size, facts=written)[1][:, 4].tolist() == [8, 9]
+
+
 def test_a_number_that_means_missing_does_so_next_to_a_bad_one(tmp_path):
     file = tmp_path / "rows.csv"
     file.write_text(HEAD + "-999.00,red,True,no\nabc,red,True,no\n2,red,True,no\n")

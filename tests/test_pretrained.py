@@ -26,8 +26,9 @@ from kerasdl.reports.page import report
 from kerasdl.run import Run
 from kerasdl.train import pretrained
 from kerasdl.train.fit import train
-from kerasdl.train.setup import Setup, precision
+from kerasdl.train.setup import Setup, adapt, precision
 from kerasdl.zoo import vit
+from kerasdl.zoo.blocks import set_moments
 from kerasdl.zoo.precision import policies
 
 CLI = [sys.executable, "-c", "from kerasdl.cli import main; main()"]
@@ -40,56 +41,6 @@ def origin(hard_run):
         return pretrained.read(Recipe(model="cnn", data="digits", init=str(init)))
 
     return call
-
-
-@pytest.mark.parametrize("labelled", [False, True])
-def test_what_learned_without_labels_has_not_seen_the_test_examples(labelled):
-    """Data without labels is divided at random, and by its classes with them."""
-    random = np.random.default_rng(0)
-    x, y = random.integers(0, 256, (200, 4, 4, 1)).astype("uint8"), random.integers(0, 4, 200)
-    before, splits = from_arrays(x, y if labelled else None), from_arrays(x, y)
-    run = SimpleNamespace(path=None, recipe=Recipe(model="vit", data="arrays", objective="mae"), data={
-        "examples": {name: split.fingerprint(labels=False) for name, split in before.items()}})
-    recipe = Recipe(model="vit", data="arrays")
-    if labelled:
-        return pretrained.check_apart(run, recipe, splits)
-    with pytest.raises(UserError, match="from examples that are in val or test"):
-        pretrained.check_apart(run, recipe, splits)
-    pretrained.check_apart(run, recipe, from_arrays(x[:100], y[:100]))  # other data
-
-
-def test_a_split_is_found_in_another_division_of_the_same_data(monkeypatch):
-    x, y = np.arange(800).reshape(100, 8), np.arange(100) % 4
-    before, splits = from_arrays(x), from_arrays(x, y)
-    monkeypatch.setattr(pretrained, "load_split", lambda run, name: before[name])
-    run = SimpleNamespace(path=None, recipe=Recipe(model="vit", data="csv:x.csv", objective="mae"), data={})
-    with pytest.raises(UserError, match="from examples that are in val or test"):
-        pretrained.check_apart(run, Recipe(model="mlp", data="csv:x.csv"), splits)
-    pretrained.check_apart(run, Recipe(model="mlp", data="csv:x.csv"), before)
-    pretrained.check_apart(run, Recipe(model="mlp", data="csv:y.csv"), splits)
-    with pytest.raises(UserError, match="from examples that are in val or test"):
-        pretrained.check_apart(run, Recipe(model="mlp", data="csv:./x.csv"), splits)
-
-
-def test_a_run_with_labels_of_another_division_is_remarked(monkeypatch, caplog):
-    x, y = np.arange(800).reshape(100, 8), np.arange(100) % 4
-    before, splits = from_arrays(x), from_arrays(x, y)
-    run = SimpleNamespace(path="runs/old", recipe=Recipe(model="mlp", data="csv:x.csv"), data={
-        "examples": {name: split.fingerprint() for name, split in splits.items()}})
-    recipe = run.recipe.override(seed=1)
-    monkeypatch.setattr(pretrained, "load_split", lambda run, name: before[name])
-    pretrained.check_apart(run, recipe, splits)
-    assert not caplog.messages
-    run.data["examples"]["test"] = "another"
-    pretrained.check_apart(run, recipe, splits)
-    assert "runs/old has learned from examples that are in val or test here" in caplog.messages.pop()
-
-    def changed(run, name):
-        raise UserError("something was added")
-
-    monkeypatch.setattr(pretrained, "load_split", changed)
-    pretrained.check_apart(run, recipe, splits)
-    assert "runs/old was trained before its data changed" in caplog.messages[-1]
 
 
 def test_pixels_and_norms_stay_as_they_were_when_the_weights_were_learned(saved):
@@ -232,6 +183,35 @@ def test_the_hash_is_of_the_weights_and_not_of_the_file(hard_run, origin, here):
     assert origin(here / "other.keras").facts["weights"] != origin().facts["weights"]
 
 
+def test_layers_without_names_are_those_of_an_earlier_training_of_this_process(here):
+    (here / "my_model.py").write_text("""
+from keras import Input, Sequential, layers
+
+
+def build(image_shape, classes):
+    return Sequential([Input(image_shape), layers.Flatten(), layers.Dense(classes), layers.Dense(classes)])
+""")
+    recipe = Recipe(model="my_model.py:build", data="digits")
+    splits, devices = {"train": load("digits")}, strategies.choose("one")
+    old = Setup(recipe, Classify(recipe), splits, devices).networks()[1]
+    old.save("old.keras")
+    recipe = recipe.override(init="old.keras")
+    setup = Setup(recipe, Classify(recipe), splits, devices, initial=pretrained.read(recipe))
+    assert arrays_of(setup.networks()[1]) == arrays_of(old) and not setup.begun["new"]
+    assert keras.layers.Dense(1).name not in {layer.name for layer in old.layers}, "both may be in one model"
+
+
+def test_a_norm_that_comes_with_its_mean_keeps_it():
+    """As that of keras.applications.EfficientNetB0 does, whose weights are from elsewhere."""
+    known, new = keras.layers.Normalization(axis=3), keras.layers.Normalization(axis=3)
+    inputs = keras.Input((8, 8, 1))
+    network, split = keras.Model(inputs, new(known(inputs))), load("digits")
+    set_moments(known, np.array([5.0]), np.array([4.0]))
+    adapt(network, split)
+    assert [float(weight[0]) for weight in (known.adapt_mean, known.adapt_variance)] == [5, 4]
+    np.testing.assert_allclose(new.adapt_mean, [(split.x.mean() - 5) / 2], rtol=0.05)
+
+
 # What does not learn
 
 
@@ -291,6 +271,14 @@ def test_patterns_freeze_what_they_name():
 def test_patterns_that_cannot_be(freeze, words):
     with pytest.raises(UserError, match=words):
         pretrained.freeze(zoo.build("cnn", (8, 8, 1), 10, size="mu"), freeze)
+
+
+def test_features_are_frozen_where_there_is_such_a_layer():
+    """The network of inpaint_digits ends in pixels, and an own one may have no such layer."""
+    body = zoo.body("cnn", (8, 8, 1), size="mu")
+    network = keras.Model(body.input, body.output["maps"], name="mine")
+    with pytest.raises(UserError, match="mine has none of that name. Name the layers that are not to learn: stem_conv"):
+        pretrained.freeze(network, "features")
 
 
 # The run

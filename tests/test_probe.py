@@ -21,7 +21,7 @@ from kerasdl.probing import labels, network, outcome, page, training
 from kerasdl.probing.probe import probe
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
-from kerasdl.run import Run
+from kerasdl.run import SEEN, Run
 from kerasdl.train import pretrained
 from kerasdl.train.fit import train
 from kerasdl.train.setup import SPLITS
@@ -67,6 +67,13 @@ def test_subsets_have_each_class_in_its_share(count, expected):
     assert np.bincount(y[place]).tolist() == expected and (np.diff(place) > 0).all()
     again, other = labels.stratified(y, count, "abc", 0), labels.stratified(y, count, "abc", 1)
     assert np.array_equal(place, again) and (count == 100 or not np.array_equal(place, other))
+
+
+def test_what_learned_without_labels_is_not_probed_on_images_that_it_has_seen(mae):
+    digits = load("digits", "train")
+    assert len(np.load(mae.path / SEEN)) == len(digits)
+    with pytest.raises(UserError, match="learned, without labels, from examples that are in val or test here"):
+        probe(mae, "5%", data=from_arrays(digits.x[:300], digits.y[:300]))
 
 
 def test_a_class_without_an_example_is_an_error_that_says_how_many_are_enough():

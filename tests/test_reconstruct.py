@@ -10,6 +10,8 @@ from PIL import Image
 from test_cli import documented
 
 from kerasdl import objectives, zoo
+from kerasdl.compression.channels import slimmed
+from kerasdl.compression.quantize_aware import quantize_aware
 from kerasdl.data import from_arrays, load
 from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
@@ -19,6 +21,7 @@ from kerasdl.objectives import features, fills
 from kerasdl.objectives.corruptions import CORRUPTIONS, GREY, LUMA
 from kerasdl.objectives.decoders import resolutions
 from kerasdl.objectives.painting import starts
+from kerasdl.objectives.sections import Findings
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
 from kerasdl.reports.page import report
@@ -298,9 +301,18 @@ def test_the_truth_may_be_grey_or_in_equal_channels_as_the_image_is(run, photogr
 def test_the_report_has_features_of_any_network_with_a_grid(model, args):
     images = RANDOM.integers(0, 256, (6, 32, 32, 3)).astype("uint8")
     recipe = ARRAYS.override(model=model, model_args=args, objective_args={"decoder": "light", "width": 4})
-    found = features.encoder(objectives.of(recipe).network(from_arrays(RANDOM.integers(
-        0, 256, (10, 32, 32, 3)).astype("uint8"))["train"]), model, args, (32, 32, 3))(images)
+    found = features.means(objectives.of(recipe).network(from_arrays(RANDOM.integers(
+        0, 256, (10, 32, 32, 3)).astype("uint8"))["train"]))(images)
     assert found.shape[0] == 6 and len(found.shape) == 2 and np.ptp(found) > 0
+
+
+@pytest.mark.parametrize("smaller", [lambda network: slimmed(network, 0.4),
+                                     lambda network: quantize_aware(network, "int8", COLOURS)], ids=["slim", "rounds"])
+def test_the_report_has_features_of_a_network_that_was_compressed(smaller, tmp_path):
+    objective, splits, scores = objectives.of(ARRAYS), from_arrays(COLOURS), {"psnr": 20.0, "ssim": 0.5}
+    network = smaller(objective.network(splits["train"]))
+    found = Findings(lambda: network, splits.get, {"val": scores, "test": scores}, "arrays", tmp_path)
+    assert {"neighbours", "map"} <= {section.id for section in objective.sections(found)}
 
 
 def test_what_cannot_be_painted_is_one_line(refused, run, colour_run, photograph):

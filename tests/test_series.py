@@ -131,6 +131,31 @@ def test_two_splits_are_one(files):
     refused(lambda: load(f"series:{files}/waves.tsv", "train+vla"), "train, val, test", "'train+vla'")
 
 
+@pytest.mark.parametrize("words", [["TRUE", "FALSE", "MIXED"], ["1.0", "2.0", "beta"]])
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_labels_are_the_same_words_in_every_file(tmp_path, words, ending):
+    """Whether pandas takes TRUE or 1.0 for a text depends on the other rows."""
+    for name, some in (("a", words), ("b", words[:2])):
+        write(tmp_path, [(some[number % len(some)], values) for number, (_, values) in enumerate(waves(60))], name)
+    args = args_of(ending)
+    found = load_splits(f"series:{tmp_path}/a.{ending}", PARTS, test=f"{tmp_path}/b.{ending}", **args)
+    other = sources.load_for(found["train"].describe(), f"series:{tmp_path}/b.{ending}", "all", target="class", **args)
+    assert found["train"].classes == tuple(sorted(words))
+    for split in (found["test"], other):
+        assert [split.classes[label] for label in split.y] == words[:2] * 30
+
+
+def test_dates_of_steps_may_be_written_as_elsewhere(tmp_path):
+    days = [f"{day:02}.{month:02}.2024" for month in (1, 2) for day in (5, 20)]
+    (tmp_path / "a.csv").write_text("who,when,height,kind\n" + "".join(
+        f"w{number},{days[step]},{step},{number % 2}\n" for number in range(20) for step in (3, 1, 0, 2)))
+    refused(lambda: load(f"series:{tmp_path}/a.csv", **LONG), "data_args.date_format=%d.%m.%Y")
+    train = load(f"series:{tmp_path}/a.csv", date_format="%d.%m.%Y", **LONG)
+    chunk, = series.read_files([tmp_path / "a.csv"], train.describe())
+    for x in (train.x, chunk.x):
+        assert (x[..., 0] == np.arange(4)).all()
+
+
 def test_series_of_a_group_stay_in_one_split(files, tmp_path):
     table = pd.read_csv(files / "waves.csv")
     table["patient"] = table.who.str[1:].astype(int) // 4

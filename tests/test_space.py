@@ -235,6 +235,32 @@ def test_another_search_is_refused_with_the_difference(tmp_path):
             assert word in str(caught.value)
 
 
+def test_a_search_whose_own_code_was_edited_is_refused(here):
+    """But not one of before, which did not keep what the code was."""
+    for name in ("mine", "other", "third"):
+        here.joinpath(f"{name}.py").write_text("def build(shape, outputs): ...")
+
+    def made():
+        return search({"model": choice("other.py:build", "mlp")}, recipe=MLP.model_copy(
+            update={"model_args": {}, "model": "third.py:build", "objective": "mine.py:build"}))
+
+    before = made()
+    (here / "search.json").write_text(before.to_json())
+    plain = json.loads(before.to_json())
+    plain.pop("code")
+    (here / "old.json").write_text(json.dumps(plain))
+    assert set(before.code) == {f"{here}/{name}.py" for name in ("mine", "other", "third")}
+    load(here / "search.json").check_continues(load(here / "search.json"), here)
+    for name in ("mine", "other"):
+        text = here.joinpath(f"{name}.py").read_text()
+        here.joinpath(f"{name}.py").write_text(text + "  # edited")
+        for again in (made(), load(here / "search.json")):
+            with pytest.raises(UserError, match=f"{name}.py was edited. Choose another folder"):
+                again.check_continues(load(here / "search.json"), here)
+        made().check_continues(load(here / "old.json"), here)
+        here.joinpath(f"{name}.py").write_text(text)
+
+
 @pytest.mark.parametrize("made, words", [
     (search({"model_args.dorp": uniform(0, 1)}), ["argument of mlp 'dorp'", "'drop'"]),
     (search({"model": choice("mlp", "vit"), "model_args.patch": choice(2, 4)}, recipe=MLP.model_copy(

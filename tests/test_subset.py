@@ -1,9 +1,13 @@
 """Some classes of a set, and a few examples of each: the same ones every time, and as a recipe says."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
+from scipy.io import wavfile
 
-from kerasdl.data import load, load_splits
+from kerasdl.data import from_frame, load, load_splits
+from kerasdl.data.sources import load_for
 from kerasdl.errors import DataError, UserError
 from kerasdl.evaluation.splits import load_split
 from kerasdl.train.fit import train
@@ -72,6 +76,67 @@ def test_folders_and_tables_have_them_too(table):
 def test_what_cannot_be(args, words):
     with pytest.raises(UserError, match=words):
         load("digits", **args)
+
+
+def written(root, form):
+    """Write ninety examples of the classes x, y and z in a form; return the name of the data and its arguments."""
+    rows = pd.DataFrame({"kind": np.random.default_rng(0).choice(list("xyz"), 90), "number": np.arange(90) % 88})
+    rows["text"], rows["who"] = [f"film {number}" for number in range(90)], np.arange(90)
+    rows.to_csv(file := root / f"{form}.csv", index=False)
+    if form in ("text", "csv", "series"):
+        return f"{form}:{file}", {"text": {"text": "text", "label": "kind"},
+                                  "csv": {"label": "kind", "drop": ["text", "who"], "keep": ["number"]},
+                                  "series": {"id": "who", "value": "number", "label": "kind"}}[form]
+    (root / form).mkdir()
+    for number, kind in enumerate(rows.kind):
+        if form == "images":
+            Image.new("L", (2, 2), number).save(root / form / f"{number}.png")
+        elif form == "audio":
+            wavfile.write(root / form / f"{kind}_{number}.wav", 8000, np.full(9, number, "int16"))
+        else:
+            with open(root / form / kind, "a") as lines:
+                lines.write(f"film {number}\n")
+    return {"images": (f"csv:{file}", {"image": "who", "suffix": ".png", "root": str(root / form), "label": "kind"}),
+            "audio": (f"audio:{root / form}", {"label": "^(.)_"}), "lines": (f"text:{root / form}", {})}[form]
+
+
+@pytest.mark.parametrize("form, target", [
+    *((form, "class") for form in ("csv", "text", "lines", "series", "images", "audio")),
+    *((form, None) for form in ("csv", "text", "lines", "images"))])
+def test_another_file_is_divided_with_what_is_left_out(tmp_path, form, target):
+    """So the same file under another name has the parts of the training, also where nobody learns the label."""
+    if form in ("text", "lines"):
+        pytest.importorskip("tokenizers")
+    name, args = written(tmp_path, form)
+    args |= {"classes": ["z", "y"]} if target else {}
+    parts = load_splits(name, {part: part for part in ("train", "val", "test")}, target=target, **args)
+    for file, text in parts["train"].files.items():
+        (tmp_path / file).write_text(text)
+    facts = parts["train"].describe() | {"run": str(tmp_path)}
+    for part, wanted in parts.items():
+        found = load_for(facts, name, part, target=target, **args)
+        np.testing.assert_array_equal(found.x, wanted.x)
+        np.testing.assert_array_equal(found.y, wanted.y)
+    if target:
+        assert len(load_for(facts, name, "all", target=target, **args)) == sum(map(len, parts.values()))
+        with pytest.raises(UserError, match="no class of the model's: v, w"):
+            load_for(facts | {"classes": ["v", "w"]}, name, "test", target=target, **args)
+
+
+def test_a_table_without_the_label_that_divided_it_is_taken_whole(tmp_path):
+    name, args = written(tmp_path, "csv")
+    facts = load(name, target=None, **args).describe()
+    pd.read_csv(tmp_path / "csv.csv").drop(columns="kind").to_csv(tmp_path / "csv.csv", index=False)
+    assert len(load_for(facts, name, "all", target=None, **args)) == 90
+    with pytest.raises(UserError, match="no column 'kind', by which the training data was divided.*--split all"):
+        load_for(facts, name, "test", target=None, **args)
+
+
+def test_a_frame_whose_label_nobody_learns_and_its_file_have_the_same_parts(tmp_path):
+    name, args = written(tmp_path, "csv")
+    parts = from_frame(pd.read_csv(tmp_path / "csv.csv"), "kind", target=None, drop=args["drop"], keep=args["keep"])
+    found = load_for(parts["test"].describe(), name, "test", target=None, keep=args["keep"])
+    np.testing.assert_array_equal(found.x, parts["test"].x)
 
 
 def test_numbers_have_no_classes(table):

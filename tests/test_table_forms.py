@@ -471,6 +471,16 @@ def test_a_table_of_image_files(images):
     assert len(whole) == 20 and whole.classes == parts["train"].classes
 
 
+def test_labels_of_images_are_the_same_words_in_every_table(images):
+    """Whether pandas takes TRUE for a text depends on the other rows."""
+    frame, how = pd.read_csv(images / "train.csv", dtype=str), HOW | {"root": str(images / "img"), "label": "kind"}
+    frame["kind"] = np.resize(["TRUE", "FALSE", "MIXED"], len(frame))
+    frame.to_csv(images / "train.csv", index=False)
+    frame[frame.kind != "MIXED"].to_csv(images / "other.csv", index=False)
+    facts = load(f"csv:{images}/train.csv", **how).describe()
+    assert set(load_for(facts, f"csv:{images}/other.csv", "all", target="class", **how).y) == {0, 2}
+
+
 def test_a_model_of_a_table_of_image_files(images, monkeypatch):
     monkeypatch.chdir(images)
     run = kerasdl.train("linear_digits", data="csv:train.csv", data_args=HOW | {"root": "img", "label": "kind"},

@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from data_harness import read_rows, refused
 
-from kerasdl.data import from_arrays, from_frame, load_splits
+from kerasdl.data import from_arrays, from_frame, load, load_splits
+from kerasdl.data.columns import categories_of
 from kerasdl.data.sources import load_for, look_for
 from kerasdl.data.split import check_same
 from kerasdl.data.table_file import plain, read_table
@@ -43,6 +45,69 @@ def test_what_a_csv_has_missing_is_missing_in_every_form(tmp_path, form):
     assert wanted["train"].columns == found["train"].columns and "(missing)" in found["train"].columns["c"]
     for name in ("train", "test"):
         np.testing.assert_array_equal(wanted[name].x, found[name].x)
+
+
+PRICES = ["1'234,5", "0,77", "12'345'678", "700", "1'000"]
+
+
+@pytest.mark.parametrize("form", ["frame", "xlsx", "parquet"])
+def test_signs_of_a_country_are_read_in_every_form(tmp_path, form):
+    """Numbers in texts, also where some of a spreadsheet's cells are numbers, and next to a gap."""
+    table = frame(price=np.resize(PRICES, ROWS), mixed=np.resize(PRICES, ROWS), code=np.resize(["007", "7"], ROWS))
+    table.to_csv(tmp_path / "t.csv", index=False, sep=";", decimal=",")
+    table["mixed"] = table["mixed"].astype(object).replace({"0,77": 0.77, "700": 700})
+    given = {"label": "y", "decimal": ",", "thousands": "'", "na_values": "12'345'678", "fill": "median"}
+    wanted = load(f"csv:{tmp_path / 't.csv'}", sep=";", **given)
+    assert wanted.columns["price"] is None and {1234.5, 700, 1000} < set(wanted.x[:, 1])
+    if form == "frame":
+        found = from_frame(table, **given)["train"]
+    else:
+        table = table if form == "xlsx" else table.assign(mixed=table["price"])  # whose columns have one type
+        getattr(table, {"xlsx": "to_excel", "parquet": "to_parquet"}[form])(tmp_path / f"t.{form}", index=False)
+        found = load(f"csv:{tmp_path / 't'}.{form}", **given)
+        again = load_for(found.describe(), f"csv:{tmp_path / 't'}.{form}", "train", target="class", **given)
+        np.testing.assert_array_equal(again.x, found.x)
+    assert found.columns == wanted.columns
+    np.testing.assert_array_equal(found.x, wanted.x)
+
+
+def test_a_column_of_a_frame_with_signs_in_other_groups_is_no_number():
+    given = {"label": "y", "decimal": ",", "thousands": "."}
+    refused(lambda: from_frame(frame(n=np.resize(["1.5", "2.25"], ROWS)), **given), "'n' holds numbers", "1.5")
+    refused(lambda: from_frame(frame(n=np.resize(["1.500", "2.25"], ROWS)), label="n", target="number", decimal=",",
+                               thousands=".", drop="y"), "'n' holds numbers, but row 0", "1.500")
+    words = from_frame(frame(n=np.resize(["7", "8"], ROWS), c=np.resize(["1,5", "2"], ROWS)), category="c", **given)
+    assert words["train"].columns == {"x": None, "n": ["7", "8"], "c": ["1,5", "2"]}
+
+
+@pytest.mark.parametrize("sign", ["’", "'", "\u00a0", "\u202f", " "])
+def test_any_sign_may_stand_between_thousands_and_none_is_guessed(tmp_path, sign):
+    texts = [text.replace("'", sign) for text in ("1'200", "12'345.5", "1'234'567", "80")]
+    frame(n=np.resize(texts, ROWS)).to_csv(tmp_path / "t.csv", index=False)
+    refused(lambda: load(f"csv:{tmp_path / 't.csv'}", label="y"), "'n' holds numbers", f"data_args.thousands={sign!r}")
+    train = load(f"csv:{tmp_path / 't.csv'}", label="y", thousands=sign)
+    assert train.columns == {"x": None, "n": None} and set(train.x[:, 1]) == {1200, 12345.5, 1234567, 80}
+    rows = read_rows(str(tmp_path / "t.csv"), train.columns, {}, train.reading)
+    np.testing.assert_array_equal(rows[:4, 1], [1200, 12345.5, 1234567, 80])
+    assert load(f"csv:{tmp_path / 't.csv'}", label="y", thousands=sign, category="n").columns["n"] == sorted(texts)
+    frame(n=np.resize([f"1{sign}2", f"12{sign}5"], ROWS)).to_csv(tmp_path / "t.csv", index=False)
+    refused(lambda: load(f"csv:{tmp_path / 't.csv'}", label="y", thousands=sign), "'n' holds numbers")
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "frame"])
+def test_a_column_of_categories_may_have_a_comma_in_its_name(tmp_path, form):
+    table = frame(**{"Region, code": np.resize([3, 1, 2, 2], ROWS)})
+    given = {"label": "y", "category": "Region, code"}
+    if form == "frame":
+        train = from_frame(table, **given)["train"]
+    else:
+        (table.to_csv if form == "csv" else table.to_parquet)(tmp_path / f"t.{form}", index=False)
+        train = load(f"csv:{tmp_path / 't'}.{form}", **given)
+        again = load_for(train.describe(), f"csv:{tmp_path / 't'}.{form}", "train", target="class", **given)
+        np.testing.assert_array_equal(again.x, train.x)
+    assert train.columns["Region, code"] == ["1", "2", "3"]
+    with pytest.raises(DataError, match="'n' is one of categories, and was read as numbers"):
+        categories_of(pd.Series([7.0, 8.0]), "n", asked=True)
 
 
 def test_a_whole_number_falls_into_one_bucket_in_every_file(tmp_path):

@@ -9,7 +9,7 @@ from data_harness import PARTS, read_rows, refused
 from sklearn import datasets
 
 import kerasdl
-from kerasdl.data import from_arrays, leaks, load, load_splits
+from kerasdl.data import from_arrays, leaks, load, load_splits, table_text
 from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.evaluation.predict import predict
 
@@ -62,6 +62,19 @@ def test_codes_stay_codes(csv, labels):
     assert train.columns == {"zip": sorted(labels)}
     again = read_rows(zipped.removeprefix("csv:"), train.columns, {})  # the same words where a file is predicted
     np.testing.assert_array_equal(again.argmax(1), [sorted(labels).index(label) for label in np.resize(labels, 90)])
+
+
+def test_codes_stay_codes_whatever_ends_a_line(tmp_path, monkeypatch):
+    """Excel's "CSV (Macintosh)" ends lines with a carriage return alone."""
+    lines = ["zip,x,y", *(f"{'007' if i > 70 else '7'},{i % 9}.5,{'pq'[i % 2]}" for i in range(90))]
+    path = tmp_path / "mac.csv"
+    path.write_bytes("\r".join(lines).encode())
+    assert load(f"csv:{path}", label="y").columns["zip"] == ["007", "7"]
+    for block in range(40, 60):  # wherever a block begins
+        monkeypatch.setattr(table_text, "BLOCK", block)
+        assert table_text.has_codes(str(path), ",")
+    path.write_bytes("\r".join(["zip,x,y", "", *lines[1:4], "", "07,1.5,p"]).encode())
+    assert [line for _, (_, line) in zip(range(4), table_text.places(str(path)), strict=False)] == [3, 4, 5, 7]
 
 
 def test_numbers_are_no_codes(csv):

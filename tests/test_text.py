@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import time
+import unicodedata
 
 import keras
 import numpy as np
@@ -101,7 +103,8 @@ def test_mistakes_in_columns(files, args, message):
 
 
 @pytest.mark.parametrize("content, message", [
-    (b"review,label\ngood film,a\n ,b\n" + b"dull,b\n" * 20, "1 of 22 texts are empty"),
+    (b"review,label\ngood film,a\n ,b\n" + b"dull,b\n" * 20, "1 of 22 texts are empty, or a word"),
+    (b"review,label\ngood film,a\nN/A,b\n" + b"dull,b\n" * 20, "such as NA, None or null, first that of .*a.csv:3"),
     (b"review,label\n" + b"dull,b\n" * 20, "one class only"),
 ])
 def test_mistakes_in_rows(tmp_path, content, message):
@@ -138,7 +141,7 @@ def test_a_run_answers_raw_text(run, files, tmp_path):
     controls = run.result["controls"]["tf-idf + logistic regression"]
     assert controls["test"]["accuracy"] == 1.0 and run.result["test"]["accuracy"] > 0.8
     (tmp_path / "holes.csv").write_text("review,more\na lovely film,1\n,2\n")
-    with pytest.raises(UserError, match="holes.csv:3 is empty"):
+    with pytest.raises(UserError, match="holes.csv:3 is empty, or a word .* such as NA"):
         predict(run, [tmp_path / "holes.csv"])
     (tmp_path / "new.txt").write_text("a lovely film\n\nan awful film\n")  # lines are read as in training
     (tmp_path / "new.csv").write_text("review\na lovely film\nan awful film\n")
@@ -198,6 +201,72 @@ def test_a_compressed_table_is_the_table(files, run, name, tmp_path):
     assert list(found.texts) == list(wanted.texts) and list(found.y) == list(wanted.y)
     asked, = list(text_source.read_files([packed], run.data | {"run": str(run.path)}))
     assert len(asked.x) == 60
+
+
+def test_a_table_of_many_texts_is_read_in_one_pass(monkeypatch, tmp_path):
+    class Lengths:
+        def encode(self, some, length):
+            return np.array([len(text) for text in some]), None
+
+    (tmp_path / "many.csv").write_text("review\n" + "a\n,\nbbb\n".replace(",", '""') * 5000)
+    monkeypatch.setattr("kerasdl.data.texts.tokens_of", lambda facts: Lengths())
+    start = time.process_time()
+    chunk, = text_source.read_files([tmp_path / "many.csv"], {"reading": {"text": "review"}, "shape": [1]})
+    assert time.process_time() - start < 2
+    assert chunk.x.tolist() == [1, 3] * 5000 and [fault.place for fault in chunk.faults] == list(range(1, 10000, 2))
+
+
+@pytest.mark.parametrize("words", [["TRUE", "FALSE", "MIXED"], ["1.0", "2.0", "beta"], ["007", "008", "12A"]])
+def test_labels_are_the_same_words_in_every_file(tmp_path, words):
+    """Whether pandas takes TRUE or 1.0 for a text depends on the other rows."""
+    for name, some in (("a.csv", words), ("b.csv", words[:2])):
+        (tmp_path / name).write_text("review,label\n" + "".join(
+            f"film {number},{some[number % len(some)]}\n" for number in range(60)))
+    data, args = f"text:{tmp_path / 'a.csv'}", {"text": "review", "label": "label"}
+    found = load_splits(data, SPLITS, test=str(tmp_path / "b.csv"), **args)
+    (tmp_path / "tokenizer.json").write_text(found["train"].files["tokenizer.json"])
+    facts = found["train"].describe() | {"run": str(tmp_path)}
+    other = load_for(facts, f"text:{tmp_path / 'b.csv'}", "all", target="class", **args)
+    assert found["train"].classes == tuple(sorted(words))
+    for split in (found["test"], other):
+        assert [split.classes[label] for label in split.y] == words[:2] * 30
+
+
+def test_dates_of_texts_may_be_written_as_elsewhere(tmp_path):
+    (tmp_path / "a.csv").write_text("review,label,day\n" + "".join(
+        f"film {number},{number % 2},{number % 28 + 1:02}.{number // 28 + 1:02}.2024\n" for number in range(56)))
+    args = {"text": "review", "label": "label", "order": "day"}
+    with pytest.raises(UserError, match="data_args.date_format=%d.%m.%Y"):
+        load_splits(f"text:{tmp_path / 'a.csv'}", SPLITS, **args)
+    found = load_splits(f"text:{tmp_path / 'a.csv'}", SPLITS, date_format="%d.%m.%Y", **args)
+    assert list(found["test"].texts) == [f"film {number}" for number in range(45, 56)]
+
+
+def test_marks_of_utf_8_and_files_of_systems_are_no_text(tmp_path):
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"review": f"film {number}", "label": number % 2}) + "\n"
+                                              for number in range(20)), encoding="utf-8-sig")
+    assert len(load_splits(f"text:{tmp_path / 'a.jsonl'}", SPLITS, text="review", label="label")["train"]) == 14
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "._1.txt").write_bytes(b"\x00\x05\x16\x07\xff")
+    (tmp_path / "book" / "1.txt").write_text("one " * 60)
+    (tmp_path / "book" / "2.TXT").write_text("two " * 60)
+    found = load_splits(f"chars:{tmp_path / 'book'}", SPLITS, target=None, length=8)
+    tokens = Tokens(found["train"].files["tokenizer.json"])
+    assert {letter for row in found["test"].x for letter in tokens.decode(row)} == set("two ")
+
+
+@pytest.mark.parametrize("folders", [True, False])
+def test_a_class_is_the_same_in_every_form_of_unicode(tmp_path, folders):
+    """macOS writes an accent as a sign of its own."""
+    for part, form in (("train", "NFD"), ("test", "NFC")):
+        for name in ("caf\xe9", "bar"):
+            place = tmp_path / part / unicodedata.normalize(form, name)
+            place.mkdir(parents=True) if folders else place.parent.mkdir(exist_ok=True)
+            for number in range(10):
+                with open(place / f"{number}.txt" if folders else place, "a") as file:
+                    file.write(f"{name} {number}\n")
+    found = load_splits(f"text:{tmp_path}", SPLITS)
+    assert found["train"].classes == ("bar", "caf\xe9") and np.bincount(found["test"].y).tolist() == [10, 10]
 
 
 def test_a_class_may_be_called_as_a_part_is(tmp_path):

@@ -18,7 +18,7 @@ from kerasdl.errors import DataError, UserError
 from kerasdl.recipe import Recipe
 from kerasdl.run import FILES
 from kerasdl.tuning import Search, choice, hypermodel, median_stopping, pool, trial
-from kerasdl.tuning.best import best, measure
+from kerasdl.tuning.best import best, measure, summary
 from kerasdl.tuning.engine import tune
 from kerasdl.tuning.study import Study
 from kerasdl.tuning.table import Table
@@ -128,6 +128,33 @@ def test_a_winner_is_not_retrained_next_to_seeds_of_other_data(here):
         (folder / "data.json").write_text(json.dumps({"examples": {"val": value}}))
     with pytest.raises(UserError, match="The data has changed between .*trials/0000 and .*seed-1"):
         measure(study, best(study), seeds=1)
+
+
+def won(search, here):
+    """A study whose first trial has ended well, and that trial."""
+    study = Study.create(search, here / "study")
+    lease = study.lease()
+    (lease.folder / "outcome.json").write_text(json.dumps({
+        "status": "completed", "attempt": 1, "epochs": 1, "scores": {"val/accuracy": 0.5}, "seconds": 1.0}))
+    lease.release()
+    return study, best(study)
+
+
+def test_a_winner_is_not_retrained_with_other_code(here):
+    (here / "mine.py").write_text("def build(shape, outputs): ...")
+    study, record = won(replace(SMALL, overrides={"model": "mine.py:build"}), here)
+    (here / "mine.py").write_text("def build(shape, outputs): return None")
+    with pytest.raises(UserError, match="mine.py was edited since .* began, so that another network would be trained"):
+        measure(Study.open(study.folder), record, 1)
+
+
+def test_a_score_that_the_test_split_does_not_have_is_undefined(here, monkeypatch):
+    study, record = won(SMALL, here)
+    again = SimpleNamespace(seeds=[1], records=lambda: [], outcomes=lambda: [{"scores": {"val/accuracy": 0.5}}])
+    monkeypatch.setattr("kerasdl.tuning.best.Seeds", lambda *_: again)
+    monkeypatch.setattr("kerasdl.tuning.best.engine.run", lambda *_, **__: None)
+    final = measure(study, record, 1)
+    assert final["test"] == [None] and summary(final).startswith("test accuracy undefined over 1 seed; val accuracy")
 
 
 def test_a_promoted_trial_whose_data_has_changed_has_not_failed(here, monkeypatch):

@@ -264,8 +264,38 @@ def test_a_file_that_imports_its_neighbour_is_refused(files):
     (files / "helpers.py").write_text("width = 8\n")
     (files / "my_model.py").write_text("import numpy\nfrom helpers import width\n" + MODEL)
     (files / "numpy.py").write_text("")  # found elsewhere, too
-    with pytest.raises(UserError, match="my_model.py imports helpers, which is next to it"):
+    with pytest.raises(UserError, match="my_model.py imports helpers, which is no installed package"):
         user_code.keep(recipe(objective="classify"), files)
+
+
+@pytest.mark.parametrize("lines, missed", [
+    ("from own_layers import width", {"own_layers"}), ("import own_parts.conv", {"own_parts"}),
+    ("from own_parts import conv", {"own_parts"}), ("def build():\n    import own_layers", {"own_layers"}),
+    ("import keras, numpy.linalg, json", set()), ("from google.protobuf import message", set()),
+    ("try:\n    import nowhere\nexcept ImportError:\n    pass", set()), ("import own_folder", set()),
+    ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import own_layers", set()),
+    ("if __name__ == '__main__':\n    import own_layers\nelse:\n    import own_parts.conv", {"own_parts"}),
+])
+def test_a_file_that_imports_code_of_its_project_is_refused(here, monkeypatch, lines, missed):
+    """What is on the path of this process alone: of a notebook or script, its folder."""
+    project, file = here / "project", here / "models" / "net.py"
+    for folder in (project / "own_parts", project / "own_folder", file.parent):  # without an __init__.py
+        folder.mkdir(parents=True)
+    (project / "own_layers.py").write_text("width = 8")
+    (project / "own_parts" / "conv.py").write_text("width = 8")
+    file.write_text(lines)
+    monkeypatch.syspath_prepend(project)
+    assert user_code.not_installed(file) == missed
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_an_interrupted_import_begins_anew(here, stop):
+    (here / "slow.py").write_text(f"import os\nif os.path.exists('stop'):\n    raise {stop.__name__}\nwidth = 8")
+    (here / "stop").touch()
+    with pytest.raises(stop):
+        user_code.load("slow.py:width")
+    (here / "stop").unlink()
+    assert user_code.load("slow.py:width") == 8
 
 
 @pytest.mark.parametrize("change, message", [

@@ -173,6 +173,14 @@ def test_pasted_rows_are_those_of_the_file_or_a_line():
     assert long == "Row 2 has 3 fields, and the header 2."
 
 
+def test_spaces_that_align_pasted_rows_are_no_fields():
+    aligned, quoted, long = in_node("""["a  b c\\n10 2  3\\n  4  5 6\\n", 'a b c\\n"" 2  "x  y"\\n', "a b\\n1 2 \\n"]
+        .map((text) => () => readCsv(text, " "))""")
+    assert aligned == [{"a": "10", "b": "2", "c": "3"}, {"a": "4", "b": "5", "c": "6"}]
+    assert quoted == [{"a": "", "b": "2", "c": "x  y"}]
+    assert long == "Row 1 has 3 fields, and the header 2."  # as `kerasdl predict` says
+
+
 def test_a_number_is_what_tables_have():
     facts = {"columns": [["a", None]], "medians": {}, "offsets": {}, "missing": [""], "decimal": ","}
     wrong, good = ["0x1F", "0b1", "Infinity", "1e39", "1 2", "1,2,3", "1.500"], ["-1,5e1", "+,5", "7,", "1,500", "true"]

@@ -21,6 +21,7 @@ from kerasdl.run import Run, folder_for
 from kerasdl.text import moment
 
 LAYER = "temperature"
+KEPT = ("seed", "orders", "monitor", "best_epoch", "better", "train", "private", "init", "members", "fitted")
 COPIED = ("data.json", "init.json", "metrics.csv", "tokenizer.json", "code")
 
 
@@ -37,11 +38,14 @@ def calibrate(run: Run | str | Path, workdir: str | Path | None = None, data: di
 
     Raises:
         UserError: a run that is no classifier, that is calibrated already, or whose likelihood on validation examples
-            that the temperature was not fitted on does not improve.
+            that the temperature was not fitted on does not improve, or which no temperature fits best.
     """
     subject = Subject(run, data=data)
     check(subject)
     logits, truth = subject.answers("val")
+    if why := temperature.unfit(logits, truth):
+        raise UserError(f"{why[0].upper()}{why[1:]}, so that no temperature can be fitted. {subject.run.path} stays "
+                        "as it is.")
     degree, gain = temperature.fit(logits, truth), temperature.gain(logits, truth)
     before, after = temperature.nll(logits, truth), temperature.nll(logits / degree, truth)
     if gain <= 0:
@@ -90,8 +94,7 @@ def written(subject: Subject, model: keras.Model, facts: dict[str, Any], workdir
         splits = {name: subject.split(name) for name in ("val", "test")}
         scored = PaddedEvaluator(objective, model, recipe.micro_batch)
         predictions.write(run, predictions.collect(objective, model, splits["test"], recipe.micro_batch))
-        kept = {key: value for key, value in old.result.items()
-                if key in ("seed", "orders", "monitor", "best_epoch", "better", "train", "private")}
+        kept = {key: value for key, value in old.result.items() if key in KEPT}
         write_json(run.path / "result.json", {
             "recipe": name, "settings": recipe.diff(), **kept, "status": "completed", "calibrated": facts,
             "parameters": model.count_params(), **{each: scored(split) for each, split in splits.items()},

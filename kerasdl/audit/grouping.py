@@ -9,6 +9,7 @@ import pandas as pd
 from kerasdl import user_code
 from kerasdl.data import Split
 from kerasdl.data.sources import place
+from kerasdl.data.sources.text import is_table
 from kerasdl.errors import UserError
 from kerasdl.evaluation.splits import load_split
 from kerasdl.run import Run
@@ -16,7 +17,7 @@ from kerasdl.run import Run
 FEWEST = 10  # examples of a group about which something is said
 MOST = 12  # different numbers of a column that are groups; of more, its quarters are
 READS = {"csv": "a column", "text": "a column", "folder": "a level of folders"}  # what a source has groups by
-MISSING = "(missing)"
+MISSING, OTHERS = "(missing)", "others"
 Grouping = str | Callable[[Split], Any]
 
 
@@ -49,15 +50,24 @@ def groups_of(run: Run, split: Split, word: Grouping, data: Mapping[str, Split] 
 
 
 def binned(values: pd.Series) -> pd.Series:
-    """Return numbers of many values as the quarters that they lie in, "17 to 25"; and anything else as it is."""
+    """Return numbers of many values as the quarters that they lie in, "17 to 25"; and anything else as it is.
+
+    Infinite ones are groups of their own. Where so many are equal that there is one quarter, the others are compared
+    with these.
+    """
     texts = values.astype(object).where(values.notna(), MISSING).astype(str).replace("", MISSING)
     numbers = pd.to_numeric(texts.where(texts != MISSING), errors="coerce")
-    if numbers.isna().to_numpy().sum() > (texts == MISSING).sum() or numbers.nunique() <= MOST:
+    finite = numbers[np.isfinite(numbers)]
+    if numbers.isna().to_numpy().sum() > (texts == MISSING).sum() or finite.nunique() <= MOST:
         return texts
-    quarters = pd.qcut(numbers, 4, duplicates="drop")
-    ends = {each: f"{numbers[quarters == each].min():.6g} to {numbers[quarters == each].max():.6g}"
-            for each in quarters.cat.categories}
-    return quarters.map(ends).astype(object).where(numbers.notna(), MISSING)
+    quarters = pd.qcut(finite, 4, duplicates="drop")
+    if len(quarters.cat.categories) < 2:
+        usual = finite.mode()[0]
+        found = pd.Series(np.where(finite == usual, f"{usual:.12g}", OTHERS), finite.index, object)
+    else:
+        found = quarters.map({each: f"{finite[quarters == each].min():.12g} to {finite[quarters == each].max():.12g}"
+                              for each in quarters.cat.categories}).astype(object)
+    return found.reindex(texts.index).fillna(texts)
 
 
 def check(groups: np.ndarray, word: str) -> None:
@@ -83,13 +93,12 @@ def _noted(run: Run, split: Split, word: str, data: Mapping[str, Split] | None) 
     """Return the values of a column or a level of folders, which are read with the test split once more."""
     if word in split.attributes:
         return split.attributes[word]
-    source = "arrays" if data is not None else place(run.recipe.data)[0]
+    source, path = ("arrays", "") if data is not None else place(run.recipe.data)
     if source not in READS:
         raise UserError(f"--group {word} is for tables and folders, and the data of {run.path} is {run.recipe.data}. "
                         "Give a function of the test split: --group FILE.py:NAME.")
-    level: Any = int(word) if source == "folder" and word.isdigit() else word
-    noted = load_split(run, "test", attributes=[level]).attributes
-    if word not in noted:  # files of text have no columns
+    if source == "text" and not is_table(path):
         raise UserError(f"--group {word} is a column of a table, and {run.recipe.data} is none. Give a function of the "
                         "test split: --group FILE.py:NAME.")
-    return noted[word]
+    level: Any = int(word) if source == "folder" and word.isdigit() else word
+    return load_split(run, "test", attributes=[level]).attributes[word]

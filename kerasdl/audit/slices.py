@@ -16,6 +16,7 @@ from kerasdl.data.leaks import places
 DEPTH, SHOWN = 3, 3  # of the tree; parts that are named
 SMALLEST, SHARE = 20, 0.02  # examples and share of a half that a part has at least
 MISTAKES = 5  # on the half that the tree is fitted on, fewer of which say nothing
+EXACT = 15  # digits that every float64 has
 CATEGORIES = 30  # a column of more different texts says nothing in a short sentence
 
 
@@ -77,7 +78,9 @@ def worst(attributes: dict[str, np.ndarray], errors: np.ndarray, seed: int) -> l
     if not searchable(attributes, errors, seed):
         return []
     half = first_half(len(errors), seed)
-    names, x = encoded(attributes)
+    names, known = encoded(attributes)
+    centre = np.median(known, axis=0)
+    x = known - centre  # the tree has float32, in which large numbers lose their differences
     leaf = max(SMALLEST, round(SHARE * half.sum()))
     tree = DecisionTreeRegressor(max_depth=DEPTH, min_samples_leaf=leaf, random_state=seed).fit(x[half], errors[half])
     place, found = tree.apply(x), []
@@ -85,7 +88,8 @@ def worst(attributes: dict[str, np.ndarray], errors: np.ndarray, seed: int) -> l
     for node in sorted(means, key=lambda node: -means[node])[:SHOWN]:
         mine, others = ~half & (place == node), ~half & (place != node)
         if means[node] > errors[half].mean() and mine.any() and others.any():
-            found.append({"rule": rule(tree, node, names), **summed(errors[mine]), "others": summed(errors[others])})
+            found.append({"rule": rule(tree, node, names, known, centre), **summed(errors[mine]),
+                          "others": summed(errors[others])})
     return found
 
 
@@ -120,23 +124,33 @@ def encoded(attributes: dict[str, np.ndarray]) -> tuple[list[tuple[str, str | No
     return names, np.stack(found, axis=1).astype("float64")
 
 
-def rule(tree: DecisionTreeRegressor, node: int, names: list[tuple[str, str | None]]) -> str:
-    """Return the way to a leaf in words: "site is C and age over 40.5"."""
+def rule(tree: DecisionTreeRegressor, node: int, names: list[tuple[str, str | None]], known: np.ndarray,
+         centre: np.ndarray) -> str:
+    """Return the way to a leaf in words, "site is C and age is over 40.5", of the columns (N, F) less their centre."""
     inner, steps = tree.tree_, []
     while node:
         above = int(np.flatnonzero((inner.children_left == node) | (inner.children_right == node))[0])
         steps.append((int(inner.feature[above]), bool(inner.children_right[above] == node), inner.threshold[above]))
         node = above
-    limits: dict[tuple[int, bool], float] = {}
+    limits: dict[tuple[int, bool], str] = {}
     for feature, over, value in reversed(steps):  # the last of several limits is the narrowest
-        limits[feature, over] = value
+        limits[feature, over] = written(value + centre[feature], known[:, feature])
     words = []
     for feature in dict.fromkeys(feature for feature, _ in limits):
         (name, category), low, high = names[feature], limits.get((feature, True)), limits.get((feature, False))
         if category is not None:
             words.append(f"{name} is {'not ' * (low is None)}{category}")
         elif low is not None and high is not None:
-            words.append(f"{name} is over {low:.4g} and up to {high:.4g}")
+            words.append(f"{name} is over {low} and up to {high}")
         else:
-            words.append(f"{name} is over {low:.4g}" if high is None else f"{name} is up to {high:.4g}")
+            words.append(f"{name} is over {low}" if high is None else f"{name} is up to {high}")
     return " and ".join(words)
+
+
+def written(limit: float, values: np.ndarray) -> str:
+    """Return a limit with as few digits, from four, as divide values (N,) as it does."""
+    for digits in range(4, EXACT):
+        rounded = float(f"{limit:.{digits}g}")
+        if ((values <= rounded) == (values <= limit)).all():
+            return f"{rounded:.{EXACT}g}"
+    return f"{limit:.{EXACT}g}"

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from kerasdl import objectives, user_code
-from kerasdl.audit import grouping
+from kerasdl.audit import finished, grouping
 from kerasdl.data import Split
 from kerasdl.data.naming import naming
 from kerasdl.errors import UserError
@@ -58,14 +58,12 @@ class Subject:
         return tuple(grouping.name_of(each) for each in self._asked if callable(each))
 
     def _check(self) -> None:
-        run, result = self.run, self.run.result
+        run = self.run
         if self.shadows == 1:
             raise UserError("Shadow runs share the examples, each with another one: train 0, or 2 or more.")
         if len(set(self.grouped_by)) < len(self.grouped_by):
             raise UserError(f"Two groupings have one name: {', '.join(self.grouped_by)}. Rename a function.")
-        if result["status"] != "completed":
-            raise UserError(f"The training of {run.path} {result['status']}, so that there is nothing to audit.")
-        run.model_file  # noqa: B018  is there
+        finished.check(run)
         kind = objectives.get(self.recipe.objective, run.path)
         if not kind.predicts or kind.target not in AUDITED:
             learned = "no answers about an example" if not kind.predicts else HAS[kind.target]
@@ -127,7 +125,13 @@ class Subject:
             UserError: the data is gone, or is not what the run began with.
         """
         if name not in self._splits:
-            self._splits[name] = load_split(self.run, name, self.data)
+            found = load_split(self.run, name, self.data)
+            noted = self.run.data.get("examples", {})
+            if self.data is not None and noted.get(name, now := found.fingerprint()) != now:
+                raise UserError(f"The {name} split of data is not the one that {self.run.path} began with: something "
+                                "was added, removed, changed or put in another order, so that it may hold examples "
+                                "that the model learned from. Give the arrays of the training, divided as there.")
+            self._splits[name] = found
         return self._splits[name]
 
     def answers(self, name: str = "test") -> tuple[np.ndarray, np.ndarray]:

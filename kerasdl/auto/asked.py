@@ -17,6 +17,7 @@ from kerasdl.text import typed
 OBJECTIVES = {"classify": "class", "regress": "number"}  # that a model can be chosen for, and their targets
 SETTABLE = ("data_args", "splits", "objective_args", "monitor")  # fields that a user may set: the others are searched
 TABLES = (".csv", ".parquet", ".pq", ".xlsx", ".xlsm", ".xls", ".ods")
+JSON_LINES = (".jsonl", ".ndjson")  # tables of texts
 SAID = {".tsv": ("csv", "series"), ".npz": ("series",), ".npy": ("series",), ".txt": ("text",)}  # not unmistakable
 LOOKS = 200  # files of a folder that are looked at
 PROGRESS = "progress.json"  # of a folder: what was asked, and what is finished
@@ -142,7 +143,7 @@ def of_file(path: Path, keys: set[str]) -> tuple[str, ...]:
         others = [kind for kind, own in (("text", {"data_args.text"}), ("series", {"data_args.id", "data_args.value"}))
                   if own & keys]
         return tuple(others) + ("csv",) if others else ("csv",)
-    return {".ts": ("series",), ".jsonl": ("text",), ".ndjson": ("text",), **SAID}.get(suffix, ())
+    return {".ts": ("series",), **dict.fromkeys(JSON_LINES, ("text",)), **SAID}.get(suffix, ())
 
 
 def of_folder(path: Path) -> tuple[str, ...]:
@@ -160,16 +161,21 @@ def by_labels(name: str, args: dict[str, Any]) -> str:
         UserError: whole numbers, which may be either, or no label column.
     """
     source, path = sources.place(name)
-    if source not in ("csv", "text", "series") or ending(path) not in (*TABLES, ".tsv"):
+    if source not in ("csv", "text", "series") or ending(path) not in (*TABLES, *JSON_LINES, ".tsv"):
         return "classify"
     if source == "series" and ending(path) == ".tsv":  # UCR's, whose first column is a class
         return "classify"
     from kerasdl.data.labels import label_columns
     from kerasdl.data.table_file import Dialect, is_numeric, read_table
 
-    read = Dialect(**{key: value for key, value in args.items() if key in Dialect.model_fields})
     label = args.get("label")
-    frame = read_table(path, (), read, lambda name: label is None or name not in listed(label, [name]))
+    if ending(path) in JSON_LINES:
+        from kerasdl.data.sources import text
+
+        frame = text.table_of(path, text.Args(**{key: args[key] for key in args if key in text.Args.model_fields}))
+    else:
+        read = Dialect(**{key: value for key, value in args.items() if key in Dialect.model_fields})
+        frame = read_table(path, (), read, lambda name: label is None or name not in listed(label, [name]))
     names = label_columns(frame, label, path)
     values = frame[names[0]].dropna()
     if len(names) == 1 and (values.dtype == bool or not is_numeric(values)):

@@ -21,7 +21,7 @@ from kerasdl.data import Split
 from kerasdl.errors import UserError
 from kerasdl.evaluation import linear_probe
 from kerasdl.evaluation.controls import STRENGTHS
-from kerasdl.evaluation.linear_probe import cross_entropy
+from kerasdl.evaluation.linear_probe import ClassWeight, cross_entropy
 from kerasdl.objectives.regress import in_units
 from kerasdl.train.setup import adapt
 from kerasdl.zoo import sequences, tf_idf
@@ -52,13 +52,14 @@ def constant(splits: Mapping[str, Split]) -> Fitted:
     return "linear", finished(with_head(network, kernel, bias), train), {}
 
 
-def linear(splits: Mapping[str, Split], seed: int = 0, balanced: bool = False, seconds: float = math.inf) -> Fitted:
+def linear(splits: Mapping[str, Split], seed: int = 0, class_weight: ClassWeight = None, seconds: float = math.inf
+           ) -> Fitted:
     """Return logistic or ridge regression on the columns, the pixels of a thumbnail, or the steps.
 
     Args:
         splits: of rows, images or sequences.
         seed: of the examples that are taken where they are too many.
-        balanced: whether every class has the same total weight.
+        class_weight: as scikit-learn takes it.
         seconds: after which no other strength is tried.
 
     Raises:
@@ -74,16 +75,16 @@ def linear(splits: Mapping[str, Split], seed: int = 0, balanced: bool = False, s
         kernel, bias, strength = ridge(features, some, splits["val"], train, end)
         return "linear", finished(with_head(network, kernel, bias), train), facts | {"alpha": strength}
     probe = linear_probe.fit(features["train"], some.y, features["val"], splits["val"].y,  # type: ignore[arg-type]
-                             train.outputs, balanced=balanced, until=end)
+                             train.outputs, class_weight=class_weight, until=end)
     return "linear", finished(with_head(network, probe.kernel, probe.bias), train), facts | {"C": probe.strength}
 
 
-def words(splits: Mapping[str, Split], balanced: bool = False, seconds: float = math.inf) -> Fitted:
+def words(splits: Mapping[str, Split], class_weight: ClassWeight = None, seconds: float = math.inf) -> Fitted:
     """Return logistic or ridge regression on TF-IDF of tokens and pairs of tokens, those that the networks read.
 
     Args:
         splits: of texts.
-        balanced: whether every class has the same total weight.
+        class_weight: as scikit-learn takes it.
         seconds: after which no other strength is tried.
     """
     train, val, end = splits["train"], splits["val"], time.monotonic() + seconds
@@ -93,18 +94,23 @@ def words(splits: Mapping[str, Split], balanced: bool = False, seconds: float = 
     if train.target == "number":
         kernel, bias, strength = ridge(features, train, val, train, end)
     else:
-        kernel, bias, strength = logistic(features, train, val, balanced, end)
+        kernel, bias, strength = logistic(features, train, val, class_weight, end)
     network = of_terms(train, found.vocabulary_, found.idf_, kernel, bias)
     return "tf_idf", finished(network, train), {"terms": len(found.idf_), "strength": strength}
 
 
 def taken(train: Split, width: int, seed: int) -> Split:
-    """Return the training examples that a linear model is fitted to: all, or as many as MOST and CLASSES allow."""
+    """Return the training examples that a linear model is fitted to: all, or as many as MOST and CLASSES allow, with
+    one of each class at least."""
     classes = train.outputs if train.target == "class" else 1  # ridge regression costs about the same for any number
     count = max(1000, int(MOST / max(1, classes / CLASSES)) // width)
     if len(train) <= count:
         return train
-    return train.part(np.sort(np.random.default_rng(seed).permutation(len(train))[:count]))
+    order = np.random.default_rng(seed).permutation(len(train))
+    if train.target == "class":
+        first = np.unique(np.asarray(train.y)[order], return_index=True)[1]  # where each class comes first
+        order, count = np.concatenate([order[first], np.delete(order, first)]), max(count, len(first))
+    return train.part(np.sort(order[:count]))
 
 
 def body(train: Split) -> keras.Model:
@@ -177,12 +183,12 @@ def ridge(features: Mapping[str, Any], fitted: Split, val: Split, train: Split, 
     return model.coef_.reshape(y.shape[1], -1).T, np.reshape(model.intercept_, -1), alpha
 
 
-def logistic(features: Mapping[str, Any], train: Split, val: Split, balanced: bool, end: float = math.inf
+def logistic(features: Mapping[str, Any], train: Split, val: Split, class_weight: ClassWeight, end: float = math.inf
              ) -> tuple[np.ndarray, np.ndarray, float]:
     """Return kernel, bias and the strength of logistic regression on sparse features with the least loss on val."""
     best = None
     for strength in in_time(STRENGTHS, end):
-        model = LogisticRegression(C=strength, max_iter=1000, class_weight="balanced" if balanced else None)
+        model = LogisticRegression(C=strength, max_iter=1000, class_weight=class_weight)
         model.fit(features["train"], train.y)
         kernel, bias = linear_probe.of_all_classes(model, train.outputs)
         loss = cross_entropy(features["val"] @ kernel + bias, val.y)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from kerasdl.auto.baselines import ABSENT, Fitted, finished, standardised
 from kerasdl.data import Split
 from kerasdl.errors import UserError
-from kerasdl.evaluation.linear_probe import cross_entropy
+from kerasdl.evaluation.linear_probe import ClassWeight, cross_entropy
 from kerasdl.zoo import trees
 
 SETTINGS: tuple[dict[str, Any], ...] = (
@@ -30,14 +30,14 @@ COMPARED = 1000  # rows whose answers are compared with scikit-learn's
 CLOSE = 1e-4  # how far answers may be from scikit-learn's, in units of their spread
 
 
-def boosted(splits: Mapping[str, Split], seconds: float, seed: int = 0, balanced: bool = False) -> Fitted:
+def boosted(splits: Mapping[str, Split], seconds: float, seed: int = 0, class_weight: ClassWeight = None) -> Fitted:
     """Return boosted trees with the settings, and the number of rounds, that have the least loss on val.
 
     Args:
         splits: of rows with classes, or with one number.
         seconds: after which no more trees are grown.
         seed: of scikit-learn.
-        balanced: whether every class has the same total weight.
+        class_weight: as scikit-learn takes it.
 
     Raises:
         UserError: several numbers to predict, or a version of scikit-learn whose trees cannot be read.
@@ -48,7 +48,7 @@ def boosted(splits: Mapping[str, Split], seconds: float, seed: int = 0, balanced
                         f"{train.outputs} target columns.")
     end, best = time.monotonic() + seconds, None
     for settings in SETTINGS:
-        model, worse, lowest = new(train, settings, seed, balanced), 0, np.inf
+        model, worse, lowest = new(train, settings, seed, class_weight), 0, np.inf
         while worse < PATIENCE and model.max_iter <= MOST and (best is None or time.monotonic() < end):
             model.fit(train.x, of(train, train), sample_weight=train.relative_weights)
             answers = raw(model, val)
@@ -64,12 +64,12 @@ def boosted(splits: Mapping[str, Split], seconds: float, seed: int = 0, balanced
     return "trees", finished(network, train), {"rounds": rounds, **settings}
 
 
-def new(train: Split, settings: Mapping[str, Any], seed: int, balanced: bool) -> Any:
+def new(train: Split, settings: Mapping[str, Any], seed: int, class_weight: ClassWeight) -> Any:
     """Return an estimator that grows ROUNDS more trees each time that it is fitted."""
     more = {"max_iter": ROUNDS, "warm_start": True, "early_stopping": False, "random_state": seed, **settings}
     if train.target == "number":
         return HistGradientBoostingRegressor(**more)
-    return HistGradientBoostingClassifier(class_weight="balanced" if balanced else None, **more)
+    return HistGradientBoostingClassifier(class_weight=class_weight, **more)
 
 
 def of(split: Split, train: Split) -> np.ndarray:

@@ -7,12 +7,15 @@ from typing import Any
 
 import keras
 
+from kerasdl import objectives
 from kerasdl.data import Split
 from kerasdl.data.naming import naming
 from kerasdl.devices import strategy as strategies
 from kerasdl.evaluation import linear_probe
-from kerasdl.evaluation.linear_probe import LinearProbe
+from kerasdl.evaluation.linear_probe import ClassWeight, LinearProbe
 from kerasdl.evaluation.padded import evaluator
+from kerasdl.objectives.base import Objective
+from kerasdl.objectives.classify import class_weights
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 from kerasdl.train import record
@@ -34,8 +37,14 @@ def frozen(recipe: Recipe, body: keras.Model, whole: Callable[[LinearProbe], ker
     features = linear_probe.features_of(body, some)
     probe = linear_probe.fit(features["train"], some["train"].y, features["val"],  # type: ignore[arg-type]
                              some["val"].y, some["train"].outputs,  # type: ignore[arg-type]
-                             balanced=recipe.objective_args.get("class_weight") == "balanced", until=until)
+                             class_weight=class_weight(objectives.of(recipe), some["train"]), until=until)
     return write(recipe, whole(probe), splits, path, {"head": "logistic regression", "C": probe.strength}, began)
+
+
+def class_weight(objective: Objective, train: Split) -> ClassWeight:
+    """Return what the objective says of the weight of classes, as scikit-learn takes it."""
+    setting = getattr(objective.settings, "class_weight", None)
+    return dict(enumerate(class_weights(setting, train).tolist())) if isinstance(setting, Mapping) else setting
 
 
 def write(recipe: Recipe, network: keras.Model, splits: Mapping[str, Split], path: Path, facts: Mapping[str, Any],

@@ -1,5 +1,6 @@
 """What came of it, as plain numbers: auto.json, and the recipe to keep. The test split is read here, once."""
 
+import json
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 
 import kerasdl
 from kerasdl.auto import scores, sizes
-from kerasdl.auto.task import OUTCOME, Candidate, Task
+from kerasdl.auto.task import CUT, OUTCOME, Candidate, Task
 from kerasdl.devices import strategy as strategies
 from kerasdl.environment import environment
 from kerasdl.evaluation import predictions
@@ -35,6 +36,18 @@ def write(task: Task, winner: Candidate, first: Candidate) -> dict[str, Any]:
             write_text(task.home / RECIPE, kept)
         write_json(task.home / OUTCOME, found)
     return found
+
+
+def finished(home: Path) -> dict[str, Any] | None:
+    """Return what auto.json of a folder says, with paths as the folder is named now; None without one."""
+    try:
+        found = json.loads((home / OUTCOME).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    recipe, export = found["recipe"] and str(home / RECIPE), found["export"]
+    if export:
+        export = export | {"folder": str(home / Path(export["folder"]).relative_to(found["home"]))}
+    return found | {"home": str(home), "run": str(home / found["chosen"]), "recipe": recipe, "export": export}
 
 
 def document(task: Task, winner: Candidate, first: Candidate) -> dict[str, Any]:
@@ -167,7 +180,8 @@ def recipe_to_keep(task: Task, winner: Candidate) -> str | None:
         return None
     what = "the best model" if trained is winner else f"the best network; what won is {winner.name}"
     name = Path(task.base.data.partition(":")[2] or task.base.data).name
-    return python(trained.run.recipe, f"{name}: {what} of kerasdl auto, {task.asked.minutes:g} minutes.")
+    cut = f" There its training was {trained.note[trained.note.index(CUT):]}." if CUT in trained.note else ""
+    return python(trained.run.recipe, f"{name}: {what} of kerasdl auto, {task.asked.minutes:g} minutes.{cut}")
 
 
 def winner_remarks(winner: Candidate) -> list[str]:

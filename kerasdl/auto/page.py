@@ -34,6 +34,11 @@ def write(home: Path, found: dict[str, Any]) -> Path:
     return html.write(home / PAGE, text, "Choose another --workdir.")
 
 
+def there(home: Path) -> Path | None:
+    """Return the page of a folder; None if it has none yet."""
+    return home / PAGE if (home / PAGE).is_file() else None
+
+
 def title(found: dict[str, Any]) -> str:
     """Return what the data is called: the name of its file or folder."""
     return Path(found["data"].partition(":")[2] or found["data"]).name

@@ -21,12 +21,18 @@ NONE = ("No trained weights are on this machine, and for photographs they make t
 
 
 def base_of(asked: Asked) -> Recipe:
-    """Return the recipe that says the data; of a folder of images without a size, with the size that they get."""
+    """Return the recipe that says the data; of a folder of images without a size, with the size that they get.
+
+    Raises:
+        DataError: a folder that cannot be learned from.
+    """
     base = asked.base
     source, path = sources.place(base.data)
-    if source != "folder" or "image_size" in base.data_args:
+    if source != "folder":
         return base
-    folder = look(path)
+    folder = look(path, base.data_args.get("classes"))
+    if "image_size" in base.data_args:
+        return base
     side = side_of(folder, backbones.at_hand())
     fields = recipes.from_scratch(folder, side, None, asked.seed, per_class=1, epochs=1)
     weighted = {} if base.monitor else {"monitor": fields.monitor,
@@ -46,11 +52,15 @@ def pretrained(task: Task) -> None:
     source, path = sources.place(task.base.data)
     if source != "folder":
         return
-    networks = backbones.at_hand()
+    networks, shape = backbones.at_hand(), task.splits["train"].shape
     if not networks:
         task.remark(NONE)
         return
-    folder, side = look(path), task.splits["train"].shape[0]
+    side = shape[0]
+    if shape != (side, side, 3):
+        task.skip("frozen networks", f"not started: they take squares of three channels, and images here are {shape}")
+        return
+    folder = look(path, task.base.data_args.get("classes"))
     costs = {backbone.name: freeze(task, folder, backbone, side) for backbone in networks}
     tried = [each for each in task.ranked("baseline") if each.name.startswith("frozen_")]
     if tried:

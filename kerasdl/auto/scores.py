@@ -22,9 +22,11 @@ def score_of(name: str, target: str) -> Score:
 
 
 def r2(truth: np.ndarray, outputs: np.ndarray) -> float:
-    """Return the share of the variance that is explained, the mean over the outputs."""
+    """Return the share of the variance that is explained, the mean over the outputs; NaN if one of them is constant.
+    """
     error, spread = np.square(truth - outputs).sum(0), np.square(truth - truth.mean(0)).sum(0)
-    return float((1 - error / np.where(spread > 0, spread, np.inf)).mean())
+    varies = truth.max(0) > truth.min(0)
+    return float((1 - error / np.where(varies, spread, np.nan)).mean())
 
 
 def of_score(name: str, target: str, truth: np.ndarray, outputs: np.ndarray) -> Interval:

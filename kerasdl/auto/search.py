@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from kerasdl.auto import baselines, boosting, combined, fitted, language, outcome, photographs, sizes, trainings
 from kerasdl.auto.asked import Asked, of_json, progress
 from kerasdl.auto.defaults import WORDS, families
-from kerasdl.auto.task import OUTCOME, Task
+from kerasdl.auto.task import OUTCOME, Task, from_here
 from kerasdl.data import Split
 from kerasdl.deploy import exporting
 from kerasdl.errors import UserError
@@ -61,7 +61,8 @@ def auto(asked: Asked, workdir: str | Path | None = None, *, workers: int = 1, r
     clock.began = clock.began if began is None else began
     with alone(home):
         known = progress(home).get("base")
-        base = photographs.base_of(asked) if known is None else Recipe.model_validate_json(json.dumps(known))
+        base = photographs.base_of(asked) if known is None else from_here(
+            Recipe.model_validate_json(json.dumps(known)), progress(home).get("folder"))
         task = Task.of(asked, base, home, clock)
         try:
             with once(logging.getLogger(record.__name__)), limited(task.splits):
@@ -97,16 +98,16 @@ def run(task: Task, workers: int = 1, ray: str | None = None) -> dict[str, Any]:
 def fit_baselines(task: Task) -> None:
     """Fit the constant, the linear model, boosted trees on rows, and TF-IDF on texts."""
     splits, seed = task.splits, task.asked.seed
-    balanced = task.base.objective_args.get("class_weight") == "balanced"
+    weight = fitted.class_weight(task.objective, splits["train"])
     if splits["train"].weights is not None and task.objective.target == "class":
         task.remark("The examples have weights, which logistic regression does not take; the others do.")
     wanted = {"constant": lambda: baselines.constant(splits)}
     if task.kind == "tokens":
-        wanted["tf_idf"] = lambda: baselines.words(splits, balanced, FITTING * max(task.left, 0.0))
+        wanted["tf_idf"] = lambda: baselines.words(splits, weight, FITTING * max(task.left, 0.0))
     else:
-        wanted["linear"] = lambda: baselines.linear(splits, seed, balanced, FITTING * max(task.left, 0.0))
+        wanted["linear"] = lambda: baselines.linear(splits, seed, weight, FITTING * max(task.left, 0.0))
     if task.kind == "row":
-        wanted["boosting"] = lambda: boosting.boosted(splits, FITTING * max(task.left, 0.0), seed, balanced)
+        wanted["boosting"] = lambda: boosting.boosted(splits, FITTING * max(task.left, 0.0), seed, weight)
     for name, fit in wanted.items():
         def make(path: Path, fit=fit, name=name):
             began = time.monotonic()

@@ -17,6 +17,8 @@ from kerasdl import objectives
 from kerasdl.auto.asked import OBJECTIVES, PROGRESS, Asked, progress
 from kerasdl.data import Split, load_splits
 from kerasdl.errors import UserError
+from kerasdl.evaluation.located import located, located_args
+from kerasdl.evaluation.padded import check_defined
 from kerasdl.files import write_json, writing
 from kerasdl.objectives.base import Objective
 from kerasdl.photos.budget import Budget
@@ -27,9 +29,16 @@ from kerasdl.train.setup import SPLITS
 from kerasdl.tuning.trial import out_of_memory
 
 OUTCOME = "auto.json"
+CUT = "ended by the budget"  # in the note of a training that has fewer epochs than its recipe
 CLOSING, SHARE = 30.0, 0.25  # seconds, or share of a short budget, for the test split, the page and an export
 ROUNDING = 1e-6  # by which two scores may differ that are equal, as a share of them: they were computed in float32
 logger = logging.getLogger(__name__)
+
+
+def from_here(recipe: Recipe, folder: str | None) -> Recipe:
+    """Return a recipe whose paths of data are from a folder, where there is nothing of them here."""
+    return recipe.model_copy(update={"data": located(recipe.data, folder),
+                                     "data_args": located_args(recipe.data_args, folder)})
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,7 @@ class Task:
         weighed: whether the sizes of files were measured, where there is a limit.
         forms: {data_args as JSON: the splits in that form}, where a candidate reads its examples in another one.
         examples: a fingerprint of each split.
+        folder: where it was begun, which paths of data are from.
     """
 
     asked: Asked
@@ -89,6 +99,7 @@ class Task:
     weighed: bool = False
     forms: dict[str, Mapping[str, Split]] = field(default_factory=dict)
     examples: Mapping[str, str] = field(default_factory=dict)
+    folder: str = field(default_factory=lambda: str(Path.cwd()))
 
     @classmethod
     def of(cls, asked: Asked, base: Recipe, home: Path, clock: Budget) -> "Task":
@@ -105,17 +116,21 @@ class Task:
                             "a part of it, splits.train='train[:10%]', or train a recipe: kerasdl list")
         objective = objectives.of(base)
         objective.check(splits["train"])
+        for name in ("val", "test"):
+            check_defined(objective, splits[name])
         before, examples = progress(home), {name: split.fingerprint() for name, split in splits.items()}
         if (known := before.get("examples")) and known != examples:
             raise UserError(f"The data has changed since {home} was begun, so that scores could not be compared. "
                             "Restore it, or choose another --workdir.")
         clock.began -= before.get("spent", 0.0)
-        found = cls(asked, home, clock, base, objective, splits, examples=examples)
+        found = cls(asked, home, clock, base, objective, splits, examples=examples,
+                    folder=before.get("folder") or str(Path.cwd()))
         found.save()
         return found
 
     def splits_of(self, recipe: Recipe) -> Mapping[str, Split]:
         """Return the splits as a recipe reads them: the same examples, texts perhaps in tokens of its own."""
+        recipe = self.here(recipe)
         if recipe.data_args == self.base.data_args:
             return self.splits
         form = json.dumps(recipe.data_args, sort_keys=True, default=str)
@@ -123,6 +138,10 @@ class Task:
             self.forms[form] = load_splits(recipe.data, SPLITS | recipe.splits, target=self.objective.target,
                                            **recipe.data_args)
         return self.forms[form]
+
+    def here(self, recipe: Recipe) -> Recipe:
+        """Return a recipe that finds its data from the present folder, too, where the task was begun in another."""
+        return from_here(recipe, self.folder)
 
     @property
     def kind(self) -> str:
@@ -153,8 +172,8 @@ class Task:
             run = Run(path) if (path / "result.json").exists() else make(path)
             if run.result["status"] != "completed":
                 raise UserError(run.result["message"])
-        except UserError as error:
-            self.skip(name, str(error))
+        except ValueError as error:  # a user's mistake, or what scikit-learn and Keras say of numbers and shapes
+            self.skip(name, " ".join(str(error).split()))
             return
         except out_of_memory():
             self.skip(name, "out of memory")
@@ -189,7 +208,7 @@ class Task:
         with writing(self.home, "Choose another --workdir."):
             write_json(self.home / PROGRESS, {"asked": self.asked.to_json(), "base": json.loads(
                 self.base.model_dump_json()), "spent": round(self.clock.spent, 1),
-                "examples": self.examples, "made": progress(self.home).get("made", {}) | made})
+                "folder": self.folder, "examples": self.examples, "made": progress(self.home).get("made", {}) | made})
 
     def rank(self, candidate: Candidate) -> tuple[float, bool, float]:
         """Return what validation says, the larger the better: the score, of equal ones the simpler, then the loss."""

@@ -3,18 +3,20 @@
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kerasdl.auto import sizes, timing
 from kerasdl.auto.defaults import FEWEST, Family, recipes_of, space_of
-from kerasdl.auto.task import Candidate, Task
+from kerasdl.auto.task import CUT, Candidate, Task
 from kerasdl.costs import int8_kb
 from kerasdl.deploy import measure, network
 from kerasdl.errors import UserError
+from kerasdl.files import write_text, writing
 from kerasdl.objectives.base import build_model
 from kerasdl.photos.budget import Deadline
-from kerasdl.recipe import Recipe
+from kerasdl.recipe import SEEDS, Recipe
 from kerasdl.run import Run
 from kerasdl.text import duration
 from kerasdl.train.fit import train
@@ -64,7 +66,12 @@ def one(task: Task, recipes: Sequence[Recipe], kind: str, *seconds: float) -> No
     deadline = Deadline(max(*seconds, 0.0))
     task.add(recipe.name, kind, lambda folder: train(recipe, workdir=folder, strategy="one", callbacks=[deadline],
                                                      test=False, verbose=False),
-             lambda: f"ended by the budget after epoch {deadline.ended} of {recipe.epochs}" * bool(deadline.ended))
+             lambda: cut(deadline, recipe))
+
+
+def cut(deadline: Deadline, recipe: Recipe) -> str:
+    """Return after which epoch the budget ended a training; "" if it did not."""
+    return f"{CUT} after epoch {deadline.ended} of {recipe.epochs}" if deadline.ended else ""
 
 
 def planned_for(task: Task, recipes: Sequence[Recipe], seconds: Sequence[float]) -> Recipe | None:
@@ -134,7 +141,7 @@ def search(task: Task, families: Sequence[Family], workers: int = 1, ray: str | 
         task.skip(TRAINED, f"not started: {best.name} makes no mistake on validation data, which cannot show a better "
                            "one")
         return
-    found = load(folder / SEARCH) if (folder / SEARCH).is_file() else around_best(task, families)
+    found = begun(task, folder / SEARCH) if (folder / SEARCH).is_file() else around_best(task, families)
     if found is None:
         return
     try:
@@ -142,6 +149,16 @@ def search(task: Task, families: Sequence[Family], workers: int = 1, ray: str | 
     except UserError as error:
         task.remark(f"The search ended: {error}")
     took_part(task, folder)
+
+
+def begun(task: Task, file: Path) -> Search:
+    """Return the search that a resumed task has begun, with the data where it is from here."""
+    found = load(file)
+    if (recipe := task.here(found.recipe)) != found.recipe:
+        found = replace(found, recipe=recipe)
+        with writing(task.home, "Choose another --workdir."):
+            write_text(file, found.to_json())
+    return found
 
 
 def try_more(task: Task, found: Search, folder: Path, workers: int, ray: str | None) -> None:
@@ -224,20 +241,28 @@ def again(task: Task, winner: Candidate) -> Candidate | None:
 
     Of many tries the best score is also the luckiest: the score of the second training was not chosen by anything.
     """
-    recipe = winner.run.recipe
-    recipe = recipe.override(seed=recipe.seed + 1).model_copy(update={"name": "retrained"})
+    recipe = task.here(winner.run.recipe)
+    recipe = recipe.override(seed=(recipe.seed + 1) % SEEDS).model_copy(update={"name": "retrained"})
     folder = task.home / recipe.name
-    begun = (folder / "recipe.json").exists()
-    if begun and Run(folder).recipe.diff() != recipe.diff():
+    there = (folder / "recipe.json").exists()
+    if there and task.here(Run(folder).recipe).diff() != recipe.diff():
         shutil.rmtree(folder)  # of what was the best before a resumption with more time
-        begun = False
-    needed = winner.run.result["train"]["seconds"] + STARTING / 5
-    if not begun and task.left < needed:
+        there = False
+    recipe = Run(folder).recipe if there else recipe
+    needed, whole = winner.run.result["train"]["seconds"] + STARTING / 5, winner.run.result["train"]["epochs"]
+    if not there and task.left < needed:
         task.skip(recipe.name, f"not started: it would take {duration(needed)}, and {duration(max(task.left, 0.0))} "
                                "were left")
         return None
     deadline = Deadline(max(task.left, needed))
-    task.add(recipe.name, "retrained", lambda folder: train(recipe, workdir=folder, strategy="one", test=False,
-                                                            callbacks=[deadline], verbose=False),
-             lambda: f"seed {recipe.seed}")
+
+    def make(folder: Path) -> Run:
+        run = train(recipe, workdir=folder, strategy="one", test=False, callbacks=[deadline], verbose=False)
+        if deadline.ended and deadline.ended < whole:  # its score would say nothing of the recipe
+            shutil.rmtree(folder)
+            raise UserError(f"not finished in the time left, which was over after epoch {deadline.ended} of {whole}")
+        return run
+
+    task.add(recipe.name, "retrained", make, lambda: ", ".join(filter(None, [f"seed {recipe.seed}", cut(
+        deadline, recipe)])))
     return next(iter(task.ranked("retrained")), None)

@@ -21,10 +21,11 @@ def audit_run(run: RunFolder,
               seed: Annotated[int, typer.Option(min=0, help="of everything that is drawn at random")] = 0,
               report: WriteReport = True, as_json: AsJson = False) -> None:
     """Say of a run whom it fails, how sure it should be, what breaks it, and how far each answer can be trusted."""
+    from kerasdl.audit import finished
     from kerasdl.run import Run
 
     found = Run.open(run)
-    found.result, found.model_file  # noqa: B018  before TensorFlow is imported
+    finished.check(found)
     with quiet():
         from kerasdl import logs
         from kerasdl.audit import page

@@ -10,6 +10,7 @@ from rich.table import Table
 from kerasdl.cli.terminal import (
     AsJson,
     WriteReport,
+    is_override,
     named,
     print_field,
     print_json,
@@ -49,12 +50,12 @@ def best_model(data: Annotated[str | None, typer.Argument(
     wanted, folder = what_to_find(data, overrides or [], given, workdir, resume)
     with quiet():
         from kerasdl import logs
-        from kerasdl.auto import page
+        from kerasdl.auto import outcome, page
         from kerasdl.auto.search import auto
     with logs.on_stderr(verbose()):
-        found = auto(wanted, folder, workers=workers, ray=ray, began=began)
-        home = Path(found["home"])
-        file = page.write(home, found) if report else None
+        found = outcome.finished(Path(resume)) if resume and minutes is None else None  # perhaps without its page
+        found = found or auto(wanted, folder, workers=workers, ray=ray, began=began)
+        file = (page.there(Path(found["home"])) or page.write(Path(found["home"]), found)) if report else None
     if as_json:
         print_json({"run": found["run"], "report": file, "result": found})
         return
@@ -79,7 +80,7 @@ def what_to_find(data: str | None, overrides: list[str], given: dict[str, Any], 
     from kerasdl.auto.asked import asked, number, resumed
     from kerasdl.deploy import formats
 
-    if data is not None and "=" in data:
+    if data is not None and is_override(data):
         overrides, data = [data, *overrides], None
     if "max_kb" in given:
         given["max_kb"] = number("--max-kb", given["max_kb"], "kilobytes", "96")

@@ -5,11 +5,12 @@ from kerasdl.cli.terminal import AsJson, RunFolder, Workdir, print_field, print_
 
 def calibrate_run(run: RunFolder, workdir: Workdir = None, as_json: AsJson = False) -> None:
     """Make a run whose model divides its logits by a temperature that validation chooses: surer, or less sure."""
+    from kerasdl.audit import finished
     from kerasdl.run import Run
     from kerasdl.text import typed
 
     opened = Run.open(run)
-    opened.result, opened.model_file  # noqa: B018  before TensorFlow is imported
+    finished.check(opened)
     with quiet():
         from kerasdl.audit.calibrate import calibrate
         made = calibrate(opened, workdir)

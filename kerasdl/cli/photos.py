@@ -40,19 +40,23 @@ def classify_photos(path: Annotated[Path, typer.Argument(metavar="PATH", help="a
     with quiet():
         from kerasdl.photos import compare, outcome, page
         from kerasdl.text import typed
-    trials = compare.compare(path, minutes=minutes, weights=weights or (), workdir=workdir, seed=seed,
-                             verbose=verbose(),
-                             group=int(group) if group and group.isdigit() else group)
-    found = outcome.write(trials)
-    file = page.write(trials.home, found) if report else None
+    names, by = weights or (), int(group) if group and group.isdigit() else group
+    found, home = None, Path(workdir or "")
+    if workdir and report and not page.there(home):
+        found = outcome.finished(home, path, by, names, seed)  # whose page was not written
+    if found is None:
+        trials = compare.compare(path, minutes=minutes, weights=names, workdir=workdir, group=by, seed=seed,
+                                 verbose=verbose())
+        found, home = outcome.write(trials), trials.home
+    file = page.write(home, found) if report else None
     if as_json:
-        print_json({"run": trials.home / found["chosen"], "report": file, "result": found})
+        print_json({"run": home / found["chosen"], "report": file, "result": found})
         return
     show(found)
     if file:
         print_field("report", file)
-    print_field("run", trials.home / found["chosen"])
-    print_field("next", f"kerasdl predict {typed(trials.home / found['chosen'])} FILE...")
+    print_field("run", home / found["chosen"])
+    print_field("next", f"kerasdl predict {typed(home / found['chosen'])} FILE...")
 
 
 def show(found: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -39,6 +40,12 @@ Backend = Annotated[str | None, typer.Option(
 CheckpointEvery = Annotated[str, typer.Option(metavar="TIME", help="how often to save a checkpoint")]
 WriteReport = Annotated[bool, typer.Option("--report/--no-report", help="write report.html at the end")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of text")]
+
+
+def is_override(word: str) -> bool:
+    """Return whether the first word of a command is KEY=VALUE, and not a path with "=" in it, year=2024/part.csv."""
+    key, equals, _ = word.partition("=")
+    return bool(equals) and not {":", "/"}.intersection(key) and not Path(word).exists()
 
 
 def verbose() -> bool:

@@ -16,6 +16,7 @@ from kerasdl.cli.terminal import (
     Overrides,
     Workdir,
     WriteReport,
+    is_override,
     named,
     print_field,
     print_json,
@@ -142,7 +143,7 @@ def what_to_train(recipe: str | None, overrides: list[str], workdir: str | None,
         return load(recipe).override(*overrides), workdir
     if workdir is not None and Path(workdir) != Path(resume):
         raise UserError("--resume names the run's folder, and --workdir another one. Give one of the two.")
-    if recipe is not None and "=" in recipe:
+    if recipe is not None and is_override(recipe):
         overrides, recipe = [recipe, *overrides], None
     base = Run.open(resume).recipe if recipe is None else load(recipe)
     changed = base.override(*overrides)

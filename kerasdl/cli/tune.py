@@ -14,6 +14,7 @@ from kerasdl.cli.terminal import (
     CheckpointEvery,
     Overrides,
     WriteReport,
+    is_override,
     named,
     print_field,
     print_json,
@@ -118,7 +119,7 @@ def what_to_search(search: str | None, overrides: list[str], workdir: str | None
 
     from kerasdl.tuning.search import load, names
 
-    if search is not None and "=" in search:
+    if search is not None and is_override(search):
         overrides, search = [search, *overrides], None
     if resume is not None:
         if not (Path(resume) / "search.json").is_file():

@@ -15,10 +15,11 @@ MISSING = "(missing)"
 TRUTHS = {"True": "1", "TRUE": "1", "true": "1", "False": "0", "FALSE": "0", "false": "0"}  # as pandas reads them
 CATEGORIES = 50  # more different texts than this, and than half the rows, are a name or an id and not a category
 MOST = 1000  # more categories than this are refused: each is a column of the input
-SIGNS = r"[\s,%$¢£¤¥฿\u20a0-\u20c0]"  # that stand in numbers which pandas takes for text
+SIGNS = r"[\s,'’%$¢£¤¥฿\u20a0-\u20c0]"  # that stand in numbers which pandas takes for text
 UNIT = r"[-+]?\d[\d.,']*\s*(?P<unit>[^\W\d_]{1,12}\.?(?:/[^\W\d_]+)?|°\s?\w?)"  # 72 kg, 5km/h
 DAY = r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[ T]\d{1,2}:\d{2}.*)?"  # 2024-01-20, 20.1.2024 08:30
 PARTS = ("year", "month", "day", "weekday", "hour", "minute")  # of a date
+OFFSET = r"([+-]\d\d:?\d\d|Z)$"  # from UTC, at the end of a time
 PRECISE = 1e-3  # of a column's deviation: what rounding to float32 may cost
 
 
@@ -147,10 +148,14 @@ def split_dates(frame: pd.DataFrame, dates: Sequence[str], form: str | None = No
         DataError: as `moments_of` does.
     """
     for name in (name for name in dates if name in frame):
-        moments = moments_of(frame.pop(name), name, form)
-        for part in PARTS:
-            frame[f"{name} {part}"] = getattr(moments.dt, part).astype("float64")
+        add_parts(frame, name, moments_of(frame.pop(name), name, form))
     return frame
+
+
+def add_parts(frame: pd.DataFrame, name: str, moments: pd.Series) -> None:
+    """Add the columns of numbers that pandas' datetimes of a column of dates become."""
+    for part in PARTS:
+        frame[f"{name} {part}"] = getattr(moments.dt, part).astype("float64")
 
 
 def times_of(values: pd.Series, name: str, form: str | None = None) -> pd.Series:
@@ -166,6 +171,19 @@ def times_of(values: pd.Series, name: str, form: str | None = None) -> pd.Series
             raise
         raise DataError(f"The column {name!r} has times of several offsets from UTC, such as {values.iloc[0]!r}. Bring "
                         "them to one.") from None
+
+
+def clocks_of(values: pd.Series, form: str | None = None) -> pd.Series:
+    """Return texts as `times_of` does, as the clock of each shows it: each may have an offset from UTC of its own.
+
+    So a row is read as it would be in a file with its offset alone.
+    """
+    try:
+        return times_of(values, "", form).dt.tz_localize(None)
+    except DataError:
+        offsets = values.str.extract(OFFSET, expand=False).fillna("")
+        alike = values.groupby(offsets if offsets.nunique() > 1 else values)  # the latter if others stand within
+        return pd.concat([clocks_of(some, form) for _, some in alike]).reindex(values.index)
 
 
 def moments_of(values: pd.Series, name: str, form: str | None = None) -> pd.Series:
@@ -201,6 +219,9 @@ def categories_of(values: pd.Series, name: str, asked: bool = False) -> list[str
         DataError: numbers written as text, such as 5% or 72 kg, dates, or texts that are names rather than categories.
     """
     if is_numeric(values):
+        if asked and values.notna().any():
+            raise DataError(f"The column {name!r} is one of categories, and was read as numbers. Name it alone: "
+                            f"data_args.category={[name]!r}.")
         return None
     counts = values.value_counts()  # each text is looked at once
     counts.index = counts.index.astype(str)
@@ -271,8 +292,8 @@ def _sign(text: str, name: str) -> str:
     if re.fullmatch(r"[-+]?\d+,\d+", text.strip()):
         return " If a comma is the decimal sign: data_args.decimal=','. If it stands between thousands: " \
                "data_args.thousands=','."
-    if re.fullmatch(r"[-+]?\d{1,3}(\.\d{3}|,\d{3}|[ ']\d{3})+([.,]\d+)?", text.strip()):
-        return " If a sign stands between thousands, say which: data_args.thousands=."
+    if sign := re.fullmatch(r"[-+]?\d{1,3}([., '’\u00a0\u202f])\d{3}(\1\d{3})*([.,]\d+)?", text.strip()):
+        return f" If {sign[1]!r} stands between thousands: data_args.thousands={sign[1]!r}."
     return f" If these are missing values: data_args.na_values={text!r}. If these are categories: data_args.category=" \
            f"{name!r}."
 

@@ -37,8 +37,9 @@ def split_of(files: Sequence[Path], y: np.ndarray | None, classes: Sequence[str]
     args.check()
     shape = shape or _measure(files, args)
     pixels, decode = _images(files, shape, args.fit, args.ends)
+    paths = None if decode else names_in_bytes(files)
     return Split("all", pixels, y, shape, len(files), tuple(classes), decode=decode, reading=args.reading(),
-                 weights=weights)
+                 weights=weights, paths=paths)
 
 
 def divided(whole: Split, files: Sequence[Path], root: Path, parts: Mapping[str, np.ndarray]) -> dict[str, Split]:
@@ -94,6 +95,11 @@ def names_of(files: Sequence[Path], root: Path, group: int | str) -> np.ndarray:
     return np.array(names)
 
 
+def names_in_bytes(files: Sequence[Path]) -> np.ndarray:
+    """Return the names of files as bytes (N,): a name need not be UTF-8."""
+    return np.array([os.fsencode(file) for file in files])
+
+
 def _images(files: Sequence[Path], shape: tuple[int, ...], fit: images.Fit | None, ends: images.Range | None
             ) -> tuple[np.ndarray, Callable | None]:
     """Return the images (N, H, W, C) and None; of more than MEMORY the names of their files and what reads one."""
@@ -101,7 +107,7 @@ def _images(files: Sequence[Path], shape: tuple[int, ...], fit: images.Fit | Non
         return images.decode(name, shape, fit, ends)
 
     if len(files) * np.prod(shape) > MEMORY:
-        return np.array([os.fsencode(file) for file in files]), decode  # a name need not be UTF-8
+        return names_in_bytes(files), decode
     found = np.empty((len(files), *shape), "uint8")  # filled in place: a list of images would take as much again
 
     def read(index: int) -> None:

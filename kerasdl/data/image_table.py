@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from kerasdl.data import image_files, labels, table
+from kerasdl.data.columns import in_words
 from kerasdl.data.images import EXTENSIONS
 from kerasdl.data.spec import Target, recorded_kind
 from kerasdl.data.split import Split
 from kerasdl.data.table import TableArgs, parts_of
-from kerasdl.data.table_file import Dialect, read_table
+from kerasdl.data.table_file import Dialect, header, read_table
 from kerasdl.errors import DataError
 
 
@@ -48,19 +49,20 @@ def split_for(facts: Mapping[str, Any], path: str, split: str, args: TableArgs, 
     """
     if recorded_kind(facts) != "image":
         raise DataError(f"The model takes {recorded_kind(facts)} data. Received a table of images.")
-    frame = read_table(path, args.as_text(), Dialect.of(args), args.drops, [str(args.image)])
     known = None if target in (None, "number") else tuple(facts["classes"])
+    words = in_words({str(args.label): list(known or ())}) if target == "class" else []
+    dialect, image = Dialect.of(args), [str(args.image)]
+    texts = args.as_text(header(path, dialect, image))
+    frame = read_table(path, [*words, *texts], dialect, args.drops, image)
+    label = [] if target is None else labels.label_columns(frame, args.label, path)
+    index = np.arange(len(frame)) if split == "all" else table.index_of(frame, args, target, path)[split]
     y, names = None, tuple[str, ...]()
     if target is not None:
-        label = labels.label_columns(frame, args.label, path)
         if classes is not None:
-            frame = labels.rows_of(frame, label[0], known or (), path)
+            frame, index = labels.rows_of(frame, label[0], known or (), index, path)
         y, names = labels.targets_of(frame, label, target, args.label_sep, known, learned=False)
     files = files_of(frame, args, path)
     whole = image_files.split_of(files, y, names, args, shape=tuple(facts["shape"]))
-    index = np.arange(len(files))
-    if split != "all":
-        index = table.index_of(frame, y, known if target == "class" else None, args, path)[split]
     return image_files.divided(whole, files, root_of(args, path), {split: index})[split]
 
 

@@ -1,5 +1,6 @@
 """Columns of a table as what is to be learned: one class, several labels, or numbers."""
 
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -58,16 +59,31 @@ def targets_of(frame: pd.DataFrame, names: Sequence[str], target: Target, sep: s
     return _classes(values, names[0]) if known is None else (_known(values, names[0], known), tuple(known))
 
 
-def rows_of(frame: pd.DataFrame, name: str, classes: Sequence[str], path: str) -> pd.DataFrame:
-    """Return the rows whose label is among these classes, or missing.
+def rows_of(frame: pd.DataFrame, name: str, classes: Sequence[str], part: np.ndarray, path: str
+            ) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the rows whose label is among these classes, or missing, and where those of a part are among them.
+
+    Args:
+        frame: all rows. What is left out was divided, too, so that no row is in another part than in training.
+        name: the column of labels.
+        classes: those of a model.
+        part: the places of the rows that are asked for.
+        path: of the table.
 
     Raises:
-        DataError: there are none.
+        DataError: the part has no such row.
     """
-    found = frame[frame[name].isna() | whole_numbers(frame[name]).astype(str).isin(classes)]
-    if not len(found):
-        raise DataError(f"{path} has no class of the model's: {', '.join(classes)}.")
-    return found
+    there = (frame[name].isna() | whole_numbers(frame[name]).astype(str).isin(classes)).to_numpy(bool)
+    left = part[there[part]]
+    _check_left(left, part, classes, path)
+    return frame[there], (np.cumsum(there) - 1)[left]
+
+
+def _check_left(left: np.ndarray, part: np.ndarray, classes: Sequence[str], path: str) -> None:
+    """Raise a DataError if none of the examples of a part are left."""
+    if not len(left):
+        raise DataError(f"{path} has, in the {len(part)} examples that are asked for, no class of the model's: "
+                        f"{', '.join(classes)}.")
 
 
 def of_names(names: np.ndarray | None) -> tuple[np.ndarray | None, tuple[str, ...]]:
@@ -93,19 +109,32 @@ def check_parts(names: np.ndarray | None, place: np.ndarray, path: object) -> No
                 raise DataError(f"The class {lacking[0]!r} of {path} is in {other} but not in {part}.")
 
 
-def of_known_names(names: np.ndarray | None, classes: Sequence[str], path: str) -> np.ndarray | None:
-    """Return the index of each name among the classes of a model, (N,) int32; None without names.
+def of_known_names(names: np.ndarray | None, classes: Sequence[str], part: np.ndarray, path: str, some: bool = False
+                   ) -> tuple[np.ndarray | None, np.ndarray]:
+    """Return the index of each name of a part among the classes of a model, int32, and the places in that part.
+
+    Args:
+        names: (N,) the names of all examples; without names, None comes back for the indices.
+        classes: those of a model; of an older one, in any of Unicode's forms.
+        part: the places of the examples that are asked for.
+        path: of the data.
+        some: whether the model was trained on some of the classes only: then examples of others are left out.
 
     Raises:
-        DataError: a name that the model does not know.
+        DataError: a name that the model does not know, or a part of which nothing is left.
     """
     if names is None:
-        return None
+        return None, part
+    classes = [unicodedata.normalize("NFC", name) for name in classes]
+    if some:
+        left = part[np.isin(names[part], classes)]
+        _check_left(left, part, classes, path)
+        return np.array([classes.index(name) for name in names[left]], "int32"), left
     for name in np.unique(names):
         if name not in classes:
             raise DataError(f"The classes of {path} differ: the model does not know {str(name)!r}. "
                             f"{nearest(str(name), classes)}")
-    return np.array([classes.index(name) for name in names], "int32")
+    return np.array([classes.index(name) for name in names[part]], "int32"), part
 
 
 def _known(values: pd.Series, label: str, classes: Sequence[str]) -> np.ndarray:

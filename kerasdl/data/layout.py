@@ -46,8 +46,12 @@ def unwrapped(root: Path) -> Path:
 
 def holds_images(folder: Path) -> bool:
     """Return whether an image lies in a folder itself."""
-    return any(path.suffix.lower() in EXTENSIONS + OTHERS and not is_system(path.name) and path.is_file()
-               for path in folder.iterdir())
+    return any(is_image(path) and not is_system(path.name) and path.is_file() for path in folder.iterdir())
+
+
+def is_image(path: Path) -> bool:
+    """Return whether a file has the ending of an image, also of a format that is not read."""
+    return path.suffix.lower() in EXTENSIONS + OTHERS
 
 
 def roots(root: Path) -> dict[str, Path]:
@@ -92,15 +96,20 @@ def named(root: Path, below: Sequence[Path]) -> dict[str, Path]:
     return {"train": parts.pop("train"), **parts} if parts else {}
 
 
-def classes(root: Path) -> dict[str, list[Path]]:
+def classes(root: Path, learned: bool = True) -> dict[str, list[Path]]:
     """Return the images of each class folder, by its name. Names that are equal up to Unicode's form are one class.
+
+    Args:
+        root: the folder above them.
+        learned: whether the classes are learned, so that a folder without images is a mistake; else it is left out.
 
     Raises:
         DataError: as `files` does.
     """
     found: dict[str, list[Path]] = {}
     for folder in folders(root):
-        found.setdefault(unicodedata.normalize("NFC", folder.name), []).extend(files(folder, "class folder"))
+        if learned or any(is_image(path) for path in walk(folder)):
+            found.setdefault(unicodedata.normalize("NFC", folder.name), []).extend(files(folder, "class folder"))
     return dict(sorted(found.items()))
 
 
@@ -133,7 +142,7 @@ def files_of_any_format(folder: Path, what: str = "folder") -> list[Path]:
     Raises:
         DataError: no image.
     """
-    found = sorted(path for path in walk(folder) if path.suffix.lower() in EXTENSIONS + OTHERS)
+    found = sorted(path for path in walk(folder) if is_image(path))
     if not found:
         raise DataError(f"The {what} {folder} has no images ({', '.join(EXTENSIONS)}).")
     return found

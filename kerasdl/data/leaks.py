@@ -64,13 +64,20 @@ def remarks(splits: Mapping[str, Split]) -> list[str]:
     return found
 
 
-def shared(train: Split, other: Split) -> int:
-    """Return how many examples of another split are in train, too; 0 of streamed ones, which are not looked at."""
-    if train.streamed or other.streamed or train.example_shape != other.example_shape:
-        return 0
-    if train.decode:
-        return int(duplicates.files_copied(train.x.tolist(), other.x.tolist()).sum())
-    return int(duplicates.copied(duplicates.keys(train.x), train.x, duplicates.keys(other.x), other.x).sum())
+def identities(split: Split) -> np.ndarray | None:
+    """Return a hash of each example, uint64 (N,), by which it is known again in other data; None of a streamed split.
+
+    It is that of an image's file, as far as `duplicates.content` reads it, or of a text, whatever size or length the
+    model takes; of other examples it is that of all their numbers.
+    """
+    if split.streamed:
+        return None
+    paths = split.x if split.decode else split.paths
+    if paths is not None:
+        return duplicates.hashes(duplicates.content(path) for path in paths.tolist())
+    if split.texts is not None:
+        return duplicates.hashes(str(text).encode() for text in split.texts)
+    return duplicates.hashes(np.ascontiguousarray(example).tobytes() for example in split.x)
 
 
 def _copied(train: Split, known: np.ndarray, split: Split, name: str) -> str | None:

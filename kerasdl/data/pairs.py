@@ -32,7 +32,7 @@ def gathered(pairs: Any, what: str = "x") -> tuple[np.ndarray, np.ndarray]:
     """Return x (N, ...) and y (N, ...) of a tf.data.Dataset or an iterable of (x, y).
 
     They come in batches if both have a first axis: of a Dataset one of no fixed length, else of equal lengths, where
-    `x` has another axis besides.
+    `x` has another axis besides. Where a Dataset does not know how many axes there are, the first pair tells.
 
     Args:
         pairs: finite.
@@ -56,7 +56,7 @@ def gathered(pairs: Any, what: str = "x") -> tuple[np.ndarray, np.ndarray]:
                             f"{f' of {len(pair)}' if isinstance(pair, (tuple, list)) else ''}.")
         x, y = map(np.asarray, pair)
         if in_batches is None:
-            in_batches = spec_batched(spec) if spec is not None else batched(x, y)
+            in_batches = spec_batched(spec) if spec is not None and has_axes(spec) else batched(x, y)
         size += x.nbytes + y.nbytes
         if size > limit:
             raise DataError(f"{what} has more than {limit / 2**30:.1f} GiB of examples, {SHARE:.0%} of this machine's "
@@ -75,6 +75,11 @@ def gathered(pairs: Any, what: str = "x") -> tuple[np.ndarray, np.ndarray]:
 def batched(x: np.ndarray, y: np.ndarray) -> bool:
     """Return whether these are several examples and their targets."""
     return x.ndim > 1 and y.ndim > 0 and len(x) == len(y)
+
+
+def has_axes(spec: Any) -> bool:
+    """Return whether a Dataset knows how many axes x and y have; after tf.numpy_function it does not."""
+    return all(part.shape.rank is not None for part in spec)
 
 
 def spec_batched(spec: Any) -> bool:

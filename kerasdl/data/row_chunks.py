@@ -4,7 +4,6 @@ Whether a row is good never depends on the rows around it: texts are read as the
 in which pandas finds a text is read again without that.
 """
 
-import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,10 +14,20 @@ import numpy as np
 import pandas as pd
 
 from kerasdl.data.chunks import Chunk, Fault
-from kerasdl.data.columns import MISSING, TRUTHS, Columns, check_present, encode, split_dates, times_of
+from kerasdl.data.columns import (
+    MISSING,
+    TRUTHS,
+    Columns,
+    add_parts,
+    check_present,
+    clocks_of,
+    encode,
+    split_dates,
+)
 from kerasdl.data.strangers import blank, fills
 from kerasdl.data.table_chunks import Rows, chunks, spooled
-from kerasdl.data.table_file import Dialect, header, is_numeric, ungrouped
+from kerasdl.data.table_file import Dialect, header, is_numeric
+from kerasdl.data.table_numbers import parsed
 from kerasdl.errors import DataError, nearest
 
 FLOAT32 = np.finfo("float32").max
@@ -113,18 +122,18 @@ class _Faults:
 
 def _with_dates(frame: pd.DataFrame, dates: Sequence[str], form: str | None, faults: _Faults) -> pd.DataFrame:
     for name in (name for name in dates if name in frame):
-        values = frame[name].astype("string").str.strip()
-        moments = times_of(values, name, form)
+        values = frame.pop(name).astype("string").str.strip()
+        moments = clocks_of(values, form)
         wrong = (moments.isna() & values.notna()).to_numpy(bool)
         faults.add(wrong, f"the column {name!r} is one of dates, and has {{}}", values)
-        frame[name] = values.mask(wrong)
-    return split_dates(frame, dates, form)
+        add_parts(frame, name, moments)
+    return frame
 
 
 def _numbers(values: pd.Series, name: str, dialect: Dialect, remedy: str | None, faults: _Faults) -> pd.Series:
     """Return a column as float64, in which what is wrong is missing."""
     missing = values.isna().to_numpy()
-    numbers = values if is_numeric(values) else _parsed(values, dialect)
+    numbers = values if is_numeric(values) else _of_texts(values, dialect)
     numbers = numbers.astype("float64")
     if codes := [] if is_numeric(values) else dialect.missing_numbers:  # pandas compares those of texts as texts
         missing = missing | numbers.isin(codes).to_numpy()
@@ -137,22 +146,10 @@ def _numbers(values: pd.Series, name: str, dialect: Dialect, remedy: str | None,
     return numbers
 
 
-def _parsed(values: pd.Series, dialect: Dialect) -> pd.Series:
+def _of_texts(values: pd.Series, dialect: Dialect) -> pd.Series:
     """Return the numbers among texts, each as pandas reads it in a column of numbers or of truths; else NaN."""
     texts = values.dropna().astype(str).str.strip().replace(TRUTHS)
-    texts = texts[~ungrouped(texts, dialect)]
-    if dialect.decimal != "." and dialect.thousands != ".":
-        texts = texts[~texts.str.contains(".", regex=False)]
-    plain = texts.str.replace(dialect.thousands, "", regex=False) if dialect.thousands else texts
-    plain = plain if dialect.decimal == "." else plain.str.replace(dialect.decimal, ".", regex=False)
-    found = pd.to_numeric(plain, errors="coerce").astype("float64").reindex(values.index)
-    good = texts[found[texts.index].notna()]
-    if len(good):
-        read = pd.read_csv(io.StringIO("\n".join(good)), header=None, sep="\x1f", decimal=dialect.decimal,
-                           thousands=dialect.thousands)[0]
-        if is_numeric(read) and len(read) == len(good):
-            found[good.index] = read.to_numpy("float64")
-    return found
+    return parsed(texts, dialect.decimal, dialect.thousands).reindex(values.index)
 
 
 def _texts(values: pd.Series, name: str, categories: Sequence[str], hashed: bool, unknown: str, remedy: str | None,

@@ -27,6 +27,8 @@ class LongArgs(Dialect):
     time: Column | None = Field(None, description="of a table: a column of numbers or dates that orders the steps of "
                                                   "a series; None: they are in order")
     value: Names | None = Field(None, description="of a table: the column of values, or several")
+    date_format: str | None = Field(None, description="of a table: how the dates of time are written, such as "
+                                                      "%d.%m.%Y; None: 2024-01-20, with or without 08:30")
     label: Names | None = Field(None, description="of a table: the column to learn, the same in all rows of a series")
     group: Column | None = Field(None, description="of a table: a column, the same in all rows of a series, that keeps "
                                                    "series in one split, such as those of a patient")
@@ -51,13 +53,14 @@ class Series:
     groups: np.ndarray | None = None
 
 
-def opened(path: str, args: LongArgs, labelled: bool) -> Series:
+def opened(path: str, args: LongArgs, labelled: bool, words: bool = False) -> Series:
     """Return the series of a file.
 
     Args:
         path: its ending is one of EXTENSIONS.
         args: of a table, its columns.
         labelled: whether labels are needed; of a table, they are read only then.
+        words: whether the labels of a table are read as they are written.
 
     Raises:
         DataError: naming the file and the line, series or column that is wrong.
@@ -65,8 +68,8 @@ def opened(path: str, args: LongArgs, labelled: bool) -> Series:
     file, ending = existing(path), Path(path).suffix.lower()
     if args.group is not None and ending not in TABLES:
         raise DataError(f"data_args.group={args.group} names a column of a long table. Received: {path}.")
-    read = _ucr if ending == ".tsv" else _ts if ending == ".ts" else _of_arrays if ending in ARRAYS else _long
-    found = read(str(file), args, labelled)
+    read = _ucr if ending == ".tsv" else _ts if ending == ".ts" else _of_arrays
+    found = _long(str(file), args, labelled, words) if ending in TABLES else read(str(file), args, labelled)
     if not found.values:
         raise DataError(f"{path} has no series.")
     if labelled and found.labels is None:
@@ -200,9 +203,10 @@ def _of_arrays(path: str, args: LongArgs, labelled: bool) -> Series:
     return Series(values, names, found, len(arrays["x_test"]) if "x_test" in arrays else 0)
 
 
-def _long(path: str, args: LongArgs, labelled: bool) -> Series:
+def _long(path: str, args: LongArgs, labelled: bool, words: bool) -> Series:
     """Read a table with a row for each step of each series. The series are in the order in which they begin."""
-    frame = read_table(path, [] if args.id is None else [str(args.id)], Dialect.of(args))
+    as_written = [*_given(args.id), *(listed(args.label, ()) if words and args.label is not None else ())]
+    frame = read_table(path, as_written, Dialect.of(args))
     check_columns(frame, args, labelled, path)
     columns = listed(args.value, frame.columns)
     for name in columns:
@@ -244,7 +248,8 @@ def _given(*columns: object) -> list[str]:
 def _in_time(frame: pd.DataFrame, place: np.ndarray, ids: Any, args: LongArgs, path: str) -> np.ndarray:
     """Return the order of the rows by series and time."""
     times = frame[str(args.time)]
-    numbers = (times if is_numeric(times) else moments_of(times, str(args.time), None).astype("int64")).to_numpy()
+    numbers = (times if is_numeric(times) else
+               moments_of(times, str(args.time), args.date_format).astype("int64")).to_numpy()
     order = np.lexsort((numbers, place))
     twice = (np.diff(numbers[order]) == 0) & (np.diff(place[order]) == 0)
     if twice.any():

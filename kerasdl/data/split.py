@@ -41,6 +41,7 @@ class Split:
         build_args: what else a model is built with, of the arguments that its `build` takes: {"vocabulary": 8000} of
             tokens, {"sample_rate": 8000} of sound.
         texts: of tokens, the text of each example (N,), for people to read.
+        paths: of images in memory, the name of the file of each, bytes (N,), if they were read from files.
         files: texts that a run keeps, by file name: {"tokenizer.json": ...}.
         remarks: sentences on what was cut off or left out, for the log and the report.
         attributes: what else is known of each example, {name: (N,) texts}, and is not learned from: for audits.
@@ -66,6 +67,7 @@ class Split:
     weights: np.ndarray | None = None
     build_args: Mapping[str, Any] = field(default_factory=dict)
     texts: np.ndarray | None = None
+    paths: np.ndarray | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     attributes: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -153,11 +155,11 @@ class Split:
             index: their places.
             **changes: other attributes, such as `name`.
         """
-        y, weights, texts = (None if values is None else values[index]
-                             for values in (self.y, self.weights, self.texts))
+        y, weights, texts, paths = (None if values is None else values[index]
+                                    for values in (self.y, self.weights, self.texts, self.paths))
         attributes = {name: values[index] for name, values in self.attributes.items()}
-        return replace(self, **{"x": self.x[index], "y": y, "weights": weights, "texts": texts, "size": len(index),
-                                "attributes": attributes, **changes})
+        return replace(self, **{"x": self.x[index], "y": y, "weights": weights, "texts": texts, "paths": paths,
+                                "size": len(index), "attributes": attributes, **changes})
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the examples at these indices, decoded, and their targets, None without labels; in that order."""

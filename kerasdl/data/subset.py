@@ -74,7 +74,7 @@ def joined(splits: Sequence[Split]) -> Split:
     if any(split.streamed for split in splits):
         raise DataError(f"{name} is for a set that fits in memory; this one is streamed.")
     arrays: dict[str, Any] = {}
-    for field in ("x", "y", "weights", "texts"):
+    for field in ("x", "y", "weights", "texts", "paths"):
         values = [getattr(split, field) for split in splits]
         arrays[field] = None if values[0] is None else np.concatenate(values)
     attributes = {key: np.concatenate([split.attributes[key] for split in splits]) for key in splits[0].attributes}

@@ -1,6 +1,6 @@
 """A table as splits: which columns are learned from, which are learned, and which rows are which part."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -75,10 +75,16 @@ class ColumnArgs(Settings):
         return self.drop not in (None, ()) and name in listed(self.drop, [name]) and not any(
             value not in (None, ()) and name in listed(value, [name]) for value in others)
 
-    def as_text(self) -> list[str]:
-        """Return the columns to be read as they are written."""
-        fields = [self.category, self.hash, self.dates, *([] if self.image is None else [self.image])]
-        return [name for value in fields if value != () for name in listed(value, ())]
+    def as_text(self, names: Iterable[str] | None) -> list[str]:
+        """Return the columns to be read as they are written.
+
+        Args:
+            names: the columns of the table; None: not known, and a text with commas may name one or several.
+        """
+        fields = [value for value in (self.category, self.hash, self.dates) if value != ()]
+        image = [] if self.image is None else [str(self.image)]
+        whole, names = ([str(value) for value in fields], ()) if names is None else ([], list(names))
+        return [*whole, *image, *(name for value in fields for name in listed(value, names))]
 
 
 class TableArgs(Dialect, ColumnArgs, ImageArgs):
@@ -133,8 +139,8 @@ def parts_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, t
     if not len(left.columns):
         raise DataError(f"{path} has no column {f'but the label {args.label!r}' if names else 'left after drop'}: "
                         "nothing to learn from.")
-    index = _index(frame, rows, *((y, classes) if target == "class" else by_class(frame, names, target)), args,
-                   learned=target is not None)
+    divided_by = (y, classes) if target == "class" else by_class(frame, names, target, args.label_sep)
+    index = _index(frame, rows, *divided_by, args, learned=target is not None)
     if target == "labels" and y is not None:
         multi_hot.check_learnable(y[index["train"]], classes)
     weights = None if args.weight is None else _weights(frame, str(args.weight))
@@ -142,7 +148,7 @@ def parts_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, t
     return Parts(left, y, classes, index, weights, noted)
 
 
-def by_class(frame: pd.DataFrame, names: Sequence[str], target: Target | None
+def by_class(frame: pd.DataFrame, names: Sequence[str], target: Target | None, label_sep: str | None = None
              ) -> tuple[np.ndarray | None, Sequence[str] | None]:
     """Return the classes by which rows are divided though nobody learns them, as a classifier of the same will; None
     and None where no label is named, or where something else is learned or named.
@@ -151,8 +157,9 @@ def by_class(frame: pd.DataFrame, names: Sequence[str], target: Target | None
         frame: the rows.
         names: the columns of labels that the user names.
         target: what is learned.
+        label_sep: what separates several labels in the column, if it has several.
     """
-    if target is not None or len(names) != 1:
+    if target is not None or len(names) != 1 or label_sep is not None:
         return None, None
     try:
         return labels.targets_of(frame, names, "class")
@@ -204,24 +211,26 @@ def _index(frame: pd.DataFrame, rows: int, y: np.ndarray | None, classes: Sequen
     return completed(given, np.flatnonzero(rest), labels, classes, groups, order, learned=learned)
 
 
-def index_of(frame: pd.DataFrame, y: np.ndarray | None, classes: Sequence[str] | None, args: TableArgs, path: str
-             ) -> dict[str, np.ndarray]:
-    """Return the places of the rows of each part of a table that a model was not trained on, divided as its own was.
+def index_of(frame: pd.DataFrame, args: TableArgs, target: Target | None, path: str) -> dict[str, np.ndarray]:
+    """Return the places of the rows of each part of a table that a model was not trained on, divided as its own was:
+    by all classes of the table, of which the model may know some only.
 
     Args:
-        frame: the rows.
-        y, classes: as in kerasdl.data.divide.
+        frame: all rows.
         args: those of the training: a group stays together, and an order decides, here as there.
+        target: what is learned.
         path: of the table.
 
     Raises:
         DataError: as in training, and for a column by which it is divided that is not there.
     """
-    for field in ("group", "order", "split"):
+    for field in ("group", "order", "split", "label"):
         for column in args.columns(field, frame):
             if column not in frame:
                 raise DataError(f"{path} has no column {column!r}, by which the training data was divided. Take all of "
                                 "it: --split all")
+    asked = (None, None) if target == "class" else (target, args.label_sep)
+    y, classes = by_class(frame, args.columns("label", frame), *asked)
     return _index(frame, len(frame), y, classes, args, learned=False)
 
 

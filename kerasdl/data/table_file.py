@@ -14,6 +14,7 @@ import pandas as pd
 from pydantic import Field
 
 from kerasdl.data import table_text
+from kerasdl.data.table_numbers import converted, ungrouped
 from kerasdl.errors import DataError, listed, nearest
 from kerasdl.settings import Settings
 
@@ -48,8 +49,9 @@ class Dialect(Settings):
         return sep
 
     def options(self, path: str) -> dict[str, Any]:
-        """Return the arguments of pandas.read_csv."""
-        return {"sep": self.separator(path), "decimal": self.decimal, "thousands": self.thousands,
+        """Return the arguments of pandas.read_csv, which knows signs of ASCII only; see `with_numbers`."""
+        thousands = self.thousands if (self.thousands or "").isascii() else None
+        return {"sep": self.separator(path), "decimal": self.decimal, "thousands": thousands,
                 "na_values": self.missing or None, "encoding": self.encoding,
                 "skiprows": self.skiprows, "skipinitialspace": True}
 
@@ -126,8 +128,8 @@ def read_table(path: str, texts: Collection[str] = (), dialect: Dialect | None =
         suffix = Path(path).suffix.lower()
         frame = _parquet(path) if suffix in PARQUET else _spreadsheet(path, dialect, known) if suffix in EXCEL \
             else _text(path, texts, dialect, known)
-    frame = checked(frame, path, unused)
-    return in_texts(with_gaps(frame, dialect, unused) if suffix in PARQUET else frame, texts)
+    frame = checked(frame, path, unused, dialect, texts)
+    return in_texts(with_gaps(frame, dialect, unused, texts) if suffix in PARQUET + EXCEL else frame, texts)
 
 
 def existing(path: str) -> str:
@@ -158,8 +160,11 @@ def header(path: str, dialect: Dialect, known: Collection[str] = ()) -> pd.DataF
     return pd.DataFrame(columns=[name.strip() or f"Unnamed: {place}" for place, name in enumerate(names)], dtype=object)
 
 
-def checked(frame: pd.DataFrame, source: str, unused: Callable[[str], bool] = none) -> pd.DataFrame:
+def checked(frame: pd.DataFrame, source: str, unused: Callable[[str], bool] = none, dialect: Dialect | None = None,
+            texts: Collection[str] = ()) -> pd.DataFrame:
     """Return a table with the names stripped and, but for those that are not used, plain columns; see `plain`.
+
+    Numbers among texts are written as the dialect says, but for the columns `texts`.
 
     Raises:
         DataError: no rows, or two columns of one name.
@@ -172,14 +177,15 @@ def checked(frame: pd.DataFrame, source: str, unused: Callable[[str], bool] = no
     frame = frame.set_axis(names, axis=1)
     for name in filter(lambda name: not unused(name), names):
         if not is_numeric(frame[name]) or pd.api.types.is_extension_array_dtype(frame[name].dtype):
-            frame[name] = plain(frame[name], name)
+            frame[name] = plain(frame[name], name, "." if dialect is None or name in texts else dialect.decimal)
     return frame
 
 
-def plain(values: pd.Series, name: str) -> pd.Series:
+def plain(values: pd.Series, name: str, decimal: str = ".") -> pd.Series:
     """Return a column of one of pandas' many types as numbers of NumPy, or as stripped texts.
 
-    Categories are texts, whatever they are written with. Whole numbers that are written as 7.0 among texts are 7.
+    Categories are texts, whatever they are written with. Whole numbers that are written as 7.0 among texts are 7, and
+    others get the decimal sign of the texts.
 
     Raises:
         DataError: values that are neither, such as lists or durations.
@@ -201,7 +207,8 @@ def plain(values: pd.Series, name: str) -> pd.Series:
         if not isinstance(value, (str, int, float, bool, date, clock)):
             raise DataError(f"The column {name!r} holds values of type {type(value).__name__}, where numbers or texts "
                             f"are read. Leave it out with data_args.drop={name!r}.")
-    texts = np.array([*map(_text_of, different), np.nan], object)  # a missing value has the place -1
+    found = [_text_of(value, decimal) for value in different]
+    texts = np.array([*found, np.nan], object)  # a missing value has the place -1
     return pd.Series(texts[places], values.index)
 
 
@@ -215,22 +222,38 @@ def _moments(values: pd.Series, name: str) -> pd.Series:
     return values.dt.strftime(form).str.removesuffix(" 00:00:00").astype(object)
 
 
-def with_gaps(frame: pd.DataFrame, dialect: Dialect, unused: Callable[[str], bool] = none) -> pd.DataFrame:
+def with_gaps(frame: pd.DataFrame, dialect: Dialect, unused: Callable[[str], bool] = none, texts: Collection[str] = ()
+              ) -> pd.DataFrame:
     """Return a table that was not read from text, in which is missing what would be missing if it had been: empty
-    texts, NA and its like, and `na_values`."""
+    texts, NA and its like, and `na_values`; and in which is a number what would be one, but for the columns `texts`."""
     words, codes = (*MISSING_WORDS, *dialect.missing), dialect.missing_numbers
     for name in filter(lambda name: not unused(name), frame.columns):
         values = frame[name]
         gaps = values.isin(codes) if values.dtype.kind in "iuf" else values.isin(words)
         if gaps.any():
             frame[name] = values.mask(gaps)
+    return with_numbers(frame, dialect, lambda name: name in texts or unused(name))
+
+
+def with_numbers(frame: pd.DataFrame, dialect: Dialect, kept: Callable[[str], bool]) -> pd.DataFrame:
+    """Return a table whose texts are numbers where a dialect with other signs says so; pandas reads none of these in
+    what is no text file, and those with signs of ASCII in a text file.
+
+    Columns that are `kept` stay as they are.
+    """
+    for name in (name for name in frame.columns if not kept(name) and not is_numeric(frame[name])):
+        if (numbers := converted(frame[name], dialect.decimal, dialect.thousands)) is not None:
+            frame[name] = numbers.mask(numbers.isin(dialect.missing_numbers))
+    frame.attrs["thousands"] = dialect.thousands  # which numbers_of may not take for a decimal point
     return frame
 
 
-def _text_of(value: Any) -> str:
+def _text_of(value: Any, decimal: str) -> str:
     if isinstance(value, str):
         return value.strip()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    if isinstance(value, float) and not value.is_integer():
+        return str(value).replace(".", decimal)
+    return str(int(value)) if isinstance(value, float) else str(value)
 
 
 @contextmanager
@@ -288,6 +311,8 @@ def _text(path: str, texts: Collection[str], dialect: Dialect, known: Collection
     frame = pd.read_csv(path, low_memory=False, dtype=as_text, **options)  # in one piece: 7 and 007 are one text
     for name in _not_numbers(path, frame, options, dialect):
         frame[name] = pd.read_csv(path, usecols=[name], dtype=str, **options)[name]
+    if not (dialect.decimal + (dialect.thousands or "")).isascii():
+        frame = with_numbers(frame, dialect, lambda name: name.strip() in texts)
     frame.attrs["thousands"] = dialect.thousands  # which numbers_of may not take for a decimal point
     lines = table_text.lines(path, len(frame), *how)
     if options["sep"] == "\t" and not isinstance(lines, range):
@@ -336,26 +361,15 @@ def _not_numbers(path: str, frame: pd.DataFrame, options: dict[str, Any], dialec
     if plain_bytes and not dialect.thousands and not table_text.has_codes(path, options["sep"]):
         return []
     texts, exponents, others = set(), set(), set()
+    signs = dialect.decimal, dialect.thousands
     for part in pd.read_csv(path, usecols=numbers, dtype=str, chunksize=100_000, **options):
         for name in part:
             values = part[name].dropna().str.strip()
             whole = values.str.fullmatch(r"\d+([eE]\d+)?")
-            texts |= {name} if values.str.fullmatch(r"0\d+").any() or ungrouped(values, dialect).any() else set()
+            texts |= {name} if values.str.fullmatch(r"0\d+").any() or ungrouped(values, *signs).any() else set()
             exponents |= {name} if values[whole].str.contains("[eE]").any() else set()
             others |= {name} if not whole.all() else set()
     return [name for name in numbers if name in texts | (exponents - others)]
-
-
-def ungrouped(texts: pd.Series, dialect: Dialect) -> pd.Series:
-    """Return which texts have signs between thousands that do not stand between groups of three: 1.5, 01.02.2024.
-
-    pandas leaves these signs out wherever they are, and would read 15 and 1022024.
-    """
-    if not dialect.thousands:
-        return pd.Series(False, texts.index)
-    sign, decimal = re.escape(dialect.thousands), re.escape(dialect.decimal)
-    good = texts.str.fullmatch(rf"[-+]?\d{{1,3}}(?:{sign}\d{{3}})*(?:{decimal}\d*)?")
-    return texts.str.contains(dialect.thousands, regex=False) & ~good
 
 
 def _numbers(names: pd.Series) -> bool:

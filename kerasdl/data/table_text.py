@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
-BLANK = re.compile(rb"\n[ \t]*\r?\n")
+BLANK = re.compile(rb"(?:\n|\r(?!\n))[ \t]*[\r\n]")  # also where a line ends with \r alone
 BLOCK = 2**24  # bytes that are looked at at once
 COMPRESSED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 WRITTEN = (".csv", ".tsv", ".jsonl", ".ndjson")  # which may be compressed
@@ -42,9 +42,9 @@ def opened(path: str) -> Iterator[IO[bytes]]:
 def has_codes(path: str, sep: str) -> bool:
     """Return whether a field may be a code: 007 or 1e3. Some other files are answered with yes, too."""
     field = re.escape(sep.encode())
-    code = re.compile(rb'(?:^|[\n%b])[ "]*(?:0\d+|\d+[eE]\d+)[ "]*(?=[\r\n%b]|$)' % (field, field))
+    code = re.compile(rb'(?:^|[\r\n%b])[ "]*(?:0\d+|\d+[eE]\d+)[ "]*(?=[\r\n%b]|$)' % (field, field))
     begins = np.zeros(256, bool)
-    begins[[10, 32, 34, ord(sep)]] = True  # line, space, quote, separator
+    begins[[10, 13, 32, 34, ord(sep)]] = True  # line, space, quote, separator
     with opened(path) as file:
         rest = b"\n"  # before the first field
         while block := file.read(BLOCK):
@@ -55,7 +55,7 @@ def has_codes(path: str, sep: str) -> bool:
             exponents = ((at[1:-1] | 32) == 101) & digit[:-2] & digit[2:]
             if (zeros | exponents).any() and code.search(text):
                 return True
-            rest = text[text.rfind(b"\n"):] if b"\n" in block else text[-64:]
+            rest = _last_line(text, len(rest))
     return False
 
 
@@ -80,7 +80,7 @@ def places(path: str, sep: str = ",", encoding: str = "utf-8", header: bool = Tr
     pandas counts records, blank ones too. Where a file ends before its rows do, each further row is a line.
     """
     record = line = skip + header
-    if not _one_row_a_line(path):
+    if not _one_row_a_line(path, encoding):
         for record, line, width in _numbered(path, sep, encoding, header, skip):
             if width:
                 yield record, line
@@ -105,8 +105,10 @@ def _numbered(path: str, sep: str, encoding: str, header: bool, skip: int) -> It
         heads -= bool(counts and heads)
 
 
-def _one_row_a_line(path: str) -> bool:
-    """Return whether no line is blank and no text in quotes has several lines."""
+def _one_row_a_line(path: str, encoding: str) -> bool:
+    """Return whether no line is blank and no text in quotes has several lines; False where bytes do not tell it."""
+    if "\n".encode(encoding) != b"\n":  # such as UTF-16
+        return False
     inside, rest = 0, b"\n"
     with opened(path) as file:
         while block := file.read(2**20):
@@ -116,11 +118,17 @@ def _one_row_a_line(path: str) -> bool:
             if b'"' in block:
                 at = np.frombuffer(block, "uint8")
                 quotes = np.cumsum(at == ord('"'), dtype="int32") + inside
-                if (quotes[at == ord("\n")] % 2).any():
+                if (quotes[(at == ord("\n")) | (at == ord("\r"))] % 2).any():
                     return False
                 inside = int(quotes[-1])
-            rest = text[text.rfind(b"\n"):] if b"\n" in block else text[-64:]
+            rest = _last_line(text, len(rest))
     return True
+
+
+def _last_line(text: bytes, start: int) -> bytes:
+    """Return what follows the last end of a line from `start` on, and that end; the last bytes where there is none."""
+    last = max(text.rfind(b"\n", start), text.rfind(b"\r", start))
+    return text[last if last >= 0 else -64:]
 
 
 def _count(path: str) -> int:

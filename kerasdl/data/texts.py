@@ -2,6 +2,7 @@
 
 import io
 import sys
+import unicodedata
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from kerasdl.data.tokens import FILE, TokenArgs, Tokens
 from kerasdl.errors import DataError
 
 DOCUMENT = ".txt"
+GAP = "empty, or a word that stands for a missing value, such as NA, None or null"  # of a field of a table
 
 
 @dataclass(frozen=True)
@@ -36,19 +38,13 @@ class Texts:
     place: np.ndarray
     form: str
 
-    def of(self, there: np.ndarray, classes: Sequence[str]) -> "Texts":
-        """Return the texts where `there` (N,) says that they are of these classes."""
-        if not there.any():
-            raise DataError(f"{self.names[0]} and the others have no class of the model's: {', '.join(classes)}.")
-        return Texts(self.texts[there], [name for name, fine in zip(self.names, there, strict=True) if fine],
-                     None if self.labels is None else self.labels[there], self.place[there], self.form)
-
 
 def found(root: Path, encoding: str, labelled: bool) -> Texts:
     """Return the texts of a file of lines or of a folder; with `labelled` it has to have several classes.
 
     A folder with folders for parts has them as `parts_of` says. A folder of class folders has a document in each
-    file; one of files has a class in each file, and an example in each of its lines.
+    file; one of files has a class in each file, and an example in each of its lines. Names that are equal up to
+    Unicode's form are one class.
 
     Raises:
         DataError: no text, an empty document, or bytes that are not of the encoding.
@@ -63,7 +59,8 @@ def found(root: Path, encoding: str, labelled: bool) -> Texts:
     for part, folder in places.items():
         if documents:
             for below in layout.folders(folder):
-                files += [(file, part, below.name) for file in layout.walk(below) if file.suffix.lower() == DOCUMENT]
+                name = unicodedata.normalize("NFC", below.name)
+                files += [(file, part, name) for file in layout.walk(below) if file.suffix.lower() == DOCUMENT]
         else:
             lines = [file for file in sorted(folder.iterdir()) if file.is_file() and not layout.is_system(file.name)
                      and not about_the_data(file)]
@@ -102,7 +99,8 @@ def about_the_data(file: Path) -> bool:
 def class_names(files: Sequence[Path]) -> list[str]:
     """Return what the files of a folder are called as classes: by their stems, or by their endings if those differ."""
     stems = [file.stem for file in files]
-    return stems if len(set(stems)) == len(files) else [file.suffix[1:] or file.stem for file in files]
+    names = stems if len(set(stems)) == len(files) else [file.suffix[1:] or file.stem for file in files]
+    return [unicodedata.normalize("NFC", name) for name in names]
 
 
 def joined(files: Sequence[tuple[Path, str, str | None]], lines: bool, encoding: str) -> Texts:
@@ -130,6 +128,11 @@ def lines_of(content: str) -> list[str]:
     return [line.removesuffix("\n") for line in io.StringIO(content, newline=None)]
 
 
+def encoding_of(name: str) -> str:
+    """Return the encoding of a name. UTF-8 may begin with a mark that says so, which is no part of the text."""
+    return "utf-8-sig" if name.lower() in ("utf-8", "utf8") else name
+
+
 def decoded(file: Path, *encodings: str) -> str:
     """Return the content of a file of text in the first of some encodings that fits; "-" is standard input.
 
@@ -139,7 +142,7 @@ def decoded(file: Path, *encodings: str) -> str:
     content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     for encoding in encodings:
         try:
-            return content.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+            return content.decode(encoding_of(encoding))
         except LookupError:
             raise DataError(f"There is no encoding {encoding!r}. Common ones are utf-8, latin-1, cp1252.") from None
         except UnicodeDecodeError as error:
@@ -150,9 +153,10 @@ def decoded(file: Path, *encodings: str) -> str:
 
 
 def check_there(texts: Sequence[str], names: Sequence[str]) -> None:
-    """Raise a DataError for texts that are empty."""
+    """Raise a DataError for texts of a table that are missing."""
     if empty := [name for text, name in zip(texts, names, strict=True) if not text.strip()]:
-        raise DataError(f"{len(empty)} of {len(texts)} texts are empty, first that of {empty[0]}. Remove those rows.")
+        raise DataError(f"{len(empty)} of {len(texts)} texts are {GAP}, first that of {empty[0]}. Remove those rows, "
+                        "or write another word.")
 
 
 def splits_of(texts: np.ndarray, y: np.ndarray | None, classes: tuple[str, ...], index: Mapping[str, np.ndarray],

@@ -49,9 +49,9 @@ def export(run: Run | str | Path, form: str, *, quantize: str | None = None, out
         form: a name of kerasdl.deploy.formats.
         quantize: None, "float16", "dynamic" or "int8", of those that the format has.
         out: the folder to write; by default `export/<form>` or `export/<form>-<quantize>` in the run.
-        tolerance: how far a float32 file's answers may be from the model's, as a share of their range (1e-4), how
-            much of the validation score a file with fewer bits may lose (0.005, or one example), or without scores how
-            far the correlation of its answers may be from 1 (0.05).
+        tolerance: how far a float32 file's answers may be from the model's, as a share of their range (1e-4), of
+            numbers each of its own; how much of the validation score a file with fewer bits may lose (0.005, or one
+            example), or without scores how far the correlation of its answers may be from 1 (0.05).
         data: the splits of a run that was trained on arrays.
 
     Raises:
@@ -93,10 +93,11 @@ def export(run: Run | str | Path, form: str, *, quantize: str | None = None, out
                   if math.isfinite(before.get(name, math.nan)) and name in after]
         chosen = next((score for score in scores if score.name == objective.monitor), scores[0] if scores else None)
         answers = {name: value for name, value in found.items() if not name.startswith("seconds")}
-        if why := gate.refusal(reference, answers, quantize, chosen, tolerance):
+        units = objective.target == "number" and reference.ndim == 2
+        if why := gate.refusal(reference, answers, quantize, chosen, tolerance, units):
             raise Impossible(f"No file was written: as {described(form, quantize)} {why}.")
         facts = {"format": form, "quantize": quantize, "file": made.FILE, **about(run, objective, plain),
-                 "examples": len(x), "difference": gate.difference(reference, found["all"], reference),
+                 "examples": len(x), "difference": gate.difference(reference, found["all"], reference, units),
                  "scores": {score.name: {"keras": score.model, "file": score.file} for score in scores
                             if math.isfinite(score.file)},
                  "latency": latency(found), "packages": installed(*made.PACKAGES)}
@@ -283,6 +284,8 @@ def folder(out: Path, then: str = "Make room, or name another folder.") -> Itera
     partial = out.with_name(f".partial-{os.getpid()}-{out.name}")
     try:
         with writing(out, then):
+            if partial.exists():  # of a process that was killed: in a container the next one has the same id
+                shutil.rmtree(partial)
             partial.mkdir(parents=True)
         yield partial
         with writing(out, then):

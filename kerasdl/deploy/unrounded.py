@@ -33,8 +33,8 @@ def with_limits(network: Any) -> Any:
 
 
 def nodes(graph: Any, rows: bool) -> list[str]:
-    """Return the names of the nodes of an ONNX graph that stay as they are: those that scale the columns of rows, and
-    those that read the huge numbers of a mask."""
+    """Return the names of the nodes of an ONNX graph that stay as they are: those that scale the columns of rows, those
+    that read the huge numbers of a mask, and those that bring answers to the units of targets."""
     import numpy as np
     from onnx import TensorProto, numpy_helper
 
@@ -49,7 +49,18 @@ def nodes(graph: Any, rows: bool) -> list[str]:
         elif not masks.isdisjoint(node.input) and node.op_type not in MATRICES:
             masks.update(node.output if node.op_type not in REDUCED else ())
             found.append(node.name)
-    return found
+    return [*found, *(name for name in scaling_answers(graph) if name not in found)]
+
+
+def scaling_answers(graph: Any) -> list[str]:
+    """Return the names of the arithmetic with constants that ends an ONNX graph, if it scales: a price and a rating
+    have no scale in common. What only adds is the bias of a matrix."""
+    constants = {tensor.name for tensor in graph.initializer}
+    makers, name, found = {node.output[0]: node for node in graph.node}, graph.output[0].name, []
+    while (node := makers.get(name)) and node.op_type in ARITHMETIC and not constants.isdisjoint(node.input):
+        name = next(each for each in (*node.input, "") if each not in constants)
+        found.append(node)
+    return [node.name for node in found] if {"Mul", "Div"} & {node.op_type for node in found} else []
 
 
 def kinds(graph: Any) -> list[str] | None:

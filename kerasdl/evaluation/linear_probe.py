@@ -18,6 +18,7 @@ from kerasdl.devices.cluster import undivided
 
 STRENGTHS = tuple(10.0 ** power for power in range(-5, 2))  # scikit-learn's C; larger ones are less regularised
 ITERATIONS = 300
+ClassWeight = str | Mapping[int, float] | None  # "balanced", {class index: weight}, or None
 WORSE = 2  # strengths in a row that are worse than the best so far: even weaker regularisation takes long and is worse
 
 
@@ -56,8 +57,9 @@ def features_of(body: keras.Model, splits: Mapping[str, Split], batch: int = 64)
                 for name, split in splits.items()}
 
 
-def fit(train: np.ndarray, y: np.ndarray, val: np.ndarray, y_val: np.ndarray, classes: int, *, balanced: bool = False,
-        strengths: Sequence[float] = STRENGTHS, until: float | None = None) -> LinearProbe:
+def fit(train: np.ndarray, y: np.ndarray, val: np.ndarray, y_val: np.ndarray, classes: int, *,
+        class_weight: ClassWeight = None, strengths: Sequence[float] = STRENGTHS, until: float | None = None
+        ) -> LinearProbe:
     """Fit a probe on train for each strength, and return the one with the least cross-entropy on val.
 
     The strongest regularisation comes first; after WORSE that are worse the others are not tried.
@@ -69,7 +71,7 @@ def fit(train: np.ndarray, y: np.ndarray, val: np.ndarray, y_val: np.ndarray, cl
         train, y: features (N, D) and class indices (N,), of at least two classes.
         val, y_val: those of the validation split.
         classes: how many there are. One that is not in train is never predicted.
-        balanced: whether every class has the same total weight.
+        class_weight: as scikit-learn takes it.
         strengths: values of scikit-learn's C to try.
         until: when no other one is begun, on the clock time.monotonic; None: all of them have time. If it has passed
             already, the one in the middle is taken.
@@ -79,7 +81,7 @@ def fit(train: np.ndarray, y: np.ndarray, val: np.ndarray, y_val: np.ndarray, cl
     scaler = StandardScaler().fit(train)
     inner, outer = scaler.transform(train), scaler.transform(val)
     model = LogisticRegression(max_iter=ITERATIONS, tol=1e-5, warm_start=True,
-                               class_weight="balanced" if balanced else None)
+                               class_weight=class_weight)
     losses: dict[float, float] = {}
     best, worse = None, 0
     with warnings.catch_warnings():

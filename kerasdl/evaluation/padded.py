@@ -35,6 +35,14 @@ def evaluator(objective: Objective, kept: keras.Model, batch: int, devices: tf.d
     return own if own is not None else PaddedEvaluator(objective, kept, batch, devices, objective.recipe.tta)
 
 
+def check_defined(objective: Objective, split: Split) -> None:
+    """Raise a UserError for a split in memory on which the objective's monitor is undefined, whatever the answers."""
+    y = objective.targets(split)
+    if y is not None and not objective.defined(objective.monitor, y):
+        raise UserError(f"{objective.monitor} is undefined on the {split.name} split, whose examples have all the same "
+                        "labels. Monitor another score, or divide the data otherwise.")
+
+
 class PaddedEvaluator:
     """Loss and metrics of a network's answers, in batches padded to one size.
 
@@ -73,10 +81,7 @@ class PaddedEvaluator:
     def check(self, split: Split) -> None:
         """Raise a UserError for a split on which the score that decides is undefined, whatever the answers."""
         if not split.streamed and not self.objective.makes_views:
-            y = self.objective.targets(split)
-            if y is not None and not self.objective.defined(self.monitor, y):
-                raise UserError(f"{self.monitor} is undefined on the {split.name} split, whose examples have all the "
-                                "same labels. Monitor another score, or divide the data otherwise.")
+            check_defined(self.objective, split)
 
     def facts(self, splits: Mapping[str, Split]) -> dict[str, Any]:
         """Return what else result.json holds: the objective's own facts, and scores under test-time augmentation."""

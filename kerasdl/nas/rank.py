@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -109,7 +110,7 @@ def scored(search: Search, values: Mapping[str, Any], names: set[str], x: np.nda
     except ValueError:
         return {}
     net = in_float32(built)
-    if any(costs.find(name)(net, x) > most for name, most in search.limits.items()):
+    if any(cost_of(name, net, x) > most for name, most in search.limits.items()):
         return {}
     if any(map(proxies.looks, names)):
         adapt(net, split)
@@ -122,6 +123,20 @@ def scored(search: Search, values: Mapping[str, Any], names: set[str], x: np.nda
         except ValueError as error:
             raise UserError(f"{recipe.model}: {error}") from None
     return found
+
+
+def cost_of(name: str, net: Any, x: np.ndarray) -> float:
+    """Return a cost of a network.
+
+    Raises:
+        UserError: it cannot be measured here, as a file's size on a backend that writes no such files.
+    """
+    try:
+        return float(costs.find(name)(net, x))
+    except Exception as error:  # of a converter, or of the user's own cost
+        hint = "" if keras.backend.backend() == "tensorflow" else " Set KERAS_BACKEND=tensorflow."
+        raise UserError(f"The cost {name} cannot be measured: {type(error).__name__}: "
+                        f"{' '.join(str(error).split())[:300].rstrip('.')}.{hint}") from error
 
 
 def edges(search: Search, values: Mapping[str, Any]) -> dict[str, str]:

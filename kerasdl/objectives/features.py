@@ -17,25 +17,27 @@ QUERIES, NEAREST = 6, 7  # rows of the sheet of neighbours, and images next to t
 
 def encoder(trained: keras.Model, model: str, args: Mapping[str, Any], shape: Sequence[int]) -> keras.Model:
     """Return image (B, H, W, C) 0..255 -> features (B, D): a model of the zoo, with the weights of a trained network
-    whose layers are called as its own. Where that one ends at the grid before the features, they are the grid's means.
+    whose layers are called as its own.
 
     Args:
-        trained: the network, which may have more layers, or read them otherwise.
+        trained: the network, which has more layers and reads them otherwise.
         model: the name in the zoo.
         args: of the model.
         shape: (height, width, channels) that the network was trained on.
     """
     body = zoo.body(model, shape, **args)
-    learned = {layer.name for layer in trained.layers}
-    if not all(layer.name in learned for layer in body.layers if layer.weights):
-        maps = body.output["maps"]
-        body = keras.Model(body.input, {"features": keras.ops.mean(maps, axis=(1, 2))})
     for layer in body.layers:
         if layer.weights:
             layer.set_weights(trained.get_layer(layer.name).get_weights())
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()  # it computes with a copy of its weights, which set_weights does not renew
     return keras.Model(body.input, body.output["features"])
+
+
+def means(trained: keras.Model) -> keras.Model:
+    """Return image (B, H, W, C) 0..255 -> features (B, D): the means of the grid that is the layer "maps" of a trained
+    network. The layers are its own, as a training that removes channels or rounds has left them."""
+    return keras.Model(trained.inputs[0], keras.ops.mean(trained.get_layer("maps").output, axis=(1, 2)))
 
 
 def sections(network: keras.Model, findings: Findings, labels_seen: bool) -> list[Section]:

@@ -159,8 +159,7 @@ class Reconstruct(Objective):
         cells = [(name, *(f"{one[split][score]:.4g}" for split in ("val", "test") for score in scores))
                  for name, one in rows.items() if "val" in one and "test" in one]
         head = ("", *(f"{split} {figures.label(score)}" for split in ("val", "test") for score in scores))
-        encoder = features.encoder(findings.model(), self.recipe.model, self.recipe.model_args,
-                                   findings.splits("test").shape)
+        encoder = features.means(findings.model())
         what = "chroma that the network adds to the luma" if self.corruption.colour else "pixels that were hidden"
         return [
             Section("Reconstructions", note(

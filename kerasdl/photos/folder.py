@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from kerasdl.data import layout
 from kerasdl.data.images import ORIENTATION
-from kerasdl.errors import DataError
+from kerasdl.errors import DataError, listed, nearest
 
 FEWEST = 5  # images of a class: three to learn from, one to choose with, one to measure on
 LOOKS = 500  # files whose size is looked at
@@ -64,21 +64,27 @@ class Folder:
                 f"{shares}")
 
 
-def look(path: str | Path) -> Folder:
+def look(path: str | Path, classes: Sequence[str] | str | None = None) -> Folder:
     """Return what a folder holds: PATH/<class>/*.jpg, or PATH/{train,val,test}/<class>/*.jpg.
 
+    Args:
+        path: the folder.
+        classes: those that count, as data_args has them; None: all.
+
     Raises:
-        DataError: no folder, fewer than two classes, or a class of fewer than FEWEST images.
+        DataError: no folder, an unknown class, fewer than two classes, or a class of fewer than FEWEST images.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
         raise DataError(f"There is no folder {str(root)!r}. Expected one with a folder of images for each class.")
-    counts: dict[str, int] = {}
-    files: list[Path] = []
+    files: dict[str, list[Path]] = {}
     for part in layout.roots(root).values():
         for name, found in layout.classes(part).items():
-            counts[name] = counts.get(name, 0) + len(found)
-            files += found
+            files[name] = files.get(name, []) + found
+    wanted = list(files) if classes is None else listed(classes, files)
+    if unknown := [name for name in wanted if name not in files]:
+        raise DataError(f"classes: there is no class {unknown[0]!r}. {nearest(unknown[0], files)}")
+    counts = {name: len(files[name]) for name in wanted}
     if len(counts) < 2:
         raise DataError(f"{root} has {len(counts)} class folders. Expected a folder of images for each of at least two "
                         "classes.")
@@ -87,7 +93,7 @@ def look(path: str | Path) -> Folder:
         more = f" (and {len(few) - 1} more such classes)" if len(few) > 1 else ""
         raise DataError(f"The class {name!r} has {count} image{'s' * (count != 1)}{more}. Expected {FEWEST} or more "
                         "of each, to learn from, to choose with and to measure on. Add some, or take the class out.")
-    return Folder(root, counts, *_median_size(files))
+    return Folder(root, counts, *_median_size([file for name in wanted for file in files[name]]))
 
 
 def _median_size(files: Sequence[Path]) -> tuple[int, int]:

@@ -29,7 +29,7 @@ def run(recipe: Recipe, body: keras.Model, splits: Mapping[str, Split], path: Pa
         until: as in linear_probe.fit.
 
     Raises:
-        UserError: the body has learned from images that are in val or test here; see pretrained.check_apart.
+        UserError: the body has learned from images that are in val or test here; see kerasdl.train.seen.
     """
     began, classes = time.monotonic(), len(splits["train"].classes)
     initial = pretrained.read(recipe)
@@ -37,7 +37,7 @@ def run(recipe: Recipe, body: keras.Model, splits: Mapping[str, Split], path: Pa
     features = linear_probe.features_of(body, splits)
     truth = {name: np.asarray(split.y) for name, split in splits.items()}
     probe = linear_probe.fit(features["train"], truth["train"], features["val"], truth["val"], classes,
-                             balanced="class_weight" in recipe.objective_args, until=until)
+                             class_weight=recipe.objective_args.get("class_weight"), until=until)
     network = with_head(body, probe, recipe)
     outputs = {name: probe.logits(features[name]) for name in ("val", "test")}
     measured = {name: scores(outputs[name], truth[name], recipe.monitor) for name in outputs}

@@ -1,5 +1,8 @@
 """What came of a comparison, as plain numbers: photos.json."""
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import kerasdl
@@ -36,6 +39,22 @@ def write(trials: Trials) -> dict[str, Any]:
     with writing(trials.home, "Choose another --workdir."):
         write_json(trials.home / FILE, found)
     return found
+
+
+def finished(home: Path, path: str | Path, group: int | str | None, weights: Sequence[str], seed: int
+             ) -> dict[str, Any] | None:
+    """Return what photos.json of a folder says, if it is of the same comparison; None otherwise, or without one.
+
+    Args:
+        home: the folder.
+        path, group, weights, seed: as in compare.compare.
+    """
+    try:
+        found = json.loads((home / FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    same = found["group"] == group and found["weights"] == list(weights) and found["seed"] == seed
+    return found if same and Path(found["folder"]).expanduser().resolve() == Path(path).expanduser().resolve() else None
 
 
 def _described(candidate: Candidate, chosen: Candidate) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from kerasdl.reports import page as pages
 from kerasdl.run import Run
 from kerasdl.text import duration, typed
 
+PAGE = "photos.html"
 SHOWN = 6  # images of a class
 CLASSES = 12  # of which images are shown
 
@@ -38,7 +39,12 @@ def write(home: Path, found: dict[str, Any]) -> Path:
         sheets=sheets(shown.splits("train")), sections=objectives.of(run.recipe, run.path).sections(shown),
         folder=Path(found["folder"]).name, duration=duration, run=typed(run.path), command=command(home, found),
         settings=run.recipe.diff())
-    return html.write(home / "photos.html", text, "Choose another --workdir.")
+    return html.write(home / PAGE, text, "Choose another --workdir.")
+
+
+def there(home: Path) -> bool:
+    """Return whether a folder has the page."""
+    return (home / PAGE).is_file()
 
 
 def command(home: Path, found: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from kerasdl.probing import labels as subsets
 from kerasdl.probing import network, probes, training
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
-from kerasdl.train import pretrained
+from kerasdl.train import pretrained, seen
 from kerasdl.train.setup import SPLITS
 
 FOLDER = "probe"
@@ -123,7 +123,7 @@ def probe(run: Run | str | Path, labels: str | Sequence[str | int] = subsets.DEF
         task = Task(run, plan, splits, places, run.path / FOLDER, asked, steps)
         initial = pretrained.read(plan.override(init=str(run.path)))
         assert initial
-        pretrained.check_apart(run, plan, splits)
+        seen.check_apart(run, plan, splits)
         tuned = network.classifier(plan, splits["train"], run, initial)
         frozen = {"run": network.body(tuned)}
         if controls:

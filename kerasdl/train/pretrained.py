@@ -14,12 +14,9 @@ import keras
 import numpy as np
 
 from kerasdl import objectives, user_code, zoo
-from kerasdl.data import Split, leaks
-from kerasdl.data.image_args import ImageArgs
+from kerasdl.data import Split
 from kerasdl.data.tokens import FILE
 from kerasdl.errors import UserError, listed, nearest
-from kerasdl.evaluation.located import absolute
-from kerasdl.evaluation.splits import load_split
 from kerasdl.files import whole, write_json
 from kerasdl.recipe import Recipe
 from kerasdl.run import INIT, Run, load_model, weights_file
@@ -29,7 +26,6 @@ from kerasdl.zoo.weights.bodies import of_model
 
 logger = logging.getLogger(__name__)
 FEATURES = "features"
-SHARED = 0.02  # of the examples of a split, that another division may have in train because the data has copies
 
 
 @dataclass(frozen=True)
@@ -121,67 +117,6 @@ def check_offsets(run: Run, split: Split, name: str) -> None:
             raise UserError(f"The column {column!r} is so far from 0 that it is stored minus {now.get(column, 0.0):g} "
                             f"here, and {name} has learned it minus {before.get(column, 0.0):g}. Subtract the same "
                             "from it in both.")
-
-
-def check_apart(run: Run, recipe: Recipe, splits: Mapping[str, Split]) -> None:
-    """Raise a UserError if a run without labels has learned from examples of val or test; of one with labels, warn.
-
-    Data that names no labels is divided otherwise than by its classes, and all data otherwise by other groups.
-
-    Args:
-        run: what the training begins with; of other data, nothing is looked at.
-        recipe: of the training.
-        splits: its data.
-    """
-    before = run.recipe
-    labelled = objectives.get(before.objective, run.path).target is not None
-    if absolute(before.data, run.data.get("folder")) != absolute(recipe.data) or labelled and recipe.data == "arrays":
-        return
-    held, noted = {name: splits[name] for name in ("val", "test") if name in splits}, run.data.get("examples", {})
-    if before.splits == recipe.splits and all(
-            noted.get(name) in (split.fingerprint(), split.fingerprint(labels=False)) for name, split in held.items()):
-        return
-    try:
-        again = _learned_from(run, recipe, splits, held)
-    except UserError:
-        if not labelled:
-            raise
-        logger.warning("%s was trained before its data changed, so that it may have learned from examples that are in "
-                       "val or test now, and scores on them may be too good.", run.path)
-        return
-    if again and labelled:
-        logger.warning("%s has learned from examples that are in val or test here: its data was divided otherwise. "
-                       "Scores on them are too good.", run.path)
-    elif again:
-        raise UserError(f"{run.path} has learned, without labels, from examples that are in val or test here: its data "
-                        f"was divided otherwise{_advice(before, recipe)}")
-
-
-def _learned_from(run: Run, recipe: Recipe, splits: Mapping[str, Split], held: Mapping[str, Split]) -> bool:
-    """Return whether more held examples are in the run's train split than the data has copies of; of arrays, which are
-    not kept, whether the splits are as large as they were."""
-    if recipe.data == "arrays":
-        noted = run.data.get("examples", {})
-        return all(noted.get(name, "").partition("-")[0] == str(len(split)) for name, split in splits.items())
-    own = load_split(run, "train", **_images_as(recipe, run.recipe))
-    return any(leaks.shared(own, split) > 2 * leaks.shared(splits["train"], split) + SHARED * len(split)
-               for split in held.values())
-
-
-def _images_as(recipe: Recipe, before: Recipe) -> dict[str, Any]:
-    """Return the data_args that read the images of an earlier recipe in the size and form that they have in this one;
-    otherwise none would equal another."""
-    wanted, had = ({key: each.data_args.get(key, field.default) for key, field in ImageArgs.model_fields.items()}
-                   for each in (recipe, before))
-    return {key: value for key, value in wanted.items() if value != had[key]}
-
-
-def _advice(before: Recipe, recipe: Recipe) -> str:
-    """Return why two recipes divide the same data otherwise, and what to do."""
-    if (group := recipe.data_args.get("group")) != before.data_args.get("group"):
-        return f". Train it anew {f'with data_args.group={group}' if group is not None else 'without data_args.group'}."
-    return (", as it named no labels. Train it anew on data that names them (data_args.label=COLUMN, or "
-            "from_arrays(x, y)); they are not read.")
 
 
 def fingerprint(weights: Mapping[str, Sequence[np.ndarray]]) -> str:
@@ -364,6 +299,9 @@ def learned(network: keras.Model) -> list[str]:
 def before_head(network: keras.Model) -> list[str]:
     """Those of them up to the representation."""
     names = [layer.name for layer in network.layers]
+    if FEATURES not in names:
+        raise UserError(f"freeze={FEATURES} is every layer up to the layer {FEATURES!r}, and {network.name} has none "
+                        f"of that name. Name the layers that are not to learn: {', '.join(learned(network))}.")
     up_to = set(names[:names.index(FEATURES) + 1])
     return [name for name in learned(network) if name in up_to]
 

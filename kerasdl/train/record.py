@@ -23,7 +23,7 @@ from kerasdl.files import whole, write_json, write_text
 from kerasdl.installation import backend
 from kerasdl.run import NOTES, Run
 from kerasdl.text import moment
-from kerasdl.train import pretrained
+from kerasdl.train import pretrained, seen
 from kerasdl.train.callbacks import BestWeights, Diverged
 from kerasdl.train.setup import Setup
 from kerasdl.train.tensorboard import EpochImages, EpochScalars
@@ -60,6 +60,8 @@ def begin(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model) -> 
                 write_json(run.path / "choice.json", choice)
             for name, text in setup.splits["train"].files.items():
                 write_text(run.path / name, text)
+            if setup.objective.target is None:
+                seen.note(run, setup.splits["train"])
             write_json(file, facts | notes)
     elif file.exists() and run.data.get("orders", 1) != spec.ORDERS:
         raise UserError(f"{run.path} began with the orders of kerasdl 0.1 (docs/lab/orders.md), which later versions "

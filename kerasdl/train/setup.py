@@ -23,10 +23,11 @@ from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
 from kerasdl.evaluation.located import located, located_args
 from kerasdl.installation import backend
+from kerasdl.keras_private import fresh_names
 from kerasdl.objectives.base import Objective
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
-from kerasdl.train import compressed, loop, optim, pretrained, private, saves
+from kerasdl.train import compressed, loop, optim, pretrained, private, saves, seen
 from kerasdl.zoo.blocks import moments, set_moments
 
 LIMIT = 1e18  # of a column's deviation, whose square is a number of float32
@@ -92,7 +93,7 @@ class Setup:
                             f"other tokens. Give data_args.tokens={recipe.init}.")
         if initial and initial.run:
             pretrained.check_offsets(initial.run, train, f"init={recipe.init}")
-            pretrained.check_apart(initial.run, recipe, splits)
+            seen.check_apart(initial.run, recipe, splits)
         return cls(recipe, objective, splits, devices, on_device.is_resident(feed, train), initial,
                    privacy=private.plan(recipe, train, objective, devices.num_replicas_in_sync))
 
@@ -191,7 +192,8 @@ class Setup:
     def _built(self) -> tuple[keras.Model, ...]:
         split = self.splits["train"]
         try:
-            networks = self.objective.networks(split)
+            with fresh_names():  # weights are taken by the names of layers
+                networks = self.objective.networks(split)
         except UserError:
             raise
         except (ValueError, TypeError, ArithmeticError) as error:
@@ -259,8 +261,7 @@ class Setup:
 def adapt(network: keras.Model, split: Split) -> None:
     """Show layers that adapt to data, as Keras' Normalization does, what reaches them of rows or of first images."""
     for layer in network.layers:
-        known = getattr(layer, "input_mean", None) is not None  # as of the layer that gives a regression its units
-        if not hasattr(layer, "adapt") or known:
+        if not hasattr(layer, "adapt") or is_adapted(layer):
             continue
         examples = split.sample(enough(*split.shape[:2]) if split.kind == "image" else len(split))
         if len(examples):
@@ -269,6 +270,17 @@ def adapt(network: keras.Model, split: Split) -> None:
                 standardize(layer, seen, split)
             else:
                 layer.adapt(seen)
+
+
+def is_adapted(layer: keras.layers.Layer) -> bool:
+    """Return whether a Normalization has its mean and variance: from the user, trained weights or an earlier `adapt`.
+    """
+    if not isinstance(layer, keras.layers.Normalization):
+        return False
+    if layer.input_mean is not None:  # as of the layer that gives a regression its units
+        return True
+    return bool(np.any(keras.ops.convert_to_numpy(layer.adapt_mean) != 0)
+                or np.any(keras.ops.convert_to_numpy(layer.adapt_variance) != 1))
 
 
 def standardize(layer: keras.layers.Normalization, seen: np.ndarray, split: Split) -> None:

@@ -1,11 +1,12 @@
 """The recipe that won a search, and what it is worth: retrained with several seeds, measured on the test split once."""
 
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 from kerasdl.errors import UserError
 from kerasdl.files import write_json
-from kerasdl.recipe import Recipe
+from kerasdl.recipe import SEEDS, Recipe
 from kerasdl.recipe_text import python
 from kerasdl.text import figure, typed
 from kerasdl.tuning import engine, median_stopping, ray_cluster
@@ -57,14 +58,17 @@ def measure(study: Study, record: TrialRecord, seeds: int, workers: int = 1, ver
         what final.json holds: the trial, the score that chose it, and validation and test scores of the retrained ones.
 
     Raises:
-        UserError: if one of them fails, or the search trained with another backend or on other data.
+        UserError: if one of them fails, or the search trained with another backend, on other data or with other code.
     """
     final = read(study.folder / FINAL)
     if final and final["trial"] == record.id and len(final["seeds"]) >= seeds:
         return final
     study.check_backend()
+    if edited := study.search.edited():
+        raise UserError(f"{edited[0]} since {study.folder} began, so that another network would be trained than the "
+                        "one that won. Undo the change, or search again.")
     recipe, options = recipe_of(study, record), (read(record.folder / TASK) or {}).get("options", {})
-    others = [recipe.seed + 1 + index for index in range(seeds)]
+    others = [(recipe.seed + 1 + index) % SEEDS for index in range(seeds)]
     again = Seeds(study.search, recipe, others, study.folder / "final" / record.id, options,
                   f"kerasdl tune best {typed(study.folder)} --seeds {seeds}", record.folder)
     check_same_data([record.folder, *(done.folder for done in again.records())])
@@ -75,7 +79,7 @@ def measure(study: Study, record: TrialRecord, seeds: int, workers: int = 1, ver
     metric = objective.rpartition("/")[2]
     final = {"trial": record.id, "objective": objective, "chosen_by": record.score, "seeds": again.seeds,
              "val": [outcome["scores"][objective] for outcome in outcomes],
-             "test": [outcome["scores"][f"test/{metric}"] for outcome in outcomes]}
+             "test": [outcome["scores"].get(f"test/{metric}") for outcome in outcomes]}  # None: it is undefined there
     with study.writing():
         write_json(study.folder / FINAL, final)
     return final
@@ -89,7 +93,10 @@ def summary(final: dict[str, Any]) -> str:
             f"{spread(final['val'])}, and {figure(final['chosen_by'])} in the trial that was chosen by it")
 
 
-def spread(values: list[float]) -> str:
-    """Return mean and sample standard deviation as text."""
-    mean = statistics.fmean(values)
-    return figure(mean) + (f" ± {figure(statistics.stdev(values), like=mean)}" if len(values) > 1 else "")
+def spread(values: Sequence[float | None]) -> str:
+    """Return mean and sample standard deviation as text; "undefined" for a score that a split does not have."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return "undefined"
+    mean = statistics.fmean(known)
+    return figure(mean) + (f" ± {figure(statistics.stdev(known), like=mean)}" if len(known) > 1 else "")

@@ -55,6 +55,7 @@ class Search:
         data: of `build`.
         name: set from the file's name.
         source: of `build`, a checksum of its file when the search began.
+        code: of a recipe, {file: checksum} of the user's files that its trials run, when the search began.
 
     Raises:
         UserError: for an unknown field, a wrong value, or a condition that can never hold.
@@ -77,6 +78,7 @@ class Search:
     data: str | None = None
     name: str = ""
     source: str = ""
+    code: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         for key in ("space", "overrides", "limits"):
@@ -103,6 +105,7 @@ class Search:
         space = {moved(key): part if isinstance(part, (list, tuple)) else (part,) for key, part in self.space.items()}
         self.space = {key: tuple(_normal(key, dimension) for dimension in part) for key, part in space.items()}
         check(self)
+        self.code = {file: self.code.get(file, digest) for file, digest in _checksums(self).items()}
 
     @property
     def base(self) -> Recipe:
@@ -172,7 +175,7 @@ class Search:
         changed = []
         for each in fields(self):
             mine, theirs = getattr(self, each.name), getattr(other, each.name)
-            if each.name in (*FREE, "name", "source") or mine == theirs:
+            if each.name in (*FREE, "name", "source", "code") or mine == theirs:
                 continue
             if each.name in ("space", "overrides"):
                 keys = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
@@ -191,12 +194,17 @@ class Search:
         Raises:
             UserError: with the differences.
         """
-        changed = before.differences(self)
-        if self.build and before.source != _checksum(self.build):
-            changed.append(f"{self.build.rpartition(':')[0]} was edited")
+        changed = before.differences(self) + before.edited()
         if changed:
             raise UserError(f"{folder} holds another search: {'; '.join(changed)}. Choose another folder, or resume "
                             "it as it was.")
+
+    def edited(self) -> list[str]:
+        """Return in words which of the user's files are not as they were when the search began."""
+        if self.build:
+            return [] if self.source == _checksum(self.build) else [f"{self.build.rpartition(':')[0]} was edited"]
+        now = _checksums(self)
+        return [f"{file} was edited" for file, digest in self.code.items() if now.get(file) != digest]
 
     def __str__(self) -> str:
         lines = {"build": self.build} if self.build else {"recipe": self.recipe.name}
@@ -306,6 +314,17 @@ def _source(build: Callable | str) -> str:
 
 def _checksum(build: str) -> str:
     return user_code.digest(user_code.split(build)[0])
+
+
+def _checksums(search: Search) -> dict[str, str]:
+    """Return {file: checksum} of the user's files that the trials of a recipe run, as far as they are there."""
+    if search.build:
+        return {}
+    searched = [str(value) for key in FROM_FILES for part in search.space.get(key, ())
+                for value in getattr(part, "values", ())]
+    named = [*user_code.references(search.base), *searched, *search.costs, *search.limits]
+    files = sorted({user_code.split(name)[0] for name in named if user_code.is_reference(name)})
+    return {str(file): user_code.digest(file) for file in files if file.is_file()}
 
 
 def _text(part: Any) -> str:

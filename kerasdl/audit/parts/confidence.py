@@ -14,7 +14,7 @@ from kerasdl.evaluation.intervals import of_share
 from kerasdl.objectives.calibration import BINS, calibration, calibration_error, equal_mass
 from kerasdl.objectives.sections import Section, drawing, note, table
 
-TITLE, ORDER, VERSION = "How sure is it, and how sure should it be?", 20, 2
+TITLE, ORDER, VERSION = "How sure is it, and how sure should it be?", 20, 3
 SHARES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)  # of the examples that are answered
 DRAWS = 1000
 FEWEST = 50  # validation examples on which something can be fitted
@@ -41,7 +41,7 @@ def measure(subject: Subject) -> dict[str, Any]:
     confidence, right = plain.max(1).astype("float64"), plain.argmax(1) == y
     random = np.random.default_rng(subject.seed)
     bins = calibration(confidence, right)
-    return {"val": len(y_val), "test": len(y), "temperature": best,
+    return {"val": len(y_val), "test": len(y), "temperature": best, "unfit": temperature.unfit(val, y_val),
             "gain": temperature.gain(val, y_val, subject.seed),
             "confidence": float(confidence.mean()), "accuracy": float(right.mean()),
             "gap": float(confidence.mean() - right.mean()), "gap_interval": gap_interval(confidence, right, random),
@@ -146,6 +146,8 @@ def lines(found: dict[str, Any]) -> list[str]:
            f"validation examples, makes that error {warm['error']:.3f}" + (
                "; kerasdl calibrate makes a run of it." if better else
                ", but it gains nothing on validation examples that it was not fitted on.")
+    if found["unfit"]:
+        heat = f"No temperature can be fitted: {found['unfit']}."
     lines = [*found["fitted_to_test"], middle, trust, heat]
     if found["conformal"]:
         sets = found["conformal"][len(found["conformal"]) // 2]

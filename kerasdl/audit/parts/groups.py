@@ -11,7 +11,7 @@ from kerasdl.audit.subject import Subject
 from kerasdl.audit.words import NARROW, fold, percent, some, span
 from kerasdl.objectives.sections import Section, drawing, note, table
 
-TITLE, ORDER, VERSION = "For whom does it fail?", 10, 5
+TITLE, ORDER, VERSION = "For whom does it fail?", 10, 6
 SETTINGS, PACKAGES = ("groups",), ("fairlearn",)
 SHUFFLES, DRAWN = 1000, 20  # DRAWN: groups in a figure
 
@@ -72,7 +72,7 @@ def compared(subject: Subject, name: str, groups: np.ndarray, errors: np.ndarray
     found |= {"worst": bad(values, key=lambda key: values[key]), "best": good(values, key=lambda key: values[key]),
               "difference": float(frame.difference()[main]),
               "difference_interval": resample.of_spread(right, groups, random),
-              "ratio": float(frame.ratio()[main]), "chance": chance(groups, errors, subject),
+              "chance": chance(groups, errors, subject),
               "positive": subject.classes[1] if binary else "",
               "rates": {rate: {"difference": float(np.ptp([share_of(guess, groups, which, group)
                                                            for group in np.unique(groups[which])])),

@@ -57,7 +57,10 @@ def corrupt(images: np.ndarray, kind: str, severity: int, seed: int = 0) -> np.n
     if severity not in SEVERITIES:
         raise UserError(f"A severity is 1 to 5. Received: {severity!r}.")
     random = np.random.default_rng([seed, zlib.crc32(kind.encode()), severity])
-    return np.rint(255 * np.clip(KINDS[kind](images.astype("float32") / 255, severity, random), 0, 1)).astype("uint8")
+    found = KINDS[kind](images.astype("float32") / 255, severity, random)
+    np.clip(found, 0, 1, out=found)
+    found *= 255
+    return np.rint(found, out=found).astype("uint8")
 
 
 def trained_on(augment: Sequence, kind: str) -> list[str]:

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from kerasdl.data.corruptions.sampling import along, grid, sampled, unit
+from kerasdl.data.corruptions.sampling import along, averaged, grid, sampled, unit
 
 
 def defocus_blur(x: np.ndarray, severity: int, random: np.random.Generator) -> np.ndarray:
@@ -32,7 +32,7 @@ def zoom_blur(x: np.ndarray, severity: int, random: np.random.Generator) -> np.n
     """Take the mean of enlargements."""
     most = (0.08, 0.14, 0.20, 0.28, 0.38)[severity - 1]
     rows, columns = grid(x)
-    return np.mean([sampled(x, rows / scale, columns / scale) for scale in np.linspace(1, 1 + most, 9)], axis=0)
+    return averaged(x, [(rows / scale, columns / scale) for scale in np.linspace(1, 1 + most, 9)])
 
 
 KINDS = {function.__name__: function for function in (defocus_blur, glass_blur, motion_blur, zoom_blur)}

@@ -1,9 +1,12 @@
 """What several corruptions are made of: images read between their pixels, and smooth random fields."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage
 
 SIDE = 32  # pixels of the side of an image that strengths are given for
+PIXELS = 2 ** 18  # of images that are read at once: photographs by the hundred take gigabytes
 
 
 def grid(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -25,6 +28,23 @@ def sampled(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.nda
         rows: (N or 1, H or 1, W or 1), as `grid` has them.
         columns: the same.
     """
+    return averaged(images, [(rows, columns)])
+
+
+def averaged(images: np.ndarray, places: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Return the mean of images read at several places, each as in `sampled`; a few images at a time."""
+    found, step = np.zeros(images.shape), max(1, PIXELS // (images.shape[1] * images.shape[2]))
+    for start in range(0, len(images), step):
+        some = slice(start, start + step)
+        for place in places:
+            rows, columns = (each[some] if len(each) > 1 else each for each in place)
+            found[some] += _read(images[some], rows, columns)
+    found /= len(places)
+    return found
+
+
+def _read(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return images read at places; see `sampled`."""
     count, height, width, _ = images.shape
     rows, columns = np.broadcast_arrays(rows + (height - 1) / 2, columns + (width - 1) / 2)
     rows, columns = (np.broadcast_to(np.clip(place, 0, length - 1), (count, height, width))
@@ -42,9 +62,8 @@ def along(images: np.ndarray, angles: np.ndarray, length: float, taps: int = 9) 
     """Return the mean of images moved along a direction each: angles (N,) in radians, a length in pixels."""
     rows, columns = grid(images)
     angles = angles[:, None, None]
-    moved = [sampled(images, rows + step * np.sin(angles), columns + step * np.cos(angles))
-             for step in np.linspace(-length / 2, length / 2, taps)]
-    return np.mean(moved, axis=0)
+    return averaged(images, [(rows + step * np.sin(angles), columns + step * np.cos(angles))
+                             for step in np.linspace(-length / 2, length / 2, taps)])
 
 
 def smooth(fields: np.ndarray, deviation: float) -> np.ndarray:

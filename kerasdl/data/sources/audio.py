@@ -4,6 +4,7 @@ See kerasdl.data.sounds for what is read of a file.
 """
 
 import re
+import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,13 +45,6 @@ class Found:
     files: list[Path]
     labels: np.ndarray | None
     place: np.ndarray
-
-    def of(self, there: np.ndarray, root: Path, classes: Sequence[str]) -> "Found":
-        """Return those where `there` (N,) says that they are of these classes."""
-        if not there.any():
-            raise DataError(f"{root} has no sound of the model's classes: {', '.join(classes)}.")
-        return Found([file for file, fine in zip(self.files, there, strict=True) if fine],
-                     None if self.labels is None else self.labels[there], self.place[there])
 
 
 def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[str, Split]:
@@ -110,19 +104,17 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Targ
     args, root = _checked(path, target, given)
     args = args if split != "all" else args.model_copy(update={"test": None})  # no other file need have such a name
     found, known = _find(root, args, target), tuple(facts["classes"])
-    if classes is not None and found.labels is not None:
-        found = found.of(np.isin(found.labels, known), root, known)
-    y = labels.of_known_names(found.labels, known, path)
     places = np.arange(len(found.files))
     if split != "all":
-        index = of_places(found.place, places if y is None else y, None if y is None else known,
+        y, own = labels.of_names(found.labels)
+        index = of_places(found.place, places if y is None else y, own or None,
                           image_files.groups_of(found.files, root, args.group), args.test_share, learned=False)
         if split not in index:
             raise DataError(f"audio:{path} has the splits {', '.join(index)}, all. Received: {split!r}.")
         places = index[split]
+    y, places = labels.of_known_names(found.labels, known, places, path, some=classes is not None)
     some = [_as_trained(found.files[place], facts) for place in places]
-    return _split(split, some, None if y is None else y[places], known, facts["shape"][0],
-                  facts["build_args"]["sample_rate"], facts["reading"])
+    return _split(split, some, y, known, facts["shape"][0], facts["build_args"]["sample_rate"], facts["reading"])
 
 
 def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Iterator[Chunk]:
@@ -189,16 +181,16 @@ def _find(root: Path, args: Args, target: Target | None) -> Found:
 
 
 def _folder_of(file: Path, above: Path) -> str:
-    """Return the class folder of a file."""
+    """Return the class folder of a file. Names that are equal up to Unicode's form are one class."""
     inside = file.relative_to(above).parts
     if len(inside) < 2:
         raise DataError(f"{file} lies in no class folder. Make a folder for each class, or give data_args.label, an "
                         "expression for the class in a file's name, such as ^([^_]+)_.")
-    return inside[0]
+    return unicodedata.normalize("NFC", inside[0])
 
 
 def _labels_by_name(files: Sequence[Path], label: str) -> np.ndarray:
-    matches = [re.search(label, file.name) for file in files]
+    matches = [re.search(label, unicodedata.normalize("NFC", file.name)) for file in files]
     classes = [match and match[1] for match in matches]
     if wrong := [file for file, name in zip(files, classes, strict=True) if not name]:
         raise DataError(f"data_args.label={label} finds no class in the names of {len(wrong)} of {len(files)} files, "

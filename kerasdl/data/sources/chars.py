@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from kerasdl.data import texts, tokens
+from kerasdl.data import layout, texts, tokens
 from kerasdl.data.spec import Target
 from kerasdl.data.split import Split
 from kerasdl.errors import DataError
@@ -83,7 +83,8 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, *, target: Target 
 
 def _content(path: str, encoding: str) -> str:
     place = Path(path).expanduser()
-    files = sorted(place.glob(f"*{texts.DOCUMENT}")) if place.is_dir() else [place]
+    files = sorted(file for file in place.iterdir() if file.suffix.lower() == texts.DOCUMENT
+                   and not layout.is_system(file.name)) if place.is_dir() else [place]
     if not files or not files[0].is_file():
         raise DataError(f"There is no file {path!r}, and no {texts.DOCUMENT} file in such a folder. Give the text as "
                         "data=chars:PATH.")

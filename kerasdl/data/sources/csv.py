@@ -54,7 +54,8 @@ def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[st
         DataError: naming the column, the row or the class that is wrong.
     """
     args = parse(TableArgs, given, "data_args", "csv:PATH")
-    dialect, texts = Dialect.of(args), args.as_text()
+    dialect = Dialect.of(args)
+    texts = args.as_text(header(path, dialect))
     frame, extra = read_table(path, texts, dialect, args.drops), None
     if args.test is not None:
         extra = read_table(args.test, texts, dialect, args.drops)
@@ -132,8 +133,9 @@ def _placed(frame: pd.DataFrame, source: str, args: TableArgs) -> pd.DataFrame:
     """Return a copy of a frame whose index is (source, row)."""
     frame = frame.copy()
     frame.index = pd.MultiIndex.from_product([[source], range(len(frame))])
-    frame = with_gaps(checked(frame, source, args.drops), Dialect.of(args), args.drops)
-    return in_texts(frame, args.as_text())
+    dialect, texts = Dialect.of(args), args.as_text([str(name).strip() for name in frame.columns])
+    frame = checked(frame, source, args.drops, dialect, texts)
+    return in_texts(with_gaps(frame, dialect, args.drops, texts), texts)
 
 
 def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Target | None = "class",
@@ -164,19 +166,17 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Targ
     reading = facts.get("reading", {})
     args = _labelled(args, reading, target, path)
     words = columns if args.label is None or target != "class" else {**columns, str(args.label): list(names or ())}
-    texts = [*in_words(words), *_texts(reading), *args.as_text()]
+    texts = [*in_words(words), *_texts(reading), *args.as_text(words)]
     frame = read_table(path, texts, _dialect(facts, path), args.drops, columns)
+    label = [] if target is None else labels.label_columns(frame, args.label, path)
+    index = np.arange(len(frame)) if split == "all" else table.index_of(frame, args, target, path)[split]
     y = None
     if target is not None:
-        label = labels.label_columns(frame, args.label, path)
         if classes is not None:
-            frame = labels.rows_of(frame, label[0], names or (), path)
+            frame, index = labels.rows_of(frame, label[0], names or (), index, path)
         y, _ = labels.targets_of(frame, label, target, args.label_sep, names, learned=False)
         frame = frame.drop(columns=[name for name in label if name not in columns])
     x, strange = _encoded(frame, columns, facts, path)
-    index = np.arange(len(frame))
-    if split != "all":
-        index = table.index_of(frame, y, names if target == "class" else None, args, path)[split]
     parts = table.Parts(frame, y, names or (), {split: index}, None, {})
     return replace(table.row_split(split, x, parts, columns, facts.get("medians", {}), reading),
                    remarks=unknown_categories(split, index, strange))
@@ -192,12 +192,12 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], *, unknown: str 
 
 
 def _labelled(args: TableArgs, reading: Mapping[str, Any], target: Target | None, path: str) -> TableArgs:
-    """Return arguments that name the column to learn; a run on a frame has recorded it.
+    """Return arguments that name the column to learn, or to divide by; a run on a frame has recorded it.
 
     Raises:
-        DataError: nobody knows it.
+        DataError: nobody knows which is to be learned.
     """
-    if target is None or "label" not in reading and args.label is not None:
+    if "label" not in reading and (target is None or args.label is not None):
         return args
     if "label" not in reading:
         raise DataError(f"Nobody says which column of {path} to compare with: the run was trained on a DataFrame, and "

@@ -54,7 +54,8 @@ def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[st
     args = _checked(path, target, given)
     root = _root(path)
     roots = layout.unlabelled(root) if target is None else None
-    files, labels, parts, classes = _find_images(roots, root, args.group) if roots else _find(root, args.group)
+    files, labels, parts, classes = _find_images(roots, root, args.group) if roots else _find(
+        root, args.group, learned=target is not None)
     for line in (layout.understood(root, roots or layout.roots(root)), layout.left_out(root, files)):
         if line:
             logger.warning(line)
@@ -211,7 +212,7 @@ def _find(root: Path, group: int | str | None, learned: bool = True
         learned: whether the classes are learned, so that there are several, and each is in every part.
     """
     roots = layout.roots(root)
-    listed = {part: layout.classes(folder) for part, folder in roots.items()}
+    listed = {part: layout.classes(folder, learned) for part, folder in roots.items()}
     classes = tuple(sorted(set().union(*listed.values())))
     if learned:
         _check_parts(roots, listed)

@@ -14,17 +14,18 @@ from pydantic import Field
 
 from kerasdl.data import labels, series_files
 from kerasdl.data.chunks import Chunk, Fault, size_of
-from kerasdl.data.columns import check_precise
+from kerasdl.data.columns import check_precise, in_words
 from kerasdl.data.divide import completed
 from kerasdl.data.series_files import LongArgs, Series, opened
 from kerasdl.data.spec import Target
 from kerasdl.data.split import Split
-from kerasdl.data.table_file import Dialect, header, whole_numbers
+from kerasdl.data.table import by_class
+from kerasdl.data.table_file import Dialect, header, is_numeric, whole_numbers
 from kerasdl.errors import DataError
 from kerasdl.settings import parse
 
 KIND, EXTENSIONS = "sequence", series_files.EXTENSIONS
-COLUMNS = ("id", "time", "value")  # of a long table, which prediction reads as training does
+COLUMNS = ("id", "time", "date_format", "value")  # of a long table, which prediction reads as training does
 NOUNS = ("series", "a file of series", "files of series (.tsv, .ts, .npz, .csv)")
 
 
@@ -53,7 +54,7 @@ def read(path: str, *, target: Target | None = "class", **given: Any) -> dict[st
     path = series_files.training_file(path)
     _check_target(target, path)
     test = args.test or series_files.test_file_of(path)
-    parts = [opened(file, args, target is not None) for file in (path, *([test] if test else []))]
+    parts = _opened([path, *([test] if test else [])], args, target is not None)
     if test and parts[0].test:
         raise DataError(f"{path} has x_test, and data_args.test names another test split. Give one of the two.")
     own, found = len(parts[0].values), _joined(parts)
@@ -108,18 +109,14 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Targ
     args = args.model_copy(update={"group": None}) if split == "all" else args
     path = series_files.training_file(path)
     test = None if split == "all" else series_files.test_file_of(path)
-    parts = [opened(file, args, target is not None) for file in (path, *([test] if test else []))]
-    if classes is not None and target == "class":
-        parts = [_of_classes(part, known, path) for part in parts]
-    found = _joined(parts)
-    count = len(parts[-1].values) if test else found.test
+    words = target == "class" and bool(in_words({"label": list(known)}))
+    parts = _opened([path, *([test] if test else [])], args, target is not None, words)
+    found, index = _part(parts, split, target, known if classes is not None else None, words, path)
     y = None if target is None or found.labels is None else \
-        labels.targets_of(_values(found.labels, target), list(found.labels), target, known=known or None,
+        labels.targets_of(_values(found.labels, target, words), list(found.labels), target, known=known or None,
                           learned=False)[0]
     _check_channels(found, facts["shape"][1], "the model takes")
     x, lost = _padded(found, args.fill, facts["shape"][0], _cuts(args.length, facts["shape"][0]))
-    index = np.arange(len(x)) if split == "all" else \
-        _index(len(x), count, y, known, found.groups, learned=False)[split]
     return _split(split, x[index], lost[index], y, known, index, facts["reading"], [])
 
 
@@ -145,6 +142,15 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Ite
             yield Chunk(names, np.stack(good) if good else np.empty((0, *shape), "float32"), faults)
 
 
+def _opened(files: Sequence[str], args: Args, labelled: bool, words: bool = False) -> list[Series]:
+    """Return the series of files. Where the labels of one are words, those of all are: how pandas reads TRUE depends on
+    the other rows of a file."""
+    parts = [opened(file, args, labelled, words) for file in files]
+    kinds = {tuple(map(is_numeric, (part.labels[name] for name in part.labels)))
+             for part in parts if part.labels is not None}
+    return parts if len(kinds) < 2 else [opened(file, args, labelled, words=True) for file in files]
+
+
 def _joined(parts: list[Series]) -> Series:
     """Return the series of one or two files as one."""
     frames = [part.labels for part in parts if part.labels is not None]
@@ -159,14 +165,30 @@ def _joined(parts: list[Series]) -> Series:
     return found
 
 
-def _of_classes(found: Series, classes: Sequence[str], path: str) -> Series:
-    """Return the series of these classes, and those without a label. Raises DataError if there are none."""
-    assert found.labels is not None  # `opened` refuses a file without
-    names = _values(found.labels, "class").reset_index(drop=True)
-    places = labels.rows_of(names, names.columns[0], classes, path).index.to_numpy()
+def _part(parts: list[Series], split: str, target: Target | None, classes: Sequence[str] | None, words: bool, path: str
+          ) -> tuple[Series, np.ndarray]:
+    """Return the series of one or two files, and the places of those of a part, divided by all of their classes.
+
+    Args:
+        parts: those of a file and, if it has one, of its file of test series.
+        split: "train", "val", "test" or "all".
+        target: what is learned.
+        classes: series of others are left out, after the division; None: none are.
+        words: as in `_values`.
+        path: how messages name the file.
+    """
+    found = _joined(parts)
+    size, count = len(found.values), len(parts[1].values) if len(parts) > 1 else found.test
+    names = pd.DataFrame() if target != "class" or found.labels is None else _values(found.labels, target, words)
+    y, own = by_class(names, list(names), None)
+    index = np.arange(size) if split == "all" else \
+        _index(size, count, y, tuple(own or ()), found.groups, learned=False)[split]
+    if classes is None or found.labels is None or names.empty:
+        return found, index
+    rows, index = labels.rows_of(names.reset_index(drop=True), str(names.columns[0]), classes, index, path)
+    places = rows.index.to_numpy()
     return Series([found.values[place] for place in places], [found.names[place] for place in places],
-                  found.labels.iloc[places], int((places >= len(names) - found.test).sum()),
-                  None if found.groups is None else found.groups[places])
+                  found.labels.iloc[places]), index
 
 
 def _check_channels(found: Series, channels: int, whose: str) -> None:
@@ -181,21 +203,23 @@ def _check_target(target: Target | None, path: str) -> None:
         raise DataError(f"The target of series:{path} is a class or a number. Received: {target!r}.")
 
 
-def _values(frame: pd.DataFrame, target: Target) -> pd.DataFrame:
-    """Return labels as numbers where all are, 10 after 9 and 1.0 the same as 1; others, such as 007, as texts."""
+def _values(frame: pd.DataFrame, target: Target, words: bool = False) -> pd.DataFrame:
+    """Return labels as numbers where all are, 10 after 9 and 1.0 the same as 1; others, such as 007, as texts.
+
+    With `words` all are texts, as 1.0 was to a model next to beta.
+    """
     found = frame.copy()
     for name in frame:
-        some = whole_numbers(frame[name])
-        words = some.map(str, na_action="ignore").astype(object)
-        numbers = pd.to_numeric(words, errors="coerce")
-        if numbers[words.notna()].notna().all() and not words.str.fullmatch(r"[-+]?0\d.*", na=False).any():
+        some = whole_numbers(frame[name]).map(str, na_action="ignore").astype(object)
+        numbers = pd.to_numeric(some, errors="coerce")
+        if not words and numbers[some.notna()].notna().all() and not some.str.fullmatch(r"[-+]?0\d.*", na=False).any():
             found[name] = numbers.astype("float64")
         elif target == "number":
-            wrong = words[numbers.isna() & words.notna()]
+            wrong = some[numbers.isna() & some.notna()]
             raise DataError(f"{wrong.index[0][0]} has the label {wrong.iloc[0]!r} in row {wrong.index[0][1]}, where a "
                             "number is expected. To learn classes, set objective=classify.")
         else:
-            found[name] = words
+            found[name] = some
     return found
 
 

@@ -3,7 +3,7 @@
 See kerasdl.data.texts for what a folder means, and kerasdl.data.tokens for how texts become tokens.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from pydantic import Field
 
 from kerasdl.data import labels, table, texts, tokens
 from kerasdl.data.chunks import ROWS, Chunk, Fault
+from kerasdl.data.columns import in_words
 from kerasdl.data.divide import of_places
 from kerasdl.data.spec import Target
 from kerasdl.data.split import Split
@@ -27,7 +28,7 @@ STDIN = "-"
 JSON_LINES = (".jsonl", ".ndjson")
 TABLES = (*WRITTEN, *PARQUET, *EXCEL)
 KIND, EXTENSIONS, NOUNS = "tokens", (texts.DOCUMENT, *TABLES), ("texts", "a text", "files of texts")
-SHARED = ("label", "label_sep", "group", "order", "split", "weight", "attributes", "test")  # fields of TableArgs
+SHARED = ("label", "label_sep", "group", "order", "date_format", "split", "weight", "attributes", "test")  # TableArgs
 LONG = 20  # letters of a label from which it looks like a text
 
 
@@ -39,6 +40,8 @@ class Args(tokens.TokenArgs, Dialect):
     label_sep: str | None = Field(None, min_length=1, description="what separates several labels in one column")
     group: Column | None = Field(None, description="a column whose equal values stay in one split, such as an author")
     order: Column | None = Field(None, description="a column of numbers or dates: the last rows by it are test")
+    date_format: str | None = Field(None, description="how the dates of order are written, such as %d.%m.%Y; None: "
+                                                      "2024-01-20, with or without 08:30")
     split: Column | None = Field(None, description="a column that says train, val or test")
     weight: Column | None = Field(None, description="a column of how much each row counts in the training loss")
     attributes: Names = Field((), description="columns that each text keeps for audits")
@@ -100,30 +103,36 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Targ
         **given: fields of Args.
     """
     args, known = parse(Args, given, "data_args", "text:PATH"), tuple(facts["classes"])
-    if is_table(path):
-        frame = _table(path, args)
-        label = [] if target is None else labels.label_columns(frame, args.label, path)
-        if classes is not None and label:
-            frame = labels.rows_of(frame, label[0], known, path)
-        y = None if target is None else \
-            labels.targets_of(frame, label, target, args.label_sep, known or None, learned=False)[0]
-        some, index = _column(frame, args, path), np.arange(len(frame))
-        if split != "all":
-            index = _part(table.index_of(frame, y, known if target == "class" else None, _own(args), path), split, path)
-    else:
-        found = texts.found(Path(path).expanduser(), args.encoding, labelled=False)  # of one class, it may be
-        if classes is not None and found.labels is not None:
-            found = found.of(np.isin(found.labels, known), known)
-        some, learned = found.texts, target is not None
-        y, names = (labels.of_known_names(found.labels, known, path), known) if learned else labels.of_names(
-            found.labels)
-        index = np.arange(len(some))
-        if split != "all":
-            index = _part(of_places(found.place, index if y is None else y, None if y is None else names,
-                                    test_share=args.test_share, learned=False), split, path)
-        y = y if learned else None
-    return texts.split_of(split, some[index], None if y is None else y[index], known, texts.tokens_of(facts),
-                          facts["shape"][0], facts["reading"])
+    read = _of_table_for if is_table(path) else _of_files_for
+    some, y = read(path, split, args, target, known, classes is not None)
+    return texts.split_of(split, some, y, known, texts.tokens_of(facts), facts["shape"][0], facts["reading"])
+
+
+def _of_table_for(path: str, split: str, args: Args, target: Target | None, known: tuple[str, ...], some: bool
+                  ) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the texts of a part of a table and what they are; with `some`, those of the known classes alone."""
+    frame = table_of(path, args, in_words({str(args.label): list(known)}) if target == "class" else [])
+    label = [] if target is None else labels.label_columns(frame, args.label, path)
+    index = np.arange(len(frame)) if split == "all" else \
+        _part(table.index_of(frame, _own(args), target, path), split, path)
+    if some and label:
+        frame, index = labels.rows_of(frame, label[0], known, index, path)
+    y = None if target is None else \
+        labels.targets_of(frame, label, target, args.label_sep, known or None, learned=False)[0][index]
+    return _column(frame, args, path)[index], y
+
+
+def _of_files_for(path: str, split: str, args: Args, target: Target | None, known: tuple[str, ...], some: bool
+                  ) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the texts of a part of files and folders, as `_of_table_for` does of a table."""
+    found = texts.found(Path(path).expanduser(), args.encoding, labelled=False)  # of one class, it may be
+    index = np.arange(len(found.texts))
+    if split != "all":
+        y, own = labels.of_names(found.labels)
+        index = _part(of_places(found.place, index if y is None else y, own or None, test_share=args.test_share,
+                                learned=False), split, path)
+    y, index = (None, index) if target is None else labels.of_known_names(found.labels, known, index, path, some)
+    return found.texts[index], y
 
 
 def _part(parts: Mapping[str, np.ndarray], split: str, path: str) -> np.ndarray:
@@ -151,10 +160,15 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Ite
     """Yield the texts of files: of a table its column, of a file of lines each line, of a document all of it."""
     reading, tokenizer, length = facts["reading"], texts.tokens_of(facts), facts["shape"][0]
     for file in files:
+        empty = texts.GAP if is_table(str(file)) else "empty"
         for names, some in _asked(file, reading):
-            good = [place for place, text in enumerate(some) if text.strip()]
-            faults = [Fault(sum(other < place for other in good), f"{names[place]} is empty.")
-                      for place in range(len(some)) if place not in set(good)]
+            good: list[int] = []
+            faults: list[Fault] = []
+            for place, text in enumerate(some):
+                if text.strip():
+                    good.append(place)
+                else:
+                    faults.append(Fault(len(good), f"{names[place]} is {empty}."))
             x = tokenizer.encode([some[place] for place in good], length)[0]
             yield Chunk([names[place] for place in good], x, faults)
 
@@ -168,7 +182,7 @@ def _asked(file: Path, reading: Mapping[str, Any]) -> Iterator[tuple[list[str], 
     """Yield names and texts of a file that a model is asked about, at most ROWS at a time."""
     if is_table(str(file)):
         column = reading.get("text")
-        frame = _table(str(file), Args(text=column, **reading.get("dialect", {})))
+        frame = table_of(str(file), Args(text=column, **reading.get("dialect", {})))
         some = [str(text) for text in _column(frame, Args(text=column), str(file), empty=True)]
         names = [f"{file}:{line}" for _, line in frame.index]
     elif reading["form"] == "documents" and str(file) != STDIN:
@@ -182,11 +196,14 @@ def _asked(file: Path, reading: Mapping[str, Any]) -> Iterator[tuple[list[str], 
 
 
 def _of_table(path: str, args: Args, target: Target | None) -> dict[str, Split]:
-    frame = _table(path, args)
-    extra = None if args.test is None else _table(args.test, args)
+    frame = table_of(path, args)
+    extra = None if args.test is None else table_of(args.test, args)
     _check_columns(frame, args, target, path)
     if extra is not None:
         _check_columns(extra, args, target, str(args.test))
+        worded = [name for name in frame if name in extra and not is_numeric(frame[name]) & is_numeric(extra[name])]
+        if worded:
+            frame, extra = (table_of(each, args, worded) for each in (path, str(args.test)))
     own = _own(args)
     named = target is not None or args.label is not None
     kept = [args.text, *(labels.label_columns(frame, args.label, path) if named else []),
@@ -214,20 +231,20 @@ def _clearer(error: DataError, frame: pd.DataFrame, args: Args, target: Target |
     return error
 
 
-def _table(path: str, args: Args) -> pd.DataFrame:
-    """Return a table whose column of texts is read as it is written."""
+def table_of(path: str, args: Args, words: Collection[str] = ()) -> pd.DataFrame:
+    """Return a table whose column of texts, and others of words, are read as they are written."""
     fields = [value for key in ("text", *SHARED) if (value := getattr(args, key)) not in (None, ())]
 
     def unused(name: str) -> bool:
         return not any(name in listed(value, [name]) for value in fields)
 
     if ending(path) not in JSON_LINES:
-        return read_table(path, [] if args.text is None else [str(args.text)], Dialect.of(args), unused)
+        return read_table(path, [*words, *([] if args.text is None else [str(args.text)])], Dialect.of(args), unused)
     file = Path(path).expanduser()
     if not file.is_file():
         raise DataError(f"There is no file {path!r}. Give the texts as data=text:PATH.")
     try:
-        frame = pd.read_json(file, lines=True, dtype=False, encoding=args.encoding)
+        frame = pd.read_json(file, lines=True, dtype=False, encoding=texts.encoding_of(args.encoding))
     except (ValueError, UnicodeDecodeError, LookupError) as error:
         raise DataError(f"{path} does not have a JSON object in each line: {error}.") from None
     frame.index = pd.MultiIndex.from_product([[path], range(1, len(frame) + 1)])

@@ -106,7 +106,7 @@ class Inputs:
             raise Refused(400, f"{name} does not load as an array.")
         if ending not in ENDINGS:
             raise Refused(415, f"{name} is no file that is read here. Send one of {', '.join(ENDINGS)}.")
-        if data.count(b"\n") > 100 + 100 * self.limits.examples:  # of any form, before it is parsed
+        if self._has_lines(ending) and data.count(b"\n") > 100 + 100 * self.limits.examples:  # before it is parsed
             raise Refused(413, f"{name} has too many lines. A request may hold {self.limits.examples:,} examples.")
         return self._read(data, name, ending)
 
@@ -127,12 +127,12 @@ class Inputs:
             [name for name in self.columns if any(name in row for row in rows)]
         check_present(dict.fromkeys(names), dict.fromkeys(self.columns))
         text = io.StringIO()
-        writer = csv.writer(text, delimiter=self.dialect.separator("rows.csv"), lineterminator="\r\n")
+        writer = csv.writer(text, lineterminator="\r\n")  # between spaces an empty field would not be seen
         writer.writerow([*names, ""])  # an empty last column: a line of one field seems to have another separator
         for row in rows:
             values = row if isinstance(row, list) else [row.get(name) for name in names]
             writer.writerow([*map(self._field, names, values), ""])
-        dialect = {**(self.reading.get("dialect") or {}), "header": True, "skiprows": 0}  # whatever files have
+        dialect = {**(self.reading.get("dialect") or {}), "sep": None, "header": True, "skiprows": 0}  # of files
         found = self._read(text.getvalue().encode(self.dialect.encoding, "replace"), "rows", ".csv",
                            {**self.facts, "reading": {**self.reading, "dialect": dialect}})
         if len(found.x) != len(rows):
@@ -242,6 +242,13 @@ class Inputs:
         if opened.width * opened.height > self.limits.pixels:
             raise Refused(413, f"{name} has {opened.width}x{opened.height} pixels. {most}")
         return opened
+
+    def _has_lines(self, ending: str) -> bool:
+        """Return whether the lines of a file are examples; those of a document, and the steps of series, are not."""
+        source = self.reading.get("source")
+        if source == "text" and self.reading.get("form") == "documents":
+            return ending in (".csv", ".tsv")
+        return ending != sounds.ENDING and (source, ending) != ("series", ".csv")
 
     def _field(self, name: str, value: Any) -> str:
         """Return a value of JSON as it is written in that column of the tables that the model knows."""

@@ -32,7 +32,7 @@ async def examples_of(request: Request, body: bytes, inputs: Inputs, pool: Execu
     Raises:
         Refused: it holds none, or none that the model takes.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = plain_type(request.headers.get("content-type"))
     if not body:
         raise Refused(400, "The request has no body.")
     run = asyncio.get_running_loop().run_in_executor
@@ -55,6 +55,11 @@ async def examples_of(request: Request, body: bytes, inputs: Inputs, pool: Execu
     if kind not in ENDINGS:
         raise Refused(415, f"Send one of these types: {TYPES}. Received: {kind[:60] or 'no Content-Type'}.")
     return await run(pool, read, inputs.of_file, body, "the file", ENDINGS[kind])
+
+
+def plain_type(given: str | None) -> str:
+    """Return a Content-Type without its parameters."""
+    return (given or "").partition(";")[0].strip().lower()
 
 
 def read(reader: Callable[..., Examples], *given: Any) -> Examples:
@@ -97,9 +102,10 @@ async def files_of(request: Request, body: bytes, inputs: Inputs) -> list[tuple[
         async with Request(request.scope, received).form(max_files=most, max_fields=most) as form:
             for _, part in form.multi_items():
                 if isinstance(part, UploadFile):
-                    name = PurePosixPath((part.filename or "").replace("\\", "/")).name[:100] or "file"
-                    known = ENDINGS.get(part.content_type or "") or mimetypes.guess_extension(part.content_type or "")
-                    found.append((await part.read(), name, PurePosixPath(name).suffix.lower() or known or ""))
+                    name = PurePosixPath((part.filename or "").replace("\\", "/")).name or "file"
+                    kind = plain_type(part.content_type)
+                    known = ENDINGS.get(kind) or mimetypes.guess_extension(kind) or ""
+                    found.append((await part.read(), name[:100], PurePosixPath(name).suffix.lower() or known))
     except HTTPException as error:
         raise Refused(413 if "Too many" in str(error.detail) else 400, f"The form is broken: {error.detail}") from None
     if not found:
@@ -111,6 +117,8 @@ async def files_of(request: Request, body: bytes, inputs: Inputs) -> list[tuple[
 
 
 def joined(parts: list[Examples]) -> Examples:
+    if len({bool(part.words) for part in parts}) > 1:
+        raise Refused(422, "Send texts and arrays apart: the words of texts get tags, and the tokens of arrays.")
     return Examples([name for part in parts for name in part.names], np.concatenate([part.x for part in parts]),
                     [words for part in parts for words in part.words])
 

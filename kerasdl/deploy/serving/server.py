@@ -42,10 +42,16 @@ def serve(app: FastAPI, listening: socket.socket, grace: float) -> None:
     """
     config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="on",
                             timeout_graceful_shutdown=max(1, int(grace)), timeout_keep_alive=30)
-    # uvicorn raises the signal again once it has stopped, which would end the process with another exit code than 0.
+    server = uvicorn.Server(config)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # Until uvicorn has its own handlers. It raises the signal again once it has stopped, which would end the process
+    # with another exit code than 0.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, stop)
     gc.collect()
-    gc.freeze()  # else every thousandth request or so waits while all that was imported is searched: 80 ms
+    gc.freeze()  # else a request waits now and then while all that was imported is searched for garbage
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit of pixels is the server's own
-    uvicorn.Server(config).run(sockets=[listening])
+    server.run(sockets=[listening])

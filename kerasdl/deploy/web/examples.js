@@ -213,7 +213,10 @@ export function ofRow(row, {columns, medians, offsets, decimal, missing}) {
   return Float32Array.from(found);
 }
 
-/** Return the rows of CSV text with a header as {column: text}. A quote that does not begin a field is a plain sign. */
+/**
+ * Return the rows of CSV text with a header as {column: text}. A quote that does not begin a field is a plain sign. As
+ * for `kerasdl predict`, spaces before a field are no fields where a space separates them.
+ */
 export function readCsv(text, separator = ",") {
   const lines = [[""]];
   let quoted = false;
@@ -222,6 +225,7 @@ export function readCsv(text, separator = ",") {
     if (quoted && sign === '"' && text[place + 1] === '"') line[line.length - 1] += text[++place];
     else if (quoted && sign === '"') quoted = false;
     else if (sign === '"' && !line.at(-1).trim()) [quoted, line[line.length - 1]] = [true, ""];
+    else if (!quoted && sign === " " && separator === " " && " \n".includes(text[place - 1] ?? "")) continue;
     else if (!quoted && sign === separator) line.push("");
     else if (!quoted && sign === "\n") lines.push([""]);
     else if (quoted || sign !== "\r") line[line.length - 1] += sign;

@@ -1,0 +1,60 @@
+"""Who is compared in an audit, and the worst part of the examples: numbers that are large, infinite or mostly equal."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kerasdl.audit import grouping, slices
+from kerasdl.audit.parts import groups
+from kerasdl.errors import UserError
+from kerasdl.recipe import Recipe
+from kerasdl.run import Run
+
+
+def test_quarters_of_large_numbers_have_labels_of_their_own():
+    days = 20240101 + np.arange(28)
+    assert grouping.binned(pd.Series(days)).value_counts().to_dict() == {
+        "20240101 to 20240107": 7, "20240108 to 20240114": 7, "20240115 to 20240121": 7, "20240122 to 20240128": 7}
+
+
+def test_a_column_that_is_mostly_zero_is_compared_with_the_others():
+    values = pd.Series([*["0"] * 85, *map(str, range(1, 15)), ""])
+    assert grouping.binned(values).value_counts().to_dict() == {"0": 85, "others": 14, "(missing)": 1}
+
+
+def test_infinite_numbers_are_groups_of_their_own():
+    found = grouping.binned(pd.Series([*map(float, range(100)), np.inf, np.inf, -np.inf]))
+    assert found.value_counts().to_dict() == {"0 to 24": 25, "25 to 49": 25, "50 to 74": 25, "75 to 99": 25, "inf": 2,
+                                              "-inf": 1}
+
+
+def test_groups_that_are_always_wrong_are_compared():
+    subject = SimpleNamespace(target="class", classes=("no", "yes"), seed=0, size=lambda full, quick: quick)
+    names, truth = np.repeat(["a", "b"], 20), np.zeros(40, int)
+    found = groups.compared(subject, "site", names, np.ones(40), truth + 1, truth)
+    assert [group["value"] for group in found["groups"]] == [0, 0]
+    json.dumps(found, allow_nan=False)
+
+
+@pytest.mark.parametrize("first, step, limit", [
+    (2000, 1, "2019.5"), (1_700_000_000, 60, "1700001170"), (0, 0.001, "0.0195"), (20, 2, "59")])
+def test_a_part_is_named_by_a_limit_that_divides_as_the_tree_does(first, step, limit):
+    """A limit of four digits would be a number of the other side, and float32 has no minutes of this century."""
+    place = np.tile(np.arange(40), 50)
+    values = first + step * place
+    (worst,) = slices.worst({"when": values.astype("float64")}, (place > 19).astype("float64"), 0)[:1]
+    assert worst["rule"] == f"when is over {limit}" and worst["error"] == 1 and worst["others"]["error"] == 0
+
+
+def test_a_column_of_texts_in_files_is_refused_as_what_it_is(tmp_path):
+    """And not with advice about an option that the user has not set."""
+    for name in ("fine", "poor"):
+        (tmp_path / f"{name}.txt").write_text("".join(f"some {name} words {line}\n" for line in range(30)))
+    run = Run.create(Recipe(model="conv1d", data=f"text:{tmp_path}"), tmp_path / "run")
+    (run.path / "data.json").write_text(json.dumps({"shape": [8], "kind": "tokens", "classes": ["fine", "poor"]}))
+    with pytest.raises(UserError, match="--group author is a column of a table.*--group FILE.py:NAME") as caught:
+        grouping.groups_of(run, SimpleNamespace(attributes={}), "author")
+    assert "attributes" not in str(caught.value)

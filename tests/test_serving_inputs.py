@@ -1,0 +1,103 @@
+"""What a server makes of a request, without a model: files, forms, rows and what is pasted; and how it stops."""
+
+import asyncio
+import gc
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from starlette.requests import Request
+
+from kerasdl.deploy.serving import app, requests, server
+from kerasdl.deploy.serving.inputs import Examples, Inputs
+from kerasdl.deploy.serving.limits import Limits, Refused
+
+SEVERAL = {"kind": "row", "shape": 4, "classes": [], "columns": {"a": None, "b": None, "c": ["x", "(missing)"]},
+           "medians": {"a": 7.0, "b": 8.0}}
+
+
+@pytest.mark.parametrize("sep, decimal", [("space", "."), (" ", ","), ("tab", "."), (";", ","), (None, ".")])
+def test_a_missing_value_moves_no_other_into_its_column(sep, decimal):
+    dialect = {"sep": sep, "decimal": decimal} if sep else {}
+    given = Inputs(SEVERAL | {"reading": {"dialect": dialect}}, Limits())
+    asked = [{"a": None, "b": 5.5, "c": "x"}, {"a": 1, "b": None, "c": "x"}, {"a": 1, "b": 2, "c": None}]
+    wanted = [[7, 5.5, 1, 0], [1, 8, 1, 0], [1, 2, 0, 1]]
+    assert given.of_rows(asked).x.tolist() == wanted
+    assert given.of_rows([list(row.values()) for row in asked]).x.tolist() == wanted
+
+
+def test_the_page_takes_no_spaces_that_align_rows_for_fields():
+    if not shutil.which("node"):
+        pytest.skip("there is no node")
+    function = re.search(r"^function rowsOf.*?^}", app.PAGE.read_text(), re.M | re.S)[0]
+    text = 'a  b  c\n10 2  3\n  4 "" "x  y"\n'
+    code = f"{function} console.log(JSON.stringify(rowsOf({json.dumps(text)}, ' ')))"
+    found = json.loads(subprocess.run(["node", "-e", code], capture_output=True, check=True, text=True).stdout)
+    assert found == [{"a": "10", "b": "2", "c": "3"}, {"a": "4", "b": "", "c": "x  y"}]
+
+
+@pytest.mark.parametrize("kind, reading, name, is_long", [
+    ("sequence", {"source": "audio"}, "a.wav", False), ("sequence", {"source": "series"}, "a.csv", False),
+    ("tokens", {"source": "text", "form": "documents"}, "a.txt", False), ("row", {}, "a.csv", True),
+    ("tokens", {"source": "text", "form": "documents"}, "a.csv", True), ("tokens", {"source": "tags"}, "a.txt", True),
+    ("tokens", {"source": "text", "form": "lines"}, "a.txt", True), ("sequence", {"source": "series"}, "a.ts", True)])
+def test_a_file_has_too_many_lines_only_where_lines_are_examples(monkeypatch, kind, reading, name, is_long):
+    """The bytes of a sound, the lines of a document and the steps of a series are not."""
+    monkeypatch.setattr("kerasdl.data.texts.tokens_of", lambda facts: None)
+    given = Inputs(SEVERAL | {"kind": kind, "reading": reading}, Limits(examples=1))
+    monkeypatch.setattr(given, "_read", lambda data, name, ending: "read")
+    if not is_long:
+        assert given.of_file(b"\n" * 300, name, name[1:]) == "read"
+        return
+    with pytest.raises(Refused, match="too many lines"):
+        given.of_file(b"\n" * 300, name, name[1:])
+
+
+def of_form(*parts):
+    """Return what the server finds in a form of (name, Content-Type) of files."""
+    body = "".join(f'--b\r\nContent-Disposition: form-data; name="f"; filename="{name}"\r\nContent-Type: {kind}\r\n\r\n'
+                   "x\r\n" for name, kind in parts) + "--b--\r\n"
+    scope = {"type": "http", "headers": [(b"content-type", b"multipart/form-data; boundary=b")]}
+    return asyncio.run(requests.files_of(Request(scope), body.encode(), Inputs(SEVERAL, Limits())))
+
+
+def test_the_ending_of_a_long_name_and_a_type_with_parameters_are_seen():
+    long, typed, named = of_form(("n" * 120 + ".CSV", "application/octet-stream"), ("rows", "Text/CSV; charset=utf-8"),
+                                 ("../rows.tsv", "text/csv"))
+    assert long == (b"x", "n" * 100, ".csv")
+    assert typed == (b"x", "rows", ".csv") and named == (b"x", "rows.tsv", ".tsv")
+
+
+def test_words_and_arrays_of_tokens_in_one_form_are_refused():
+    """Only the former get a tag for each word."""
+    words = Examples(["0"], np.zeros((1, 4), "int32"), [[("a", 0)]])
+    tokens = Examples(["0"], np.zeros((1, 4), "int32"))
+    for parts in ([words, tokens], [tokens, words]):
+        with pytest.raises(Refused, match="texts and arrays apart") as error:
+            requests.joined(parts)
+        assert error.value.status == 422
+    assert len(requests.joined([words, words]).words) == 2 and not requests.joined([tokens, tokens]).words
+
+
+def test_a_signal_before_the_server_runs_stops_it(monkeypatch):
+    """A SIGTERM that comes while uvicorn has not started yet; where it is lost a second one ends the test."""
+    late = threading.Timer(20, os.kill, (os.getpid(), signal.SIGTERM))
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    monkeypatch.setattr(gc, "collect", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(gc, "freeze", late.start)
+    try:
+        with warnings.catch_warnings():
+            server.serve(FastAPI(), server.bound("127.0.0.1", 0), 1)
+        assert late.is_alive()
+    finally:
+        late.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)
