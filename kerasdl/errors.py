@@ -17,6 +17,10 @@ class DataError(UserError):
     """Data that cannot be read: missing, broken, ambiguous or of the wrong form. Reading it again would not help."""
 
 
+class Unwritable(UserError):
+    """A file that cannot be written, as on a full disk. Its cause says why."""
+
+
 class Impossible(UserError):
     """What was asked of a model cannot be made of it, as a file of a format or a smaller network. Others may be."""
 

@@ -5,14 +5,17 @@ import fcntl
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kerasdl.errors import UserError
+from kerasdl.errors import Unwritable, UserError
 
+LOCK = "lock"  # the file in a folder that only one process at a time works in
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.ESTALE)  # whatever file they name
+LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems without flock say
 LINKLESS = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems without hard links say
 
 
@@ -21,6 +24,9 @@ def writing(path: Path, then: str | Callable[[], str]) -> Iterator[None]:
     """A full disk, or a folder that cannot be written, ends the block in one line that closes with `then`.
 
     Errors of other files and of a network, as of somebody's callback, are raised as they are.
+
+    Raises:
+        Unwritable: the line.
     """
     try:
         yield
@@ -28,7 +34,14 @@ def writing(path: Path, then: str | Callable[[], str]) -> Iterator[None]:
         if not _of_disk(error, path):
             raise
         closing = then if isinstance(then, str) else then()
-        raise UserError(f"{path} cannot be written: {error.strerror or error}. {closing}") from error
+        raise Unwritable(f"{path} cannot be written: {reason(error)}. {closing}") from error
+
+
+def reason(error: BaseException) -> str:
+    """Return why a file cannot be written; of several reasons, which shutil.copytree collects, the first."""
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+        return str(error.args[0][0][2])
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _of_disk(error: OSError, path: Path) -> bool:
@@ -73,6 +86,37 @@ def try_lock(file: Path) -> int | None:
     except OSError:
         os.close(lock)
         raise
+
+
+def take_lock(file: Path) -> tuple[int | None, bool]:
+    """Return the lock of a file, and whether nobody else has it; None and True where the file system has no locks."""
+    try:
+        lock = try_lock(file)
+    except OSError as error:
+        if error.errno not in LOCKLESS:
+            raise
+        return None, True
+    return lock, lock is not None
+
+
+@contextmanager
+def alone(folder: Path, then: str) -> Iterator[None]:
+    """Within it no other process works in the folder, which is made; where the file system has no locks, nobody is
+    asked. `then` closes the line if the folder cannot be written.
+
+    Raises:
+        UserError: another process works there.
+    """
+    with writing(folder, then):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock, free = take_lock(folder / LOCK)
+    if not free:
+        raise UserError(f"Another process works in {folder}. Wait for it, or stop it.")
+    try:
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
 
 
 def set_aside(path: Path) -> Path:

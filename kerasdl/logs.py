@@ -17,6 +17,11 @@ class LogConsole(Console):
     def __init__(self):
         super().__init__(file=sys.stderr, markup=False, emoji=False, highlight=False)
 
+    @property
+    def redraws(self) -> bool:
+        """Whether it can show a bar: on a terminal that moves its cursor, and in no file, whatever FORCE_COLOR says."""
+        return self.file.isatty() and self.is_terminal and not self.is_dumb_terminal
+
     def on_broken_pipe(self):
         self.quiet = True
 
@@ -45,22 +50,32 @@ def on_stderr(verbose: bool = True) -> Iterator[LogConsole]:
     """Show the package's log on stderr inside the block, and yield its console.
 
     Warnings are always shown, other lines if `verbose`. A program that logs to the terminal itself keeps its own form:
-    then nothing is added.
+    then nothing is added. Handlers of the program that write elsewhere get every line, too.
     """
     before, console = LOGGER.level, next((handler.console for handler in LOGGER.handlers
                                           if isinstance(handler, LineHandler)), None)
-    shown = console is not None or any(getattr(handler, "stream", None) in (sys.stderr, sys.stdout)
-                                       for handler in logging.getLogger().handlers)
-    handler = None if shown else LineHandler(LogConsole())
-    console = console or (handler.console if handler else LogConsole())
-    if handler:
+    theirs = logging.getLogger().handlers
+    added: list[logging.Handler] = []
+    if console is None:
+        console = LogConsole()
+        if not any(map(is_on_terminal, theirs)):
+            added = [LineHandler(console), *(one for one in theirs if type(one).__module__ != "absl.logging")]
+    for handler in added:
         LOGGER.addHandler(handler)
-        LOGGER.propagate = False  # absl, which TensorFlow brings, would print every line once more
+    if added:
+        LOGGER.propagate = False  # absl, which TensorFlow brings, may log to stderr at any time: every line once more
     LOGGER.setLevel(logging.INFO if verbose else logging.WARNING)
     try:
         yield console
     finally:
         LOGGER.setLevel(before)
-        if handler:
+        for handler in added:
             LOGGER.removeHandler(handler)
+        if added:
             LOGGER.propagate = True
+
+
+def is_on_terminal(handler: logging.Handler) -> bool:
+    """Return whether a handler, Python's or rich's, writes to stderr or stdout."""
+    stream = getattr(handler, "stream", None) or getattr(getattr(handler, "console", None), "file", None)
+    return stream in (sys.stderr, sys.stdout)

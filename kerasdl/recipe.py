@@ -19,6 +19,7 @@ from kerasdl.words import parse_value
 
 RECIPES = Path(__file__).parent / "recipes"
 OWNED = {"data": "splits", "model": "model_args", "objective": "objective_args", "optimizer": "optimizer_args"}
+TYPED = ("optimizer_args", "objective_args", "private")  # have classes of settings, which check the values
 NAMES = ("init", "model_args.size")  # text even if it looks like a number: a folder 1, a ResNet of size 20
 MOVED = {"momentum": "optimizer_args", "betas": "optimizer_args", "kernel_rms": "optimizer_args",
          "ns_steps": "optimizer_args", "label_smoothing": "objective_args"}  # fields of version 0.1
@@ -230,6 +231,11 @@ class Recipe(BaseModel):
         return {key: value for key, value in self.model_dump(mode="json").items()
                 if key in ("model", "data") or value != _default(key)}
 
+    def changes(self, old: "Recipe") -> list[str]:
+        """The fields that are other ones in an older recipe, as "lr 0.1 -> 0.2"; what it claims trains nothing."""
+        before, now = (each.model_dump(mode="json", exclude={"claim"}) for each in (old, self))
+        return [f"{key} {before[key]!r} -> {now[key]!r}" for key in before if before[key] != now[key]]
+
     def __str__(self) -> str:
         return "\n".join(f"{key:16}{value}" for key, value in self.diff().items())
 
@@ -311,7 +317,7 @@ def load(recipe: "Recipe | str | Path") -> Recipe:
         raise UserError(f"{path}: {recipe_complaint(error)}") from None
     except UserError:
         raise
-    except Exception as error:  # whatever the user's own lines raise
+    except (Exception, SystemExit) as error:  # whatever the user's own lines raise
         raise UserError(f"{path} is not a recipe that Python can read: {type(error).__name__}: "
                         f"{' '.join(str(error).split())}.") from None
     if not isinstance(found, Recipe):
@@ -394,10 +400,9 @@ def _assign(fields: dict[str, Any], key: str, value: Any) -> None:
     if not isinstance(fields[head], dict):
         raise UserError(f"{head} has no parts, so {key!r} cannot be set. Write {head}=VALUE.")
     old = fields[head].get(leaf)
-    number, several = (int, float), (tuple, list)  # some settings are one number or several
-    fits = (old is None or value is None or type(value) is type(old)
-            or (isinstance(old, float) and type(value) in (int, *several))
-            or (isinstance(old, several) and type(value) in (*number, *several)))
+    numbers = (int, float, tuple, list)  # some settings are one number or several, and 0 may stand for 0.0
+    fits = (head in TYPED or old is None or value is None or type(value) is type(old)
+            or (type(old) in numbers and type(value) in numbers))
     if not fits:
         raise UserError(f"{key} is a {type(old).__name__} ({old!r}). Received: {value!r} ({type(value).__name__}).")
     fields[head] = {**fields[head], leaf: value}

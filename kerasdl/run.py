@@ -1,6 +1,5 @@
 """A run is a folder: the names of its files, how they are written, and how the run is loaded back."""
 
-import errno
 import hashlib
 import json
 import os
@@ -9,7 +8,7 @@ import shutil
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 from kerasdl import user_code
 from kerasdl.errors import UserError
-from kerasdl.files import try_lock, write_new, write_text, writing
+from kerasdl.files import take_lock, write_new, write_text, writing
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
 from kerasdl.text import resuming, typed
@@ -27,7 +26,6 @@ FILES = ("data.json", "choice.json", "init.json", "result.json", "metrics.csv", 
 SEEN = "seen.npy"  # hashes of what was learned from without labels
 INIT = Path("checkpoint") / "init.keras"  # the first weights, copied until the run is finished
 NOTES = ("folder", "noted", "remarks", "run")  # of Run.data: all that does not say which data it is
-LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems without flock say
 
 
 @dataclass(frozen=True)
@@ -87,11 +85,20 @@ class Run:
             shutil.rmtree(run.path / "checkpoint", ignore_errors=True)  # of a process that was killed just before
             raise UserError(f"{path} already holds a finished run ({run.result['status']}). To train anew, choose "
                             f"another --workdir. To begin with its weights, add --init {typed(path)}.")
-        old, new = run.recipe.model_dump(mode="json"), recipe.model_dump(mode="json")
-        changed = [f"{key} {old[key]!r} -> {new[key]!r}" for key in old if key != "claim" and old[key] != new[key]]
-        if changed:
+        if changed := recipe.changes(run.recipe):
             raise UserError(f"{path} holds an interrupted run of another recipe: {', '.join(changed)}. "
                             "Resume it without changes, or choose another --workdir.")
+        return run
+
+    @classmethod
+    def completed(cls, path: str | Path | None, recipe: Recipe) -> "Run | None":
+        """The completed run of this recipe, and of the user's own files as they are, in a folder; None without one."""
+        if not path or not all((Path(path) / name).is_file() for name in ("recipe.json", "result.json")):
+            return None
+        run = cls(Path(path))
+        if recipe.changes(run.recipe) or user_code.changed(recipe, run.path) or run.result["status"] != "completed":
+            return None
+        shutil.rmtree(run.path / "checkpoint", ignore_errors=True)  # of a process that was killed just before
         return run
 
     @classmethod
@@ -129,11 +136,14 @@ class Run:
         lock = None
         try:
             with self.writing():
-                lock, alone = self._lock() if ours else (None, True)
+                lock, alone = take_lock(self.path / "recipe.json") if ours else (None, True)
             if not alone:
                 raise UserError(f"Another process trains {self.path}. Wait for it, or stop it.")
             if ours and (self.path / "result.json").exists():
                 raise UserError(f"{self.path} was finished meanwhile by another process.")
+            if lock is not None:
+                for half in self.path.glob(".partial-*-model.keras"):  # of processes that were killed
+                    half.unlink(missing_ok=True)
             yield
         finally:
             if lock is not None:
@@ -148,16 +158,6 @@ class Run:
         if (self.path / "recipe.json").is_file() and self.recipe.data == "arrays":
             return f"call kerasdl.train again, with the same data and workdir={os.fspath(self.path)!r}"
         return "start the job again on every worker" if several else resuming("train", self.path)
-
-    def _lock(self) -> tuple[int | None, bool]:
-        """The run's lock, and whether nobody else has it; None where the file system has no locks."""
-        try:
-            lock = try_lock(self.path / "recipe.json")
-        except OSError as error:
-            if error.errno not in LOCKLESS:
-                raise
-            return None, True
-        return lock, lock is not None
 
     def _kept(self) -> str:
         steps = [int(file.stem.removeprefix("step-")) for file in self.path.glob("checkpoint/**/step-*.npz")]
@@ -293,6 +293,23 @@ def folder_for(name: str) -> Path:
     if user_code.is_reference(name):
         name = user_code.split(name)[0].stem
     return Path("runs") / name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+
+
+def recipe_of(name: str | Path, overrides: Sequence[str] = (), workdir: str | Path | None = None) -> Recipe:
+    """The recipe of a name, a file or a run, as kerasdl.recipe.load has it, with overrides. Of a run, the user's own
+    code is the run's copy: the file itself may have changed since, or be elsewhere.
+
+    Args:
+        workdir: where it is to be trained; a run that goes on in its own folder has its recipe as it is.
+    """
+    changed, path = load_recipe(name).override(*overrides), Path(name)
+    folder = path.parent if path.name == "recipe.json" else path
+    goes_on = workdir is not None and Path(workdir).resolve() == folder.resolve()
+    if goes_on or not (folder / user_code.CODE).is_dir():
+        return changed
+    given = {pair.partition("=")[0].strip() for pair in overrides}
+    return changed.model_copy(update={field: value for field, value in user_code.kept(changed, folder).items()
+                                      if field not in given})
 
 
 def load(path: str | Path | Run) -> Run:

@@ -81,7 +81,7 @@ def import_file(file: Path) -> ModuleType:
             spec.loader.exec_module(module)
         except BaseException as error:  # whatever the user's own lines raise, or an interruption
             del sys.modules[name]
-            if isinstance(error, UserError) or not isinstance(error, Exception):
+            if isinstance(error, UserError) or not isinstance(error, (Exception, SystemExit)):
                 raise
             raise UserError(f"{file} cannot be imported: {type(error).__name__}: "
                             f"{' '.join(str(error).split())}.") from error
@@ -136,7 +136,7 @@ def keep(recipe: Any, run: Path) -> None:
         UserError: two files of one name, a file that imports others of the user's, or one that was changed since the
             run began, or since this process imported it.
     """
-    files = {split(reference)[0] for reference in references(recipe)}
+    files = own_files(recipe)
     if len({file.name for file in files}) < len(files):
         raise UserError(f"A run keeps one file of each name. Received: {', '.join(map(str, sorted(files)))}.")
     for file in files:
@@ -150,9 +150,20 @@ def keep(recipe: Any, run: Path) -> None:
             copy.parent.mkdir(exist_ok=True)
             with whole(copy) as partial:
                 shutil.copyfile(file, partial)
-        elif file.is_file() and digest(file) != digest(copy):
-            raise UserError(f"{file} has changed since {run} began; its copy there is {copy}. Start a new run, or "
-                            "undo the change.")
+    for file in changed(recipe, run):
+        raise UserError(f"{file} has changed since {run} began; its copy there is {run / CODE / file.name}. Start a "
+                        "new run, or undo the change.")
+
+
+def own_files(recipe: Any) -> set[Path]:
+    """Return the files that a recipe names."""
+    return {split(reference)[0] for reference in references(recipe)}
+
+
+def changed(recipe: Any, run: Path) -> list[Path]:
+    """Return the recipe's files that are no longer those of which the run has copies."""
+    return [file for file in own_files(recipe) if file.is_file() and (run / CODE / file.name).is_file()
+            and digest(file) != digest(run / CODE / file.name)]
 
 
 def kept(recipe: Any, run: Path) -> dict[str, str]:

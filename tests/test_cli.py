@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 import re
 import shlex
@@ -15,8 +16,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from rich.logging import RichHandler
 
-from kerasdl import recipe
+from kerasdl import logs, recipe
 from kerasdl.cli import terminal
 from kerasdl.cli.auto import what_to_find
 from kerasdl.cli.command import addressed
@@ -27,6 +29,7 @@ from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.run import Run
 from kerasdl.train.fit import train
+from kerasdl.train.progress import ProgressBar
 
 
 @pytest.fixture(scope="module")
@@ -356,6 +359,17 @@ def test_ctrl_c(command, monkeypatch):
     assert done.code == 130 and "Traceback" not in done.err
 
 
+def test_ctrl_c_while_the_command_is_imported(command, monkeypatch):
+    class Stopped:
+        def find_spec(self, name, *_):
+            if name == "kerasdl.cli.command":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "kerasdl.cli.command")
+    monkeypatch.setattr(sys, "meta_path", [Stopped(), *sys.meta_path])
+    assert command("list").code == 130
+
+
 def test_doctor_finds_nothing_wrong_here(command):
     load("digits")
     done = command("doctor")
@@ -370,6 +384,40 @@ def test_doctor_names_a_data_folder_that_is_none(command, here, monkeypatch):
     done = command("doctor")
     assert done.code == 1 and "wrong: TFDS_DATA_DIR" in done.out and str(here / "nowhere") in done.out
     assert "Nothing is wrong" not in done.out
+
+
+def test_a_program_that_logs_to_a_file_has_every_line_there_and_once_on_stderr(tmp_path, monkeypatch, capsys):
+    file, ours = logging.FileHandler(tmp_path / "log"), logging.getLogger("kerasdl.train.fit")
+    monkeypatch.setattr(logging.getLogger(), "handlers", [file])
+    with logs.on_stderr():
+        ours.info("first")
+        logging.getLogger().addHandler(logging.StreamHandler(sys.stderr))  # as absl does when it warns
+        ours.warning("second")
+    assert (tmp_path / "log").read_text() == "first\nsecond\n"
+    assert capsys.readouterr().err == "first\nwarning: second\n"
+    assert file not in logs.LOGGER.handlers and logs.LOGGER.propagate
+
+
+def test_a_program_that_logs_to_the_terminal_by_rich_keeps_its_own_form(monkeypatch, capsys):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [RichHandler()])
+    with logs.on_stderr():
+        logging.getLogger("kerasdl.train.fit").info("first")
+    out, err = capsys.readouterr()
+    assert "INFO" in out and out.count("first") == 1 and not err
+
+
+@pytest.mark.parametrize("term, isatty, bar", [("xterm", True, True), ("dumb", True, False), ("xterm", False, False)])
+def test_a_bar_is_drawn_on_a_terminal_that_can_and_nowhere_else(monkeypatch, term, isatty, bar):
+    """Elsewhere there are lines; FORCE_COLOR makes no terminal of a file."""
+    stream = io.StringIO()
+    stream.isatty = lambda: isatty
+    monkeypatch.setattr(sys, "stderr", stream)
+    for name, value in (("TERM", term), ("FORCE_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+    shown = ProgressBar(1, 1, 0, logs.LogConsole(), True, True, "images")
+    with shown:
+        pass
+    assert shown.bar.disable is not bar and bool(stream.getvalue()) is bar
 
 
 def test_result_json_is_json_for_others(hard_run):

@@ -17,7 +17,7 @@ from kerasdl.deploy import exporting, formats
 from kerasdl.deploy.compress import ladder, walk
 from kerasdl.deploy.compress.choose import Target, chosen, frontier, size_of
 from kerasdl.errors import Impossible, UserError
-from kerasdl.files import write_json
+from kerasdl.files import alone, write_json
 from kerasdl.recipe import Recipe, load
 from kerasdl.run import Run
 from kerasdl.train import pretrained
@@ -282,6 +282,11 @@ def test_nothing_is_chosen_where_no_version_reaches_the_target(compressing, refu
     assert json.loads((folder / "compress.json").read_text())["chosen"] is None
 
 
+def test_two_processes_do_not_compress_one_run(compressing, refused):
+    with alone(compressing.path / "compress", ""):
+        refused("-q", "compress", compressing.path, words=["Another process works in", "compress. Wait for it"])
+
+
 def test_a_full_disk_is_one_line_and_keeps_the_older_file(compressing, refused, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -295,7 +300,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_older_file(compressing, refused, 
             patch.setattr(where, name, full)
             line = refused("-q", "compress", compressing.path, words=["No space left", "Once it can be, run it again"])
         assert "--" not in line and (chosen / "model.tflite").is_file()
-    assert sorted(path.name for path in chosen.parent.iterdir()) == ["chosen", "whole"]
+    assert sorted(path.name for path in chosen.parent.iterdir()) == ["chosen", "lock", "whole"]
 
 
 def test_the_command_marks_what_was_chosen_and_the_frontier(capsys):

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import zoo_harness as harness
 
 from kerasdl import zoo
@@ -23,6 +24,7 @@ from kerasdl.run import Run
 from kerasdl.train import compressed, record
 from kerasdl.train.fit import train
 from kerasdl.zoo.cost import multiply_adds
+from kerasdl.zoo.fake_quantized import ROUNDED
 
 RANDOM = np.random.default_rng(0)
 
@@ -275,12 +277,49 @@ def test_fewer_bits_round_more():
     assert apart[1] > 4 * apart[0] > 0
 
 
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("layer, shape", [
+    ("Conv1D", (9, 3)), ("Conv2D", (6, 6, 3)), ("DepthwiseConv2D", (6, 6, 96)), ("Dense", (50,))])
+def test_rounding_passes_the_gradient_of_every_weight(bits, layer, shape):
+    """Of the largest one, too, which the operation's own rounding of its ends may leave outside; and training rounds to
+    the numbers that inference does."""
+    plain = getattr(keras.layers, layer)
+    made = ROUNDED[plain](bits=bits, **({"units": 96} if layer == "Dense" else {"kernel_size": 3}),
+                          **({"filters": 96} if layer in ("Conv1D", "Conv2D") else {}))
+    x = np.random.default_rng(2).normal(size=(4, *shape)).astype("float32")
+    made.build(x.shape)
+    made.kernel.assign(np.random.default_rng(3).normal(size=made.kernel.shape))
+    np.testing.assert_array_equal(made(x, training=True), made(x, training=False))
+    twin = plain.from_config({key: value for key, value in made.get_config().items() if key != "bits"})
+    twin.build(x.shape)
+    np.testing.assert_allclose(gradient(made, x), gradient(twin, x), rtol=1e-4, atol=1e-4)
+
+
+def gradient(layer, x):
+    """Of the sum of what a layer gives, which is the same for any kernel."""
+    with tf.GradientTape() as tape:
+        total = keras.ops.sum(layer(x, training=True) if hasattr(layer, "bits") else layer(x))
+    return tape.gradient(total, layer.kernel.value)
+
+
 def test_a_network_that_rounds_is_not_trained_to_round_otherwise():
     aware = quantize_aware(harness.in_a_row(), "int8", np.zeros((4, 8, 8, 1), "float32"))
     recipe = Recipe(model="cnn", data="digits", init="RUN", quantize="int8")
     assert compressed.begin((aware,), recipe, None) == (aware,)
     with pytest.raises(UserError, match="quantize=int4: init=RUN learned with weights of 8 bits"):
         compressed.begin((aware,), recipe.override(quantize="int4"), None)
+
+
+def test_kernels_that_no_norm_follows_any_more_are_not_scaled():
+    """Also of a run that began with one that rounds, and does not ask for it again."""
+    network, words = harness.in_a_row(), "kernel_rms is for .*optimizer_args.kernel_rms=0"
+    aware = quantize_aware(network, "int8", np.zeros((4, 8, 8, 1), "float32"))
+    recipe = Recipe(model="cnn", data="digits", init="RUN", optimizer="muon", optimizer_args={"kernel_rms": 0.05})
+    assert compressed.begin((network,), recipe, None) == (network,)
+    for started, quantize in ((network, "int8"), (aware, "int8"), (aware, None)):
+        with pytest.raises(UserError, match=words):
+            compressed.begin((started,), recipe.override(quantize=quantize), None)
+    assert compressed.begin((aware,), recipe.override("optimizer_args.kernel_rms=0", quantize="int8"), None) == (aware,)
 
 
 def test_a_network_that_rounded_on_replicas_is_saved_as_one_that_did_not(tmp_path):

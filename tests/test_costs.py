@@ -25,6 +25,7 @@ from kerasdl.tuning.front import ancestry, changes, front
 from kerasdl.tuning.records import Answer, TrialRecord
 from kerasdl.tuning.samplers import bayesian, evolution, optuna
 from kerasdl.tuning.study import Study
+from kerasdl.zoo.cost import multiply_adds
 
 ROOT = Path(__file__).parents[1]
 OPERATIONS = "none", "skip", "conv1"
@@ -53,6 +54,38 @@ class Costs:
         self.asked.append(recipe.model_args)
         count = {"parameters": 1000.0 * sum(kind == "conv1" for kind in recipe.model_args.values())}
         return count, costs.over(count, self.limits)
+
+
+# Multiply-adds
+
+def small_base(side):
+    """Two convolutions and a pooling, for images of this side; None: of any."""
+    inputs = keras.Input((side, side, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same")(inputs)
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same")(x)
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+
+
+OF_BASE = 64 * 27 * 4 + 16 * 36 * 8  # on images of 8 x 8
+
+
+@pytest.mark.parametrize("shape, layer, by_hand", [
+    ((8, 8, 3), lambda: small_base(8), OF_BASE),
+    ((8, 8, 3), lambda: small_base(None), OF_BASE),
+    ((8, 8, 3), lambda: keras.Sequential([keras.layers.Rescaling(2.0), small_base(None), keras.layers.Dense(6)]),
+     OF_BASE + 8 * 6),
+    ((5, 8, 8, 3), lambda: keras.layers.TimeDistributed(small_base(None)), 5 * OF_BASE),
+    ((None, 8, 8, 3), lambda: keras.layers.TimeDistributed(small_base(None)), 9 * OF_BASE),
+    ((5, 7, 3), lambda: keras.layers.TimeDistributed(keras.layers.LSTM(4)), 5 * 7 * (3 + 4) * 16),
+    ((7, 3), lambda: keras.layers.Bidirectional(keras.layers.LSTM(4)), 2 * 7 * (3 + 4) * 16),
+    ((None, 3), lambda: keras.layers.Bidirectional(keras.layers.LSTM(4, return_sequences=True)), 2 * 9 * (3 + 4) * 16),
+    ((8, 8, 3), lambda: keras.layers.SeparableConv2D(5, 3, strides=2, padding="same"), 16 * (9 * 3 + 3 * 5)),
+    ((8, 3), lambda: keras.layers.SeparableConv1D(5, 3, depth_multiplier=2), 6 * (3 * 6 + 6 * 5)),
+    ((8, 3), lambda: keras.layers.Conv1DTranspose(5, 4, strides=2), 8 * 4 * 3 * 5),
+])
+def test_multiply_adds_of_a_users_layers_by_hand(shape, layer, by_hand):
+    inputs = keras.Input(shape)
+    assert multiply_adds(keras.Model(inputs, layer()(inputs)), 9) == by_hand
 
 
 # Limits

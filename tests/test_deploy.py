@@ -269,6 +269,19 @@ def test_what_a_killed_export_of_the_same_process_id_left_is_overwritten(tmp_pat
     assert [path.name for path in tmp_path.rglob("*")] == ["onnx", "whole"]
 
 
+def test_what_other_killed_exports_left_is_removed_and_what_another_process_writes_is_not(tmp_path):
+    """A number of a process that is not here may be one in another container."""
+    dead, living, other = (tmp_path / f".partial-{name}" for name in ("99999998-onnx", "99999999-onnx", "7-web"))
+    for folder in (dead, living, other):
+        folder.mkdir()
+        (folder / "half").touch()
+    lock = exporting.lock_of(living)
+    with exporting.folder(tmp_path / "onnx") as partial:
+        assert not dead.exists() and exporting.lock_of(partial) is None
+    os.close(lock)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([living.name, other.name, "onnx"])
+
+
 @pytest.fixture
 def run(tmp_path):
     """A finished run, as far as an export looks at it, of a network with random weights."""

@@ -124,6 +124,14 @@ def test_commands_that_are_not_run_exist(page):
                 assert words[0] in ("python", "source"), f"{page.name}: nobody checks {' '.join(words)!r}"
 
 
+def test_the_first_pages_train_each_recipe_into_a_folder_of_its_own():
+    """They are followed one after the other, and a run's folder is refused to another recipe."""
+    lines = [words for page in (ROOT / "README.md", DOCS / "start.md") for block in blocks(page)
+             if block.language in ("sh", "bash") for words in commands(block) if "--workdir" in words]
+    folders = {words[words.index("--workdir") + 1]: words[2] for words in lines}
+    assert len(folders) == len(lines) == 2, lines
+
+
 def slugs(page):
     """The anchors of a page's headings, as mkdocs and GitHub make them, and of what mkdocstrings writes about."""
     heads = re.findall(r"(?m)^#+ (.+)$", re.sub(r"(?ms)^```.*?^```", "", page.read_text()))

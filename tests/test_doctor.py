@@ -202,6 +202,50 @@ def test_a_backend_that_the_environment_mistypes(tmp_path, words):
         assert done.returncode == 2 and done.stderr == f"kerasdl: {told}\n"
 
 
+@pytest.mark.parametrize("words", [("doctor",), ("train", "linear_digits")])
+def test_a_backend_in_keras_json_that_cannot_be(tmp_path, words):
+    (tmp_path / "keras.json").write_text('{"backend": "torch"}')
+    variables = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    done = subprocess.run([sys.executable, "-c", "from kerasdl.cli import main; main()", *words], text=True,
+                          cwd=tmp_path, env=variables | {"KERAS_HOME": str(tmp_path)}, capture_output=True)
+    told = "Keras computes with torch, and kerasdl trains with tensorflow or jax. Set KERAS_BACKEND to one of them."
+    if words == ("doctor",):
+        assert done.returncode == 1 and f"wrong: {told}" in done.stdout and not done.stderr
+    else:
+        assert done.returncode == 2 and done.stderr == f"kerasdl: {told}\n"
+
+
+@pytest.mark.parametrize("variable", ["", "jax"])
+def test_jax_that_is_asked_for_and_not_installed(tmp_path, monkeypatch, variable):
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_BACKEND", variable)
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+    backend.check()
+    monkeypatch.setattr(backend.importlib.util, "find_spec", lambda name: None)
+    place = "KERAS_BACKEND" if variable else str(tmp_path / "keras.json")
+    with pytest.raises(UserError, match=f"backend=jax in {place} needs JAX"):
+        backend.check()
+
+
+@pytest.mark.parametrize("jax, variables, cure", [
+    (False, {}, "TensorFlow does not find it: pip install 'tensorflow[and-cuda]'"),
+    (True, {}, "JAX does not find it: pip install 'jax[cuda12]'"),
+    (False, {"CUDA_VISIBLE_DEVICES": "-1"}, None), (False, {"CUDA_VISIBLE_DEVICES": ""}, None),
+    (False, {"JAX_PLATFORMS": "cpu"}, "TensorFlow"), (True, {"JAX_PLATFORMS": "cpu"}, None)])
+def test_a_gpu_that_is_not_found(machine, monkeypatch, jax, variables, cure):
+    machine(**variables)
+    monkeypatch.setattr(backend, "jax", lambda: jax)
+    monkeypatch.setattr(doctor, "nvidia_smi", lambda *fields: ["0"])
+    for name in ("tensorflow_devices", "jax_devices"):
+        monkeypatch.setattr(doctor, name, lambda: ([], False))
+    _, problems = doctor.examine_devices()
+    assert len(problems) == bool(cure) and all(f"has a GPU, and {cure}" in problem for problem in problems)
+    for name in ("tensorflow_devices", "jax_devices"):
+        monkeypatch.setattr(doctor, name, lambda: (["NVIDIA H200"], True))
+    assert doctor.examine_devices()[1] == []
+
+
 @pytest.mark.soak
 def test_devices_that_JAX_does_not_have():
     code = "from kerasdl.devices import jax\ntry: jax.leave_out_tpu()\nexcept ValueError as error: print(error)"

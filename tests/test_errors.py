@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from kerasdl.errors import UserError, nearest
+from kerasdl.evaluation import predictions
 from kerasdl.run import Run
 
 
@@ -143,6 +144,18 @@ def test_a_damaged_model_is_told_in_a_line(refused, hard_run, here, damage):
     file.write_bytes(whole[:len(whole) // 2] if damage == "cut" else whole[:at] + bytes(40) + whole[at + 40:])
     for words in (["eval", "run"], ["ensemble", "run", hard_run.path], ["train", "vit_digits", "--init", "run"]):
         refused(*words, words=["model.keras does not load as a Keras model"])
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "bits", "names"])
+def test_damaged_predictions_are_told_in_a_line(here, damage):
+    run, answers = Run(here), np.arange(4000).reshape(1000, 4)
+    predictions.write(run, predictions.Predictions(np.arange(1000), np.zeros(1000), answers))
+    whole = (here / "predictions.npz").read_bytes()
+    damaged = {"cut": whole[:len(whole) // 2], "empty": b"", "bits": whole[:60] + bytes(40) + whole[100:],
+               "names": whole.replace(b"truth", b"trust")}
+    (here / "predictions.npz").write_bytes(damaged[damage])
+    with pytest.raises(UserError, match="predictions.npz is damaged. Copy the run again, or train it anew."):
+        predictions.read(run)
 
 
 def test_debug_shows_the_traceback(command, monkeypatch):

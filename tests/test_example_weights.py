@@ -12,6 +12,8 @@ from kerasdl.data import from_arrays, pipeline, subset
 from kerasdl.data.augment import compose
 from kerasdl.errors import UserError
 from kerasdl.objectives.base import Objective
+from kerasdl.objectives.classify import class_weights
+from kerasdl.objectives.multilabel import positive_weights
 from kerasdl.objectives.regress import Regress
 from kerasdl.recipe import Recipe
 from kerasdl.train.fit import train
@@ -95,6 +97,24 @@ def test_the_weight_of_a_class_is_that_of_its_examples(feed, smooth, monkeypatch
     same(stepped("classify", whole("classify", some), feed, objective_args=balanced), one)
     plain = stepped("classify", whole("classify", some), feed, objective_args=settings)
     assert np.abs(one[0] - plain[0]).max() > 1e-3
+
+
+def test_balanced_classes_count_what_their_examples_weigh():
+    """And a class without examples is none of those that share the weight."""
+    split = dataclasses.replace(whole("classify", weights=1.0 + np.arange(SIZE)), classes=("0", "1", "2", "none"))
+    shares = class_weights("balanced", split)
+    each = split.relative_weights * shares[split.y]
+    np.testing.assert_allclose(np.bincount(split.y, each), SIZE / 3, rtol=1e-5)
+    assert each.mean() == pytest.approx(1, rel=1e-5) and shares[3] == 1
+    plain = dataclasses.replace(split, weights=None)
+    assert class_weights("balanced", plain)[plain.y].mean() == pytest.approx(1, rel=1e-5)
+
+
+def test_labels_and_their_absence_weigh_the_same():
+    split = whole("multilabel", weights=1.0 + np.arange(SIZE))
+    shares = positive_weights("balanced", split)
+    has, lacks = split.relative_weights @ split.y, split.relative_weights @ (1 - split.y)
+    np.testing.assert_allclose(has * shares, lacks, rtol=1e-5)
 
 
 def test_only_ratios_count():

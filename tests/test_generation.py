@@ -44,8 +44,47 @@ def test_a_decoder_refuses_more_tokens_than_positions_and_models_that_see_later_
     inputs = keras.Input((None,), dtype="int32")
     ahead = keras.layers.Conv1D(WORDS, 3, padding="same")(keras.layers.Embedding(WORDS, 4)(inputs))
     for model in (gpt(causal=False), rnn.build((None,), 4, size="mu", vocabulary=WORDS), keras.Model(inputs, ahead)):
-        with pytest.raises(ValueError, match="causal language model"):
-            Decoder(model)
+        for use in (Decoder, lambda model: sample(model, [1], 3)):
+            with pytest.raises(ValueError, match="causal language model"):
+                use(model)
+
+
+class Before(keras.layers.Layer):
+    """The mean of the steps so far."""
+
+    def call(self, x):
+        return keras.ops.cumsum(x, axis=1) / keras.ops.arange(1, keras.ops.shape(x)[1] + 1, dtype=x.dtype)[:, None]
+
+
+def own(kind, steps):
+    """A causal network of one's own: the embedded tokens, joined with what the steps so far say."""
+    inputs = keras.Input((steps,), dtype="int32")
+    x, dense = keras.layers.Embedding(WORDS, 8)(inputs), keras.layers.Dense(8)
+    x = {"operation": lambda: x + keras.ops.cumsum(x, axis=1),
+         "custom": lambda: Before()(x),
+         "nested": lambda: keras.Sequential([Before(), keras.layers.Dense(8)])(x),
+         "joined": lambda: keras.layers.Concatenate()([x, keras.layers.LSTM(8, return_sequences=True)(x)]),
+         "twice": lambda: dense(dense(x)),
+         "convolution": lambda: keras.layers.Conv1D(8, 3, padding="causal")(x)}[kind]()
+    return keras.Model(inputs, keras.layers.Dense(WORDS)(x))
+
+
+@pytest.mark.parametrize("kind", ["operation", "custom", "nested", "joined", "twice", "convolution"])
+@pytest.mark.parametrize("steps", [None, 6])
+def test_a_network_whose_layers_are_not_known_is_given_the_whole_text(kind, steps):
+    """Up to as many tokens as it takes, or was trained with; then the last half, as with a cache."""
+    model, text = harness.randomise(own(kind, steps), spread=0.5), [3, 1, 4]
+    found = sample(model, text, 6, temperature=0, longest=6).tolist()
+    for token, begin in zip(found, (0, 0, 0, 0, 4, 4), strict=True):
+        seen = np.pad(text[begin:], (0, 6 - len(text[begin:])))  # nothing of what comes later is seen
+        assert token == harness.logits(model, seen[None])[0, len(text[begin:]) - 1, 1:].argmax() + 1
+        text.append(token)
+
+
+def test_a_network_of_ones_own_of_known_layers_keeps_a_cache():
+    inputs = keras.Input((None,), dtype="int32")
+    x = keras.layers.LSTM(8, return_sequences=True)(keras.layers.Embedding(WORDS, 8)(inputs))
+    harness.check_decoder(keras.Model(inputs, keras.layers.Dense(WORDS)(x)), TOKENS)
 
 
 def test_the_same_seed_gives_the_same_text_and_each_token_is_the_best_of_its_logits():

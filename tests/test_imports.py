@@ -27,7 +27,7 @@ ARROWS = {room: set(names.split()) for room, names in {
     "attacks": "errors gradients",
     "recipe": "errors registry settings words", "words": "errors", "recipe_text": "errors recipe", "recipes": "recipe",
     "costs": "data deploy errors objectives recipe unimported user_code zoo",
-    "figures": "data", "runs": "errors text words", "downloads": "errors files",
+    "figures": "data", "runs": "errors registry text words", "downloads": "errors files",
     "environment": "installation", "run": "errors files recipe text user_code zoo",
     "installation": "errors environment files data devices",  # doctor looks at folders and devices
     "objectives": "attacks data errors figures keras_private recipe registry run settings text user_code zoo",

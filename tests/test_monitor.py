@@ -15,6 +15,7 @@ from kerasdl.data import from_arrays
 from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.evaluation.padded import PaddedEvaluator
+from kerasdl.objectives import whole_split
 from kerasdl.recipe import Recipe
 from kerasdl.runs import find
 from kerasdl.train.callbacks import BestWeights
@@ -103,6 +104,19 @@ def test_a_class_that_a_split_lacks_is_left_out():
     shares = softmax(logits.astype("float64"), axis=1)
     expected = np.mean([metrics.roc_auc_score(truth == label, shares[:, label]) for label in (0, 1)])
     assert objective.overall("auc", np.eye(3)[truth], logits) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_confident_answers_have_an_order_too(classes):
+    """Their probability of the second class is 1.0 in float64."""
+    margin = np.array([60.0, 50.0, 45.0, 40.0])
+    logits = np.stack([0 * margin, margin, *[0 * margin - 9] * (classes - 2)], axis=1).astype("float32")
+    truth = np.array([1, 1, 1, 0])
+    assert whole_split.of_classes("auc", truth, logits) == 1
+    assert whole_split.of_classes("auc", np.array([1, 0, 1, 1]), logits) == pytest.approx(1 / 3)
+    random = np.random.default_rng(0).normal(scale=3, size=(20, classes))
+    p = softmax(random, axis=1)
+    np.testing.assert_allclose(whole_split.log_odds(random), np.log(p / (1 - p)), rtol=1e-9, atol=1e-9)
 
 
 def test_a_split_on_which_it_is_undefined_is_refused_before_training(here):

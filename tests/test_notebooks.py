@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -59,6 +60,15 @@ def test_the_wheel_that_is_installed(script, on_drive, uploaded, installed, monk
     exec(code, namespace)
     extra = "[tpu]" if "tpu" in script.stem else ""
     assert shlex.split(requirement.format(**namespace)) == [installed + extra]
+
+
+@pytest.mark.parametrize("found", [[], ["a GPU"]])
+def test_the_notebook_for_a_gpu_stops_where_there_is_none(found, monkeypatch):
+    (cell,) = [cell.source for cell in jupytext.read(FOLDER / "colab_gpu.py").cells if "list_physical" in cell.source]
+    config = SimpleNamespace(list_physical_devices=lambda kind: found)
+    monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace(config=config))
+    with nullcontext() if found else pytest.raises(RuntimeError, match="no GPU"):
+        exec(cell, {})
 
 
 @pytest.mark.soak

@@ -17,7 +17,11 @@ from kerasdl.data import from_arrays, pipeline
 from kerasdl.devices import on_device
 from kerasdl.devices import strategy as strategies
 from kerasdl.errors import UserError
-from kerasdl.train import autotune, profile
+from kerasdl.evaluation import padded
+from kerasdl.evaluation.padded import PaddedEvaluator
+from kerasdl.objectives.classify import Classify
+from kerasdl.recipe import Recipe
+from kerasdl.train import autotune, profile, setup
 from kerasdl.train.fit import train
 
 
@@ -98,6 +102,28 @@ def test_examples_that_do_not_fit_are_streamed_or_refused(split, monkeypatch, re
     refused("train", "linear_digits", "--feed", "residnt", words=["Did you mean 'resident'"])
 
 
+def test_workers_that_are_not_alike_take_one_feed(split, monkeypatch):
+    """Blocks of steps only where all have the memory: each asks the others, whatever it has itself."""
+    asked = []
+
+    def vote(others):
+        def any_of(devices, mine):
+            asked.append(mine)
+            return mine or others
+
+        for module in (setup, padded):
+            monkeypatch.setattr(module, "any_of", any_of)
+        return setup.Setup.of(recipe, {"train": split}, tf.distribute.get_strategy()).resident
+
+    recipe = Recipe(model="mlp", model_args={"size": "mu"}, data="arrays", batch=10)
+    objective, network = Classify(recipe), zoo.build("mlp", (8, 8, 1), 3, size="mu")
+    assert vote(others=False) and not vote(others=True)
+    monkeypatch.setattr(padded.PaddedEvaluator, "_swept", None)
+    assert "loss" in padded.PaddedEvaluator(objective, network, 10)(split)
+    monkeypatch.setattr(on_device, "memory", lambda: 0)
+    assert not vote(others=False) and asked == [False, False, False, True]
+
+
 def test_a_container_has_no_more_memory_than_it_may_take(tmp_path, monkeypatch):
     monkeypatch.setattr(on_device.tf.config, "list_physical_devices", lambda kind: [])
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -113,10 +139,6 @@ def test_a_container_has_no_more_memory_than_it_may_take(tmp_path, monkeypatch):
 @pytest.mark.parametrize("size", [7, 64, 130])
 def test_evaluation_in_one_call_counts_every_example_once(split, size, monkeypatch):
     """The same as by batches from the pipeline, and as Keras' own evaluate."""
-    from kerasdl.evaluation.padded import PaddedEvaluator
-    from kerasdl.objectives.classify import Classify
-    from kerasdl.recipe import Recipe
-
     network, objective = zoo.build("mlp", (8, 8, 1), 3, size="mu"), Classify(Recipe(model="mlp", data="arrays"))
     in_one = PaddedEvaluator(objective, network, size)(split)
     with monkeypatch.context() as patch:
@@ -132,10 +154,6 @@ def test_evaluation_in_one_call_counts_every_example_once(split, size, monkeypat
 @pytest.mark.parametrize("streamed", [False, True])
 def test_padding_scales_no_regularizer_and_makes_no_nan(split, streamed, monkeypatch):
     """The layer divides each image by its deviation, which is 0 where there is no image."""
-    from kerasdl.evaluation.padded import PaddedEvaluator
-    from kerasdl.objectives.classify import Classify
-    from kerasdl.recipe import Recipe
-
     inputs = keras.Input((8, 8, 1))
     x = keras.layers.Lambda(lambda x: x / keras.ops.std(x, axis=(1, 2, 3), keepdims=True))(inputs)
     x = keras.layers.Dense(3, kernel_regularizer=keras.regularizers.L2(0.5))(keras.layers.Flatten()(x))
@@ -188,15 +206,37 @@ def test_a_candidate_that_is_far_behind_is_called_once_only():
     assert 0 < autotune.speed(call) and len(calls) == 2 + 1 + autotune.CALLS
 
 
-def test_what_is_remembered_is_for_this_network_batch_and_machine(hard_recipe, monkeypatch):
+def test_a_candidate_that_does_not_run_is_told_and_left_out(hard_recipe, caplog):
+    caplog.set_level("INFO", logger="kerasdl")
+
+    def start(failing):
+        def begin(recipe):
+            if recipe.jit in failing:
+                raise tf.errors.InvalidArgumentError(None, None, "No OpKernel for 'Print'.\n\tStacktrace")
+            return lambda: 1
+        return begin
+
+    choice = autotune.measure(hard_recipe, ["jit"], tf.distribute.get_strategy(), start({True}))
+    assert choice["jit"] is False and list(choice["examples_per_second"]) == ["jit=false"]
+    assert caplog.messages == ["auto: jit=true does not run here: No OpKernel for 'Print'."]
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        autotune.measure(hard_recipe, ["jit"], tf.distribute.get_strategy(), start({False, True}))
+
+
+def test_what_is_remembered_is_for_this_network_batch_and_machine(hard_recipe, monkeypatch, tmp_path):
     devices = tf.distribute.get_strategy()
 
     def file(recipe=hard_recipe, shape=(8, 8, 1), device="CPU", stay=True):
         return autotune.remembered(recipe, shape, device, devices, stay)
 
     assert file() == file(hard_recipe.override(lr=0.5, seed=9, epochs=2))
-    others = [file(), file(hard_recipe.override(batch=64)), file(hard_recipe.override("model_args.drop=0.1")),
-              file(shape=(9, 8, 1)), file(device="GPU"), file(stay=False)]
+    (tmp_path / "my_model.py").write_text("build = 1")
+    own = hard_recipe.override(model=f"{tmp_path}/my_model.py:build")
+    first = file(own)
+    (tmp_path / "my_model.py").write_text("build = 2")
+    others = [first, file(own), file(), file(hard_recipe.override(batch=64)),
+              file(hard_recipe.override("model_args.drop=0.1")), file(shape=(9, 8, 1)), file(device="GPU"),
+              file(stay=False)]
     monkeypatch.setattr(autotune, "environment", lambda: {"keras": "9"})
     assert len({file(), *others}) == len(others) + 1
 

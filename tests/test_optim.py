@@ -12,7 +12,8 @@ from kerasdl.data import load
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.train import optim
-from kerasdl.train.optim import Muon, StepDecay, depths, duration, optimizer, schedule
+from kerasdl.train.layer_decay import depths
+from kerasdl.train.optim import Muon, StepDecay, duration, optimizer, schedule
 from kerasdl.train.setup import seeded
 
 STEPS, EPOCHS = 10, 10
@@ -238,7 +239,7 @@ def test_what_an_optimizer_does_not_have_is_refused(name, setting, known):
     ("inception", {"size": "mu"}, {"stem_1_conv": 3, "block1_branch1_1_conv": 2, "block2_branch1_1_norm": 1,
                                    "logits": 0}),
     ("mobilenet", {"size": "mu"}, {"stem_conv": 4, "stage1_block1_filter_conv": 3, "stage2_block1_expand_norm": 2,
-                                   "last_conv": 1, "logits": 0}),
+                                   "last_conv": 1, "last_norm": 1, "logits": 0}),
     ("convnext", {"size": "mu", "patch": 2}, {"stem_conv": 4, "stem_norm": 4, "stage1_block1_scale": 3,
                                               "stage2_block1_up": 1, "norm": 0, "logits": 0}),
     ("mlp", {"size": "512-512"}, {"hidden1": 2, "features": 1, "logits": 0}),
@@ -250,6 +251,37 @@ def test_depths(model, args, expected):
     found = depths(zoo.build(model, (8, 8, 1), 10, **args))
     assert {name: found[name] for name in expected} == expected
     assert found.keys() == {layer.name for layer in zoo.build(model, (8, 8, 1), 10, **args).layers if layer.weights}
+
+
+@pytest.mark.parametrize("size, expected", [
+    ("kim", {"scale": 2, "width3_conv": 1, "width4_conv": 1, "width5_conv": 1, "logits": 0}),
+    ("fcn", {"scale": 4, "layer1_conv": 3, "layer2_norm": 2, "layer3_norm": 1, "logits": 0})])
+def test_depths_of_series(size, expected):
+    found = depths(zoo.build("conv1d", (12, 2), 3, size=size))
+    assert {name: found[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("end", [[], [keras.layers.Dropout(0.1), keras.layers.Softmax()]])
+def test_depths_of_a_users_network(end):
+    """Named by Keras: a normalisation belongs to the layer before it, and the head is what makes the answers."""
+    layers = keras.layers
+    network = keras.Sequential([
+        keras.Input((8, 8, 1)), layers.Normalization(name="normalization"), layers.Conv2D(4, 3, name="conv2d"),
+        layers.BatchNormalization(name="batch_normalization"), layers.ReLU(), layers.Conv2D(4, 3, name="conv2d_1"),
+        layers.BatchNormalization(name="batch_normalization_1"), layers.Flatten(), layers.Dense(3, name="dense"), *end])
+    assert depths(network) == {"normalization": 3, "conv2d": 2, "batch_normalization": 2, "conv2d_1": 1,
+                               "batch_normalization_1": 1, "dense": 0}
+
+
+def test_depths_with_two_heads_and_a_model_in_a_model():
+    inner = keras.Sequential([keras.Input((5, 4)), keras.layers.Dense(4)], name="base")
+    inputs = keras.Input((5, 4))
+    x = keras.layers.LayerNormalization(name="first_norm")(inner(inputs))
+    x = keras.layers.LayerNormalization(name="layer_normalization")(x + keras.layers.Dense(4, name="mix")(x))
+    ends = {name: keras.layers.Dense(2, name=name)(x) for name in ("answers2", "doubts")}
+    network = keras.Model(inputs, ends | {"answers2": keras.ops.softmax(ends["answers2"])})
+    assert depths(network) == {"base": 2, "first_norm": 2, "mix": 1, "layer_normalization": 0, "answers2": 0,
+                               "doubts": 0}
 
 
 def test_layers_that_round_are_no_blocks():

@@ -280,8 +280,9 @@ def test_it_is_resumed_from_another_folder(folder, tmp_path, monkeypatch):
     again = trials("../began/pictures", "../began/runs")
     assert not again._others(Run(again.home / "frozen_pixels_16"), recipes.frozen(
         backbones.pixels(), again.folder, 16, None, 0), 16)
-    again.train("small network", "from scratch", 16, recipe.override(data="folder:../began/pictures"), 60)
-    assert again.candidates[-1].run.result["train"]["epochs"] == 2
+    larger = recipe.override(data="folder:../began/pictures", data_args={**recipe.data_args, "image_size": (24, 24)})
+    again.train("small network", "from scratch", 24, larger, 60)  # what is planned now, with more time
+    assert again.candidates[-1].run.result["train"]["epochs"] == 2 and again.candidates[-1].side == 16
 
 
 def test_a_training_that_was_cut_short_says_so_in_a_later_session(compared, tmp_path):

@@ -392,7 +392,9 @@ def test_gans_have_no_step_of_jax(refused):
 
 def test_libtpu_that_is_not_installed(refused, monkeypatch):
     monkeypatch.setattr(planner, "find_spec", lambda name: None if name == "libtpu" else object())
-    refused("plan", "mlp_digits", words=["libtpu", "kerasdl[plan]"])
+    refused("plan", "mlp_digits", words=["libtpu", "kerasdl[tf,plan]"])
+    monkeypatch.setattr(planner.versions, "find_spec", lambda name: None)
+    refused("plan", "mlp_digits", words=["TensorFlow is not installed", "kerasdl[tf]"])
 
 
 def test_a_process_that_dies_is_one_line(monkeypatch):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import sys
 import threading
@@ -22,6 +23,7 @@ from kerasdl.data.table_file import Dialect
 from kerasdl.errors import DataError
 from kerasdl.evaluation import predict as predictions
 from kerasdl.evaluation import splits
+from kerasdl.evaluation.answers import write
 from kerasdl.evaluation.predict import Predictions, predict
 from kerasdl.train.fit import train
 
@@ -420,6 +422,14 @@ def test_a_class_may_be_called_as_a_column_of_the_file(command, here):
     assert found["example"][0] == "rows.csv:2"
     assert list(found.iloc[:, 2:].to_numpy().argmax(1)) == \
         [["example", "other", "prediction"].index(name) for name in found["prediction"]]
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_names_that_are_not_utf_8_are_written_with_their_bytes(here, ending):
+    name = os.fsdecode(b"caf\xe9")
+    write([(f"{name}.png", [(name, 0.75), ("tea", 0.25)])], here / f"p.{ending}")
+    text = (here / f"p.{ending}").read_text(encoding="utf-8")
+    assert "caf\\udce9.png" in text and text.count("caf\\udce9") == 3 and "0.75" in text
 
 
 def test_a_long_prediction_says_that_it_lives(hard_run, monkeypatch, caplog):

@@ -12,10 +12,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from test_cli import documented, printed
 
 from kerasdl import zoo
+from kerasdl.audit.parts import confidence
 from kerasdl.data import from_arrays, load
 from kerasdl.data.sources import load_splits
 from kerasdl.errors import UserError
 from kerasdl.evaluation import intervals, linear_probe, raw
+from kerasdl.files import alone
 from kerasdl.photos.backbones import Backbone
 from kerasdl.probing import labels, network, outcome, page, training
 from kerasdl.probing.probe import probe
@@ -251,6 +253,16 @@ def test_an_interrupted_probe_is_resumed(linear, tmp_path, monkeypatch):
     assert "learned from labels" in outcome.remarks(task)[0]
     probe(copied, "200", *SHORT, steps=1, seed=1)  # other labels and weights
     assert begun[3:] == ["fine-tuned-200", "from-scratch-200"]
+
+
+@pytest.mark.parametrize("verb", ["probe", "audit"])
+def test_two_processes_do_not_work_in_one_folder_of_a_run(refused, copied, monkeypatch, verb):
+    """The second one would take the trainings of the first for its own, or put others in their place."""
+    monkeypatch.setattr(training, "train", None)
+    monkeypatch.setattr(confidence, "measure", None)
+    words = (verb, copied.path, "--labels", "300") if verb == "probe" else (verb, copied.path, "--only", "confidence")
+    with alone(copied.path / verb, ""):
+        refused("-q", *words, words=[f"Another process works in {copied.path / verb}. Wait for it, or stop it."])
 
 
 def test_the_interval_of_a_difference_is_the_bootstrap_s():

@@ -15,6 +15,7 @@ import zoo_harness as harness
 
 from kerasdl import zoo
 from kerasdl.data import images
+from kerasdl.photos import backbones
 from kerasdl.zoo import weights
 from kerasdl.zoo.weights import public
 
@@ -51,6 +52,21 @@ def test_images_are_cropped_as_timm_and_torchvision_do():
             _, interpolation, size = key.split("-")
             found = fitted(scene(*map(int, size.split("x"))), 224, 0.875, interpolation)[::7, ::7]
             assert np.abs(found.astype(int) - held[key]).max() <= 1, key
+
+
+def test_weights_that_have_no_home_are_a_line(refused, monkeypatch, tmp_path):
+    def nobody(number):
+        raise KeyError(number)
+
+    for name in ("KERASDL_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    told = "There is no home folder to keep things in. Set KERASDL_CACHE to a folder."
+    for words in (["list"], ["get", "resnet50-keras"], ["import", "resnet50-keras", "--out", tmp_path / "one.keras"]):
+        assert refused("weights", *words) == f"kerasdl: {told}"
+    with pytest.raises(ValueError, match=told):
+        zoo.build("resnet", (32, 32, 3), 10, size="50", weights="resnet50-keras")
+    assert not backbones.at_hand()
 
 
 @pytest.mark.soak

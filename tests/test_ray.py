@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -233,6 +234,23 @@ def test_a_trial_elsewhere_has_the_files_of_the_trial_that_it_begins_with(tmp_pa
         text = (home / "0004" / name).read_text()
         assert init in (json.loads(text)["recipe"] if name == "task.json" else json.loads(text))["init"]
     assert ray_cluster.read_by(home / "0004", task) == [home / "0003"]  # what it resumes is its own
+
+
+def test_checkpoints_that_are_gone_where_a_trial_ran_go_here_too(tmp_path):
+    there, here = tmp_path / "there", tmp_path / "here"
+    for folder, names in ((there, ("0004/checkpoint/worker-0/step-8.npz", "0004/result.json")),
+                          (here, ("0004/checkpoint/worker-0/step-4.npz", "0004/checkpoint/init.keras", "0004/task.json",
+                                  "0003/checkpoint/step-2.npz"))):
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).touch()
+    ray_cluster.unpack(ray_cluster.packed([there / "0004"]), here)
+    left = {path.relative_to(here).as_posix() for path in here.rglob("*") if path.is_file()}
+    others = {"0004/task.json", "0004/result.json", "0003/checkpoint/step-2.npz"}
+    assert left == others | {"0004/checkpoint/worker-0/step-8.npz"}
+    shutil.rmtree(there / "0004" / "checkpoint")  # it is finished
+    ray_cluster.unpack(ray_cluster.packed([there / "0004"]), here)
+    assert not (here / "0004" / "checkpoint").exists() and (here / "0003" / "checkpoint" / "step-2.npz").is_file()
 
 
 def test_local_starts_ray_and_joins_none(monkeypatch):

@@ -40,12 +40,30 @@ SHAPES = {"digits": (8, 8, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3), "im
     ("model_args.heads=2", "model_args", {"size": "mu", "patch": 4, "drop": 0.1, "deep": True, "heads": 2}),
     ("model_args.size=20", "model_args", {"size": "20", "patch": 4, "drop": 0.1, "deep": True}),
     ("data_args.image_size=(4, 4)", "data_args", {"image_size": (4, 4)}),
+    ("data_args.image_size=16", "data_args", {"image_size": 16}),
+    ("model_args.patch=4.5", "model_args", {"size": "mu", "patch": 4.5, "drop": 0.1, "deep": True}),
 ])
 def test_override_as_text(pair, key, value):
     changed = FULL.override(pair)
     assert getattr(changed, key) == value and type(getattr(changed, key)) is type(value)
     untouched = {name: field for name, field in changed if name != key}
     assert untouched == {name: field for name, field in FULL if name != key}
+
+
+@pytest.mark.parametrize("before, pair, key, value", [
+    ("model_args.drop=0", "model_args.drop=0.1", "drop", 0.1),
+    ("data_args.image_size=16", "data_args.image_size=(16, 24)", "image_size", (16, 24)),
+    ("private={'clip': 1, 'delta': 1e-5, 'epsilon': 8}", "private.epsilon=2.5", "epsilon", 2.5),
+    ("objective_args.class_weight=balanced", "objective_args.class_weight={'3': 2.0}", "class_weight", {"3": 2.0}),
+])
+def test_a_value_may_be_of_another_kind_than_the_one_before(before, pair, key, value):
+    changed = PLAIN.override(before).override(pair)
+    assert value in [field.get(key) for _, field in changed if isinstance(field, dict)]
+
+
+def test_settings_are_checked_by_their_class():
+    with pytest.raises(UserError, match="private.epsilon: .*number.* Received: 'much'"):
+        PLAIN.override("private={'clip': 1, 'delta': 1e-5, 'epsilon': 8}").override("private.epsilon=much")
 
 
 def test_a_recipe_s_file_may_import_its_neighbours(tmp_path):
@@ -98,7 +116,7 @@ def test_override_as_values_merges_dictionaries_and_leaves_the_first_as_it_was()
     ("augment=3", ["augment", "list", "3", "augment=flip"]),
     ("splits.vla=train", ["splits", "'val'", "'vla'"]),
     ("model_args=3", ["model_args", "dictionary", "3"]),
-    ("model_args.patch=4.0", ["model_args.patch", "int (4)", "4.0", "float"]),
+    ("model_args.patch=much", ["model_args.patch", "int (4)", "'much'", "str"]),
     ("model_args.patch=true", ["model_args.patch", "int (4)", "True", "bool"]),
     ("model_args.deep=1", ["model_args.deep", "bool (True)", "1", "int"]),
     ("model_args.drop=much", ["model_args.drop", "float (0.1)", "'much'"]),
@@ -179,6 +197,7 @@ def test_a_recipe_of_ones_own(tmp_path):
     ("mine.py", "recipe = {'epochs': 3}", ["must set `recipe", "dict"]),
     ("mine.py", "recipe = (", ["SyntaxError", "line 1"]),
     ("mine.py", "import no_such_module", ["no_such_module"]),
+    ("mine.py", "raise SystemExit('stop here')", ["SystemExit: stop here"]),
     ("mine.py", "recipe = Recipe(model='vit')", ["'Recipe' is not defined"]),
     ("mine.py", "from kerasdl.recipe import Recipe\nrecipe = Recipe(model='vit')", ["needs the key 'data'"]),
     ("mine.py", "from kerasdl.recipe import Recipe\nrecipe = Recipe(3)", ["TypeError"]),

@@ -7,9 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-from kerasdl import zoo
+from kerasdl import objectives, zoo
 from kerasdl.data import from_arrays, load_splits
+from kerasdl.errors import UserError
 from kerasdl.evaluation import reference_classifier
+from kerasdl.files import write_json
 from kerasdl.objectives.gan.scores import GeneratorScores
 from kerasdl.published import results
 from kerasdl.recipe import load, validate
@@ -58,3 +60,63 @@ def test_a_table_s_reference_is_that_of_what_it_holds(here):
     one, other = (from_arrays(images, np.resize(classes, 40)) for classes in ([0, 1], [0, 1, 1]))
     assert reference_classifier.home(recipe, one) == reference_classifier.home(recipe, {"train": one["train"]})
     assert reference_classifier.home(recipe, one) != reference_classifier.home(recipe, other)
+
+
+RECIPE = "from kerasdl import Recipe\nrecipe = Recipe(model='cnn', model_args={'size': 'mu'}, data='digits', lr=%s)\n"
+
+
+def generator(place, reference):
+    """The objective of a generator that began in a folder, as its run there has it, and its splits of digits."""
+    recipe = load("gan_digits").override(data="folder:pictures", objective_args={"reference": reference})
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), "uint8")
+    (run := place / "run").mkdir(exist_ok=True)
+    (run / "recipe.json").write_text(recipe.model_dump_json())
+    return objectives.of(recipe, run), from_arrays(images, np.resize([0, 1], 40))
+
+
+@pytest.fixture
+def began(here):
+    """A folder with pictures and references, in which a training began."""
+    place = here / "began"
+    (place / "pictures" / "a").mkdir(parents=True)
+    (place / "pictures" / "a" / "0.png").write_bytes(b"picture")
+    (place / "small.py").write_text(RECIPE % 0.1)
+    images = keras.Input((8, 8, 1), dtype="uint8")
+    keras.Model(images, keras.layers.Flatten()(images)).save(place / "flat.keras")
+    return place
+
+
+@pytest.mark.parametrize("reference", ["", "small.py", "flat.keras"])
+def test_a_reference_is_found_from_another_folder(began, reference):
+    """It is the same one, in the same place of the cache, and would learn from the same pictures."""
+    objective, splits = generator(began, reference)
+    with contextlib.chdir(began):
+        first = reference_classifier.of_objective(objective, splits)
+        write_json(objective.run / "data.json", {**splits["train"].describe(), "folder": str(began)})
+    again = reference_classifier.of_objective(objective, splits)
+    assert (first.name, first.folder, first.digest) == (again.name, again.folder, again.digest)
+    if again.recipe:
+        assert first.recipe.data == "folder:pictures" and again.recipe.data == f"folder:{began / 'pictures'}"
+
+
+@pytest.mark.parametrize("reference", ["small.py", "flat.keras"])
+def test_a_reference_that_was_changed_is_refused(began, reference):
+    """A run of before, which did not note it, goes on."""
+    objective, splits = generator(began, reference)
+    facts = {**splits["train"].describe(), "folder": str(began)}
+    images = keras.Input((8, 8, 1), dtype="uint8")
+    other = keras.Model(images, keras.layers.Flatten()(images) / 2)
+    with contextlib.chdir(began):
+        digest = reference_classifier.of_objective(objective, splits).digest
+        objective.evaluator(zoo.build("gan", (8, 8, 1), 10)[0],
+                            reference_classifier.FeatureExtractor("reference", other, None, digest))
+        write_json(objective.run / "data.json", facts | {"noted": objective.noted()})
+        reference_classifier.of_objective(objective, splits)
+        if reference == "small.py":
+            (began / reference).write_text(RECIPE % 0.2)
+        else:
+            other.save(began / reference)
+        with pytest.raises(UserError, match=f"{reference} is no longer the reference classifier that .*run began"):
+            reference_classifier.of_objective(objective, splits)
+        write_json(objective.run / "data.json", facts)
+        assert reference_classifier.of_objective(objective, splits).digest

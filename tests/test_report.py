@@ -23,7 +23,9 @@ from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.evaluation.predict import predict
 from kerasdl.evaluation.splits import load_split
 from kerasdl.objectives.calibration import calibration, calibration_error
-from kerasdl.objectives.classify import mistakes
+from kerasdl.objectives.classify import mistakes, summary
+from kerasdl.objectives.sections import template
+from kerasdl.objectives.whole_split import of_classes
 from kerasdl.reports.page import report
 from kerasdl.run import Run
 from kerasdl.train.fit import train
@@ -148,6 +150,21 @@ def test_every_class_as_scikit_learn_counts(digits, page):
         found = [float(value) for value in re.findall(r'value="([^"]+)"', row)]
         assert found == pytest.approx([want["precision"], want["recall"], want["f1-score"]])
         assert f"<td>{int(want['support'])}</td>" in row
+
+
+def test_the_means_over_classes_are_the_scores(digits):
+    """A class without examples has no recall, and one that was no answer either has no score at all."""
+    classes, truth, guess = list("abcd"), np.array([0, 0, 0, 1, 1]), np.array([0, 0, 2, 1, 0])
+    answers = np.eye(4)[guess] * 0.9 + 0.025
+    split = Split("test", np.zeros((5, 8, 8, 1), "uint8"), truth, (8, 8, 1), 5, classes)
+    found = summary(split, answers, truth)
+    expected = classification_report(truth, guess, output_dict=True, zero_division=0)["macro avg"]
+    assert found["means"] == pytest.approx([expected["precision"], (2 / 3 + 1 / 2) / 2, expected["f1-score"]])
+    assert found["means"][1:] == pytest.approx([of_classes(score, truth, np.log(answers))
+                                                for score in ("balanced_accuracy", "macro_f1")])
+    page = template("classify.html.j2", data="some", size=5, classes=True, **found)
+    rows = re.search(r'id="classes".*?<tbody>(.*?)</tbody>', page, re.S).group(1).split("</tr>")
+    assert [row.count("&ndash;") for row in rows[:4]] == [0, 0, 1, 3] and "nan" not in page
 
 
 def test_confusion_counts_every_example_once(digits, page):

@@ -20,7 +20,7 @@ import kerasdl.run
 from kerasdl.checkpoints import callback
 from kerasdl.checkpoints.files import Checkpoints, seconds
 from kerasdl.data import from_arrays
-from kerasdl.devices import on_device
+from kerasdl.devices import on_device, strategy
 from kerasdl.errors import UserError
 from kerasdl.files import try_lock
 from kerasdl.recipe import Recipe
@@ -149,8 +149,23 @@ def test_interrupted_twice_and_the_time_of_all_parts_counts(interrupted, unbroke
 def test_the_command_resumes_by_name(stopped, command):
     told = command("train", "--resume", stopped, "--no-report")
     assert told.code == 0 and "after step 8 of 16" in told.err and Run.open(stopped).result["status"] == "completed"
-    told = command("train", "--resume", stopped)
-    assert told.code == 2 and "finished run" in told.err
+
+
+def test_the_command_of_a_finished_run_shows_it_again(stopped, command, monkeypatch):
+    """As a scheduler starts it that has lost the job while the report was written."""
+    words = ["train", stopped / "recipe.json", "--workdir", stopped]
+    first, again = command(*words, "--no-report"), command(*words)
+    assert again.code == 0 and "already holds this run, finished" in again.err and (stopped / "report.html").is_file()
+    assert first.out.splitlines()[:3] == again.out.splitlines()[:3] and "epoch" in first.out
+    (stopped / "report.html").write_text("there")
+    assert command("train", "--resume", stopped).code == 0 and (stopped / "report.html").read_text() == "there"
+    told = command(*words, "lr=0.5")
+    assert told.code == 2 and "already holds a finished run" in told.err
+    monkeypatch.setattr(strategy, "is_chief", lambda name: False)
+    later = command(*words)
+    assert later.code == 0 and not later.out + later.err
+    (stopped / "result.json").write_text(json.dumps(Run.open(stopped).result | {"status": "diverged"}))
+    assert command(*words).code == 2
 
 
 def test_resume_with_a_changed_recipe_tells_the_difference(stopped, command):
@@ -332,7 +347,7 @@ def test_a_file_system_without_locks_trains_all_the_same(stopped, unbroken, monk
     def none(file):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(kerasdl.run, "try_lock", none)
+    monkeypatch.setattr(kerasdl.files, "try_lock", none)
     assert_same(train(RECIPE, workdir=stopped, verbose=False), unbroken)
 
 
@@ -343,6 +358,19 @@ def test_a_callback_that_stops_the_training_stops_one_that_goes_on(interrupted):
 
     folder = interrupted(5, callbacks=[Enough()])  # within the second epoch
     assert train(RECIPE, workdir=folder, verbose=False, callbacks=[Enough()]).result["train"]["epochs"] == 2
+
+
+def test_a_callback_that_stops_within_an_epoch_counts_its_steps(here, monkeypatch):
+    """Also where the process is stopped while the scores are measured."""
+    class Enough(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = int(self.model.optimizer.iterations) == STEPS + STEPS // 2
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(fit, "conclude", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        train(RECIPE, workdir="run", verbose=False, callbacks=Enough())
+    run = train(RECIPE, workdir="run", verbose=False)
+    assert (run.result["train"]["epochs"], run.result["train"]["steps"], len(run.metrics)) == (2, STEPS + STEPS // 2, 2)
 
 
 @pytest.mark.soak

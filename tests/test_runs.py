@@ -1,10 +1,13 @@
 """kerasdl runs, best and compare: rows read from JSON files, sorted, narrowed down, and next to one another."""
 
+import errno
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -31,6 +34,17 @@ def make(folder, accuracy=0.5, status="completed", finished="2026-11-28T13:00:00
                   "better": {"accuracy": "max", "loss": "min"}, "finished": finished}
         (folder / "result.json").write_text(json.dumps(result))
     return folder
+
+
+def change(folder, **facts):
+    """Facts of a run's result.json."""
+    file = folder / "result.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | facts))
+
+
+def noted(folder, **sums):
+    """Checksums of a run's splits."""
+    (folder / "data.json").write_text(json.dumps({"examples": sums}))
 
 
 @pytest.fixture
@@ -91,6 +105,27 @@ def test_conditions_are_written_as_settings_are(here, condition, met):
     recipe = json.loads((here / "a" / "recipe.json").read_text())
     (here / "a" / "recipe.json").write_text(json.dumps(recipe | {"augment": ["flip"], "jit": True, "patience": None}))
     assert len(find.where(find.find(here), [condition])) == met
+
+
+def test_a_folder_that_is_somebody_else_s_is_passed_over(some, monkeypatch):
+    """The tests may run as root, to whom no folder is closed."""
+    (some / "a" / "theirs").mkdir()
+    stat, scan = os.stat, os.scandir
+
+    def closed(call, inside, path, *rest, **how):
+        if inside in str(path):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return call(path, *rest, **how)
+
+    monkeypatch.setattr(os, "stat", partial(closed, stat, "/theirs/"))
+    monkeypatch.setattr(os, "scandir", partial(closed, scan, "/theirs"))
+    assert len(find.find(some)) == 5
+
+
+@pytest.mark.parametrize("key", ["monitor/accuracy", "seed/monitor", "nothing/accuracy"])
+def test_a_key_that_looks_like_a_score_is_a_line(some, refused, key):
+    refused("runs", "--sort", key, words=[f"No run here has '{key}'"])
+    refused("runs", "--where", f"{key}>0", words=[f"No run here has '{key}'"])
 
 
 def test_a_run_counts_once_whatever_links_lead_to_it(some):
@@ -155,6 +190,34 @@ def test_best_refuses_runs_on_other_examples(here):
         find.best([rows[0], rows[2]])
 
 
+def test_examples_that_are_known_to_differ_do_so_next_to_a_run_that_noted_none(here):
+    for lr, name in enumerate("abc", start=1):
+        make(here / name, lr=lr / 100)
+    noted(here / "a", val="9-x")
+    noted(here / "b", val="9-y")
+    rows = [find.read(here / name) for name in "abc"]
+    with pytest.raises(UserError, match="different val examples, those of .*/a and .*/b for"):
+        find.best(rows)
+    assert "different data" in compare([here / name for name in "abc"]).remarks[0]
+    assert not compare([here / "a", here / "c"]).remarks
+    make(here / "d", data_args={"per_class": 5})
+    assert "different data" in compare([here / "c", here / "d"]).remarks[0]
+
+
+def test_best_knows_a_file_whose_path_was_written_in_another_way(here):
+    for name, data in (("a", "csv:t.csv"), ("b", f"csv:{here}/t.csv"), ("c", "csv:other.csv"), ("d", "mnist")):
+        noted(make(here / name, data=data), val="9-y" if name == "c" else "9-x")
+    rows = {name: find.read(here / name) for name in "abcd"}
+    assert find.best([rows["a"], rows["b"]])[2] == 2
+    for other in "cd":
+        with pytest.raises(UserError, match="The runs have different data"):
+            find.best([rows["a"], rows[other]])
+    for name in "ab":  # of a streamed split the number alone is known
+        noted(here / name, val="9")
+    with pytest.raises(UserError, match="The runs have different data"):
+        find.best([find.read(here / name) for name in "ab"])
+
+
 def test_runs_of_different_code_of_ones_own_are_two_recipes(here):
     for name in "ab":
         code = make(here / name, model="my.py:build") / "code"
@@ -166,6 +229,21 @@ def test_runs_of_different_code_of_ones_own_are_two_recipes(here):
     assert [(line.key, len(set(line.texts))) for line in found.settings] == [("code/my.py", 2)]
 
 
+def test_an_objective_of_ones_own_is_the_same_wherever_its_file_was(here):
+    for lr, name in enumerate("ab", start=1):
+        folder = make(here / name, lr=lr / 100)
+        recipe = json.loads((folder / "recipe.json").read_text())
+        own = {"objective": "my.py:Focal" if name == "a" else f"{here}/a/code/my.py:Focal"}
+        (folder / "recipe.json").write_text(json.dumps(recipe | own))
+        (folder / "code").mkdir()
+        (folder / "code" / "my.py").write_text("gamma = 2\n")
+    rows = [find.read(here / name) for name in "ab"]
+    assert find.best(rows)[2] == 2 and not compare([here / "a", here / "b"]).remarks
+    (here / "b" / "code" / "my.py").write_text("gamma = 3\n")
+    with pytest.raises(UserError, match="The runs have different objectives"):
+        find.best(rows)
+
+
 def test_an_ensemble_leaves_the_best_what_it_is(here):
     """It has chosen no epoch, and its scores may be those of test alone."""
     make(here / "runs" / "a", 0.7)
@@ -173,13 +251,50 @@ def test_an_ensemble_leaves_the_best_what_it_is(here):
     facts = {key: value for key, value in json.loads(made.read_text()).items() if key not in ("monitor", "val")}
     made.write_text(json.dumps(facts))
     assert find.best(find.find(here / "runs"))[0].path.name == "a"
+    assert find.read(here / "runs" / "e").value("test/monitor") == 0.4  # the accuracy, also where val is missing
 
 
 def test_a_calibrated_run_is_a_column_of_its_own(here):
     make(here / "runs" / "a", 0.7)
-    made = make(here / "runs" / "b", 0.7, name="mlp_digits_calibrated") / "result.json"
-    made.write_text(json.dumps(json.loads(made.read_text()) | {"calibrated": {"temperature": 1.5}}))
+    change(make(here / "runs" / "b", 0.7, name="mlp_digits_calibrated"), calibrated={"temperature": 1.5})
     assert [len(group.rows) for group in compare([here / "runs"]).groups] == [1, 1]
+
+
+def test_a_backend_is_a_column_of_its_own(here):
+    """One that has noted none, such as an unfinished one, goes with the first that has."""
+    make(here / "a", status="unfinished", seed=1)
+    for name, backend in (("b", "tensorflow"), ("c", "jax")):
+        change(make(here / name), environment={"backend": backend})
+    found = compare([here / name for name in "abc"])
+    assert [[row.path.name for row in group.rows] for group in found.groups] == [["b", "a"], ["c"]]
+    assert [(line.key, line.texts) for line in found.settings] == [("backend", ["tensorflow", "jax"])]
+    assert not found.remarks
+
+
+def test_an_ensemble_is_also_of_the_split_it_was_measured_on(here):
+    for name, score in (("a", {"val": {"accuracy": 0.7}, "test": {}}), ("b", {"test": {"accuracy": 0.6}})):
+        file = make(here / name, name="ensemble") / "result.json"
+        facts = {key: value for key, value in json.loads(file.read_text()).items() if key not in ("val", "test")}
+        file.write_text(json.dumps(facts | {"members": [], **{split: it for split, it in score.items() if it}}))
+    found = compare([here / "a", here / "b"])
+    assert len(found.groups) == 2 and not found.remarks
+    assert [(line.key, line.texts) for line in found.scores] == [("val/accuracy", ["0.7000", ""]),
+                                                                 ("test/accuracy", ["", "0.6000"])]
+
+
+@pytest.mark.parametrize("first, second, apart", [
+    ("simclr", "mae", ["accuracy", "loss"]), ("classify", "distill", ["loss"]), ("classify", "my.py:Focal", ["loss"]),
+    ("classify", "tag", ["accuracy", "loss"]), ("masked", "masked", [])])
+def test_scores_that_objectives_measure_in_their_own_way_are_not_compared(here, first, second, apart):
+    for name, objective, accuracy in (("a", first, 0.5), ("b", second, 0.7)):
+        make(here / name, accuracy, lr=accuracy)
+        recipe = json.loads((here / name / "recipe.json").read_text())
+        (here / name / "recipe.json").write_text(json.dumps(recipe | {"objective": objective}))
+    found = compare([here / "a", here / "b"])
+    for line in found.scores:
+        compares = line.key.partition("/")[2] not in apart
+        assert bool(line.changes[1]) is compares and (line.best is not None) is (compares and line.key[:3] == "val")
+    assert [remark.rpartition(": ")[2] for remark in found.remarks] == ([", ".join(apart) + "."] if apart else [])
 
 
 def test_scores_on_different_test_examples_are_not_subtracted(here):

@@ -21,6 +21,7 @@ from scipy.io import wavfile
 from serving_harness import client, exported, flat, line, png, same
 
 from kerasdl import data
+from kerasdl.compression.quantize_aware import quantize_aware
 from kerasdl.data import images, resize
 from kerasdl.deploy import exporting
 from kerasdl.deploy.serving import app
@@ -553,8 +554,17 @@ def test_a_run_without_a_file_is_exported_first(digits, monkeypatch, tmp_path):
         return subprocess.CompletedProcess(words, 2, "", "warning: x\nkerasdl: No file was written: why.\n")
 
     monkeypatch.setattr(subprocess, "run", made)
-    for number, (quantize, form) in enumerate(((None, ["onnx"]), ("int8", ["litert", "--quantize", "int8"]))):
-        run = Run.create(digits.recipe.override(quantize=quantize), tmp_path / str(number))
+    files = {name: tmp_path / f"{name}.keras" for name in ("plain", "rounds")}
+    rounding = ["litert", "--quantize", "int8"]
+    network = harness.in_a_row()
+    network.save(files["plain"])
+    quantize_aware(network, "int8", np.zeros((4, 8, 8, 1), "float32")).save(files["rounds"])
+    for number, (file, quantize, form) in enumerate(((None, None, ["onnx"]), (None, "int8", rounding),
+                                                     ("plain", None, ["onnx"]), ("rounds", None, rounding))):
+        init = str(files[file]) if file else ""  # of a model that rounds, the layers go on as they are
+        run = Run.create(digits.recipe.override(quantize=quantize, init=init), tmp_path / str(number))
+        if file:
+            shutil.copyfile(files[file], run.path / "model.keras")
         with pytest.raises(UserError, match="^No file was written: why.$"):
             serve.exported(run)
         words = ["-P", "-m", "kerasdl", "export", str(run.path), "--format", *form, "--json"]

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from kerasdl.errors import UserError
-from kerasdl.installation import backend, lean, programs
+from kerasdl.installation import backend, doctor, lean, programs
 
 UNUSED = ("IPython", "jax", "matplotlib", "pandas", "scipy.stats", "sklearn")
 
@@ -135,6 +135,14 @@ def test_nothing_is_kept_where_that_fails(cache, monkeypatch):
     monkeypatch.setattr(programs.files, "cache", lambda: (_ for _ in ()).throw(UserError("no home")))
     programs.keep()
     assert "TF_XLA_FLAGS" not in os.environ
+
+
+def test_nothing_is_kept_in_a_path_with_a_space(tmp_path, cache, monkeypatch):
+    """XLA would read the path up to there."""
+    monkeypatch.setenv("KERASDL_CACHE", str(tmp_path / "My Cache"))
+    programs.keep()
+    assert "TF_XLA_FLAGS" not in os.environ and programs.JAX not in os.environ
+    assert doctor.machine()["compiled programs"].startswith("not kept")
 
 
 def field(content: bytes) -> bytes:

@@ -294,6 +294,7 @@ def test_half_written_files_never_have_their_final_name(tmp_path):
 def test_of_two_that_begin_a_run_at_once_one_trains_it(tmp_path, monkeypatch):
     recipe = Recipe(model="mlp", data="digits")
     first = Run.create(recipe, tmp_path, new=True)
+    (tmp_path / ".partial-7-model.keras").touch()  # of a process that was killed
     with first.alone():
         second = Run.create(recipe, tmp_path, new=True)
         with pytest.raises(UserError, match="Another process trains"), second.alone():
@@ -559,6 +560,15 @@ def test_callbacks_are_one_or_several_and_those_that_the_run_replaces_are_refuse
         with pytest.raises(UserError, match=words):
             kerasdl.train("linear_digits", callbacks=[one, bad], workdir="run", verbose=False)
     assert not (here / "run").exists()
+
+
+def test_the_scores_are_those_of_weights_that_a_callback_sets_at_the_end(here):
+    class Forgets(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            self.model.set_weights([0 * weight for weight in self.model.get_weights()])
+
+    made = kerasdl.train("linear_digits", epochs=1, keep="last", callbacks=Forgets(), verbose=False)
+    assert made.result["val"] == pytest.approx(evaluate(made, "val"))
 
 
 def test_class_weights_find_a_rare_class_and_mistakes_are_one_line(here):

@@ -570,9 +570,13 @@ def test_a_recipe_with_several_seeds(quick, command, refused, monkeypatch):
     found = json.loads(done.out)
     assert found["seeds"] == [0, 1, 2] and len(found["scores"]["test/accuracy"]) == 3
     assert pages == ["seed-0", "seed-1", "seed-2"]
+    older = json.loads(Path("many/seeds.json").read_text())
+    older["recipe"]["claim"] = {"published": 0.5}  # as an earlier version has written it
+    del older["recipe"]["private"]
+    Path("many/seeds.json").write_text(json.dumps(older))
     assert command("train", "mlp_digits", "--seeds", 4, "--workdir", "many", "--no-report").out.count("\n") >= 6
     assert sorted(Path("many/../ledger").read_text().split()) == [f"seed-{seed}" for seed in range(4)]
-    refused("train", "mlp_digits", "lr=1", "--seeds", 4, "--workdir", "many", words=["many", "another recipe"])
+    refused("train", "mlp_digits", "lr=1", "--seeds", 4, "--workdir", "many", words=["another recipe: lr 0.002 -> 1.0"])
     refused("train", "mlp_digits", "--workers", 2, words=["--seeds"])
 
 

@@ -4,9 +4,11 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 
 from kerasdl.errors import DataError, UserError
+from kerasdl.files import writing
 from kerasdl.recipe import Recipe
 from kerasdl.run import FILES
 from kerasdl.tuning import Search, choice, hypermodel, median_stopping, pool, trial
@@ -201,6 +204,59 @@ def test_a_promoted_trial_has_all_that_a_run_keeps(tmp_path):
     assert names[0] == names[1]
     kept_at_the_end = {"result.json", "model.keras", "predictions.npz", "report.html"}
     assert set(trial.COPIED) == {*FILES, "recipe.json"} - kept_at_the_end
+
+
+def full(source, target, **_):
+    """Write a half of a file to a full disk."""
+    Path(target).write_text("half")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(target))
+
+
+@pytest.mark.parametrize("cause, told", [
+    (OSError("Unable to synchronously flush file"), "Unable to synchronously flush file"),  # of HDF5 or TensorFlow
+    (OSError(errno.ESTALE, os.strerror(errno.ESTALE)), "Stale file handle")])
+@pytest.mark.parametrize("where", ["in the run", "elsewhere"])
+def test_a_disk_that_fails_is_no_fault_of_the_trial(here, monkeypatch, cause, told, where):
+    def run(task, folder):
+        with writing(folder, "Resume it.") if where == "in the run" else nullcontext():
+            raise cause
+
+    monkeypatch.setattr(trial, "stop_without_parent", lambda: None)
+    monkeypatch.setattr(trial, "run", run)
+    code, outcome = ended_here(here / "0000", LINEAR)
+    if where == "in the run" or cause.errno:
+        assert code == trial.BLOCKED and outcome["why"] == f"its files cannot be written: {told}."
+    else:
+        assert outcome["status"] == "failed", "who knows what it is of"
+
+
+@pytest.mark.parametrize("name", ["checkpoint/step-4.npz", "recipe.json"])
+def test_a_trial_that_cannot_be_copied_for_want_of_room_is_copied_later(here, monkeypatch, name):
+    monkeypatch.setattr(trial, "stop_without_parent", lambda: None)
+    for file in ("checkpoint/step-4.npz", "recipe.json"):
+        (here / "0000" / file).parent.mkdir(parents=True, exist_ok=True)
+        (here / "0000" / file).write_text(file)
+    if name == "recipe.json":
+        monkeypatch.setattr(trial.shutil, "copytree", lambda *_: None)
+    monkeypatch.setattr(trial.shutil, "copyfile", full)
+    code, outcome = ended_here(here / "0001", LINEAR, rung=rung(2, "0000"))
+    assert code == trial.BLOCKED and outcome["why"].startswith("its files cannot be written: ")
+    assert "No space left on device" in outcome["why"] and "[(" not in outcome["why"]
+    monkeypatch.undo()
+    trial.inherit(here / "0000", here / "0001")
+    assert (here / "0001" / name).read_text() == name
+
+
+def test_only_a_trial_that_this_process_asked_to_stop_was_interrupted(tmp_path):
+    """Else one that something ends again and again, as for want of memory, would begin without end."""
+    for number, (code, asked) in enumerate([(-signal.SIGTERM, None), (128 + signal.SIGTERM, None),
+                                            (-signal.SIGTERM, 1.0), (128 + signal.SIGTERM, 1.0)]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        lease = SimpleNamespace(folder=folder, task={}, attempt=1)
+        outcome = pool.TrialProcess(lease, pool.Worker(), SimpleNamespace(returncode=code), asked=asked).outcome()
+        assert outcome is None if asked else outcome["again"] and "its process ended with" in outcome["why"]
+        assert (folder / "outcome.json").exists() == (asked is None)
 
 
 def test_a_forked_trial_ends_as_one_that_is_run_here(here):

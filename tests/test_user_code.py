@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kerasdl import objectives, user_code
+from kerasdl.cli.train import what_to_train
 from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.evaluation.predictions import read
@@ -17,6 +18,7 @@ from kerasdl.objectives.contract import check_class
 from kerasdl.recipe import Recipe
 from kerasdl.reports.page import report
 from kerasdl.run import Run
+from kerasdl.runs.compare import compare
 from kerasdl.train import pretrained
 from kerasdl.train.fit import train
 
@@ -209,7 +211,9 @@ def test_a_changed_file_is_refused(files):
 
 def test_a_file_that_changed_while_the_training_began_is_refused(files):
     """What trains is what was imported, and the run would keep the later one."""
-    user_code.load(recipe().objective)
+    for reference in user_code.references(recipe()):  # of which either may be looked at first
+        user_code.load(reference)
+    (files / "run").mkdir()
     (files / "my_objective.py").write_text(OBJECTIVE.replace("** 2", "** 3"))
     with pytest.raises(UserError, match="my_objective.py has changed since this training imported it"):
         user_code.keep(recipe(), files / "run")
@@ -288,11 +292,11 @@ def test_a_file_that_imports_code_of_its_project_is_refused(here, monkeypatch, l
     assert user_code.not_installed(file) == missed
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
-def test_an_interrupted_import_begins_anew(here, stop):
-    (here / "slow.py").write_text(f"import os\nif os.path.exists('stop'):\n    raise {stop.__name__}\nwidth = 8")
+@pytest.mark.parametrize("stop, told", [("KeyboardInterrupt", KeyboardInterrupt), ("SystemExit", UserError)])
+def test_an_interrupted_import_begins_anew(here, stop, told):
+    (here / "slow.py").write_text(f"import os\nif os.path.exists('stop'):\n    raise {stop}(3)\nwidth = 8")
     (here / "stop").touch()
-    with pytest.raises(stop):
+    with pytest.raises(told, match="^slow.py cannot be imported: SystemExit: 3.$" if told is UserError else "3"):
         user_code.load("slow.py:width")
     (here / "stop").unlink()
     assert user_code.load("slow.py:width") == 8
@@ -364,3 +368,32 @@ def test_predictions_are_what_the_model_answers(here):
     np.testing.assert_allclose(found.outputs, run.model().predict(split.x, verbose=0), atol=1e-5)
     accuracy = (found.outputs.argmax(1) == found.truth).mean()
     assert accuracy == pytest.approx(json.loads((run.path / "result.json").read_text())["test"]["accuracy"])
+
+
+def test_a_run_is_shown_and_trained_again_from_its_folder(files, command, monkeypatch):
+    """With its own copy of the files: they are elsewhere, or were changed since."""
+    saved(files / "run")
+    copy = str(files / "run" / "code" / "my_model.py")
+    (files / "my_model.py").write_text(MODEL.replace("width=8", "size=8"))
+    assert what_to_train("run", ["model_args.width=4"], None, None)[0].model == f"{copy}:build"
+    assert what_to_train("run/recipe.json", [], "new", None)[0].model == f"{copy}:build"
+    assert what_to_train("run", ["model=my_model.py:build"], None, None)[0].model == "my_model.py:build"
+    assert what_to_train("run", [], "run", None)[0] == Run.open("run").recipe  # goes on
+    monkeypatch.chdir(files / "run")
+    assert f"{copy}:build" in command("show", ".", "model_args.width=4").out
+
+
+def test_a_training_of_a_run_s_copy_is_compared_as_the_same_recipe(files):
+    first = saved(files / "run")
+    again = Run.create(what_to_train("run", ["seed=1"], None, None)[0], "again")
+    user_code.load(again.recipe.model)
+    user_code.keep(again.recipe, again.path)
+    assert [group.seeds for group in compare([first.path, again.path]).groups] == ["0, 1"]
+
+
+def test_a_completed_run_of_a_file_that_changed_is_not_that_of_the_command(files):
+    run = saved(files / "run")
+    write_json(run.path / "result.json", {"status": "completed"})
+    assert Run.completed("run", run.recipe) and not Run.completed("run", run.recipe.override(epochs=9))
+    (files / "my_model.py").write_text(MODEL.replace("width=8", "width=9"))
+    assert Run.completed("run", run.recipe) is None

@@ -1,5 +1,7 @@
 """The sdist holds what the wheel is built from; the wheel holds what an installed package needs. See `make wheel`."""
 
+import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -47,3 +49,18 @@ def test_the_sdist_holds_no_caches(built):
         parts = {part for name in sdist.getnames() for part in Path(name).parts}
     assert {"LICENSE", "CHANGELOG.md", "pyproject.toml", "docs", "tests"} <= parts
     assert not parts & {"__pycache__", ".venv", "site", "dist", ".git"}
+
+
+def test_make_wheel_in_a_clone_whose_path_has_a_space(tmp_path):
+    """The environments are made by a Python that tells what it is asked for, and stops there."""
+    clone, python = tmp_path / "my clone", tmp_path / "python"
+    shutil.copytree(ROOT / ".ci", clone / ".ci")
+    (clone / "constraints.txt").touch()
+    python.write_text('#!/bin/sh\nmkdir -p "$3/bin"\n'
+                      'printf \'#!/bin/sh\\nprintf "%%s\\\\n" "$@"\\nexit 3\\n\' > "$3/bin/python"\n'
+                      'chmod +x "$3/bin/python"\n')
+    python.chmod(0o755)
+    done = subprocess.run([clone / ".ci" / "wheel"], env=os.environ | {"PYTHON": str(python)}, capture_output=True,
+                          text=True)
+    words = done.stdout.splitlines()
+    assert done.returncode == 3 and words[-3:] == ["-c", "constraints.txt", "build"], done

@@ -155,6 +155,12 @@ def test_completion_knows_verbs_options_recipes_fields_runs_and_searches(here, h
     shutil.copytree(hard_run.path, "runs/one")
     for before in (["eval"], ["train", "--resume"], ["train", "vit_digits", "--init"], ["compare", "runs/x"]):
         assert offers(before, "") == ["runs/one"]
+    Path("runs/search/trial").mkdir(parents=True)
+    Path("runs/search/search.json").touch()
+    shutil.copy("runs/one/recipe.json", "runs/search/trial")
+    for before in (["tune", "mlp_digits_grid", "--resume"], ["tune", "--resume"], ["tune", "best"]):
+        assert offers(before, "") == ["runs/search"]
+    assert "runs/search" not in offers(["train", "--resume"], "")
     assert offers(["predict"], "runs/t") == [] and offers(["train"], "--workd") == ["--workdir"]
     assert offers(["tune"], "mlp_digits_g") == ["mlp_digits_grid"] and offers(["tune"], "bes") == ["best"]
     assert offers(["tune", "mlp_digits_grid"], "--tri") == ["--trials"] and "label" not in str(offers(["tune"], "l"))

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerasdl.devices import launch
+from kerasdl.devices import cluster, launch
 from kerasdl.devices import strategy as strategies
 from kerasdl.devices.launch import NOTICED, free_ports
 from kerasdl.errors import UserError
 from kerasdl.recipe import load
 from kerasdl.run import Run
+from kerasdl.train.fit import train
 
 KERASDL = [sys.executable, "-c", "from kerasdl.cli import main; main()"]
 
@@ -70,6 +71,13 @@ def test_the_workers_of_launch_are_told_to_debug(here):
     assert told.returncode == 1 and "[0] Traceback" in told.stdout
 
 
+def test_the_workers_of_launch_are_told_to_be_quiet(command, monkeypatch):
+    told = []
+    monkeypatch.setattr(launch, "launch", lambda name, recipe, words, *_: told.append(words) or 0)
+    assert not command("launch", "linear_digits").code and not command("launch", "-q", "linear_digits").code
+    assert "-q" not in told[0] and told[1] == [*told[0], "-q"]
+
+
 @pytest.mark.parametrize("nohup, code", [(False, -signal.SIGTERM), (True, 0)])
 def test_workers_end_with_the_terminal_of_their_launcher(here, monkeypatch, nohup, code):
     """They are in sessions of their own, which a closed terminal does not reach. Under nohup they go on."""
@@ -99,6 +107,25 @@ def test_a_worker_with_a_folder_of_its_own_goes_on(here):
     (here / "own" / "checkpoint" / "step-00000001.npz").touch()
     with pytest.raises(UserError, match="own is not a run's folder, and holds checkpoint"):
         Run.unfinished(here / "own", load("linear_digits"))
+
+
+def test_a_later_worker_leaves_nothing_in_a_folder_of_its_own(here, monkeypatch):
+    """That would keep the next job out: neither a profile nor, once the first one has the result, checkpoints."""
+    monkeypatch.setattr(strategies, "is_chief", lambda devices: False)
+    monkeypatch.setattr(cluster, "worker_id", lambda devices: "worker-1")
+    recipe, seen = load("linear_digits").override(epochs=1), []
+
+    def vote(devices, mine):
+        seen.append(any((here / "own").glob("checkpoint/worker-1/step-*")))
+        return mine
+
+    monkeypatch.setattr(cluster, "any_of", vote)
+    train(recipe, workdir="own", profile=True, checkpoint_every=0, verbose=False)
+    assert seen[-1] and not list((here / "own").rglob("*.*")) and Run.unfinished("own", recipe) is None
+    ruined = recipe.override(lr=1e38, optimizer="sgd", schedule="constant", warmup=1, batch=1257, epochs=9)
+    with pytest.raises(UserError, match="step 3"):  # of one step an epoch
+        train(ruined, workdir="own", checkpoint_every=0, verbose=False)
+    assert not list((here / "own").rglob("*.*"))
 
 
 @pytest.mark.soak

@@ -30,6 +30,12 @@ wheel = found[-1]
 # %% language="bash"
 # kerasdl doctor
 
+# %% tags=["colab"]
+import tensorflow as tf
+
+if not tf.config.list_physical_devices("GPU"):
+    raise RuntimeError("TensorFlow finds no GPU. Choose Runtime > Change runtime type > T4 GPU, then Runtime > Run all.")
+
 # %% tags=["parameters"]
 RECIPE = "cnn_mnist"  # see them all with: !kerasdl list
 CHANGES = {"precision": "auto", "jit": "auto"}  # choose the faster by measuring

@@ -14,7 +14,7 @@ from kerasdl.audit.grouping import Grouping
 from kerasdl.audit.subject import Subject
 from kerasdl.data import Split
 from kerasdl.environment import environment
-from kerasdl.files import write_json, writing
+from kerasdl.files import alone, write_json, writing
 from kerasdl.run import Run
 from kerasdl.text import moment
 from kerasdl.train.record import peak_rss_mb
@@ -42,17 +42,19 @@ def audit(run: Run | str | Path, groups: Grouping | Sequence[Grouping] = (), *, 
         only: names of parts; by default all.
 
     Raises:
-        UserError: a run that cannot be audited, groups that are not there, or missing packages.
+        UserError: a run that cannot be audited, groups that are not there, missing packages, or another process that
+            audits the run.
     """
     asked = parts.in_order((only,) if isinstance(only, str) else tuple(only))
     subject = Subject(run, seed=seed, quick=quick, groups=groups, shadows=shadows, data=data)
     subject.split("test"), subject.groups  # before anything takes long
-    found = [{"name": name, "title": part.TITLE, **answer(subject, name, part)} for name, part in asked.items()]
-    document = {**about(subject), "parts": found, "seconds": round(sum(part["seconds"] for part in found), 2),
-                "peak_rss_mb": round(peak_rss_mb(), 1), "finished": moment(), "kerasdl": kerasdl.__version__,
-                "environment": environment()}
-    with writing(subject.run.path / FILE, AGAIN):
-        write_json(subject.run.path / FILE, document)
+    with alone(subject.run.path / FOLDER, AGAIN):
+        found = [{"name": name, "title": part.TITLE, **answer(subject, name, part)} for name, part in asked.items()]
+        document = {**about(subject), "parts": found, "seconds": round(sum(part["seconds"] for part in found), 2),
+                    "peak_rss_mb": round(peak_rss_mb(), 1), "finished": moment(), "kerasdl": kerasdl.__version__,
+                    "environment": environment()}
+        with writing(subject.run.path / FILE, AGAIN):
+            write_json(subject.run.path / FILE, document)
     return document
 
 

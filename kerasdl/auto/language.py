@@ -32,7 +32,7 @@ def pretrained(task: Task) -> None:
     """Fit a head to the frozen network, and fine-tune all of it if there is time."""
     if "tokens" in task.base.data_args:
         task.skip(NAME, "not started: it reads tokens of its own, and you have chosen data_args.tokens")
-    elif not all((public.folder() / file).is_file() for file in (public.KNOWN[NAME].file, *public.KNOWN[NAME].also)):
+    elif not public.are_here(public.KNOWN[NAME].file, *public.KNOWN[NAME].also):
         task.remark(NONE)
     else:
         try:

@@ -8,7 +8,6 @@ winner and the best baseline, and chooses nothing.
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from kerasdl.auto.task import OUTCOME, Task, from_here
 from kerasdl.data import Split
 from kerasdl.deploy import exporting
 from kerasdl.errors import UserError
-from kerasdl.files import try_lock, writing
+from kerasdl.files import LOCK, alone, writing
 from kerasdl.photos.budget import Budget
 from kerasdl.recipe import Recipe
 from kerasdl.run import folder_for
@@ -33,7 +32,6 @@ from kerasdl.train import record
 
 FITTING = 0.2  # share of the time that is left, that a baseline with several settings may take
 SMALL = 10**6  # numbers of all examples
-LOCK = "lock"
 PRETRAINED = {"image": photographs.pretrained, "tokens": language.pretrained}  # what tries networks that know something
 logger = logging.getLogger(__name__)
 
@@ -59,7 +57,7 @@ def auto(asked: Asked, workdir: str | Path | None = None, *, workers: int = 1, r
         exporting.check_backend()
     home, clock = home_of(workdir, asked), Budget(asked.minutes)
     clock.began = clock.began if began is None else began
-    with alone(home):
+    with alone(home, "Choose another --workdir."):
         known = progress(home).get("base")
         base = photographs.base_of(asked) if known is None else from_here(
             Recipe.model_validate_json(json.dumps(known)), progress(home).get("folder"))
@@ -157,16 +155,3 @@ def once(log: logging.Logger) -> Iterator[None]:
         yield
     finally:
         log.removeFilter(is_new)
-
-
-@contextmanager
-def alone(home: Path) -> Iterator[None]:
-    """Within it no other process works in the folder."""
-    with writing(home, "Choose another --workdir."):
-        lock = try_lock(home / LOCK)
-    if lock is None:
-        raise UserError(f"Another process works in {home}. Wait for it, or stop it.")
-    try:
-        yield
-    finally:
-        os.close(lock)

@@ -1,6 +1,7 @@
 """Exact resume, at the step: every variable and what the callbacks know are saved and restored."""
 
 import logging
+import shutil
 import signal
 import time
 from collections.abc import Mapping
@@ -101,7 +102,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.best.weights = [arrays[f"best/{i}"] for i in range(facts["best_arrays"])] or None
         self.best.rank, self.best.best_epoch = facts["best"] and tuple(facts["best"]), facts["best_epoch"]
         self.best.scores = facts.get("best_scores")
-        self.best.epochs = step // self.steps
+        done = step // self.steps
+        self.best.epochs = facts.get("epochs", done) if self.ended else done  # the last one may have been cut short
         self.timing.resume(facts["seconds"], facts["compile_seconds"], facts["rates"])
         self.step = step
 
@@ -128,6 +130,12 @@ class CheckpointCallback(keras.callbacks.Callback):
             raise Stopped(self.stop.number or signal.SIGTERM, self.step, saved)
         self.stop.saved_step = self.step
 
+    def discard(self) -> None:
+        """Remove this worker's checkpoints once all come here, of whom the first has written the result before."""
+        with strategies.collective_errors(self.devices):
+            strategies.any_of(self.devices, False)
+        shutil.rmtree(self.checkpoints.folder, ignore_errors=True)
+
     def _variables(self) -> dict[str, list[keras.Variable]]:
         """Everything that training changes: the networks, the average, the optimizers and the metrics."""
         network = self.fitted.variables
@@ -146,7 +154,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         best = self.best.weights or []
         arrays |= {f"best/{i}": weight for i, weight in enumerate(best)}
         return arrays, {"best": self.best.rank, "best_epoch": self.best.best_epoch, "best_arrays": len(best),
-                        "best_scores": self.best.scores,
+                        "best_scores": self.best.scores, "epochs": self.best.epochs,
                         "seconds": self.timing.so_far(), "compile_seconds": self.timing.compile_seconds,
                         "rates": self.timing.speeds, "backend": backend.current(),
                         "versions": self.versions[-1], "earlier": self.versions[:-1], "ended": self.ended,

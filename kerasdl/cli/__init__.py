@@ -5,6 +5,7 @@ exit code 2.
 """
 
 import os
+import sys
 
 from kerasdl.cli import completion
 
@@ -14,8 +15,10 @@ def main() -> None:
     if os.environ.get(completion.ASKED, "") in ("complete_bash", "complete_zsh", "complete_fish"):
         completion.answer()
         return
-    from kerasdl.cli.command import main
-
+    try:
+        from kerasdl.cli.command import main
+    except KeyboardInterrupt:
+        sys.exit(130)
     main()
 
 

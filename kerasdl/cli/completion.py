@@ -78,7 +78,9 @@ def offers(before: list[str], typed: str) -> list[str]:
         verb, rest = (f"{verb} {rest[0]}", rest[1:]) if rest[0] in below else ("tune run", rest)
     if typed.startswith("-"):
         return matching(f"{OPTIONS.get(verb, '')} {EVERYWHERE} --quiet --debug".split(), typed)
-    source = SOURCES.get("train --init" if before[-1] in ("--init", "--resume") else verb)
+    if before[-1] in ("--init", "--resume"):
+        verb = "tune report" if verb == "tune run" else "train --init"
+    source = SOURCES.get(verb)
     return matching(source(rest, typed), typed) if source else []
 
 

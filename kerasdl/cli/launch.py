@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kerasdl.cli.terminal import DEBUG, CheckpointEvery, Overrides, RecipeName, Workdir, WriteReport
+from kerasdl.cli.terminal import DEBUG, CheckpointEvery, Overrides, RecipeName, Workdir, WriteReport, verbose
 
 
 def launch_workers(recipe: RecipeName, overrides: Overrides = None,
@@ -17,9 +17,11 @@ def launch_workers(recipe: RecipeName, overrides: Overrides = None,
     from kerasdl.cli import preflight
     from kerasdl.devices.launch import launch
     from kerasdl.recipe import load
+    from kerasdl.run import Run
 
     changed = load(recipe).override(*overrides or [])
-    preflight.training(changed, workdir, checkpoint_every=checkpoint_every)
+    if not Run.completed(workdir, changed):
+        preflight.training(changed, workdir, checkpoint_every=checkpoint_every)
     words = [*(overrides or []), "--checkpoint-every", checkpoint_every, "--report" if report else "--no-report",
-             *["--debug"] * DEBUG]
+             *["--debug"] * DEBUG, *["-q"] * (not verbose())]
     raise typer.Exit(launch(recipe, changed, words, workers, None if workdir is None else Path(workdir)))

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -76,7 +77,7 @@ def exported(run: "Run") -> Path:
     """
     from kerasdl.deploy.serving.served import check_predicts
 
-    form = ["litert", "--quantize", "int8"] if run.recipe.quantize else ["onnx"]
+    form = ["litert", "--quantize", "int8"] if rounds(run) else ["onnx"]
     folder = run.path / "export" / "-".join(form[::2])
     if (folder / "export.json").is_file():
         return folder
@@ -88,3 +89,12 @@ def exported(run: "Run") -> Path:
         why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise UserError(why.removeprefix("kerasdl: "))
     return folder
+
+
+def rounds(run: "Run") -> bool:
+    """Return whether the run's network rounds: it was trained so, or began with a run that was, whose layers it has."""
+    file = run.path / "model.keras"
+    if run.recipe.quantize or not (run.recipe.init and zipfile.is_zipfile(file)):
+        return bool(run.recipe.quantize)
+    with zipfile.ZipFile(file) as archive:  # which takes a server no Keras
+        return b"FakeQuantize" in archive.read("config.json")

@@ -17,8 +17,9 @@ def show_recipe(recipe: RecipeName, overrides: Overrides = None,
     """Show a recipe: the settings that differ from the defaults. Its names are checked as `train` checks them."""
     from kerasdl import recipe_text
     from kerasdl.recipe import headline, load, names
+    from kerasdl.run import recipe_of
 
-    found = load(recipe).override(*overrides or [])
+    found = recipe_of(recipe, overrides or [])
     if overrides or recipe not in names():
         check(found, load(recipe) if recipe in names() else None)
     if as_json:

@@ -1,9 +1,10 @@
 """`kerasdl train`: from a recipe to a run."""
 
+import logging
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -29,6 +30,8 @@ from kerasdl.errors import UserError
 
 if TYPE_CHECKING:
     from kerasdl.recipe import Recipe
+
+logger = logging.getLogger(__name__)
 
 
 def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help=RECIPE_HELP)] = None,
@@ -60,9 +63,12 @@ def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", 
     """Train a recipe. The run's folder gets the model, its scores, the training curves and a report."""
     from kerasdl.cli import preflight
     from kerasdl.installation.backend import choose
+    from kerasdl.run import Run
 
     changed, workdir = what_to_train(recipe, [*(overrides or []), *([f"init={init}"] if init else [])], workdir, resume)
-    preflight.training(changed, workdir, strategy, checkpoint_every)
+    done = Run.completed(workdir, changed) if seeds is None else None
+    if not done:
+        preflight.training(changed, workdir, strategy, checkpoint_every)
     choose(backend)
     if seeds is not None:
         if resume or profile:
@@ -76,18 +82,16 @@ def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", 
         from kerasdl import objectives
         from kerasdl.devices.strategy import is_chief
         from kerasdl.train.fit import train as fit
-    run = fit(changed, workdir=workdir, strategy=strategy, logical_cpus=logical_cpus, checkpoint_every=checkpoint_every,
-              feed=feed, profile=profile, verbose=verbose())
+    run = done or fit(changed, workdir=workdir, strategy=strategy, logical_cpus=logical_cpus,
+                      checkpoint_every=checkpoint_every, feed=feed, profile=profile, verbose=verbose())
     if not is_chief(strategy):
         return
+    if done:
+        logger.info("%s already holds this run, finished. To train it anew, choose another --workdir.", run.path)
     if not as_json:
-        if run.result["best_epoch"]:
-            epochs = run.result["train"]["epochs"]
-            print_field("kept", f"epoch {epochs if changed.keep == 'last' else run.result['best_epoch']} of {epochs}")
-        for split in ("val", "test"):
-            print_scores(split, run.result[split])
-    page = None
-    if report:
+        print_result(run.result, changed)
+    page = run.path / "report.html" if report else None
+    if page and not (done and page.is_file()):
         from kerasdl.reports.page import report as write_report  # now: training needs nothing of what draws it
 
         page = write_report(run)
@@ -98,6 +102,16 @@ def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", 
         print_field("report", page)
     print_field("run", run.path)
     print_field("next", objectives.of(changed, run.path).next_command(run.path))
+
+
+def print_result(result: dict[str, Any], recipe: "Recipe") -> None:
+    """Print which epoch is kept, and the scores. An ensemble has no epochs, and a run of a search no test scores."""
+    if result.get("best_epoch") and "train" in result:
+        epochs = result["train"]["epochs"]
+        print_field("kept", f"epoch {epochs if recipe.keep == 'last' else result['best_epoch']} of {epochs}")
+    for split in ("val", "test"):
+        if split in result:
+            print_scores(split, result[split])
 
 
 def with_seeds(recipe: "Recipe", count: int, workdir: str | None, workers: int, ray: str | None, report: bool,
@@ -135,17 +149,18 @@ def what_to_train(recipe: str | None, overrides: list[str], workdir: str | None,
     With `resume` the recipe is that of the run; a recipe and overrides given as well must agree with it.
     """
     from kerasdl.recipe import load
-    from kerasdl.run import Run
+    from kerasdl.run import Run, recipe_of
 
     if resume is None:
         if recipe is None:
             raise UserError("Which recipe? See them with: kerasdl list")
-        return load(recipe).override(*overrides), workdir
+        return recipe_of(recipe, overrides, workdir), workdir
     if workdir is not None and Path(workdir) != Path(resume):
         raise UserError("--resume names the run's folder, and --workdir another one. Give one of the two.")
     if recipe is not None and is_override(recipe):
         overrides, recipe = [recipe, *overrides], None
     base = Run.open(resume).recipe if recipe is None else load(recipe)
     changed = base.override(*overrides)
-    Run.unfinished(resume, changed)
+    if not Run.completed(resume, changed):
+        Run.unfinished(resume, changed)
     return changed, resume

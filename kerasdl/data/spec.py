@@ -19,7 +19,8 @@ KINDS = {  # kind -> what one feature of it is
     "label": "the index of a class (), int32",
     "labels": "which of the classes there are (classes,), 0 or 1, float32",
     "number": "numbers to predict (outputs,), float32",
-    "tags": "a class for each token (T + L,), int32; -1: not scored; L: of words that were cut off",
+    "tags": "a class for each token (T + L,), int32; -1: not scored; L: of words without a token, with classes * W "
+            "added for the W-th word of a sentence if one with a token follows",
 }
 STEPS = 2  # version of the steps of texts and of large streamed examples; 0.2 had the first
 ORDERS = 2  # version of the orders of examples, which every result names; docs/lab/orders.md describes the first

@@ -52,6 +52,7 @@ class Tokens:
             raise DataError(f"{source} is no tokenizer.json: {error}.") from None
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
+        self.tokenizer.encode_special_tokens = True  # a text that has "[PAD]" in it is not padding from there on
         if self.tokenizer.id_to_token(0) not in (PAD, "<pad>"):
             raise DataError(f"Token 0 of {source} is {self.tokenizer.id_to_token(0)!r}. Expected the padding, [PAD].")
 
@@ -121,8 +122,9 @@ class Tokens:
 
     def ends(self) -> int | None:
         """Return the token that is added at the end of every text; None: none is."""
-        ids = self.tokenizer.encode("").ids
-        return ids[-1] if len(ids) > 1 else None
+        found = self.tokenizer.encode("a")
+        added = found.special_tokens_mask
+        return found.ids[-1] if 0 in added and added[-1] else None
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of some tokens, without those that stand for none."""
@@ -207,10 +209,11 @@ def opened(name: str, lower: bool = True) -> Tokens:
 
 def of_public(name: str) -> Path:
     """Return the file of the tokenizer that public weights are used with, after checking its hash."""
-    path, checksum = next(((public.folder() / file, checksum) for file, checksum in public.KNOWN[name].also.items()
-                           if Path(file).name == FILE), (public.folder() / name / FILE, ""))
-    if not path.is_file():
+    file, checksum = next((one for one in public.KNOWN[name].also.items() if Path(one[0]).name == FILE),
+                          (f"{name}/{FILE}", ""))
+    if not public.are_here(file):
         raise DataError(f"The tokenizer of {name} is not here. Fetch it with its weights: kerasdl weights get {name}")
+    path = public.folder() / file
     try:
         public.check(path, checksum, name)
     except ValueError as error:
@@ -221,7 +224,8 @@ def of_public(name: str) -> Path:
 def bert(vocabulary: Path, lower: bool) -> str:
     """Return the tokenizer.json of a BERT: WordPiece between [CLS] and [SEP] (Devlin et al. 2019)."""
     made = library()
-    words = {word: place for place, word in enumerate(vocabulary.read_text(encoding="utf-8").splitlines())}
+    with vocabulary.open(encoding="utf-8") as lines:  # not splitlines: Chinese BERT has a token U+2028
+        words = {line.removesuffix("\n"): place for place, line in enumerate(lines)}
     if not {"[CLS]", "[SEP]", UNKNOWN} <= set(words):
         raise DataError(f"{vocabulary} is no vocabulary of a BERT: it lacks [CLS], [SEP] or [UNK].")
     tokenizer = made.Tokenizer(made.models.WordPiece(words, unk_token=UNKNOWN))

@@ -1,5 +1,7 @@
 """`export`: convert a run's model, run the file where it is to run, and keep it if it is right."""
 
+import fcntl
+import glob
 import hashlib
 import json
 import logging
@@ -280,15 +282,46 @@ def digest(path: Path) -> str:
 
 @contextmanager
 def folder(out: Path, then: str = "Make room, or name another folder.") -> Iterator[Path]:
-    """A folder to write to, which becomes `out` once the block has ended well. `then` ends the message if it cannot."""
-    partial = out.with_name(f".partial-{os.getpid()}-{out.name}")
+    """A folder to write to, which becomes `out` once the block has ended well. `then` ends the message if it cannot.
+
+    Those that killed processes have left are removed.
+    """
+    partial, lock = out.with_name(f".partial-{os.getpid()}-{out.name}"), None
     try:
         with writing(out, then):
+            remove_left(out)
             if partial.exists():  # of a process that was killed: in a container the next one has the same id
                 shutil.rmtree(partial)
             partial.mkdir(parents=True)
+            lock = lock_of(partial)
         yield partial
         with writing(out, then):
             partial.rename(out)
     finally:
+        if lock is not None:
+            os.close(lock)
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def remove_left(out: Path) -> None:
+    """Remove what half-written folders killed processes have left next to one.
+
+    A number says little of a process, which may be in another container or on another host: whose lock is held lives.
+    """
+    for left in out.parent.glob(f".partial-*-{glob.escape(out.name)}"):
+        if (lock := lock_of(left)) is not None:
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(lock)
+
+
+def lock_of(folder: Path) -> int | None:
+    """Take the lock of a folder; None if somebody has it, or if the file system, as NFS, has none of folders."""
+    lock = None
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        if lock is not None:
+            os.close(lock)
+        return None
+    return lock

@@ -26,9 +26,10 @@ def launch(name: str, recipe: Recipe, words: list[str], workers: int, workdir: P
         name: of the recipe, or its path.
         recipe: the same, with the overrides in `words`.
         words: overrides and options of `kerasdl train`.
-        workdir: the run's folder; that of an interrupted run goes on with it.
+        workdir: the run's folder; that of an interrupted run goes on with it, and of a completed one shows its scores.
     """
-    run = Run.unfinished(workdir, recipe) or Run.create(recipe, workdir, new=True)
+    run = (Run.completed(workdir, recipe) or Run.unfinished(workdir, recipe)
+           or Run.create(recipe, workdir, new=True))
     addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
     command = [sys.executable, "-P", "-c", "from kerasdl.cli import main; main()", "train", name, *words,
                "--strategy", "multiworker", "--workdir", os.fspath(run.path)]

@@ -24,6 +24,8 @@ def write(found: Iterable[Answer], file: Path,
           shares: bool = True) -> None:
     """Write predictions as CSV, or as JSON lines if the file ends in .jsonl, whole or not at all, with all digits.
 
+    Bytes of a file's or a class's name that are not UTF-8 are escaped.
+
     Args:
         found: what kerasdl.evaluation.predict gives, with all classes.
         file: example, prediction and the probability of each class; of numbers, value or value 1, value 2 ... If a
@@ -38,7 +40,7 @@ def write(found: Iterable[Answer], file: Path,
     """
     check_ending(file)
     with writing(file, "Name another file with --out."), whole(file) as partial, \
-            open(partial, "w", encoding="utf-8", newline="") as out:
+            open(partial, "w", encoding="utf-8", errors="backslashreplace", newline="") as out:
         table = None
         for name, answers in found:
             row = _row(name, answers, chosen, shares)

@@ -8,7 +8,7 @@ from kerasdl import objectives
 from kerasdl.data.naming import naming
 from kerasdl.errors import UserError
 from kerasdl.evaluation.padded import PaddedEvaluator, evaluator
-from kerasdl.evaluation.reference_classifier import FeatureExtractor, find
+from kerasdl.evaluation.reference_classifier import FeatureExtractor, of_objective
 from kerasdl.evaluation.splits import Data, check_outputs, learned, load_split
 from kerasdl.evaluation.tta import augmented
 from kerasdl.installation import backend
@@ -53,10 +53,10 @@ def cached_reference(objective: Objective, run: Run, data: Data) -> FeatureExtra
     Raises:
         UserError: it would have to be trained first.
     """
-    wanted = objective.reference()
-    if wanted is None:
+    if objective.reference() is None:
         return None
-    found = find(objective.recipe, wanted, learned(run, data))
+    found = of_objective(objective, learned(run, data))
+    assert found is not None
     if not found.ready:
         raise UserError(f"{found.name}, through which the images of {run.path} are measured, is not in the cache. "
                         "kerasdl eval trains it, and so does kerasdl.train.fit.reference_classifier.")

@@ -10,7 +10,7 @@ PATHS = ("val", "test", "root", "tokens")  # data_args that are paths, or may be
 def located(name: str, folder: str | None) -> str:
     """Return the name of data, csv:PATH, whose path is from a run's folder where there is nothing of that path here."""
     source, colon, path = name.partition(":")
-    return f"{source}:{_path(path, folder)}" if colon else name
+    return f"{source}:{located_path(path, folder)}" if colon else name
 
 
 def absolute(name: str, folder: str | None = None) -> str:
@@ -21,7 +21,7 @@ def absolute(name: str, folder: str | None = None) -> str:
 
 def located_args(args: Mapping[str, Any], folder: str | None) -> dict[str, Any]:
     """Return data_args with those that are paths as `located` finds them."""
-    return {key: _path(value, folder) if key in PATHS and isinstance(value, str) else value
+    return {key: located_path(value, folder) if key in PATHS and isinstance(value, str) else value
             for key, value in args.items()}
 
 
@@ -32,7 +32,8 @@ def absolute_args(args: Mapping[str, Any], folder: str | None = None) -> dict[st
             and (path := Path(value).expanduser()).exists() else value for key, value in found.items()}
 
 
-def _path(path: str, folder: str | None) -> str:
+def located_path(path: str, folder: str | None) -> str:
+    """Return a path, or that from a run's folder where there is nothing of that path here."""
     if folder and not Path(path).expanduser().exists() and (there := Path(folder, path)).exists():
         return str(there)
     return path

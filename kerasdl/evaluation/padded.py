@@ -13,6 +13,7 @@ from kerasdl.data import Split, pipeline
 from kerasdl.data.lengths import takes_any_length, trimmed
 from kerasdl.devices import distribute_fixes, on_device
 from kerasdl.devices import strategy as strategies
+from kerasdl.devices.cluster import any_of
 from kerasdl.errors import UserError
 from kerasdl.evaluation.controls import controls
 from kerasdl.evaluation.tta import augmented
@@ -98,7 +99,7 @@ class PaddedEvaluator:
             scores = self._with_keras(learner, split)
         elif self.overall:
             scores = learner.get_metrics_result()
-        elif on_device.fits(split):
+        elif not any_of(self.devices, not on_device.fits(split)):  # on every worker
             learner.reset_metrics()
             scores = self._swept(learner, split)
         else:

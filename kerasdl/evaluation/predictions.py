@@ -3,12 +3,15 @@
 The report, ensembles and audits read this file, and do not run the model again.
 """
 
+import zipfile
+import zlib
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from kerasdl.data import Split, pipeline
+from kerasdl.errors import UserError
 from kerasdl.files import whole
 from kerasdl.objectives.base import Objective
 from kerasdl.run import Run
@@ -56,9 +59,16 @@ def write(run: Run, predictions: Predictions) -> None:
 
 
 def read(run: Run) -> Predictions | None:
-    """Return what a run's file holds; None for a run that has none, as runs of version 0.1."""
+    """Return what a run's file holds; None for a run that has none, as runs of version 0.1.
+
+    Raises:
+        UserError: a file that is not whole, as after an interrupted copy.
+    """
     file = run.path / FILE
     if not file.is_file():
         return None
-    with np.load(file, allow_pickle=False) as arrays:
-        return Predictions(**{name: arrays[name] for name in Predictions._fields})
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return Predictions(**{name: arrays[name] for name in Predictions._fields})
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        raise UserError(f"{file} is damaged. Copy the run again, or train it anew.") from None

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,8 +25,10 @@ from kerasdl import objectives, zoo
 from kerasdl.data import Split
 from kerasdl.environment import environment
 from kerasdl.errors import UserError
+from kerasdl.evaluation.located import located, located_args, located_path
 from kerasdl.files import cache
 from kerasdl.installation import backend
+from kerasdl.objectives.base import Objective
 from kerasdl.recipe import Recipe, load, names
 from kerasdl.run import Run, load_model
 
@@ -43,11 +46,13 @@ class FeatureExtractor:
         name: what scores that look through it are called by.
         network: a classifier of the zoo, or the user's network.
         recipe: of the classifier; None for the user's network.
+        digest: see Found.
     """
 
     name: str
     network: keras.Model
     recipe: Recipe | None
+    digest: str = ""
 
     @property
     def classifies(self) -> bool:
@@ -79,6 +84,7 @@ class Found:
         file: the model, if it comes with the package or from the user.
         folder: of the run in the cache, which may not be there yet.
         network: the user's network.
+        digest: the SHA-256 of the recipe's settings, or of the file of the user's network.
     """
 
     name: str
@@ -86,6 +92,7 @@ class Found:
     file: Path | None = None
     folder: Path | None = None
     network: keras.Model | None = None
+    digest: str = ""
 
     @property
     def ready(self) -> bool:
@@ -95,7 +102,7 @@ class Found:
     def extractor(self) -> FeatureExtractor:
         """Load it."""
         network = self.network or (load_model(self.file) if self.file else Run.open(self.folder or "").model())
-        return FeatureExtractor(self.name, network, self.recipe)
+        return FeatureExtractor(self.name, network, self.recipe, self.digest)
 
     def keep(self, trained: Path) -> None:
         """Move a finished training of its recipe to its place in the cache."""
@@ -117,7 +124,25 @@ class Found:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def find(recipe: Recipe, wanted: str, splits: Mapping[str, Split]) -> Found:
+def of_objective(objective: Objective, splits: Mapping[str, Split]) -> Found | None:
+    """Return the reference classifier that an objective's scores look through; None: they look through none.
+
+    Raises:
+        UserError: as `find`; or the user has changed it since the objective's run began.
+    """
+    wanted = objective.reference()
+    if wanted is None:
+        return None
+    began = objective.run is not None and (objective.run / "data.json").is_file()
+    facts = Run(objective.run).data if began else {}  # type: ignore[arg-type]
+    found = find(objective.recipe, wanted, splits, facts.get("folder"))
+    if facts.get("noted", {}).get("reference", found.digest) != found.digest:
+        raise UserError(f"{wanted} is no longer the reference classifier that {objective.run} began with, so that "
+                        "scores do not compare with those of before. Undo the change, or start a new run.")
+    return found
+
+
+def find(recipe: Recipe, wanted: str, splits: Mapping[str, Split], folder: str | None = None) -> Found:
     """Return the reference classifier for a recipe's data: the package's own, or what `wanted` names.
 
     KERASDL_CACHE names the folder where those are kept that are trained here. Your own network is a .keras file, which
@@ -127,20 +152,25 @@ def find(recipe: Recipe, wanted: str, splits: Mapping[str, Split]) -> Found:
         recipe: of the generator.
         wanted: the name of a recipe or a .keras file; "" for the default.
         splits: the recipe's data.
+        folder: in which the generator's training began, from which its paths are; None: this one.
 
     Raises:
         UserError: a classifier that does not exist, or does not take such images.
     """
-    shape = splits["train"].shape
+    shape, wanted = splits["train"].shape, wanted if wanted in names() else located_path(wanted, folder)
     if wanted.endswith(".keras"):
-        return Found(Path(wanted).stem, network=own(Path(wanted), shape))
+        file = Path(wanted)
+        return Found(file.stem, network=own(file, shape), digest=hashlib.sha256(file.read_bytes()).hexdigest())
     chosen = choose(recipe, shape, wanted)
+    digest = hashlib.sha256(json.dumps(settings(chosen), sort_keys=True).encode()).hexdigest()
     file = SHIPPED / f"{chosen.name}.keras"
     shipped = file.is_file() and chosen == load(chosen.name)
     chosen = chosen.model_copy(update={"batch": min(chosen.batch, len(splits["train"]))})  # of few examples
+    there = chosen.model_copy(update={"data": located(chosen.data, folder),
+                                      "data_args": located_args(chosen.data_args, folder)})
     if shipped:
-        return Found(chosen.name, chosen, file=file)
-    return Found(chosen.name, chosen, folder=home(chosen, splits))
+        return Found(chosen.name, there, file=file, digest=digest)
+    return Found(chosen.name, there, folder=home(chosen, splits, folder), digest=digest)
 
 
 def choose(recipe: Recipe, shape: tuple[int, ...], wanted: str = "") -> Recipe:
@@ -163,23 +193,32 @@ def choose(recipe: Recipe, shape: tuple[int, ...], wanted: str = "") -> Recipe:
                                     "splits": recipe.splits, "claim": None})
 
 
-def home(recipe: Recipe, splits: Mapping[str, Split]) -> Path:
-    """Return where the run of a classifier is kept: by its recipe, the versions, and data that has no name."""
+def settings(recipe: Recipe) -> dict[str, Any]:
+    """Return what decides a classifier, of its recipe."""
+    return {key: value for key, value in recipe.diff().items() if key != "claim"}
+
+
+def home(recipe: Recipe, splits: Mapping[str, Split], folder: str | None = None) -> Path:
+    """Return where the run of a classifier is kept: by its recipe, the versions, and data that has no name.
+
+    Args:
+        recipe: the classifier's, with paths as the generator's recipe has them.
+        splits, folder: as in `find`.
+    """
     seen = hashlib.sha256()
     for name in sorted(splits) if recipe.data == "arrays" else ():
         seen.update(splits[name].x.tobytes() + np.asarray(splits[name].y).tobytes())
     if ":" in recipe.data and "train" in splits:  # all that an evaluation has
         seen.update(splits["train"].fingerprint().encode())
     if recipe.data.startswith("folder:"):
-        root = Path(recipe.data.removeprefix("folder:")).resolve()
+        root = Path(located(recipe.data, folder).removeprefix("folder:")).resolve()
         for file in sorted(path for path in root.rglob("*") if path.is_file()):
             facts = file.stat()
             seen.update(f"{file} {facts.st_size} {facts.st_mtime_ns}\n".encode())
     versions = {key: value for key, value in environment().items() if key in DECIDES}
     if backend.jax():
         versions["backend"] = "jax"
-    settings = {key: value for key, value in recipe.diff().items() if key != "claim"}
-    key = json.dumps([settings, versions, seen.hexdigest()])
+    key = json.dumps([settings(recipe), versions, seen.hexdigest()])
     return cache() / "referees" / f"{recipe.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 

@@ -34,23 +34,33 @@ def choose(name: str | None = None) -> None:
 
 def wanted() -> str:
     """What KERAS_BACKEND or Keras' own file says, with no look at Keras, which may not be imported yet."""
-    if asked := os.environ.get("KERAS_BACKEND"):
-        return asked
+    return os.environ.get("KERAS_BACKEND") or _in_file() or "tensorflow"
+
+
+def _file() -> Path:
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras.json"
+
+
+def _in_file() -> str | None:
     try:
-        home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-        return str(json.loads((home / "keras.json").read_text(encoding="utf-8"))["backend"])
+        return str(json.loads(_file().read_text(encoding="utf-8"))["backend"])
     except (OSError, RuntimeError, ValueError, LookupError, TypeError):  # no such file, no home, another content
-        return "tensorflow"
+        return None
 
 
 def check() -> None:
-    """Of what KERAS_BACKEND asks for, before Keras is imported, which answers with a traceback.
+    """Of what KERAS_BACKEND or Keras' own file asks for, before Keras is imported, which answers with a traceback.
 
     Raises:
-        UserError: an unknown name, or a backend that is not installed.
+        UserError: an unknown name, one that kerasdl cannot train with, or a backend that is not installed.
     """
-    if (asked := os.environ.get("KERAS_BACKEND")) and "keras" not in sys.modules:
+    if "keras" in sys.modules:
+        return
+    if asked := os.environ.get("KERAS_BACKEND"):
         _check(asked, " in KERAS_BACKEND")
+    elif asked := _in_file():
+        _check_trains(asked)
+        _check(asked, f" in {_file()}")
 
 
 def _check(name: str, where: str) -> None:
@@ -58,7 +68,13 @@ def _check(name: str, where: str) -> None:
         raise UserError(f"Unknown backend {name!r}{where}. {nearest(name, BACKENDS)}")
     if name == "jax" and importlib.util.find_spec("jax") is None:
         extra = "tpu" if tpu.attached() else "jax"
-        raise UserError(f"backend=jax needs JAX, which is not installed: pip install 'kerasdl[{extra}]'")
+        raise UserError(f"backend=jax{where} needs JAX, which is not installed: pip install 'kerasdl[{extra}]'")
+
+
+def _check_trains(name: str) -> None:
+    if name not in BACKENDS:
+        raise UserError(f"Keras computes with {name}, and kerasdl trains with tensorflow or jax. "
+                        "Set KERAS_BACKEND to one of them.")
 
 
 def current() -> str:
@@ -70,9 +86,7 @@ def current() -> str:
     import keras
 
     name = keras.backend.backend()
-    if name not in BACKENDS:
-        raise UserError(f"Keras computes with {name}, and kerasdl trains with tensorflow or jax. "
-                        "Set KERAS_BACKEND to one of them.")
+    _check_trains(name)
     return name
 
 

@@ -17,7 +17,7 @@ PJRT = {"PJRT_DEVICE": "PJRT_DEVICE=TPU", "NEXT_PLUGGABLE_DEVICE_USE_C_API": "NE
         "TF_PLUGGABLE_DEVICE_LIBRARY_PATH": "TF_PLUGGABLE_DEVICE_LIBRARY_PATH=$(python -c 'import libtpu; "
                                             "print(libtpu.get_library_path())')"}
 VARIABLES = ("KERAS_BACKEND", "JAX_PLATFORMS", *PJRT, "TPU_NAME", "TPU_LIBRARY_PATH", "TPU_ACCELERATOR_TYPE",
-             "XLA_FLAGS", "TF_XLA_FLAGS", "LIBTPU_INIT_ARGS")
+             "CUDA_VISIBLE_DEVICES", "XLA_FLAGS", "TF_XLA_FLAGS", "LIBTPU_INIT_ARGS")
 
 
 def preflight() -> tuple[dict[str, str], list[str], bool]:
@@ -52,7 +52,9 @@ def machine() -> dict[str, str]:
     with suppress(OSError):
         facts["disk"] = f"{shutil.disk_usage('.').free / 2**30:.1f} GiB free in {Path.cwd()}"
     with suppress(UserError):
-        facts["compiled programs"] = f"{programs.held() / 1e6:.0f} MB in {programs.root()}"
+        facts["compiled programs"] = (f"not kept: XLA cannot read a path with white space, {programs.root()}"
+                                      if programs.has_space(programs.root()) else
+                                      f"{programs.held() / 1e6:.0f} MB in {programs.root()}")
     return facts | {"GPU driver": driver()}
 
 
@@ -134,7 +136,16 @@ def examine_devices() -> tuple[dict[str, str], list[str]]:
     if jax and found and not any("TPU" in name for name in names):
         return facts, [f"A TPU is attached ({found}), and JAX computes on {facts['devices']}: end the process that "
                        "holds the chip, or: pip install -U 'jax[tpu]'"]
-    return facts, []
+    return facts, [] if names else gpu_problems(jax)
+
+
+def gpu_problems(jax: bool) -> list[str]:
+    """What to install where no GPU is found, if the driver has one that no variable hides."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or (jax and os.environ.get("JAX_PLATFORMS"))
+    if hidden or not nvidia_smi("index"):
+        return []
+    name, package = ("JAX", "jax[cuda12]") if jax else ("TensorFlow", "tensorflow[and-cuda]")
+    return [f"The driver has a GPU, and {name} does not find it: pip install '{package}'"]
 
 
 def jax_devices() -> tuple[list[str], bool]:

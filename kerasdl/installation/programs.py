@@ -30,7 +30,7 @@ def keep() -> None:
         return
     try:
         flags, here = users_flags(), folder()
-        if any(flag.startswith(TENSORFLOW) for flag in flags):
+        if has_space(here) or any(flag.startswith(TENSORFLOW) for flag in flags):
             return
         here.mkdir(parents=True, exist_ok=True)
         if not os.access(here, os.W_OK) or shutil.disk_usage(here).free < ROOM:
@@ -41,6 +41,11 @@ def keep() -> None:
     os.environ["TF_XLA_FLAGS"] = " ".join([*flags, f"{TENSORFLOW}{here}"])
     if os.environ.get(JAX, str(root())).startswith(str(root())):
         os.environ[JAX] = str(here / "jax")
+
+
+def has_space(path: Path) -> bool:
+    """Return whether a path has white space, at which XLA divides its flags."""
+    return any(map(str.isspace, str(path)))
 
 
 def users_flags() -> list[str]:

@@ -103,7 +103,11 @@ class Adversarial(Objective):
     def reference(self) -> str:
         return self.settings.reference
 
+    def noted(self) -> dict[str, Any]:
+        return {"reference": self.seen_through} if self.settings.reference else {}
+
     def evaluator(self, kept: keras.Model, reference: Any) -> GeneratorScores:
+        self.seen_through = getattr(reference, "digest", "")
         if self.monitor == "accuracy" and not (len(kept.inputs) == 2 and reference.classifies):
             raise UserError("monitor=accuracy is for a conditional generator. Monitor another score.")
         return GeneratorScores(kept, sample, reference, self.monitor)

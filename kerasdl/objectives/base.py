@@ -288,7 +288,8 @@ class Objective:
         return f"kerasdl predict {typed(folder)} FILE..." if self.predicts else f"kerasdl report {typed(folder)}"
 
 
-def build_model(recipe: Recipe, split: Split, outputs: int | None = None, run: Path | None = None) -> keras.Model:
+def build_model(recipe: Recipe, split: Split, outputs: int | None = None, run: Path | None = None,
+                shape: Sequence[int] | None = None) -> keras.Model:
     """Build the recipe's model, of the zoo or of the user's file, for the shape of the data.
 
     Args:
@@ -296,6 +297,7 @@ def build_model(recipe: Recipe, split: Split, outputs: int | None = None, run: P
         split: whose shape the model takes.
         outputs: how many numbers it answers with; None: as many as the data has classes or targets.
         run: a run's folder, whose copy of the user's file is used if it has one.
+        shape: that the user's model takes, where the objective gives it less than an example; None: the split's.
 
     Raises:
         ValueError: as the model's build function raises it.
@@ -310,11 +312,12 @@ def build_model(recipe: Recipe, split: Split, outputs: int | None = None, run: P
     function = user_code.load(recipe.model, run)
     zoo.check_args(function, recipe.model_args, recipe.model)
     args = build_args(function, recipe, split)
+    given = split.shape if shape is None else tuple(shape)
     try:
-        inspect.signature(function).bind(split.shape, outputs, **args)
+        inspect.signature(function).bind(given, outputs, **args)
     except TypeError as error:
         raise UserError(f"{recipe.model} is called with (image_shape, classes) and model_args: {error}.") from None
-    model = function(split.shape, outputs, **args)
+    model = function(given, outputs, **args)
     if not isinstance(model, keras.Model):
         raise UserError(f"{recipe.model} must return a keras.Model. Received: {type(model).__name__}.")
     if not getattr(model, "inputs", None):  # a class of one's own, or a Sequential that has not seen an example
@@ -323,9 +326,9 @@ def build_model(recipe: Recipe, split: Split, outputs: int | None = None, run: P
                         f"{type(model).__name__} without inputs.")
     if not isinstance(model.input_shape, tuple):
         raise UserError(f"{recipe.model} must return a model of one input. Received one of {len(model.inputs)}.")
-    expected, given = (None, *split.example_shape), model.input_shape
-    if len(given) != len(expected) or any(b not in (None, a) for a, b in zip(expected, given, strict=True)):
-        raise UserError(f"The data's examples are {shown(expected)}, and {recipe.model} takes {shown(given)}. Its "
+    expected, takes = (None, *(split.example_shape if shape is None else shape)), model.input_shape
+    if len(takes) != len(expected) or any(b not in (None, a) for a, b in zip(expected, takes, strict=True)):
+        raise UserError(f"The data's examples are {shown(expected)}, and {recipe.model} takes {shown(takes)}. Its "
                         "first argument is the shape of an example.")
     if split.target in ("class", "labels") and gives_probabilities(model, split):
         last = "softmax" if split.target == "class" else "sigmoid"

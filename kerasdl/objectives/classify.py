@@ -101,8 +101,8 @@ def beaten(findings: Findings) -> list[Section]:
 def class_weights(setting: str | Mapping[str, float] | None, split: Split) -> np.ndarray:
     """Return the weight of each class (classes,), float32: 1 for those that a mapping leaves out.
 
-    "balanced" gives every class the same total weight, examples / (classes x examples of the class), as scikit-learn
-    does; the mean over the examples is 1.
+    "balanced" gives every class that has examples the same total weight, examples / (classes x examples of the class),
+    as scikit-learn does, where an example counts as often as its own weight says; the mean over the examples is 1.
 
     Raises:
         UserError: a class that the data does not have, or a streamed split, whose labels are not counted.
@@ -113,8 +113,9 @@ def class_weights(setting: str | Mapping[str, float] | None, split: Split) -> np
         if split.streamed:
             raise UserError("class_weight=balanced counts the labels, and this data is streamed. Give the weights: "
                             "objective_args.class_weight=\"{'NAME': 2.0}\".")
-        counts = np.bincount(split.y, minlength=len(split.classes))  # type: ignore[arg-type]
-        return (len(split) / (len(counts) * np.maximum(counts, 1))).astype("float32")
+        counts = np.bincount(split.y, split.relative_weights, len(split.classes))  # type: ignore[arg-type]
+        there = counts > 0
+        return np.where(there, len(split) / (there.sum() * np.where(there, counts, 1)), 1).astype("float32")
     for name in setting:
         if name not in split.classes:
             raise UserError(f"class_weight names a class {name!r} that the data does not have. "
@@ -127,15 +128,15 @@ def summary(split: Split, probabilities: np.ndarray, truth: np.ndarray) -> dict[
     names, guess, confidence = split.classes, probabilities.argmax(1), probabilities.max(1)
     right, count = guess == truth, len(names)
     matrix = np.bincount(truth * count + guess, minlength=count**2).reshape(count, count)
-    scores = of_each_class(matrix)
+    columns = of_each_class(matrix)
     bins, edges = calibration(confidence, right), np.linspace(0, 1, BINS + 1)
     off = matrix - np.diag(np.diag(matrix))
     pairs = np.dstack(np.unravel_index(np.argsort(-off, axis=None, kind="stable")[:WORST], off.shape))[0]
     worst = mistakes(probabilities, truth)
     return {
         "right": int(right.sum()), "accuracy": float(right.mean()), "confidence": float(confidence.mean()),
-        "names": names, "scores": list(zip(names, *(column.tolist() for column in scores), strict=True)),
-        "means": [float(column.mean()) for column in scores[:3]],
+        "names": names, "scores": list(zip(names, *(column.tolist() for column in columns), strict=True)),
+        "means": [float(np.nanmean(column)) for column in columns[:3]],
         "matrix": matrix.tolist() if len(names) <= CELLS else None,
         "heat_map": figures.heat_map(matrix) if len(names) > CELLS else None,
         "confusions": [(names[true], names[said], int(off[true, said])) for true, said in pairs if off[true, said]],
@@ -147,15 +148,19 @@ def summary(split: Split, probabilities: np.ndarray, truth: np.ndarray) -> dict[
 
 
 def of_each_class(matrix: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return precision, recall and F1 of each class, 0 where there is none, and its examples.
+    """Return precision, recall and F1 of each class, and its examples.
 
-    They are scikit-learn's, whose import would take longer than the rest of a small report.
+    They are scikit-learn's, whose import would take longer than the rest of a small report: precision is 0 of a class
+    that was never the answer. NaN is what its means leave out: recall of a class without examples, and all three of
+    one that was no answer either.
 
     Args:
         matrix: (classes, classes) examples of each true class, in the rows, that each class was the answer for.
     """
     hits, said, there = np.diag(matrix), matrix.sum(0), matrix.sum(1)
-    return hits / np.maximum(said, 1), hits / np.maximum(there, 1), 2 * hits / np.maximum(said + there, 1), there
+    seen = np.where(said + there > 0, 1.0, np.nan)
+    return (seen * hits / np.maximum(said, 1), hits / np.where(there > 0, there, np.nan),
+            seen * 2 * hits / np.maximum(said + there, 1), there)
 
 
 def mistakes(probabilities: np.ndarray, truth: np.ndarray, count: int = WORST) -> np.ndarray:

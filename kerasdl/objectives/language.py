@@ -1,5 +1,6 @@
 """Language modelling: predict the next token from those before it (Bengio et al. 2003; Radford et al. 2018)."""
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from kerasdl.objectives.base import Objective
 from kerasdl.objectives.sections import Findings, Section, note, preformatted, table
 from kerasdl.objectives.token_loss import Bits, mean_loss
 from kerasdl.objectives.token_model import token_model
+from kerasdl.run import Run
 from kerasdl.settings import Settings
 from kerasdl.text import typed
 from kerasdl.zoo import generation
 
 FREQUENCIES = "frequencies of tokens"
 PROMPT = 8  # tokens that the sample of the report begins with
+logger = logging.getLogger(__name__)
 
 
 class LanguageSettings(Settings):
@@ -62,13 +65,15 @@ class Language(Objective):
         Raises:
             UserError: a prompt without a token that the model knows, or a setting out of range.
         """
-        tokens = self.tokens()
+        if any("\ud800" <= letter <= "\udfff" for letter in prompt):  # bytes that the terminal does not read as text
+            raise UserError("The prompt is not UTF-8. Write it in the encoding of the terminal.")
+        tokens, length = self.tokens(), Run(Path(self.run or ".")).data["shape"][0]
         ids = tokens.tokenizer.encode(prompt, add_special_tokens=False).ids
         if not ids:
             raise UserError(f"The prompt {prompt!r} has no token. Give a word or a letter to begin with.")
         try:
             found = generation.sample(kept, ids, count, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed,
-                                      never=tokens.special)
+                                      never=tokens.special, longest=max(1, length - 1))
         except ValueError as error:
             raise UserError(str(error)) from None
         return prompt + tokens.decode([*ids, *found])[len(tokens.decode(ids)):]
@@ -91,18 +96,29 @@ class Language(Objective):
                              for name, context in chosen.items()}}
 
     def sections(self, findings: Findings) -> list[Section]:
-        prompt = self.tokens().decode(findings.splits("test").x[0, :PROMPT])
-        sample = self.continued(findings.model(), prompt, self.settings.shown, temperature=self.settings.temperature)
         rows = [(findings.result["recipe"], *(findings.result[name]["bits"] for name in ("val", "test"))),
                 *((control, *(scores[name]["bits"] for name in ("val", "test")))
                   for control, scores in findings.result.get("controls", {}).items())]
         head = ("", "val bits", "val perplexity", "test bits", "test perplexity")
         scores = [(name, *(f"{value:.3f}" for bits in pair for value in (bits, 2**bits))) for name, *pair in rows]
-        return [Section("Bits and perplexity", table(head, scores), id="bits", above=True),
-                Section("A sample", preformatted(sample) + note(
-                    f"The first {PROMPT} tokens of the test split, and {self.settings.shown} that the model continues "
-                    f"them with at temperature {self.settings.temperature:g}, seed 0. Your own: kerasdl sample "
-                    f"{typed(findings.folder)} --prompt TEXT"), id="sample")]
+        return [Section("Bits and perplexity", table(head, scores), id="bits", above=True), *self.sampled(findings)]
+
+    def sampled(self, findings: Findings) -> list[Section]:
+        """Return the section of a sample; none, and a line in the log, if the model cannot continue a text."""
+        decode, rows = self.tokens().decode, findings.splits("test").x
+        number, prompt = next(((number, text) for number, row in enumerate(rows, 1) if (text := decode(row[:PROMPT]))),
+                              (1, ""))  # a window that does not begin with unknown tokens alone
+        try:
+            sample = self.continued(findings.model(), prompt, self.settings.shown,
+                                    temperature=self.settings.temperature)
+        except Exception as error:  # noqa: BLE001  whatever the layers of one's own raise
+            logger.warning("The report has no sample: %s: %s", type(error).__name__, " ".join(str(error).split()))
+            return []
+        place = "the test split" if number == 1 else f"window {number} of the test split"
+        return [Section("A sample", preformatted(sample) + note(
+            f"The first {PROMPT} tokens of {place}, and {self.settings.shown} that the model continues them with at "
+            f"temperature {self.settings.temperature:g}, seed 0. Your own: kerasdl sample {typed(findings.folder)} "
+            "--prompt TEXT"), id="sample")]
 
     def next_command(self, folder: Path) -> str:
         return f"kerasdl sample {typed(folder)} --prompt TEXT"

@@ -99,14 +99,16 @@ def pairs(split: Split, weights: np.ndarray) -> np.ndarray:
 def positive_weights(setting: str | Mapping[str, float] | None, split: Split) -> np.ndarray:
     """Return how much each class (classes,) counts where an example has it, float32.
 
-    "balanced" gives examples with and without the label the same total weight.
+    "balanced" gives examples with and without the label the same total weight, where an example counts as often as its
+    own weight says.
 
     Raises:
         UserError: a class that the data does not have.
     """
     if isinstance(setting, str) and split.y is not None:
-        there = split.y.sum(0, dtype="float64")
-        return ((len(split) - there) / np.maximum(there, 1)).astype("float32")
+        weights = split.relative_weights
+        there = (np.ones(len(split)) if weights is None else weights) @ split.y.astype("float64")
+        return ((len(split) - there) / np.where(there > 0, there, 1)).astype("float32")
     return class_weights(setting, split)
 
 

@@ -5,6 +5,7 @@ continues nothing makes no entity. Only the first token of a word is scored. Wor
 so that their entities are missed.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -61,8 +62,7 @@ class Tag(Objective):
 
     def overall(self, score: str, y: np.ndarray, y_pred: np.ndarray) -> float:
         guess = y_pred if y_pred.ndim == 2 else y_pred.argmax(-1)  # targets, to see whether F1 exists
-        truth, answer = named(y, guess, self.classes)
-        return float(entity_scores(truth, answer)["micro avg"]["f1-score"])
+        return f1(*named(y, guess, self.classes))
 
     def targets(self, split: Split) -> np.ndarray | None:
         self.classes = split.classes
@@ -77,7 +77,7 @@ class Tag(Objective):
             for row, place, word in words_of(splits[name]):
                 guess[row, place] = common.get(word, OUTSIDE)
             truth, answer = named(splits[name].y, guess, classes)  # type: ignore[arg-type]
-            found[name] = {"f1": float(entity_scores(truth, answer)["micro avg"]["f1-score"])}
+            found[name] = {"f1": f1(truth, answer)}
         y, y_pred = answers(splits["test"])
         types = entity_scores(*named(y, y_pred.argmax(-1), classes))
         return {"entities": {kind: {key: float(value) for key, value in scores.items()}
@@ -102,7 +102,8 @@ class Tag(Objective):
                 "Whole entities, strict: type and both ends are right. Words that were cut off count as missed."),
                 id="entities", above=True),
             Section("Controls", table(("", "val F1", "test F1"), [
-                (name, *(f"{each[split]['f1']:.3f}" for split in ("val", "test"))) for name, each in scores.items()]),
+                (name, *(f"{each[split]['f1']:.3f}" if "f1" in each[split] else "undefined"
+                         for split in ("val", "test"))) for name, each in scores.items()]),
                 id="controls")]
 
 
@@ -120,17 +121,33 @@ def seen(y: Any, y_pred: Any) -> Any:
 
 
 def named(y: np.ndarray, guess: np.ndarray, classes: Sequence[str]) -> tuple[list[list[str]], list[list[str]]]:
-    """Return the true tags and the answers of each sentence's words, for words that were cut off O.
+    """Return the true tags and the answers of each sentence's words in their order, for words without a token O.
 
     Args:
-        y: (N, T + L) indices, -1 where no word begins.
+        y: (N, T + L) targets, as kerasdl.data.spec says of "tags".
         guess: (N, T) indices.
         classes: the tags' names.
     """
     wide = np.full(y.shape, OUTSIDE)
     wide[:, :guess.shape[1]] = guess[:, :y.shape[1]]
-    return tuple([[classes[index] for index in row[there]] for row, there in zip(values, y >= 0, strict=True)]
+    orders = [order_of(row, len(classes)) for row in y]
+    return tuple([[classes[row[place] % len(classes)] for place in order]
+                  for row, order in zip(values, orders, strict=True)]
                  for values in (y, wide))  # type: ignore[return-value]
+
+
+def order_of(row: np.ndarray, classes: int) -> list[int]:
+    """Return the places in a row of targets (T + L,) by the order of their words in the sentence."""
+    order = np.flatnonzero((row >= 0) & (row < classes)).tolist()
+    for place in np.flatnonzero(row >= classes).tolist():
+        order.insert(int(row[place]) // classes - 1, place)
+    return order
+
+
+def f1(truth: list[list[str]], answer: list[list[str]]) -> float:
+    """Return the F1 of whole entities; NaN where there is none to be found."""
+    found = entity_scores(truth, answer)["micro avg"]
+    return float(found["f1-score"]) if found["support"] else math.nan
 
 
 def entity_scores(truth: list[list[str]], answer: list[list[str]]) -> dict[str, dict[str, float]]:

@@ -25,11 +25,12 @@ def token_model(recipe: Recipe, split: Split, shape: Sequence[int], run: Path | 
         **fixed: arguments that the objective decides, which the model takes if it has them.
 
     Raises:
-        UserError: a model of the zoo that gives no answer for each token.
+        UserError: a model of the zoo that gives no answer for each token, or one of `fixed` that the recipe has, too,
+            with another value.
     """
     vocabulary = split.build_args["vocabulary"]
     if user_code.is_reference(recipe.model):
-        return checked(build_model(recipe, split, vocabulary, run=run), vocabulary, recipe)
+        return checked(build_model(recipe, split, vocabulary, run=run, shape=shape), vocabulary, recipe)
     build = getattr(zoo.module(recipe.model), "build_language", None)
     if build is None:
         able = [name for name in zoo.SEQUENCES if hasattr(zoo.module(name), "build_language")]
@@ -37,7 +38,12 @@ def token_model(recipe: Recipe, split: Split, shape: Sequence[int], run: Path | 
                         f"Received: {recipe.model}.")
     args = build_args(build, recipe, split)
     zoo.check_args(build, args, recipe.model)
-    return build(tuple(shape), **args, **{key: value for key, value in fixed.items() if key in zoo.options(build)})
+    fixed = {key: value for key, value in fixed.items() if key in zoo.options(build)}
+    for key, value in fixed.items():
+        if args.get(key, value) != value:
+            raise UserError(f"objective={recipe.objective} needs model_args.{key}={value}, and sets it itself. "
+                            f"Received: {args[key]}. Leave it out.")
+    return build(tuple(shape), **args | fixed)
 
 
 def checked(model: keras.Model, outputs: int, recipe: Recipe) -> keras.Model:

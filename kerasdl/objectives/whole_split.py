@@ -6,7 +6,7 @@ A class that has no example in the split, or nothing but examples, has no rankin
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import expit, softmax
+from scipy.special import expit, log_softmax, logsumexp
 
 
 def of_classes(score: str, truth: np.ndarray, logits: np.ndarray) -> float:
@@ -22,15 +22,30 @@ def of_classes(score: str, truth: np.ndarray, logits: np.ndarray) -> float:
     from sklearn.metrics import f1_score, roc_auc_score
 
     if score == "auc":
-        probabilities, classes = softmax(logits.astype("float64"), axis=1), logits.shape[1]
+        classes = logits.shape[1]
         chosen = [1] if classes == 2 else range(classes)
-        return mean_over_classes(roc_auc_score, truth[:, None] == chosen, probabilities[:, chosen])
+        return mean_over_classes(roc_auc_score, truth[:, None] == chosen, log_odds(logits)[:, chosen])
     guess = logits.argmax(1)
     if score == "macro_f1":
         return float(f1_score(truth, guess, average="macro", zero_division=0.0))
     present = np.unique(truth)  # recall of the others is undefined
     recalls = [float((guess[truth == label] == label).mean()) for label in present]
     return float(np.mean(recalls))
+
+
+def log_odds(logits: np.ndarray) -> np.ndarray:
+    """Return log(p / (1 - p)) of each class (N, classes), float64, which still has an order where p is rounded to 1."""
+    logits = logits.astype("float64")
+    if logits.shape[1] == 2:
+        return logits - logits[:, ::-1]
+    best, others = logits.argmax(1)[:, None], logits.copy()
+    np.put_along_axis(others, best, -np.inf, axis=1)
+    logs = log_softmax(logits, axis=1)
+    np.put_along_axis(logs, best, -1.0, axis=1)  # replaced below; of the others p is 1/2 or less
+    found = logs - np.log1p(-np.exp(logs))
+    highest = logits.max(1, keepdims=True) - logsumexp(others, axis=1, keepdims=True)
+    np.put_along_axis(found, best, highest, axis=1)
+    return found
 
 
 def of_labels(score: str, rows: np.ndarray, logits: np.ndarray) -> float:

@@ -80,7 +80,7 @@ def pixels() -> Backbone:
 def at_hand() -> list[Backbone]:
     """Return the public weights that are on this machine."""
     return [_public(name) for name, known in public.KNOWN.items()
-            if known.image_size and (public.folder() / known.file).is_file()]
+            if known.image_size and public.are_here(known.file)]
 
 
 def named(sources: Sequence[str]) -> list[Backbone]:

@@ -106,7 +106,8 @@ class Trials:
         """Train a recipe, and end it after the epoch in which its time is over."""
         path, deadline = self.home / recipe.name, Deadline(seconds)
         if self.begun(recipe):
-            recipe = Run(path).recipe  # its length is what was planned then
+            recipe = Run(path).recipe  # its length and the size of its images are what was planned then
+            side = recipe.data_args["image_size"][0]
         self._add(name, kind, side, path, lambda: train(
             recipe, workdir=path, strategy="one", callbacks=[deadline], verbose=self.verbose))
 

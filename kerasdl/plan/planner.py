@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from kerasdl.errors import UserError, nearest
+from kerasdl.installation import versions
 from kerasdl.installation.backend import BACKENDS
 from kerasdl.plan import chips as kinds
 from kerasdl.plan import estimate
@@ -69,9 +70,10 @@ def on_chips(answer: dict[str, Any], chip: kinds.Chip, chips: int, each: int, pr
 
 def compile_step(recipe: Recipe, on: str, chip: str, chips: int, backend: str, search: bool) -> dict[str, Any]:
     """Return what `compiler_worker.answer` gives, computed in a new process; its errors become one line."""
+    versions.check()
     for package in ("jax", "libtpu"):
         if find_spec(package) is None:
-            raise UserError(f"A plan is compiled by {package}, which is not installed: pip install 'kerasdl[plan]'")
+            raise UserError(f"A plan is compiled by {package}, which is not installed: pip install 'kerasdl[tf,plan]'")
     request = {"recipe": recipe.model_dump(mode="json"), "chip": chip, "chips": chips, "search": search}
     done = subprocess.run([sys.executable, "-P", "-m", "kerasdl.plan.compiler_worker"], input=json.dumps(request),
                           capture_output=True, text=True, env=os.environ | QUIET | {"KERAS_BACKEND": backend})

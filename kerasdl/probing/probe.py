@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from kerasdl.data import Split, load_splits
 from kerasdl.data.naming import naming
 from kerasdl.errors import UserError
 from kerasdl.evaluation import linear_probe, predictions, raw
+from kerasdl.files import alone
 from kerasdl.objectives.base import HAS
 from kerasdl.probing import labels as subsets
 from kerasdl.probing import network, probes, training
@@ -108,14 +110,15 @@ def probe(run: Run | str | Path, labels: str | Sequence[str | int] = subsets.DEF
             the run's other trainings.
 
     Raises:
-        UserError: a run that is not finished or without features, data without classes, or labels that leave a class
-            without an example.
+        UserError: a run that is not finished or without features, data without classes, labels that leave a class
+            without an example, or another process that trains networks for a
+            probe of the run.
     """
     run, texts = Run.open(run), subsets.parse(labels)
     check(run)
     plan = training.recipe_of(run, recipe, overrides, seed)
     splits = data or loaded(plan, run)
-    with naming(splits):
+    with alone(run.path / FOLDER, "Make room, and probe it again.") if finetune else nullcontext(), naming(splits):
         y, classes = targets(splits["train"]), check_classes(splits)
         places = subsets.places(texts, y, classes, seed)
         asked = [*([f"--recipe={recipe}"] if recipe else []), *([] if finetune else ["--no-finetune"]),

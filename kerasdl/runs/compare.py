@@ -1,6 +1,5 @@
 """What differs between runs: settings next to scores, and runs that differ in their seed alone as one column."""
 
-import hashlib
 import json
 import statistics
 from collections.abc import Collection, Sequence
@@ -8,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kerasdl import registry
 from kerasdl.errors import UserError
-from kerasdl.runs.find import Row, checksums, direction, find
+from kerasdl.runs.find import SPLITS, Row, by_examples, checksums, direction, find, own_code
 from kerasdl.text import duration, figure, thousands
 
 UNCOMPARED = ("name", "seed", "claim")
@@ -95,27 +95,74 @@ def compare(folders: Sequence[str | Path]) -> Comparison:
     elif different_examples(groups, "test"):
         comparable = ("val",)
         remarks.append("The runs have different test examples, so those scores do not compare.")
+    if comparable and (apart := of_one_objective(groups)):
+        remarks.append(f"The runs have different objectives ({', '.join(sorted(objectives(groups)))}), so these scores "
+                       f"do not compare: {', '.join(apart)}.")
     return Comparison(groups, settings(groups), scores(groups, comparable), facts(groups), remarks)
 
 
 def different_examples(groups: Sequence[Group], split: str) -> bool:
-    """Return whether the examples of a split are not the same in all groups: by their checksums, or where a run has
-    none by the name of the data."""
-    sums = {checksums(group.rows[0]).get(split) for group in groups}
-    return len(sums if None not in sums else {group.rows[0].recipe.get("data") for group in groups}) > 1
+    """Return whether the examples of a split are not the same in all groups."""
+    return len(by_examples([group.rows[0] for group in groups], split)) > 1
+
+
+def of_one_objective(groups: Sequence[Group]) -> list[str]:
+    """Return the scores that several objectives have, and each measures in its own way: a loss, and every score where
+    they do not predict the same. Of an objective of the user's own that is not known."""
+    apart = []
+    for name in dict.fromkeys(name for group in groups for row in group.rows for split in SPLITS
+                              for name in row.result.get(split, {})):
+        having = objectives([group for group in groups if any(group.scores(f"{split}/{name}") for split in SPLITS)])
+        known = [registry.declared(one) for one in having & set(registry.names())]
+        predicted = {one.get("target") if one.get("predicts") else None for one in known}
+        if len(having) > 1 and (name == "loss" or None in predicted or len(predicted) > 1):
+            apart.append(name)
+    return apart
+
+
+def objectives(groups: Sequence[Group]) -> set[str]:
+    """Return the objectives of all groups."""
+    return {str(compared(group.rows[0]).get("objective")) for group in groups}
 
 
 def grouped(rows: Sequence[Row]) -> list[Group]:
-    """Return runs by recipe, in the order in which they came, and by seed within a group."""
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        key = json.dumps([{name: value for name, value in row.recipe.items() if name not in UNCOMPARED},
-                          checksums(row), own_code(row), "calibrated" in row.result], sort_keys=True)
-        found.setdefault(key, []).append(row)
+    """Return runs by recipe and backend, in the order in which they came, and by seed within a group.
+
+    A run that has noted no backend, such as an unfinished one, goes with the first that has.
+    """
+    found: dict[tuple[str, str | None], list[Row]] = {}
+    keys = [(experiment(row), backend(row)) for row in rows]
+    noted = {recipe: name for recipe, name in reversed(keys) if name}  # of several the first
+    for row, (recipe, name) in zip(rows, keys, strict=True):
+        found.setdefault((recipe, name or noted.get(recipe)), []).append(row)
     if len(found) > len(LETTERS):
         raise UserError(f"These are {len(found)} different recipes, and a table shows {len(LETTERS)} at most. "
                         "Choose some with: kerasdl runs --where KEY=VALUE")
     return [group_of(letter, rows) for letter, rows in zip(LETTERS, found.values(), strict=False)]
+
+
+def experiment(row: Row) -> str:
+    """Return what runs that differ in their seed alone have in common. An ensemble is also of the split that its
+    members were measured on."""
+    measured = [split for split in SPLITS if split in row.result] if "members" in row.result else None
+    return json.dumps([{name: value for name, value in compared(row).items() if name not in UNCOMPARED},
+                       checksums(row), own_code(row), "calibrated" in row.result, measured], sort_keys=True)
+
+
+def backend(row: Row) -> str | None:
+    """Return the backend of a finished run; version 0.1 did not note it."""
+    return row.result.get("environment", {}).get("backend")
+
+
+def compared(row: Row) -> dict[str, Any]:
+    """Return the fields of a recipe, a model or an objective of the user's own without the folder of its file: the run
+    keeps a copy, which is compared itself, and whose path another training of that run has."""
+    fields, own = dict(row.recipe), own_code(row)
+    for key in ("model", "objective"):
+        short = str(fields.get(key)).rpartition("/")[2]
+        if short.partition(":")[0] in own:
+            fields[key] = short
+    return fields
 
 
 def group_of(title: str, rows: Sequence[Row]) -> Group:
@@ -127,18 +174,15 @@ def group_of(title: str, rows: Sequence[Row]) -> Group:
     return Group(title, kept, [row for row in rows if row not in kept])
 
 
-def own_code(row: Row) -> dict[str, str]:
-    """Return a short hash of each of the user's own files that the run keeps."""
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:8]
-            for file in sorted((row.path / "code").glob("*.py"))}
-
-
 def settings(groups: Sequence[Group]) -> list[Line]:
     """Return the fields, and parts of fields, in which the recipes differ."""
-    flat = [flattened(group.rows[0].recipe) for group in groups]
+    flat = [flattened(compared(group.rows[0])) for group in groups]
     keys = list(dict.fromkeys(key for fields in flat for key in fields))
     lines = [Line(key, [shown(fields[key]) if key in fields else "" for fields in flat]) for key in keys
              if len({json.dumps(fields.get(key)) for fields in flat}) > 1]
+    made = [next((name for row in group.rows if (name := backend(row))), "") for group in groups]
+    if len(set(made) - {""}) > 1:
+        lines.append(Line("backend", made))
     sums = [checksums(group.rows[0]) for group in groups]
     for split in ("train", "val", "test"):
         if len({each.get(split) for each in sums}) > 1:
@@ -168,9 +212,10 @@ def shown(value: Any) -> str:
 def scores(groups: Sequence[Group], comparable: Collection[str] = ("val", "test")) -> list[Line]:
     """Return a line for each score on val and test: mean and deviation over seeds, and the differences.
 
-    The best is marked on val alone, which is there to choose by. A split that is not `comparable` has neither.
+    The best is marked on val alone, which is there to choose by. A split that is not `comparable` has neither, and no
+    score that each of several objectives measures in its own way.
     """
-    rows = [row for group in groups for row in group.rows]
+    rows, apart = [row for group in groups for row in group.rows], of_one_objective(groups)
     lines = []
     for split in ("val", "test"):
         names = dict.fromkeys(name for row in rows for name in row.result.get(split, {}))
@@ -180,8 +225,9 @@ def scores(groups: Sequence[Group], comparable: Collection[str] = ("val", "test"
             means = [statistics.mean(each) if each else None for each in values]
             having = [mean for mean in means if mean is not None]
             best = (max if direction(rows, key) == "max" else min)(having)
-            marked = split in comparable and split == "val" and having.count(best) == 1 and len(having) > 1
-            changes = [difference(mean, means[0]) if i and split in comparable else "" for i, mean in enumerate(means)]
+            compares = split in comparable and name not in apart
+            marked = compares and split == "val" and having.count(best) == 1 and len(having) > 1
+            changes = [difference(mean, means[0]) if i and compares else "" for i, mean in enumerate(means)]
             lines.append(Line(key, [mean_and_deviation(each) for each in values], means.index(best) if marked else None,
                               changes))
     return lines

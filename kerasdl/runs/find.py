@@ -3,6 +3,7 @@
 A thousand runs are read in well under a second, so recipes stay plain JSON here and are not validated.
 """
 
+import hashlib
 import json
 import math
 import operator
@@ -65,9 +66,10 @@ class Row:
 
     @property
     def monitor(self) -> str:
-        """The score that chose the epoch. Version 0.1 did not note it."""
-        known = (name for name in ("accuracy", "r2", "loss") if name in self.result.get("val", {}))
-        frechet = (name for name in self.result.get("val", {}) if name.startswith("frechet"))
+        """The score that chose the epoch. Version 0.1 did not note it, and an ensemble has chosen none."""
+        scores = self.result.get("val") or self.result.get("test") or {}
+        known = (name for name in ("accuracy", "r2", "loss") if name in scores)
+        frechet = (name for name in scores if name.startswith("frechet"))
         return self.result.get("monitor") or next(frechet, None) or next(known, "loss")
 
     @property
@@ -84,7 +86,8 @@ class Row:
             return FACTS[key](self)
         split, slash, score = key.partition("/")
         if slash:
-            return self.result.get(split, {}).get(self.monitor if score == "monitor" else score)
+            part = self.result.get(split)
+            return part.get(self.monitor if score == "monitor" else score) if isinstance(part, dict) else None
         head, _, leaf = key.partition(".")
         found = self.recipe.get(head)
         if not leaf:
@@ -192,7 +195,9 @@ def best(rows: Sequence[Row], key: str | None = None) -> tuple[Row, str, int]:
     if not done:
         raise UserError("No run here is completed. See them with: kerasdl runs")
     for name, what in (("data", "data"), ("objective", "objectives")):
-        if len(found := sorted({str(row.recipe.get(name)) for row in done})) > 1:
+        found = sorted({str(row.recipe.get(name)) for row in done})
+        split = (key or "val").partition("/")[0]
+        if len(found) > 1 and not (same_file(done, split) if name == "data" else same_code(done)):
             raise UserError(f"The runs have different {what} ({', '.join(found)}), so their scores do not compare. "
                             f"Narrow them down: --where {name}={found[0]}")
     if key is None:  # an ensemble has chosen no epoch, and may have no scores on val
@@ -213,13 +218,40 @@ def best(rows: Sequence[Row], key: str | None = None) -> tuple[Row, str, int]:
 
 def check_examples(rows: Sequence[Row], split: str) -> None:
     """Raise a UserError if the runs were not all measured on the same examples of a split."""
-    sums = {str(checksums(row).get(split)): row for row in rows}
-    asked = {json.dumps([row.recipe.get("data_args") or {}, row.recipe.get("splits") or {}], sort_keys=True): row
-             for row in rows}
-    if len(found := sums if "None" not in sums else asked) > 1:  # of runs that did not note the sums
-        one, other = [str(row.path) for row in found.values()][:2]
+    if len(found := by_examples(rows, split)) > 1:
+        one, other = [str(row.path) for row in found][:2]
         raise UserError(f"The runs were measured on different {split} examples, those of {one} and {other} for one, "
                         "so their scores do not compare. Narrow them down, as with: --where recipe=NAME")
+
+
+def by_examples(rows: Sequence[Row], split: str) -> list[Row]:
+    """Return a run for each set of examples of a split that runs have: by their checksums, and where those that are
+    noted agree and a run noted none, by the data that the recipes name."""
+    sums = {checksums(row).get(split): row for row in rows}
+    known = [row for noted, row in sums.items() if noted is not None]
+    if None not in sums or len(known) > 1:
+        return known
+    return list({json.dumps([row.recipe.get("data"), row.recipe.get("data_args") or {}, row.recipe.get("splits") or {}],
+                            sort_keys=True): row for row in rows}.values())
+
+
+def same_file(rows: Sequence[Row], split: str) -> bool:
+    """Return whether all runs read the same examples of a split from files, however the path was written.
+
+    Of tensorflow-datasets the checksum is that of the labels, and a streamed split has its number of examples only.
+    """
+    sources = {str(row.recipe.get("data")).partition(":")[:2] for row in rows}
+    sums = {str(checksums(row).get(split)) for row in rows}
+    return len(sources) == len(sums) == 1 and all(colon for _, colon in sources) and all("-" in one for one in sums)
+
+
+def same_code(rows: Sequence[Row]) -> bool:
+    """Return whether all runs have the same copy of the user's own objective, wherever its file was."""
+    found = set()
+    for row in rows:
+        name = str(row.recipe.get("objective")).rpartition("/")[2]
+        found.add((name, own_code(row).get(name.partition(":")[0])))
+    return len(found) == 1 and all(code for _, code in found)
 
 
 def checksums(row: Row) -> dict[str, Any]:
@@ -228,6 +260,12 @@ def checksums(row: Row) -> dict[str, Any]:
         return json.loads((row.path / "data.json").read_bytes()).get("examples", {})
     except (OSError, ValueError):
         return {}
+
+
+def own_code(row: Row) -> dict[str, str]:
+    """Return a short hash of each of the user's own files that the run keeps."""
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:8]
+            for file in sorted((row.path / "code").glob("*.py"))}
 
 
 def direction(rows: Sequence[Row], key: str) -> str:
@@ -259,7 +297,7 @@ def _folders(folder: Path, seen: set[str] | None = None) -> Iterator[Path]:
     if (place := os.path.realpath(folder)) in seen:
         return
     seen.add(place)
-    if (folder / "recipe.json").is_file():
+    if os.path.isfile(folder / "recipe.json"):  # False also in a folder that is somebody else's
         yield folder
         return
     try:

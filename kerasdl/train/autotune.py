@@ -7,6 +7,7 @@ it. Neither can be known without trying.
 import hashlib
 import itertools
 import json
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +15,14 @@ from typing import Any
 
 import tensorflow as tf
 
+from kerasdl import user_code
 from kerasdl.devices import strategy as strategies
 from kerasdl.environment import environment
 from kerasdl.files import cache, write_json
 from kerasdl.installation import backend
 from kerasdl.recipe import Recipe
 
+logger = logging.getLogger(__name__)
 CALLS = 3  # of each candidate that are timed, after the one that compiles
 CANDIDATES = {"jit": (False, True), "precision": ("float32", "mixed_bfloat16")}
 IGNORED = {"name", "claim", "data_args", "splits", "epochs", "lr", "schedule", "warmup", "weight_decay", "patience",
@@ -69,18 +72,44 @@ def apply(recipe: Recipe, choice: dict[str, Any]) -> Recipe:
 
 def measure(recipe: Recipe, fields: list[str], devices: tf.distribute.Strategy,
             start: Callable[[Recipe], Callable[[], int]]) -> dict[str, Any]:
-    """{field: the value of the fastest candidate, "examples_per_second": {candidate: speed}}."""
+    """{field: the value of the fastest candidate, "examples_per_second": {candidate: speed}}.
+
+    A candidate that does not run is left out: XLA has no kernel for some operations, and some take more memory.
+
+    Raises:
+        tf.errors.OpError, or JAX's own: that of the last one, if none runs.
+    """
     speeds: dict[tuple[Any, ...], float] = {}
+    failed: Exception | None = None
     for values in itertools.product(*(CANDIDATES[key] for key in fields)):
         candidate: dict[str, Any] = dict(zip(fields, values, strict=True))
         if recipe.quantize and candidate.get("precision", "float32") != "float32":
             continue
         if "jit" not in candidate or strategies.jit(devices, candidate["jit"]) == candidate["jit"]:
-            speeds[values] = speed(start(recipe.override(**candidate)), max(speeds.values(), default=0.0))
+            try:
+                speeds[values] = speed(start(recipe.override(**candidate)), max(speeds.values(), default=0.0))
+            except failures() as error:
+                failed = error.with_traceback(None)  # which would hold its memory
+                logger.info("auto: %s does not run here: %s", named(fields, values), str(error).partition("\n")[0])
+    if failed and not speeds:
+        raise failed
     best = max(speeds, key=speeds.__getitem__)
     return dict(zip(fields, best, strict=True)) | {"examples_per_second": {
-        " ".join(f"{key}={value}".lower() for key, value in zip(fields, values, strict=True)): round(rate, 1)
-        for values, rate in speeds.items()}}
+        named(fields, values): round(rate, 1) for values, rate in speeds.items()}}
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """Return the errors of a step that cannot be compiled, or does not fit into the memory."""
+    if backend.jax():
+        import jax
+
+        return (jax.errors.JaxRuntimeError,)
+    return (tf.errors.OpError,)
+
+
+def named(fields: list[str], values: tuple[Any, ...]) -> str:
+    """Return what a candidate is called: "jit=false precision=float32"."""
+    return " ".join(f"{key}={value}".lower() for key, value in zip(fields, values, strict=True))
 
 
 def speed(call: Callable[[], int], best: float = 0.0) -> float:
@@ -107,6 +136,7 @@ def remembered(recipe: Recipe, shape: Any, device: str, devices: tf.distribute.S
     """Return the file that holds the choice for such a recipe on such a machine; KERASDL_CACHE names another folder."""
     facts = {key: value for key, value in recipe.model_dump(mode="json").items() if key not in IGNORED}
     machine = {key: value for key, value in environment().items() if key != "git"}
-    key = json.dumps([facts, machine, shape, backend.current(), device, strategies.describe(devices),
+    own = [user_code.digest(user_code.check(name)) for name in user_code.references(recipe)]
+    key = json.dumps([facts, own, machine, shape, backend.current(), device, strategies.describe(devices),
                       devices.num_replicas_in_sync, resident])
     return cache() / "choices" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"

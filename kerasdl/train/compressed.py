@@ -20,8 +20,12 @@ def begin(networks: tuple[keras.Model, ...], recipe: Recipe, split: Split) -> tu
 
     Raises:
         UserError: the objective has several networks, there is no trained model to begin with, or one that has learned
-            to be rounded to other bits. Impossible, if the network cannot be changed so.
+            to be rounded to other bits, or the optimizer scales kernels that no normalisation follows any more.
+            Impossible, if the network cannot be changed so.
     """
+    if getattr(recipe.optimizer_settings, "kernel_rms", 0) and (recipe.quantize or any(map(bits_of, networks))):
+        raise UserError("kernel_rms is for kernels that a normalisation follows, and quantize folds these. Give "
+                        "optimizer_args.kernel_rms=0.")
     asked = [name for name in ("prune", "prune_channels", "quantize") if getattr(recipe, name)]
     if not asked:
         return networks

@@ -25,7 +25,7 @@ from kerasdl.devices.device import device
 from kerasdl.errors import UserError
 from kerasdl.evaluation import predictions
 from kerasdl.evaluation.padded import evaluator
-from kerasdl.evaluation.reference_classifier import FeatureExtractor, find
+from kerasdl.evaluation.reference_classifier import FeatureExtractor, Found, of_objective
 from kerasdl.objectives.base import Objective
 from kerasdl.recipe import Recipe
 from kerasdl.recipe import load as load_recipe
@@ -101,11 +101,15 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
                 try:
                     with saver.stop:
                         fit(setup, run, model, own, saver, console, verbose)
+                        if given and recipe.keep == "last":
+                            best.scores = None  # of weights that a callback may have changed since
                         saver.finish()
                         conclude(run, setup, choice, kept, scores, saver, test)
                 except Diverged as error:
                     taken = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
-                    raise record.diverged(error, run, setup, choice, best, spent(setup, taken)) from None
+                    error = record.diverged(error, run, setup, choice, best, spent(setup, taken))
+                    saver.discard()
+                    raise error from None
                 except Stopped as stopped:
                     if stopped.signal is None:
                         return run
@@ -179,7 +183,7 @@ def fit(setup: Setup, run: Run, model: keras.Model, callbacks: list[keras.callba
     with run.writing(), collective_errors(setup.devices):
         start = saver.restore()
         if setup.is_chief:
-            trim(run.path, start // steps)
+            trim(run.path, saver.best.epochs)
     if saver.ended:
         return
     if saver.stop_after and start >= saver.stop_after * steps:
@@ -204,7 +208,7 @@ def fit(setup: Setup, run: Run, model: keras.Model, callbacks: list[keras.callba
 def conclude(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model, scores: Any, saver: CheckpointCallback,
              test: bool) -> None:
     """Restore the weights that are kept, measure them on the test split, and write model.keras and result.json."""
-    best, timing, steps = saver.best, saver.timing, saver.best.epochs * setup.steps
+    best, timing, steps = saver.best, saver.timing, saver.step
     if best.keep == "best":
         best.restore()
     splits, extra = setup.splits, {}
@@ -230,6 +234,7 @@ def conclude(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model, 
                       **spent(setup, steps),
                       **({"versions": saver.versions} if saver.versions[1:] else {}),
                       train={**timing.summary(), "epochs": best.epochs, "steps": steps})
+    saver.discard()
 
 
 def spent(setup: Setup, steps: int) -> dict[str, Any]:
@@ -239,10 +244,9 @@ def spent(setup: Setup, steps: int) -> dict[str, Any]:
 
 def reference_classifier(objective: Objective, splits: Mapping[str, Split]) -> FeatureExtractor | None:
     """Return the classifier that the objective's scores look through, trained first if it is not there yet."""
-    wanted = objective.reference()
-    if wanted is None:
+    found = of_objective(objective, splits)
+    if found is None:
         return None
-    found = find(objective.recipe, wanted, splits)
     if found.recipe and not found.ready:
         logger.info("training %s, through which the images are measured; once, then it is in %s", found.recipe.name,
                     found.folder)
@@ -257,8 +261,7 @@ def follow_up(objective: Objective, kept: keras.Model, splits: Mapping[str, Spli
     """Run the trainings that the objective asks for after its own, and return their test scores."""
     reference, results = reference_classifier(objective, splits), {}
     for name, (recipe, data) in objective.follow_ups(kept, splits, reference).items():
-        found = find(objective.recipe, objective.reference() or "", splits)
-        with found.scratch() as folder:
+        with Found.scratch() as folder:
             run = train(recipe, workdir=folder, data=data, strategy="one", verbose=False)
             results[name] = {"samples": len(data["train"]), **run.result["test"]}
     return results

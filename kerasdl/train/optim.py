@@ -16,9 +16,8 @@ from kerasdl.errors import UserError
 from kerasdl.installation import backend
 from kerasdl.recipe import Recipe
 from kerasdl.train import fast_layers
-from kerasdl.zoo.fake_quantized import FakeQuantize
+from kerasdl.train.layer_decay import shares
 
-BLOCK = re.compile(r"stage\d+_block\d+|[a-z]+\d+(?![a-z0-9])")  # the part of a layer's name that is its block's
 LONG = 2  # sides' ratio from which Muon iterates on the Gram matrix; both ways are as much work at 1.5
 CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 
@@ -252,42 +251,6 @@ def layer_wise(optimizer: type[keras.optimizers.Optimizer], shares: Mapping[str,
 
     LayerWise.__name__ = keras.saving.get_registered_name(optimizer)
     return LayerWise
-
-
-def shares(network: keras.Model, decay: float) -> dict[str, float]:
-    """Of each trainable variable, by its path, the share of the learning rate: `decay` to the power of its depth.
-
-    Clark et al. 2020 (ELECTRA, arXiv:2003.10555) and Bao et al. 2021 (BEiT, arXiv:2106.08254).
-    """
-    below = depths(network)
-    return {variable.path: decay ** below[layer.name]
-            for layer in network.layers for variable in layer.trainable_variables}
-
-
-def depths(network: keras.Model) -> dict[str, int]:
-    """How many blocks each layer with weights lies below the head.
-
-    A block is what shares the first part of its name: "block3", "stage2_block1", "stage1", "hidden2", "features". As in
-    BEiT's own code, all that comes before the first block is one more, a transformer's patches or convolutions with its
-    positions, or a stem, and what comes after the last one and only normalises or pools belongs to the head.
-    """
-    names = [layer.name for layer in network.layers if layer.weights and not isinstance(layer, FakeQuantize)]
-    blocks = [i for i, name in enumerate(names) if BLOCK.match(name)]
-    encoder = [i for i in blocks if names[i].startswith("block")]
-    begin = min(encoder or blocks, default=0)
-
-    def unit(i, name):
-        if i < begin:
-            return "stem"
-        if i in blocks:
-            return BLOCK.match(name)[0]
-        if name.startswith("features"):
-            return "features"
-        return "head" if name in ("logits", "pool_scores") or "norm" in name else name
-
-    units = {name: unit(i, name) for i, name in enumerate(names)}
-    order = list(dict.fromkeys(unit for unit in units.values() if unit != "head"))
-    return {name: len(order) - order.index(unit) if unit != "head" else 0 for name, unit in units.items()}
 
 
 def is_kernel(variable: keras.Variable) -> bool:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import tensorflow as tf
@@ -20,11 +20,11 @@ def profile(setup: Setup, folder: Path, began: float) -> list[str]:
 
     Args:
         setup: of the training.
-        folder: of the profile.
+        folder: of the profile, which the first of several workers writes; the others only take their part.
         began: when the training did, on the clock time.perf_counter.
 
     Returns:
-        Two lines: what takes the time before the steps, and what bounds them.
+        Two lines: what takes the time before the steps, and what bounds them. None from the other workers.
     """
     now = time.perf_counter()
     batch, least = setup.recipe.batch, setup.devices.num_replicas_in_sync * setup.recipe.accumulate
@@ -37,9 +37,11 @@ def profile(setup: Setup, folder: Path, began: float) -> list[str]:
     # A step of private training computes as many places whatever the batch.
     small = None if setup.privacy else few / speed(setup.with_recipe(setup.recipe.override(batch=few)).first_calls())
     fed = 0.0 if setup.resident else batch / speed(elements(setup))
-    with traced(folder):
+    with traced(folder) if setup.is_chief else nullcontext():
         for _ in range(CALLS):
             call()
+    if not setup.is_chief:
+        return []
     waits = "its examples are on the device" if setup.resident else f"its input alone {fed * 1e3:.3g} ms"
     return [f"profile: {', '.join(f'{what} {seconds:.1f} s' for what, seconds in before.items())}",
             f"profile: {f'bound by {verdict(step, fed, small)}: ' if small else ''}a step takes {step * 1e3:.3g} ms, "

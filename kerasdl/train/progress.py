@@ -36,7 +36,7 @@ class ProgressBar(keras.callbacks.Callback):
         self.spoke = self.began
         self.bar = Progress(TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("steps,"),
                             TimeRemainingColumn(), TextColumn("left"), console=console, transient=True,
-                            disable=not (bar and log and console.is_terminal))
+                            disable=not (bar and log and console.redraws))
         self.task = self.bar.add_task("training", completed=start, total=epochs * steps)
 
     def __enter__(self):

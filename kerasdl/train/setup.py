@@ -20,6 +20,7 @@ from kerasdl.data.split import check_columns, check_spread
 from kerasdl.data.tokens import FILE
 from kerasdl.devices import distribute_fixes, on_device
 from kerasdl.devices import strategy as strategies
+from kerasdl.devices.cluster import any_of, collective_errors
 from kerasdl.errors import UserError
 from kerasdl.evaluation.located import located, located_args
 from kerasdl.installation import backend
@@ -94,7 +95,9 @@ class Setup:
         if initial and initial.run:
             pretrained.check_offsets(initial.run, train, f"init={recipe.init}")
             seen.check_apart(initial.run, recipe, splits)
-        return cls(recipe, objective, splits, devices, on_device.is_resident(feed, train), initial,
+        with collective_errors(devices):  # all workers take the same blocks, also where only some have the memory
+            resident = not any_of(devices, not on_device.is_resident(feed, train))
+        return cls(recipe, objective, splits, devices, resident, initial,
                    privacy=private.plan(recipe, train, objective, devices.num_replicas_in_sync))
 
     def with_recipe(self, recipe: Recipe) -> "Setup":

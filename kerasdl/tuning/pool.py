@@ -80,6 +80,11 @@ class TrialProcess:
     waits: bool = False
 
     @property
+    def interrupted(self) -> bool:
+        """Whether it ended because this process asked it to; if somebody else did, that was an attempt."""
+        return self.asked is not None and self.popen.returncode in INTERRUPTED
+
+    @property
     def ended(self) -> bool:
         return self.popen.poll() is not None
 
@@ -116,7 +121,7 @@ class TrialProcess:
             return written
         if self.late:
             outcome = failed(self.late, again=False)
-        elif self.popen.returncode in INTERRUPTED:
+        elif self.interrupted:
             return None
         else:
             outcome = self.failure()

@@ -115,6 +115,11 @@ class RemoteTrial(TrialProcess):
     asked_at: float = field(default_factory=time.monotonic)
 
     @property
+    def interrupted(self) -> bool:
+        error = self.popen.error
+        return super().interrupted or error is not None and is_loss(error)
+
+    @property
     def ended(self) -> bool:
         ended, now = super().ended, time.monotonic()
         self.waits = not self.popen.placed
@@ -163,7 +168,7 @@ class RemoteProcess:
             list(pool.COMMAND[1:]), environment, limits)
 
     def poll(self) -> int | None:
-        """Return its exit code once it has ended; -SIGTERM, which is an interruption, if its node is lost."""
+        """Return its exit code once it has ended; -SIGTERM if its node is lost."""
         import ray
 
         self.placed = self.placed or bool(ray.wait([self.ready], timeout=0)[0])
@@ -299,10 +304,18 @@ def packed(folders: Sequence[Path]) -> bytes:
 
 
 def unpack(archive: bytes, home: Path) -> None:
-    """Write the files of an archive into the folder of all trials, the outcome last: with it the trial has ended."""
+    """Write the files of an archive into the folder of all trials, the outcome last: with it the trial has ended.
+
+    Checkpoints that are there and not in the archive were removed where the trial ran, and are removed here, too.
+    """
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         members = sorted(tar.getmembers(), key=lambda member: Path(member.name).name == OUTCOME)
         tar.extractall(home, members, filter="data")
+    given = {home / member.name for member in members}
+    for trial in {Path(member.name).parts[0] for member in members}:
+        for path in sorted([home / trial / "checkpoint", *(home / trial).glob("checkpoint/**/*")], reverse=True):
+            if path.exists() and path not in given:
+                (Path.rmdir if path.is_dir() else Path.unlink)(path)
 
 
 def connect(address: str | None, workers: int, memory: int | None = None

@@ -247,7 +247,7 @@ def load(search: "Search | str | Path") -> Search:
             recipes.run_file(path).get("search")
     except UserError:
         raise
-    except Exception as error:  # whatever the user's own lines raise
+    except (Exception, SystemExit) as error:  # whatever the user's own lines raise
         raise UserError(f"{path} is not a search that can be read: {type(error).__name__}: "
                         f"{' '.join(str(error).split())}.") from None
     if not isinstance(found, Search):

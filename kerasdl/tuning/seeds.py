@@ -8,7 +8,7 @@ from typing import Any
 from kerasdl import objectives
 from kerasdl.errors import UserError
 from kerasdl.files import write_json
-from kerasdl.recipe import Recipe
+from kerasdl.recipe import Recipe, validate
 from kerasdl.run import folder_for
 from kerasdl.text import typed
 from kerasdl.tuning import engine, ray_cluster
@@ -98,8 +98,8 @@ def train_seeds(recipe: Recipe, count: int, workdir: str | Path | None = None, w
     name = recipe.name or recipe.model
     folder, seeds = Path(workdir or folder_for(name)), [recipe.seed + index for index in range(count)]
     plain = json.loads(recipe.model_dump_json())
-    if (before := read(folder / FILE)) and before["recipe"] != plain:
-        raise UserError(f"{folder} holds the seeds of another recipe. Choose another --workdir.")
+    if (before := read(folder / FILE)) and (changed := recipe.changes(validate(before["recipe"]))):
+        raise UserError(f"{folder} holds the seeds of another recipe: {', '.join(changed)}. Choose another --workdir.")
     search = Search(recipe=recipe, space={"seed": choice(*seeds)}, oracle="grid", name=name,
                     objective=f"val/{objectives.of(recipe).monitor}")
     resume = again or f"kerasdl train {typed(name)} --seeds {count}"

@@ -21,8 +21,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from kerasdl.errors import DataError, UserError
-from kerasdl.files import write_json
+from kerasdl.errors import DataError, Unwritable, UserError
+from kerasdl.files import DISK, reason, whole, write_json, writing
 from kerasdl.recipe import Recipe
 from kerasdl.run import FILES, Run
 from kerasdl.tuning import median_stopping
@@ -30,9 +30,9 @@ from kerasdl.tuning import median_stopping
 BLOCKED = 75  # exit code (EX_TEMPFAIL): the trial cannot be trained, through no fault of its own
 INTERRUPTED = (-signal.SIGTERM, 128 + signal.SIGTERM, 128 + signal.SIGINT)  # exit codes after it was asked to stop
 UNWRITABLE = "its files cannot be written."
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
+DISK_ERRORS = {*DISK, errno.EACCES, errno.EPERM}
 COPIED = ("data.json", "choice.json", "init.json", "metrics.csv", "tensorboard", "checkpoint", "code", "tokenizer.json",
-          "recipe.json")  # the last makes a run
+          "seen.npy", "recipe.json")  # the last makes a run
 
 
 def main(folder: Path) -> int:
@@ -114,7 +114,8 @@ def train(task: dict[str, Any], recipe: Recipe, folder: Path, stopping: Any) -> 
 
     rung = task["rung"] or {"epochs": recipe.epochs, "parent": None}
     if rung["parent"]:
-        inherit(folder.parent / rung["parent"], folder)
+        with writing(folder, "Make room, and resume the search."):
+            inherit(folder.parent / rung["parent"], folder)
     stop_after = rung["epochs"] if rung["epochs"] < recipe.epochs else None
     if not (folder / "result.json").exists():
         fit(recipe, workdir=folder, callbacks=[stopping], test=bool(task.get("test")), stop_after=stop_after,
@@ -143,7 +144,8 @@ def inherit(parent: Path, folder: Path) -> None:
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(source, target)
         elif source.exists():
-            shutil.copyfile(source, target)
+            with whole(target) as partial:
+                shutil.copyfile(source, partial)
 
 
 def reached(status: str, folder: Path, recipe: Recipe, epochs: int) -> dict[str, Any]:
@@ -194,8 +196,9 @@ def blocked(error: Exception, task: dict[str, Any], resumed: bool) -> str | None
     """
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in DISK_ERRORS:
-            return f"{UNWRITABLE[:-1]}: {cause.strerror}."
+        if isinstance(cause, Unwritable) or isinstance(cause, OSError) and cause.errno in DISK_ERRORS:
+            told = cause.__cause__ if isinstance(cause, Unwritable) else cause
+            return f"{UNWRITABLE[:-1]}: {reason(told or cause).rstrip('.')}."
         cause = cause.__cause__
     if isinstance(error, DataError) and not task.get("varies_data") or isinstance(error, UserError) and resumed:
         return str(error)

@@ -50,17 +50,22 @@ class FakeQuantize(layers.Layer):
         return super().get_config() | {"bits": self.bits, "momentum": self.momentum}
 
 
-def rounded(kernel, bits):
+def rounded(kernel, bits, training=False):
     """Return a kernel (H, W, I, C) rounded to 2^bits - 1 numbers around 0, with a scale for each of C channels.
 
     A matrix (I, C) has one scale: TensorFlow's converter refuses to transpose one that has a scale for each column.
+    In training the gradient of every weight passes. The operation's own stops at its ends, of which one may be rounded
+    to less than the largest weight; without training it stands alone, as the converter looks for it.
     """
     if len(kernel.shape) == 2:
-        most = ops.maximum(ops.stop_gradient(ops.max(ops.abs(kernel))), SMALLEST)
-        return fake_quant(kernel, -most, most, num_bits=bits, narrow_range=True)
-    most = ops.stop_gradient(ops.max(ops.abs(kernel), axis=(0, 1, 2)))
-    most = ops.maximum(most, ops.maximum(LEAST * ops.max(most), SMALLEST))
-    return fake_quant(kernel, -most, most, num_bits=bits, narrow_range=True, axis=-1)
+        most, axis = ops.maximum(ops.stop_gradient(ops.max(ops.abs(kernel))), SMALLEST), None
+    else:
+        most, axis = ops.stop_gradient(ops.max(ops.abs(kernel), axis=(0, 1, 2))), -1
+        most = ops.maximum(most, ops.maximum(LEAST * ops.max(most), SMALLEST))
+    found = fake_quant(kernel, -most, most, num_bits=bits, narrow_range=True, axis=axis)
+    if not training:
+        return found
+    return ops.stop_gradient(found) + (kernel - ops.stop_gradient(kernel))  # the second is 0, and changes no number
 
 
 class Rounds:
@@ -83,11 +88,11 @@ class Rounds:
 class RoundedConv1D(Rounds, layers.Conv1D):
     """Conv1D with a kernel of `bits` bits, as images of one row, which is the form that TensorFlow converts."""
 
-    def call(self, x):
+    def call(self, x, training=False):
         padding, (stride,), (dilation,) = self.padding, self.strides, self.dilation_rate
         if padding == "causal":
             x, padding = ops.pad(x, ((0, 0), (dilation * (self.kernel.shape[0] - 1), 0), (0, 0))), "valid"
-        kernel = rounded(self.kernel[None], self.bits)
+        kernel = rounded(self.kernel[None], self.bits, training)
         return self.finished(ops.conv(x[:, None], kernel, (1, stride), padding, "channels_last", (1, dilation)))[:, 0]
 
 
@@ -95,8 +100,8 @@ class RoundedConv1D(Rounds, layers.Conv1D):
 class RoundedConv2D(Rounds, layers.Conv2D):
     """Conv2D with a kernel of `bits` bits."""
 
-    def call(self, x):
-        kernel = rounded(self.kernel, self.bits)
+    def call(self, x, training=False):
+        kernel = rounded(self.kernel, self.bits, training)
         return self.finished(ops.conv(x, kernel, self.strides, self.padding, self.data_format, self.dilation_rate))
 
 
@@ -104,9 +109,9 @@ class RoundedConv2D(Rounds, layers.Conv2D):
 class RoundedDepthwiseConv2D(Rounds, layers.DepthwiseConv2D):
     """DepthwiseConv2D, of one filter a channel, with a kernel of `bits` bits."""
 
-    def call(self, x):
+    def call(self, x, training=False):
         by_channel = ops.swapaxes(self.kernel, 2, 3)  # (H, W, 1, C)
-        kernel = ops.swapaxes(rounded(by_channel, self.bits), 2, 3)
+        kernel = ops.swapaxes(rounded(by_channel, self.bits, training), 2, 3)
         return self.finished(ops.depthwise_conv(x, kernel, self.strides, self.padding, self.data_format,
                                                 self.dilation_rate))
 
@@ -115,8 +120,8 @@ class RoundedDepthwiseConv2D(Rounds, layers.DepthwiseConv2D):
 class RoundedDense(Rounds, layers.Dense):
     """Dense with a kernel of `bits` bits."""
 
-    def call(self, x):
-        return self.finished(ops.matmul(x, rounded(self.kernel, self.bits)))
+    def call(self, x, training=False):
+        return self.finished(ops.matmul(x, rounded(self.kernel, self.bits, training)))
 
 
 ROUNDED = {layers.Conv1D: RoundedConv1D, layers.Conv2D: RoundedConv2D, layers.DepthwiseConv2D: RoundedDepthwiseConv2D,

@@ -183,16 +183,20 @@ def sentences(path: str, args: Args, tagged: bool = True) -> Sentences:
 
 def split_of(name: str, words: Sequence[Sequence[str]], tags: Sequence[Sequence[str]], classes: tuple[str, ...],
              tokenizer: tokens.Tokens, args: Args) -> Split:
-    """Return sentences as a split of tokens (N, length) and of tags (N, length + L) for the most words cut off, L."""
+    """Return sentences as a split of tokens (N, length) and of tags (N, length + L) for the most words cut off, L.
+
+    The tag of a word without a token that others follow comes with its place in the sentence; see kerasdl.data.spec.
+    """
     x, first, lost = tokenizer.encode_words(words, args.length)
     known, most = {tag: place for place, tag in enumerate(classes)}, max(lost, default=0)
     y = np.full((len(x), args.length + most), -1, "int32")
     for row, (places, each) in enumerate(zip(first, tags, strict=True)):
-        extra = args.length
-        for place, tag in zip(places, each, strict=True):
+        extra, last = args.length, max((word for word, place in enumerate(places) if place >= 0), default=-1)
+        for word, (place, tag) in enumerate(zip(places, each, strict=True)):
+            within = len(classes) * (word + 1) if place < 0 and word < last else 0
             if place < 0:
                 place, extra = extra, extra + 1
-            y[row, place] = known[tag]
+            y[row, place] = known[tag] + within
     entities = sum(tag.startswith("B-") for places, each in zip(first, tags, strict=True)
                    for place, tag in zip(places, each, strict=True) if place < 0)
     remarks = (f"{sum(lost):,} words of {name} are cut off or have no token, with {entities} entities, which count as "

@@ -14,11 +14,11 @@ from kerasdl.deploy.compress import ladder, page
 from kerasdl.deploy.compress.choose import Target, chosen, frontier
 from kerasdl.errors import UserError
 from kerasdl.evaluation.splits import load_split
-from kerasdl.files import write_json, writing
+from kerasdl.files import alone, write_json, writing
 from kerasdl.run import Run
 from kerasdl.train import pretrained
 
-FACTS = "compress.json"
+FOLDER, FACTS = "compress", "compress.json"
 logger = logging.getLogger(__name__)
 
 
@@ -37,17 +37,23 @@ def compress(run: Run | str | Path, target: Target = Target(), *, epochs: int | 
         report: whether to write compress.html.
 
     Raises:
-        UserError: a run without scores, one that is compressed already, a folder that cannot be written, or a target
-            that no version reaches; then compress.json and compress.html say how near they came, and nothing is chosen.
+        UserError: a run without scores, one that is compressed already or just now by another process, a folder that
+            cannot be written, or a target that no version reaches; then compress.json and compress.html say how near
+            they came, and nothing is chosen.
     """
     exporting.check_backend()
     formats.find(ladder.FORMAT, ladder.BITS)
     run = Run.open(run)
     check(run)
-    folder, result, monitor = run.path / "compress", run.result, ladder.score_of(run)
+    with alone(run.path / FOLDER, page.AGAIN):
+        return walked(run, target, epochs, data, report)
+
+
+def walked(run: Run, target: Target, epochs: int | None, data: Any, report: bool) -> dict[str, Any]:
+    """Make the versions, choose one, and write what each is like; see `compress`."""
+    folder, result, monitor = run.path / FOLDER, run.result, ladder.score_of(run)
     better = exporting.rated(objectives.of(run.recipe, run.path))[monitor]
     with writing(folder, page.AGAIN):  # known before anything is trained
-        folder.mkdir(exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     found: list[dict[str, Any]] = []
     for version in ladder.versions(run, folder, better, target, epochs, data):

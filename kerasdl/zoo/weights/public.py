@@ -112,9 +112,24 @@ KNOWN = {
 
 
 def folder() -> Path:
-    """Return where files of weights are kept: in KERASDL_CACHE, or where the system keeps such things."""
+    """Return where files of weights are kept: in KERASDL_CACHE, or where the system keeps such things.
+
+    Raises:
+        ValueError: if neither says which, and the user has no home folder.
+    """
     asked = os.environ.get("KERASDL_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "kerasdl"
-    return Path(asked).expanduser() / "weights"
+    try:
+        return Path(asked).expanduser() / "weights"
+    except RuntimeError:
+        raise ValueError("There is no home folder to keep things in. Set KERASDL_CACHE to a folder.") from None
+
+
+def are_here(*files: str) -> bool:
+    """Return whether files of weights are in that folder."""
+    try:
+        return all((folder() / file).is_file() for file in files)
+    except ValueError:  # there is no such folder
+        return False
 
 
 def find(name: str | Path) -> tuple[Path, Public | None]:
