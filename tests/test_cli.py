@@ -354,7 +354,7 @@ def test_ctrl_c(command, monkeypatch):
     def stopped(name):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(recipe, "load", stopped)
+    monkeypatch.setattr("kerasdl.run.load_recipe", stopped)
     done = command("show", "vit_digits")
     assert done.code == 130 and "Traceback" not in done.err
 
