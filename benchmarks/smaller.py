@@ -187,8 +187,8 @@ def table(title: str, rows: list[dict[str, Any]]) -> list[str]:
     said += f", {rows[0]['epochs_to_zeros']} more to the zeros" if rows[0].get("epochs_to_zeros") else \
         " of each training after that of the run"
     said += f"; the teacher is a run of `{rows[0]['teacher']}`" if rows[0].get("teacher") else ""
-    said += f". The 8-bit file is {' to '.join(dict.fromkeys(f'{each:.1f}' for each in sorted(faster)))} times as " \
-            "fast as the float32 file, at batches of 32" if faster else ""
+    ends = dict.fromkeys(f"{each:.1f}" for each in (min(faster), max(faster))) if faster else ()
+    said += f". The 8-bit file is {' to '.join(ends)} times as fast as the float32 file, at batches of 32" if ends else ""
     return [*lines, "", f"{said}. Measured on {machine(rows[0]['environment'])}.", ""]
 
 
