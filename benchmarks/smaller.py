@@ -188,7 +188,7 @@ def table(title: str, rows: list[dict[str, Any]]) -> list[str]:
         " of each training after that of the run"
     said += f"; the teacher is a run of `{rows[0]['teacher']}`" if rows[0].get("teacher") else ""
     ends = dict.fromkeys(f"{each:.1f}" for each in (min(faster), max(faster))) if faster else ()
-    said += f". The 8-bit file is {' to '.join(ends)} times as fast as the float32 file, at batches of 32" if ends else ""
+    said += f". The 8-bit file is {' to '.join(ends)} times as fast as the float32 file, at batches of 32" * bool(ends)
     return [*lines, "", f"{said}. Measured on {machine(rows[0]['environment'])}.", ""]
 
 
