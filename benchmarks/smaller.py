@@ -97,7 +97,6 @@ def again(recipe: Recipe, seed: int, folder: Path) -> Run:
     Raises:
         UserError: that in the folder is of another recipe, or it diverged.
     """
-    ladder.count_names_anew()
     run = once(recipe.override(seed=seed), folder, verbose=False)
     if run.result["status"] != "completed":
         raise UserError(f"{folder} diverged. {run.result['message']}")

@@ -300,7 +300,7 @@ def recipe_of(name: str | Path, overrides: Sequence[str] = (), workdir: str | Pa
     code is the run's copy: the file itself may have changed since, or be elsewhere.
 
     Args:
-        workdir: where it is to be trained; a run that goes on in its own folder has its recipe as it is.
+        workdir: where it is to be trained; in its own folder a run is resumed with its recipe as it is.
     """
     changed, path = load_recipe(name).override(*overrides), Path(name)
     folder = path.parent if path.name == "recipe.json" else path

@@ -69,18 +69,18 @@ def test_arrays_in_another_order_are_not_those_of_the_run(made):
     other = from_arrays(whole["x"][::-1], whole["y"][::-1])
     assert len(Subject(run, data=data).split("test")) == len(other["test"])
     for call in (driver.audit, calibrate):
-        with pytest.raises(UserError, match="of data is not the one that .* began with: .* in another order"):
+        with pytest.raises(UserError, match="of data differs from what .* began with: .* in another order"):
             call(run, data=other)
     assert evaluate(run, data=other)["accuracy"] > 0.4  # a score may be that of any arrays
 
 
 def test_a_calibrated_run_says_whose_weights_it_has(made):
     run, data = made(1)
-    told = {"members": [{"run": "a", "private": True}, {"run": "b", "private": False}], "init": {"init": "c"},
+    kept = {"members": [{"run": "a", "private": True}, {"run": "b", "private": False}], "init": {"init": "c"},
             "fitted": {"C": 1.0}}
-    (run.path / "result.json").write_text(json.dumps(run.result | told))
+    (run.path / "result.json").write_text(json.dumps(run.result | kept))
     found = calibrate(run, run.path.parent / "cal", data=data)
-    assert found.holds_private and {key: found.result[key] for key in told} == told
+    assert found.holds_private and {key: found.result[key] for key in kept} == kept
 
 
 @pytest.mark.parametrize("verb", ["audit", "calibrate"])

@@ -195,11 +195,11 @@ def test_a_backend_that_the_environment_mistypes(tmp_path, words):
     (tmp_path / "run" / "recipe.json").write_text(load("linear_digits").model_dump_json())
     done = subprocess.run([sys.executable, "-c", "from kerasdl.cli import main; main()", *words], text=True,
                           cwd=tmp_path, env=os.environ | {"KERAS_BACKEND": "tensorlow"}, capture_output=True)
-    told = "Unknown backend 'tensorlow' in KERAS_BACKEND. Did you mean 'tensorflow'?"
+    line = "Unknown backend 'tensorlow' in KERAS_BACKEND. Did you mean 'tensorflow'?"
     if words == ("doctor",):
-        assert done.returncode == 1 and f"wrong: {told}" in done.stdout and "KERAS_BACKEND=tensorlow" in done.stdout
+        assert done.returncode == 1 and f"wrong: {line}" in done.stdout and "KERAS_BACKEND=tensorlow" in done.stdout
     else:
-        assert done.returncode == 2 and done.stderr == f"kerasdl: {told}\n"
+        assert done.returncode == 2 and done.stderr == f"kerasdl: {line}\n"
 
 
 @pytest.mark.parametrize("words", [("doctor",), ("train", "linear_digits")])
@@ -208,11 +208,11 @@ def test_a_backend_in_keras_json_that_cannot_be(tmp_path, words):
     variables = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
     done = subprocess.run([sys.executable, "-c", "from kerasdl.cli import main; main()", *words], text=True,
                           cwd=tmp_path, env=variables | {"KERAS_HOME": str(tmp_path)}, capture_output=True)
-    told = "Keras computes with torch, and kerasdl trains with tensorflow or jax. Set KERAS_BACKEND to one of them."
+    line = "Keras computes with torch, and kerasdl trains with tensorflow or jax. Set KERAS_BACKEND to one of them."
     if words == ("doctor",):
-        assert done.returncode == 1 and f"wrong: {told}" in done.stdout and not done.stderr
+        assert done.returncode == 1 and f"wrong: {line}" in done.stdout and not done.stderr
     else:
-        assert done.returncode == 2 and done.stderr == f"kerasdl: {told}\n"
+        assert done.returncode == 2 and done.stderr == f"kerasdl: {line}\n"
 
 
 @pytest.mark.parametrize("variable", ["", "jax"])

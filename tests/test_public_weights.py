@@ -61,10 +61,10 @@ def test_weights_that_have_no_home_are_a_line(refused, monkeypatch, tmp_path):
     for name in ("KERASDL_CACHE", "XDG_CACHE_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("pwd.getpwuid", nobody)
-    told = "There is no home folder to keep things in. Set KERASDL_CACHE to a folder."
+    line = "There is no home folder to keep things in. Set KERASDL_CACHE to a folder."
     for words in (["list"], ["get", "resnet50-keras"], ["import", "resnet50-keras", "--out", tmp_path / "one.keras"]):
-        assert refused("weights", *words) == f"kerasdl: {told}"
-    with pytest.raises(ValueError, match=told):
+        assert refused("weights", *words) == f"kerasdl: {line}"
+    with pytest.raises(ValueError, match=line):
         zoo.build("resnet", (32, 32, 3), 10, size="50", weights="resnet50-keras")
     assert not backbones.at_hand()
 

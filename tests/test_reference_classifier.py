@@ -101,7 +101,7 @@ def test_a_reference_is_found_from_another_folder(began, reference):
 
 @pytest.mark.parametrize("reference", ["small.py", "flat.keras"])
 def test_a_reference_that_was_changed_is_refused(began, reference):
-    """A run of before, which did not note it, goes on."""
+    """An older run, which has not noted it, is resumed."""
     objective, splits = generator(began, reference)
     facts = {**splits["train"].describe(), "folder": str(began)}
     images = keras.Input((8, 8, 1), dtype="uint8")

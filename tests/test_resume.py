@@ -159,8 +159,8 @@ def test_the_command_of_a_finished_run_shows_it_again(stopped, command, monkeypa
     assert first.out.splitlines()[:3] == again.out.splitlines()[:3] and "epoch" in first.out
     (stopped / "report.html").write_text("there")
     assert command("train", "--resume", stopped).code == 0 and (stopped / "report.html").read_text() == "there"
-    told = command(*words, "lr=0.5")
-    assert told.code == 2 and "already holds a finished run" in told.err
+    done = command(*words, "lr=0.5")
+    assert done.code == 2 and "already holds a finished run" in done.err
     monkeypatch.setattr(strategy, "is_chief", lambda name: False)
     later = command(*words)
     assert later.code == 0 and not later.out + later.err

@@ -39,7 +39,7 @@ def learned(recipe, splits, path):
 
 
 def pictures(folder, count):
-    """The names of so many images."""
+    """Write a number of images, and return their names."""
     folder.mkdir()
     names = [f"{number:03}.png" for number in range(count)]
     for name in names:

@@ -108,9 +108,9 @@ def test_causal_may_be_said_as_the_objective_has_it(book):
             objectives.of(wrong).network(split)
 
 
-@pytest.mark.parametrize("rows, told", [([[1] * 9, [5] * 9], "of window 2 of the test split"),
+@pytest.mark.parametrize("rows, note", [([[1] * 9, [5] * 9], "of window 2 of the test split"),
                                         ([[5] * 9], "of the test split"), ([[1] * 9], "")])
-def test_the_sample_of_a_report_begins_with_what_can_be_read(book, monkeypatch, caplog, rows, told):
+def test_the_sample_of_a_report_begins_with_what_can_be_read(book, monkeypatch, caplog, rows, note):
     split = load_splits(f"chars:{book / 'book.txt'}", SPLITS, target=None, length=16)["train"]
     (book / "tokenizer.json").write_text(split.files["tokenizer.json"])
     write_json(book / "data.json", split.describe())
@@ -118,8 +118,8 @@ def test_the_sample_of_a_report_begins_with_what_can_be_read(book, monkeypatch, 
     findings = SimpleNamespace(splits=lambda name: SimpleNamespace(x=np.array(rows)), model=lambda: None, folder=book)
     with caplog.at_level(logging.WARNING):
         sections = Language(language(book), book).sampled(findings)
-    assert [told in section.body for section in sections] == [True] * bool(told)
-    assert bool(told) != ("The report has no sample: UserError: The prompt '' has no token" in caplog.text)
+    assert [note in section.body for section in sections] == [True] * bool(note)
+    assert bool(note) != ("The report has no sample: UserError: The prompt '' has no token" in caplog.text)
 
 
 # Words with tags

@@ -212,11 +212,11 @@ def full(source, target, **_):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(target))
 
 
-@pytest.mark.parametrize("cause, told", [
+@pytest.mark.parametrize("cause, why", [
     (OSError("Unable to synchronously flush file"), "Unable to synchronously flush file"),  # of HDF5 or TensorFlow
     (OSError(errno.ESTALE, os.strerror(errno.ESTALE)), "Stale file handle")])
 @pytest.mark.parametrize("where", ["in the run", "elsewhere"])
-def test_a_disk_that_fails_is_no_fault_of_the_trial(here, monkeypatch, cause, told, where):
+def test_a_disk_that_fails_is_no_fault_of_the_trial(here, monkeypatch, cause, why, where):
     def run(task, folder):
         with writing(folder, "Resume it.") if where == "in the run" else nullcontext():
             raise cause
@@ -225,7 +225,7 @@ def test_a_disk_that_fails_is_no_fault_of_the_trial(here, monkeypatch, cause, to
     monkeypatch.setattr(trial, "run", run)
     code, outcome = ended_here(here / "0000", LINEAR)
     if where == "in the run" or cause.errno:
-        assert code == trial.BLOCKED and outcome["why"] == f"its files cannot be written: {told}."
+        assert code == trial.BLOCKED and outcome["why"] == f"its files cannot be written: {why}."
     else:
         assert outcome["status"] == "failed", "who knows what it is of"
 

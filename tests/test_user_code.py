@@ -292,11 +292,11 @@ def test_a_file_that_imports_code_of_its_project_is_refused(here, monkeypatch, l
     assert user_code.not_installed(file) == missed
 
 
-@pytest.mark.parametrize("stop, told", [("KeyboardInterrupt", KeyboardInterrupt), ("SystemExit", UserError)])
-def test_an_interrupted_import_begins_anew(here, stop, told):
+@pytest.mark.parametrize("stop, raised", [("KeyboardInterrupt", KeyboardInterrupt), ("SystemExit", UserError)])
+def test_an_interrupted_import_begins_anew(here, stop, raised):
     (here / "slow.py").write_text(f"import os\nif os.path.exists('stop'):\n    raise {stop}(3)\nwidth = 8")
     (here / "stop").touch()
-    with pytest.raises(told, match="^slow.py cannot be imported: SystemExit: 3.$" if told is UserError else "3"):
+    with pytest.raises(raised, match="^slow.py cannot be imported: SystemExit: 3.$" if raised is UserError else "3"):
         user_code.load("slow.py:width")
     (here / "stop").unlink()
     assert user_code.load("slow.py:width") == 8
@@ -378,7 +378,7 @@ def test_a_run_is_shown_and_trained_again_from_its_folder(files, command, monkey
     assert what_to_train("run", ["model_args.width=4"], None, None)[0].model == f"{copy}:build"
     assert what_to_train("run/recipe.json", [], "new", None)[0].model == f"{copy}:build"
     assert what_to_train("run", ["model=my_model.py:build"], None, None)[0].model == "my_model.py:build"
-    assert what_to_train("run", [], "run", None)[0] == Run.open("run").recipe  # goes on
+    assert what_to_train("run", [], "run", None)[0] == Run.open("run").recipe
     monkeypatch.chdir(files / "run")
     assert f"{copy}:build" in command("show", ".", "model_args.width=4").out
 

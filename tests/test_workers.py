@@ -71,11 +71,11 @@ def test_the_workers_of_launch_are_told_to_debug(here):
     assert told.returncode == 1 and "[0] Traceback" in told.stdout
 
 
-def test_the_workers_of_launch_are_told_to_be_quiet(command, monkeypatch):
-    told = []
-    monkeypatch.setattr(launch, "launch", lambda name, recipe, words, *_: told.append(words) or 0)
+def test_the_workers_of_launch_are_quiet_as_well(command, monkeypatch):
+    given = []
+    monkeypatch.setattr(launch, "launch", lambda name, recipe, words, *_: given.append(words) or 0)
     assert not command("launch", "linear_digits").code and not command("launch", "-q", "linear_digits").code
-    assert "-q" not in told[0] and told[1] == [*told[0], "-q"]
+    assert "-q" not in given[0] and given[1] == [*given[0], "-q"]
 
 
 @pytest.mark.parametrize("nohup, code", [(False, -signal.SIGTERM), (True, 0)])

@@ -128,7 +128,7 @@ class Subject:
             found = load_split(self.run, name, self.data)
             noted = self.run.data.get("examples", {})
             if self.data is not None and noted.get(name, now := found.fingerprint()) != now:
-                raise UserError(f"The {name} split of data is not the one that {self.run.path} began with: something "
+                raise UserError(f"The {name} split of data differs from what {self.run.path} began with: something "
                                 "was added, removed, changed or put in another order, so that it may hold examples "
                                 "that the model learned from. Give the arrays of the training, divided as there.")
             self._splits[name] = found

@@ -26,7 +26,7 @@ def launch(name: str, recipe: Recipe, words: list[str], workers: int, workdir: P
         name: of the recipe, or its path.
         recipe: the same, with the overrides in `words`.
         words: overrides and options of `kerasdl train`.
-        workdir: the run's folder; that of an interrupted run goes on with it, and of a completed one shows its scores.
+        workdir: the run's folder; that of an interrupted run resumes it, that of a completed one shows its scores.
     """
     run = (Run.completed(workdir, recipe) or Run.unfinished(workdir, recipe)
            or Run.create(recipe, workdir, new=True))

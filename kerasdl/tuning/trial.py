@@ -197,8 +197,8 @@ def blocked(error: Exception, task: dict[str, Any], resumed: bool) -> str | None
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, Unwritable) or isinstance(cause, OSError) and cause.errno in DISK_ERRORS:
-            told = cause.__cause__ if isinstance(cause, Unwritable) else cause
-            return f"{UNWRITABLE[:-1]}: {reason(told or cause).rstrip('.')}."
+            first = cause.__cause__ if isinstance(cause, Unwritable) else cause
+            return f"{UNWRITABLE[:-1]}: {reason(first or cause).rstrip('.')}."
         cause = cause.__cause__
     if isinstance(error, DataError) and not task.get("varies_data") or isinstance(error, UserError) and resumed:
         return str(error)

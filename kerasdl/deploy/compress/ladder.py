@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import keras
 import numpy as np
 
 from kerasdl import objectives, user_code
@@ -132,7 +131,6 @@ def trained(recipe: Recipe, folder: Path, data: Any) -> Run:
             Run.create(recipe, path)
     if (path / "result.json").is_file():
         return Run.open(path)
-    count_names_anew()
     try:
         return train(recipe, workdir=path, data=data, verbose=False, test=False)
     except Diverged:
@@ -155,14 +153,6 @@ def settings(recipe: Recipe) -> dict[str, Any]:
     for name, keys in PATHS_IN.items():
         fields[name] = {key: value for key, value in fields[name].items() if key not in keys}
     return fields
-
-
-def count_names_anew() -> None:
-    """Let layers without names get those that they had in the run, if its model was the first of its process."""
-    policy, distribution = keras.config.dtype_policy(), keras.distribution.distribution()
-    keras.utils.clear_session(free_memory=False)
-    keras.config.set_dtype_policy(policy)
-    keras.distribution.set_distribution(distribution)
 
 
 def measured(name: str, version: Run, folder: Path, data: Any) -> dict[str, Any]:
