@@ -111,8 +111,7 @@ def probe(run: Run | str | Path, labels: str | Sequence[str | int] = subsets.DEF
 
     Raises:
         UserError: a run that is not finished or without features, data without classes, labels that leave a class
-            without an example, or another process that trains networks for a
-            probe of the run.
+            without an example, or another process that trains networks for a probe of the run.
     """
     run, texts = Run.open(run), subsets.parse(labels)
     check(run)
