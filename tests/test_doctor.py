@@ -8,6 +8,7 @@ from importlib import metadata
 
 import pytest
 
+from kerasdl.devices import device
 from kerasdl.errors import UserError
 from kerasdl.installation import backend, doctor, tpu, versions
 from kerasdl.recipe import load
@@ -20,10 +21,10 @@ def machine(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
 
     def call(chips=(), packages=(), **variables):
-        for i, (vendor, device) in enumerate(chips):
+        for i, (vendor, chip) in enumerate(chips):
             (tmp_path / str(i)).mkdir()
             (tmp_path / str(i) / "vendor").write_text(f"{vendor}\n")
-            (tmp_path / str(i) / "device").write_text(f"{device}\n")
+            (tmp_path / str(i) / "device").write_text(f"{chip}\n")
         monkeypatch.setattr(tpu, "PCI", tmp_path)
         monkeypatch.setattr(tpu, "installed", lambda name: "1.0" if name in packages else None)
         for name, value in variables.items():
@@ -237,12 +238,10 @@ def test_a_gpu_that_is_not_found(machine, monkeypatch, jax, variables, cure):
     machine(**variables)
     monkeypatch.setattr(backend, "jax", lambda: jax)
     monkeypatch.setattr(doctor, "nvidia_smi", lambda *fields: ["0"])
-    for name in ("tensorflow_devices", "jax_devices"):
-        monkeypatch.setattr(doctor, name, lambda: ([], False))
+    monkeypatch.setattr(device, "accelerators", lambda: [])
     _, problems = doctor.examine_devices()
     assert len(problems) == bool(cure) and all(f"has a GPU, and {cure}" in problem for problem in problems)
-    for name in ("tensorflow_devices", "jax_devices"):
-        monkeypatch.setattr(doctor, name, lambda: (["NVIDIA H200"], True))
+    monkeypatch.setattr(device, "accelerators", lambda: ["NVIDIA H200"])
     assert doctor.examine_devices()[1] == []
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from kerasdl import zoo
-from kerasdl.devices import cluster
+from kerasdl.devices import cluster, device
 from kerasdl.devices import strategy as strategies
 from kerasdl.devices.launch import free_ports
 from kerasdl.errors import UserError
@@ -243,6 +243,17 @@ def test_norm_that_sees_parts_of_a_batch_is_told():
     (told,) = strategies.remarks(one, recipe, normed)
     assert "parts of 32 examples" in told and not strategies.remarks(one, recipe, plain)
     assert not strategies.remarks(one, RECIPE, normed)
+
+
+@pytest.mark.parametrize("flags, told", [("fma avx2 avx512f", True), ("fma avx512f avx512_bf16", False)])
+def test_bfloat16_that_is_emulated_is_told(monkeypatch, tmp_path, flags, told):
+    file = tmp_path / "cpuinfo"
+    file.write_text(f"model name: of a test\nflags : {flags}\n", encoding="utf-8")
+    monkeypatch.setattr(device, "CPUINFO", file)
+    plain, one = zoo.build("mlp", (8, 8, 1), 3, size="mu"), harness.devices(1)
+    lines = strategies.remarks(one, RECIPE.override(precision="mixed_bfloat16"), plain)
+    assert len(lines) == told and all("precision=float32" in line for line in lines)
+    assert not strategies.remarks(one, RECIPE.override(precision="float32"), plain)
 
 
 def test_a_compiled_step_that_replicas_cannot_have_is_reported(monkeypatch):

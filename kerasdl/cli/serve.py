@@ -32,7 +32,7 @@ def serve_run(run: RunFolder,
               wait_ms: Annotated[float, typer.Option(
                   min=0, help="how long a batch waits for other requests that are being read")] = 2,
               threads: Annotated[int | None, typer.Option(
-                  min=1, help="of the model; by default all cores but one, which reads the requests")] = None,
+                  min=1, help="of the model; by default as many as there are cores")] = None,
               resize: Annotated[bool, typer.Option(
                   "--resize", help="resize images to the size the model was trained on")] = False,
               unknown_category: Annotated[Literal["refuse", "missing"], typer.Option(

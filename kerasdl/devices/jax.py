@@ -63,8 +63,8 @@ def choose(name: str = "auto", logical_cpus: int | None = None) -> Devices:
     if logical_cpus is not None and (there := jax.default_backend()) != "cpu":
         raise UserError(f"--logical-cpus splits the processor, and JAX computes on a {there}. Set JAX_PLATFORMS=cpu.")
     if name == "tpu" and jax.default_backend() != "tpu":
-        raise UserError(f"No TPU answers: JAX computes on {device()}. On a machine that has one it needs jax[tpu]: "
-                        "pip install 'kerasdl[tpu]'. See: kerasdl doctor")
+        raise UserError(f"No TPU answers: JAX computes on {', '.join(accelerators()) or 'CPU'}. On a machine that has "
+                        "one it needs jax[tpu]: pip install 'kerasdl[tpu]'. See: kerasdl doctor")
     devices = keras.distribution.list_devices()
     if name == "one" or len(devices) == 1:
         return Devices()
@@ -109,7 +109,7 @@ def leave_out_tpu() -> None:
                         f"{' '.join(str(error).split()) or type(error).__name__}. Leave the variable out.") from None
 
 
-def device() -> str:
-    """What JAX computes on: "TPU v5e" or a GPU's name, or "CPU"."""
-    kind = jax.devices()[0].device_kind
-    return "CPU" if kind == "cpu" else kind
+def accelerators() -> list[str]:
+    """The names of what JAX computes on, "TPU v5e" or a GPU's; none where it has but the processor."""
+    leave_out_tpu()
+    return [device.device_kind for device in jax.devices() if device.platform != "cpu"]

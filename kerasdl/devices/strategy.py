@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from kerasdl.devices.cluster import check_port, describe, replicated, this_worker, worker
+from kerasdl.devices.device import native_bfloat16
 from kerasdl.devices.names import check_name
 from kerasdl.errors import UserError
 from kerasdl.installation import backend, tpu
@@ -127,6 +128,9 @@ def remarks(strategy: tf.distribute.Strategy, recipe: Recipe, network: keras.Mod
             backend.jax() or tf.config.experimental.tensor_float_32_execution_enabled()):
         lines.append("float32 matrix products may be computed in TF32 on this GPU, which rounds to 10 bits. To switch "
                     "that off in cuBLAS and cuDNN, start with NVIDIA_TF32_OVERRIDE=0 in the environment")
+    if recipe.precision == "mixed_bfloat16" and not native_bfloat16():
+        lines.append("bfloat16 is emulated on this device, and slower than float32. To train in float32: "
+                     "precision=float32")
     return lines
 
 

@@ -127,7 +127,9 @@ def examine_devices() -> tuple[dict[str, str], list[str]]:
     """The backend, the devices, and whether bfloat16 is native to them."""
     try:
         jax = backend.jax()
-        names, native = jax_devices() if jax else tensorflow_devices()
+        from kerasdl.devices import device
+
+        names, native = device.accelerators(), device.native_bfloat16()
     except UserError as error:
         return {}, [str(error)]
     facts = {"backend": backend.current(), "devices": ", ".join(names) or "CPU",
@@ -146,40 +148,6 @@ def gpu_problems(jax: bool) -> list[str]:
         return []
     name, package = ("JAX", "jax[cuda12]") if jax else ("TensorFlow", "tensorflow[and-cuda]")
     return [f"The driver has a GPU, and {name} does not find it: pip install '{package}'"]
-
-
-def jax_devices() -> tuple[list[str], bool]:
-    """The names of JAX's devices, none where it has but the processor; and whether their bfloat16 is native."""
-    import jax
-
-    from kerasdl.devices.jax import leave_out_tpu
-
-    leave_out_tpu()
-    names = [device.device_kind for device in jax.devices() if device.platform != "cpu"]
-    return names, bool(names) or native_on_cpu()
-
-
-def tensorflow_devices() -> tuple[list[str], bool]:
-    """The names of TensorFlow's GPUs, and whether bfloat16 is native to them, or else to the processor."""
-    import tensorflow as tf
-
-    details = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
-    names = [detail.get("device_name", "GPU") for detail in details]
-    if not names:
-        return names, native_on_cpu()
-    return names, all(detail.get("compute_capability", (0,))[0] >= 8 for detail in details)
-
-
-def native_on_cpu() -> bool:
-    return any(flag in cpu_flags() for flag in ("amx_bf16", "avx512_bf16"))
-
-
-def cpu_flags() -> set[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return set()
-    return set(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
 
 
 def examine_folders() -> tuple[dict[str, str], list[str]]:

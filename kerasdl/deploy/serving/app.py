@@ -60,7 +60,7 @@ def build(served: Served, threads: int | None = None, most: int = 32, wait: floa
 
     Args:
         served: the export.
-        threads: of the model; None: all cores but one, which reads the requests.
+        threads: of the model; None: as many as there are cores.
         most: examples of a batch.
         wait: seconds that a batch waits for requests which are being read.
         limits: what a request may cost.
@@ -70,7 +70,7 @@ def build(served: Served, threads: int | None = None, most: int = 32, wait: floa
         UserError: the file does not run.
     """
     limits, metrics = limits or Limits(), Metrics()
-    inputs, call = Inputs(served.run.data, limits, resize, unknown), served.opened(threads or max(1, cores() - 1))
+    inputs, call = Inputs(served.run.data, limits, resize, unknown), served.opened(threads or cores())
     pool = ThreadPoolExecutor(cores(), "read")
 
     @asynccontextmanager
