@@ -66,7 +66,7 @@ def body(rows: list[dict[str, Any]]) -> str:
         count = max(row["check"]["examples"] for row in mine)
         accuracy = mean_sd([100 * row["test"]["accuracy"] for row in {row["seed"]: row for row in mine}.values()])
         lines += [f"`{name}`, test accuracy {accuracy} %, {count} test images a seed.", "",
-                  "| method | alike after randomisation, with signs | sizes alone | insertion | deletion | ahead of "
+                  "| method | alike while randomised | at the end | insertion | deletion | ahead of "
                   "random, edges, centre | in the patch, % | trusted | seeds |",
                   "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
         lines += [_line(method, [row["check"] for row in mine if row["method"] == method])
@@ -78,8 +78,8 @@ def body(rows: list[dict[str, Any]]) -> str:
 
 
 def _line(method: str, checks: list[dict[str, Any]]) -> str:
-    last = [check["randomisation"]["layers"][-1] for check in checks if check["randomisation"]["layers"]]
-    cells = [method, *(mean_sd([each[way] for each in last], 2) if last else "" for way in ("signed", "absolute"))]
+    found = [check["randomisation"] for check in checks if check["randomisation"]["layers"]]
+    cells = [method, *(mean_sd([each[way] for each in found], 2) if found else "" for way in ("mean", "final"))]
     if all("faithfulness" in check for check in checks):
         found = [check["faithfulness"] for check in checks]
         cells += [mean_sd([each["areas"][method][way][0] for each in found], 3) for way in ("insertion", "deletion")]

@@ -315,7 +315,7 @@ def of_corruptions(augment, trained_on, **changes):
 
 def of_explanations(seed, why):
     check = {"examples": 9, "trusted": True,
-             "randomisation": {"layers": [{"signed": 0.1, "absolute": 0.2}], "passed": True},
+             "randomisation": {"layers": [{"signed": 0.1, "absolute": 0.2}], "mean": 0.1, "final": 0.1, "passed": True},
              **({} if why else {"planted": {"mass": 0.9, "area": 0.1}})}
     return {"recipe": "a", "seed": seed, "method": "gradient", "test": {"accuracy": 0.9}, "check": check,
             "not_planted": why, "environment": DEVICE}

@@ -35,11 +35,24 @@ def test_guided_backpropagation_is_caught_and_the_gradient_is_not(explained_netw
         return explained_network.gradients(digit_images, target)[1].sum(-1)
 
     caught, passed = (randomisation(explained_network, digit_images, maps) for maps in (guided, gradient))
-    assert not caught["passed"] and caught["final"] > 0.5
-    assert passed["passed"] and abs(passed["final"]) < 0.2
+    assert not caught["passed"] and caught["mean"] > 0.5
+    assert passed["passed"] and passed["mean"] < 0.2
     assert [row["layer"] for row in caught["layers"]][0] == "logits"
     for one, two in zip(before, explained_network.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_maps_that_only_the_first_layer_changes_are_caught(explained_network, digit_images):
+    def maps():
+        kernel = np.asarray(explained_network.model.layers[-1].kernel if last else first.kernel)
+        return np.random.default_rng(int(1e6 * np.abs(kernel).reshape(-1)[0])).random(digit_images.shape[:3])
+
+    first = next(layer for layer in explained_network.model.layers if hasattr(layer, "kernel"))
+    last = False
+    caught = randomisation(explained_network, digit_images, maps)
+    assert abs(caught["final"]) < 0.2 and not caught["passed"]
+    last = True
+    assert randomisation(explained_network, digit_images, maps)["passed"]
 
 
 def test_maps_without_a_difference_are_no_other_maps(explained_network, digit_images):

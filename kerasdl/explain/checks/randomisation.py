@@ -33,13 +33,15 @@ def randomisation(network: Network, x: np.ndarray, maps: Callable[[], np.ndarray
 
     Returns:
         `layers`, a row for each point with the layer's name, and the mean Spearman correlation of the maps, `signed`,
-        and of their absolute values, `absolute`; `final`, the signed one of the last row; and whether its size is below
-        LIMIT. `compared` says how many maps differ from place to place: the others, which have no ranks, are left out.
-        If there are none, `layers` is empty, and `final` and `passed` are None.
+        and of their absolute values, `absolute`; `mean`, the mean size of the signed ones; `final`, that of the last
+        row; and whether the mean is below LIMIT. A map that the last layers do not change fails so, even if the first
+        ones do. `compared` says how many maps differ from place to place: the others, which have no ranks, are left
+        out. If there are none, `layers` is empty, and `mean`, `final` and `passed` are None.
     """
     random, present, own = np.random.default_rng(seed), network.present(x), maps()
     some = np.array([np.unique(one[there]).size > 1 for one, there in zip(own, present, strict=True)])
-    facts: dict[str, Any] = {"layers": [], "final": None, "limit": LIMIT, "compared": int(some.sum()), "passed": None}
+    facts: dict[str, Any] = {"layers": [], "mean": None, "final": None, "limit": LIMIT,
+                             "compared": int(some.sum()), "passed": None}
     if not some.any():
         return facts
     own, present = own[some], present[some]
@@ -58,8 +60,13 @@ def randomisation(network: Network, x: np.ndarray, maps: Callable[[], np.ndarray
                              "absolute": alike(np.abs(own), np.abs(found), present)})
     finally:
         network.model.set_weights(kept)
-    final = rows[-1]["signed"] if rows else 0.0
-    return facts | {"layers": rows, "final": final, "passed": abs(final) < LIMIT}
+    mean, final = over(rows), rows[-1]["signed"] if rows else 0.0
+    return facts | {"layers": rows, "mean": mean, "final": final, "passed": mean < LIMIT}
+
+
+def over(rows: list[dict[str, Any]]) -> float:
+    """Return the mean size of the signed correlations of `layers`."""
+    return float(np.mean([abs(row["signed"]) for row in rows])) if rows else 0.0
 
 
 def weighted(model: keras.Model) -> list[Any]:
