@@ -13,7 +13,8 @@ from data_harness import refused_value
 
 from kerasdl import zoo
 from kerasdl.zoo import weights
-from kerasdl.zoo.weights import files, reading, tables, vit
+from kerasdl.zoo.blocks import set_moments
+from kerasdl.zoo.weights import bodies, files, reading, tables, vit
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from weights_harness import LARGE, PORTS, golden, images
@@ -226,3 +227,18 @@ def test_a_backbone_is_a_trained_network_without_its_head_for_images_of_any_size
     refused_value(lambda: weights.backbone(tmp_path / "flat.keras", (9, 8, 3)), "8x8 pixels only")
     keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]).save(tmp_path / "own.keras")
     refused_value(lambda: weights.backbone(tmp_path / "own.keras", (8, 8, 3)), "no layer named 'features'")
+
+
+@pytest.mark.parametrize("patches", [False, True])
+def test_a_network_of_another_size_normalises_as_before(patches):
+    """A Normalization computes with copies of its weights."""
+    layers, norm = keras.layers, keras.layers.Normalization(name="norm")
+    x = norm(inputs := keras.Input((8, 8, 3)))
+    if patches:
+        x = layers.Reshape((-1, 2))(layers.Conv2D(2, 4, 4, name="patches")(x))
+        x = layers.GlobalAveragePooling1D(name="features")(zoo.module("vit").PositionEmbedding(name="position")(x))
+    else:
+        x = layers.GlobalAveragePooling2D(name="features")(x)
+    set_moments(norm, np.array([100.0, 120, 140]), np.array([900.0, 400, 100]))
+    larger, image = bodies.of_model(keras.Model(inputs, x), (16, 8, 3)), np.full((1, 16, 8, 3), 130.0)
+    np.testing.assert_allclose(larger.get_layer("norm")(image)[0, 0, 0], [1, 0.5, -1], rtol=1e-6)

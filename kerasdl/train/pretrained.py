@@ -21,6 +21,7 @@ from kerasdl.files import whole, write_json
 from kerasdl.recipe import Recipe
 from kerasdl.run import INIT, Run, load_model, weights_file
 from kerasdl.zoo import vit
+from kerasdl.zoo.blocks import set_weights
 from kerasdl.zoo.precision import in_float32, policies
 from kerasdl.zoo.weights.bodies import of_model
 
@@ -191,10 +192,7 @@ def load_into(network: keras.Model, pretrained: Pretrained | None, recipe: Recip
     """
     found = matching_layers(network, pretrained, classes) if pretrained else {}
     for name, (arrays, _) in found.items():
-        layer = network.get_layer(name)
-        layer.set_weights(arrays)
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # it computes with a copy of its weights, which set_weights does not renew
+        set_weights(network.get_layer(name), arrays)
     settings = pretrained.settings if pretrained else {}
     for layer in network.layers:
         if layer.name in found or isinstance(layer, keras.layers.Rescaling):

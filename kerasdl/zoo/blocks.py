@@ -137,6 +137,19 @@ def set_moments(layer, mean, variance):
     layer.finalize_state()
 
 
+def set_weights(layer, weights):
+    """Give a layer or a model these arrays, in the order of its `get_weights`.
+
+    A Normalization computes with copies of its weights, which Keras' set_weights leaves as they were.
+    """
+    layer.set_weights(weights)
+    inside = [layer]
+    for each in inside:
+        inside += getattr(each, "layers", ())
+        if isinstance(each, layers.Normalization):
+            each.finalize_state()
+
+
 @keras.saving.register_keras_serializable(package="kerasdl")
 class Standardize(layers.Normalization):
     """Keras' Normalization, which takes no deviation to be less than 1e-7: columns in farads or in light years are.

@@ -11,6 +11,8 @@ import re
 import keras
 from keras import layers, ops
 
+from kerasdl.zoo.blocks import set_weights
+
 
 @keras.saving.register_keras_serializable(package="kerasdl")
 class MeanProbability(layers.Layer):
@@ -63,8 +65,5 @@ def copy(member, inputs, prefix):
     twin = keras.models.clone_model(member, input_tensors=given, clone_function=renamed)
     for layer in member.layers:
         if layer.weights:
-            new = twin.get_layer(f"{prefix}_{layer.name}")
-            new.set_weights(layer.get_weights())
-            if isinstance(new, layers.Normalization):
-                new.finalize_state()  # it computes with a copy of its weights, which set_weights does not update
+            set_weights(twin.get_layer(f"{prefix}_{layer.name}"), layer.get_weights())
     return twin

@@ -2,6 +2,8 @@
 
 import keras
 
+from kerasdl.zoo.blocks import set_weights
+
 
 def policies(network: keras.Model) -> set[str]:
     """Return the names of the dtype policies of its layers."""
@@ -21,8 +23,5 @@ def in_float32(network: keras.Model) -> keras.Model:
 
 def with_weights(copy: keras.Model, network: keras.Model) -> keras.Model:
     """Return the copy with the weights of the network."""
-    copy.set_weights(network.get_weights())
-    for layer in copy.layers:
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # it computes with a copy of its weights, which set_weights does not renew
+    set_weights(copy, network.get_weights())
     return copy

@@ -17,7 +17,7 @@ import numbers
 import keras
 from keras import layers, ops
 
-from kerasdl.zoo.blocks import DropPath, dropout, entrance, head, lookup, stretch
+from kerasdl.zoo.blocks import DropPath, dropout, entrance, head, lookup, set_weights, stretch
 from kerasdl.zoo.weights import loaded
 
 SIZES = {  # width, depth, heads
@@ -239,8 +239,8 @@ def resize(model: keras.Model, image_shape) -> keras.Model:
         if layer.name == "position":
             grids = (m.get_layer("patches").output.shape[1:3] for m in (model, new))
             new.get_layer("position").table.assign(stretch(layer.table, *grids))
-        else:
-            new.get_layer(layer.name).set_weights(layer.get_weights())
+        elif layer.weights:
+            set_weights(new.get_layer(layer.name), layer.get_weights())
     return new
 
 

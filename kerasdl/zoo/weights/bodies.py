@@ -80,6 +80,7 @@ def resized(model: Any, image_shape: tuple[int, ...]) -> Any:
     import keras
 
     from kerasdl import zoo
+    from kerasdl.zoo.precision import with_weights
 
     if model.input_shape[1:] == image_shape:
         return model
@@ -88,9 +89,8 @@ def resized(model: Any, image_shape: tuple[int, ...]) -> Any:
     if "position" in {layer.name for layer in model.layers}:
         return zoo.module("vit").resize(model, image_shape)
     try:
-        new = keras.models.clone_model(model, input_tensors=keras.Input(image_shape, name="image"))
-        new.set_weights(model.get_weights())
+        return with_weights(keras.models.clone_model(model, input_tensors=keras.Input(image_shape, name="image")),
+                            model)
     except ValueError:
         raise ValueError(f"{model.name} takes images of {model.input_shape[1]}x{model.input_shape[2]} pixels only. "
                          f"Received: image_shape={image_shape}.") from None
-    return new
