@@ -267,12 +267,13 @@ def test_many_classes_get_a_heat_map_and_their_confusions(tmp_path):
 
 
 def test_a_run_that_did_not_finish_reports_what_there_is(digits, tmp_path):
-    run = Run(shutil.copytree(digits.path, tmp_path / "copy"))
+    run = Run(shutil.copytree(digits.path, tmp_path / "é of mine"))
     (run.path / "model.keras").unlink()
     (run.path / "result.json").write_text(json.dumps({"recipe": "tiny", "seed": 0, "status": "diverged",
                                                       "message": "The loss became nan at step 7."}))
     page = report(run).read_text(encoding="utf-8")
     assert "The loss became nan at step 7." in page and page.count("<svg") == 3 and 'id="classes"' not in page
+    assert f"<code>kerasdl train '{run.path}'</code>" in html.unescape(page)
     (run.path / "result.json").unlink()
     assert "not finished" in report(run).read_text(encoding="utf-8")
     (run.path / "metrics.csv").write_text("")  # it stopped within its first epoch
@@ -435,6 +436,8 @@ def test_a_full_report_is_not_written_over_where_the_data_is_gone(command, hard_
     said = command("explain", run, "0.png", "--method", "gradient").err
     assert (run / "report.html").read_bytes() == before and (run / "sections/explain.json").is_file()
     assert "stays as it was" in said and "no folder 'gone'" in said
+    said = command("report", run).err
+    assert (run / "report.html").read_bytes() == before and "stays as it was" in said and "no folder 'gone'" in said
     (run / "report.html").unlink()
     command("explain", run, "0.png", "--method", "gradient")
     assert 'id="explain"' in (run / "report.html").read_text()
