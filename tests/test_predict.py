@@ -325,6 +325,14 @@ def test_a_file_that_is_read_is_not_written_over(refused, csv_run, table, here):
     (here / "link.csv").symlink_to(here / "rows.csv")
     for out in ("rows.csv", "./rows.csv", "link.csv"):
         refused("predict", csv_run.path, table, "rows.csv", "--out", out, words=[f"{Path(out)} is a file to read"])
+    before, given = os.dup(0), os.open("rows.csv", os.O_RDONLY)
+    os.dup2(given, 0)
+    try:
+        refused("predict", csv_run.path, "-", "--out", "rows.csv", words=["rows.csv is a file to read"])
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+        os.close(given)
     assert (here / "rows.csv").read_bytes() == table.read_bytes()
 
 

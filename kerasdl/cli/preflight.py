@@ -5,6 +5,7 @@ known from names, headers and folders is left to the checks that come with readi
 these accept.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,16 @@ def prediction(run: Run, files: Sequence[str]) -> None:
 def apart(out: Path, files: Sequence[str | Path | None]) -> None:
     """Raise a UserError for a file to write that is among those to read."""
     for file in files:
-        if file is not None and Path(file).exists() and out.exists() and out.samefile(file):
+        if file is not None and _is_same(out, file):
             raise UserError(f"--out {out} is a file to read, which would be lost. Name another one.")
+
+
+def _is_same(out: Path, file: str | Path) -> bool:
+    """Return whether both are one file, which is there; "-" is standard input, as in `kerasdl predict RUN - < FILE`."""
+    try:
+        return os.path.samestat(out.stat(), os.fstat(0) if file == "-" else os.stat(file))
+    except OSError:  # one is not there
+        return False
 
 
 def explanation(run: Run, method: str, files: Sequence[str], mistakes: int | None, sample: int | None, check: bool
