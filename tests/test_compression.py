@@ -1,5 +1,6 @@
 """Smaller networks: what is folded, removed, rounded or set to zero changes what it should, and nothing else."""
 
+import json
 from types import SimpleNamespace
 
 import keras
@@ -373,6 +374,18 @@ def test_rows_have_a_teacher_too(tmp_path, table):
     write_json(tmp_path / "data.json", split.describe() | {"kind": "sequence", "shape": [5, 2]})
     with pytest.raises(UserError, match=r"takes sequence examples \(5, 2\), and the data has row examples \(5,\)"):
         student.check(split)
+
+
+def test_a_teacher_is_found_from_another_folder_as_data_is(here, monkeypatch):
+    recipe = Recipe(model="linear", data="digits", objective="distill", objective_args={"teacher": "teacher"})
+    Run.create(recipe, here / "teacher")
+    run = Run.create(recipe, here / "run")
+    (run.path / "data.json").write_text(json.dumps({"folder": str(here), "shape": [8, 8, 1]}))
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    assert Distill(recipe, run.path).taught_by().path == here / "teacher"
+    with pytest.raises(UserError, match="no run folder teacher"):
+        Distill(recipe).taught_by()
 
 
 def test_a_run_goes_on_with_the_teacher_that_it_began_with(tmp_path, table):

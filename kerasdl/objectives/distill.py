@@ -6,6 +6,7 @@ al. 2022, arXiv:2106.05237). Scores and the loss of validation are those of clas
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import keras
@@ -41,9 +42,19 @@ class Distill(Classify):
     separate = False  # the teacher may have seen the examples
     Settings = DistillSettings
 
+    def taught_by(self) -> Run:
+        """Open the teacher's run. Its path is from the folder in which the training began, as that of data is, where
+        there is nothing of that path here.
+
+        Raises:
+            UserError: there is no run.
+        """
+        path, began = self.settings.teacher, Run(self.run).folder if self.run else None
+        return Run.open(there if began and not Path(path).exists() and (there := Path(began, path)).is_dir() else path)
+
     def check(self, split: Split, replicas: int = 1) -> None:
         super().check(split, replicas)
-        run, name = Run.open(self.settings.teacher), f"objective_args.teacher={self.settings.teacher}"
+        run, name = self.taught_by(), f"objective_args.teacher={self.settings.teacher}"
         run.model_file, run.result  # noqa: B018  are there
         kind = objectives.get(run.recipe.objective, run.path)
         if not (kind.predicts and kind.target == "class"):
@@ -62,12 +73,12 @@ class Distill(Classify):
             raise UserError(f"{name} was trained with another tokenizer. Give data_args.tokens={run.path}.")
 
     def noted(self) -> dict[str, Any]:
-        return {"teacher": user_code.digest(Run.open(self.settings.teacher).model_file)}
+        return {"teacher": user_code.digest(self.taught_by().model_file)}
 
     def network(self, split: Split) -> keras.Model:
         """Build the student, and load the teacher, after it: the student's first weights are those without one."""
         student = super().network(split)
-        self.teacher = Run.open(self.settings.teacher).model()
+        self.teacher = self.taught_by().model()
         self.teacher.trainable = False
         return student
 
@@ -92,7 +103,7 @@ class Distill(Classify):
         return super().compute_loss(x, y, y_pred)
 
     def facts(self, splits: Mapping[str, Split], answers: Callable[[Split], tuple[Any, Any]]) -> dict[str, Any]:
-        run = Run.open(self.settings.teacher)
+        run = self.taught_by()
         teacher: dict[str, Any] = {
             "run": self.settings.teacher, "recipe": run.recipe.name or run.recipe.model, "seed": run.recipe.seed,
             "parameters": run.result["parameters"]}
