@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import urllib.error
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from kerasdl.text import thousands
 from kerasdl.train import loop, optim, progress, record
 from kerasdl.train.callbacks import Diverged, checked
 from kerasdl.train.fit import train
+from kerasdl.train.setup import seeded
 
 LINEAR = Recipe(name="linear", model="linear", data="digits", batch=128, epochs=2, lr=2e-2)
 FILES = {"recipe.json", "data.json", "result.json", "metrics.csv", "tensorboard", "model.keras", "predictions.npz"}
@@ -321,6 +323,15 @@ def test_what_a_finished_run_no_longer_needs_goes_when_it_is_met(tmp_path):
     with pytest.raises(UserError, match="finished run"):
         Run.unfinished(tmp_path, run.recipe)
     assert not (tmp_path / "checkpoint").exists()
+
+
+def test_threads_take_seeds_one_after_the_other():
+    drawn = []
+    other = threading.Thread(target=seeded(1)(lambda: drawn.append(random.random())))
+    with seeded(0):
+        other.start()
+        other.join(0.05)
+        assert not drawn and random.random() == random.Random(0).random()
 
 
 def test_a_run_of_a_file_of_ones_own_is_in_runs(tmp_path):

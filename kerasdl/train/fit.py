@@ -155,7 +155,8 @@ def build(setup: Setup) -> tuple[keras.Model, keras.Model, Any]:
     """Build the model to fit, the network to keep, and what scores that network on a split."""
     with collective_errors(setup.devices):
         model, kept = setup.networks()
-        saves.check(kept, setup.recipe)
+        with seeded(setup.recipe.seed):  # the check makes initializers, too
+            saves.check(kept, setup.recipe)
         reference = reference_classifier(setup.objective, setup.splits)
         scores = evaluator(setup.objective, kept, setup.recipe.micro_batch, setup.devices, reference)
     for name in ("val", "test"):

@@ -1,6 +1,7 @@
 """Everything that one training needs: recipe, objective, data and devices. It builds the networks and the batches."""
 
 import random
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,7 @@ from kerasdl.zoo.blocks import moments, set_moments
 LIMIT = 1e18  # of a column's deviation, whose square is a number of float32
 ADAPT = 2048  # images of 32x32 pixels or less that a layer adapts to
 SEQUENCES = 128  # sequences at a time that layers before it see: spectra of sound take much more memory than sound
+SEEDING = threading.RLock()
 SPLITS = {"train": "train", "val": "val", "test": "test"}
 
 
@@ -315,14 +317,16 @@ def enough(height: int, width: int) -> int:
 def seeded(seed: int) -> Iterator[None]:
     """Let initializers and dropout layers made inside take their seeds from `seed`, and restore the caller's state.
 
-    Keras draws them from Python's generator, and from nowhere else.
+    Keras draws them from Python's generator, and from nowhere else. That is the whole process's, so threads that train
+    at once build one after the other.
     """
-    state = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(state)
+    with SEEDING:
+        state = random.getstate()
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(state)
 
 
 @contextmanager
