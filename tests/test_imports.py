@@ -39,7 +39,8 @@ ARROWS = {room: set(names.split()) for room, names in {
     "reports": "data errors evaluation figures files objectives recipe_text run runs text",
     "ensemble": "environment errors files recipe run data devices evaluation installation objectives train user_code "
                 "zoo",
-    "photos": "data devices environment errors evaluation figures files objectives recipe reports run text train zoo",
+    "photos": "data devices environment errors evaluation figures files objectives recipe reports run text train "
+              "user_code zoo",
     "deploy": "compression data downloads errors evaluation figures files objectives recipe registry reports run train "
               "user_code zoo",
     "auto": "costs data deploy devices ensemble environment errors evaluation figures files objectives photos recipe "

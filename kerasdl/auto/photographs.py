@@ -79,7 +79,7 @@ def freeze(task: Task, folder: Folder, backbone: Backbone, side: int) -> float:
         return cost
     until = time.monotonic() + SHARE * task.left
     task.add(recipe.name, "baseline", lambda path: fitted.frozen(
-        recipe, network, lambda probe: with_head(network, probe, recipe), task.splits, path, until))
+        recipe, network, lambda probe: with_head(network, probe), task.splits, path, until))
     return cost
 
 

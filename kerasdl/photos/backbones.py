@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerasdl import objectives, zoo
+from kerasdl import objectives, user_code, zoo
 from kerasdl.errors import UserError, nearest
 from kerasdl.run import Run
 from kerasdl.zoo import weights
@@ -125,8 +125,9 @@ def _named(source: str) -> Backbone:
     shape = run.data["shape"]
     if run.data["kind"] != "image" or shape[2] != 3:
         raise UserError(f"--weights {source}: photographs have three channels, and the run took examples of {shape}.")
-    recipe = run.recipe
-    return Backbone(recipe.name or recipe.model, str(run.path), recipe.model, dict(recipe.model_args), shape[0])
+    recipe, model = run.recipe, user_code.kept(run.recipe, run.path)["model"]
+    return Backbone(recipe.name or user_code.split(model)[0].stem, str(run.path), model, dict(recipe.model_args),
+                    shape[0])
 
 
 def _public(name: str) -> Backbone:

@@ -77,6 +77,12 @@ def sides_for(native: int, shorter: int) -> list[int]:
     return [side for side in reversed(SIDES) if side <= most] or [SIDES[0]]
 
 
+def frozen_seconds(images: int, cost: float, reading: float) -> float:
+    """Return how long a frozen network takes: the files, the features of all images, `cost` seconds each, and a head.
+    """
+    return reading + images * cost + FITTING
+
+
 def affordable(sides: list[int], seconds: float, images: int, at: int, cost: float, reading: float = 0.0,
                done: Sequence[int] = ()) -> list[int]:
     """Return two sizes, or fewer, whose features can be computed in a time: the largest, and one of half its pixels.
@@ -94,7 +100,7 @@ def affordable(sides: list[int], seconds: float, images: int, at: int, cost: flo
     for side in sides:
         if len(chosen) >= 2:
             break
-        needed = FITTING + reading + images * cost * (side / at) ** 2
+        needed = frozen_seconds(images, cost * (side / at) ** 2, reading)
         if needed <= seconds and (not chosen or side <= chosen[-1] / math.sqrt(2)):
             chosen.append(side)
             seconds -= needed

@@ -225,8 +225,9 @@ def freeze_all(trials: Trials, networks: Sequence[Backbone]) -> dict[str, float]
         for side in chosen:
             trials.freeze(backbone, side, ended - time.monotonic())
         if not chosen:
-            remark(trials, f"{backbone.name} was left out: its features would take "
-                           f"{duration(seconds * trials.folder.images)}.")
+            needed = budget.frozen_seconds(trials.folder.images, seconds, trials.reading)
+            remark(trials, f"{backbone.name} was left out: it would take {duration(needed)}, and there is "
+                           f"{duration(max(share, 0.0))} for it.")
     return costs
 
 

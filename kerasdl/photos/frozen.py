@@ -38,7 +38,7 @@ def run(recipe: Recipe, body: keras.Model, splits: Mapping[str, Split], path: Pa
     truth = {name: np.asarray(split.y) for name, split in splits.items()}
     probe = linear_probe.fit(features["train"], truth["train"], features["val"], truth["val"], classes,
                              class_weight=recipe.objective_args.get("class_weight"), until=until)
-    network = with_head(body, probe, recipe)
+    network = with_head(body, probe)
     outputs = {name: probe.logits(features[name]) for name in ("val", "test")}
     measured = {name: scores(outputs[name], truth[name], recipe.monitor) for name in outputs}
     made = Run.create(recipe, path)
@@ -54,10 +54,10 @@ def run(recipe: Recipe, body: keras.Model, splits: Mapping[str, Split], path: Pa
     return made
 
 
-def with_head(body: keras.Model, probe: LinearProbe, recipe: Recipe) -> keras.Model:
+def with_head(body: keras.Model, probe: LinearProbe) -> keras.Model:
     """Return the network with the probe as its layer "logits": images in, float32 logits out."""
     logits = head(body.output["features"], len(probe.bias))
-    network = keras.Model(body.input, logits, name=recipe.model)
+    network = keras.Model(body.input, logits, name=body.name)
     network.get_layer("logits").set_weights([probe.kernel, probe.bias])
     return network
 
