@@ -99,6 +99,11 @@ def test_a_folder_that_is_taken_or_cannot_be_one(refused, hard_run, here):
     (here / "mine" / "metrics.csv").write_text("of something else")
     refused("train", "linear_digits", "--workdir", "mine", words=["not a run's folder", "metrics.csv", "--workdir"])
     assert [file.name for file in (here / "mine").iterdir()] == ["metrics.csv"]
+    for run in ("runs/one", "more/linear_digits/one"):
+        (here / run).mkdir(parents=True)
+        (here / run / "recipe.json").write_text("{}")
+        folder = run.partition("/")[0]
+        refused("train", "linear_digits", "--workdir", folder, words=[f"{folder} holds runs", run, "--workdir"])
     with pytest.raises(UserError, match="workdir is empty"):
         Run.unfinished("", hard_run.recipe)
 

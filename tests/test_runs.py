@@ -66,6 +66,14 @@ def test_runs_are_found_at_any_depth_the_newest_last(some):
     (some / "a" / "0" / "checkpoint").mkdir()
     make(some / "a" / "0" / "checkpoint" / "inner")  # a run's own folders are its own
     assert len(find.find(some)) == 5
+    for folder in ("audit/shadows/0", "probe/run/5", "compress/channels-40/run"):
+        make(some / "a" / "0" / folder)
+    assert len(find.find(some)) == 5
+    make(some / "a" / "0" / "tuned" / "twice")  # as of --workdir runs/a/0/tuned/twice
+    assert len(find.find(some)) == 6
+    with pytest.raises(UserError, match="two different runs"):
+        compare([some / "a" / "0"])
+    shutil.rmtree(some / "a" / "0" / "tuned")
     (some / "broken").mkdir()
     (some / "broken" / "recipe.json").write_text("{")
     assert len(find.find(some)) == 5 and len(find.find(some / "b")) == 1

@@ -68,7 +68,7 @@ def train_recipe(recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", 
     changed, workdir = what_to_train(recipe, [*(overrides or []), *([f"init={init}"] if init else [])], workdir, resume)
     done = Run.completed(workdir, changed) if seeds is None else None
     if not done:
-        preflight.training(changed, workdir, strategy, checkpoint_every)
+        preflight.training(changed, workdir, strategy, checkpoint_every, seeds)
     choose(backend)
     if seeds is not None:
         if resume or profile:

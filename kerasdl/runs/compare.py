@@ -9,7 +9,7 @@ from typing import Any
 
 from kerasdl import registry
 from kerasdl.errors import UserError
-from kerasdl.runs.find import SPLITS, Row, by_examples, checksums, direction, find, own_code
+from kerasdl.runs.find import SPLITS, Row, by_examples, checksums, direction, find, own_code, read
 from kerasdl.text import duration, figure, thousands
 
 UNCOMPARED = ("name", "seed", "claim")
@@ -79,7 +79,7 @@ def compare(folders: Sequence[str | Path]) -> Comparison:
     """
     rows: dict[Path, Row] = {}
     for folder in folders:
-        found = find(folder)
+        found = [row] if (row := read(Path(folder))) else find(folder)  # a run stands for itself alone
         if not found:
             raise UserError(f"{folder} holds no run. Make one with: kerasdl train RECIPE --workdir {folder}")
         rows |= {row.path.resolve(): row for row in found}

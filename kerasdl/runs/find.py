@@ -22,6 +22,8 @@ from kerasdl.words import parse_value
 KNOWN = dict.fromkeys(("accuracy", "r2", "density", "coverage"), "max")  # of runs of 0.1, which did not note it
 EARLIER = {"examples_per_second": "images_per_second"}  # key of result.json: its name in version 0.1
 SPLITS = ("val", "test")
+# The folders that the package makes in a run's. Some hold trainings that only the run's tools read.
+OWN = ("audit", "checkpoint", "code", "compress", "explain", "export", "probe", "sections", "tensorboard")
 SIGNS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge, "<=": operator.le, "!=": operator.ne, "=": operator.eq, ">": operator.gt, "<": operator.lt}
 CONDITION = re.compile(r"\s*([\w./]+?)\s*(>=|<=|!=|==|=|>|<)\s*(.*\S)\s*")
@@ -292,20 +294,20 @@ def check_key(rows: Sequence[Row], key: str) -> None:
 
 
 def _folders(folder: Path, seen: set[str] | None = None) -> Iterator[Path]:
-    """The folders that hold a recipe.json, each once, whatever links lead to it. A run's own are not searched."""
+    """The folders that hold a recipe.json, each once, whatever links lead to it; in a run, all but those in OWN."""
     seen = set() if seen is None else seen
     if (place := os.path.realpath(folder)) in seen:
         return
     seen.add(place)
-    if os.path.isfile(folder / "recipe.json"):  # False also in a folder that is somebody else's
+    own = OWN if os.path.isfile(folder / "recipe.json") else ()  # () also in a folder that is somebody else's
+    if own:
         yield folder
-        return
     try:
         inner = sorted((entry.is_symlink(), entry.name) for entry in os.scandir(folder) if os.path.isdir(entry.path))
     except OSError:  # somebody else's
         return
     for _, name in inner:  # a folder before the links to it
-        if not name.startswith("."):
+        if not name.startswith(".") and name not in own:
             yield from _folders(folder / name, seen)
 
 
