@@ -46,10 +46,12 @@ def reason(error: BaseException) -> str:
 
 def _of_disk(error: OSError, path: Path) -> bool:
     """Whether an error says that `path`, or what is in or above it, cannot be written."""
-    if isinstance(error, (ConnectionError, TimeoutError)) or type(error).__module__ not in ("builtins", "shutil"):
-        return False  # of a network
-    if error.errno in DISK or not isinstance(error.filename, (str, bytes)):  # HDF5 and TensorFlow name no file
+    if type(error).__module__ not in ("builtins", "shutil"):
+        return False  # of a network, as urllib's, whose file is an address
+    if error.errno in DISK or isinstance(error, shutil.Error):
         return True
+    if not isinstance(error.filename, (str, bytes)):
+        return False  # of a network, too, or whatever a callback says
     home = Path(os.path.realpath(path if path.is_dir() else path.parent))
     file = Path(os.path.realpath(os.fsdecode(error.filename)))
     return file.is_relative_to(home) or home.is_relative_to(file)
@@ -59,7 +61,8 @@ def _of_disk(error: OSError, path: Path) -> bool:
 def whole(path: Path) -> Iterator[Path]:
     """A file name to write to; it becomes `path` only once the block has ended well.
 
-    The suffix stays in place because Keras chooses the format by it.
+    The suffix stays in place because Keras chooses the format by it. An OSError that says no number, as NumPy's and
+    HDF5's may, is of the disk here, and gets EIO.
     """
     if not path.name:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -69,6 +72,10 @@ def whole(path: Path) -> Iterator[Path]:
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
+    except OSError as error:
+        if type(error) is OSError and error.errno is None:
+            raise OSError(errno.EIO, str(error), os.fspath(path)) from error
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -341,8 +341,8 @@ def test_a_run_of_a_file_of_ones_own_is_in_runs(tmp_path):
 
 @pytest.mark.parametrize("error, ours", [
     (OSError(errno.ENOSPC, "full", "elsewhere"), True), (PermissionError(errno.EACCES, "no", "RUN/metrics.csv"), True),
-    (OSError("Can't write data"), True), (FileNotFoundError(errno.ENOENT, "none", "elsewhere/labels.csv"), False),
-    (ConnectionResetError(errno.ECONNRESET, "reset"), False), (urllib.error.URLError("no host"), False)])
+    (OSError(errno.EHOSTUNREACH, "far"), False), (FileNotFoundError(errno.ENOENT, "none", "elsewhere/a.csv"), False),
+    (ConnectionResetError(errno.ECONNRESET, "far"), False), (urllib.error.URLError("far"), False), (OSError(), False)])
 def test_errors_of_somebodys_callback_are_not_taken_for_those_of_the_disk(tmp_path, error, ours):
     if error.filename:
         error.filename = error.filename.replace("RUN", str(tmp_path))

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +16,7 @@ import numpy as np
 import pytest
 
 from kerasdl.errors import DataError, UserError
-from kerasdl.files import writing
+from kerasdl.files import whole, writing
 from kerasdl.recipe import Recipe
 from kerasdl.run import FILES
 from kerasdl.tuning import Search, choice, hypermodel, median_stopping, pool, trial
@@ -218,7 +217,9 @@ def full(source, target, **_):
 @pytest.mark.parametrize("where", ["in the run", "elsewhere"])
 def test_a_disk_that_fails_is_no_fault_of_the_trial(here, monkeypatch, cause, why, where):
     def run(task, folder):
-        with writing(folder, "Resume it.") if where == "in the run" else nullcontext():
+        if where == "elsewhere":
+            raise cause
+        with writing(folder, "Resume it."), whole(folder / "model.keras"):
             raise cause
 
     monkeypatch.setattr(trial, "stop_without_parent", lambda: None)

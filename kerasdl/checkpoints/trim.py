@@ -1,5 +1,6 @@
 """Files of an interrupted run, cut back to the step of its checkpoint."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,4 +49,4 @@ def as_os_error() -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:  # "FILE; No space left on device\n\tFailed to ..."
-        raise OSError(error.message.splitlines()[0].rpartition("; ")[2]) from error
+        raise OSError(errno.EIO, error.message.splitlines()[0].rpartition("; ")[2]) from error
