@@ -12,7 +12,11 @@ import zoo_harness as harness
 from data_harness import refused_value
 
 from kerasdl import zoo
-from kerasdl.zoo import weights
+from kerasdl.compression import graph
+from kerasdl.explain.controls import GuidedBackprop
+from kerasdl.explain.network import Network
+from kerasdl.objectives import average
+from kerasdl.zoo import ensemble, precision, weights
 from kerasdl.zoo.blocks import set_moments
 from kerasdl.zoo.weights import bodies, files, reading, tables, vit
 
@@ -242,3 +246,28 @@ def test_a_network_of_another_size_normalises_as_before(patches):
     set_moments(norm, np.array([100.0, 120, 140]), np.array([900.0, 400, 100]))
     larger, image = bodies.of_model(keras.Model(inputs, x), (16, 8, 3)), np.full((1, 16, 8, 3), 130.0)
     np.testing.assert_allclose(larger.get_layer("norm")(image)[0, 0, 0], [1, 0.5, -1], rtol=1e-6)
+
+
+COPIES = {"precision": precision.in_float32, "average": average.copy,
+          "graph": lambda model: graph.rebuilt(model, graph.same, {}),
+          "ensemble": lambda model: ensemble.copy(model, keras.Input((3,)), "member1"),
+          "gradients": lambda model: copied_for_gradients(model)}
+
+
+def copied_for_gradients(model):
+    guided = GuidedBackprop(Network(model, "row"))
+    guided(np.zeros((1, 3), "float32"), np.zeros(1, "int32"))
+    return guided.copy.model
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_copies_of_a_network_normalise_inside_of_the_models_that_it_calls(name):
+    norm = keras.layers.Normalization()
+    norm.build((None, 3))
+    set_moments(norm, np.array([100.0, 120, 140]), np.array([900.0, 400, 100]))
+    inner = keras.Sequential([keras.Input((3,)), norm])
+    outer = keras.Sequential([keras.Input((3,)), inner], name="prepare")
+    dtype = "mixed_bfloat16" if name == "precision" else "float32"
+    last = keras.layers.Activation("linear", dtype=dtype, name="last")
+    model = keras.Model(x := keras.Input((3,)), last(outer(x)))
+    np.testing.assert_allclose(COPIES[name](model)(np.full((1, 3), 130.0)), [[1, 0.5, -1]], rtol=1e-6)

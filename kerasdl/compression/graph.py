@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasdl.zoo.blocks import set_weights
+
 Reads = Mapping[str, Sequence[str]]
 
 
@@ -92,11 +94,9 @@ def rebuilt(network: keras.Model, layer_of: Callable[[Any], Any], weights: Mappi
     old = {layer.name: layer for layer in network.layers}
     for layer in twin.layers:
         if layer.name in weights:
-            layer.set_weights(weights[layer.name])
+            set_weights(layer, weights[layer.name])
         elif layer.weights and layer.name in old:
-            layer.set_weights(old[layer.name].get_weights())
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # it computes with a copy of its weights, which set_weights does not renew
+            set_weights(layer, old[layer.name].get_weights())
     return twin
 
 

@@ -8,6 +8,7 @@ from keras import ops
 from scipy.ndimage import sobel
 
 from kerasdl.explain.network import Network
+from kerasdl.zoo.blocks import set_weights
 
 Maps = Callable[[Network, np.ndarray, int], np.ndarray]
 
@@ -55,7 +56,7 @@ class GuidedBackprop:
 
     def __call__(self, x: np.ndarray, target: np.ndarray) -> np.ndarray:
         """Return the guided gradients of the targets' logits (N,) by the numbers of examples (N, ...)."""
-        self.copy.model.set_weights(self.network.model.get_weights())
+        set_weights(self.copy.model, self.network.model.get_weights())
         return self.copy.gradients(x, target)[1]
 
 

@@ -11,15 +11,12 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from kerasdl.zoo.precision import with_weights
+
 
 def copy(network: keras.Model) -> keras.Model:
     """Return the same architecture with weights of its own, equal to the network's now."""
-    twin = keras.models.clone_model(network)
-    twin.set_weights(network.get_weights())
-    for layer in twin.layers:
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # it computes with a copy of its weights, which set_weights does not renew
-    return twin
+    return with_weights(keras.models.clone_model(network), network)
 
 
 class Averager:

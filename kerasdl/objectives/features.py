@@ -10,6 +10,7 @@ from sklearn.manifold import TSNE
 from kerasdl import figures, zoo
 from kerasdl.objectives.images import enlarged, grid
 from kerasdl.objectives.sections import Findings, Section, drawing, image, note
+from kerasdl.zoo.blocks import set_weights
 
 SHOWN = 1000  # test images of the map, and among which neighbours are looked for
 QUERIES, NEAREST = 6, 7  # rows of the sheet of neighbours, and images next to the first of each
@@ -28,9 +29,7 @@ def encoder(trained: keras.Model, model: str, args: Mapping[str, Any], shape: Se
     body = zoo.body(model, shape, **args)
     for layer in body.layers:
         if layer.weights:
-            layer.set_weights(trained.get_layer(layer.name).get_weights())
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # it computes with a copy of its weights, which set_weights does not renew
+            set_weights(layer, trained.get_layer(layer.name).get_weights())
     return keras.Model(body.input, body.output["features"])
 
 

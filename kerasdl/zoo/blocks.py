@@ -143,11 +143,17 @@ def set_weights(layer, weights):
     A Normalization computes with copies of its weights, which Keras' set_weights leaves as they were.
     """
     layer.set_weights(weights)
-    inside = [layer]
-    for each in inside:
-        inside += getattr(each, "layers", ())
+    for each in inside(layer):
         if isinstance(each, layers.Normalization):
             each.finalize_state()
+
+
+def inside(layer):
+    """Return a layer, and where it is a model all layers in it, those of models that it calls as layers, too."""
+    found = [layer]
+    for each in found:
+        found += each.layers if isinstance(each, keras.Model) else ()
+    return found
 
 
 @keras.saving.register_keras_serializable(package="kerasdl")
