@@ -13,6 +13,7 @@ from kerasdl import zoo
 from kerasdl.compression import channels, sparsity
 from kerasdl.compression.fold import folded
 from kerasdl.compression.quantize_aware import is_aware, quantize_aware
+from kerasdl.data import from_arrays
 from kerasdl.data import load as load_split
 from kerasdl.deploy import formats, measure
 from kerasdl.devices import distribute_fixes
@@ -371,9 +372,26 @@ def test_rows_have_a_teacher_too(tmp_path, table):
     write_json(tmp_path / "data.json", split.describe())
     student = Distill(teacher.recipe.override(objective="distill", objective_args={"teacher": str(tmp_path)}))
     student.check(split)
-    write_json(tmp_path / "data.json", split.describe() | {"kind": "sequence", "shape": [5, 2]})
-    with pytest.raises(UserError, match=r"takes sequence examples \(5, 2\), and the data has row examples \(5,\)"):
-        student.check(split)
+    for other, words in (({"kind": "sequence", "shape": [5, 2]}, r"takes sequence examples \(5, 2\), and the data has "
+                                                                 r"row examples \(5,\)"),
+                         ({"shape": 6}, r"takes row examples \(6,\)"),
+                         ({"reading": {"offsets": {"weight": 1e6}}}, "column 'weight' of .* stored minus 1000000, ")):
+        write_json(tmp_path / "data.json", split.describe() | other)
+        with pytest.raises(UserError, match=words):
+            student.check(split)
+
+
+def test_a_teacher_of_series_may_have_another_length_but_no_other_channels(tmp_path):
+    series = from_arrays(np.zeros((12, 5, 2), "float32"), [0, 1] * 6)["train"]
+    teacher = Run.create(Recipe(model="rnn", data="arrays"), tmp_path)
+    (tmp_path / "model.keras").touch()
+    write_json(tmp_path / "result.json", {})
+    student = Distill(teacher.recipe.override(objective="distill", objective_args={"teacher": str(tmp_path)}))
+    write_json(tmp_path / "data.json", series.describe() | {"shape": [9, 2]})
+    student.check(series)
+    write_json(tmp_path / "data.json", series.describe() | {"shape": [5, 3]})
+    with pytest.raises(UserError, match=r"takes sequence examples \(5, 3\), and the data has .* \(5, 2\)"):
+        student.check(series)
 
 
 def test_a_teacher_is_found_from_another_folder_as_data_is(here, monkeypatch):

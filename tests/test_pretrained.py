@@ -60,11 +60,12 @@ def test_pixels_and_norms_stay_as_they_were_when_the_weights_were_learned(saved)
 def test_a_column_that_was_stored_minus_something_else_is_refused():
     frame = pd.DataFrame({"time": 1.7e9 + np.arange(40.0) ** 2 % 97, "kind": ["a", "b"] * 20})
     split = from_frame(frame, "kind")["train"]
-    own = {"reading": {"offsets": split.reading["offsets"]}}
-    pretrained.check_offsets(SimpleNamespace(data=own), split, "init=x")
+    old = SimpleNamespace(columns=split.columns, tokens=None, run=SimpleNamespace(data={"reading": split.reading}))
+    pretrained.check_fits(old, split, "init=x")
     for reading in ({}, {"offsets": {"time": 1.6e9}}):
-        with pytest.raises(UserError, match="'time' is so far from 0"):
-            pretrained.check_offsets(SimpleNamespace(data={"reading": reading}), split, "init=x")
+        old.run.data = {"reading": reading}
+        with pytest.raises(UserError, match="column 'time' of init=x is stored minus .* learns it minus 17000"):
+            pretrained.check_fits(old, split, "init=x")
 
 
 def test_a_run_that_began_with_a_compressed_one_is_of_that_form(hard_run, tmp_path):

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 from test_cli import documented, printed
 
 from kerasdl import zoo
 from kerasdl.audit.parts import confidence
-from kerasdl.data import from_arrays, load
+from kerasdl.data import from_arrays, from_frame, load
 from kerasdl.data.sources import load_splits
 from kerasdl.errors import UserError
 from kerasdl.evaluation import intervals, linear_probe, raw
@@ -328,6 +329,14 @@ def test_data_without_classes(mae, hard_run, here, refused):
     arrays = train(hard_run.recipe.override(epochs=1), data={name: split for name in one}, workdir=here / "arrays",
                    verbose=False, test=False)
     refused("probe", arrays.path, words=["trained on arrays"])
+
+
+def test_columns_in_another_order_than_the_run_s_are_refused(linear, tmp_path):
+    shutil.copytree(linear.path, tmp_path / "run")
+    (tmp_path / "run/data.json").write_text(json.dumps(linear.data | {"columns": {"a": None, "b": None}}))
+    frame = pd.DataFrame({"b": np.arange(40) ** 2 % 37, "a": np.arange(40) ** 2 % 31, "kind": ["x", "y"] * 20})
+    with pytest.raises(UserError, match=r"columns of .*run differ: a \(number\), where the model learns b"):
+        probe(tmp_path / "run", "50%", data=from_frame(frame, "kind"), finetune=False)
 
 
 @pytest.mark.soak

@@ -280,17 +280,29 @@ def check_columns(found: Mapping[str, Any], expected: Mapping[str, Any], name: s
                             f"{_column(*known)}.")
 
 
-def _check_numbers(found: Mapping[str, Any], expected: Mapping[str, Any], name: str) -> None:
-    """Raise a UserError for columns that are stored minus something else than those of a model, or whose gaps are
-    filled with something else; see kerasdl.data.columns. Without medians no gap was filled."""
-    remedy = "Make all splits of one table at once, or name the file of another: data='csv:PATH' is read as the " \
-             "training rows were."
-    (now, fills), (before, filled) = (((facts.get("reading") or {}).get("offsets", {}), facts.get("medians", {}))
-                                      for facts in (found, expected))
+def check_offsets(found: Mapping[str, Any] | None, expected: Mapping[str, Any] | None, name: str,
+                  remedy: str = "Subtract the same from it in both.") -> None:
+    """Raise a UserError for columns that are stored minus something else than those of a model.
+
+    Args:
+        found, expected: the `reading` of both; see kerasdl.data.columns.offsets_of.
+        name: what to call the first.
+        remedy: what to do.
+    """
+    now, before = ((reading or {}).get("offsets") or {} for reading in (found, expected))
     for column in dict.fromkeys((*before, *now)):
         if now.get(column, 0.0) != before.get(column, 0.0):
             raise UserError(f"The column {column!r} of {name} is stored minus {now.get(column, 0.0):.10g}, and the "
                             f"model learns it minus {before.get(column, 0.0):.10g}. {remedy}")
+
+
+def _check_numbers(found: Mapping[str, Any], expected: Mapping[str, Any], name: str) -> None:
+    """Raise a UserError for columns that are stored minus something else than those of a model, or whose gaps are
+    filled with something else. Without medians no gap was filled."""
+    remedy = "Make all splits of one table at once, or name the file of another: data='csv:PATH' is read as the " \
+             "training rows were."
+    check_offsets(found.get("reading"), expected.get("reading"), name, remedy)
+    fills, filled = found.get("medians", {}), expected.get("medians", {})
     for column in filled if fills else ():
         if fills.get(column) != filled[column]:
             raise UserError(f"Gaps in the column {column!r} of {name} are filled with {fills.get(column, 0.0):.10g}, "

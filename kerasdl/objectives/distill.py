@@ -15,7 +15,7 @@ from keras import ops
 from pydantic import Field
 
 from kerasdl import objectives, user_code
-from kerasdl.data.split import Split, check_columns
+from kerasdl.data.split import Split, check_columns, check_offsets
 from kerasdl.data.tokens import FILE
 from kerasdl.errors import UserError
 from kerasdl.objectives.classify import Classify, ClassifySettings
@@ -64,10 +64,13 @@ class Distill(Classify):
         if classes != list(split.classes):
             raise UserError(f"{name} knows {len(classes)} classes, {', '.join(classes[:5])}..., and the data has "
                             f"{len(split.classes)}, {', '.join(split.classes[:5])}.... They have to be the same.")
-        if facts["kind"] != split.kind or (split.kind == "image" and shape != split.example_shape):
+        if facts["kind"] == split.kind:  # names say more than numbers of columns
+            check_columns(facts.get("columns") or {}, split.columns or {}, name)
+        lengths = 1 if split.kind in ("sequence", "tokens") else 0  # which networks may take as they come
+        if facts["kind"] != split.kind or shape[lengths:] != split.example_shape[lengths:]:
             raise UserError(f"{name} takes {facts['kind']} examples {shape}, and the data has {split.kind} examples "
                             f"{split.example_shape}.")
-        check_columns(facts.get("columns") or {}, split.columns or {}, name)
+        check_offsets(facts.get("reading"), split.reading, name)
         tokens = run.path / FILE
         if tokens.is_file() and tokens.read_text(encoding="utf-8") != split.files.get(FILE):
             raise UserError(f"{name} was trained with another tokenizer. Give data_args.tokens={run.path}.")

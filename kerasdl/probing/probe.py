@@ -125,6 +125,7 @@ def probe(run: Run | str | Path, labels: str | Sequence[str | int] = subsets.DEF
         task = Task(run, plan, splits, places, run.path / FOLDER, asked, steps)
         initial = pretrained.read(plan.override(init=str(run.path)))
         assert initial
+        pretrained.check_fits(initial, splits["train"], str(run.path))
         seen.check_apart(run, plan, splits)
         tuned = network.classifier(plan, splits["train"], run, initial)
         frozen = {"run": network.body(tuned)}

@@ -15,6 +15,7 @@ import numpy as np
 
 from kerasdl import objectives, user_code, zoo
 from kerasdl.data import Split
+from kerasdl.data.split import check_columns, check_offsets
 from kerasdl.data.tokens import FILE
 from kerasdl.errors import UserError, listed, nearest
 from kerasdl.files import whole, write_json
@@ -109,15 +110,20 @@ def is_changed(run: Run) -> bool:
         (run.path / "init.json").is_file() and run.origin.get("changed", False)
 
 
-def check_offsets(run: Run, split: Split, name: str) -> None:
-    """Raise a UserError for columns whose numbers were stored minus something else in the run; see
-    kerasdl.data.columns.offsets_of."""
-    before, now = ((reading or {}).get("offsets") or {} for reading in (run.data.get("reading"), split.reading))
-    for column in before.keys() & (split.columns or {}).keys() | now.keys():
-        if before.get(column, 0.0) != now.get(column, 0.0):
-            raise UserError(f"The column {column!r} is so far from 0 that it is stored minus {now.get(column, 0.0):g} "
-                            f"here, and {name} has learned it minus {before.get(column, 0.0):g}. Subtract the same "
-                            "from it in both.")
+def check_fits(pretrained: Pretrained, split: Split, name: str) -> None:
+    """Raise a UserError for data whose columns or tokens are others than the weights were learned with: each has the
+    place and the scale of one there.
+
+    Args:
+        name: what to call the trained model.
+    """
+    if pretrained.columns:
+        check_columns(pretrained.columns, split.columns, name)
+    if pretrained.tokens and pretrained.tokens != split.files.get(FILE, pretrained.tokens):
+        raise UserError(f"{name} was trained with another tokenizer, so that its numbers stand for other tokens. Give "
+                        f"data_args.tokens={pretrained.facts['init']}.")
+    if pretrained.run:
+        check_offsets(pretrained.run.data.get("reading"), split.reading, name)
 
 
 def fingerprint(weights: Mapping[str, Sequence[np.ndarray]]) -> str:

@@ -17,8 +17,7 @@ from kerasdl import objectives
 from kerasdl.data import Split, load_splits, pipeline
 from kerasdl.data.augment import alternates, compose
 from kerasdl.data.lengths import lengths, takes_any_length
-from kerasdl.data.split import check_columns, check_spread
-from kerasdl.data.tokens import FILE
+from kerasdl.data.split import check_spread
 from kerasdl.devices import distribute_fixes, on_device
 from kerasdl.devices import strategy as strategies
 from kerasdl.devices.cluster import any_of, collective_errors
@@ -89,13 +88,9 @@ class Setup:
             **located_args(recipe.data_args, began))
         train = splits["train"]
         objective.check(train, devices.num_replicas_in_sync)
-        if initial and initial.columns:  # each has the place and the scale of one there
-            check_columns(initial.columns, train.columns, f"init={recipe.init}")
-        if initial and initial.tokens and initial.tokens != train.files.get(FILE, initial.tokens):
-            raise UserError(f"init={recipe.init} was trained with another tokenizer, so that its numbers stand for "
-                            f"other tokens. Give data_args.tokens={recipe.init}.")
+        if initial:
+            pretrained.check_fits(initial, train, f"init={recipe.init}")
         if initial and initial.run:
-            pretrained.check_offsets(initial.run, train, f"init={recipe.init}")
             seen.check_apart(initial.run, recipe, splits)
         with collective_errors(devices):  # all workers take the same blocks, also where only some have the memory
             resident = not any_of(devices, not on_device.is_resident(feed, train))
