@@ -10,6 +10,7 @@ import pytest
 
 from kerasdl import objectives, user_code
 from kerasdl.cli.train import what_to_train
+from kerasdl.data import from_arrays, load
 from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.evaluation.predictions import read
@@ -21,6 +22,8 @@ from kerasdl.run import Run
 from kerasdl.runs.compare import compare
 from kerasdl.train import pretrained
 from kerasdl.train.fit import train
+from kerasdl.train.setup import adapt
+from kerasdl.zoo.blocks import set_moments
 
 MODEL = '''
 import keras
@@ -397,3 +400,26 @@ def test_a_completed_run_of_a_file_that_changed_is_not_that_of_the_command(files
     assert Run.completed("run", run.recipe) and not Run.completed("run", run.recipe.override(epochs=9))
     (files / "my_model.py").write_text(MODEL.replace("width=8", "width=9"))
     assert Run.completed("run", run.recipe) is None
+
+
+@pytest.mark.parametrize("kind", [keras.Sequential, keras.Model])
+def test_layers_inside_of_models_are_shown_what_reaches_them(kind):
+    """Of two models that a third one calls, the second is shown what the first answers."""
+    norms = [keras.layers.Normalization(axis=3) for _ in range(2)]
+    inner = [keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Rescaling(2.0), norm]) for norm in norms]
+    outer = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Rescaling(0.5), *inner])
+    layers, split = [keras.Input((8, 8, 1)), keras.layers.Rescaling(3.0), outer], load("digits")
+    network = kind(layers) if kind is keras.Sequential else kind(layers[0], outer(layers[1](layers[0])))
+    adapt(network, split)
+    np.testing.assert_allclose(norms[0].adapt_mean, [3 * split.x.mean()], rtol=0.05)
+    np.testing.assert_allclose([norms[1].adapt_mean[0], norms[1].adapt_variance[0]], [0, 4], atol=1e-4)
+
+
+def test_a_layer_that_no_data_reaches_is_refused():
+    inputs, norm = keras.Input((5, 3)), keras.layers.Normalization()
+    around = keras.layers.TimeDistributed(norm, name="each")
+    network, split = keras.Model(inputs, around(inputs)), from_arrays(np.ones((12, 5, 3)), [0, 1] * 6)["train"]
+    with pytest.raises(UserError, match="layer 'normalization.*' adapts to data .* inside of 'each'"):
+        adapt(network, split)
+    set_moments(norm, np.ones(3), np.ones(3))
+    adapt(network, split)

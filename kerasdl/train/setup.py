@@ -24,7 +24,7 @@ from kerasdl.devices.cluster import any_of, collective_errors
 from kerasdl.errors import UserError
 from kerasdl.evaluation.located import located, located_args
 from kerasdl.installation import backend
-from kerasdl.keras_private import fresh_names
+from kerasdl.keras_private import flat_layers, fresh_names
 from kerasdl.objectives.base import Objective
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
@@ -259,27 +259,44 @@ class Setup:
 
 
 def adapt(network: keras.Model, split: Split) -> None:
-    """Show layers that adapt to data, as Keras' Normalization does, what reaches them of rows or of first images."""
-    for layer in network.layers:
-        if not hasattr(layer, "adapt") or is_adapted(layer):
-            continue
+    """Show layers that adapt to data, as Keras' Normalization does, what reaches them of rows or of first images, also
+    inside of models that the network calls.
+
+    Raises:
+        UserError: such a layer is inside of another one that is no graph of layers.
+        DataError: a column in units that float32 does not hold.
+    """
+    if any(map(adapts, flat_layers(network))):
         examples = split.sample(enough(*split.shape[:2]) if split.kind == "image" else len(split))
         if len(examples):
-            seen = reaching(layer, network, examples, SEQUENCES if split.kind == "sequence" else len(examples))
-            if isinstance(layer, keras.layers.Normalization) and layer.axis in ((-1,), (seen.ndim - 1,)):
-                standardize(layer, seen, split)
-            else:
-                layer.adapt(seen)
+            adapt_to(examples, network, split)
 
 
-def is_adapted(layer: keras.layers.Layer) -> bool:
-    """Return whether a Normalization has its mean and variance: from the user, trained weights or an earlier `adapt`.
-    """
+def adapt_to(examples: np.ndarray, network: keras.Model, split: Split) -> None:
+    """Show the layers of a network, or of a model that it calls, what reaches them of its inputs."""
+    for layer in network.layers:
+        if not (within := [each.name for each in flat_layers(layer) if adapts(each)]):
+            continue
+        if not adapts(layer) and not getattr(layer, "inputs", None):
+            raise UserError(f"The layer {within[0]!r} adapts to data and cannot be shown any inside of {layer.name!r}. "
+                            "Call it in the network itself or in a functional model, or adapt it when you build it.")
+        seen = reaching(layer, network, examples, SEQUENCES if split.kind == "sequence" else len(examples))
+        if not adapts(layer):
+            adapt_to(seen, layer, split)
+        elif isinstance(layer, keras.layers.Normalization) and layer.axis in ((-1,), (seen.ndim - 1,)):
+            standardize(layer, seen, split)
+        else:
+            layer.adapt(seen)
+
+
+def adapts(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer has to be shown data: not a Normalization that has its mean and variance, from the user,
+    trained weights or an earlier `adapt`."""
     if not isinstance(layer, keras.layers.Normalization):
-        return False
+        return hasattr(layer, "adapt")
     if layer.input_mean is not None:  # as of the layer that gives a regression its units
-        return True
-    return bool(np.any(keras.ops.convert_to_numpy(layer.adapt_mean) != 0)
+        return False
+    return not (np.any(keras.ops.convert_to_numpy(layer.adapt_mean) != 0)
                 or np.any(keras.ops.convert_to_numpy(layer.adapt_variance) != 1))
 
 
@@ -298,7 +315,8 @@ def standardize(layer: keras.layers.Normalization, seen: np.ndarray, split: Spli
 
 def reaching(layer: keras.layers.Layer, network: keras.Model, examples: np.ndarray, batch: int) -> np.ndarray:
     """Return what a layer of a network receives of examples, which the layers before it see in batches."""
-    before = keras.Model(network.inputs[0], layer.input)
+    received = keras.Operation.input.fget(layer)  # the `input` of a model is that of its own graph
+    before = keras.Model(network.inputs[0], received)
     return np.concatenate([np.asarray(before(examples[start:start + batch]))
                            for start in range(0, len(examples), batch)])
 
