@@ -158,10 +158,18 @@ def test_a_class_token_that_one_of_the_two_lacks_keeps_its_own_place(saved):
     np.testing.assert_allclose(after[:, 1:], origin.weights["position"][0], atol=1e-6)
 
 
-@pytest.mark.parametrize("old, new", [(1, 3), (3, 1)])
-def test_grey_pictures_look_the_same_with_other_channels(saved, old, new):
-    source = zoo.build("cnn", (8, 8, old), 4, size="mu")
-    target = begun(zoo.build("cnn", (8, 8, new), 4, size="mu"), saved(source))
+@pytest.mark.parametrize("model, args, old, new, offset, how", [
+    ("cnn", {}, 1, 3, -0.5, ""), ("cnn", {}, 3, 1, -0.5, ""), ("cnn", {}, 3, 1, [-1.0, -2.0, -3.0], ""),
+    ("vit", {"patch": 4}, 3, 1, [-3.0, -2.0, -2.5], ", whose offsets differ")])
+def test_grey_pictures_look_the_same_with_other_channels(saved, model, args, old, new, offset, how):
+    """Their channels may be scaled otherwise, with the same mean or, where there is a bias, with another."""
+    source = zoo.build(model, (8, 8, old), 4, size="mu", **args)
+    source.get_layer("scale").offset = offset
+    if isinstance(offset, list):
+        source.get_layer("scale").scale = [0.01, 0.02, 0.03]
+    origin = saved(source)
+    target = begun(zoo.build(model, (8, 8, new), 4, size="mu", **args), origin)
+    assert list(pretrained.account(target, origin, ())["fitted"].values())[0] == f"{old} -> {new} channels{how}"
     grey = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1)).astype("float32")
     answers = [network(np.repeat(grey, channels, 3)).numpy() for network, channels in ((source, old), (target, new))]
     np.testing.assert_allclose(*answers, rtol=1e-4, atol=1e-4)

@@ -221,7 +221,7 @@ def matching_layers(network: keras.Model, pretrained: Pretrained, classes: Seque
         theirs = pretrained.weights.get(layer.name)
         head = layer.name == "logits" and pretrained.classes is not None and list(pretrained.classes) != list(classes)
         if theirs and layer.weights and not head and (
-                fitted := adapt_shape(layer, theirs, pretrained.grid, grid_of(network))):
+                fitted := adapt_shape(layer, theirs, pretrained, grid_of(network))):
             found[layer.name] = fitted
     if not found:
         raise UserError(f"init={pretrained.facts['init']}: no layer of {network.name} has the name and shape of one "
@@ -230,15 +230,14 @@ def matching_layers(network: keras.Model, pretrained: Pretrained, classes: Seque
     return found
 
 
-def adapt_shape(layer: keras.layers.Layer, theirs: Sequence[np.ndarray], old: tuple[int, int] | None,
-        new: tuple[int, int] | None) -> tuple[list[np.ndarray], str] | None:
+def adapt_shape(layer: keras.layers.Layer, theirs: Sequence[np.ndarray], pretrained: Pretrained,
+                new: tuple[int, int] | None) -> tuple[list[np.ndarray], str] | None:
     """Their weights in the layer's shapes, and how; None where that cannot be.
 
-    Position embeddings are resized on the grid of patches (Dosovitskiy et al. 2020, section 3.2). A convolution of
-    images of 1 or 3 channels on images of 3 or 1 answers to grey ones as before: their channels are equal, so that
-    the sum of its kernel over the channels is what counts.
+    Position embeddings are resized on the grid of patches (Dosovitskiy et al. 2020, section 3.2), and convolutions of
+    images of 1 or 3 channels fitted to 3 or 1; see `between_channels`.
     """
-    own = layer.get_weights()
+    own, old = layer.get_weights(), pretrained.grid
     if len(own) != len(theirs):
         return None
     same = all(a.shape == b.shape for a, b in zip(own, theirs, strict=True))
@@ -248,10 +247,31 @@ def adapt_shape(layer: keras.layers.Layer, theirs: Sequence[np.ndarray], old: tu
         return list(theirs), ""
     if isinstance(layer, keras.layers.Conv2D) and {own[0].shape[2], theirs[0].shape[2]} == {1, 3} \
             and np.delete(own[0].shape, 2).tolist() == np.delete(theirs[0].shape, 2).tolist():
-        count = own[0].shape[2]
-        kernel = np.repeat(theirs[0].sum(2, keepdims=True) / count, count, 2)
-        return [kernel.astype(own[0].dtype), *theirs[1:]], f"{theirs[0].shape[2]} -> {count} channels"
+        count, (kernel, rest) = own[0].shape[2], between_channels(theirs[0], own[0].shape[2], pretrained.settings)
+        fitted = [kernel, *(bias + rest for bias in theirs[1:2] if layer.use_bias)]
+        offsets = "" if np.allclose(rest, 0, atol=1e-6) else ", whose offsets differ"
+        return [*fitted, *theirs[len(fitted):]], f"{theirs[0].shape[2]} -> {count} channels{offsets}"
     return None
+
+
+def between_channels(kernel: np.ndarray, count: int, settings: Mapping[str, Mapping[str, Any]]
+                     ) -> tuple[np.ndarray, np.ndarray]:
+    """Return the kernel (h, w, channels, filters) of a convolution of images for `count` channels, and what its bias
+    gains (filters,), so that it answers to grey images as before.
+
+    A pixel p of theirs comes scaled as s_c p + o_c, and here as s p + o, with the means over the channels:
+
+        sum_c k_c (s_c p + o_c) = K (s p + o) + rest,  K = sum_c k_c s_c / s,  rest = sum_c k_c (o_c - o s_c / s)
+
+    The rest is lost without a bias, and it is too large at padding, which is not scaled.
+    """
+    channels = kernel.shape[2]
+    found = next((each for each in settings.values() if channels in map(np.size, each.values())), {})
+    scale, offset = (np.broadcast_to(found.get(key, other), channels) for key, other in (("scale", 1), ("offset", 0)))
+    shares = scale / scale.mean()
+    total = (kernel * shares[:, None]).sum(2, keepdims=True)
+    rest = (kernel * (offset - shares * offset.mean())[:, None]).sum((0, 1, 2))
+    return np.repeat(total / count, count, 2).astype(kernel.dtype), rest.astype(kernel.dtype)
 
 
 def positions(own: np.ndarray, theirs: np.ndarray, old: tuple[int, int], new: tuple[int, int]
