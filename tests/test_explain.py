@@ -185,6 +185,13 @@ def test_a_token_that_is_padding_says_nothing(text, tokens):
         assert np.abs(found.maps[1, 8:]).max() < 1e-6, name
 
 
+def test_padding_of_all_texts_costs_nothing(text, tokens, monkeypatch):
+    calls, logits = [], text.logits  # of a text of 8 tokens and 4 places of padding
+    monkeypatch.setattr(text, "logits", lambda x, numbers=None: calls.append(1) or logits(x, numbers))
+    kerasdl.explain(text, tokens[1:2], "occlusion")
+    assert 8 <= len(calls) <= 8 + 2
+
+
 def test_series_are_explained_along_time(series):
     network = Network(conv1d.build((20, 2), 3, size="mu"))
     for name in ("gradient", "grad_cam", "occlusion", "smoothgrad"):
@@ -464,7 +471,9 @@ def test_files_are_explained_as_they_are_predicted(command, copied, digit_images
     assert {row["explained"] for row in found["examples"]} == {"7"} and found["examples"][0]["truth"] is None
     assert {file.name for file in (here / "out").iterdir()} == {
         FILE, "explain.html", "maps.npz", "gradient-01.png", "gradient-02.png"}
+    (here / "out" / "cat-2024.png").touch()  # the user's own
     assert "Not checked" in command("explain", copied.path, "0.png", "--out", here / "out", "--no-report").out
+    assert [file.name for file in sorted((here / "out").glob("*.png"))][1:] == ["integrated_gradients-01.png"]
 
 
 def test_a_table_is_explained_by_its_columns(command, refused, table, here):

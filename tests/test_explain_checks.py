@@ -14,7 +14,9 @@ from kerasdl.explain.checks.check import check
 from kerasdl.explain.checks.faithfulness import faithfulness, ranks
 from kerasdl.explain.checks.randomisation import randomisation, spearman
 from kerasdl.explain.explaining import Subject
+from kerasdl.explain.methods import partial_dependence
 from kerasdl.explain.network import Network
+from kerasdl.explain.outcome import significant
 from kerasdl.recipe import Recipe
 from kerasdl.train.setup import seeded
 from kerasdl.zoo import linear, mlp
@@ -184,3 +186,13 @@ def test_the_check_of_a_method_gives_a_verdict(explained_network, digit_images):
     assert found["trusted"] == (not found["why"]) and "planted" not in found
     other = check(explained_network, digit_images[:4], "grad_cam", probability=None)
     assert "faithfulness" not in other and "completeness" not in other
+
+
+def test_a_flag_that_is_rarely_set_has_both_its_values():
+    np.testing.assert_array_equal(partial_dependence.points_of(np.array([0.0] * 99 + [1])), [0, 1])
+    assert partial_dependence.points_of(np.linspace(0, 1, 101)).min() == 0.05
+
+
+def test_small_numbers_keep_their_digits():
+    assert significant(np.array([[4.2e-7, -1.0625e-9]], "float32")) == [[4.2e-7, -1.0625e-9]]
+    assert significant(np.array([1_700_000_000.25])) == [1_700_000_000.25] and significant(np.zeros((0, 2))) == []

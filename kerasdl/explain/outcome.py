@@ -1,5 +1,6 @@
 """What came of explaining a run, in a folder: explain.json, maps.npz, and a PNG of each map over its example."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def document(explained: Explained) -> dict[str, Any]:
         "shown": explained.examples.title if explained.examples else "", "examples": answers(explained),
         "methods": [_method(explained, name) for name in dict.fromkeys((*explained.found, *explained.checks))],
         "descriptions": [{"method": name, "title": methods.find(name).TITLE,
-                          "arrays": {key: np.asarray(values, "float64").round(6).tolist()
+                          "arrays": {key: significant(values)
                                      for key, values in arrays.items() if np.size(values) <= 1000}}
                          for name, arrays in explained.descriptions.items()],
         "remarks": explained.remarks, "finished": moment(), "kerasdl": kerasdl.__version__,
@@ -60,8 +61,14 @@ def _method(explained: Explained, name: str) -> dict[str, Any]:
         size = np.abs(found.maps).reshape(len(found.maps), -1).max(axis=1)
         row |= {"zero": float((size == 0).mean()), "parts": list(found.parts),
                 "images": [file_name(name, place) for place in range(len(found.maps))] if drawn(kind) else [],
-                "values": None if drawn(kind) else found.maps.astype("float64").round(8).tolist()}
+                "values": None if drawn(kind) else significant(found.maps)}
     return row
+
+
+def significant(values: Any) -> list[Any]:
+    """Return an array as lists, without the digits that its precision does not have."""
+    digits = 7 if np.asarray(values).dtype == np.float32 else 12
+    return np.vectorize(lambda value: float(f"{value:.{digits}g}"), otypes=[float])(values).tolist()
 
 
 def drawn(kind: str) -> bool:
@@ -82,6 +89,16 @@ def pixels(explained: Explained, name: str, place: int, part: str = "") -> np.nd
     return draw(explained.examples.x[place], values, found.signed)  # type: ignore[union-attr]
 
 
+def written(folder: Path) -> list[Path]:
+    """Return the PNGs of the explanation that is in a folder; others may be the user's, even what is explained."""
+    try:
+        rows = json.loads((folder / FILE).read_text(encoding="utf-8"))["methods"]
+    except (OSError, ValueError, LookupError):
+        return []
+    return [folder / file_name(row["method"], place, part) for row in rows for place in range(len(row["images"]))
+            for part in ("", *row["parts"])]
+
+
 def write(explained: Explained, folder: Path) -> dict[str, Any]:
     """Write explain.json, the maps as arrays and the PNGs into a folder, and return what explain.json holds.
 
@@ -93,7 +110,7 @@ def write(explained: Explained, folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder} is not empty, and holds no earlier explanation. {AGAIN}")
     with writing(folder, AGAIN):
         folder.mkdir(parents=True, exist_ok=True)
-        for old in (*folder.glob("*-[0-9]*.png"), folder / ARRAYS):
+        for old in (*written(folder), folder / ARRAYS):
             old.unlink(missing_ok=True)
         if drawn(explained.subject.kind):
             for name, explanation in explained.found.items():

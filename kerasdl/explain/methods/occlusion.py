@@ -29,12 +29,14 @@ def attribute(network: Network, x: np.ndarray, target: np.ndarray, *, window: in
     whole = network.logits(x, numbers)[chosen]
     total, count = np.zeros(present.shape, "float32"), np.zeros(present.shape, "float32")
     for place in windows(present.shape[1:], window or default(network.kind, present.shape[1:])):
+        if not present[:, *place].any():  # padding of all examples
+            continue
         covered = numbers.copy()
         covered[:, *place] = cover[:, *place]
         fall = whole - network.logits(x, covered)[chosen]
         total[:, *place] += fall.reshape(-1, *[1] * len(place))
         count[:, *place] += 1
-    return np.where(present, total / count, 0)
+    return np.where(present, total / np.maximum(count, 1), 0)
 
 
 def covers(network: Network, x: np.ndarray, numbers: np.ndarray) -> np.ndarray:

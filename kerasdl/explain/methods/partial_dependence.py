@@ -23,7 +23,8 @@ EXAMPLES, POINTS, MOST = 300, 24, 12  # examples, points of a line, columns that
 def describe(network: Network, material: Material) -> dict[str, np.ndarray]:
     """Return for each column its `grid NAME` (points,), and `mean NAME` (outputs, points): probabilities, or numbers.
 
-    The points of a number are between its percentiles 5 and 95; those of a text are its categories.
+    The points of a number are between its percentiles 5 and 95, or all its values if these are few, as of a flag that
+    is rarely set; those of a text are its categories.
     """
     from sklearn.inspection import partial_dependence
 
@@ -34,8 +35,7 @@ def describe(network: Network, material: Material) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     for place, (name, block) in enumerate(material.blocks().items()):
         width = block.stop - block.start
-        points = np.arange(width, dtype="float64") if width > 1 else np.unique(np.quantile(
-            x[:, place], np.linspace(0.05, 0.95, POINTS)))
+        points = np.arange(width, dtype="float64") if width > 1 else points_of(x[:, place])
         if len(points) < 2:
             continue  # a constant
         how: dict[str, Any] = {"response_method": "predict_proba"} if one_of else {}
@@ -45,6 +45,12 @@ def describe(network: Network, material: Material) -> dict[str, np.ndarray]:
             answer = np.concatenate([1 - answer, answer])  # of two classes scikit-learn gives the second one
         found |= {f"grid {name}": points + material.offsets.get(name, 0.0), f"mean {name}": np.asarray(answer)}
     return found
+
+
+def points_of(numbers: np.ndarray) -> np.ndarray:
+    """Return where the line of a column is drawn, in order."""
+    few = np.unique(numbers)
+    return few if len(few) <= POINTS else np.unique(np.quantile(numbers, np.linspace(0.05, 0.95, POINTS)))
 
 
 def show(found: dict[str, np.ndarray], material: Material) -> Markup:
