@@ -7,6 +7,7 @@ import pytest
 
 import kerasdl
 from kerasdl.data import from_arrays, load
+from kerasdl.errors import UserError
 from kerasdl.explain import controls
 from kerasdl.explain.checks import check as verdict
 from kerasdl.explain.checks import planted
@@ -196,3 +197,11 @@ def test_a_flag_that_is_rarely_set_has_both_its_values():
 def test_small_numbers_keep_their_digits():
     assert significant(np.array([[4.2e-7, -1.0625e-9]], "float32")) == [[4.2e-7, -1.0625e-9]]
     assert significant(np.array([1_700_000_000.25])) == [1_700_000_000.25] and significant(np.zeros((0, 2))) == []
+
+
+def test_of_several_numbers_one_is_explained_and_not_the_largest():
+    numbers = SimpleNamespace(classes=[], network=SimpleNamespace(classes=2), named=lambda index: f"output {index + 1}")
+    assert [Subject.index(numbers, name) for name in (None, "output 2")] == [0, 1]
+    with pytest.raises(UserError, match="'output 1' to 'output 2'"):
+        Subject.index(numbers, "output 3")
+    assert Subject.index(SimpleNamespace(classes=["a", "b"]), None) is None

@@ -30,8 +30,8 @@ def explain_run(run: RunFolder,
                 sample: Annotated[int | None, typer.Option(
                     metavar="N", min=1, max=64, help="explain N examples of the test split")] = None,
                 target: Annotated[str | None, typer.Option(
-                    "--class", metavar="NAME", help="explain the answer for this class, and not for the predicted one")
-                ] = None,
+                    "--class", metavar="NAME", help="explain the answer for this class, and not for the predicted one; "
+                                                    "of several numbers 'output 2', and not the first")] = None,
                 layer: Annotated[str | None, typer.Option(
                     metavar="NAME", help="of grad_cam and attention_heads; by default the last one that fits")] = None,
                 check: Annotated[bool, typer.Option(

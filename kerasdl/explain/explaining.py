@@ -99,14 +99,21 @@ class Subject:
         """Return the name of a class, or of an output."""
         return self.classes[index] if self.classes else f"output {index + 1}"
 
-    def index(self, name: str) -> int:
-        """Return the output of a class by its name.
+    def index(self, name: str | None) -> int | None:
+        """Return the output of a class by its name, and of a number by "output 2". None: the predicted class of each
+        example; of numbers, which have units of their own, the first.
 
         Raises:
-            UserError: there is no such class, or the model predicts numbers.
+            UserError: there is no such class, or no such output.
         """
         if not self.classes:
-            raise UserError("The model predicts numbers and has no classes. Leave out --class.")
+            names = [self.named(index) for index in range(self.network.classes)]
+            if name is not None and name not in names:
+                raise UserError("The model predicts numbers and has no classes. " + (
+                    "Leave out --class." if len(names) == 1 else f"Give --class '{names[0]}' to '{names[-1]}'."))
+            return names.index(name) if name is not None else 0
+        if name is None:
+            return None
         if name not in self.classes:
             raise UserError(f"The model has no class {name!r}. {nearest(name, self.classes)}")
         return self.classes.index(name)
@@ -158,7 +165,8 @@ def explain_subject(subject: Subject, names: Sequence[str], examples: Examples |
         subject: the run.
         names: of the methods.
         examples: for those that explain examples.
-        target: the class whose answer is explained; None: the predicted one of each example.
+        target: the class whose answer is explained, or "output 2" of numbers; None: the predicted class of each
+            example, or the first output.
         layer: for methods that read one.
         checked: (N, ...) examples of the test split for the checks; None: nothing is checked.
         plant: whether to train a network for the check of the planted patch; None: if that takes patches.LONGEST at
@@ -170,7 +178,7 @@ def explain_subject(subject: Subject, names: Sequence[str], examples: Examples |
     """
     network, explained = subject.network, Explained(subject, examples)
     chosen = {name: methods.check(name, network) for name in names}
-    index = None if target is None else subject.index(target)
+    index = subject.index(target)
     of_examples = [name for name, module in chosen.items() if methods.is_attribution(module)]
     settings = {name: settings_of(chosen[name], layer, seed) for name in of_examples}
     if layer is not None and not any("layer" in each for each in settings.values()):
@@ -191,7 +199,8 @@ def explain_subject(subject: Subject, names: Sequence[str], examples: Examples |
             explained.remarks.append(f"The question of a planted reason has no answer. {why}")
         for name in of_examples:
             logger.info("checking %s", chosen[name].TITLE)
-            explained.checks[name] = check(network, checked, name, planted=planted, probability=subject.probability,
+            explained.checks[name] = check(network, checked, name, target=None if subject.classes else index,
+                                           planted=planted, probability=subject.probability,
                                            **settings[name] | {"seed": seed})
     return explained
 

@@ -69,7 +69,7 @@ def cards(explained: Explained, name: str, rows: Sequence[dict[str, Any]], words
     explanation, kind = explained.found[name], explained.subject.kind
     made = []
     for place, row in enumerate(rows):
-        other = explained.subject.classes and row["explained"] != row["predicted"]
+        other = explained.subject.network.classes > 1 and row["explained"] != row["predicted"]
         text = caption(row) + (f", explained: {row['explained']}" if other else "") + (
             "" if np.abs(explanation.maps[place]).max() > 0 else "; the map is 0 everywhere")
         if outcome.drawn(kind):

@@ -19,7 +19,7 @@ QUESTIONS = {"completeness": "does not sum to what it explains", "randomisation"
 EMPTY = "gives no map that differs from place to place"
 
 
-def check(network: Network, x: np.ndarray, method: str, *, planted: Planted | None = None,
+def check(network: Network, x: np.ndarray, method: str, *, target: int | None = None, planted: Planted | None = None,
           probability: Probability | None = softmax_of, seed: int = 0, **settings: Any) -> dict[str, Any]:
     """Return what the checks found for a method on a model.
 
@@ -27,6 +27,7 @@ def check(network: Network, x: np.ndarray, method: str, *, planted: Planted | No
         network: the model.
         x: (N, ...) examples that it did not learn from.
         method: an attribution method that fits the model.
+        target: the output that is explained; None: the largest of each example.
         planted: a network of the same architecture that has learned from planted examples; None: leave that check out.
         probability: of logits; None: the model predicts numbers, and has no curves of insertion and deletion.
         seed: of all that is random, in the method too.
@@ -40,7 +41,7 @@ def check(network: Network, x: np.ndarray, method: str, *, planted: Planted | No
     module = methods.check(method, network)
     if "seed" in methods.settings(module):
         settings["seed"] = seed
-    found = explain(network, x, method, **settings)
+    found = explain(network, x, method, target=target, **settings)
     report: dict[str, Any] = {"examples": len(x),
                               "zero": float((np.abs(found.maps).reshape(len(x), -1).max(axis=1) == 0).mean())}
     if getattr(module, "COMPLETE", False):
