@@ -1,5 +1,6 @@
 """Searches that weigh what a network costs: limits, fronts, evolution and its ancestors, and what may not be asked."""
 
+import io
 import json
 import math
 import os
@@ -174,10 +175,22 @@ def test_the_size_in_8_bits_is_that_of_the_file_and_a_users_own_cost_counts(tmp_
     assert 1 < found["int8_kb"] < 8  # 1,210 weights of a byte, and what LiteRT says about them
 
 
-def test_a_cost_that_fails_ends_the_search(tmp_path, monkeypatch):
+@pytest.mark.parametrize("returned, why", [
+    ("1 / 0", "The cost mine.py:layers cannot be measured: ZeroDivisionError: division by zero"),
+    ("float('nan')", "The cost mine.py:layers is nan.")])
+def test_a_cost_that_fails_is_said_with_what_was_measured_before(returned, why, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("mine.py").write_text("def layers(network, examples):\n    return 1 / 0\n")
-    with pytest.raises(UserError, match=r"mine.py:layers cannot be measured: ZeroDivisionError"):
+    monkeypatch.setattr(_worker, "KNOWN", {})
+    Path("mine.py").write_text(f"def layers(network, examples):\n    return {returned}\n")
+    assert _worker.answer(request(load("linear_digits"), "parameters", "mine.py:layers")) == {
+        "costs": {"parameters": 650.0}, "why": why, "unmeasured": "mine.py:layers"}
+
+
+def test_what_this_machine_lacks_is_no_fault_of_the_network(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_worker, "KNOWN", {})
+    Path("mine.py").write_text("def layers(network, examples):\n    import no_such_module\n")
+    with pytest.raises(UserError, match="mine.py:layers cannot be measured: ModuleNotFoundError"):
         _worker.answer(request(load("linear_digits"), "mine.py:layers"))
 
 
@@ -222,6 +235,21 @@ def test_a_space_beyond_the_limit_is_said_so(tmp_path):
     study.meter = Costs(made.limits)
     with pytest.raises(UserError, match=r"None of 2 networks .*\(parameters 10\).* least there was: parameters 1,000"):
         study.plan([])
+
+
+def test_a_network_whose_cost_cannot_be_measured_is_refused_once_another_s_was(tmp_path):
+    """Before that, nothing says that any network has the cost. The answers are those of the process that measures."""
+    fails = {"costs": {"parameters": 1.0}, "why": "The cost multiply_adds is nan.", "unmeasured": "multiply_adds"}
+    answers = [fails, {"costs": {"parameters": 1.0, "multiply_adds": 2.0}, "why": ""}, fails,
+               {"costs": {"parameters": 1.0, "multiply_adds": 3.0}, "why": ""}]
+    study = Study(cells(oracle="random"), tmp_path)
+    study.meter._process = SimpleNamespace(stdin=io.StringIO(), stdout=io.StringIO(
+        "".join(f"{json.dumps(each)}\n" for each in answers)))
+    with pytest.raises(UserError, match="multiply_adds is nan"):
+        study.plan([])
+    assert [record.costs["multiply_adds"] for record in planned(study, 2)] == [2.0, 3.0]
+    assert [(entry["costs"], entry["why"]) for entry in study.refused.entries()] == [
+        ({"parameters": 1.0}, "The cost multiply_adds is nan.")]
 
 
 def beyond(folder, monkeypatch, **changes):

@@ -1,8 +1,9 @@
 """Build networks and measure what they cost: python -m kerasdl.costs._worker
 
 A line of standard input is {"recipe", "costs", "limits"}, one of standard output {"costs": {cost: number}, "why"}:
-"why" says that the network cannot be built, or is beyond a limit, after which no more is measured. It is {"error"} if
-nothing can be measured here. The process keeps the data of a search, and uses no GPU.
+"why" says that the network cannot be built, is beyond a limit, or has a cost that cannot be measured, which is named in
+"unmeasured"; after that no more is measured. It is {"error"} if nothing can be measured here. The process keeps the
+data of a search, and uses no GPU.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ import keras
 from kerasdl import costs, objectives
 from kerasdl.data import Split, load_splits
 from kerasdl.deploy import measure, network
-from kerasdl.errors import DataError, UserError
+from kerasdl.errors import DataError, Unwritable, UserError
 from kerasdl.recipe import Recipe
 from kerasdl.zoo.precision import in_float32
 
@@ -45,7 +46,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Return what a network costs, and why it is not to be trained.
 
     Raises:
-        UserError: the data cannot be read, or a cost cannot be measured.
+        UserError: the data cannot be read, or a cost of any network cannot be measured here.
     """
     recipe, limits = Recipe.from_json(json.dumps(request["recipe"])), request["limits"]
     objective = objectives.of(recipe)
@@ -55,21 +56,30 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     except (UserError, ValueError) as error:
         return {"costs": {}, "why": " ".join(str(error).split())}
     except Exception as error:  # of the user's own model
-        return {"costs": {}, "why": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+        return {"costs": {}, "why": described(error)}
     found: dict[str, float] = {}
     examples = measure.as_input(network.examples_of(objective, split, EXAMPLES)[0])
     before = known(plain, recipe)
     for name in request["costs"]:
+        measure_cost = costs.find(name)
         try:
-            found[name] = before[name] = before[name] if name in before else float(costs.find(name)(plain, examples))
+            value = before[name] = before[name] if name in before else float(measure_cost(plain, examples))
+        except (ImportError, OSError, Unwritable) as error:  # of this machine, whatever the network is
+            raise UserError(f"The cost {name} cannot be measured: {described(error)}") from error
         except Exception as error:  # of a converter, or of the user's own cost
-            raise UserError(f"The cost {name} cannot be measured: {type(error).__name__}: "
-                            f"{' '.join(str(error).split())[:300]}") from error
-        if not math.isfinite(found[name]):
-            raise UserError(f"The cost {name} is {found[name]}.")
+            return {"costs": found, "why": f"The cost {name} cannot be measured: {described(error)}",
+                    "unmeasured": name}
+        if not math.isfinite(value):
+            return {"costs": found, "why": f"The cost {name} is {value}.", "unmeasured": name}
+        found[name] = value
         if why := costs.over(found, {name: limits[name]} if name in limits else {}):
             return {"costs": found, "why": why}
     return {"costs": found, "why": ""}
+
+
+def described(error: Exception) -> str:
+    """Return an error in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def main() -> None:

@@ -28,6 +28,19 @@ QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 MANY = 1000  # refused proposals in a row that end a search
 
 
+class Unmeasured(UserError):
+    """A cost of one network that cannot be measured; those of others may be.
+
+    Attributes:
+        cost: its name.
+        found: {cost: number} of what was measured before.
+    """
+
+    def __init__(self, why: str, cost: str, found: dict[str, float]):
+        super().__init__(why)
+        self.cost, self.found = cost, found
+
+
 class Meter:
     """Measures what networks cost, in a process of its own that lives as long as the meter.
 
@@ -52,6 +65,7 @@ class Meter:
 
         Raises:
             DataError: the data cannot be read.
+            Unmeasured: a cost of this network cannot be measured.
             UserError: a cost cannot be measured here.
         """
         stdin, stdout = self._process.stdin, self._process.stdout
@@ -68,6 +82,8 @@ class Meter:
         found = json.loads(line)
         if "error" in found:
             raise (DataError if found["of_data"] else UserError)(found["error"])
+        if "unmeasured" in found:
+            raise Unmeasured(found["why"], found["unmeasured"], found["costs"])
         return found["costs"], found["why"]
 
 

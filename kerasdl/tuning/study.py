@@ -15,7 +15,7 @@ from kerasdl.files import write_text
 from kerasdl.recipe import MOVED
 from kerasdl.text import resuming
 from kerasdl.tuning import median_stopping
-from kerasdl.tuning.costing import Meter, Refused
+from kerasdl.tuning.costing import Meter, Refused, Unmeasured
 from kerasdl.tuning.dimensions import frozen
 from kerasdl.tuning.records import Answer, Proposal, Space, TrialRecord
 from kerasdl.tuning.samplers import grid
@@ -163,12 +163,22 @@ class Study(Trials):
         return bool(self.given_up)
 
     def _costs(self, proposal: Proposal, records: Sequence[TrialRecord]) -> tuple[dict[str, float], str]:
-        """Return what the network of a proposal costs, and why it is not trained, if it is not."""
+        """Return what the network of a proposal costs, and why it is not trained, if it is not.
+
+        Raises:
+            UserError: as Meter.measure; Unmeasured only if the cost was measured of no other network of the search.
+        """
         if not self.search.measured:
             return {}, ""
         if proposal.rung and proposal.rung.parent:  # a promotion: it was measured before
             return next(record.costs for record in records if record.id == proposal.rung.parent), ""
-        return self.meter.measure(self.search.trial(proposal.values))
+        try:
+            return self.meter.measure(self.search.trial(proposal.values))
+        except Unmeasured as error:
+            others = *(record.costs for record in records), *(entry["costs"] for entry in self.refused.entries())
+            if not any(error.cost in each for each in others):
+                raise
+            return error.found, str(error)
 
     def task(self, record: TrialRecord, records: Sequence[TrialRecord]) -> dict[str, Any]:
         search = self.search
