@@ -376,6 +376,13 @@ def test_arrays_in_files(refused, hard_run, csv_run, here):
     refused("predict", hard_run.path, "bad.npy", words=["bad.npy", "array"])
 
 
+def test_an_array_has_no_rows_of_a_table():
+    """They are encoded, minus `offsets` for one, as in training."""
+    with pytest.raises(DataError, match="takes rows of a table, .*to_csv"):
+        to_predict.of_array(np.zeros((2, 9)), FACTS)
+    assert next(to_predict.of_array(np.zeros((2, 9)), FACTS | {"columns": {}})).x.shape == (2, 9)
+
+
 def test_numbers_that_a_model_cannot_take_are_no_examples(command, refused, hard_run, here):
     x = np.full((4, 8, 8, 1), 100.0, "float32")
     x[1, 0, 0], x[2, 0, 0] = np.nan, 300

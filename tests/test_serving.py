@@ -171,6 +171,8 @@ def test_what_makes_an_input_of_a_row_travels_with_the_file(people):
     facts = json.loads((people.path / "export" / "onnx" / "export.json").read_text())
     assert all(facts[key] == people.data[key] for key in ("columns", "medians", "reading"))
     assert facts["columns"]["city"] == ["Bern", "Oslo", "Rome"] and facts["medians"]["height"] > 100
+    with client(people) as made:
+        assert made.get("/model").json()["input"] == "a value for each of `columns`"
 
 
 def test_rows_of_a_table_without_a_header_are_sent_by_its_numbers(folder):

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import io
 import json
 import os
 import re
@@ -42,6 +43,24 @@ def test_the_page_takes_no_spaces_that_align_rows_for_fields():
     code = f"{function} console.log(JSON.stringify(rowsOf({json.dumps(text)}, ' ')))"
     found = json.loads(subprocess.run(["node", "-e", code], capture_output=True, check=True, text=True).stdout)
     assert found == [{"a": "10", "b": "2", "c": "3"}, {"a": "4", "b": "", "c": "x  y"}]
+
+
+def test_an_array_is_no_table():
+    """Its numbers would have to be encoded as in training: minus those of `offsets`, for one."""
+    given = Inputs(SEVERAL, Limits())
+    file = io.BytesIO()
+    np.save(file, np.ones((1, 4)))
+    for ask in (lambda: given.of_instances([[1, 2, 1, 0]]), lambda: given.of_file(file.getvalue(), "a.npy", ".npy")):
+        with pytest.raises(Refused, match="takes rows, .* not as an array"):
+            ask()
+
+
+@pytest.mark.parametrize("wrong", [[0, 3, 4], [3, 0, 4], [3, 9, 0], [3, -1, 0], [3, 1.5, 0], [True, True, False]])
+def test_tokens_of_arrays_are_those_of_predict(wrong):
+    given = Inputs({"kind": "tokens", "shape": [3], "columns": {}, "build_args": {"vocabulary": 9}}, Limits())
+    assert given.of_instances([[3, 4, 0], [0, 0, 0]]).x.tolist() == [[3, 4, 0], [0, 0, 0]]
+    with pytest.raises(Refused, match="The example 0 has tokens other than .* < 9, where 0 is padding at the end"):
+        given.of_instances([wrong])
 
 
 @pytest.mark.parametrize("kind, reading, name, is_long", [

@@ -78,8 +78,12 @@ def of_array(x: np.ndarray, facts: Mapping[str, Any]) -> Iterator[Chunk]:
     """Yield the examples of an array as float32, named by their numbers.
 
     Raises:
-        DataError: examples of another shape than the model takes, or that are no numbers.
+        DataError: examples of another shape than the model takes, or that are no numbers; or it takes rows of a table,
+            whose categories, gaps and numbers far from 0 are encoded as in training.
     """
+    if facts.get("columns"):
+        raise DataError("The model takes rows of a table, which an array does not encode as in training. Write them to "
+                        "a file: frame.to_csv('rows.csv', index=False)")
     return _of_array(x, facts, "")
 
 

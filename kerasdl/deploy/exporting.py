@@ -235,7 +235,8 @@ def about(run: Run, objective: Objective, plain: keras.Model) -> dict[str, Any]:
 
 PREPARES = ("columns", "medians", "reading")  # of data.json: how a table, a text or an image becomes an input
 INPUTS = {"image": "pixels, 0..255, not normalised",
-          "row": "for each of `columns` its number, or 1 at one of its categories and 0 at the others",
+          "row": "for each of `columns` its number, minus that in `reading.offsets` if it is there, or 1 at one of its "
+                 "categories and 0 at the others",
           "sequence": "steps of numbers; NaN at the end of shorter ones",
           "tokens": "ids of tokenizer.json; 0 is padding"}
 NOISE = "noise from a standard normal distribution", "pixels, -1..1"  # in and out of a generator

@@ -33,7 +33,7 @@ def predict(run: Run | str | Path, files: Files, resize: bool = False, top: int 
         run: the run, or its folder.
         files: one or several: images, and folders of images, for a model of images; CSV files for a model of CSV rows;
             .npy and .npz files for a model of images or of arrays; or an array of examples as the model takes them,
-            (N, H, W, C) in 0..255 or (N, F).
+            (N, H, W, C) in 0..255 or (N, F), not for a model of CSV rows.
         resize: resize images of another size to the model's.
         top: how many classes to name.
 

@@ -34,7 +34,7 @@ REQUESTS = {"required": True, "content": {
     "application/json": {"schema": {"type": "object", "minProperties": 1, "maxProperties": 1, "properties": {
         "rows": {"type": "array", "description": "of a table, each an object or a list of values"},
         "texts": {"type": "array", "items": {"type": "string"}},
-        "instances": {"type": "array", "description": "nested lists as the model takes them"}}}},
+        "instances": {"type": "array", "description": "nested lists as the model takes them, not rows of a table"}}}},
     "multipart/form-data": {"schema": {"type": "object", "properties": {
         "file": {"type": "array", "items": {"type": "string", "format": "binary"}}}}},
     **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/*", *requests.ENDINGS)}}}
@@ -179,7 +179,8 @@ def about(served: Served, inputs: Inputs, limits: Limits) -> dict[str, Any]:
     columns = {name: inputs.facts["columns"].get(name) for name in inputs.columns}
     return {"recipe": facts["recipe"], "objective": facts["objective"], "kind": facts["kind"],
             "format": facts["format"], "quantize": facts["quantize"], "shape": served.shape,
-            "input": facts["input"]["is"], "classes": facts["classes"], "columns": columns,
+            "input": "a value for each of `columns`" if columns else facts["input"]["is"],
+            "classes": facts["classes"], "columns": columns,
             "separator": inputs.dialect.separator(served.run.recipe.data), "source": inputs.reading.get("source"),
             "report": report_of(served) is not None,
             "limits": {"megabytes": limits.megabytes, "examples": limits.examples, "megapixels": limits.megapixels,

@@ -21,7 +21,7 @@ from PIL import Image
 from kerasdl.data import images, resize, sounds, texts, to_predict
 from kerasdl.data.chunks import Chunk
 from kerasdl.data.columns import PARTS, check_present
-from kerasdl.data.sources.arrays import check_scale
+from kerasdl.data.sources.arrays import INT32, check_scale, faults_of
 from kerasdl.data.table_file import Dialect
 from kerasdl.deploy.serving.limits import VALUES, Limits, Refused, check_count
 from kerasdl.errors import DataError
@@ -185,6 +185,9 @@ class Inputs:
 
     def of_array(self, x: np.ndarray) -> Examples:
         """Return examples (N, ...) in the type that the file takes, if they are numbers that it can take."""
+        if self.columns:
+            raise Refused(422, "The model takes rows, which are sent as a table or as rows, and not as an array: they "
+                               "are encoded as in training.")
         if x.shape[1:] != self.shape or x.ndim == 0 or x.dtype.kind not in "uifb":
             raise Refused(422, f"The model takes an array of shape (N, {self._sides}). Received: {x.shape} of "
                                f"{x.dtype}.")
@@ -194,9 +197,9 @@ class Inputs:
         with np.errstate(over="ignore"):
             found = x.astype("float32")
         if self.kind == "tokens":
-            vocabulary = self.facts.get("build_args", {}).get("vocabulary", np.inf)
-            if (found != np.floor(found)).any() or (found < 0).any() or (found >= vocabulary).any():
-                raise Refused(422, f"Tokens are whole numbers from 0 to {vocabulary - 1}.")
+            wrong, wanted = faults_of(x, self.kind, self.facts.get("build_args", {}).get("vocabulary", INT32))
+            if wrong.any():
+                raise Refused(422, f"The example {wrong.argmax()} has {wanted}.")
             return Examples(numbered(len(x)), x.astype("int32"))
         wrong = ~np.isfinite(found)
         if self.kind == "sequence" and wrong.any():  # a shorter one ends with steps of NaN
