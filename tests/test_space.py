@@ -4,12 +4,13 @@ import json
 import subprocess
 import sys
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
-from kerasdl.tuning import Search, choice, integer, load, log, names, preflight, tune, uniform
+from kerasdl.tuning import Search, best, choice, integer, load, log, names, preflight, tune, uniform
 
 MLP = Recipe(name="mlp", model="mlp", model_args={"size": "mu", "drop": 0.0}, data="digits")
 ODD = (None, True, 1, 1.0, "1", (("translate", 1), "flip"), ())
@@ -93,6 +94,22 @@ def test_a_trial_is_the_recipe_with_the_values_and_the_fixed_changes():
                   overrides={"epochs": 3, "model_args.size": "512"})
     trial = made.trial({"lr": 1e-4, "augment": ("flip",), "model_args.drop": 0.25})
     assert trial == MLP.override(epochs=3, lr=1e-4, augment=("flip",), model_args={"size": "512", "drop": 0.25})
+
+
+@pytest.mark.parametrize("space, overrides, kept", [
+    ({"model": choice("mlp", "residual_mlp"), "model_args.width": choice(16)}, {"model_args.depth": 4},
+     [{"size": "mu", "drop": 0.0, "depth": 4, "width": 16}, {"depth": 4, "width": 16}]),
+    ({"optimizer": choice("sgd", "muon")}, {"optimizer_args": {"momentum": 0.5}}, [{"momentum": 0.5}] * 2),
+    ({"data": choice("digits", "mnist")}, {"splits": {"val": "test"}}, [{"val": "test"}] * 2),
+    ({"objective": choice("classify", "robust")}, {"objective_args.label_smoothing": 0.1},
+     [{"label_smoothing": 0.1}] * 2),
+])
+def test_a_new_model_or_optimizer_keeps_the_fixed_changes(space, overrides, kept):
+    made = search(space, recipe=MLP.override(optimizer="sgd"), overrides=overrides)
+    field = next(iter(overrides)).partition(".")[0]
+    assert [getattr(made.trial(values), field) for values in made.combinations()] == kept
+    winners = (SimpleNamespace(values=values) for values in made.combinations())
+    assert [getattr(best.recipe_of(SimpleNamespace(search=made), won), field) for won in winners] == kept
 
 
 def test_a_file_of_the_user_has_an_absolute_path_that_every_trial_finds(here):
@@ -184,6 +201,8 @@ def test_json_there_and_back(made, tmp_path):
     (lambda: search({"lr": choice(0.1, 0.2)}, overrides={"lr": 0.5}), ["lr is fixed by the overrides, and searched"]),
     (lambda: search({"model_args.drop": choice(0.1, 0.2)}, overrides={"model_args": {"drop": 0.4}}),
      ["model_args.drop is fixed"]),
+    (lambda: search({"optimizer": choice("sgd", "lion")}, recipe=MLP.override(optimizer="sgd"),
+                    overrides={"optimizer_args.momentum": 0.5}), ["optimizer=lion has no setting", "momentum"]),
     (lambda: load("mlp_digit_grid"), ["Unknown search 'mlp_digit_grid'", "'mlp_digits_grid'"]),
     (lambda: load("no.py"), ["no search file"]),
     (lambda: Search(build=lambda hp: None, data="digits"), ["imports build(hp) from a file"]),
@@ -265,6 +284,10 @@ def test_a_search_whose_own_code_was_edited_is_refused(here):
     (search({"model_args.dorp": uniform(0, 1)}), ["argument of mlp 'dorp'", "'drop'"]),
     (search({"model": choice("mlp", "vit"), "model_args.patch": choice(2, 4)}, recipe=MLP.model_copy(
         update={"model_args": {}})), ["argument of mlp 'patch'", ".when(model"]),
+    (search({"model": choice("mlp", "vit")}, overrides={"model_args.norm": True}),
+     ["argument of vit 'norm'", "overrides"]),
+    (search({"objective": choice("classify", "tag")}, overrides={"objective_args.label_smoothing": 0.1}),
+     ["objective=tag has no setting objective_args.label_smoothing"]),
     (search(objective="val/acuracy"), ["val/acuracy is never logged", "'val/accuracy'"]),
     (search(recipe="linear_csv", objective="val/r2", space={"lr": log(0.1, 1)}), ["val/r2 is never logged"]),
     (search({"objective_args.smoothing": uniform(0, 1)}), ["no setting objective_args.smoothing", "label_smoothing"]),

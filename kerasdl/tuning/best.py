@@ -39,7 +39,7 @@ def best(study: Study) -> TrialRecord:
 def recipe_of(study: Study, record: TrialRecord) -> Recipe:
     """Return what the trial trained, or under Hyperband would train in full."""
     name = f"{study.search.base.name or study.search.base.model}_tuned"
-    return study.search.base.override(**record.values).model_copy(update={"name": name, "claim": None})
+    return study.search.trial(record.values).model_copy(update={"name": name, "claim": None})
 
 
 def source(study: Study, record: TrialRecord) -> str:

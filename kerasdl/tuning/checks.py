@@ -118,7 +118,7 @@ def _field(search, base: Recipe, key: str, dimension: Dimension) -> None:
     for value in tried:
         for name in owners:
             try:
-                base.override(**({owner: name} if owner else {}), **{key: value})
+                search.trial(({owner: name} if owner else {}) | {key: value})
             except UserError as error:
                 hint = f" Add .when({owner}=...) for those that have it." if len(owners) > 1 else ""
                 raise UserError((f"{key}: {error}" if not str(error).startswith(key) else str(error)) + hint) from None
@@ -126,5 +126,9 @@ def _field(search, base: Recipe, key: str, dimension: Dimension) -> None:
 
 def owners_of(search, base: Recipe, owner: str, dimension: Dimension) -> list[str]:
     """Return the models, optimizers and so on (`owner`) whose settings a dimension may be."""
-    varying = search.space[owner][0].options() if owner in search.space else [getattr(base, owner)]
-    return list(dict(dimension.conditions).get(owner, varying))
+    return list(dict(dimension.conditions).get(owner, options_of(search, base, owner)))
+
+
+def options_of(search, base: Recipe, owner: str) -> list[str]:
+    """Return the models, optimizers and so on (`owner`) that the trials may have."""
+    return list(search.space[owner][0].options()) if owner in search.space else [getattr(base, owner)]

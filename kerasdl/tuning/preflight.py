@@ -2,7 +2,7 @@
 
 from kerasdl import costs, objectives, user_code, zoo
 from kerasdl.errors import UserError, nearest
-from kerasdl.tuning.checks import owners_of
+from kerasdl.tuning.checks import options_of, owners_of
 from kerasdl.tuning.dimensions import Choice
 from kerasdl.tuning.samplers import hyperband, optuna, ranked
 
@@ -25,11 +25,13 @@ def check(search) -> None:
     if not search.build:
         _score(search)
         _model_args(search)
+        for objective in options_of(search, search.base, "objective"):
+            objectives.of(search.trial(_settings(search, "objective", objective)))
         for key, dimension in search.dimensions:
             if key.startswith("objective_args."):
                 for value in dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high):
                     for owner in owners_of(search, search.base, "objective", dimension):
-                        objectives.of(search.base.override(objective=owner, **{key: value}))
+                        objectives.of(search.trial({"objective": owner, key: value}))
     goal(search)
 
 
@@ -79,14 +81,19 @@ def _score(search) -> None:
 
 def _model_args(search) -> None:
     """Refuse arguments that one of the models does not take."""
-    searched = [(key.partition(".")[2], dimension, owners_of(search, search.base, "model", dimension))
-                for key, dimension in search.dimensions if key.startswith("model_args.")]
-    models = search.space["model"][0].options() if "model" in search.space else [search.base.model]
+    models = options_of(search, search.base, "model")
     for model in models:
         build = user_code.load(model) if user_code.is_reference(model) else zoo.module(model).build
-        args = {name: dimension.from_unit(0.0) for name, dimension, owners in searched if model in owners}
+        args = search.trial(_settings(search, "model", model)).model_args
         try:
-            zoo.check_args(build, {**search.base.override(model=model).model_args, **args}, model)
+            zoo.check_args(build, args, model)
         except ValueError as error:
-            hint = " Add .when(model=...) to what only some of the models have." if len(models) > 1 else ""
-            raise UserError(f"{error}{hint}") from None
+            hint = " Add .when(model=...) to what only some of the models have; overrides are for all of them."
+            raise UserError(f"{error}{hint if len(models) > 1 else ''}") from None
+
+
+def _settings(search, owner: str, name: str) -> dict:
+    """Return values of a trial of the model or the objective (`owner`) `name`: the lowest of all that it may have."""
+    return {owner: name} | {key: dimension.from_unit(0.0) for key, dimension in search.dimensions
+                            if key.startswith(f"{owner}_args.")
+                            and name in owners_of(search, search.base, owner, dimension)}

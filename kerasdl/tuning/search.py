@@ -157,7 +157,7 @@ class Search:
 
     def trial(self, values: Mapping[str, Any]) -> Recipe:
         """Return the recipe that a trial with these values trains: field -> value."""
-        return self.base.override(**values)
+        return self.recipe.override(**{**self.overrides, **values})  # in one call: a new model would drop model_args
 
     def combinations(self) -> Iterator[dict[str, Any]]:
         """Yield every combination of active values once, the last field fastest."""
