@@ -1,14 +1,17 @@
 """Who is compared in an audit, and the worst part of the examples: numbers that are large, infinite or mostly equal."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from kerasdl.audit import grouping, slices
 from kerasdl.audit.parts import groups
+from kerasdl.data import load_splits
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.run import Run
@@ -58,3 +61,20 @@ def test_a_column_of_texts_in_files_is_refused_as_what_it_is(tmp_path):
     with pytest.raises(UserError, match="--group author is a column of a table.*--group FILE.py:NAME") as caught:
         grouping.groups_of(run, SimpleNamespace(attributes={}), "author")
     assert "attributes" not in str(caught.value)
+
+
+def test_a_level_of_folders_may_have_zeros_before_it_and_no_other_digits(tmp_path):
+    for person in ("ann", "bob"):
+        for label in ("cat", "dog"):
+            folder = tmp_path / "data" / "test" / label / person
+            folder.mkdir(parents=True)
+            for number in range(5):
+                Image.new("L", (4, 4), number + 10 * len(label + person)).save(folder / f"{number}.png")
+            shutil.copytree(folder, tmp_path / "data" / "train" / label / person)
+    data = f"folder:{tmp_path / 'data'}"
+    run = Run.create(Recipe(model="linear", data=data), tmp_path / "run")
+    (run.path / "data.json").write_text(json.dumps(load_splits(data, {"test": "test"})["test"].describe()))
+    asked = SimpleNamespace(attributes={})
+    assert set(grouping.groups_of(run, asked, "01")) == {"ann", "bob"}
+    with pytest.raises(UserError, match="²"):  # a digit, but no number
+        grouping.groups_of(run, asked, "²")

@@ -100,5 +100,5 @@ def _noted(run: Run, split: Split, word: str, data: Mapping[str, Split] | None) 
     if source == "text" and not is_table(path):
         raise UserError(f"--group {word} is a column of a table, and {run.recipe.data} is none. Give a function of the "
                         "test split: --group FILE.py:NAME.")
-    level: Any = int(word) if source == "folder" and word.isdigit() else word
-    return load_split(run, "test", attributes=[level]).attributes[word]
+    level = int(word) if source == "folder" and word.isascii() and word.isdecimal() else word
+    return load_split(run, "test", attributes=[level]).attributes[str(level)]
