@@ -19,7 +19,7 @@ from test_cli import documented, printed
 
 from kerasdl import zoo
 from kerasdl.audit import audit as driver
-from kerasdl.audit import confident, conformal, copies, grouping, page, resample, shadows, slices, temperature
+from kerasdl.audit import confident, conformal, copies, grouping, intervals, page, shadows, slices, temperature
 from kerasdl.audit.calibrate import calibrate, cooled
 from kerasdl.audit.parts import (
     attacks,
@@ -125,12 +125,12 @@ def test_the_best_and_the_worst_of_many_equal_groups_differ_by_chance(rows):
 def test_intervals_of_means_and_spreads():
     random = np.random.default_rng(0)
     right = (random.random(500) < 0.8).astype(float)
-    low, high = resample.of_mean(right)
+    low, high = intervals.of_mean(right)
     assert low < right.mean() < high and high - low < 0.08
     two = np.repeat(["a", "b"], 250)
-    ends = resample.of_spread(np.where(two == "a", 1.0, right), two, random)
+    ends = intervals.of_spread(np.where(two == "a", 1.0, right), two)
     assert ends[0] < 1 - right[two == "b"].mean() < ends[1]
-    assert resample.of_mean(np.ones(30))[0] < 0.95  # of thirty right ones, an interval still has a width
+    assert intervals.of_mean(np.ones(30))[0] < 0.95  # of thirty right ones, an interval still has a width
 
 
 def test_a_column_that_is_called_class_takes_nothing_from_the_classes(rows):

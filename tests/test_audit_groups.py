@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from kerasdl.audit import grouping, slices
+from kerasdl.audit import grouping, intervals, slices
 from kerasdl.audit.parts import groups
 from kerasdl.data import load_splits
 from kerasdl.errors import UserError
@@ -78,3 +78,22 @@ def test_a_level_of_folders_may_have_zeros_before_it_and_no_other_digits(tmp_pat
     assert set(grouping.groups_of(run, asked, "01")) == {"ann", "bob"}
     with pytest.raises(UserError, match="²"):  # a digit, but no number
         grouping.groups_of(run, asked, "²")
+
+
+@pytest.mark.parametrize("chances", [(0.98, 0.9), (0.9,) * 5])
+def test_the_interval_of_the_largest_difference_holds_the_true_one(chances):
+    random, names = np.random.default_rng(0), np.repeat(np.arange(len(chances)), 100)
+    inside = 0
+    for _ in range(50):
+        low, high = intervals.of_spread((random.random(len(names)) < np.array(chances)[names]).astype(float), names)
+        inside += low <= np.ptp(chances) <= high
+    assert inside >= 46
+
+
+def test_groups_that_seem_equal_may_differ():
+    """A hand count by Newcombe's method 10: 14 of 14 and 14 of 14; and of errors by Student's intervals."""
+    names = np.repeat(["a", "b"], 14)
+    end = 1.959964 ** 2 / (14 + 1.959964 ** 2)  # what Wilson's interval of 14 of 14 leaves to 1
+    assert intervals.of_spread(np.ones(28), names) == pytest.approx([0, end])
+    assert intervals.of_spread(np.tile([1.0, 3.0], 14), names) == pytest.approx(
+        [0, 2.160369 * np.sqrt(2 / 13)])

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 
 from kerasdl import figures
-from kerasdl.audit import resample, slices
+from kerasdl.audit import intervals, slices
 from kerasdl.audit.grouping import FEWEST
 from kerasdl.audit.subject import Subject
 from kerasdl.audit.words import NARROW, fold, percent, some, span
 from kerasdl.objectives.sections import Section, drawing, note, table
 
-TITLE, ORDER, VERSION = "For whom does it fail?", 10, 6
+TITLE, ORDER, VERSION = "For whom does it fail?", 10, 7
 SETTINGS, PACKAGES = ("groups",), ("fairlearn",)
 SHUFFLES, DRAWN = 1000, 20  # DRAWN: groups in a figure
 
@@ -42,9 +42,8 @@ def compared(subject: Subject, name: str, groups: np.ndarray, errors: np.ndarray
              rates: bool = True) -> dict[str, Any]:
     """Return the scores of groups (N,) and how far they are apart, by fairlearn's MetricFrame.
 
-    Intervals of differences are the bootstrap's, of resamples within each group. MetricFrame's own bootstrap gives the
-    same in minutes. With `rates` also those of two classes, which say nothing where each group is a class; each is of
-    the groups with FEWEST examples of what it is a share of.
+    With `rates` also those of two classes, which say nothing where each group is a class; each is of the groups with
+    FEWEST examples of what it is a share of.
     """
     names, counts = np.unique(groups, return_counts=True)
     small = [{"name": str(each), "count": int(count)} for each, count in zip(names, counts, strict=True)
@@ -56,7 +55,7 @@ def compared(subject: Subject, name: str, groups: np.ndarray, errors: np.ndarray
     binary = rates and subject.target == "class" and len(subject.classes) == 2
     groups, errors, guess, truth = groups[large], errors[large], guess[large], truth[large]
     frame = framed(groups, errors, guess, truth, subject)
-    main, random = next(iter(frame.by_group)), np.random.default_rng(subject.seed)
+    main = next(iter(frame.by_group))
     asked = {"selection rate": truth >= 0, "true positive rate": truth == 1, "false positive rate": truth == 0}
     counted = {rate: which & enough(groups, which) for rate, which in asked.items() if binary}
     shown = {rate: which for rate, which in counted.items() if len(np.unique(groups[which])) > 1}
@@ -65,19 +64,19 @@ def compared(subject: Subject, name: str, groups: np.ndarray, errors: np.ndarray
         mine = right[groups == group]
         found["groups"].append({
             "name": str(group), "count": len(mine), "value": float(frame.by_group[main][group]),
-            "interval": resample.of_mean(mine), "rates": {rate: share_of(guess, groups, which, group)
+            "interval": intervals.of_mean(mine), "rates": {rate: share_of(guess, groups, which, group)
                                                           for rate, which in shown.items()}})
     values = {group["name"]: group["value"] for group in found["groups"]}
     good, bad = (max, min) if subject.target == "class" else (min, max)
     found |= {"worst": bad(values, key=lambda key: values[key]), "best": good(values, key=lambda key: values[key]),
               "difference": float(frame.difference()[main]),
-              "difference_interval": resample.of_spread(right, groups, random),
+              "difference_interval": intervals.of_spread(right, groups),
               "chance": chance(groups, errors, subject),
               "positive": subject.classes[1] if binary else "",
               "rates": {rate: {"difference": float(np.ptp([share_of(guess, groups, which, group)
                                                            for group in np.unique(groups[which])])),
-                               "interval": resample.of_spread((guess[which] == 1).astype("float64"), groups[which],
-                                                              random)} for rate, which in shown.items()}}
+                               "interval": intervals.of_spread((guess[which] == 1).astype("float64"), groups[which])}
+                        for rate, which in shown.items()}}
     return found
 
 
@@ -122,7 +121,7 @@ def chance(groups: np.ndarray, errors: np.ndarray, subject: Subject) -> float:
 
 def described(part: dict[str, Any], target: str) -> dict[str, Any]:
     """Return a slice with the interval of its error, and whether that lies above the interval of all others."""
-    interval, others = (resample.of_moments(each["error"], each["deviation"], each["count"], shares=target == "class")
+    interval, others = (intervals.of_moments(each["error"], each["deviation"], each["count"], shares=target == "class")
                         for each in (part, part["others"]))
     return {**part, "interval": interval, "rest": part["others"]["error"], "holds": interval[0] > others[1]}
 
