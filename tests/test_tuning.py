@@ -550,6 +550,7 @@ def test_a_retraining_that_fails_says_where_its_log_is(quick, here):
     Path("study/final/faults.json").write_text(json.dumps({"seed-2": "mistake"}))
     with pytest.raises(UserError, match=r"_tuned with seed 2 failed: batch=7 does .* study/final/\d+/seed-2/log.txt"):
         measure(study, best(study), seeds=2)
+    assert measure(study, best(study), seeds=1)["seeds"] == [1], "a seed that nobody asked for is not tried again"
 
 
 def test_seeds_whose_data_changed_have_no_mean(tmp_path):

@@ -48,6 +48,10 @@ class Seeds(Trials):
     def total(self) -> int:
         return len(self.seeds)
 
+    def records(self) -> list[TrialRecord]:
+        """Return the records of the seeds asked for: the folder may hold more, of an earlier call."""
+        return [record for record in super().records() if record.id in {f"seed-{seed}" for seed in self.seeds}]
+
     def plan(self, records: Sequence[TrialRecord]) -> TrialRecord | Answer:
         taken = {record.id for record in records}
         seed = next((seed for seed in self.seeds if f"seed-{seed}" not in taken), None)
