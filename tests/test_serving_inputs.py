@@ -11,6 +11,7 @@ import signal
 import subprocess
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -93,6 +94,19 @@ def test_the_ending_of_a_long_name_and_a_type_with_parameters_are_seen():
                                  ("../rows.tsv", "text/csv"))
     assert long == (b"x", "n" * 100, ".csv")
     assert typed == (b"x", "rows", ".csv") and named == (b"x", "rows.tsv", ".tsv")
+
+
+@pytest.mark.parametrize("columns", [SEVERAL["columns"], {}])
+def test_the_server_does_not_wait_for_rows(monkeypatch, columns):
+    """They are read by the pool, where somebody's table may be before them."""
+    given, threads = Inputs(SEVERAL | {"columns": columns}, Limits()), []
+    for name in ("of_rows", "of_instances"):
+        monkeypatch.setattr(given, name, lambda value: threads.append(threading.current_thread()))
+    request = Request({"type": "http", "headers": [(b"content-type", b"application/json")]})
+    body = b'{"rows": [[1, 2, "x"]]}' if columns else b'{"instances": [[1]]}'
+    with ThreadPoolExecutor(1) as pool:
+        asyncio.run(requests.examples_of(request, body, given, pool))
+    assert (threads[0] is threading.main_thread()) == (not columns)
 
 
 def test_words_and_arrays_of_tokens_in_one_form_are_refused():

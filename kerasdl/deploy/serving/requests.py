@@ -37,7 +37,7 @@ async def examples_of(request: Request, body: bytes, inputs: Inputs, pool: Execu
         raise Refused(400, "The request has no body.")
     run = asyncio.get_running_loop().run_in_executor
     if kind == "application/json":
-        if len(body) <= INLINE:
+        if len(body) <= INLINE and not inputs.columns:  # rows are read by pandas, one request at a time: they may wait
             return read(of_json, body, inputs)
         return await run(pool, read, of_json, body, inputs)
     if kind == "multipart/form-data":
