@@ -269,6 +269,15 @@ def test_what_a_killed_export_of_the_same_process_id_left_is_overwritten(tmp_pat
     assert [path.name for path in tmp_path.rglob("*")] == ["onnx", "whole"]
 
 
+def test_what_another_process_exported_meanwhile_stays(tmp_path):
+    out = tmp_path / "onnx"
+    with pytest.raises(UserError, match="onnx was written by another process meanwhile"):
+        with exporting.folder(out):
+            out.mkdir()
+            (out / "export.json").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["onnx", "export.json"]
+
+
 def test_what_other_killed_exports_left_is_removed_and_what_another_process_writes_is_not(tmp_path):
     """A number of a process that is not here may be one in another container."""
     dead, living, other = (tmp_path / f".partial-{name}" for name in ("99999998-onnx", "99999999-onnx", "7-web"))

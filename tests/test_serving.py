@@ -571,6 +571,17 @@ def test_a_run_without_a_file_is_exported_first(digits, monkeypatch, tmp_path):
             serve.exported(run)
         words = ["-P", "-m", "kerasdl", "export", str(run.path), "--format", *form, "--json"]
         assert asked.pop() == (words, "tensorflow")
+        folder = run.path / "export" / "-".join(form[::2])
+
+        def late(*args, folder=folder, **kwargs):
+            folder.mkdir(parents=True)
+            (folder / "export.json").touch()
+            return made(*args, **kwargs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(subprocess, "run", late)
+            assert serve.exported(run) == folder, "of another server that began at the same time"
+        asked.clear()
 
 
 CHILD = """if True:

@@ -85,7 +85,7 @@ def exported(run: "Run") -> Path:
     print(f"{folder} is not there: exporting the run, which takes a minute", file=sys.stderr, flush=True)
     done = subprocess.run([sys.executable, "-P", "-m", "kerasdl", "export", str(run.path), "--format", *form, "--json"],
                           capture_output=True, text=True, env=os.environ | {"KERAS_BACKEND": "tensorflow"})
-    if done.returncode:
+    if done.returncode and not (folder / "export.json").is_file():  # another process may have been first
         why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise UserError(why.removeprefix("kerasdl: "))
     return folder

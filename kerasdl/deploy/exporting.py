@@ -1,5 +1,6 @@
 """`export`: convert a run's model, run the file where it is to run, and keep it if it is right."""
 
+import errno
 import fcntl
 import glob
 import hashlib
@@ -297,7 +298,13 @@ def folder(out: Path, then: str = "Make room, or name another folder.") -> Itera
             lock = lock_of(partial)
         yield partial
         with writing(out, then):
-            partial.rename(out)
+            try:
+                partial.rename(out)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                raise UserError(f"{out} was written by another process meanwhile. Remove it, or choose another folder."
+                                ) from None
     finally:
         if lock is not None:
             os.close(lock)
