@@ -23,7 +23,7 @@ from kerasdl.tuning import Search, choice, costing, integer, log, pool, report, 
 from kerasdl.tuning import load as load_search
 from kerasdl.tuning.costing import Refused
 from kerasdl.tuning.front import ancestry, changes, front
-from kerasdl.tuning.records import Answer, TrialRecord
+from kerasdl.tuning.records import Answer, Rung, TrialRecord
 from kerasdl.tuning.samplers import bayesian, evolution, optuna
 from kerasdl.tuning.study import Study
 from kerasdl.zoo.cost import multiply_adds
@@ -273,6 +273,19 @@ def test_a_search_ends_where_all_other_networks_are_beyond_a_limit(tmp_path, mon
         study = beyond(tmp_path, monkeypatch)
         assert study.plan(records) is Answer.DONE and len(study.refused.entries()) == 5
         assert study.given_up == "5 networks in a row were refused, the last because: beyond." and not study.cut_short
+
+
+def test_hyperband_promotes_what_there_is_when_no_other_network_is_within_the_limits(tmp_path, monkeypatch):
+    """Without refusing as many again after each promotion."""
+    study = beyond(tmp_path, monkeypatch, oracle="hyperband", trials=None,
+                   overrides={"model_args.size": "mu", "epochs": 3})
+    running = TrialRecord("0000", "running", {"lr": 1e-2}, rung=Rung(1, None, 1, 0), costs={"parameters": 10.0})
+    assert study.plan([running]) is Answer.WAIT
+    records = [replace(running, status="completed", score=0.5)]
+    promoted = study.plan(records)
+    assert promoted.rung == Rung(3, "0000", 1, 1) and promoted.costs == running.costs
+    records.append(replace(promoted, status="completed", score=0.6))
+    assert study.plan(records) is Answer.DONE and study.given_up and len(study.refused.entries()) == 5
 
 
 def test_a_grid_is_tried_to_its_end(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.tuning import Search, choice, hypermodel, integer, load, log, uniform
 from kerasdl.tuning.records import Answer, Rung, TrialRecord
-from kerasdl.tuning.samplers import optuna, ranked
+from kerasdl.tuning.samplers import bayesian, optuna, ranked
 from kerasdl.tuning.samplers.unit_cube import UnitCube
 from kerasdl.tuning.study import Study
 
@@ -193,6 +193,18 @@ def test_a_long_range_is_never_a_list(oracle, tmp_path):
     assert 0 <= Study(made, tmp_path).plan(records).values["seed"] <= 10**9
     assert ranked.holds(dimension, 10**9) and not ranked.holds(dimension, 10**9 + 1)
     assert not ranked.holds(dimension, True)
+
+
+def test_the_gaussian_process_sees_a_limited_number_of_refused_proposals(monkeypatch):
+    sizes, rng = [], random.Random(0)
+    monkeypatch.setattr(bayesian, "REFUSED", 3)
+    monkeypatch.setattr(bayesian, "fitted", lambda features, *_: sizes.append(len(features)) or 1 / 0)
+    statuses = ["completed"] * 6 + ["failed"] * 5 + ["refused"] * 40
+    trials = [TrialRecord(f"{at}", status, {"x": rng.random()}, rng.random() if status == "completed" else None)
+              for at, status in enumerate(statuses)]
+    with pytest.raises(ZeroDivisionError):
+        bayesian.propose([("x", uniform(0, 1))], trials, 0, direction="max")
+    assert sizes == [6 + 5 + 3]
 
 
 def test_hyperband_brackets_are_the_papers(tmp_path):

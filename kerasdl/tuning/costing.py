@@ -3,7 +3,8 @@
     refused.json      each proposal that was refused: after how many trials, its values, its costs and why
     costs.txt         what the process that measures printed
 
-Samplers see a refused proposal as a failed trial, so they do not propose it again. It is no trial of the search.
+Samplers see a refused proposal as a trial that was refused, so they do not propose it again. It is no trial of the
+search.
 """
 
 import json
@@ -109,15 +110,19 @@ class Refused:
         merged: list[TrialRecord] = []
         entries = self.entries()
         for number in range(len(records) + 1):
-            merged += [TrialRecord(f"refused-{at}", "failed", {key: frozen(value) for key, value in
+            merged += [TrialRecord(f"refused-{at}", "refused", {key: frozen(value) for key, value in
                                                                entry["values"].items()}, why=entry["why"])
                        for at, entry in enumerate(entries) if entry["after"] == number]
             merged += records[number:number + 1]
         return merged
 
-    def exhausted(self, after: int) -> str:
-        """Return why no other proposal is made after some trials: MANY in a row were refused. "": they were not."""
-        entries = [entry for entry in self.entries() if entry["after"] == after]
+    def exhausted(self, records: Sequence[TrialRecord]) -> str:
+        """Return why no new point is proposed after some trials: MANY in a row were refused. "": they were not.
+
+        Promotions between them are no new points.
+        """
+        last = max((at for at, record in enumerate(records, 1) if not (record.rung and record.rung.parent)), default=0)
+        entries = [entry for entry in self.entries() if last <= entry["after"] <= len(records)]
         return f"{len(entries):,} networks in a row were refused, the last because: {entries[-1]['why'].rstrip('.')}." \
             if len(entries) >= MANY else ""
 

@@ -48,6 +48,10 @@ class Oracle(keras_tuner.Oracle):
         """Propose the next trial after these, in the order in which they began."""
         raise NotImplementedError
 
+    def promote(self, trials: Sequence[TrialRecord]) -> Proposal | Answer:
+        """Propose as `propose`, but no new point: only to train one of the trials further."""
+        return Answer.DONE
+
     @property
     def space(self) -> Space:
         """The dimensions to search."""
@@ -114,9 +118,12 @@ class HyperbandOracle(Oracle):
         super().__init__(objective=objective, **options)
         self.max_epochs, self.factor = max_epochs, factor
 
-    def propose(self, trials):
+    def propose(self, trials, begins=True):
         return hyperband.propose(self.space, trials, self.seed, direction=self.objective.direction,
-                                 max_epochs=self.max_epochs, factor=self.factor)
+                                 max_epochs=self.max_epochs, factor=self.factor, begins=begins)
+
+    def promote(self, trials):
+        return self.propose(trials, begins=False)
 
 
 class EvolutionOracle(Oracle):

@@ -49,7 +49,7 @@ class TrialRecord:
 
     Attributes:
         status: "completed", "stopped" (early, by the median rule), "failed", "running", or "waiting" for its second
-            attempt.
+            attempt; for samplers also "refused", of a proposal that is never trained.
         values: field -> value as the user wrote it; only what is active.
         score: the objective on validation data; None while there is none.
         rung: under Hyperband, else None.

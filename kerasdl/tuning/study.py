@@ -38,7 +38,7 @@ class Study(Trials):
         options: how trials are trained: keyword arguments of kerasdl.train.
         end: on the clock time.monotonic, after which no trial begins; None: never.
         cut_short: whether `end` is why there was no other trial.
-        given_up: why no other trial is proposed, although the oracle has proposals; "": it is.
+        given_up: why no new trial is proposed, but promotions only, although the oracle has proposals; "": it is.
     """
 
     def __init__(self, search: Search, folder: Path, options: dict[str, Any] | None = None):
@@ -127,11 +127,12 @@ class Study(Trials):
 
     def plan(self, records: Sequence[TrialRecord]) -> TrialRecord | Answer:
         most = self.search.limit
-        if most is not None and len(records) >= most or self._gives_up(records):
+        if most is not None and len(records) >= most:
             return Answer.DONE
         began = None
         while not self.out_of_time and (began is None or time.monotonic() < began + PATIENCE):
-            answer = self.oracle.propose(self.refused.among(records))
+            seen = self.refused.among(records)
+            answer = self.oracle.promote(seen) if self._gives_up(records) else self.oracle.propose(seen)
             if isinstance(answer, Answer):
                 if answer is Answer.DONE and not records:
                     self.refused.check_some(self.search.limits)
@@ -143,23 +144,15 @@ class Study(Trials):
                 return TrialRecord(name, "running", answer.values, rung=answer.rung, costs=found, parent=answer.parent,
                                    folder=self.home / name)
             self.refused.add(len(records), answer.values, found, why)
-            if self._gives_up(records):
-                return Answer.DONE
             began = began or time.monotonic()
         self.cut_short = self.out_of_time
         return Answer.DONE if self.cut_short else Answer.WAIT
 
     def _gives_up(self, records: Sequence[TrialRecord]) -> bool:
         """Return whether MANY proposals in a row were refused, so that no other one is likely to be within the limits.
-
-        Raises:
-            UserError: they were, and there is no trial.
         """
-        if self.oracle.exhaustible:
-            return False
-        self.given_up = self.refused.exhausted(len(records))
-        if self.given_up and not records:
-            self.refused.check_some(self.search.limits)
+        if not self.oracle.exhaustible:
+            self.given_up = self.refused.exhausted(records)
         return bool(self.given_up)
 
     def _costs(self, proposal: Proposal, records: Sequence[TrialRecord]) -> tuple[dict[str, float], str]:

@@ -3,8 +3,8 @@
 The first trials are spread evenly over the space (a scrambled Sobol sequence). The process has a length scale for each
 feature and learns the noise of the scores (Rasmussen & Williams 2006, chapter 5). Scores are first transformed to a
 normal shape (Yeo & Johnson 2000), so that a few very bad trials do not hide the differences between the good ones. A
-failed trial counts as the worst one. For a running trial the process believes its own prediction, so that several
-workers do not try the same point.
+failed trial counts as the worst one, and so do the last of the refused proposals. For a running trial the process
+believes its own prediction, so that several workers do not try the same point.
 
 With costs that are to be low as well, each proposal has its own random weights of score and costs, so that all together
 follow the whole front (ParEGO: Knowles 2006).
@@ -30,6 +30,7 @@ from kerasdl.tuning.samplers.random import unseen
 from kerasdl.tuning.samplers.unit_cube import UnitCube
 
 CANDIDATES, ROUNDS = 1000, 8  # random candidates, and rounds of local search around the best of them
+REFUSED = 100  # the last refused proposals that the process sees: its time grows with the cube of all points
 
 
 def propose(space: Space, trials: Sequence[TrialRecord], seed: int, *, direction: str, limit: int | None = None,
@@ -84,7 +85,8 @@ def improvements(cube: UnitCube, trials: Sequence[TrialRecord], direction: str, 
                  ) -> Iterator[dict[str, Any]]:
     """Yield values by falling expected improvement."""
     done = [trial for trial in trials if trial.score is not None]
-    failed = [trial for trial in trials if trial.status == "failed"]
+    forgotten = {trial.id for trial in [trial for trial in trials if trial.status == "refused"][:-REFUSED]}
+    failed = [trial for trial in trials if trial.status in ("failed", "refused") and trial.id not in forgotten]
     pending = [trial for trial in trials if trial.pending]
     scores = (-1.0 if direction == "max" else 1.0) * np.array([trial.score for trial in done])
     points = np.stack([cube.point(trial.values) for trial in done + failed])

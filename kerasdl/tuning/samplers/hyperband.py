@@ -16,18 +16,19 @@ FACTOR = 3  # of the epochs of a round to those of the one before
 
 
 def propose(space: Space, trials: Sequence[TrialRecord], seed: int, *, direction: str, max_epochs: int,
-            factor: int = FACTOR) -> Proposal | Answer:
+            factor: int = FACTOR, begins: bool = True) -> Proposal | Answer:
     """Propose a new trial or a promotion, from the most aggressive bracket that has one.
 
     Args:
         direction: whether "max" or "min" is the best score.
         max_epochs: of a trial that is promoted to the end.
+        begins: whether new trials are proposed; else promotions only, as where all points were tried.
     """
     for number in reversed(range(brackets(max_epochs, factor))):
         bracket = Bracket.of(trials, number, max_epochs, factor, direction)
         if bracket.full(number):
             continue
-        if not bracket.full(0) and (values := unseen(space, trials, seed)) is not None:
+        if begins and not bracket.full(0) and (values := unseen(space, trials, seed)) is not None:
             return Proposal(values, Rung(bracket.epochs(0), None, number, 0))
         if promoted := bracket.promotion():
             return promoted
