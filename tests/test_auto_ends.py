@@ -18,6 +18,7 @@ from kerasdl.auto.task import Task
 from kerasdl.errors import UserError
 from kerasdl.recipe import SEEDS, Recipe
 from kerasdl.run import Run
+from kerasdl.tuning import Search, choice
 
 
 def rows(count=80):
@@ -141,3 +142,14 @@ def test_labels_of_json_lines_say_what_is_learned_as_those_of_a_table_do(here, e
     with pytest.raises(UserError, match="'stars' holds 5 different whole numbers.*--objective"):
         found("stars")
     assert found("stars", objective="classify") == "classify"
+
+
+def test_a_trial_that_was_killed_finds_its_data_from_another_folder(tmp_path):
+    recipe = Recipe(model="mlp", data="csv:t.csv")
+    trials = [Run.create(recipe, tmp_path / "trials" / name).path for name in ("0000", "0001")]
+    (trials[1] / "result.json").write_text("{}", encoding="utf-8")
+    file = tmp_path / "search.json"
+    file.write_text(Search(recipe, {"lr": choice(0.1, 0.2)}).to_json(), encoding="utf-8")
+    task = SimpleNamespace(home=tmp_path, here=lambda given: given.override(data="csv:/data/t.csv"))
+    assert trainings.begun(task, file).recipe == Run(trials[0]).recipe == task.here(recipe)
+    assert Run(trials[1]).recipe == recipe  # as it was trained

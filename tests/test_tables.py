@@ -278,3 +278,13 @@ def test_predictions_are_written_with_all_digits_and_all_classes(csv, here, comm
     lines = [json.loads(line) for line in (here / "p.jsonl").read_text().splitlines()]
     assert [line["example"] for line in lines] == list(table["example"]) and lines[0]["3"] == table["3"][0]
     refused("predict", hard_run.path, "some", "--out", "p.txt", words=[".csv", "p.txt"])
+
+
+def test_parts_of_a_date_overwrite_no_column(csv):
+    frame = {"day": ["2024-01-20", "2023-02-03"] * 10, "day year": ["a", "b"] * 10, "y": ["no", "yes"] * 10}
+    refused(lambda: load(csv(frame), label="y", dates="day"), "'day year'", "already")
+
+
+def test_a_word_for_what_is_missing_is_what_is_missing(csv):
+    frame = {"word": ["x", "(missing)", None, "z"] * 10, "y": ["no", "yes"] * 20}
+    assert load(csv(frame), label="y", fill="median").columns["word"] == ["x", "z", "(missing)"]

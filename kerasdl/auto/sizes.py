@@ -26,7 +26,7 @@ def winner(task: Task, some: Sequence[Candidate] = ()) -> Candidate:
     limit, some = task.asked.max_kb, some or task.ranked()
     if limit is None:
         return some[0]
-    nearest = ""
+    sizes: list[tuple[float, str]] = []
     for candidate in some:
         count = candidate.run.result["parameters"]
         if count > 1000 * limit:  # each takes a byte
@@ -40,9 +40,10 @@ def winner(task: Task, some: Sequence[Candidate] = ()) -> Candidate:
             continue
         if facts["bytes"] <= 1000 * limit:
             return candidate
-        nearest = f" The nearest: {candidate.name} with {facts['bytes'] / 1000:.1f} KB."
+        sizes.append((facts["bytes"] / 1000, candidate.name))
         task.skip(f"{candidate.name}, as a file", f"too large: {facts['bytes'] / 1000:.1f} KB, and {limit:g} are asked "
                                                   "for")
+    nearest = " The nearest: {1} with {0:.1f} KB.".format(*min(sizes)) if sizes else ""
     raise UserError(f"No model fits into {limit:g} KB in 8 bits.{nearest} Give more with --max-kb, or make one "
                     f"smaller: kerasdl compress {some[0].run.path} --to '{limit:g} KB'")
 

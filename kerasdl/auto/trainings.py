@@ -152,11 +152,15 @@ def search(task: Task, families: Sequence[Family], workers: int = 1, ray: str | 
 
 
 def begun(task: Task, file: Path) -> Search:
-    """Return the search that a resumed task has begun, with the data where it is from here."""
+    """Return the search that a resumed task has begun, with the data where it is from here, also of what its trials
+    have begun."""
     found = load(file)
     if (recipe := task.here(found.recipe)) != found.recipe:
         found = replace(found, recipe=recipe)
         with writing(task.home, "Choose another --workdir."):
+            for each in file.parent.glob("trials/*/recipe.json"):
+                if not (each.parent / "result.json").exists():
+                    write_text(each, task.here(Run(each.parent).recipe).model_dump_json(indent=2) + "\n")
             write_text(file, found.to_json())
     return found
 

@@ -145,7 +145,7 @@ def split_dates(frame: pd.DataFrame, dates: Sequence[str], form: str | None = No
     """Return the frame with each column of dates replaced by numbers: its year, month, day, weekday, hour and minute.
 
     Raises:
-        DataError: as `moments_of` does.
+        DataError: as `moments_of` and `add_parts` do.
     """
     for name in (name for name in dates if name in frame):
         add_parts(frame, name, moments_of(frame.pop(name), name, form))
@@ -153,8 +153,15 @@ def split_dates(frame: pd.DataFrame, dates: Sequence[str], form: str | None = No
 
 
 def add_parts(frame: pd.DataFrame, name: str, moments: pd.Series) -> None:
-    """Add the columns of numbers that pandas' datetimes of a column of dates become."""
+    """Add the columns of numbers that pandas' datetimes of a column of dates become.
+
+    Raises:
+        DataError: one of them is there, and would be lost.
+    """
     for part in PARTS:
+        if f"{name} {part}" in frame:
+            raise DataError(f"The dates of the column {name!r} become numbers in {f'{name} {part}'!r}, which is a column "
+                            "already. Rename one of them.")
         frame[f"{name} {part}"] = getattr(moments.dt, part).astype("float64")
 
 

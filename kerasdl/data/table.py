@@ -342,7 +342,7 @@ def _of_train(frame: pd.DataFrame, columns: Columns, own: int, train: np.ndarray
             found[name] = categories = [category for category in categories if category in known]
             other = text.isin(mine - known).to_numpy() & ~missing
         if fill and missing[train].any():
-            found[name] = [*categories, MISSING]
+            found[name] = [*(each for each in categories if each != MISSING), MISSING]  # a word of the file, too
         elif fill:
             other |= missing
         if other.any():
