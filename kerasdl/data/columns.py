@@ -160,8 +160,8 @@ def add_parts(frame: pd.DataFrame, name: str, moments: pd.Series) -> None:
     """
     for part in PARTS:
         if f"{name} {part}" in frame:
-            raise DataError(f"The dates of the column {name!r} become numbers in {f'{name} {part}'!r}, which is a column "
-                            "already. Rename one of them.")
+            raise DataError(f"The dates of the column {name!r} become numbers in {f'{name} {part}'!r}, which is there "
+                            "already. Rename one of the two.")
         frame[f"{name} {part}"] = getattr(moments.dt, part).astype("float64")
 
 
