@@ -97,3 +97,13 @@ def test_groups_that_seem_equal_may_differ():
     assert intervals.of_spread(np.ones(28), names) == pytest.approx([0, end])
     assert intervals.of_spread(np.tile([1.0, 3.0], 14), names) == pytest.approx(
         [0, 2.160369 * np.sqrt(2 / 13)])
+
+
+def test_one_of_many_groupings_is_a_failure_no_more_often_than_one_alone():
+    random, errors = np.random.default_rng(0), np.repeat([1.0, 0.0], [20, 180])
+    subject = SimpleNamespace(seed=0, size=lambda full, quick: quick)
+    names = np.repeat(["a", "b"], 100)
+    limit = groups.chance(names, errors, subject, groupings=10)
+    found = [np.ptp([each[names == name].mean() for name in ("a", "b")])
+             for each in (random.permutation(errors) for _ in range(1000))]
+    assert np.reshape(np.array(found) > limit, (100, 10)).any(1).sum() <= 10  # 5 are expected at most

@@ -11,9 +11,10 @@ from kerasdl.audit.subject import Subject
 from kerasdl.audit.words import NARROW, fold, percent, some, span
 from kerasdl.objectives.sections import Section, drawing, note, table
 
-TITLE, ORDER, VERSION = "For whom does it fail?", 10, 7
+TITLE, ORDER, VERSION = "For whom does it fail?", 10, 8
 SETTINGS, PACKAGES = ("groups",), ("fairlearn",)
 SHUFFLES, DRAWN = 1000, 20  # DRAWN: groups in a figure
+CHANCE, BEYOND = 0.05, 10  # how often chance may be called a failure; shuffles beyond that limit, at least
 
 
 def applies(subject: Subject) -> str:
@@ -32,18 +33,19 @@ def measure(subject: Subject) -> dict[str, Any]:
     attributes = slices.attributes_of(subject)
     return {"target": subject.target, "test": len(truth), "fewest": FEWEST, "asked": list(subject.grouped_by),
             "overall": float(errors.mean() if subject.target == "number" else 1 - errors.mean()),
-            "groupings": [compared(subject, name, values, errors, guess, truth, rates=name not in labels)
+            "groupings": [compared(subject, name, values, errors, guess, truth, rates=name not in labels,
+                                   groupings=max(1, len(subject.groups)))
                           for name, values in {**labels, **subject.groups}.items()],
             "attributes": list(attributes), "searched": slices.searchable(attributes, errors, subject.seed),
             "slices": [described(part, subject.target) for part in slices.worst(attributes, errors, subject.seed)]}
 
 
 def compared(subject: Subject, name: str, groups: np.ndarray, errors: np.ndarray, guess: np.ndarray, truth: np.ndarray,
-             rates: bool = True) -> dict[str, Any]:
+             rates: bool = True, groupings: int = 1) -> dict[str, Any]:
     """Return the scores of groups (N,) and how far they are apart, by fairlearn's MetricFrame.
 
     With `rates` also those of two classes, which say nothing where each group is a class; each is of the groups with
-    FEWEST examples of what it is a share of.
+    FEWEST examples of what it is a share of. `groupings`: how many there are, for `chance`.
     """
     names, counts = np.unique(groups, return_counts=True)
     small = [{"name": str(each), "count": int(count)} for each, count in zip(names, counts, strict=True)
@@ -71,7 +73,7 @@ def compared(subject: Subject, name: str, groups: np.ndarray, errors: np.ndarray
     found |= {"worst": bad(values, key=lambda key: values[key]), "best": good(values, key=lambda key: values[key]),
               "difference": float(frame.difference()[main]),
               "difference_interval": intervals.of_spread(right, groups),
-              "chance": chance(groups, errors, subject),
+              "chance": chance(groups, errors, subject, groupings),
               "positive": subject.classes[1] if binary else "",
               "rates": {rate: {"difference": float(np.ptp([share_of(guess, groups, which, group)
                                                            for group in np.unique(groups[which])])),
@@ -105,18 +107,25 @@ def framed(groups: np.ndarray, errors: np.ndarray, guess: np.ndarray, truth: np.
     return metrics.MetricFrame(metrics=measures, y_true=one, y_pred=other, sensitive_features=groups)
 
 
-def chance(groups: np.ndarray, errors: np.ndarray, subject: Subject) -> float:
+def chance(groups: np.ndarray, errors: np.ndarray, subject: Subject, groupings: int = 1) -> float:
     """Return the difference of best and worst group that 95 % of shuffles of the examples do not reach.
 
-    The best and the worst of many groups differ though all are alike; this is by how much.
+    The best and the worst of many groups differ though all are alike; this is by how much. Of several groupings the
+    most extreme is looked at, so that each has its share of the 5 % (Bonferroni).
+
+    Args:
+        groups: (N,) which an example belongs to.
+        errors: (N,) of each example.
+        subject: what is audited.
+        groupings: how many there are, of which the most extreme is looked at.
     """
-    random = np.random.default_rng(subject.seed)
+    random, level = np.random.default_rng(subject.seed), CHANCE / groupings
     _, place, counts = np.unique(groups, return_inverse=True, return_counts=True)
     drawn = []
-    for _ in range(subject.size(SHUFFLES, 300)):
+    for _ in range(max(subject.size(SHUFFLES, 300), round(BEYOND / level))):
         means = np.bincount(place, weights=random.permutation(errors)) / counts
         drawn.append(np.ptp(means))
-    return float(np.percentile(drawn, 95))
+    return float(np.percentile(drawn, 100 * (1 - level)))
 
 
 def described(part: dict[str, Any], target: str) -> dict[str, Any]:
@@ -141,11 +150,12 @@ def lines(found: dict[str, Any]) -> list[str]:
     how = f"it is right for {bad}, and for {good}"
     if found["target"] == "number":
         how = f"it is off by {bad}, and by {good}"
+    among = f", in one of {len(found['asked'])} groupings," if len(found["asked"]) > 1 else ""
     begin = "It fails most for" if real else "It fails for no group more than chance explains; worst is"
     result = [f"{begin} {name} {first['worst']}: {how} with {name} {first['best']}.",
               f"The difference of {across(first['difference'])} (95 %: {interval(found, first)}) is between "
               f"{size[first['worst']]:,} and {size[first['best']]:,} test examples. By chance alone the best and the "
-              f"worst of {len(size)} groups of these sizes differ by up to {across(first['chance'])}, so "
+              f"worst of {len(size)} groups of these sizes{among} differ by up to {across(first['chance'])}, so "
               f"{'it is more than chance' if real else 'it may be chance'}."]
     small = [f"{each['name']} {group['name']} ({group['count']})" for each in found["groupings"]
              for group in each["small"]]
