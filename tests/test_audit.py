@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import keras
@@ -479,6 +480,22 @@ def test_shadow_runs_show_which_examples_are_easy(digits, monkeypatch):
     chances = softmax(np.array([[2.0, 0.0, 1.0]]), axis=1)[0, 0]
     assert shadows.sureness(np.array([[2.0, 0, 1]]), np.array([0]))[0] == pytest.approx(np.log(chances / (1 - chances)))
     assert np.isfinite(shadows.sureness(np.array([[900.0, 0]]), np.array([0])))[0]
+
+
+def test_members_weigh_something_and_shadow_runs_weigh_them_alike(digits, monkeypatch):
+    subject, seen = Subject(digits), []
+    train = subject.split("train")
+    weights = np.where(np.arange(len(train)) % 4, 0.0, 5.0)
+    subject._splits["train"] = replace(train, weights=weights)
+    (places,) = np.nonzero(weights)
+    assert np.array_equal(membership.learned(subject), places)
+    members = subject.examples(100, "train", places)
+    assert len(members) == 100 and np.isin(members, places).all() and (np.diff(members) > 0).all()
+    monkeypatch.setattr(shadows, "trained", lambda asked, half, number: seen.append(half) or digits)
+    shadows.outside(subject, members, np.arange(60), 2)
+    drawn = np.concatenate([half.weights for half in seen])
+    mean = weights.mean()
+    assert sorted(drawn) == pytest.approx(sorted([*(weights / mean), *np.ones(360)]))
 
 
 def test_a_shadow_run_is_of_what_the_run_has_kept(copied, monkeypatch):

@@ -64,10 +64,14 @@ def outside(subject: Subject, members: np.ndarray, others: np.ndarray, count: in
         subject: whose recipe is trained.
         members: (M,) places in train.
         others: (N,) places in test.
-        count: how many runs. Two at a time share the examples, so that each example is in one half of them.
+        count: how many runs. Two at a time share the examples, so that each example is in one half of them. Examples
+            of train count as in the run, and those of test as the mean of these.
     """
-    pool = joined([replace(subject.split(name), weights=None) for name in ("train", "test")])
-    asked = np.concatenate([members, len(subject.split("train")) + others])
+    learned, test = subject.split("train"), subject.split("test")
+    weights = learned.relative_weights
+    pool = joined([replace(learned, weights=weights),
+                   replace(test, weights=None if weights is None else np.ones(len(test)))])
+    asked = np.concatenate([members, len(learned) + others])
     random, part = np.random.default_rng([subject.seed, 1]), pool.part(asked)
     sure = np.full((count, len(asked)), np.nan)
     for number in range(count):

@@ -171,22 +171,28 @@ class Subject:
         return {grouping.name_of(word): grouping.groups_of(self.run, self.split("test"), word, self.data)
                 for word in self._asked}
 
-    def examples(self, count: int, name: str = "test") -> np.ndarray:
+    def examples(self, count: int, name: str = "test", among: np.ndarray | None = None) -> np.ndarray:
         """Return the places of `count` examples of a split in ascending order, or of all if there are fewer.
 
         Each class has the share that it has in the split, as far as whole examples allow. The seed decides which.
+
+        Args:
+            count: how many.
+            name: "train", "val" or "test".
+            among: (M,) places in ascending order, of which some are taken; None: all places.
         """
         split = self.split(name)
-        if count >= len(split):
-            return np.arange(len(split))
-        y = self.answers(name)[1] if split.streamed else np.asarray(split.y)
-        random = np.random.default_rng([self.seed, len(split)])
-        place = random.random(len(split))
+        among = np.arange(len(split)) if among is None else among
+        if count >= len(among):
+            return among
+        y = (self.answers(name)[1] if split.streamed else np.asarray(split.y))[among]
+        random = np.random.default_rng([self.seed, len(among)])
+        place = random.random(len(among))
         if self.target == "class":  # the k-th of n examples of a class comes at (k + u) / n
             for label in np.unique(y):
                 mine = random.permutation(np.flatnonzero(y == label))
                 place[mine] = (np.arange(len(mine)) + random.random()) / len(mine)
-        return np.sort(np.argsort(place, kind="stable")[:count])
+        return among[np.sort(np.argsort(place, kind="stable")[:count])]
 
     def size(self, full: int, quick: int) -> int:
         """Return how many examples, resamples or steps to take: fewer with --quick."""

@@ -17,7 +17,7 @@ from kerasdl.errors import UserError
 from kerasdl.evaluation.intervals import of_share
 from kerasdl.objectives.sections import Section, drawing, note, table
 
-TITLE, ORDER, VERSION = "Whose data does it give away?", 50, 3
+TITLE, ORDER, VERSION = "Whose data does it give away?", 50, 4
 SETTINGS = ("shadows",)
 EXAMPLES, QUICK, FEWEST = 10_000, 2000, 50  # of train, and as many of test
 RATES = (0.01, 0.001)  # shares of others that an attack may accuse
@@ -31,13 +31,20 @@ def applies(subject: Subject) -> str:
         return "Attacks of regressions are not tried here."
     if subject.split("train").streamed:
         return "The data does not fit in memory, and is not gone through again."
-    fewest = min(len(subject.split(name)) for name in ("train", "test"))
-    return f"Train or test has fewer than {FEWEST} examples." if fewest < FEWEST else ""
+    fewest = min(len(learned(subject)), len(subject.split("test")))
+    return f"Train or test has fewer than {FEWEST} examples that count." if fewest < FEWEST else ""
+
+
+def learned(subject: Subject) -> np.ndarray:
+    """Return the places in train of what the run learned from (M,): an example of weight 0 is none of it."""
+    train = subject.split("train")
+    return np.arange(len(train)) if train.weights is None else np.flatnonzero(train.weights)
 
 
 def measure(subject: Subject) -> dict[str, Any]:
-    size = min(subject.size(EXAMPLES, QUICK), len(subject.split("train")), len(subject.split("test")))
-    members, others = subject.examples(size, "train"), subject.examples(size, "test")
+    places = learned(subject)
+    size = min(subject.size(EXAMPLES, QUICK), len(places), len(subject.split("test")))
+    members, others = subject.examples(size, "train", places), subject.examples(size, "test")
     logits, truth = zip(*(subject.answers_at(*pair) for pair in (("train", members), ("test", others))), strict=True)
     known, fresh = (shadows.sureness(*pair) for pair in zip(logits, truth, strict=True))
     count, out, failed = shadows.count_for(subject), None, ""
