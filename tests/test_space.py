@@ -280,6 +280,20 @@ def test_a_search_whose_own_code_was_edited_is_refused(here):
         here.joinpath(f"{name}.py").write_text(text)
 
 
+def test_a_search_does_not_continue_with_another_ranking(tmp_path):
+    """Its winner may be trained again, which needs no ranking."""
+    file = tmp_path / "ranking.json"
+    file.write_text('{"points": []}')
+    made = search(oracle=f"ranked:{file}")
+    (tmp_path / "search.json").write_text(made.to_json())
+    made.check_continues(load(tmp_path / "search.json"), tmp_path)
+    file.write_text('{"points": [{"values": {"lr": 0.01}}]}')
+    before = load(tmp_path / "search.json")
+    with pytest.raises(UserError, match="ranking.json was edited. Choose another folder"):
+        search(oracle=f"ranked:{file}").check_continues(before, tmp_path)
+    assert not before.edited()
+
+
 @pytest.mark.parametrize("made, words", [
     (search({"model_args.dorp": uniform(0, 1)}), ["argument of mlp 'dorp'", "'drop'"]),
     (search({"model": choice("mlp", "vit"), "model_args.patch": choice(2, 4)}, recipe=MLP.model_copy(
@@ -289,6 +303,7 @@ def test_a_search_whose_own_code_was_edited_is_refused(here):
     (search({"objective": choice("classify", "tag")}, overrides={"objective_args.label_smoothing": 0.1}),
      ["objective=tag has no setting objective_args.label_smoothing"]),
     (search(objective="val/acuracy"), ["val/acuracy is never logged", "'val/accuracy'"]),
+    (search(objective="val/loss_total"), ["val/loss_total is never logged"]),
     (search(recipe="linear_csv", objective="val/r2", space={"lr": log(0.1, 1)}), ["val/r2 is never logged"]),
     (search({"objective_args.smoothing": uniform(0, 1)}), ["no setting objective_args.smoothing", "label_smoothing"]),
 ])
@@ -323,8 +338,9 @@ def test_the_best_direction_is_the_metric_s(here):
         search(), search(objective="val/loss"), Search(**built, objective="val/mae"),
         Search(**built, objective="val/bleu", goal="max"), search(recipe="gan_digits", objective="val/kid_digits"))
     ] == ["max", "min", "min", "max", "min"]
-    with pytest.raises(UserError, match="Is a high val/bleu best"):
-        preflight.check(Search(**built, objective="val/bleu"))
+    for unknown in ("bleu", "accuracy_drop"):
+        with pytest.raises(UserError, match=f"Is a high val/{unknown} best"):
+            preflight.check(Search(**built, objective=f"val/{unknown}"))
 
 
 @pytest.mark.parametrize("name", names())

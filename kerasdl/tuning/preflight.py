@@ -2,6 +2,7 @@
 
 from kerasdl import costs, objectives, user_code, zoo
 from kerasdl.errors import UserError, nearest
+from kerasdl.tuning import median_stopping
 from kerasdl.tuning.checks import options_of, owners_of
 from kerasdl.tuning.dimensions import Choice
 from kerasdl.tuning.samplers import hyperband, optuna, ranked
@@ -61,7 +62,7 @@ def goal(search) -> str:
     kinds = [objectives.get(each) for each in names]
     known = {name: best for kind in kinds for name, best in {**kind.scores, **kind.overall_scores}.items()}
     metric = search.objective.partition("/")[2]
-    found = known.get(metric) or known.get(metric.partition("_")[0])  # kid_digits: kid, measured by a network of digits
+    found = known.get(metric) or known.get(_referenced(metric))
     if found is None:
         raise UserError(f"Is a high {search.objective} best or a low one? Write goal=\"max\" or \"min\".")
     return found
@@ -74,9 +75,15 @@ def _score(search) -> None:
     if metric not in logged and metric in objective.overall_scores:
         raise UserError(f"{search.objective} is logged where it chooses the epoch, too. Add monitor={metric} to the "
                         "overrides of the search.")
-    if metric not in logged and metric.partition("_")[0] not in logged:
+    if metric not in logged and _referenced(metric) not in logged:
         raise UserError(f"{search.objective} is never logged by objective={search.base.objective}. "
                         f"{nearest(search.objective, [f'val/{name}' for name in logged])}")
+
+
+def _referenced(metric: str) -> str:
+    """Return the score that a metric measures by a reference classifier, kid of kid_digits; "" for other metrics."""
+    score = metric.partition("_")[0]
+    return score if score in median_stopping.REFERENCED else ""
 
 
 def _model_args(search) -> None:

@@ -55,7 +55,8 @@ class Search:
         data: of `build`.
         name: set from the file's name.
         source: of `build`, a checksum of its file when the search began.
-        code: of a recipe, {file: checksum} of the user's files that its trials run, when the search began.
+        code: of a recipe, {file: checksum} of the user's files that its trials run, and of a ranking, when the search
+            began.
 
     Raises:
         UserError: for an unknown field, a wrong value, or a condition that can never hold.
@@ -120,6 +121,11 @@ class Search:
             UserError: if neither `goal` nor the recipe's objective knows.
         """
         return preflight.goal(self)
+
+    @property
+    def ranking(self) -> str:
+        """The file of the oracle ranked:FILE; "" for other oracles."""
+        return self.oracle.removeprefix(ranked.PREFIX) if self.oracle.startswith(ranked.PREFIX) else ""
 
     @property
     def limit(self) -> int | None:
@@ -194,17 +200,22 @@ class Search:
         Raises:
             UserError: with the differences.
         """
-        changed = before.differences(self) + before.edited()
+        changed = before.differences(self) + before.edited(ranking=True)
         if changed:
             raise UserError(f"{folder} holds another search: {'; '.join(changed)}. Choose another folder, or resume "
                             "it as it was.")
 
-    def edited(self) -> list[str]:
-        """Return in words which of the user's files are not as they were when the search began."""
+    def edited(self, ranking: bool = False) -> list[str]:
+        """Return in words which of the user's files are not as they were when the search began.
+
+        Args:
+            ranking: whether the file of a ranking counts, too, which no trial reads.
+        """
         if self.build:
             return [] if self.source == _checksum(self.build) else [f"{self.build.rpartition(':')[0]} was edited"]
         now = _checksums(self)
-        return [f"{file} was edited" for file, digest in self.code.items() if now.get(file) != digest]
+        return [f"{file} was edited" for file, digest in self.code.items()
+                if now.get(file) != digest and (ranking or file != self.ranking)]
 
     def __str__(self) -> str:
         lines = {"build": self.build} if self.build else {"recipe": self.recipe.name}
@@ -317,13 +328,15 @@ def _checksum(build: str) -> str:
 
 
 def _checksums(search: Search) -> dict[str, str]:
-    """Return {file: checksum} of the user's files that the trials of a recipe run, as far as they are there."""
+    """Return {file: checksum} of the ranking and the user's files that the trials of a recipe run, where there are any.
+    """
     if search.build:
         return {}
     searched = [str(value) for key in FROM_FILES for part in search.space.get(key, ())
                 for value in getattr(part, "values", ())]
     named = [*user_code.references(search.base), *searched, *search.costs, *search.limits]
     files = sorted({user_code.split(name)[0] for name in named if user_code.is_reference(name)})
+    files += [Path(search.ranking)] if search.ranking else []
     return {str(file): user_code.digest(file) for file in files if file.is_file()}
 
 
