@@ -83,7 +83,7 @@ def main() -> None:
             continue
         if time.monotonic() - began > asked.seconds:
             break
-        scores = row.get("proxies") or rank.scored(SEARCH, values, set(proxies.names()), *seen)
+        scores = row.get("proxies") or rank.scored(SEARCH, values, set(proxies.names()), *seen)[0]
         curve = measure(values, asked.seed)
         record(key(values), asked.seed, scores, curve, environment(backend=backend.current(), device=device()))
         print(f"{key(values)}, seed {asked.seed}: {curve[-1]:.4f}", flush=True)

@@ -159,6 +159,8 @@ def test_a_network_whose_build_fails_in_any_way_is_refused_with_the_reason(tmp_p
     Path("mine.py").write_text("def build(shape, classes):\n    assert False, 'width % heads'\n")
     recipe = load("mlp_digits").override("model=mine.py:build", "model_args={}")
     assert _worker.answer(request(recipe, "parameters"))["why"] == "AssertionError: width % heads"
+    Path("mine.py").write_text("def build(shape, classes):\n    raise ValueError\n")
+    assert _worker.answer(request(recipe, "parameters"))["why"].startswith("ValueError")
 
 
 def test_a_cell_without_a_path_is_refused_with_the_reason():

@@ -169,8 +169,8 @@ def test_a_score_is_that_of_the_network_as_a_trial_begins_with_it():
     """Whatever was drawn before, and whatever another proxy did to the network."""
     made, some = cells(), rank_module.examples(cells())
     values, names = dict.fromkeys(SPACE, "conv1"), ("naswot", "synflow")
-    together = rank_module.scored(made, values, set(names), *some)
-    assert together == {name: rank_module.scored(made, values, {name}, *some)[name] for name in names}
+    together, _ = rank_module.scored(made, values, set(names), *some)
+    assert together == {name: rank_module.scored(made, values, {name}, *some)[0][name] for name in names}
 
 
 def test_a_cost_that_cannot_be_measured_here_is_one_line(monkeypatch):
@@ -190,10 +190,25 @@ def test_a_network_adapts_to_the_data_only_for_a_proxy_that_looks_at_it(monkeypa
     adapted = []
     monkeypatch.setattr(rank_module, "adapt", lambda *_: adapted.append(True))
     made, some, values = cells(), rank_module.examples(cells()), dict.fromkeys(SPACE, "conv1")
-    assert rank_module.scored(made, values, {"parameters", "synflow"}, *some) and not adapted
-    assert not rank_module.scored(replace(made, limits={"parameters": 1}), values, {"naswot"}, *some) and not adapted
-    assert rank_module.scored(made, values, {"naswot"}, *some) and adapted
-    assert rank_module.scored(made, values | {"lr": -1.0}, {"parameters"}, *some) == {}  # no recipe at all
+    assert rank_module.scored(made, values, {"parameters", "synflow"}, *some)[0] and not adapted
+    found, why = rank_module.scored(replace(made, limits={"parameters": 1}), values, {"naswot"}, *some)
+    assert not found and "1 at most" in why and not adapted
+    assert rank_module.scored(made, values, {"naswot"}, *some)[0] and adapted
+    found, why = rank_module.scored(made, values | {"lr": -1.0}, {"parameters"}, *some)  # no recipe at all
+    assert not found and "lr" in why
+
+
+def test_a_point_whose_build_fails_in_any_way_leaves_the_others(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text("import keras\n\ndef build(shape, classes, *, width):\n    return keras.Sequential(["
+                               "keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(classes + 0 // width)])")
+    made = cells(recipe="mlp_digits", overrides={"model": "mine.py:build", "model_args": {}},
+                 space={"model_args.width": choice(0, 1)})
+    found = rank(made, "parameters", "ranking.json")
+    assert [row["values"]["model_args.width"] for row in found["points"]] == [1] and found["refused"] == 1
+    none = replace(made, space={"model_args.width": choice(0)})
+    with pytest.raises(UserError, match=r"None of 1 points .* The first because: ZeroDivisionError: "):
+        rank(none, "parameters", "none.json")
 
 
 def test_proxies_see_examples_of_all_classes(here):
@@ -247,7 +262,7 @@ def test_a_ranking_of_values_that_the_space_has_not_is_refused(tmp_path):
 
 def test_a_network_without_a_score_comes_last(tmp_path, monkeypatch):
     scores = iter([-np.inf, 2.0, 3.0])
-    monkeypatch.setattr(rank_module, "scored", lambda *_: {"zico": next(scores), "parameters": 1.0})
+    monkeypatch.setattr(rank_module, "scored", lambda *_: ({"zico": next(scores), "parameters": 1.0}, ""))
     found = rank(cells(), "zico", tmp_path / "ranking.json", 3)
     assert [row["scores"]["zico"] for row in found["points"]] == [3.0, 2.0, None]
     scores = iter([-np.inf])

@@ -54,7 +54,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         plain = in_float32(objective.networks(split)[0])
     except (UserError, ValueError) as error:
-        return {"costs": {}, "why": " ".join(str(error).split())}
+        return {"costs": {}, "why": " ".join(str(error).split()) or described(error)}
     except Exception as error:  # of the user's own model
         return {"costs": {}, "why": described(error)}
     found: dict[str, float] = {}

@@ -65,13 +65,14 @@ def rank(search: Search, by: str, file: str | Path, candidates: int = 200, verbo
     with writing(file, "Choose another --out."):
         file.parent.mkdir(parents=True, exist_ok=True)
     x, y, split = examples(search)
-    rows, refused = [], 0
+    rows, reasons = [], []
     for values in islice(points(search.dimensions, search.seed), candidates):
-        found = scored(search, values, {by, *ALWAYS} - {SHARED}, x, y, split)
-        rows += [{"values": values, "scores": found}] if found else []
-        refused += not found
+        found, why = scored(search, values, {by, *ALWAYS} - {SHARED}, x, y, split)
+        rows += [] if why else [{"values": values, "scores": found}]
+        reasons += [why] if why else []
     if not rows:
-        raise UserError(f"None of {refused} points has a network within the limits.")
+        raise UserError(f"None of {len(reasons)} points has a network within the limits. The first because: "
+                        f"{reasons[0].rstrip('.')}.")
     if by == SHARED:
         run = one_shot.supernet_of(search.base, file.with_name(f"{file.stem}_supernet"), verbose)
         cells = [edges(search, row["values"]) for row in rows]
@@ -82,7 +83,7 @@ def rank(search: Search, by: str, file: str | Path, candidates: int = 200, verbo
         raise UserError(f"No network of the space has a score by {by}.")
     for row in rows:
         row["scores"] = {way: score if math.isfinite(score) else None for way, score in row["scores"].items()}
-    document = {"search": search.name, "recipe": search.base.name, "by": by, "refused": refused, "points": rows}
+    document = {"search": search.name, "recipe": search.base.name, "by": by, "refused": len(reasons), "points": rows}
     with writing(file, "Choose another --out."):
         write_json(file, document)
     return document
@@ -100,18 +101,21 @@ def examples(search: Search) -> tuple[np.ndarray, np.ndarray | None, Any]:
 
 
 def scored(search: Search, values: Mapping[str, Any], names: set[str], x: np.ndarray, y: Any, split: Any
-           ) -> dict[str, float]:
-    """Return {proxy: score} of the network of some values, as a trial begins with it; {} if there is none within the
-    limits."""
+           ) -> tuple[dict[str, float], str]:
+    """Return {proxy: score} of the network of some values, as a trial begins with it, and why there is none within the
+    limits; "" if there is."""
     try:
         recipe = search.trial(values)
         with seeded(recipe.seed):
             built = objectives.of(recipe).networks(split)[0]
-    except ValueError:
-        return {}
-    net = in_float32(built)
-    if any(cost_of(name, net, x) > most for name, most in search.limits.items()):
-        return {}
+        net = in_float32(built)
+    except ValueError as error:
+        return {}, " ".join(str(error).split()) or described(error)
+    except Exception as error:  # of the user's own model
+        return {}, described(error)
+    for name, most in search.limits.items():
+        if why := costs.over({name: cost_of(name, net, x)}, {name: most}):
+            return {}, why
     if any(map(proxies.looks, names)):
         adapt(net, split)
     untouched, found = [ops.convert_to_numpy(variable) for variable in net.variables], {}
@@ -122,7 +126,12 @@ def scored(search: Search, values: Mapping[str, Any], names: set[str], x: np.nda
             found[name] = proxies.find(name)(net, x, y)
         except ValueError as error:
             raise UserError(f"{recipe.model}: {error}") from None
-    return found
+    return found, ""
+
+
+def described(error: Exception) -> str:
+    """Return an error in one line, without a full stop."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300].rstrip('.')}"
 
 
 def cost_of(name: str, net: Any, x: np.ndarray) -> float:
@@ -135,8 +144,7 @@ def cost_of(name: str, net: Any, x: np.ndarray) -> float:
         return float(costs.find(name)(net, x))
     except Exception as error:  # of a converter, or of the user's own cost
         hint = "" if keras.backend.backend() == "tensorflow" else " Set KERAS_BACKEND=tensorflow."
-        raise UserError(f"The cost {name} cannot be measured: {type(error).__name__}: "
-                        f"{' '.join(str(error).split())[:300].rstrip('.')}.{hint}") from error
+        raise UserError(f"The cost {name} cannot be measured: {described(error)}.{hint}") from error
 
 
 def edges(search: Search, values: Mapping[str, Any]) -> dict[str, str]:
