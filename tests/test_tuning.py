@@ -199,6 +199,13 @@ def test_a_search_of_which_everything_fails_ends_unless_it_is_a_grid(quick):
     assert len(starts()) <= 11
 
 
+def test_a_search_without_a_trial_that_ended_well_is_an_error_as_json_too(quick, command):
+    quick(replace(GRID, space={"lr": choice(1e-3)}), {"0000": "mistake"})
+    done = command("tune", "--resume", "study", "--json", "--no-report")
+    assert done.code == 2 and "No trial of study has ended well" in done.err
+    assert [trial["status"] for trial in json.loads(done.out)["trials"]] == ["failed"]
+
+
 def test_a_full_disk_ends_the_search_in_one_line_and_is_no_failure_of_the_trial(quick):
     told = "Trial 0003 cannot be trained: its files cannot be written: No space left.* --resume study --memory 900$"
     with pytest.raises(UserError, match=told):

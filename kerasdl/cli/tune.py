@@ -95,11 +95,12 @@ def run_search(search: Annotated[str | None, typer.Argument(metavar="SEARCH",
     page = write_report(study) if report else None
     if as_json:
         print_json(document(study, page))
-        return
-    if page:
+    elif page:
         print_field("report", page)
-    if found.build is None:
-        won = best(study)
+    if found.build is not None:
+        return
+    won = best(study)  # an error, with or without --json, if no trial ended well
+    if not as_json:
         print_field("best", f"{found.objective} {figure(won.score or 0.0)}  {describe(won.values)}")
         print_field("next", f"kerasdl tune best {typed(study.folder)} > my_recipe.py")
 
