@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from kerasdl.cli.tune import changed
 from kerasdl.errors import UserError
 from kerasdl.recipe import Recipe
 from kerasdl.tuning import Search, best, choice, integer, load, log, names, preflight, tune, uniform
@@ -358,3 +359,11 @@ def test_searches_are_light():
     code = "import sys\nfrom kerasdl.tuning import load, names\n[str(load(name)) for name in names()]\n" \
            "assert not {'keras', 'keras_tuner', 'tensorflow', 'sklearn'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_command_overrides_the_entries_that_it_names_and_no_others():
+    base = Recipe(model="mlp", model_args={"size": "mu"}, data="digits")
+    found = changed(base, ["model_args.drop=0.5", "epochs=3", "optimizer_args.momentum=0.5", "optimizer=sgd"])
+    assert found == {"model_args.drop": 0.5, "epochs": 3, "optimizer_args.momentum": 0.5, "optimizer": "sgd"}
+    assert changed(base, ["model=cnn"]) == {"model": "cnn"} and changed(base, ["model_args={}"]) == {"model_args": {}}
+    assert changed(base, ["model_args.size=mu"]) == {}

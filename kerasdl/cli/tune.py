@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -26,6 +26,9 @@ from kerasdl.cli.terminal import (
 )
 from kerasdl.errors import UserError
 from kerasdl.logs import LOGGER
+
+if TYPE_CHECKING:
+    from kerasdl.recipe import Recipe
 
 SearchFolder = Annotated[Path, typer.Argument(metavar="DIR", help="folder of a search")]
 Ray = Annotated[str | None, typer.Option(
@@ -113,6 +116,24 @@ def limits(given: Sequence[str]) -> dict[str, str]:
     return {name.strip(): most for name, _, most in pairs}
 
 
+def changed(base: "Recipe", overrides: list[str]) -> dict[str, Any]:
+    """Return what overrides change of a recipe: fields, or the entries of dictionaries that they name.
+
+    The recipe's other entries are not for models or optimizers that a search may take in place of its own.
+    """
+    found: dict[str, Any] = {}
+    named = [pair.partition("=")[0].strip() for pair in overrides]
+    for field, value in base.override(*overrides):
+        if value == getattr(base, field):
+            continue
+        if isinstance(value, dict) and field not in named:
+            found |= {key: inner for key, inner in ((f"{field}.{leaf}", inner) for leaf, inner in value.items())
+                      if any(each == key or each.startswith(f"{key}.") for each in named)}
+        else:
+            found[field] = value
+    return found
+
+
 def what_to_search(search: str | None, overrides: list[str], workdir: str | None, resume: str | None,
                    asked: Mapping[str, object]):
     """Return the search with the changes asked for, and its folder. Mistakes show before TensorFlow is imported."""
@@ -138,9 +159,7 @@ def what_to_search(search: str | None, overrides: list[str], workdir: str | None
             raise UserError(f"{key} is searched, and an override would fix it. Take it out, or give the search another "
                             "space.")
     if overrides:
-        before, after = found.base, found.base.override(*overrides)
-        new = {key: value for key, value in after if value != getattr(before, key)}
-        changes["overrides"] = {**found.overrides, **new}
+        changes["overrides"] = {**found.overrides, **changed(found.base, overrides)}
     changes |= {"limits": {**found.limits, **changes["limits"]}} if "limits" in changes else {}
     changes |= {"costs": (*found.costs, *changes["costs"])} if "costs" in changes else {}
     if changes:
