@@ -245,14 +245,14 @@ def test_norm_that_sees_parts_of_a_batch_is_told():
     assert not strategies.remarks(one, RECIPE, normed)
 
 
-@pytest.mark.parametrize("flags, told", [("fma avx2 avx512f", True), ("fma avx512f avx512_bf16", False)])
-def test_bfloat16_that_is_emulated_is_told(monkeypatch, tmp_path, flags, told):
+@pytest.mark.parametrize("flags, said", [("fma avx2 avx512f", True), ("fma avx512f avx512_bf16", False)])
+def test_bfloat16_that_is_emulated_is_said(monkeypatch, tmp_path, flags, said):
     file = tmp_path / "cpuinfo"
     file.write_text(f"model name: of a test\nflags : {flags}\n", encoding="utf-8")
     monkeypatch.setattr(device, "CPUINFO", file)
     plain, one = zoo.build("mlp", (8, 8, 1), 3, size="mu"), harness.devices(1)
     lines = strategies.remarks(one, RECIPE.override(precision="mixed_bfloat16"), plain)
-    assert len(lines) == told and all("precision=float32" in line for line in lines)
+    assert len(lines) == said and all("precision=float32" in line for line in lines)
     assert not strategies.remarks(one, RECIPE.override(precision="float32"), plain)
 
 
