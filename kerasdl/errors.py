@@ -25,6 +25,11 @@ class Impossible(UserError):
     """What was asked of a model cannot be made of it, as a file of a format or a smaller network. Others may be."""
 
 
+def described(error: BaseException) -> str:
+    """What another program's error says, and its kind, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
 def listed(names: object, known: Iterable[str]) -> list[str]:
     """Names that were given as a list, as one, or as one text with commas, which a command line makes of a,b."""
     if isinstance(names, (list, tuple)):

@@ -13,10 +13,11 @@ import tensorflow as tf
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from kerasdl import zoo
-from kerasdl.devices import cluster, device
+from kerasdl.devices import cluster
 from kerasdl.devices import strategy as strategies
 from kerasdl.devices.launch import free_ports
 from kerasdl.errors import UserError
+from kerasdl.installation import versions
 from kerasdl.recipe import Recipe
 
 HERE = Path(__file__).parent
@@ -249,7 +250,7 @@ def test_norm_that_sees_parts_of_a_batch_is_told():
 def test_bfloat16_that_is_emulated_is_said(monkeypatch, tmp_path, flags, said):
     file = tmp_path / "cpuinfo"
     file.write_text(f"model name: of a test\nflags : {flags}\n", encoding="utf-8")
-    monkeypatch.setattr(device, "CPUINFO", file)
+    monkeypatch.setattr(versions, "CPUINFO", file)
     plain, one = zoo.build("mlp", (8, 8, 1), 3, size="mu"), harness.devices(1)
     lines = strategies.remarks(one, RECIPE.override(precision="mixed_bfloat16"), plain)
     assert len(lines) == said and all("precision=float32" in line for line in lines)

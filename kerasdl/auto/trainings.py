@@ -160,7 +160,7 @@ def begun(task: Task, file: Path) -> Search:
         with writing(task.home, "Choose another --workdir."):
             for each in file.parent.glob("trials/*/recipe.json"):
                 if not (each.parent / "result.json").exists():
-                    write_text(each, task.here(Run(each.parent).recipe).model_dump_json(indent=2) + "\n")
+                    Run.create(task.here(Run(each.parent).recipe), each.parent)
             write_text(file, found.to_json())
     return found
 

@@ -18,7 +18,7 @@ import keras
 from kerasdl import costs, objectives
 from kerasdl.data import Split, load_splits
 from kerasdl.deploy import measure, network
-from kerasdl.errors import DataError, Unwritable, UserError
+from kerasdl.errors import DataError, Unwritable, UserError, described
 from kerasdl.recipe import Recipe
 from kerasdl.zoo.precision import in_float32
 
@@ -75,11 +75,6 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         if why := costs.over(found, {name: limits[name]} if name in limits else {}):
             return {"costs": found, "why": why}
     return {"costs": found, "why": ""}
-
-
-def described(error: Exception) -> str:
-    """Return an error in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def main() -> None:

@@ -1,12 +1,9 @@
 """The device that Keras computes on."""
 
-from pathlib import Path
-
 import tensorflow as tf
 
 from kerasdl.installation import backend
-
-CPUINFO = Path("/proc/cpuinfo")  # of Linux
+from kerasdl.installation.versions import cpu_flags
 
 
 def device() -> str:
@@ -36,9 +33,4 @@ def _details() -> list[dict]:
 
 
 def _on_processor() -> bool:
-    try:
-        lines = CPUINFO.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return False
-    flags = next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split()
-    return any(flag in flags for flag in ("amx_bf16", "avx512_bf16"))
+    return not cpu_flags().isdisjoint({"amx_bf16", "avx512_bf16"})

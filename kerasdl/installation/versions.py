@@ -104,13 +104,18 @@ def check() -> None:
     spec = find_spec("tensorflow")
     if spec is None or spec.origin is None:
         raise UserError(MISSING if spec is None else HOLLOW)
-    flags = re.search(r"^flags\b.*", CPUINFO.read_text(encoding="utf-8"), re.MULTILINE) if CPUINFO.is_file() else None
-    if flags and platform.machine() == "x86_64" and "avx" not in flags[0].split():
+    if (flags := cpu_flags()) and platform.machine() == "x86_64" and "avx" not in flags:
         raise UserError("This processor has no AVX, without which TensorFlow ends the process. Use another machine.")
     versions = installed()
     for row in TABLE:
         if row.aborts and row.fits(versions):
             raise UserError(row.told(versions))
+
+
+def cpu_flags() -> set[str]:
+    """What the processor can do, in Linux' words; empty where these are not to be had."""
+    flags = re.search(r"^flags\b.*", CPUINFO.read_text(encoding="utf-8"), re.MULTILINE) if CPUINFO.is_file() else None
+    return set(flags[0].split()) if flags else set()
 
 
 def wheel_problems() -> list[str]:

@@ -14,7 +14,7 @@ from keras import ops
 from kerasdl import costs, objectives
 from kerasdl.data import load_splits
 from kerasdl.deploy import measure, network
-from kerasdl.errors import UserError, nearest
+from kerasdl.errors import UserError, described, nearest
 from kerasdl.files import write_json, writing
 from kerasdl.nas import one_shot, proxies
 from kerasdl.train.setup import adapt, seeded
@@ -129,11 +129,6 @@ def scored(search: Search, values: Mapping[str, Any], names: set[str], x: np.nda
     return found, ""
 
 
-def described(error: Exception) -> str:
-    """Return an error in one line, without a full stop."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300].rstrip('.')}"
-
-
 def cost_of(name: str, net: Any, x: np.ndarray) -> float:
     """Return a cost of a network.
 
@@ -144,7 +139,7 @@ def cost_of(name: str, net: Any, x: np.ndarray) -> float:
         return float(costs.find(name)(net, x))
     except Exception as error:  # of a converter, or of the user's own cost
         hint = "" if keras.backend.backend() == "tensorflow" else " Set KERAS_BACKEND=tensorflow."
-        raise UserError(f"The cost {name} cannot be measured: {described(error)}.{hint}") from error
+        raise UserError(f"The cost {name} cannot be measured: {described(error).rstrip('.')}.{hint}") from error
 
 
 def edges(search: Search, values: Mapping[str, Any]) -> dict[str, str]:

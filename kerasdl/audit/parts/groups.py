@@ -67,7 +67,7 @@ def compared(subject: Subject, name: str, groups: np.ndarray, errors: np.ndarray
         found["groups"].append({
             "name": str(group), "count": len(mine), "value": float(frame.by_group[main][group]),
             "interval": intervals.of_mean(mine), "rates": {rate: share_of(guess, groups, which, group)
-                                                          for rate, which in shown.items()}})
+                                                           for rate, which in shown.items()}})
     values = {group["name"]: group["value"] for group in found["groups"]}
     good, bad = (max, min) if subject.target == "class" else (min, max)
     found |= {"worst": bad(values, key=lambda key: values[key]), "best": good(values, key=lambda key: values[key]),

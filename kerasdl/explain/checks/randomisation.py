@@ -60,13 +60,9 @@ def randomisation(network: Network, x: np.ndarray, maps: Callable[[], np.ndarray
                              "absolute": alike(np.abs(own), np.abs(found), present)})
     finally:
         network.model.set_weights(kept)
-    mean, final = over(rows), rows[-1]["signed"] if rows else 0.0
-    return facts | {"layers": rows, "mean": mean, "final": final, "passed": mean < LIMIT}
-
-
-def over(rows: list[dict[str, Any]]) -> float:
-    """Return the mean size of the signed correlations of `layers`."""
-    return float(np.mean([abs(row["signed"]) for row in rows])) if rows else 0.0
+    signed = [row["signed"] for row in rows] or [0.0]  # a model without weights has no layers to randomise
+    mean = float(np.mean(np.abs(signed)))
+    return facts | {"layers": rows, "mean": mean, "final": signed[-1], "passed": mean < LIMIT}
 
 
 def weighted(model: keras.Model) -> list[Any]:
