@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from kerasdl.environment import environment
-from kerasdl.files import write_json
+from kerasdl.files import in_turn, write_json
 from kerasdl.tuning import load as load_search
 from kerasdl.tuning.samplers.grid import combinations
-from kerasdl.tuning.trials import flock
 
 FILE = Path(__file__).parents[1] / "docs" / "results" / "nas_table.json"
 SEARCH = replace(load_search("cell_digits_table"), overrides={
@@ -47,7 +46,7 @@ def missing(rows: dict[str, Any]) -> int:
 
 def record(name: str, seed: int, scores: dict[str, float], curve: list[float], about: dict[str, Any]) -> None:
     """Add a training to the file, to which other processes may add at the same time."""
-    with flock(LOCK):
+    with in_turn(LOCK):
         table = load(FILE)
         row = table["rows"].setdefault(name, {"proxies": scores, "curves": {}})
         row["curves"][str(seed)] = curve

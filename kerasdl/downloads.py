@@ -1,6 +1,5 @@
 """Files from the network: resumed where a download was cut, checked by their hash, there only when they are whole."""
 
-import fcntl
 import hashlib
 import logging
 import shutil
@@ -8,13 +7,12 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
 from kerasdl.errors import UserError
-from kerasdl.files import LOCKLESS, whole, writing
+from kerasdl.files import in_turn, whole, writing
 
 logger = logging.getLogger(__name__)
 BLOCK = 2**20
@@ -38,22 +36,10 @@ def fetch(address: str, file: Path, checksum: str) -> Path:
         return file
     with writing(file, "Set KERASDL_CACHE to another folder."):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with _in_turn(file.with_name(f"{file.name}.lock")):
+        with in_turn(file.with_name(f"{file.name}.lock")):
             if not is_there(file, checksum):  # nobody has fetched it meanwhile
                 _fetch(address, file, checksum)
     return file
-
-
-@contextmanager
-def _in_turn(lock: Path) -> Iterator[None]:
-    """Within it the other processes that take the lock wait; where the file system has no locks, nobody does."""
-    with open(lock, "ab") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in LOCKLESS:
-                raise
-        yield
 
 
 def _fetch(address: str, file: Path, checksum: str) -> None:

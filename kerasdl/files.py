@@ -107,6 +107,19 @@ def take_lock(file: Path) -> tuple[int | None, bool]:
 
 
 @contextmanager
+def in_turn(file: Path) -> Iterator[None]:
+    """Within it the other processes that take the lock of a file wait, on any host that sees it; where the file system
+    has no locks, nobody does."""
+    with open(file, "ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in LOCKLESS:
+                raise
+        yield
+
+
+@contextmanager
 def alone(folder: Path, then: str) -> Iterator[None]:
     """Within it no other process works in the folder, which is made; where the file system has no locks, nobody is
     asked. `then` closes the line if the folder cannot be written.

@@ -10,7 +10,7 @@ from multiprocessing.pool import ThreadPool
 import numpy as np
 import pytest
 
-from kerasdl import downloads
+from kerasdl import downloads, files
 from kerasdl.errors import UserError
 
 CONTENT = np.random.default_rng(0).bytes(3 * downloads.BLOCK + 17)
@@ -85,7 +85,7 @@ def test_a_file_system_without_locks_gets_its_files_all_the_same(server, tmp_pat
     def none(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(downloads.fcntl, "flock", none)
+    monkeypatch.setattr(files.fcntl, "flock", none)
     assert downloads.fetch(f"{server.address}/file", tmp_path / "weights.h5", CHECKSUM).read_bytes() == CONTENT
 
 

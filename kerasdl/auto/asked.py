@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasdl.data import images, layout, sounds, sources
-from kerasdl.data.table_text import ending
+from kerasdl.data.table_text import JSON_LINES, ending
 from kerasdl.errors import UserError, listed
 from kerasdl.recipe import Recipe
 from kerasdl.text import typed
@@ -17,7 +17,6 @@ from kerasdl.text import typed
 OBJECTIVES = {"classify": "class", "regress": "number"}  # that a model can be chosen for, and their targets
 SETTABLE = ("data_args", "splits", "objective_args", "monitor")  # fields that a user may set: the others are searched
 TABLES = (".csv", ".parquet", ".pq", ".xlsx", ".xlsm", ".xls", ".ods")
-JSON_LINES = (".jsonl", ".ndjson")  # tables of texts
 SAID = {".tsv": ("csv", "series"), ".npz": ("series",), ".npy": ("series",), ".txt": ("text",)}  # not unmistakable
 LOOKS = 200  # files of a folder that are looked at
 PROGRESS = "progress.json"  # of a folder: what was asked, and what is finished

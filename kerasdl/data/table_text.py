@@ -18,7 +18,8 @@ import numpy as np
 BLANK = re.compile(rb"(?:\n|\r(?!\n))[ \t]*[\r\n]")  # also where a line ends with \r alone
 BLOCK = 2**24  # bytes that are looked at at once
 COMPRESSED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-WRITTEN = (".csv", ".tsv", ".jsonl", ".ndjson")  # which may be compressed
+JSON_LINES = (".jsonl", ".ndjson")
+WRITTEN = (".csv", ".tsv", *JSON_LINES)  # which may be compressed
 
 
 def ending(path: str | Path) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasdl.errors import UserError
-from kerasdl.files import write_text
+from kerasdl.files import in_turn, write_text
 from kerasdl.recipe import MOVED
 from kerasdl.text import resuming
 from kerasdl.tuning import median_stopping
@@ -21,7 +21,7 @@ from kerasdl.tuning.records import Answer, Proposal, Space, TrialRecord
 from kerasdl.tuning.samplers import grid
 from kerasdl.tuning.search import Search
 from kerasdl.tuning.search import load as load_search
-from kerasdl.tuning.trials import LOCK, Trials, flock
+from kerasdl.tuning.trials import LOCK, Trials
 
 SEARCH = "search.json"
 PATIENCE = 30  # seconds of refused proposals after which the trials that run are looked after
@@ -61,7 +61,7 @@ class Study(Trials):
                             f"kerasdl tune report {folder}. Start a new one in another folder.")
         with study.writing("Choose another --workdir."):
             study.folder.mkdir(parents=True, exist_ok=True)
-            with flock(study.folder / LOCK):
+            with in_turn(study.folder / LOCK):
                 if (study.folder / SEARCH).exists():
                     search.check_continues(load_search(study.folder / SEARCH), folder)
                     study.check_backend()

@@ -12,18 +12,16 @@ the operating system's (flock): they go when their holder dies, however it dies.
 that could be stale: a trial without an outcome whose lock is free is taken by whoever asks next.
 """
 
-import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from kerasdl.errors import UserError
-from kerasdl.files import try_lock, write_json, writing
+from kerasdl.files import in_turn, try_lock, write_json, writing
 from kerasdl.installation import backend
 from kerasdl.tuning import median_stopping
 from kerasdl.tuning.dimensions import frozen
@@ -113,7 +111,7 @@ class Trials:
         Raises:
             UserError: if nothing can be written.
         """
-        with self.writing(), flock(self.folder / LOCK):
+        with self.writing(), in_turn(self.folder / LOCK):
             records = self.records()
             for record in () if self.out_of_time else records:
                 if record.pending and (lock := try_lock(record.folder / LOCK)) is not None:
@@ -244,14 +242,3 @@ def is_locked(file: Path) -> bool:
     if lock is not None:
         os.close(lock)
     return lock is None
-
-
-@contextmanager
-def flock(file: Path) -> Iterator[None]:
-    """Within it nobody else, on any host that sees the file, is within it."""
-    lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)

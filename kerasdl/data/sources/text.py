@@ -20,12 +20,11 @@ from kerasdl.data.spec import Target
 from kerasdl.data.split import Split
 from kerasdl.data.table import Column, Names, TableArgs
 from kerasdl.data.table_file import EXCEL, PARQUET, Dialect, checked, header, is_numeric, read_table
-from kerasdl.data.table_text import WRITTEN, ending
+from kerasdl.data.table_text import JSON_LINES, WRITTEN, ending
 from kerasdl.errors import DataError, listed, nearest
 from kerasdl.settings import parse
 
 STDIN = "-"
-JSON_LINES = (".jsonl", ".ndjson")
 TABLES = (*WRITTEN, *PARQUET, *EXCEL)
 KIND, EXTENSIONS, NOUNS = "tokens", (texts.DOCUMENT, *TABLES), ("texts", "a text", "files of texts")
 SHARED = ("label", "label_sep", "group", "order", "date_format", "split", "weight", "attributes", "test")  # TableArgs
