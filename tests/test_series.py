@@ -231,6 +231,8 @@ def test_mistakes_in_arguments(files):
     refused(lambda: load("series:nowhere.tsv"), "no file 'nowhere.tsv'")
     refused(lambda: load(f"series:{files}/waves.tsv", target="labels"), "class or a number")
     refused(lambda: load(f"series:{files}/waves.tsv", target="number"), "the label 'down'", "objective=classify")
+    write(files, [(f"${number}", values) for number, (_, values) in enumerate(waves())], "prices")
+    refused(lambda: load(f"series:{files}/prices.tsv"), "40 different numbers", "'$0'", "regress")
     refused(lambda: sources.look(f"series:{files}/waves.csv", target="class", **LONG | {"value": "hight"}), "'height'")
 
 

@@ -96,6 +96,22 @@ def test_currencies_are_no_words(csv, texts):
     refused(lambda: load(csv({"price": np.resize(texts, 80), "y": np.resize(["a", "b"], 80)}), label="y"), "'price'")
 
 
+@pytest.mark.parametrize("form", ["${}", "{} kg", "1,{}", "{} %", "€{}.5"])
+def test_labels_that_are_numbers_in_text_are_no_classes(csv, form):
+    texts = [form.format(number) for number in range(101, 113)]
+    data = csv({"x": noise(120), "y": np.resize(texts, 120)})
+    refused(lambda: load(data, label="y"), "'y'", "12 different numbers", texts[0], "regress", "category='y'")
+    assert load(data, label="y", category="y").classes == tuple(sorted(texts))
+    few = csv({"x": noise(120), "y": np.resize(texts[:6], 120)})
+    assert load(few, label="y").classes == tuple(sorted(texts[:6]))
+
+
+@pytest.mark.parametrize("form", ["grade {}", "v{}", "{}-6 years", "1.{}.0", "B{}", "0{}"])
+def test_labels_that_hold_digits_are_classes(csv, form):
+    texts = sorted(form.format(number) for number in range(1, 13))
+    assert load(csv({"x": noise(240), "y": np.resize(texts, 240)}), label="y").classes == tuple(texts)
+
+
 def test_words_that_hold_digits_are_words(csv):
     texts = ["floor 1", "B2", "4x4", "size 36", "2nd"]
     train = load(csv({"t": np.resize(texts, 80), "y": np.resize(["a", "b"], 80)}), label="y")

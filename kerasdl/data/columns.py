@@ -236,8 +236,7 @@ def categories_of(values: pd.Series, name: str, asked: bool = False) -> list[str
     if asked:
         return categories
     _no_numbers(counts, name)
-    plain = pd.to_numeric(counts.index.str.replace(SIGNS, "", regex=True), errors="coerce")
-    if counts[pd.notna(plain)].sum() > 0.5 * counts.sum():
+    if counts[_with_sign(counts.index)].sum() > 0.5 * counts.sum():
         numbers_of(values, name)
         if (odd := counts.index[counts.index.str.contains("[.,]")]).size:  # the others are codes
             raise DataError(f"The column {name!r} holds numbers, but {odd[0]!r} is none as data_args.thousands and "
@@ -266,10 +265,27 @@ def _no_numbers(counts: pd.Series, name: str) -> None:
         form = " data_args.date_format=%d.%m.%Y" if re.fullmatch(r"\d\d?\.\d\d?\.\d{4}", first) else ""
         raise DataError(f"The column {name!r} holds dates, such as {first!r}. Split them into numbers with "
                         f"data_args.dates={name!r}{form}, {drop}, or take the texts with data_args.category={name!r}.")
-    units = counts.index.str.extract(rf"^{UNIT}$")["unit"]
-    if counts[units.notna().to_numpy()].sum() > total / 2 and units.nunique() <= 3 and len(counts) > 3:
+    if counts[_with_unit(counts.index, 3)].sum() > total / 2 and len(counts) > 3:
         raise DataError(f"The column {name!r} holds numbers with a unit, such as {first!r}. Write the numbers alone, "
                         f"{drop}, or take the texts as categories with data_args.category={name!r}.")
+
+
+def _with_unit(texts: pd.Index, most: int) -> np.ndarray:
+    """Return which texts, (N,), are numbers with a unit, such as 72 kg; none if there are more units than `most`."""
+    units = texts.str.extract(rf"^{UNIT}$")["unit"]
+    return units.notna().to_numpy() & (units.nunique() <= most)
+
+
+def _with_sign(texts: pd.Index) -> np.ndarray:
+    """Return which texts, (N,), are numbers, with or without signs such as % and $."""
+    return pd.notna(pd.to_numeric(texts.str.replace(SIGNS, "", regex=True), errors="coerce"))
+
+
+def numbers_in_texts(texts: pd.Index) -> np.ndarray:
+    """Return which texts, (N,), are numbers with a sign or with one unit, such as $1,050, 5% or 72 kg; 7 and 007 are
+    codes."""
+    codes = texts.str.fullmatch(r"[-+]?\d+(?:\.0|[eE]\d+)?")
+    return (_with_unit(texts, 1) | _with_sign(texts)) & ~codes.astype(bool)
 
 
 def numbers_of(values: pd.Series, name: str) -> np.ndarray:

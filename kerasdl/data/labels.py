@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 
 from kerasdl.data import multi_hot
-from kerasdl.data.columns import CATEGORIES, lost_in_float32, numbers_of
+from kerasdl.data.columns import CATEGORIES, lost_in_float32, numbers_in_texts, numbers_of
 from kerasdl.data.spec import Target
-from kerasdl.data.table_file import whole_numbers
+from kerasdl.data.table_file import is_numeric, whole_numbers
 from kerasdl.errors import DataError, listed, nearest
+
+HANDFUL = 10  # more different numbers with a sign or a unit than this are no classes
 
 
 def label_columns(frame: pd.DataFrame, label: object, path: str) -> list[str]:
@@ -57,6 +59,22 @@ def targets_of(frame: pd.DataFrame, names: Sequence[str], target: Target, sep: s
                         f"{', '.join(names)}. Of columns of 0 and 1 objective=multilabel learns several labels.")
     values = frame[names[0]]
     return _classes(values, names[0]) if known is None else (_known(values, names[0], known), tuple(known))
+
+
+def check_words(values: pd.Series, label: str) -> None:
+    """Raise a DataError for labels that are numbers written as text, such as $1,050 or 72 kg, if they are many.
+
+    A handful, such as 3 bedrooms, are classes.
+    """
+    if is_numeric(values):
+        return
+    counts = values.value_counts()  # each text is looked at once
+    counts = counts[numbers_in_texts(counts.index.astype(str))]
+    if len(counts) > HANDFUL and counts.sum() > values.count() / 2:
+        raise DataError(f"The label column {label!r} holds {len(counts)} different numbers that are written as text, "
+                        f"such as {str(counts.index[0])!r}. To predict a number, write it alone, as 1050.5, and set "
+                        f"objective=regress. To keep the texts as classes: data_args.category={label!r} with csv:PATH, "
+                        "otherwise a word before each.")
 
 
 def rows_of(frame: pd.DataFrame, name: str, classes: Sequence[str], part: np.ndarray, path: str

@@ -128,6 +128,8 @@ def parts_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, t
     """
     names, drop = check_named(frame, args, target, path), args.columns("drop", frame)
     rows = len(frame)
+    if target == "class" and not set(names) <= set(args.columns("category", frame)):
+        labels.check_words(frame[names[0]], names[0])
     if extra is not None:
         if target == "class":
             _same_classes(frame[names[0]], extra[names[0]], path, args.test or "")

@@ -228,6 +228,8 @@ def _targets(found: Series, target: Target | None, train: int, test: str) -> tup
     if target is None or found.labels is None:
         return None, ()
     frame, names = _values(found.labels, target), list(found.labels)
+    if target == "class":
+        labels.check_words(frame[names[0]], names[0])
     y, classes = labels.targets_of(frame, names, target)
     if target == "class" and len(new := np.setdiff1d(y[train:], y[:train])):
         raise DataError(f"{test} has a class {classes[new[0]]!r} in its test split that no training series has.")
