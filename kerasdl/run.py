@@ -65,20 +65,22 @@ class Run:
         return (cls.unfinished(path, recipe) if there else None) or cls(path)
 
     @classmethod
-    def unfinished(cls, path: str | Path | None, recipe: Recipe) -> "Run | None":
+    def unfinished(cls, path: str | Path | None, recipe: Recipe, several: bool = False) -> "Run | None":
         """The interrupted run of this recipe in a folder, to go on with; None where the folder holds no run.
 
+        Args:
+            several: whether runs are to have folders of their own in this one.
+
         Raises:
-            UserError: if the run there is finished, or is of another recipe: the difference is told.
+            UserError: if the run there is finished, or is of another recipe: the difference is told. Or the folder
+                holds what a run would overwrite or hide.
         """
         if path is None:
             return None
         if not os.fspath(path):
             raise UserError("--workdir is empty. Name a folder, or leave it out.")
         if not (Path(path) / "recipe.json").exists():
-            if taken := [name for name in FILES if (Path(path) / name).exists() and not _others(Path(path) / name)]:
-                raise UserError(f"{path} is not a run's folder, and holds {taken[0]}, which a run would overwrite. "
-                                "Choose another --workdir.")
+            _check_free(Path(path), several)
             return None
         run = cls.open(path)
         if (run.path / "result.json").exists():
@@ -247,6 +249,13 @@ def _read(file: Path) -> Any:
         raise UserError(f"{file} is damaged. Copy the run again, or train it anew.") from None
 
 
+def located_path(path: str, folder: str | None) -> str:
+    """Return a path, or that from a run's folder where there is nothing of that path here."""
+    if folder and not Path(path).expanduser().exists() and (there := Path(folder, path)).exists():
+        return str(there)
+    return path
+
+
 def weights_file(init: str) -> Path:
     """The .keras file that a recipe's `init` names.
 
@@ -282,6 +291,18 @@ def load_model(file: Path, told: str = ""):
                         f"{' '.join(str(error).split())[:200]}") from None
 
 
+def _check_free(folder: Path, several: bool) -> None:
+    """Raise a UserError for a folder that holds what a run would overwrite or, unless there are to be `several`, for
+    one of runs, also by their recipes, as runs/ is: a run in it would hide them."""
+    if taken := [name for name in FILES if (folder / name).exists() and not _others(folder / name)]:
+        raise UserError(f"{folder} is not a run's folder, and holds {taken[0]}, which a run would overwrite. "
+                        "Choose another --workdir.")
+    inner = (file for depth in ("*", "*/*") for file in folder.glob(f"{depth}/recipe.json"))
+    if not several and (found := next(inner, None)):
+        raise UserError(f"{folder} holds runs, such as {found.parent}, and a run has a folder of its own. "
+                        "Choose another --workdir.")
+
+
 def _others(folder: Path) -> bool:
     """Whether it holds checkpoints of a worker other than the first, whose own folder may have no recipe.json."""
     return folder.name == "checkpoint" and folder.is_dir() and all(
@@ -295,19 +316,24 @@ def folder_for(name: str) -> Path:
     return Path("runs") / name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
-def recipe_of(name: str | Path, overrides: Sequence[str] = (), workdir: str | Path | None = None) -> Recipe:
+def recipe_of(recipe: Recipe | str | Path, overrides: Sequence[str] = (), workdir: str | Path | None = None,
+              **changes: Any) -> Recipe:
     """The recipe of a name, a file or a run, as kerasdl.recipe.load has it, with overrides. Of a run, the user's own
     code is the run's copy: the file itself may have changed since, or be elsewhere.
 
     Args:
         workdir: where it is to be trained; in its own folder a run is resumed with its recipe as it is.
+        **changes: overrides as values.
     """
-    changed, path = load_recipe(name).override(*overrides), Path(name)
+    changed = load_recipe(recipe).override(*overrides, **changes)
+    if isinstance(recipe, Recipe):
+        return changed
+    path = Path(recipe)
     folder = path.parent if path.name == "recipe.json" else path
     goes_on = workdir is not None and Path(workdir).resolve() == folder.resolve()
     if goes_on or not (folder / user_code.CODE).is_dir():
         return changed
-    given = {pair.partition("=")[0].strip() for pair in overrides}
+    given = {*changes, *(pair.partition("=")[0].strip() for pair in overrides)}
     return changed.model_copy(update={field: value for field, value in user_code.kept(changed, folder).items()
                                       if field not in given})
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import kerasdl
 from kerasdl.errors import UserError, nearest
 from kerasdl.evaluation import predictions
 from kerasdl.run import Run
@@ -104,6 +105,9 @@ def test_a_folder_that_is_taken_or_cannot_be_one(refused, hard_run, here):
         (here / run / "recipe.json").write_text("{}")
         folder = run.partition("/")[0]
         refused("train", "linear_digits", "--workdir", folder, words=[f"{folder} holds runs", run, "--workdir"])
+        with pytest.raises(UserError, match=f"{folder} holds runs"):
+            kerasdl.train("linear_digits", workdir=folder)
+        assert Run.unfinished(folder, hard_run.recipe, several=True) is None
     with pytest.raises(UserError, match="workdir is empty"):
         Run.unfinished("", hard_run.recipe)
 

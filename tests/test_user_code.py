@@ -3,6 +3,7 @@
 import json
 import shutil
 import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,17 +12,19 @@ import pytest
 from kerasdl import objectives, user_code
 from kerasdl.cli.train import what_to_train
 from kerasdl.data import from_arrays, load
+from kerasdl.devices import launch
 from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate
 from kerasdl.evaluation.predictions import read
 from kerasdl.files import write_json
 from kerasdl.objectives.contract import check_class
+from kerasdl.plan import planner
 from kerasdl.recipe import Recipe
 from kerasdl.reports.page import report
 from kerasdl.run import Run
 from kerasdl.runs.compare import compare
 from kerasdl.train import pretrained
-from kerasdl.train.fit import train
+from kerasdl.train.fit import resolved, train
 from kerasdl.train.setup import adapt
 from kerasdl.zoo.blocks import set_moments
 
@@ -381,7 +384,13 @@ def test_a_run_is_shown_and_trained_again_from_its_folder(files, command, monkey
     assert what_to_train("run", ["model_args.width=4"], None, None)[0].model == f"{copy}:build"
     assert what_to_train("run/recipe.json", [], "new", None)[0].model == f"{copy}:build"
     assert what_to_train("run", ["model=my_model.py:build"], None, None)[0].model == "my_model.py:build"
-    assert what_to_train("run", [], "run", None)[0] == Run.open("run").recipe
+    assert what_to_train("run", [], "run", None)[0] == resolved("run", [], None, "run", {}) == Run.open("run").recipe
+    found = [resolved(Path("run"), [], None, None, {"seed": 1}).model]
+    monkeypatch.setattr(launch, "launch", lambda name, recipe, *_: found.append(recipe.model) or 0)
+    monkeypatch.setattr(planner, "plan", lambda recipe, *_, **__: found.append(recipe.model))
+    assert command("launch", "run", "--workdir", "new").code == command("plan", "run", "--json").code == 0
+    assert found == [f"{copy}:build"] * 3
+    assert resolved("run", [], None, None, {"model": "my_model.py:build"}).model == "my_model.py:build"
     monkeypatch.chdir(files / "run")
     assert f"{copy}:build" in command("show", ".", "model_args.width=4").out
 

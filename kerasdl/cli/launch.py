@@ -16,10 +16,9 @@ def launch_workers(recipe: RecipeName, overrides: Overrides = None,
     """Train a recipe with several workers on this machine, to emulate a cluster."""
     from kerasdl.cli import preflight
     from kerasdl.devices.launch import launch
-    from kerasdl.recipe import load
-    from kerasdl.run import Run
+    from kerasdl.run import Run, recipe_of
 
-    changed = load(recipe).override(*overrides or [])
+    changed = recipe_of(recipe, overrides or [], workdir)
     if not Run.completed(workdir, changed):
         preflight.training(changed, workdir, checkpoint_every=checkpoint_every)
     words = [*(overrides or []), "--checkpoint-every", checkpoint_every, "--report" if report else "--no-report",

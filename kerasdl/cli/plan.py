@@ -20,9 +20,9 @@ def plan_recipe(recipe: RecipeName, overrides: Overrides = None,
     """Estimate memory and time of a recipe's training step on a TPU by compiling it; no TPU is needed."""
     from kerasdl.plan import report
     from kerasdl.plan.planner import plan
-    from kerasdl.recipe import load
+    from kerasdl.run import recipe_of
 
-    made = plan(load(recipe).override(*overrides or []), on, batch=batch, backend=backend, price=price, search=largest)
+    made = plan(recipe_of(recipe, overrides or []), on, batch=batch, backend=backend, price=price, search=largest)
     if as_json:
         print_json(made)
     else:

@@ -27,9 +27,7 @@ def training(recipe: Recipe, workdir: str | Path | None = None, strategy: str = 
     """Raise a UserError for a mistake in what is to be trained. With `seeds`, `workdir` holds a folder for each run."""
     check_name(strategy)
     seconds(checkpoint_every)
-    before = Run.unfinished(workdir, recipe)
-    if workdir and not before and seeds is None:
-        _holds_no_runs(Path(workdir))
+    before = Run.unfinished(workdir, recipe, several=seeds is not None)
     if recipe.init and not (before and (before.path / INIT).is_file()):
         weights_file(recipe.init)
     folder = before.path if before else None
@@ -117,13 +115,6 @@ def painting(run: Run, out: Path, *files: Path | None) -> None:
         if file is not None and not file.is_file():
             raise UserError(f"There is no file {str(file)!r}.")
     apart(out, files)
-
-
-def _holds_no_runs(folder: Path) -> None:
-    """Raise a UserError for a folder of runs, also by their recipes, as runs/ is: it is not to be one of them."""
-    if found := next((file for depth in ("*", "*/*") for file in folder.glob(f"{depth}/recipe.json")), None):
-        raise UserError(f"{folder} holds runs, such as {found.parent}, and a run has a folder of its own. "
-                        "Choose another --workdir.")
 
 
 def _objective(recipe: Recipe, run: Path | None) -> dict[str, Any]:

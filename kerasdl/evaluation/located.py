@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kerasdl.run import located_path
+
 PATHS = ("val", "test", "root", "tokens")  # data_args that are paths, or may be
 
 
@@ -30,10 +32,3 @@ def absolute_args(args: Mapping[str, Any], folder: str | None = None) -> dict[st
     found = located_args(args, folder)
     return {key: str(path.resolve()) if key in PATHS and isinstance(value, str)
             and (path := Path(value).expanduser()).exists() else value for key, value in found.items()}
-
-
-def located_path(path: str, folder: str | None) -> str:
-    """Return a path, or that from a run's folder where there is nothing of that path here."""
-    if folder and not Path(path).expanduser().exists() and (there := Path(folder, path)).exists():
-        return str(there)
-    return path

@@ -25,12 +25,12 @@ from kerasdl import objectives, zoo
 from kerasdl.data import Split
 from kerasdl.environment import environment
 from kerasdl.errors import UserError
-from kerasdl.evaluation.located import located, located_args, located_path
+from kerasdl.evaluation.located import located, located_args
 from kerasdl.files import cache
 from kerasdl.installation import backend
 from kerasdl.objectives.base import Objective
 from kerasdl.recipe import Recipe, load, names
-from kerasdl.run import Run, load_model
+from kerasdl.run import Run, load_model, located_path
 
 SMALL = 16  # pixels a side, below which images are seen as cnn_digits sees them
 DECIDES = ("kerasdl", "keras", "tensorflow", "numpy", "cpu", "cores")  # versions and machine that decide its weights

@@ -6,7 +6,6 @@ al. 2022, arXiv:2106.05237). Scores and the loss of validation are those of clas
 """
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import keras
@@ -20,7 +19,7 @@ from kerasdl.data.tokens import FILE
 from kerasdl.errors import UserError
 from kerasdl.objectives.classify import Classify, ClassifySettings
 from kerasdl.objectives.sections import Findings, Section, note, table
-from kerasdl.run import Run
+from kerasdl.run import Run, located_path
 
 
 class DistillSettings(ClassifySettings):
@@ -49,8 +48,7 @@ class Distill(Classify):
         Raises:
             UserError: there is no run.
         """
-        path, began = self.settings.teacher, Run(self.run).folder if self.run else None
-        return Run.open(there if began and not Path(path).exists() and (there := Path(began, path)).is_dir() else path)
+        return Run.open(located_path(self.settings.teacher, Run(self.run).folder if self.run else None))
 
     def check(self, split: Split, replicas: int = 1) -> None:
         super().check(split, replicas)

@@ -28,8 +28,7 @@ from kerasdl.evaluation.padded import evaluator
 from kerasdl.evaluation.reference_classifier import FeatureExtractor, Found, of_objective
 from kerasdl.objectives.base import Objective
 from kerasdl.recipe import Recipe
-from kerasdl.recipe import load as load_recipe
-from kerasdl.run import Run
+from kerasdl.run import Run, recipe_of
 from kerasdl.train import autotune, compressed, optim, pretrained, record, saves
 from kerasdl.train import profile as profiles
 from kerasdl.train.callbacks import BestWeights, Diverged, StopOnNaN, Timing, checked
@@ -53,7 +52,8 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
     the result of an uninterrupted run.
 
     Args:
-        recipe: a Recipe, the name of one, or a path to a .py file or to a run's recipe.json.
+        recipe: a Recipe, the name of one, a path to a .py file, or the folder of a run, whose copy of your own code
+            is taken.
         *overrides: changes as text, "model_args.size=S".
         workdir: the run's folder; by default `runs/<recipe>/<time>-<id>/`.
         data: splits "train", "val" and "test", as kerasdl.data.from_arrays makes them, or the name of a data set.
@@ -75,7 +75,7 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
         UserError: the recipe or the data is wrong; Diverged if the loss becomes NaN.
         KeyboardInterrupt, SystemExit: after Ctrl-C and SIGTERM, once the state is saved.
     """
-    recipe, began = resolved(recipe, overrides, data, changes), time.perf_counter()
+    recipe, began = resolved(recipe, overrides, data, workdir, changes), time.perf_counter()
     every, before, given = seconds(checkpoint_every), Run.unfinished(workdir, recipe), checked(callbacks)
     with logs.on_stderr(verbose) as console:
         setup, choice = set_up(recipe, data, before, workdir, strategy, logical_cpus, feed)
@@ -128,12 +128,12 @@ def resumes(run: Run) -> bool:
 
 
 def resolved(recipe: Recipe | str | Path, overrides: Sequence[str], data: Mapping[str, Split] | str | None,
-             changes: dict[str, Any]) -> Recipe:
+             workdir: str | Path | None, changes: dict[str, Any]) -> Recipe:
     """Return the recipe with its overrides, and `data` checked."""
     if data is not None:
         changes = changes | {"data": data if isinstance(data, str) else "arrays"}
         check_splits(data)
-    return load_recipe(recipe).override(*overrides, **changes)
+    return recipe_of(recipe, overrides, workdir, **changes)
 
 
 def set_up(recipe: Recipe, data: Mapping[str, Split] | str | None, before: Run | None, workdir: str | Path | None,
