@@ -18,6 +18,7 @@ from kerasdl.auto import photographs as of_auto
 from kerasdl.auto.asked import Asked
 from kerasdl.errors import UserError
 from kerasdl.evaluation import intervals, predictions
+from kerasdl.files import alone
 from kerasdl.photos import backbones, budget, compare, outcome, page, recipes
 from kerasdl.photos.folder import look
 from kerasdl.run import Run
@@ -345,6 +346,11 @@ def test_a_network_that_is_left_out_is_told_with_all_that_it_needs(folder, tmp_p
 def test_another_folder_is_not_written_into(folder, tmp_path):
     (tmp_path / "letters.txt").write_text("mine")
     with pytest.raises(UserError, match="holds something else"):
+        compare.compare(folder, workdir=tmp_path)
+
+
+def test_two_do_not_compare_in_one_folder(folder, tmp_path):
+    with alone(tmp_path, ""), pytest.raises(UserError, match="Another process works in"):
         compare.compare(folder, workdir=tmp_path)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from kerasdl import zoo
 from kerasdl.data import Split, load_splits
 from kerasdl.errors import UserError
+from kerasdl.files import LOCK, alone
 from kerasdl.photos import backbones, budget, frozen, recipes
 from kerasdl.photos.backbones import PIXELS, Backbone
 from kerasdl.photos.budget import Budget, Deadline
@@ -183,21 +184,22 @@ def compare(path: str | Path, *, minutes: float = 10.0, weights: Sequence[str] =
 
     Raises:
         UserError: a folder that cannot be learned from, weights that are not there, or a workdir that holds other
-            things.
+            things or in which another process works.
     """
     if minutes < 1:
         raise UserError(f"--minutes is 1 or more. Received: {minutes:g}.")
     networks = backbones.named(weights) if weights else backbones.at_hand()
     trials = Trials(look(path), home_of(workdir), Budget(minutes), group, seed, weights, verbose)
     logger.info(trials.folder.sentence())
-    trials.splits(backbones.pixels().side)  # every file is read here, so that a broken one is found at once
-    trials.freeze(backbones.pixels(), backbones.pixels().side, LINEAR * trials.clock.seconds)
-    costs = freeze_all(trials, networks)
-    train_from_scratch(trials)
-    if networks:
-        fine_tune(trials, networks, costs)
-    else:
-        remark(trials, NONE)
+    with alone(trials.home, "Choose another --workdir."):
+        trials.splits(backbones.pixels().side)  # every file is read here, so that a broken one is found at once
+        trials.freeze(backbones.pixels(), backbones.pixels().side, LINEAR * trials.clock.seconds)
+        costs = freeze_all(trials, networks)
+        train_from_scratch(trials)
+        if networks:
+            fine_tune(trials, networks, costs)
+        else:
+            remark(trials, NONE)
     return trials
 
 
@@ -206,7 +208,8 @@ def home_of(workdir: str | Path | None) -> Path:
     home = folder_for("photos") if workdir is None else Path(workdir)
     if (home / "photos.json").exists():
         raise UserError(f"{home} already holds a finished comparison. Choose another --workdir.")
-    if home.is_dir() and any(home.iterdir()) and not any(home.glob(f"frozen_{PIXELS}_*/recipe.json")):
+    begun = any(home.glob(f"frozen_{PIXELS}_*/recipe.json"))
+    if home.is_dir() and not begun and any(each.name != LOCK for each in home.iterdir()):
         raise UserError(f"{home} holds something else. Choose another --workdir.")
     return home
 
