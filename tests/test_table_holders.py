@@ -6,7 +6,7 @@ import pytest
 from data_harness import read_rows, refused
 
 from kerasdl.data import from_arrays, from_frame, load, load_splits
-from kerasdl.data.columns import categories_of
+from kerasdl.data.columns import categories_of, whole_texts
 from kerasdl.data.sources import load_for, look_for
 from kerasdl.data.split import check_same
 from kerasdl.data.table_file import plain, read_table
@@ -230,3 +230,35 @@ def test_a_column_that_only_divides_the_rows_is_no_column_of_the_model():
     assert reading["dates"] == ["day"]
     assert from_frame(table.drop(columns="who"), "y", keep="when", **given | {"category": "y"}
                       )["train"].reading["dates"] == ["when", "day"]
+
+
+def test_a_whole_number_is_one_category_with_and_without_gaps(tmp_path):
+    codes = pd.Series(np.resize([1.0, 2.0, 10.0], ROWS))
+    given = {"label": "y", "category": "code", "fill": "median"}
+    frame(code=codes.mask(np.arange(ROWS) < 9)).to_csv(tmp_path / "gaps.csv", index=False)  # 1.0
+    frame(code=codes.astype(int)).to_csv(tmp_path / "whole.csv", index=False)
+    gaps, whole = (load(f"csv:{tmp_path / name}.csv", **given) for name in ("gaps", "whole"))
+    assert whole.columns["code"] == ["1", "10", "2"] and gaps.columns["code"] == [*whole.columns["code"], "(missing)"]
+    old = {"x": None, "code": ["1.0", "10.0", "2.0"]}  # of a run of before
+    check_same(whole, {**whole.describe(), "columns": old}, "data")
+    for columns in (whole.columns, old):
+        for form in ("whole", "gaps"):
+            path = tmp_path / f"{form}.csv"
+            measured = load_for({**whole.describe(), "columns": columns}, f"csv:{path}", "all", target="class", **given)
+            np.testing.assert_array_equal(measured.x[9:, 1:], np.resize(np.eye(3)[[0, 2, 1]], (ROWS - 9, 3)))
+            pd.read_csv(path)[9:].to_csv(tmp_path / "some.csv", index=False)
+            rows = read_rows(str(tmp_path / "some.csv"), columns, {}, whole.reading)
+            np.testing.assert_array_equal(rows[:, 1:], measured.x[9:, 1:])
+    texts = pd.Series(["1.0", "1.5", None])
+    assert whole_texts(texts).tolist()[:2] == ["1.0", "1.5"] and whole_texts(texts[:1]).tolist() == ["1"]
+    assert whole_texts(pd.Series(["1,0", "2"]), ",").tolist() == ["1", "2"]
+    assert whole_texts(pd.Series(["007", "7.0"])).tolist() == ["007", "7.0"]
+
+
+def test_a_class_is_the_same_however_it_is_written(tmp_path):
+    frame().assign(y=np.resize(["1", "2", "x"], ROWS)).to_csv(tmp_path / "t.csv", index=False)
+    model = load(f"csv:{tmp_path / 't.csv'}", label="y").describe()
+    frame().assign(y=np.resize([1.0, 2.0], ROWS)).to_csv(tmp_path / "new.csv", index=False)
+    for classes in (None, ["1", "2", "x"]):  # the latter leave rows of others out
+        found = load_for(model, f"csv:{tmp_path / 'new.csv'}", "all", target="class", label="y", classes=classes)
+        np.testing.assert_array_equal(found.y, np.resize([0, 1], ROWS))

@@ -2,7 +2,8 @@
 
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -82,14 +83,40 @@ def buckets(texts: pd.Series, names: Sequence[str]) -> pd.Series:
     return pd.Series(np.array(chosen, object)[places], texts.index)
 
 
-def with_truths(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
-    """Return a table with truths, which next to gaps or numbers are texts, as a model takes them: 1 and 0 in columns of
-    numbers, True and False in those of these two categories."""
+def whole_texts(values: pd.Series, decimal: str = ".") -> pd.Series:
+    """Return texts that are all whole numbers without the .0 that pandas writes in a column with gaps: 1.0 as 1."""
+    point = re.escape(decimal)
+    if not values.dropna().drop_duplicates().astype(str).str.fullmatch(rf"-?(?:0|[1-9]\d*)(?:{point}0)?").all():
+        return values
+    return values.map(lambda value: str(value).removesuffix(f"{decimal}0"), na_action="ignore")
+
+
+def category_of(value: Any, known: Collection[str]) -> str | None:
+    """Return the category that a value means, if one does: a truth or a whole number may be written in other ways."""
+    text = str(value).strip()
+    if text in known:
+        return text
+    if text in TRUTHS:
+        return text.capitalize() if text.capitalize() in known else None
+    try:
+        number = float(re.sub(",0$", ".0", text))
+    except ValueError:
+        return None
+    whole = str(int(number)) if number.is_integer() and re.search("[.,]", text) else text
+    return next((form for form in (whole, f"{whole}.0", f"{whole},0") if form in known), None)
+
+
+def as_known(frame: pd.DataFrame, columns: Columns, hashed: Sequence[str] = ()) -> pd.DataFrame:
+    """Return a table as a model takes it: truths, which next to gaps or numbers are texts, are 1 and 0 in columns of
+    numbers, and categories are written as those of the model; see `category_of`."""
     found = {}
     for name, categories in columns.items():
-        if not is_numeric(frame[name]) and set(categories or ()) <= {"False", "True", MISSING}:
-            words = TRUTHS if categories is None else {text: text.capitalize() for text in TRUTHS}
-            found[name] = frame[name].map(lambda value, words=words: words.get(str(value), value), na_action="ignore")
+        if categories is None and not is_numeric(frame[name]):
+            found[name] = frame[name].map(lambda value: TRUTHS.get(str(value), value), na_action="ignore")
+        elif categories is not None and name not in hashed:
+            known = set(categories)
+            found[name] = frame[name].map({value: category_of(value, known) or str(value)
+                                           for value in frame[name].dropna().unique()})
     return frame.assign(**found)
 
 

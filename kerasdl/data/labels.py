@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kerasdl.data import multi_hot
-from kerasdl.data.columns import CATEGORIES, lost_in_float32, numbers_in_texts, numbers_of
+from kerasdl.data.columns import CATEGORIES, category_of, lost_in_float32, numbers_in_texts, numbers_of
 from kerasdl.data.spec import Target
 from kerasdl.data.table_file import is_numeric, whole_numbers
 from kerasdl.errors import DataError, listed, nearest
@@ -91,7 +91,7 @@ def rows_of(frame: pd.DataFrame, name: str, classes: Sequence[str], part: np.nda
     Raises:
         DataError: the part has no such row.
     """
-    there = (frame[name].isna() | whole_numbers(frame[name]).astype(str).isin(classes)).to_numpy(bool)
+    there = (frame[name].isna() | _as_known(frame[name], classes).isin(classes)).to_numpy(bool)
     left = part[there[part]]
     _check_left(left, part, classes, path)
     return frame[there], (np.cumsum(there) - 1)[left]
@@ -158,12 +158,18 @@ def of_known_names(names: np.ndarray | None, classes: Sequence[str], part: np.nd
 def _known(values: pd.Series, label: str, classes: Sequence[str]) -> np.ndarray:
     """Return the index of each label among the classes of a model, int32."""
     _all_there(values, label)
-    names = whole_numbers(values).astype(str)
+    names = _as_known(values, classes)
     indices = pd.Categorical(names, classes).codes.astype("int32")
     if (unknown := names[indices < 0]).size:
         raise DataError(f"{values.index[0][0]} has a class {unknown.iloc[0]!r}, which the model does not know. "
                         f"{nearest(unknown.iloc[0], classes)}")
     return indices
+
+
+def _as_known(values: pd.Series, classes: Sequence[str]) -> pd.Series:
+    """Return labels as texts, written as the classes of a model where they mean one of them."""
+    names, known = whole_numbers(values).astype(str), set(classes)
+    return names.map({name: category_of(name, known) or name for name in names.unique()})
 
 
 def _all_there(values: pd.Series, label: str) -> None:

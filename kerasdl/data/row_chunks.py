@@ -19,6 +19,7 @@ from kerasdl.data.columns import (
     TRUTHS,
     Columns,
     add_parts,
+    category_of,
     check_present,
     clocks_of,
     encode,
@@ -163,7 +164,7 @@ def _texts(values: pd.Series, name: str, categories: Sequence[str], hashed: bool
     if hashed:
         return values.where(missing, values.astype(str).str.strip()).mask(gaps, ""), gaps
     known = set(categories)
-    meant = {value: _category(value, known) for value in values[~missing].unique()}
+    meant = {value: category_of(value, known) for value in values[~missing].unique()}
     found = values.map(meant, na_action="ignore").astype(object)
     strange = found.isna().to_numpy() & ~missing
     if unknown == "refuse":
@@ -174,20 +175,6 @@ def _texts(values: pd.Series, name: str, categories: Sequence[str], hashed: bool
     strange |= gaps
     filling = MISSING if MISSING in known else categories[0]  # the latter is taken out by blank, or the row is
     return found.where(found.notna(), filling), strange
-
-
-def _category(value: Any, known: set[str]) -> str | None:
-    """Return the category that a value means: a truth or a whole number may be written in other ways."""
-    text = str(value).strip()
-    if text in known:
-        return text
-    if text in TRUTHS:
-        return text.capitalize() if text.capitalize() in known else None
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return str(int(number)) if number.is_integer() and str(int(number)) in known and "." in text else None
 
 
 def _named(rows: Rows, file: str, x: np.ndarray, faults: _Faults, unknown: Mapping[str, int]) -> Chunk:

@@ -1,5 +1,6 @@
 """A split: examples, with or without labels, that carry their names and shapes."""
 
+import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -275,9 +276,14 @@ def check_spread(spread: np.ndarray, names: Sequence[str], limit: float) -> None
 def check_columns(found: Mapping[str, Any], expected: Mapping[str, Any], name: str) -> None:
     """Raise a UserError for columns of other names or categories, or in another order."""
     for came, known in zip_longest(found.items(), expected.items(), fillvalue=("nothing", None)):
-        if came != known:
+        if came[0] != known[0] or _whole(came[1]) != _whole(known[1]):
             raise UserError(f"The columns of {name} differ: {_column(*came)}, where the model learns "
                             f"{_column(*known)}.")
+
+
+def _whole(categories: Sequence[str] | None) -> list[str] | None:
+    """Return categories with 1.0 as 1: earlier versions kept what pandas writes in a column with gaps."""
+    return None if categories is None else [re.sub("[.,]0$", "", text) for text in categories]
 
 
 def check_offsets(found: Mapping[str, Any] | None, expected: Mapping[str, Any] | None, name: str,

@@ -19,6 +19,7 @@ from kerasdl.data.columns import (
     numbers_of,
     offsets_of,
     split_dates,
+    whole_texts,
 )
 from kerasdl.data.divide import completed
 from kerasdl.data.image_args import ImageArgs
@@ -293,6 +294,7 @@ def splits_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, 
     category, hashed, dates = ([name for name in args.columns(field, frame) if name in {*frame, *others}]
                                for field, others in (("category", label), ("hash", ()), ("dates", ())))
     frame = split_dates(frame, dates, args.date_format)
+    frame = frame.assign(**{name: whole_texts(frame[name], args.decimal) for name in category if name in frame})
     columns: dict[str, list[str] | None] = {}
     for name in frame.columns:
         columns[name] = [f"bucket {number}" for number in range(args.buckets)] if name in hashed else \

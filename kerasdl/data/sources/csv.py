@@ -14,7 +14,7 @@ import pandas as pd
 
 from kerasdl.data import chunks, image_table, labels, row_chunks, table
 from kerasdl.data.chunks import Chunk
-from kerasdl.data.columns import Columns, check_present, encode, in_words, split_dates, with_truths
+from kerasdl.data.columns import Columns, as_known, check_present, encode, in_words, split_dates
 from kerasdl.data.spec import Target, recorded_kind
 from kerasdl.data.split import Split
 from kerasdl.data.strangers import blank, filled, fills, strangers, unknown_categories
@@ -212,8 +212,8 @@ def _encoded(frame: pd.DataFrame, columns: Columns, facts: Mapping[str, Any], pa
     reading, medians = facts.get("reading", {}), facts.get("medians", {})
     frame = split_dates(frame, reading.get("dates", ()), reading.get("date_format"))
     check_present(frame, columns, path)
-    frame = with_truths(frame, columns)
     hashed = reading.get("hash", ())
+    frame = as_known(frame, columns, hashed)
     strange = strangers(frame, columns, hashed, fills(columns, medians))
     x = encode(filled(frame, columns, strange), columns, medians, reading.get("offsets"), hashed)
     blank(x, columns, strange)
