@@ -347,7 +347,7 @@ def test_a_group_without_positives_has_no_true_positive_rate():
     found = groups.compared(subject, "site", names, (guess != truth).astype("float64"), guess, truth)
     rates = {group["name"]: group["rates"]["true positive rate"] for group in found["groups"]}
     assert rates["a"] is None and found["rates"]["true positive rate"]["difference"] == abs(rates["b"] - rates["c"])
-    assert "–" in groups.shown({"target": "class", "fewest": 10}, found).body
+    assert "–" in groups.shown({"target": "class", "unit": "", "fewest": 10}, found).body
     alone = groups.compared(subject, "site", names, np.zeros(180), guess * 0, truth * 0)
     assert set(alone["rates"]) == {"selection rate", "false positive rate"}
     truth[:grouping.FEWEST - 1] = 1  # too few to compare a rate of them
@@ -362,9 +362,10 @@ def test_sentences_on_groups_say_what_was_done():
     guess, errors = np.zeros(200, int), np.zeros(200)
     several = {f"column {place}": random.choice(["a", "b"], 200) for place in range(6)}
     several["site"] = np.array(["north"] * 97 + ["south"] * 97 + ["west"] * 6)
-    found = {"target": "class", "fewest": 10, "asked": list(several), "attributes": ["size"], "searched": False,
-             "slices": [], "groupings": [groups.compared(subject, name, values, errors, guess, guess)
-                                         for name, values in several.items()]}
+    found = {"target": "class", "unit": "", "fewest": 10, "asked": list(several), "attributes": ["size"],
+             "searched": False, "slices": [],
+             "groupings": [groups.compared(subject, name, values, errors, guess, guess)
+                           for name, values in several.items()]}
     said = groups.lines(found)
     assert "site west (6)" in said[2] and len(said) == 6 and "fewer than 5 mistakes" in said[-1]
     assert "found none" in groups.lines(found | {"searched": True})[-1]

@@ -99,6 +99,24 @@ def test_groups_that_seem_equal_may_differ():
         [0, 2.160369 * np.sqrt(2 / 13)])
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_errors_of_several_numbers_are_in_standard_deviations_of_their_training_targets(monkeypatch, streamed):
+    """Metres and euros, whose mean is neither: north is off by 2 metres of 2, and south by 500 euros of 1000."""
+    targets, off = np.array([[0, 7, 0], [4, 7, 2000]]), np.repeat([[2.0, 0, 0], [0, 0, 500]], 20, axis=0)
+    answers = {"train": (targets * 1.1, targets), "test": (off, off * 0)}
+    subject = SimpleNamespace(target="number", seed=0, groups={"site": np.repeat(["north", "south"], 20)},
+                              grouped_by=("site",), answers=answers.get, size=lambda full, quick: quick,
+                              split=lambda name: SimpleNamespace(y=None if streamed else targets, streamed=streamed))
+    monkeypatch.setattr(slices, "attributes_of", lambda subject: {})
+    found = groups.measure(subject)
+    (site,) = found["groupings"]
+    assert groups.values(site) == pytest.approx({"north": 1 / 3, "south": 1 / 6})
+    said = groups.lines(found)
+    assert "off by 0.3333 standard deviations, and by 0.1667 standard deviations" in said[0] and groups.SEVERAL in said
+    assert groups.SEVERAL in groups.sections(found)[0].body
+    assert groups.distances(subject, off[:, :1], off[:, :1] * 0)[0] == 2  # of one number, in its unit
+
+
 def test_one_of_many_groupings_is_a_failure_no_more_often_than_one_alone():
     random, errors = np.random.default_rng(0), np.repeat([1.0, 0.0], [20, 180])
     subject = SimpleNamespace(seed=0, size=lambda full, quick: quick)

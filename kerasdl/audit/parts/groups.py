@@ -11,9 +11,11 @@ from kerasdl.audit.subject import Subject
 from kerasdl.audit.words import NARROW, fold, percent, some, span
 from kerasdl.objectives.sections import Section, drawing, note, table
 
-TITLE, ORDER, VERSION = "For whom does it fail?", 10, 8
+TITLE, ORDER, VERSION = "For whom does it fail?", 10, 9
 SETTINGS, PACKAGES = ("groups",), ("fairlearn",)
 SHUFFLES, DRAWN = 1000, 20  # DRAWN: groups in a figure
+DEVIATIONS = " standard deviations"  # what errors of several numbers are in
+SEVERAL = "The error of several numbers is the mean of theirs, each in standard deviations of its training targets."
 CHANCE, BEYOND = 0.05, 10  # how often chance may be called a failure; shuffles beyond that limit, at least
 
 
@@ -29,15 +31,29 @@ def measure(subject: Subject) -> dict[str, Any]:
         own = "true class" if "class" in subject.groups else "class"
         labels = {own: np.array(subject.classes)[truth]}
     else:
-        guess, errors, labels = answers, np.abs(answers - truth).mean(1).astype("float64"), {}
+        guess, errors, labels = answers, distances(subject, answers, truth), {}
     attributes = slices.attributes_of(subject)
-    return {"target": subject.target, "test": len(truth), "fewest": FEWEST, "asked": list(subject.grouped_by),
+    several = subject.target == "number" and answers.shape[1] > 1
+    return {"target": subject.target, "unit": DEVIATIONS * several, "test": len(truth), "fewest": FEWEST,
+            "asked": list(subject.grouped_by),
             "overall": float(errors.mean() if subject.target == "number" else 1 - errors.mean()),
             "groupings": [compared(subject, name, values, errors, guess, truth, rates=name not in labels,
                                    groupings=max(1, len(subject.groups)))
                           for name, values in {**labels, **subject.groups}.items()],
             "attributes": list(attributes), "searched": slices.searchable(attributes, errors, subject.seed),
             "slices": [described(part, subject.target) for part in slices.worst(attributes, errors, subject.seed)]}
+
+
+def distances(subject: Subject, answers: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return the mean absolute error (N,) of numbers (N, outputs): that of several, which have units of their own, is
+    in standard deviations of the training targets."""
+    errors = np.abs(answers - truth).astype("float64")
+    if errors.shape[1] > 1:
+        train = subject.split("train")
+        known = subject.answers("train")[1] if train.streamed else train.y
+        spread = np.asarray(known, "float64").std(0)
+        errors /= np.where(spread > 0, spread, 1)
+    return errors.mean(1)
 
 
 def compared(subject: Subject, name: str, groups: np.ndarray, errors: np.ndarray, guess: np.ndarray, truth: np.ndarray,
@@ -161,6 +177,7 @@ def lines(found: dict[str, Any]) -> list[str]:
              for group in each["small"]]
     if small:
         result.append(f"Too small to say anything, with fewer than {found['fewest']} test examples: {some(small)}.")
+    result += [SEVERAL] * bool(found["unit"])
     result += [f"By {each['name']}: {across(each['difference'])} between {each['worst']} and {each['best']}, where "
                f"chance alone gives up to {across(each['chance'])}." for each in compared if each is not first]
     return [*result[:5], *slice_line(found)]
@@ -195,7 +212,7 @@ def writers(found: dict[str, Any]) -> tuple[Any, Any]:
     """Return how a score and how a difference is written."""
     if found["target"] == "class":
         return percent, lambda value: f"{100 * value:.1f} points"
-    return (lambda value: f"{value:.4g}"), (lambda value: f"{value:.4g}")
+    return (lambda value: f"{value:.4g}{found['unit']}"), (lambda value: f"{value:.4g}{found['unit']}")
 
 
 def values(grouping: dict[str, Any]) -> dict[str, float]:
@@ -230,6 +247,8 @@ def shown(found: dict[str, Any], grouping: dict[str, Any]) -> Section:
                  [(group["name"], f"{group['count']:,}", say(group["value"]), end,
                    *("–" if group["rates"][rate] is None else percent(group["rates"][rate]) for rate in rates))
                   for group, end in zip(rows, ends, strict=True)])
+    if found["unit"]:
+        body += note(SEVERAL)
     if rates:
         body += note(f"Rates are those of the class {grouping['positive']}: how many are said to be it, of those that "
                      "are it, and of those that are not; – where there are "
@@ -251,4 +270,4 @@ def slice_section(found: dict[str, Any]) -> list[Section]:
     return [Section("", fold("Parts of the examples that a tree found", table(
         ("where", "examples", wrong, "95 %", "of the others", "confirmed"), rows) + note(
         "A shallow tree looked for large errors in one half of the test examples. These are the errors on the other "
-        "half.")))]
+        f"half. {SEVERAL * bool(found['unit'])}")))]
