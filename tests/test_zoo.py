@@ -29,7 +29,6 @@ from kerasdl.zoo import (
     residual_mlp,
     resnet,
     stages,
-    transformer,
     vgg,
     vit,
 )
@@ -561,121 +560,6 @@ def test_averages_of_v3_count_zeros_around_the_maps_if_asked():
         np.testing.assert_allclose(np.asarray(pool(x))[0, 0, 0, 0], corner, rtol=1e-6)
 
 
-# Rows
-
-
-@pytest.mark.parametrize("build", [linear.build, lambda *a: mlp.build(*a, size="mu")], ids=["linear", "mlp"])
-def test_rows_are_scaled_by_what_adapt_saw(build, tmp_path):
-    rng = np.random.default_rng(0)
-    x = rng.normal([3, -200, 0], [1, 50, 0.01], (64, 3)).astype("float32")
-    model = build(3, 2)
-    scale = model.get_layer("scale")
-    np.testing.assert_allclose(np.asarray(scale(x)), x)
-    scale.adapt(x)
-    np.testing.assert_allclose(np.asarray(scale(x)), (x - x.mean(0)) / x.std(0), atol=1e-3)
-
-    model.save(tmp_path / "rows.keras")
-    np.testing.assert_array_equal(
-        harness.logits(keras.saving.load_model(tmp_path / "rows.keras"), x), harness.logits(model, x)
-    )
-
-
-def test_regression_reaches_the_closed_form():
-    rng = np.random.default_rng(0)
-    x = rng.normal([5, -2, 100], [2, 1, 30], (256, 3)).astype("float32")
-    y = (x @ [[1.0, 0.2], [-3.0, 0.0], [0.05, 0.1]] + [4.0, -1.0] + rng.normal(0, 0.3, (256, 2))).astype(
-        "float32"
-    )
-
-    model = linear.build(3, 2)
-    model.get_layer("scale").adapt(x)
-    model.compile(keras.optimizers.SGD(0.2), "mse", jit_compile=False)
-    model.fit(np.tile(x, (100, 1)), np.tile(y, (100, 1)), batch_size=256, shuffle=False, verbose=0)
-
-    kernel, bias = linear.least_squares((x - x.mean(0)) / x.std(0), y)
-    np.testing.assert_allclose(np.asarray(model.get_layer("logits").kernel), kernel, atol=1e-3)
-    np.testing.assert_allclose(np.asarray(model.get_layer("logits").bias), bias, atol=1e-3)
-    np.testing.assert_allclose(
-        harness.logits(model, x), ((x - x.mean(0)) / x.std(0)) @ kernel + bias, atol=1e-3
-    )
-
-
-def test_least_squares_leaves_nothing_to_gain():
-    """At the optimum the residual is orthogonal to every column and to the constant."""
-    rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(50, 4)), rng.normal(size=50)
-    kernel, bias = linear.least_squares(x, y)
-    assert kernel.shape == (4, 1) and bias.shape == (1,)
-    residual = y - (x @ kernel + bias)[:, 0]
-    np.testing.assert_allclose(np.column_stack([x, np.ones(50)]).T @ residual, 0, atol=1e-10)
-
-
-# ViT
-
-
-def test_gelu_is_the_exact_one():
-    x = np.linspace(-6, 6, 101).astype("float32")
-    np.testing.assert_allclose(vit.gelu(x), keras.activations.gelu(x, approximate=False), atol=1e-6)
-
-
-def test_attention_starts_at_glorots_bound():
-    attention = harness.make("vit").get_layer("block1_attn")
-    for weight in attention.weights:
-        if weight.path.endswith("kernel"):
-            np.testing.assert_allclose(np.abs(np.asarray(weight)).max(), math.sqrt(3 / 32), rtol=0.02)
-
-
-def test_drop_path_drops_whole_samples_and_keeps_the_mean():
-    keras.utils.set_random_seed(1)
-    layer = blocks.DropPath(0.25)
-    x = np.ones((2000, 3, 2), "float32")
-    np.testing.assert_array_equal(layer(x, training=False), x)
-    out = np.asarray(layer(x, training=True)).reshape(2000, -1)
-    assert (out == out[:, :1]).all()
-    np.testing.assert_allclose(np.unique(out), [0, 4 / 3], rtol=1e-6)
-    assert abs(out.mean() - 1) < 0.05
-    assert (np.asarray(layer(x, training=True)).reshape(2000, -1) != out).any()
-
-
-def test_drop_path_grows_with_depth():
-    model = harness.outline(vit.build, (8, 8, 1), 2, size="Ti", patch=4, drop_path=0.11)
-    rates = {layer.name: layer.rate for layer in model.layers if isinstance(layer, blocks.DropPath)}
-    assert "block1_path1" not in rates
-    np.testing.assert_allclose([rates[f"block{i}_path2"] for i in range(2, 13)], np.arange(1, 12) / 100)
-
-
-@pytest.mark.parametrize("pool", ["token", "mean"])
-def test_resize_changes_nothing_but_positions(pool):
-    model = harness.randomise(harness.make("vit", pool=pool, drop=0.1, drop_path=0.1), spread=0.5)
-    new = vit.resize(model, (16, 12, 1))
-    assert np.isfinite(harness.logits(new, harness.pictures(2, (16, 12, 1)))).all()
-    assert [layer.name for layer in new.layers] == [layer.name for layer in model.layers]
-    for layer in model.layers:
-        if layer.name != "position":
-            for old, now in zip(layer.get_weights(), new.get_layer(layer.name).get_weights(), strict=True):
-                np.testing.assert_array_equal(old, now)
-    tokens = 1 if pool == "token" else 0
-    old, now = (np.asarray(m.get_layer("position").table) for m in (model, new))
-    assert now.shape == (1, tokens + 4 * 3, 32)
-    np.testing.assert_array_equal(now[:, :tokens], old[:, :tokens])
-
-    same = vit.resize(model, harness.SHAPE)
-    np.testing.assert_allclose(
-        harness.logits(same, harness.pictures()), harness.logits(model, harness.pictures()), atol=1e-5
-    )
-
-
-def test_resized_positions_follow_the_image():
-    """Embeddings that grow to the right still do, and only to the right, on a wider and lower grid."""
-    model = vit.build((24, 16, 1), 2, size="mu", patch=4, pool="mean")  # 6 x 4 patches
-    table = np.broadcast_to(np.arange(4.0)[None, :, None], (6, 4, 32))
-    model.get_layer("position").table.assign(table.reshape(1, 24, 32))
-    now = np.asarray(vit.resize(model, (12, 32, 1)).get_layer("position").table).reshape(3, 8, 32)
-    np.testing.assert_allclose(now, np.broadcast_to(now[:1, :, :1], now.shape), atol=1e-5)
-    assert (np.diff(now[0, :, 0]) > 0).all()
-    np.testing.assert_allclose(now[0, :, 0].mean(), 1.5, atol=1e-5)
-
-
 # Width and depth, which a search varies
 
 
@@ -693,35 +577,6 @@ def test_width_and_depth_change_a_size():
             kernels(cnn.build((16, 16, 3), 3, size=size, width=cnn.SIZES[size][0], depth=2))
     assert cnn.build((16, 16, 3), 3, size="airbench", depth=1).count_params() < \
         cnn.build((16, 16, 3), 3, size="airbench").count_params()
-
-
-# What Keras does to a model that is saved
-
-
-@pytest.mark.parametrize("module, args", [(vit, {"patch": 8}), (cct, {})])
-def test_a_frozen_attention_is_frozen_again_by_the_remedy_of_the_docs(module, args, tmp_path):
-    """Keras 3.15.1 loads it trainable. Where that is mended, take the paragraph out of docs/zoo.md."""
-    loaded = with_frozen_body(module.body((16, 16, 3), size="mu", **args), tmp_path / "model.keras")
-    assert len(loaded.trainable_weights) > 2, "Keras has mended it"
-    for layer in zoo.features(loaded).layers:
-        layer.trainable = True
-        layer.trainable = False
-    assert len(loaded.trainable_weights) == 2
-
-
-def test_a_frozen_transformer_stays_frozen(tmp_path):
-    body = transformer.body((8,), size="mu", vocabulary=10)
-    assert len(with_frozen_body(body, tmp_path / "model.keras").trainable_weights) == 2
-
-
-def with_frozen_body(body, file):
-    """A model whose head alone can be trained, saved and loaded."""
-    body.trainable = False
-    logits = keras.layers.Dense(3, name="logits")(body.output["features"])
-    model = keras.Model(body.input, logits)
-    assert len(model.trainable_weights) == 2
-    model.save(file)
-    return keras.saving.load_model(file)
 
 
 @pytest.mark.soak
