@@ -17,7 +17,6 @@ import pytest
 import zoo_harness as harness
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
-from scipy.io import wavfile
 from serving_harness import client, exported, flat, line, png, same
 
 from kerasdl import data
@@ -26,7 +25,7 @@ from kerasdl.data import images, resize
 from kerasdl.deploy import exporting
 from kerasdl.deploy.serving import app
 from kerasdl.deploy.serving.inputs import Inputs
-from kerasdl.deploy.serving.limits import Limits, Refused
+from kerasdl.deploy.serving.limits import Limits
 from kerasdl.deploy.serving.served import Served
 from kerasdl.errors import UserError
 from kerasdl.evaluation.predict import predict
@@ -188,84 +187,10 @@ def test_rows_of_a_table_without_a_header_are_sent_by_its_numbers(folder):
         assert one.status_code == 200 and all(other.json() == one.json() for other in others)
 
 
-def facts(**given):
-    """Return the data.json of a model, as far as inputs are read by it."""
-    return {"kind": "row", "shape": 1, "classes": ["a", "b"], "columns": {"x": None}, "medians": {}, "reading": {},
-            **given}
-
-
-@pytest.mark.parametrize("name", ["x", "x|y"])
-def test_rows_of_one_column_are_read_whatever_separates_others(name):
-    given = Inputs(facts(columns={name: None}, reading={"dialect": {"sep": ";"}}), Limits())
-    for rows in ([{name: 1.5}, {name: 2}], [[1.5], [2]]):
-        assert given.of_rows(rows).x.tolist() == [[1.5], [2]]
-
-
-def test_the_decimal_sign_is_that_of_numbers_alone():
-    columns = {"x": None, "c": ["1", "2"]}
-    given = Inputs(facts(columns=columns, shape=3, reading={"dialect": {"decimal": ","}}), Limits())
-    assert given.of_rows([{"x": 1.5, "c": 1.0}]).x.tolist() == [[1.5, 1, 0]]
-
-
-def test_a_line_break_in_a_value_makes_no_row():
-    values = ["one\rtwo", "one\ntwo", "one\r\ntwo"]
-    given = Inputs(facts(columns={"c": values, "x": None}, shape=4, medians={"x": 9}), Limits())
-    found = given.of_rows([{"c": value, "x": place} for place, value in enumerate(values)])
-    assert found.x[:, -1].tolist() == [0, 1, 2] and len(found.names) == 3
-
-
-@pytest.mark.parametrize("kind, shape", [("row", 2), ("tokens", [4]), ("sequence", [4, 1])])
-def test_models_of_plain_arrays_say_that_they_take_them(kind, shape):
-    given = Inputs(facts(kind=kind, shape=shape, columns={}), Limits())
-    for refuse in (lambda: given.of_rows([{"x": 1}]), lambda: given.of_texts(["a"]),
-                   lambda: given.of_image(b"", "a.png")):
-        with pytest.raises(Refused, match="takes arrays, which are sent as instances"):
-            refuse()
-
-
 def test_the_page_separates_fields_as_the_file_of_the_training_does(people, monkeypatch):
     monkeypatch.setattr(Run, "recipe", people.recipe.override(data="csv:rows.tsv"))
     served = Served.find(people, people.path / "export" / "onnx")
     assert app.about(served, Inputs(people.data, Limits()), Limits())["separator"] == "\t"
-
-
-def pasted(text, separator):
-    """Return the rows that the page makes of a text."""
-    if not shutil.which("node"):
-        pytest.skip("there is no node")
-    function = re.search(r"^function rowsOf.*?^}", app.PAGE.read_text(), re.M | re.S)[0]
-    code = f"{function} console.log(JSON.stringify(rowsOf({json.dumps(text)}, {json.dumps(separator)})))"
-    return json.loads(subprocess.run(["node", "-e", code], capture_output=True, check=True, text=True).stdout)
-
-
-def test_the_page_reads_what_is_pasted_and_sends_it_by_the_names_of_columns():
-    text = ' a ,"b, c"\r\n1,"say ""x"""\r\n\n2\n'
-    assert pasted(text, ",") == [{"a": "1", "b, c": 'say "x"'}, {"a": "2", "b, c": ""}]
-    assert pasted("", ",") == pasted("a,b\n", ",") == []
-    assert pasted('a,b\n5" pipe,2\n6, "x,y"\n', ",") == [{"a": '5" pipe', "b": "2"}, {"a": "6", "b": "x,y"}]
-    with pytest.raises(subprocess.CalledProcessError) as error:
-        pasted("a,b\n1,2\n1,5,2\n", ",")
-    assert "Row 2 has 3 fields, and the header 2." in error.value.stderr
-
-
-@pytest.mark.parametrize("model, typed, ask", [
-    ({"kind": "row", "columns": {}}, False, "a .npy file"),
-    ({"kind": "row", "columns": {"a": None}}, True, "a CSV file"),
-    ({"kind": "tokens", "columns": {}}, False, "a .npy file"),
-    ({"kind": "tokens", "columns": {}, "source": "text"}, True, "a text file"),
-    ({"kind": "sequence", "columns": {}}, True, "a .npy file"), ({"kind": "image", "columns": {}}, False, "an image")])
-def test_the_page_has_places_for_what_the_server_takes(model, typed, ask):
-    if not shutil.which("node"):
-        pytest.skip("there is no node")
-    about = {"shape": [4, 1], "classes": [], "limits": {"examples": 1000, "megabytes": 20}, "separator": ",", **model}
-    page = app.PAGE.read_text()
-    quoted = re.search(r"^const quoted.*$", page, re.M)[0]
-    start = re.search(r"^function start.*?^}", page, re.M | re.S)[0]
-    code = f"""const held = {{}}, at = (id) => held[id] ??= {{hidden: true}}, document = {{}}; let model;
-        {quoted} {start}
-        start({json.dumps(about)}); console.log(JSON.stringify([!at("typed").hidden, at("ask").textContent]));"""
-    found = json.loads(subprocess.run(["node", "-e", code], capture_output=True, check=True, text=True).stdout)
-    assert found == [typed, f"Choose or drop {ask}"]
 
 
 def test_an_array_that_unpacks_is_no_array(people):
@@ -398,34 +323,6 @@ def test_a_bad_request_gets_a_line_and_the_next_one_its_answer(server, name):
     found = line(server.post("/predict", **request), status)
     assert words in found and "/tmp" not in found
     assert server.post("/predict", json={"instances": ONE.tolist()}).status_code == 200
-
-
-def wav(samples, rate):
-    file = io.BytesIO()
-    wavfile.write(file, RATE, np.zeros(samples, "uint8"))
-    return file.getvalue().replace(RATE.to_bytes(4, "little"), rate.to_bytes(4, "little"))
-
-
-RATE, LARGE = 8000, Limits(examples=10**6)
-SERIES = {"kind": "sequence", "columns": {}, "shape": [9, 100], "reading": {"source": "series"}}
-SOUND = {"kind": "sequence", "columns": {}, "shape": [400, 1], "build_args": {"sample_rate": RATE},
-         "reading": {"source": "audio", "rate": RATE, "seconds": 0.05}}
-
-
-@pytest.mark.parametrize("model, ask", [
-    ({"kind": "image", "shape": [512, 512, 3]}, lambda given: given.check_count(1000)),
-    (SERIES, lambda given: given.of_instances([[[0.0] * 100]] * 999 + [[[0.0] * 100] * 1000])),
-    (SERIES | {"reading": {}, "shape": [1000, 100]}, lambda given: given.of_instances([[[0.0] * 100]] * 1000)),
-    (SOUND, lambda given: given.of_file(wav(10_000, 1), "a.wav", ".wav"))])
-def test_small_requests_do_not_become_large_arrays(model, ask):
-    with pytest.raises(Refused, match="A request may hold|10,000,000 values|80,000,000 samples") as error:
-        ask(Inputs(facts(**model), LARGE))
-    assert error.value.status == 413
-
-
-def test_what_is_not_too_large_is_resampled():
-    given = Inputs(facts(**SOUND), LARGE)
-    assert given.of_file(wav(10_000, RATE // 2), "a.wav", ".wav").x.shape == (1, 400, 1)
 
 
 @pytest.mark.parametrize("top", ["0", "-1", "x", "", "1.5"])

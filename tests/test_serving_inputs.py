@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from fastapi import FastAPI
+from scipy.io import wavfile
 from starlette.requests import Request
 
 from kerasdl.deploy.serving import app, requests, server
@@ -36,14 +37,111 @@ def test_a_missing_value_moves_no_other_into_its_column(sep, decimal):
     assert given.of_rows([list(row.values()) for row in asked]).x.tolist() == wanted
 
 
-def test_the_page_takes_no_spaces_that_align_rows_for_fields():
+def pasted(text, separator):
+    """Return the rows that the page makes of a text."""
     if not shutil.which("node"):
         pytest.skip("there is no node")
     function = re.search(r"^function rowsOf.*?^}", app.PAGE.read_text(), re.M | re.S)[0]
-    text = 'a  b  c\n10 2  3\n  4 "" "x  y"\n'
-    code = f"{function} console.log(JSON.stringify(rowsOf({json.dumps(text)}, ' ')))"
+    code = f"{function} console.log(JSON.stringify(rowsOf({json.dumps(text)}, {json.dumps(separator)})))"
+    return json.loads(subprocess.run(["node", "-e", code], capture_output=True, check=True, text=True).stdout)
+
+
+def test_the_page_reads_what_is_pasted_and_sends_it_by_the_names_of_columns():
+    text = ' a ,"b, c"\r\n1,"say ""x"""\r\n\n2\n'
+    assert pasted(text, ",") == [{"a": "1", "b, c": 'say "x"'}, {"a": "2", "b, c": ""}]
+    assert pasted("", ",") == pasted("a,b\n", ",") == []
+    assert pasted('a,b\n5" pipe,2\n6, "x,y"\n', ",") == [{"a": '5" pipe', "b": "2"}, {"a": "6", "b": "x,y"}]
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        pasted("a,b\n1,2\n1,5,2\n", ",")
+    assert "Row 2 has 3 fields, and the header 2." in error.value.stderr
+
+
+@pytest.mark.parametrize("model, typed, ask", [
+    ({"kind": "row", "columns": {}}, False, "a .npy file"),
+    ({"kind": "row", "columns": {"a": None}}, True, "a CSV file"),
+    ({"kind": "tokens", "columns": {}}, False, "a .npy file"),
+    ({"kind": "tokens", "columns": {}, "source": "text"}, True, "a text file"),
+    ({"kind": "sequence", "columns": {}}, True, "a .npy file"), ({"kind": "image", "columns": {}}, False, "an image")])
+def test_the_page_has_places_for_what_the_server_takes(model, typed, ask):
+    if not shutil.which("node"):
+        pytest.skip("there is no node")
+    about = {"shape": [4, 1], "classes": [], "limits": {"examples": 1000, "megabytes": 20}, "separator": ",", **model}
+    page = app.PAGE.read_text()
+    quoted = re.search(r"^const quoted.*$", page, re.M)[0]
+    start = re.search(r"^function start.*?^}", page, re.M | re.S)[0]
+    code = f"""const held = {{}}, at = (id) => held[id] ??= {{hidden: true}}, document = {{}}; let model;
+        {quoted} {start}
+        start({json.dumps(about)}); console.log(JSON.stringify([!at("typed").hidden, at("ask").textContent]));"""
     found = json.loads(subprocess.run(["node", "-e", code], capture_output=True, check=True, text=True).stdout)
+    assert found == [typed, f"Choose or drop {ask}"]
+
+
+def test_the_page_takes_no_spaces_that_align_rows_for_fields():
+    found = pasted('a  b  c\n10 2  3\n  4 "" "x  y"\n', " ")
     assert found == [{"a": "10", "b": "2", "c": "3"}, {"a": "4", "b": "", "c": "x  y"}]
+
+
+def facts(**given):
+    """Return the data.json of a model, as far as inputs are read by it."""
+    return {"kind": "row", "shape": 1, "classes": ["a", "b"], "columns": {"x": None}, "medians": {}, "reading": {},
+            **given}
+
+
+@pytest.mark.parametrize("name", ["x", "x|y"])
+def test_rows_of_one_column_are_read_whatever_separates_others(name):
+    given = Inputs(facts(columns={name: None}, reading={"dialect": {"sep": ";"}}), Limits())
+    for rows in ([{name: 1.5}, {name: 2}], [[1.5], [2]]):
+        assert given.of_rows(rows).x.tolist() == [[1.5], [2]]
+
+
+def test_the_decimal_sign_is_that_of_numbers_alone():
+    columns = {"x": None, "c": ["1", "2"]}
+    given = Inputs(facts(columns=columns, shape=3, reading={"dialect": {"decimal": ","}}), Limits())
+    assert given.of_rows([{"x": 1.5, "c": 1.0}]).x.tolist() == [[1.5, 1, 0]]
+
+
+def test_a_line_break_in_a_value_makes_no_row():
+    values = ["one\rtwo", "one\ntwo", "one\r\ntwo"]
+    given = Inputs(facts(columns={"c": values, "x": None}, shape=4, medians={"x": 9}), Limits())
+    found = given.of_rows([{"c": value, "x": place} for place, value in enumerate(values)])
+    assert found.x[:, -1].tolist() == [0, 1, 2] and len(found.names) == 3
+
+
+@pytest.mark.parametrize("kind, shape", [("row", 2), ("tokens", [4]), ("sequence", [4, 1])])
+def test_models_of_plain_arrays_say_that_they_take_them(kind, shape):
+    given = Inputs(facts(kind=kind, shape=shape, columns={}), Limits())
+    for refuse in (lambda: given.of_rows([{"x": 1}]), lambda: given.of_texts(["a"]),
+                   lambda: given.of_image(b"", "a.png")):
+        with pytest.raises(Refused, match="takes arrays, which are sent as instances"):
+            refuse()
+
+
+def wav(samples, rate):
+    file = io.BytesIO()
+    wavfile.write(file, RATE, np.zeros(samples, "uint8"))
+    return file.getvalue().replace(RATE.to_bytes(4, "little"), rate.to_bytes(4, "little"))
+
+
+RATE, LARGE = 8000, Limits(examples=10**6)
+SERIES = {"kind": "sequence", "columns": {}, "shape": [9, 100], "reading": {"source": "series"}}
+SOUND = {"kind": "sequence", "columns": {}, "shape": [400, 1], "build_args": {"sample_rate": RATE},
+         "reading": {"source": "audio", "rate": RATE, "seconds": 0.05}}
+
+
+@pytest.mark.parametrize("model, ask", [
+    ({"kind": "image", "shape": [512, 512, 3]}, lambda given: given.check_count(1000)),
+    (SERIES, lambda given: given.of_instances([[[0.0] * 100]] * 999 + [[[0.0] * 100] * 1000])),
+    (SERIES | {"reading": {}, "shape": [1000, 100]}, lambda given: given.of_instances([[[0.0] * 100]] * 1000)),
+    (SOUND, lambda given: given.of_file(wav(10_000, 1), "a.wav", ".wav"))])
+def test_small_requests_do_not_become_large_arrays(model, ask):
+    with pytest.raises(Refused, match="A request may hold|10,000,000 values|80,000,000 samples") as error:
+        ask(Inputs(facts(**model), LARGE))
+    assert error.value.status == 413
+
+
+def test_what_is_not_too_large_is_resampled():
+    given = Inputs(facts(**SOUND), LARGE)
+    assert given.of_file(wav(10_000, RATE // 2), "a.wav", ".wav").x.shape == (1, 400, 1)
 
 
 def test_an_array_is_no_table():
