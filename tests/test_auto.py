@@ -220,7 +220,6 @@ def test_intervals_of_numbers_hold_the_score():
     rng = np.random.default_rng(0)
     truth = rng.normal(5, 2, (80, 1))
     outputs = truth + rng.normal(0, 1, truth.shape)
-    assert scores.score_of("r2", "number")(truth, outputs) == pytest.approx(r2_score(truth, outputs))
     low, high = scores.of_score("r2", "number", truth, outputs)
     assert low < r2_score(truth, outputs) < high < 1
     assert scores.of_difference("mae", "number", truth, outputs, outputs) == (0.0, 0.0)

@@ -16,6 +16,7 @@ from kerasdl.auto.asked import asked
 from kerasdl.auto.search import auto
 from kerasdl.auto.task import Task
 from kerasdl.errors import UserError
+from kerasdl.evaluation import resampling
 from kerasdl.recipe import SEEDS, Recipe
 from kerasdl.run import Run
 from kerasdl.tuning import Search, choice
@@ -39,7 +40,41 @@ def test_a_score_that_the_test_rows_do_not_have_is_refused_before_anything_is_fi
             auto(asked(data, wanted), here / "auto")
         assert not list((here / "auto").glob("*/model.keras"))
     constant = np.full((9, 1), 0.1, "float32")
-    assert np.isnan(scores.r2(constant, constant + 1))
+    assert np.isnan(scores.shares_of_variance(constant + 1, constant)).all()
+
+
+def drawn_rows(score, *arrays):
+    """Return the ends of the middle 95 % of a score of resampled rows."""
+    rng = np.random.default_rng(1)
+    rows = rng.integers(len(arrays[0]), size=(1000, len(arrays[0])))
+    return np.percentile([score(*(each[index] for each in arrays)) for index in rows], [2.5, 97.5])
+
+
+def test_sums_that_are_drawn_give_the_intervals_of_rows_that_are_drawn(monkeypatch):
+    """Of numbers with heavy tails, within 3 standard errors of the ends."""
+    rng = np.random.default_rng(0)
+    truth = rng.lognormal(0, 1, (300, 1))
+    outputs, others = (truth + rng.standard_t(3, truth.shape) * size for size in (0.5, 0.6))
+
+    def r2(truth, outputs):
+        return 1 - np.square(truth - outputs).sum() / np.square(truth - truth.mean()).sum()
+
+    def loss(truth, outputs):
+        return np.square(truth - outputs).mean()
+
+    def mae(truth, outputs):
+        return np.abs(truth - outputs).mean()
+
+    for rows in (resampling.ROWS, 250):  # all of them drawn, or the sum of some of them
+        monkeypatch.setattr(resampling, "ROWS", rows)
+        monkeypatch.setattr(resampling, "ALONE", 30)
+        for name, score in (("r2", r2), ("loss", loss), ("mae", mae)):
+            wanted = drawn_rows(score, truth, outputs)
+            assert scores.of_score(name, "number", truth, outputs) == pytest.approx(wanted, abs=0.1 * np.ptp(wanted))
+            wanted = drawn_rows(lambda *three, score=score: score(*three[:2]) - score(three[0], three[2]), truth,
+                                outputs, others)
+            found = scores.of_difference(name, "number", truth, outputs, others)
+            assert found == pytest.approx(wanted, abs=0.1 * np.ptp(wanted))
 
 
 def test_a_second_training_that_the_time_ends_does_not_count(tmp_path, monkeypatch):

@@ -12,13 +12,15 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.stats import rankdata
 
 from kerasdl import zoo
 from kerasdl.auto import photographs as of_auto
 from kerasdl.auto.asked import Asked
 from kerasdl.errors import UserError
-from kerasdl.evaluation import intervals, predictions
+from kerasdl.evaluation import intervals, predictions, resampling
 from kerasdl.files import alone
+from kerasdl.objectives.whole_split import log_odds
 from kerasdl.photos import backbones, budget, compare, outcome, page, recipes
 from kerasdl.photos.folder import look
 from kerasdl.run import Run
@@ -176,6 +178,57 @@ def test_wilsons_interval_and_the_bootstrap():
     one, other = (np.where((few < wrong)[:, None], np.roll(right, 1, 1), right) for wrong in (3, 6))
     low, high = intervals.of_difference("accuracy", few, one, other)
     assert low < 0.3 < high
+
+
+def by_rows(score, truth, logits, others):
+    """Return the intervals of a score and of how much higher it is than another, of resampled rows, as until 0.2."""
+    rng, places = np.random.default_rng(1), [np.flatnonzero(truth == label) for label in np.unique(truth)]
+    rows = (np.concatenate([rng.choice(place, len(place)) for place in places]) for _ in range(500))
+    found = np.array([[score(truth[index], each[index]) for each in (logits, others)] for index in rows])
+    return np.percentile(np.stack([found[:, 0], found[:, 0] - found[:, 1]]), [2.5, 97.5], axis=1).T
+
+
+def f1(truth, logits):
+    cells = np.bincount(3 * truth + logits.argmax(1), minlength=9).reshape(3, 3)
+    return (2 * np.diag(cells) / (cells.sum(0) + cells.sum(1))).mean()
+
+
+def recall(truth, logits):
+    cells = np.bincount(3 * truth + logits.argmax(1), minlength=9).reshape(3, 3)
+    return (np.diag(cells) / cells.sum(1)).mean()
+
+
+def area(truth, logits):
+    ranks = rankdata(log_odds(logits), axis=0)
+    there = np.eye(3, dtype=bool)[truth]
+    some = there.sum(0)
+    return (((ranks * there).sum(0) - some * (some + 1) / 2) / (some * (len(truth) - some))).mean()
+
+
+@pytest.mark.parametrize(("name", "score"), [("macro_f1", f1), ("balanced_accuracy", recall), ("auc", area)])
+def test_intervals_are_those_of_resampled_rows(name, score, monkeypatch):
+    """Within 4 standard errors of the ends, of a split with a small class and equal values."""
+    monkeypatch.setattr(resampling, "RESAMPLES", 800)
+    rng = np.random.default_rng(0)
+    truth = np.repeat([0, 1, 2], [100, 60, 12])
+    logits, others = ((2 * np.eye(3)[truth] + rng.normal(0, size, (len(truth), 3))).round(1) for size in (1.5, 2))
+    assert score(truth, logits) == pytest.approx(intervals.score(name, truth, logits))
+    one, two = by_rows(score, truth, logits, others)
+    for ranked in (resampling.RANKED, 0):  # each resample, or the linear part
+        monkeypatch.setattr(resampling, "RANKED", ranked)
+        assert intervals.of_score(name, truth, logits) == pytest.approx(one, abs=0.15 * np.ptp(one))
+        assert intervals.of_difference(name, truth, logits, others) == pytest.approx(two, abs=0.15 * np.ptp(two))
+
+
+def test_the_area_of_weights_is_scikit_learns_of_as_many_rows():
+    rng = np.random.default_rng(0)
+    truth, logits, weights = rng.integers(0, 2, 50), rng.normal(size=(50, 2)).round(1), rng.integers(0, 3, 50)
+    weights[truth == 1] = 1  # of the class as many as before
+    (area,) = resampling.areas(truth, logits)
+    assert area.shares().sum() / 2 == pytest.approx(intervals.score("auc", truth, logits))
+    area.pairs = truth.sum() * weights[truth == 0].sum()
+    rows = np.repeat(np.arange(50), weights)
+    assert area.of(weights) == pytest.approx(intervals.score("auc", truth[rows], logits[rows]))
 
 
 # The comparison

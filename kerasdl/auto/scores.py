@@ -1,61 +1,64 @@
 """How sure a test score is: intervals of 95 %, of classes as kerasdl.evaluation.intervals has them, of numbers too."""
 
-from collections.abc import Callable
-
 import numpy as np
+from scipy.special import log_softmax
 
 from kerasdl.evaluation import intervals
-from kerasdl.evaluation.intervals import RESAMPLES, Interval
-from kerasdl.evaluation.linear_probe import cross_entropy
+from kerasdl.evaluation.intervals import Interval, middle
+from kerasdl.evaluation.resampling import sums, sums_by_class
 
-Score = Callable[[np.ndarray, np.ndarray], float]  # of truth and outputs
-
-
-def score_of(name: str, target: str) -> Score:
-    """Return the function of a score: of classes (N,) and logits (N, classes), or of numbers, both (N, outputs)."""
-    if target == "number":
-        return {"r2": r2, "mae": lambda truth, outputs: float(np.abs(truth - outputs).mean()),
-                "loss": lambda truth, outputs: float(np.square(truth - outputs).mean())}[name]
-    if name == "loss":
-        return lambda truth, outputs: cross_entropy(outputs, truth)
-    return lambda truth, outputs: intervals.score(name, truth, outputs)
-
-
-def r2(truth: np.ndarray, outputs: np.ndarray) -> float:
-    """Return the share of the variance that is explained, the mean over the outputs; NaN if one of them is constant.
-    """
-    error, spread = np.square(truth - outputs).sum(0), np.square(truth - truth.mean(0)).sum(0)
-    varies = truth.max(0) > truth.min(0)
-    return float((1 - error / np.where(varies, spread, np.nan)).mean())
+CONSTANT = 1e-12  # share of the split's variance, below which that of a resample is rounding
 
 
 def of_score(name: str, target: str, truth: np.ndarray, outputs: np.ndarray) -> Interval:
-    """Return the interval of a score: Wilson's of an accuracy, the bootstrap's of others."""
-    if name == "accuracy":
+    """Return the interval of a score: Wilson's of an accuracy, the bootstrap's of others.
+
+    Args:
+        name: of the score.
+        target: "class" or "number".
+        truth, outputs: classes (N,) and logits (N, classes), or numbers, both (N, outputs).
+    """
+    if target == "class" and name != "loss":
         return intervals.of_score(name, truth, outputs)
-    score = score_of(name, target)
-    return middle([score(truth[index], outputs[index]) for index in resampled(truth, target)])
+    if name == "r2":
+        return middle(1 - shares_of_variance(np.square(truth - outputs), truth))
+    return middle(means(errors(name, target, truth, outputs), target, truth))
 
 
 def of_difference(name: str, target: str, truth: np.ndarray, outputs: np.ndarray, others: np.ndarray) -> Interval:
     """Return the interval of how much higher the score of the first answers is than that of the others."""
-    if name == "accuracy":
+    if target == "class" and name != "loss":
         return intervals.of_difference(name, truth, outputs, others)
-    score = score_of(name, target)
-    return middle([score(truth[index], outputs[index]) - score(truth[index], others[index])
-                   for index in resampled(truth, target)])
+    if name == "r2":
+        return middle(shares_of_variance(np.square(truth - others) - np.square(truth - outputs), truth))
+    first, second = (errors(name, target, truth, each) for each in (outputs, others))
+    return middle(means(first - second, target, truth))
 
 
-def resampled(truth: np.ndarray, target: str):
-    """Yield indices drawn with replacement, of classes as many of each as there are."""
-    generator = np.random.default_rng(0)
-    places = [np.arange(len(truth))] if target == "number" else [
-        np.flatnonzero(truth == label) for label in np.unique(truth)]
-    for _ in range(RESAMPLES):
-        yield np.concatenate([generator.choice(place, len(place)) for place in places])
+def errors(name: str, target: str, truth: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """Return what an example adds to a mean (N,): "mae", or "loss" of classes or numbers."""
+    if target == "class":
+        return -log_softmax(outputs.astype("float64"), axis=1)[np.arange(len(truth)), truth]
+    difference = truth.astype("float64") - outputs
+    return (np.abs(difference) if name == "mae" else np.square(difference)).mean(1)
 
 
-def middle(values: list[float]) -> Interval:
-    """Return the ends of the middle 95 % of some values."""
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return float(low), float(high)
+def means(values: np.ndarray, target: str, truth: np.ndarray) -> np.ndarray:
+    """Return the mean of values (N,) in each resample."""
+    column = values[:, None]
+    found = sums_by_class(column, truth) if target == "class" else sums(column, np.random.default_rng(0))
+    return found[:, 0] / len(values)
+
+
+def shares_of_variance(squares: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return what share of the variance some squares (N, outputs) are in each resample, the mean over the outputs.
+
+    It is NaN where an output is constant.
+    """
+    centred = truth - truth.mean(0, dtype="float64")
+    drawn = sums(np.concatenate([squares, centred, np.square(centred)], axis=1), np.random.default_rng(0))
+    errors, first, second = np.split(drawn, 3, axis=1)
+    spread = second - np.square(first) / len(truth)  # of n numbers y: sum of y^2 - (sum of y)^2 / n
+    least = CONSTANT * np.square(centred).sum(0)
+    varies = (spread > least) & (truth.max(0) > truth.min(0))
+    return (errors / np.where(varies, spread, np.nan)).mean(1)

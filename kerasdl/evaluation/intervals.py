@@ -3,10 +3,10 @@
 import numpy as np
 from scipy.stats import binomtest
 
+from kerasdl.evaluation import resampling
 from kerasdl.objectives import whole_split
 
 Interval = tuple[float, float]
-RESAMPLES = 2000
 
 
 def score(name: str, truth: np.ndarray, logits: np.ndarray) -> float:
@@ -20,7 +20,7 @@ def of_score(name: str, truth: np.ndarray, logits: np.ndarray) -> Interval:
     """Return the interval of a score: of the accuracy Wilson's (1927), of others the bootstrap's (Efron 1979)."""
     if name == "accuracy":
         return of_share(int((logits.argmax(1) == truth).sum()), len(truth))
-    return _middle([score(name, truth[index], logits[index]) for index in _resampled(truth)])
+    return middle(_resampled(name, truth, logits)[0])
 
 
 def of_share(count: int, of: int, method: str = "wilson") -> Interval:
@@ -40,20 +40,19 @@ def of_difference(name: str, truth: np.ndarray, logits: np.ndarray, others: np.n
     if name == "accuracy":
         ahead = (logits.argmax(1) == truth).astype(int) - (others.argmax(1) == truth)
         shares = [(ahead == sign).mean() for sign in (1, -1, 0)]
-        counts = np.random.default_rng(0).multinomial(len(ahead), shares, RESAMPLES)
-        return _middle(((counts[:, 0] - counts[:, 1]) / len(ahead)).tolist())
-    return _middle([score(name, truth[index], logits[index]) - score(name, truth[index], others[index])
-                    for index in _resampled(truth)])
+        counts = np.random.default_rng(0).multinomial(len(ahead), shares, resampling.RESAMPLES)
+        return middle((counts[:, 0] - counts[:, 1]) / len(ahead))
+    first, second = _resampled(name, truth, logits, others)
+    return middle(first - second)
 
 
-def _resampled(truth: np.ndarray):
-    """Yield indices of as many examples of each class as there are, drawn with replacement."""
-    generator = np.random.default_rng(0)
-    places = [np.flatnonzero(truth == label) for label in np.unique(truth)]
-    for _ in range(RESAMPLES):
-        yield np.concatenate([generator.choice(place, len(place)) for place in places])
-
-
-def _middle(values: list[float]) -> Interval:
-    low, high = np.percentile(values, [2.5, 97.5])
+def middle(values: np.ndarray) -> Interval:
+    """Return the ends of the middle 95 % of some values; those that are undefined do not count."""
+    low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
+
+
+def _resampled(name: str, truth: np.ndarray, *logits: np.ndarray) -> list[np.ndarray]:
+    if name == "auc":
+        return resampling.of_ranks(truth, logits)
+    return resampling.of_guesses(name, truth, [each.argmax(1) for each in logits], logits[0].shape[1])
