@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from data_harness import read_rows, refused
 
@@ -262,3 +264,33 @@ def test_a_class_is_the_same_however_it_is_written(tmp_path):
     for classes in (None, ["1", "2", "x"]):  # the latter leave rows of others out
         found = load_for(model, f"csv:{tmp_path / 'new.csv'}", "all", target="class", label="y", classes=classes)
         np.testing.assert_array_equal(found.y, np.resize([0, 1], ROWS))
+
+
+def test_truths_are_one_category_however_they_are_spelled(tmp_path):
+    for name, words in (("t", ["false", "true", None]), ("new", ["FALSE", "True", "true"])):
+        frame(f=np.resize(np.array(words, object), ROWS)).to_parquet(tmp_path / f"{name}.parquet")
+    train = load(f"csv:{tmp_path / 't.parquet'}", label="y", fill="median")
+    assert train.columns["f"] == ["false", "true", "(missing)"]
+    rows = read_rows(str(tmp_path / "new.parquet"), train.columns, {}, train.reading)
+    np.testing.assert_array_equal(rows[:3, 1:], np.eye(3)[[0, 1, 1]])
+
+
+def test_categories_of_pandas_are_texts_as_others_are():
+    values = pd.Series(["red ", " red", "blue", None], dtype="category")
+    assert plain(values, "c").tolist()[:3] == ["red", "red", "blue"] and plain(values, "c").isna().tolist()[3]
+    assert plain(pd.Series([1.0, 2.0, None], dtype="category"), "c").tolist()[:2] == ["1", "2"]
+    assert plain(pd.Series([True, False], dtype="category"), "c").tolist() == ["True", "False"]
+
+
+def test_a_long_number_of_a_column_with_gaps_keeps_its_digits(tmp_path):
+    """As the id of a message, which a float cannot hold."""
+    ids = pd.Series([114874871975676186, None, 114874871975676187] * (ROWS // 3), dtype="Int64")
+    table, given = frame(id=ids), {"label": "y", "category": "id", "fill": "median"}
+    wanted = from_frame(table, **given)["train"]
+    assert wanted.columns["id"] == ["114874871975676186", "114874871975676187", "(missing)"]
+    table.to_csv(tmp_path / "t.csv", index=False)
+    table.to_parquet(tmp_path / "t.parquet")
+    plain_table = pa.Table.from_pandas(table).replace_schema_metadata(None)  # as what is not pandas writes it
+    pq.write_table(plain_table, tmp_path / "other.parquet")
+    for name in ("t.csv", "t.parquet", "other.parquet"):
+        np.testing.assert_array_equal(load(f"csv:{tmp_path / name}", **given).x, wanted.x)

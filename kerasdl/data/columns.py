@@ -97,7 +97,7 @@ def category_of(value: Any, known: Collection[str]) -> str | None:
     if text in known:
         return text
     if text in TRUTHS:
-        return text.capitalize() if text.capitalize() in known else None
+        return next((form for form in TRUTHS if TRUTHS[form] == TRUTHS[text] and form in known), None)
     try:
         number = float(re.sub(",0$", ".0", text))
     except ValueError:

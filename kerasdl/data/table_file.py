@@ -126,7 +126,7 @@ def read_table(path: str, texts: Collection[str] = (), dialect: Dialect | None =
     dialect, path = dialect or Dialect(), existing(path)
     with reading(path, dialect):
         suffix = Path(path).suffix.lower()
-        frame = _parquet(path) if suffix in PARQUET else _spreadsheet(path, dialect, known) if suffix in EXCEL \
+        frame = _parquet(path, texts) if suffix in PARQUET else _spreadsheet(path, dialect, known) if suffix in EXCEL \
             else _text(path, texts, dialect, known)
     frame = checked(frame, path, unused, dialect, texts)
     return in_texts(with_gaps(frame, dialect, unused, texts) if suffix in PARQUET + EXCEL else frame, texts)
@@ -177,7 +177,9 @@ def checked(frame: pd.DataFrame, source: str, unused: Callable[[str], bool] = no
     frame = frame.set_axis(names, axis=1)
     for name in filter(lambda name: not unused(name), names):
         if not is_numeric(frame[name]) or pd.api.types.is_extension_array_dtype(frame[name].dtype):
-            frame[name] = plain(frame[name], name, "." if dialect is None or name in texts else dialect.decimal)
+            whole = name in texts and pd.api.types.is_integer_dtype(frame[name].dtype)  # a float would lose digits
+            frame[name] = plain(frame[name].astype("string") if whole else frame[name], name,
+                                "." if dialect is None or name in texts else dialect.decimal)
     return frame
 
 
@@ -192,7 +194,9 @@ def plain(values: pd.Series, name: str, decimal: str = ".") -> pd.Series:
     """
     kind = values.dtype
     if isinstance(kind, pd.CategoricalDtype):
-        return values.astype(object).where(values.isna(), values.astype(str))
+        own = pd.Series(kind.categories)
+        names = whole_numbers(own if is_numeric(own) else plain(own, name, decimal)).astype(str)
+        return pd.Series(np.append(names.to_numpy(object), np.nan)[values.cat.codes], values.index)
     if pd.api.types.is_bool_dtype(kind):  # of a file with gaps pandas makes texts
         return values.astype(object).map(str, na_action="ignore") if values.isna().any() else values.astype(bool)
     if pd.api.types.is_numeric_dtype(kind) and kind.kind != "c":
@@ -381,8 +385,11 @@ def _numbers(names: pd.Series) -> bool:
     return not counted
 
 
-def _parquet(path: str) -> pd.DataFrame:
+def _parquet(path: str, texts: Collection[str]) -> pd.DataFrame:
     frame = pd.read_parquet(path)
+    for name in (name for name in frame if str(name).strip() in texts and frame[name].dtype.kind == "f"):
+        whole = pd.read_parquet(path, columns=[str(name)], dtype_backend="numpy_nullable")  # with all digits
+        frame[name] = whole.iloc[:, 0].array
     frame = frame.reset_index(drop=all(name is None for name in frame.index.names))  # one with a name is a column
     frame.index = pd.MultiIndex.from_product([[path], range(1, len(frame) + 1)])
     return frame
