@@ -204,6 +204,16 @@ def test_a_pruned_run_has_its_zeros_in_the_kept_weights(here):
     run = train(recipe, workdir=here / "run", verbose=False)
     assert sparsity.zeros(run.model()) == pytest.approx(0.8, abs=1e-3)
     assert run.result["best_epoch"] >= 3  # before, not all have gone
+    assert run.result["zeros"] == pytest.approx(0.8, abs=1e-3)
+
+
+def test_a_callback_that_ends_the_training_before_all_are_pruned_is_said(here, caplog):
+    stop = keras.callbacks.EarlyStopping("val_loss", min_delta=1e9, patience=1)
+    run = train("mlp_digits", epochs=8, batch=256, prune=0.5, callbacks=stop, workdir=here / "run", verbose=False)
+    share = sparsity.share_of_zeros(1, 8, 0.5)
+    assert run.result["train"]["epochs"] == 2 and run.result["zeros"] == pytest.approx(share, abs=1e-3)
+    (said,) = [line for line in caplog.messages if "prune" in line]
+    assert f"prune=0.5 is not reached: {share:.0%}".replace("%", " %") in said and "after epoch 2" in said
 
 
 def test_a_network_without_a_kernel_that_learns_is_not_pruned():

@@ -1,5 +1,6 @@
 """Trainings of smaller networks: what the fields prune, prune_channels and quantize of a recipe change."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -7,11 +8,12 @@ import keras
 
 from kerasdl.compression.channels import slimmed
 from kerasdl.compression.quantize_aware import BITS, bits_of, quantize_aware
-from kerasdl.compression.sparsity import Prune, Pruner, first_full, kernels
+from kerasdl.compression.sparsity import Prune, Pruner, first_full, kernels, zeros
 from kerasdl.data import Split
 from kerasdl.errors import Impossible, UserError
 from kerasdl.recipe import Recipe
 
+logger = logging.getLogger(__name__)
 SHOWN = 256  # training examples that show the first ranges of activations
 
 
@@ -77,3 +79,20 @@ def callbacks(recipe: Recipe, model: keras.Model) -> Iterator[keras.callbacks.Ca
 def first_counted(recipe: Recipe) -> int:
     """Return the first epoch, counted from 1, whose weights may be kept: before it, not all that go have gone."""
     return first_full(recipe.epochs) if recipe.prune else 1
+
+
+def reached(recipe: Recipe, kept: keras.Model, epochs: int) -> dict[str, float]:
+    """Return the share of zeros in the kernels that learned, for result.json; nothing where nothing is pruned.
+
+    Log a line where the training has ended before that is the recipe's, as a callback of the user's may do.
+
+    Args:
+        epochs: after which it ended.
+    """
+    if not recipe.prune:
+        return {}
+    share = zeros(kept)
+    if epochs < (full := first_counted(recipe)):
+        logger.warning("prune=%g is not reached: %.0f %% of the weights of kernels are zero, as the training ended "
+                       "after epoch %d, and the share rises until epoch %d.", recipe.prune, 100 * share, epochs, full)
+    return {"zeros": round(share, 4)}
