@@ -22,14 +22,21 @@ def python(recipe: Recipe, headline: str) -> str:
                       ""])
 
 
-def command(recipe: Recipe, otherwise: str) -> str:
+def command(recipe: Recipe, otherwise: str, backend: str | None = None) -> str:
     """Return the command that trains this recipe: one of the package's by its name, and what differs from it.
 
     Args:
         otherwise: what to train if the package has no recipe of that name, such as a run's folder.
+        backend: of Keras; None: TensorFlow, with which `kerasdl train` trains by itself.
     """
+    options = [] if backend in (None, "tensorflow") else ["--backend", backend]
+    return shlex.join(["kerasdl", "train", *(_of_package(recipe) or [otherwise]), *options])
+
+
+def _of_package(recipe: Recipe) -> list[str]:
+    """The package's recipe of that name and the overrides that make this one of it; nothing where there are none."""
     if recipe.name not in names():
-        return f"kerasdl train {shlex.quote(otherwise)}"
+        return []
     base = load(recipe.name)
     pairs = [pair for key, value in recipe if key not in OMITTED and value != getattr(base, key)
              for pair in _pairs(key, value, getattr(base, key))]
@@ -37,7 +44,7 @@ def command(recipe: Recipe, otherwise: str) -> str:
         same = base.override(*pairs) == recipe
     except UserError:  # of two settings that exclude each other the package's recipe has one, and this one the other
         same = False
-    return shlex.join(["kerasdl", "train", recipe.name, *pairs]) if same else f"kerasdl train {shlex.quote(otherwise)}"
+    return [recipe.name, *pairs] if same else []
 
 
 def _pairs(key: str, value: Any, before: Any) -> list[str]:

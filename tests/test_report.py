@@ -270,10 +270,11 @@ def test_a_run_that_did_not_finish_reports_what_there_is(digits, tmp_path):
     run = Run(shutil.copytree(digits.path, tmp_path / "é of mine"))
     (run.path / "model.keras").unlink()
     (run.path / "result.json").write_text(json.dumps({"recipe": "tiny", "seed": 0, "status": "diverged",
-                                                      "message": "The loss became nan at step 7."}))
+                                                      "message": "The loss became nan at step 7.",
+                                                      "environment": {"backend": "jax"}}))
     page = report(run).read_text(encoding="utf-8")
     assert "The loss became nan at step 7." in page and page.count("<svg") == 3 and 'id="classes"' not in page
-    assert f"<code>kerasdl train '{run.path}'</code>" in html.unescape(page)
+    assert f"<code>kerasdl train '{run.path}' --backend jax</code>" in html.unescape(page)
     (run.path / "result.json").unlink()
     assert "not finished" in report(run).read_text(encoding="utf-8")
     (run.path / "metrics.csv").write_text("")  # it stopped within its first epoch

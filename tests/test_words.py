@@ -124,6 +124,8 @@ def test_a_python_file_of_a_recipe_holds_any_text(here):
 def test_a_recipe_of_ones_own_is_trained_again_from_its_run():
     assert recipe_text.command(Recipe(name="mine", model="cnn", data="digits"), "runs/a b") == \
         "kerasdl train 'runs/a b'"
+    assert recipe_text.command(load("vit_mnist"), "runs/a", "jax") == "kerasdl train vit_mnist --backend jax"
+    assert recipe_text.command(load("vit_mnist"), "runs/a", "tensorflow") == "kerasdl train vit_mnist"
 
 
 def test_the_folder_of_a_run_is_a_recipe(hard_run):

@@ -59,7 +59,8 @@ def report(run: Run | str | Path, data: Data = None, *, keep: bool = False) -> P
         settings={key: _plain(value) for key, value in recipe.diff().items()},
         environment={key: _plain(value) for key, value in result.get("environment", {}).items()},
         folder=run.path.name, version=kerasdl.__version__, finished=result.get("finished"),
-        command=command(recipe, os.fspath(run.path)), neighbours=neighbours(run.path), remarks=_remarks(run))
+        command=command(recipe, os.fspath(run.path), result.get("environment", {}).get("backend")),
+        neighbours=neighbours(run.path), remarks=_remarks(run))
     return html.write(file, page, once)
 
 
