@@ -6,6 +6,7 @@ import os
 import runpy
 import sys
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +24,7 @@ TYPED = ("optimizer_args", "objective_args", "private")  # have classes of setti
 NAMES = ("init", "model_args.size")  # text even if it looks like a number: a folder 1, a ResNet of size 20
 MOVED = {"momentum": "optimizer_args", "betas": "optimizer_args", "kernel_rms": "optimizer_args",
          "ns_steps": "optimizer_args", "label_smoothing": "objective_args"}  # fields of version 0.1
+LOADED: ContextVar[set[str]] = ContextVar("LOADED")  # names of the recipes that the file being read begins with
 OLD_DEFAULTS = {"momentum": 0.9, "betas": None, "kernel_rms": 0.0, "ns_steps": 5, "label_smoothing": 0.0}
 
 
@@ -309,8 +311,15 @@ def load(recipe: "Recipe | str | Path") -> Recipe:
             path = RECIPES / f"{recipe}.py"
     if not path.is_file():
         raise UserError(f"There is no recipe file {path}.")
-    if path.suffix == ".json":
-        return _from_json(path)
+    found = _from_json(path) if path.suffix == ".json" else _from_python(path)
+    LOADED.get(set()).add(found.name)
+    return found
+
+
+def _from_python(path: Path) -> Recipe:
+    """The recipe that a file sets, called as the file is, unless that says a name: one that comes with a recipe that it
+    begins with is not its own."""
+    before = LOADED.set(loaded := {""})
     try:
         found = run_file(path).get("recipe")
     except ValidationError as error:
@@ -320,9 +329,11 @@ def load(recipe: "Recipe | str | Path") -> Recipe:
     except (Exception, SystemExit) as error:  # whatever the user's own lines raise
         raise UserError(f"{path} is not a recipe that Python can read: {type(error).__name__}: "
                         f"{' '.join(str(error).split())}.") from None
+    finally:
+        LOADED.reset(before)
     if not isinstance(found, Recipe):
         raise UserError(f"{path} must set `recipe = Recipe(...)`. Received: {type(found).__name__}.")
-    return found.model_copy(update={"name": found.name or path.stem})
+    return found.model_copy(update={"name": path.stem}) if found.name in loaded else found
 
 
 def run_file(path: Path) -> dict[str, Any]:

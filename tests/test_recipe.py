@@ -187,8 +187,11 @@ def test_shipped_recipes(name):
 
 def test_a_recipe_of_ones_own(tmp_path):
     file = tmp_path / "mine.py"
-    file.write_text('from kerasdl.recipe import load\nrecipe = load("vit_digits").override("epochs=3", name="")')
+    file.write_text('from kerasdl.recipe import load\nrecipe = load("vit_digits").override("epochs=3")')
     assert load(file) == load(str(file)) == load("vit_digits").override("epochs=3", name="mine")
+    (tmp_path / "next.py").write_text(f"from kerasdl.recipe import load\nrecipe = load({str(file)!r})")
+    (tmp_path / "named.py").write_text(file.read_text() + '.override(name="other")')
+    assert [load(tmp_path / name).name for name in ("next.py", "named.py")] == ["next", "other"]
     assert load(PLAIN) is PLAIN
 
 
