@@ -175,7 +175,7 @@ def test_debug_shows_the_traceback(command, monkeypatch):
         command("show", "zzzzz", "--debug")
 
 
-def test_an_objective_that_does_not_fit_the_targets(here):
+def test_an_objective_that_does_not_fit_the_targets_and_other_arguments(here):
     from kerasdl.data import from_arrays
     from kerasdl.train.fit import train
 
@@ -189,4 +189,7 @@ def test_an_objective_that_does_not_fit_the_targets(here):
         train("linear_csv", data={name: splits[name] for name in ("train", "test")}, verbose=False)
     with pytest.raises(UserError, match="Received: Split"):
         train("linear_csv", data=splits["train"], verbose=False)
+    for epochs in (0, -1):
+        with pytest.raises(UserError, match=f"stop_after is .* 1 or more. Received: {epochs}"):
+            train("linear_csv", data=splits, stop_after=epochs, verbose=False)
     assert not list(here.iterdir())

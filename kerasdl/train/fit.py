@@ -75,6 +75,8 @@ def train(recipe: Recipe | str | Path, *overrides: str, workdir: str | Path | No
         UserError: the recipe or the data is wrong; Diverged if the loss becomes NaN.
         KeyboardInterrupt, SystemExit: after Ctrl-C and SIGTERM, once the state is saved.
     """
+    if stop_after is not None and stop_after < 1:
+        raise UserError(f"stop_after is a number of epochs, 1 or more. Received: {stop_after}.")
     recipe, began = resolved(recipe, overrides, data, workdir, changes), time.perf_counter()
     every, before, given = seconds(checkpoint_every), Run.unfinished(workdir, recipe), checked(callbacks)
     with logs.on_stderr(verbose) as console:
@@ -224,6 +226,7 @@ def conclude(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model, 
             if not math.isfinite(found.get(name, 0.0)):  # by the last step, whose effect no loss has shown yet
                 raise Diverged(f"{split}/{name} is {found[name]} at the end. Lower lr, or add warmup.")
     if setup.is_chief:
+        extra |= compressed.reached(setup.recipe, kept, best.epochs)  # before frozen kernels count as learning again
         record.save(run, kept)
         if test and setup.objective.predicts:
             objective, examples, batch = setup.objective, splits["test"], setup.recipe.micro_batch
