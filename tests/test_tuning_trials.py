@@ -150,6 +150,26 @@ def test_a_winner_is_not_retrained_with_other_code(here):
         measure(Study.open(study.folder), record, 1)
 
 
+@pytest.mark.parametrize("edited", ["mine.py", "layers.py"])
+def test_no_trial_begins_with_code_that_was_edited_during_the_search(edited, here):
+    """The file of build(hp), or one that it imports."""
+    (here / "mine.py").write_text("import layers\ndef build(hp):\n    hp.Float('lr', 1e-4, 1e-1)\n"
+                                  "    return layers.net()")
+    (here / "layers.py").write_text("import keras\ndef net():\n    model = keras.Sequential([keras.layers.Dense(2)])\n"
+                                    "    model.compile('sgd', 'mse')\n    return model")
+    study = Study.create(Search(build="mine.py:build", data="digits", trials=3, goal="max"), here / "study")
+    study.lease().release()
+    before = (here / edited).read_text()
+    (here / edited).write_text(before + "\n")
+    for begin in (study.lease, lambda: Study.create(study.search, study.folder)):
+        with pytest.raises(UserError, match=f"{edited} was edited"):
+            begin()
+    (here / edited).write_text(before)
+    lease = Study.open(study.folder).lease()
+    assert lease.id == "0000"
+    lease.release()
+
+
 def test_a_score_that_the_test_split_does_not_have_is_undefined(here, monkeypatch):
     study, record = won(SMALL, here)
     again = SimpleNamespace(seeds=[1], records=lambda: [], outcomes=lambda: [{"scores": {"val/accuracy": 0.5}}])

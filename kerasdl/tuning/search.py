@@ -55,8 +55,8 @@ class Search:
         data: of `build`.
         name: set from the file's name.
         source: of `build`, a checksum of its file when the search began.
-        code: of a recipe, {file: checksum} of the user's files that its trials run, and of a ranking, when the search
-            began.
+        code: {file: checksum} of the user's files that trials run, of those next to them that they import, and of a
+            ranking, when the search began.
 
     Raises:
         UserError: for an unknown field, a wrong value, or a condition that can never hold.
@@ -106,7 +106,8 @@ class Search:
         space = {moved(key): part if isinstance(part, (list, tuple)) else (part,) for key, part in self.space.items()}
         self.space = {key: tuple(_normal(key, dimension) for dimension in part) for key, part in space.items()}
         check(self)
-        self.code = {file: self.code.get(file, digest) for file, digest in _checksums(self).items()}
+        known = {**({str(user_code.split(self.build)[0]): self.source} if self.build else {}), **self.code}
+        self.code = {file: known.get(file, digest) for file, digest in _checksums(self).items()}
 
     @property
     def base(self) -> Recipe:
@@ -211,8 +212,6 @@ class Search:
         Args:
             ranking: whether the file of a ranking counts, too, which no trial reads.
         """
-        if self.build:
-            return [] if self.source == _checksum(self.build) else [f"{self.build.rpartition(':')[0]} was edited"]
         now = _checksums(self)
         return [f"{file} was edited" for file, digest in self.code.items()
                 if now.get(file) != digest and (ranking or file != self.ranking)]
@@ -328,16 +327,29 @@ def _checksum(build: str) -> str:
 
 
 def _checksums(search: Search) -> dict[str, str]:
-    """Return {file: checksum} of the ranking and the user's files that the trials of a recipe run, where there are any.
-    """
-    if search.build:
-        return {}
+    """Return {file: checksum} of the ranking, the user's files that trials run, and what these import next to them."""
     searched = [str(value) for key in FROM_FILES for part in search.space.get(key, ())
                 for value in getattr(part, "values", ())]
-    named = [*user_code.references(search.base), *searched, *search.costs, *search.limits]
-    files = sorted({user_code.split(name)[0] for name in named if user_code.is_reference(name)})
+    named = [search.build or "", *user_code.references(search.base), *searched, *search.costs, *search.limits]
+    files = sorted(_with_imports({user_code.split(name)[0] for name in named if user_code.is_reference(name)}))
     files += [Path(search.ranking)] if search.ranking else []
     return {str(file): user_code.digest(file) for file in files if file.is_file()}
+
+
+def _with_imports(files: set[Path]) -> set[Path]:
+    """Return files with those next to them that they import, and that these import, but for kerasdl's."""
+    found, waiting = set(files), [file for file in files if file.is_file()]
+    while waiting:
+        file = waiting.pop()
+        try:
+            names = {name.partition(".")[0] for name in user_code.imported(file)} - {"kerasdl"}
+        except (SyntaxError, ValueError):  # whoever imports the file says so
+            continue
+        own = {each for name in names if user_code.is_near(file, name)
+               for each in (file.with_name(f"{name}.py"), *file.with_name(name).rglob("*.py")) if each.is_file()}
+        waiting += own - found
+        found |= own
+    return found
 
 
 def _text(part: Any) -> str:

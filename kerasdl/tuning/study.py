@@ -174,7 +174,15 @@ class Study(Trials):
             return error.found, str(error)
 
     def task(self, record: TrialRecord, records: Sequence[TrialRecord]) -> dict[str, Any]:
+        """Return what a trial is to do.
+
+        Raises:
+            UserError: a file of the user's was edited since the search began: the process would import another network.
+        """
         search = self.search
+        if edited := search.edited():
+            raise UserError(f"{edited[0]} since {self.folder} began, so that later trials would be of another network. "
+                            f"Undo the change, and resume: {self.resume}. Or begin a search in another folder.")
         recipe = search.base if search.build else search.trial(record.values)
         if search.inherit and record.parent and (self.home / record.parent / WEIGHTS).exists():
             own = self.home / record.id / "recipe.json"  # of a trial that has begun: the search may have moved since
