@@ -44,6 +44,7 @@ from kerasdl.auto.asked import Asked, asked
 from kerasdl.auto.search import auto
 from kerasdl.auto.task import Task
 from kerasdl.auto.timing import Pace
+from kerasdl.cli.auto import what_to_find
 from kerasdl.data import from_arrays, load_splits
 from kerasdl.data.tokens import TokenArgs, Tokens
 from kerasdl.errors import UserError
@@ -379,14 +380,21 @@ def test_only_what_is_small_enough_wins(tmp_path, monkeypatch):
               for name, count in (("best", 900), ("second", 450), ("third", 300))]
 
     def task(limit):
-        return SimpleNamespace(asked=SimpleNamespace(max_kb=limit), ranked=lambda: ranked, skip=skipped.__setitem__)
+        return SimpleNamespace(asked=SimpleNamespace(max_kb=limit), ranked=lambda: ranked, skip=skipped.__setitem__,
+                               home=tmp_path)
 
     assert sizes.winner(task(None)).name == "best"
     assert sizes.winner(task(0.5)).name == "third"
     assert not (tmp_path / "best").exists()  # parameters alone say that it is too large
     assert set(skipped) == {"best, as a file", "second, as a file"} and "0.6 KB" in skipped["second, as a file"]
-    with pytest.raises(UserError, match=r"fits into 0\.31 KB .* third with 0\.4 KB"):
+    with pytest.raises(UserError, match=r"fits into 0\.31 KB .* third with 0\.4 KB.* --resume .* --max-kb 1\."):
         sizes.winner(task(0.31))
+    with pytest.raises(UserError, match=r"third, by its parameters alone, with 0\.3 KB"):
+        sizes.winner(task(0.2))
+    before = Asked("digits", max_kb=0.31)
+    replace(before, max_kb=1.0).check_continues(before, tmp_path)  # a larger limit continues with what there is
+    (tmp_path / "progress.json").write_text(json.dumps({"asked": before.to_json()}))
+    assert what_to_find(None, [], {"max_kb": "1"}, None, str(tmp_path))[0] == replace(before, max_kb=1.0)
 
 
 @pytest.mark.parametrize("scores, kept", [((0.82, 0.90, 0.72), "linear"), ((0.80, 0.90, 0.70), "linear"),

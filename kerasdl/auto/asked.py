@@ -20,7 +20,7 @@ TABLES = (".csv", ".parquet", ".pq", ".xlsx", ".xlsm", ".xls", ".ods")
 SAID = {".tsv": ("csv", "series"), ".npz": ("series",), ".npy": ("series",), ".txt": ("text",)}  # not unmistakable
 LOOKS = 200  # files of a folder that are looked at
 PROGRESS = "progress.json"  # of a folder: what was asked, and what is finished
-FREE = ("minutes",)  # what may differ when an interrupted search is resumed
+FREE = ("minutes", "max_kb")  # what may differ when an interrupted search is resumed
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The winner: the best on validation data, of those whose 8-bit file is small enough where there is a limit."""
 
 import json
+import math
 from collections.abc import Sequence
 from statistics import mean
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from kerasdl.auto.task import ROUNDING, Candidate, Task
 from kerasdl.deploy import exporting
 from kerasdl.errors import UserError
+from kerasdl.text import resuming
 
 FORMAT, BITS = "litert", "int8"
 SHOWN = 200  # letters of why there is no file
@@ -43,9 +45,13 @@ def winner(task: Task, some: Sequence[Candidate] = ()) -> Candidate:
         sizes.append((facts["bytes"] / 1000, candidate.name))
         task.skip(f"{candidate.name}, as a file", f"too large: {facts['bytes'] / 1000:.1f} KB, and {limit:g} are asked "
                                                   "for")
-    nearest = " The nearest: {1} with {0:.1f} KB.".format(*min(sizes)) if sizes else ""
-    raise UserError(f"No model fits into {limit:g} KB in 8 bits.{nearest} Give more with --max-kb, or make one "
-                    f"smaller: kerasdl compress {some[0].run.path} --to '{limit:g} KB'")
+    if not sizes:
+        fewest = min(some, key=lambda each: each.run.result["parameters"])
+        sizes.append((fewest.run.result["parameters"] / 1000, f"{fewest.name}, by its parameters alone,"))
+    size, name = min(sizes)
+    raise UserError(f"No model fits into {limit:g} KB in 8 bits. The nearest: {name} with {size:.1f} KB. Give more, "
+                    f"and what is finished is kept: {resuming('auto', task.home)} --max-kb {math.ceil(size)}. Or make "
+                    f"one smaller: kerasdl compress {some[0].run.path} --to '{limit:g} KB'")
 
 
 def decided(task: Task, first: Candidate, again: Candidate) -> Candidate:

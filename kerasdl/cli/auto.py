@@ -53,7 +53,8 @@ def best_model(data: Annotated[str | None, typer.Argument(
         from kerasdl.auto import outcome, page
         from kerasdl.auto.search import auto
     with logs.on_stderr(verbose()):
-        found = outcome.finished(Path(resume)) if resume and minutes is None else None  # perhaps without its page
+        as_it_was = minutes is None and max_kb is None
+        found = outcome.finished(Path(resume)) if resume and as_it_was else None  # perhaps without its page
         found = found or auto(wanted, folder, workers=workers, ray=ray, began=began)
         file = (page.there(Path(found["home"])) or page.write(Path(found["home"]), found)) if report else None
     if as_json:
@@ -93,10 +94,11 @@ def what_to_find(data: str | None, overrides: list[str], given: dict[str, Any], 
     if workdir is not None and Path(workdir) != Path(resume):
         raise UserError("--resume names the search's folder, and --workdir another one. Give one of the two.")
     before = resumed(resume)
-    if data is not None or overrides or set(given) - {"minutes"}:
-        raise UserError(f"{resume} is resumed as it was begun. Give --resume alone, or with other --minutes.")
+    if data is not None or overrides or set(given) - {"minutes", "max_kb"}:
+        raise UserError(f"{resume} is resumed as it was begun. Give --resume alone, or with another --minutes or "
+                        "--max-kb.")
     minutes = number("--minutes", given.get("minutes", before.minutes), "minutes", "10")
-    return replace(before, minutes=minutes), resume
+    return replace(before, minutes=minutes, max_kb=given.get("max_kb", before.max_kb)), resume
 
 
 def show(found: dict[str, Any]) -> None:
