@@ -94,6 +94,19 @@ def test_numbers_of_two_units_are_learned_alike(here):
     assert (error.std(0) < 0.05 * y.std(0)).all()
 
 
+def test_the_unit_of_one_target_of_several_decides_nothing(here):
+    """Neither the epoch that is kept nor where patience ends: the first target is noise."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 10)).astype("float32")
+    y = np.stack([rng.normal(size=200), x @ rng.normal(size=10)], 1)
+    recipe = Recipe(model="linear", objective="regress", data="arrays", batch=20, epochs=8, lr=0.02, patience=2)
+    kilometres, metres = (train(recipe, data=from_arrays(x, y * [unit, 1.0], target="number"), workdir=name,
+                                verbose=False).result for name, unit in (("kilometres", 1.0), ("metres", 1000.0)))
+    assert metres["best_epoch"] == kilometres["best_epoch"]
+    for name in ("loss", "r2"):
+        assert metres["test"][name] == pytest.approx(kilometres["test"][name], rel=1e-3)
+
+
 def test_the_mean_of_a_million_numbers_far_from_zero():
     """NumPy adds up the rows of a matrix in float32, one after the other."""
     y = np.random.default_rng(0).normal((2000.0, 1e6), (10.0, 1e3), (1_000_000, 2)).astype("float32")

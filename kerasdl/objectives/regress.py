@@ -1,4 +1,4 @@
-"""Regression: squared error of one or more numbers, in the units of the data."""
+"""Regression: squared error of one or more numbers. The model answers in the units of the data."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -41,13 +41,16 @@ class Regress(Objective):
                                   for of in (units.input_mean, np.sqrt(units.input_variance)))
 
     def compute_loss(self, x: Any, y: Any, y_pred: Any) -> Any:
-        """Return the squared error, in the units of the data squared.
+        """Return the squared error: of one number in the units of the data squared; of several, which have units of
+        their own, the mean of each in units of its spread in training.
 
-        Its gradient is that of the error in units of the targets' own spread, so that a learning rate, a clip and
-        Adam's epsilon mean the same in metres and in millimetres.
+        The gradient is always that of the error in units of the targets' own spread, so that a learning rate, a clip
+        and Adam's epsilon mean the same in metres and in millimetres.
         """
-        error = ops.mean(ops.square(y_pred - y), axis=-1)
         relative = ops.mean(ops.square((y_pred - y) / self.spread), axis=-1)
+        if len(self.spread) > 1:
+            return relative
+        error = ops.mean(ops.square(y_pred - y), axis=-1)
         return ops.stop_gradient(error) + (relative - ops.stop_gradient(relative))
 
     def metrics(self) -> list[keras.metrics.Metric]:
