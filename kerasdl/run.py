@@ -17,7 +17,7 @@ from typing import Any
 from kerasdl import user_code
 from kerasdl.errors import UserError
 from kerasdl.files import take_lock, write_new, write_text, writing
-from kerasdl.recipe import Recipe
+from kerasdl.recipe import Recipe, names
 from kerasdl.recipe import load as load_recipe
 from kerasdl.text import resuming, typed
 
@@ -25,6 +25,7 @@ FILES = ("data.json", "choice.json", "init.json", "result.json", "metrics.csv", 
          "model.keras", "predictions.npz", "report.html", "code", "tokenizer.json", "seen.npy")  # and recipe.json
 SEEN = "seen.npy"  # hashes of what was learned from without labels
 INIT = Path("checkpoint") / "init.keras"  # the first weights, copied until the run is finished
+PATHS_IN = {"data_args": ("val", "test", "root", "tokens"), "model_args": ("weights",), "objective_args": ("teacher",)}
 NOTES = ("folder", "noted", "remarks", "run")  # of Run.data: all that does not say which data it is
 
 
@@ -319,23 +320,41 @@ def folder_for(name: str) -> Path:
 def recipe_of(recipe: Recipe | str | Path, overrides: Sequence[str] = (), workdir: str | Path | None = None,
               **changes: Any) -> Recipe:
     """The recipe of a name, a file or a run, as kerasdl.recipe.load has it, with overrides. Of a run, the user's own
-    code is the run's copy: the file itself may have changed since, or be elsewhere.
+    code is the run's copy: the file itself may have changed since, or be elsewhere. And its paths are from the folder
+    in which it began.
 
     Args:
         workdir: where it is to be trained; in its own folder a run is resumed with its recipe as it is.
         **changes: overrides as values.
     """
-    changed = load_recipe(recipe).override(*overrides, **changes)
-    if isinstance(recipe, Recipe):
-        return changed
+    found = load_recipe(recipe)
+    if isinstance(recipe, Recipe) or str(recipe) in names():
+        return found.override(*overrides, **changes)
     path = Path(recipe)
     folder = path.parent if path.name == "recipe.json" else path
     goes_on = workdir is not None and Path(workdir).resolve() == folder.resolve()
+    changed = (found if goes_on else from_folder(found, Run(folder).folder)).override(*overrides, **changes)
     if goes_on or not (folder / user_code.CODE).is_dir():
         return changed
     given = {*changes, *(pair.partition("=")[0].strip() for pair in overrides)}
     return changed.model_copy(update={field: value for field, value in user_code.kept(changed, folder).items()
                                       if field not in given})
+
+
+def from_folder(recipe: Recipe, folder: str | None) -> Recipe:
+    """Return the recipe of a run for another folder than that in which it began: paths of data, weights and a teacher
+    are from that one if they are there, also where there is something of that path here, as it may be other data."""
+    if folder is None or Path(folder).resolve() == Path.cwd():
+        return recipe
+
+    def there(value: Any) -> Any:
+        return str(Path(folder, value)) if value and isinstance(value, str) and Path(folder, value).exists() else value
+
+    source, colon, path = recipe.data.partition(":")
+    args = {field: {key: there(value) if key in paths else value for key, value in getattr(recipe, field).items()}
+            for field, paths in PATHS_IN.items()}
+    return recipe.model_copy(update={"data": f"{source}:{there(path)}" if colon else recipe.data,
+                                     "init": there(recipe.init), **args})
 
 
 def load(path: str | Path | Run) -> Run:

@@ -395,6 +395,26 @@ def test_a_run_is_shown_and_trained_again_from_its_folder(files, command, monkey
     assert f"{copy}:build" in command("show", ".", "model_args.width=4").out
 
 
+def test_a_run_trained_again_elsewhere_has_the_files_that_it_began_with(here, monkeypatch):
+    """Also where others have their names."""
+    args = {"data_args": {"label": "kind", "val": "val.csv"}, "objective_args": {"teacher": "teacher"}}
+    run = Run.create(Recipe(model="linear", data="csv:t.csv", objective="distill", init="origin", **args), "a/run")
+    write_json(run.path / "data.json", {"shape": 1, "folder": str(here / "a")})
+    for name in ("a/t.csv", "b/t.csv", "a/val.csv", "b/kind", "a/kind", "a/teacher", "a/origin"):
+        (here / name).parent.mkdir(exist_ok=True)
+        (here / name).touch()
+    monkeypatch.chdir(here / "a")
+    assert what_to_train("run", [], "new", None)[0] == Run.open("run").recipe
+    monkeypatch.chdir(here / "b")
+    found, _ = what_to_train("../a/run", [], "new", None)
+    assert (found.data, found.init) == (f"csv:{here}/a/t.csv", f"{here}/a/origin")
+    assert found.data_args == {"label": "kind", "val": f"{here}/a/val.csv"}
+    assert found.objective_args == {"teacher": f"{here}/a/teacher"}
+    assert resolved("../a/run", [], None, None, {}) == found
+    assert what_to_train("../a/run", ["data=csv:t.csv"], None, None)[0].data == "csv:t.csv"
+    assert what_to_train("../a/run", [], "../a/run", None)[0].data == "csv:t.csv"  # resumed as it is
+
+
 def test_a_training_of_a_run_s_copy_is_compared_as_the_same_recipe(files):
     first = saved(files / "run")
     again = Run.create(what_to_train("run", ["seed=1"], None, None)[0], "again")
