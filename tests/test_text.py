@@ -11,7 +11,7 @@ import pytest
 
 import kerasdl
 from kerasdl import objectives
-from kerasdl.data import load_splits, to_predict
+from kerasdl.data import load_splits, texts, to_predict
 from kerasdl.data.lengths import by_length, lengths
 from kerasdl.data.sources import load_for
 from kerasdl.data.sources import tags as tags_source
@@ -340,6 +340,15 @@ def test_blanks_and_strange_ends_of_lines_are_read_alike_in_training_and_predict
     assert len(chunk.x) == 20 and {tuple(row) for row in chunk.x} <= known
 
 
+@pytest.mark.parametrize("encoding, content", [("iso2022_jp", "映画は良い\n"), ("utf-16-le", "fine film\n"),
+                                               ("hz", "电影\n"), ("latin-1", "caf\xe9\n"), ("gbk", "电影\n")])
+def test_a_model_reads_files_in_the_encoding_of_its_training_or_in_utf_8(tmp_path, encoding, content):
+    (file := tmp_path / "a.txt").write_bytes(content.encode(encoding))
+    assert texts.decoded_as_trained(file, encoding) == content
+    file.write_text("caf\xe9s, 电影!\n", encoding="utf-8")
+    assert texts.decoded_as_trained(file, encoding) == "caf\xe9s, 电影!\n"
+
+
 def test_the_tokenizer_of_another_run_is_refused(run, files, tmp_path):
     recipe = run.recipe.override(init=str(run.path), data_args={"tokens": "char"})
     with pytest.raises(UserError, match=f"data_args.tokens={run.path}"):
@@ -558,6 +567,12 @@ def test_tags_that_continue_nothing_are_reported(tags):
     assert f"1 tag of train continues an entity that did not begin, first {tags}:134" in found.remarks[0]
     found = load_splits(f"tags:{tags}", SPLITS, target="tags", length=8, scheme="iob1")
     assert not found["train"].remarks
+
+
+def test_blanks_other_than_spaces_and_tabs_are_parts_of_words(tags):
+    tags.write_text("10\u00a0000  O\n\u3000 O\n\u3000\tO\nAda B-PER\u00a0\n \t \nBob B-PER\n")
+    found = tags_source.sentences(str(tags), tags_source.Args())
+    assert found.words == [["10\u00a0000", "\u3000", "\u3000", "Ada"], ["Bob"]] and found.tags[0][-1] == "B-PER"
 
 
 @pytest.mark.parametrize("line, message", [("word\n", "train.conll:1 has 1 column, 'word'"),

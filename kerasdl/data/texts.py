@@ -152,6 +152,16 @@ def decoded(file: Path, *encodings: str) -> str:
                     "data_args.encoding, such as latin-1 or cp1252.")
 
 
+def decoded_as_trained(file: Path, encoding: str) -> str:
+    """Return the content of a file that a model is asked about: in UTF-8 or in the encoding of its training.
+
+    Bytes above 127 that are valid UTF-8 are hardly ever text of another encoding. Where there are none, UTF-8 fits
+    whatever they mean, as in iso2022_jp or utf-16-le. What a terminal writes to standard input is UTF-8 first.
+    """
+    own_first = str(file) != "-" and file.read_bytes().isascii()
+    return decoded(file, *((encoding, "utf-8") if own_first else ("utf-8", encoding)))
+
+
 def check_there(texts: Sequence[str], names: Sequence[str]) -> None:
     """Raise a DataError for texts of a table that are missing."""
     if empty := [name for text, name in zip(texts, names, strict=True) if not text.strip()]:

@@ -25,6 +25,7 @@ KIND, NOUNS = "tokens", ("words", "a text", "files of words")
 EXTENSIONS = (".conll", ".iob", ".iob2", ".bio", ".tsv", ".txt")
 OUTSIDE = "O"
 BOUNDARY = "-DOCSTART-"
+BLANKS = " \t"  # no others separate words: a no-break space is a part of one
 
 
 class Args(tokens.TokenArgs):
@@ -117,7 +118,7 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Ite
     tokenizer, length = texts.tokens_of(facts), facts["shape"][0]
     for file in files:
         if file.suffix.lower() in (".txt", ""):
-            content = texts.decoded(file, "utf-8", facts["reading"]["encoding"])
+            content = texts.decoded_as_trained(file, facts["reading"]["encoding"])
             lines = texts.lines_of(content)
             if len(lines) > 1 and are_tagged(lines, facts["reading"]["columns"]["tag"], facts["classes"]):
                 raise DataError(f"{file} has a word and its tag on each line, and a .txt file is read as sentences. "
@@ -136,14 +137,16 @@ def read_files(files: Iterable[Path], facts: Mapping[str, Any], **_: Any) -> Ite
 
 def are_tagged(lines: Sequence[str], tag: int, classes: Sequence[str]) -> bool:
     """Return whether each line that is not empty has a word and, in the column `tag`, one of the tags `classes`."""
-    rows = [columns for line in lines if line.strip() and (columns := columns_of(line))[0] != BOUNDARY]
+    rows = [columns for line in lines if (columns := columns_of(line)) and columns[0] != BOUNDARY]
     return bool(rows) and all(len(row) > 1 and -len(row) <= tag < len(row) and row[tag].strip() in classes
                               for row in rows)
 
 
 def columns_of(line: str) -> list[str]:
-    """Return the columns of a line, which tabs separate if it has some, and else spaces."""
-    return line.split("\t") if "\t" in line else line.split()
+    """Return the columns of a line, which tabs separate if it has some, and else spaces; [] of an empty line."""
+    if not line.strip(BLANKS):
+        return []
+    return line.split("\t") if "\t" in line else [column for column in line.split(" ") if column]
 
 
 def sentences(path: str, args: Args, tagged: bool = True) -> Sentences:
@@ -161,14 +164,14 @@ def sentences(path: str, args: Args, tagged: bool = True) -> Sentences:
     lines = texts.lines_of(texts.decoded(Path(path).expanduser(), args.encoding))
     for number, line in enumerate([*lines, ""], 1):
         columns = columns_of(line)
-        if not line.strip() or columns[0] == BOUNDARY:
+        if not columns or columns[0] == BOUNDARY:
             if words:
                 found.words.append(words)
                 found.tags.append(tags)
             words, tags = [], []
             continue
         word = _column(columns, args.word, f"{path}:{number}", 2 if tagged else 1)
-        tag = _column(columns, args.tag, f"{path}:{number}") if tagged else OUTSIDE
+        tag = _column(columns, args.tag, f"{path}:{number}").strip() if tagged else OUTSIDE
         if tag != OUTSIDE and tag[:2] not in ("B-", "I-"):
             raise DataError(f"{path}:{number} has the tag {tag!r}. Expected O, B-TYPE or I-TYPE in column {args.tag}.")
         orphan = tag.startswith("I-") and (not tags or tags[-1][2:] != tag[2:])
@@ -217,7 +220,7 @@ def _column(columns: Sequence[str], place: int, where: str, least: int = 2) -> s
     if len(columns) < least or not -len(columns) <= place < len(columns):
         raise DataError(f"{where} has {len(columns)} column{'s' * (len(columns) != 1)}, {' '.join(columns)[:40]!r}. "
                         "Expected a word and its tag, separated by a space or a tab.")
-    return columns[place].strip()
+    return columns[place].strip(BLANKS)
 
 
 def _remarks(part: str, found: Sentences) -> list[str]:

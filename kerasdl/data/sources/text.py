@@ -185,9 +185,9 @@ def _asked(file: Path, reading: Mapping[str, Any]) -> Iterator[tuple[list[str], 
         some = [str(text) for text in _column(frame, Args(text=column), str(file), empty=True)]
         names = [f"{file}:{line}" for _, line in frame.index]
     elif reading["form"] == "documents" and str(file) != STDIN:
-        names, some = [str(file)], [texts.decoded(file, "utf-8", reading["encoding"]).strip()]
+        names, some = [str(file)], [texts.decoded_as_trained(file, reading["encoding"]).strip()]
     else:
-        lines = enumerate(texts.lines_of(texts.decoded(file, "utf-8", reading["encoding"])), 1)
+        lines = enumerate(texts.lines_of(texts.decoded_as_trained(file, reading["encoding"])), 1)
         found = [(number, line.strip()) for number, line in lines if line.strip()]  # as in training
         names, some = [f"{file}:{number}" for number, _ in found], [line for _, line in found]
     for start in range(0, len(some), ROWS):
