@@ -29,8 +29,12 @@ def command(recipe: Recipe, otherwise: str, backend: str | None = None) -> str:
         otherwise: what to train if the package has no recipe of that name, such as a run's folder.
         backend: of Keras; None: TensorFlow, with which `kerasdl train` trains by itself.
     """
-    options = [] if backend in (None, "tensorflow") else ["--backend", backend]
-    return shlex.join(["kerasdl", "train", *(_of_package(recipe) or [otherwise]), *options])
+    return shlex.join(["kerasdl", "train", *(_of_package(recipe) or [otherwise]), *backend_option(backend)])
+
+
+def backend_option(backend: str | None) -> list[str]:
+    """Return the option of a command that chooses this backend; none for TensorFlow, which needs none."""
+    return [] if backend in (None, "tensorflow") else ["--backend", backend]
 
 
 def _of_package(recipe: Recipe) -> list[str]:

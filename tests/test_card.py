@@ -152,6 +152,8 @@ def test_the_command_of_a_table_has_its_splits():
     recipe = Recipe(model="mlp", data="csv:/home/me/x.csv", splits={"train": "train[:60%]"})
     made = card.again(SimpleNamespace(recipe=recipe, result={}))
     assert made == "kerasdl train FOLDER data=csv:PATH 'splits.train=train[:60%]'"
+    on_jax = card.again(SimpleNamespace(recipe=recipe, result={"environment": {"backend": "jax"}}))
+    assert on_jax == f"{made} --backend jax"
     assert "kerasdl calibrate RUN" in card.again(SimpleNamespace(recipe=recipe, result={"calibrated": {}}))
 
 

@@ -15,7 +15,7 @@ from kerasdl.errors import UserError
 from kerasdl.hub import files, task
 from kerasdl.hub.paths import folders, is_local, shortened
 from kerasdl.recipe import Recipe
-from kerasdl.recipe_text import command
+from kerasdl.recipe_text import backend_option, command
 from kerasdl.run import Run
 from kerasdl.text import duration, figure
 
@@ -188,7 +188,7 @@ def trained(result: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
 
 def again(run: Run) -> str:
     """Return the command that repeats the training, without the places of files on the author's machine."""
-    recipe = run.recipe
+    recipe, backend = run.recipe, run.result.get("environment", {}).get("backend")
     if recipe.model == "ensemble":
         return "kerasdl ensemble RUN RUN  # the runs that are averaged, which are not here"
     if "calibrated" in run.result:
@@ -197,5 +197,6 @@ def again(run: Run) -> str:
         return "kerasdl show FOLDER  # the data were arrays, which are not here"
     if is_local(recipe.data):
         splits = [f"splits.{name}={part}" for name, part in recipe.splits.items()]  # other data would take them away
-        return shlex.join(["kerasdl", "train", "FOLDER", f"data={recipe.data.partition(':')[0]}:PATH", *splits])
-    return command(Recipe(**{key: shortened(value, key) for key, value in recipe}), "FOLDER")
+        return shlex.join(["kerasdl", "train", "FOLDER", f"data={recipe.data.partition(':')[0]}:PATH", *splits,
+                           *backend_option(backend)])
+    return command(Recipe(**{key: shortened(value, key) for key, value in recipe}), "FOLDER", backend)
