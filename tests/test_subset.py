@@ -1,14 +1,18 @@
 """Some classes of a set, and a few examples of each: the same ones every time, and as a recipe says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 from scipy.io import wavfile
 
-from kerasdl.data import from_frame, load, load_splits
+from kerasdl import Recipe, objectives
+from kerasdl.data import Split, from_frame, load, load_splits, subset
 from kerasdl.data.sources import load_for
 from kerasdl.errors import DataError, UserError
+from kerasdl.evaluation import controls
 from kerasdl.evaluation.splits import load_split
 from kerasdl.train.fit import train
 
@@ -147,3 +151,48 @@ def test_numbers_have_no_classes(table):
 def test_examples_without_labels_have_no_classes(table):
     with pytest.raises(UserError, match="this set has no labels"):
         load(f"csv:{table}", target=None, per_class=3)
+
+
+@pytest.mark.parametrize("joined", ["train+val", "val+train"])
+def test_a_control_of_a_training_that_has_seen_val_is_chosen_without_it(tmp_path, joined):
+    """The n-grams count each token of both parts once, in either order."""
+    pytest.importorskip("tokenizers")
+    (tmp_path / "a.txt").write_text("".join(np.random.default_rng(0).choice(list("abc d"), 2000)))
+    parts = {"train": "train", "val": "val", "test": "test"}
+    apart = load_splits(f"chars:{tmp_path / 'a.txt'}", parts, target=None, length=8, val_share=0.3)
+    found = apart | load_splits(f"chars:{tmp_path / 'a.txt'}", parts | {"train": joined}, target=None, length=8,
+                                val_share=0.3)
+    (name, scores), *_ = objectives.of(Recipe(model="rnn", objective="language", data="chars:a.txt")).facts(
+        found, None)["controls"].items()
+    new = [*apart["train"].x[0, 1:], *apart["train"].x[1:, -2:].ravel(), *apart["val"].x[:, 1:].ravel()]
+    counts = np.bincount(np.array(new)[np.array(new) > 0], minlength=found["train"].build_args["vocabulary"])
+    asked = found["test"].x[:, 1:][found["test"].x[:, 1:] > 0]
+    kinds = np.count_nonzero(counts)
+    likely = (counts + kinds / (len(counts) - 1)) / (counts.sum() + kinds)  # Witten and Bell's
+    assert name == "frequencies of tokens" and scores["test"]["bits"] == pytest.approx(-np.log2(likely[asked]).mean())
+    mask = subset.unseen(found["train"], found["val"])
+    np.testing.assert_array_equal(found["train"].x[mask], apart["train"].x)
+    assert subset.unseen(apart["train"], apart["val"]).all()
+
+
+def test_tf_idf_of_many_words_is_bounded_and_says_so(monkeypatch):
+    random = np.random.default_rng(0)
+    some = np.array([" ".join(random.choice(["a", "b", "c", "good"[:4 * label]], 9)) for label in (0, 1) * 30], object)
+    whole = Split("train", np.arange(240, dtype="int32").reshape(60, 4), np.tile([0, 1], 30).astype("int32"), (4,), 60,
+                  ("x", "y"), kind="tokens", texts=some)
+    splits = {"train": whole, "val": replace(whole, name="val"), "test": replace(whole, name="test")}
+    assert set(controls.tf_idf(splits)) == {"val", "test", "C"}
+    again = controls.tf_idf(splits | {"train": replace(whole, name="train+val")})  # nothing is left without val
+    assert again == controls.tf_idf(splits)
+    chosen = []
+    monkeypatch.setattr(controls, "_fitted", lambda splits, taken, strengths, own=controls._fitted: (
+        chosen.append((len(taken), len(strengths))), own(splits, taken, strengths))[1])
+    controls.tf_idf(splits | {"train": replace(whole, name="train+val"),
+                              "val": replace(whole.part(np.arange(20)), name="val")})
+    assert chosen == [(40, 6), (60, 1)]
+    monkeypatch.setattr(controls, "MOST_WEIGHTS", 5)
+    monkeypatch.setattr(controls, "MOST_WORDS", 200)
+    found = controls.tf_idf(splits)
+    assert found["bounded"].startswith("the 5 most frequent words and pairs of ") and found["test"]["accuracy"] > 0.9
+    monkeypatch.setattr(controls, "tf_idf", lambda splits: (_ for _ in ()).throw(MemoryError))
+    assert controls.controls(objectives.of(Recipe(model="rnn", data="text:a.csv")), splits) == {}

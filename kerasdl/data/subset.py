@@ -78,9 +78,22 @@ def joined(splits: Sequence[Split]) -> Split:
         values = [getattr(split, field) for split in splits]
         arrays[field] = None if values[0] is None else np.concatenate(values)
     attributes = {key: np.concatenate([split.attributes[key] for split in splits]) for key in splits[0].attributes}
-    return replace(splits[0], name=name, size=sum(map(len, splits)), **arrays, attributes=attributes,
+    reading = min((split.reading for split in splits), key=lambda reading: reading.get("step", 0))  # train's overlap
+    return replace(splits[0], name=name, size=sum(map(len, splits)), **arrays, attributes=attributes, reading=reading,
                    checksum=zlib.crc32(str([split.checksum for split in splits]).encode()),
                    remarks=tuple(dict.fromkeys(remark for split in splits for remark in split.remarks)))
+
+
+def unseen(train: Split, val: Split) -> np.ndarray:
+    """Return which examples of train (N,) are none of val's, where train is "train+val" or the like: what is chosen on
+    val has to be learned from those. All, where the two share no part, are not in memory, or nothing would be left."""
+    everything = np.ones(len(train), bool)
+    apart = not set(train.name.split("+")) & set(val.name.split("+"))
+    if apart or not all(isinstance(split.x, np.ndarray) for split in (train, val)):
+        return everything
+    seen = {row.tobytes() for row in val.x}
+    found = np.array([row.tobytes() not in seen for row in train.x])
+    return found if found.any() else everything
 
 
 def _labels(split: Split, what: str) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from pydantic import Field
 
+from kerasdl.data import subset
 from kerasdl.data.split import Split
 from kerasdl.data.tokens import FILE, Tokens
 from kerasdl.errors import UserError
@@ -86,11 +87,14 @@ class Language(Objective):
         return Tokens((Path(self.run or ".") / FILE).read_text(encoding="utf-8"))
 
     def facts(self, splits: Mapping[str, Split], answers: Callable) -> dict[str, Any]:
-        """Return what the model is compared with: n-grams, with the length of their contexts that is best on val."""
-        train = splits["train"]
-        found = ngrams.bits(train.x, train.reading.get("step", train.x.shape[1] - 1),
-                            {name: splits[name].x for name in ("val", "test")}, train.build_args["vocabulary"])
-        best = min(range(len(found)), key=lambda context: found[context]["val"])
+        """Return what the model is compared with: n-grams, with the length of their contexts that is best on val, of
+        counts without val."""
+        train, unseen = splits["train"], subset.unseen(splits["train"], splits["val"])
+        new, vocabulary = train.reading.get("step", train.x.shape[1] - 1), train.build_args["vocabulary"]
+        measured = {name: splits[name].x for name in ("val", "test")}
+        found = ngrams.bits(train.x, new, measured, vocabulary)
+        honest = found if unseen.all() else ngrams.bits(train.x[unseen], new, {"val": measured["val"]}, vocabulary)
+        best = min(range(len(honest)), key=lambda context: honest[context]["val"])
         chosen = {FREQUENCIES: 0} | ({f"n-grams of {best + 1} tokens": best} if best else {})
         return {"controls": {name: {split: {"bits": value} for split, value in found[context].items()}
                              for name, context in chosen.items()}}

@@ -19,17 +19,19 @@ def bits(train: np.ndarray, new: int, splits: Mapping[str, np.ndarray], vocabula
 
     Args:
         train: (N, T) tokens, 0 for padding; of rows that overlap, each token is counted once.
-        new: how many tokens at the end of each row the row before it does not have.
+        new: how many tokens at the end of a row the row before it does not have, where the two overlap.
         splits: the rows to measure, (M, T) each, which do not overlap.
         vocabulary: the number of tokens, padding included.
     """
     longest = min(LONGEST, int(63 / np.log2(vocabulary)) - 1, train.shape[1] - 1)
+    width = train.shape[1]
+    overlaps = np.flatnonzero((train[1:, :width - new] == train[:-1, new:]).all(axis=1)) + 1  # of val, if joined: none
     likely = {name: np.full(rows.shape, 1 / (vocabulary - 1)) for name, rows in splits.items()}
     found = []
     for order in range(longest + 1):
         first = max(order, 1)
         counted = train[:, first:] > 0
-        counted[1:, :max(0, train.shape[1] - new - first)] = False
+        counted[overlaps, :max(0, width - new - first)] = False
         if not counted.any():  # all texts are shorter
             break
         pairs, times = np.unique(_grams(train, order, vocabulary, first)[counted], return_counts=True)
