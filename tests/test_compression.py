@@ -25,6 +25,7 @@ from kerasdl.recipe import Recipe
 from kerasdl.run import Run
 from kerasdl.train import compressed, record
 from kerasdl.train.fit import train
+from kerasdl.zoo import transformer
 from kerasdl.zoo.cost import multiply_adds
 from kerasdl.zoo.fake_quantized import ROUNDED
 
@@ -402,6 +403,20 @@ def test_a_teacher_of_series_may_have_another_length_but_no_other_channels(tmp_p
     write_json(tmp_path / "data.json", series.describe() | {"shape": [5, 3]})
     with pytest.raises(UserError, match=r"takes sequence examples \(5, 3\), and the data has .* \(5, 2\)"):
         student.check(series)
+
+
+def test_a_teacher_with_fewer_positions_than_the_data_has_steps_is_refused(monkeypatch):
+    """In TensorFlow the first longer batch would fail."""
+    series = from_arrays(np.zeros((12, 5, 2), "float32"), [0, 1] * 6)["train"]
+    recipe = Recipe(model="rnn", model_args={"size": "mu"}, data="arrays", objective="distill",
+                    objective_args={"teacher": "x"})
+    for longest in (5, 4):
+        teacher = transformer.build((None, 2), 2, size="mu", longest=longest)
+        monkeypatch.setattr(Distill, "taught_by", lambda self, own=teacher: SimpleNamespace(model=lambda: own))
+        if longest == 5:
+            Distill(recipe).network(series)
+    with pytest.raises(UserError, match="x has positions for 4 steps.* Set data_args.length=4"):
+        Distill(recipe).network(series)
 
 
 def test_a_teacher_is_found_from_another_folder_as_data_is(here, monkeypatch):

@@ -20,6 +20,7 @@ from kerasdl.errors import UserError
 from kerasdl.objectives.classify import Classify, ClassifySettings
 from kerasdl.objectives.sections import Findings, Section, note, table
 from kerasdl.run import Run, located_path
+from kerasdl.zoo import generation
 
 
 class DistillSettings(ClassifySettings):
@@ -77,9 +78,17 @@ class Distill(Classify):
         return {"teacher": user_code.digest(self.taught_by().model_file)}
 
     def network(self, split: Split) -> keras.Model:
-        """Build the student, and load the teacher, after it: the student's first weights are those without one."""
+        """Build the student, and load the teacher, after it: the student's first weights are those without one.
+
+        Raises:
+            UserError: the teacher has positions for fewer steps than the data may have.
+        """
         student = super().network(split)
         self.teacher = self.taught_by().model()
+        positions = generation.positions_of(self.teacher)
+        if split.kind in ("sequence", "tokens") and positions and positions < split.example_shape[0]:
+            raise UserError(f"objective_args.teacher={self.settings.teacher} has positions for {positions} steps, and "
+                            f"the data has up to {split.example_shape[0]}. Set data_args.length={positions}")
         self.teacher.trainable = False
         return student
 
