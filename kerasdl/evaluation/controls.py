@@ -70,11 +70,12 @@ def tf_idf(splits: Mapping[str, Split]) -> dict[str, Any]:
 
 def _taken(train: Split) -> np.ndarray:
     """Return the places of texts that have as many words as TF-IDF counts, spread over the classes."""
-    most, count = min(MOST_WORDS, MOST_PRODUCTS // _outputs(train)), sum(len(text.split()) for text in train.texts)
+    texts, y = np.asarray(train.texts), np.asarray(train.y)
+    most, count = min(MOST_WORDS, MOST_PRODUCTS // _outputs(train)), sum(len(text.split()) for text in texts)
     if count <= most:
         return np.arange(len(train))
     places = np.linspace(0, len(train) - 1, max(2, len(train) * most // count)).astype(int)
-    return np.sort(np.argsort(train.y, kind="stable")[places])
+    return np.sort(np.argsort(y, kind="stable")[places])
 
 
 def _outputs(train: Split) -> int:
@@ -91,13 +92,14 @@ def _fitted(splits: Mapping[str, Split], taken: np.ndarray, strengths: Sequence[
     train, most = splits["train"], max(1, MOST_WEIGHTS // _outputs(splits["train"]))
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, strip_accents="unicode", token_pattern=r"\S+",
                             max_features=most)
-    x, val = words.fit_transform(train.texts[taken]), words.transform(splits["val"].texts)
+    y = np.asarray(train.y)[taken]
+    x, val = words.fit_transform(np.asarray(train.texts)[taken]), words.transform(splits["val"].texts)
     bounded = len(taken) < len(train) or x.shape[1] == most
     best: tuple[float, LogisticRegression] | None = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore" if bounded else "default", ConvergenceWarning)
         for strength in strengths:
-            model = LogisticRegression(C=strength, max_iter=100 if bounded else ITERATIONS).fit(x, train.y[taken])
+            model = LogisticRegression(C=strength, max_iter=100 if bounded else ITERATIONS).fit(x, y)
             score = float(model.score(val, splits["val"].y))
             if best is None or score > best[0]:
                 best = score, model
