@@ -9,7 +9,7 @@ import pytest
 
 import kerasdl
 from kerasdl import objectives
-from kerasdl.data import load_splits
+from kerasdl.data import load_splits, tokens
 from kerasdl.data.tokens import TokenArgs, Tokens, library, opened
 from kerasdl.errors import UserError
 from kerasdl.files import write_json
@@ -120,6 +120,29 @@ def test_the_sample_of_a_report_begins_with_what_can_be_read(book, monkeypatch, 
         sections = Language(language(book), book).sampled(findings)
     assert [note in section.body for section in sections] == [True] * bool(note)
     assert bool(note) != ("The report has no sample: UserError: The prompt '' has no token" in caplog.text)
+
+
+@pytest.mark.parametrize("kind", ["char", "word", "bpe", "bert", "whole"])
+def test_a_book_in_pieces_has_the_tokens_of_the_whole(monkeypatch, tmp_path, kind):
+    """And trains the same tokenizer; one that does not divide texts at spaces has a single piece."""
+    letters = [*"abcdeZ", *" \n\t'.,_-1", "  ", "\n\n", "\u0301", "\u00a0", "\u3000", "\u4e2d", "\u03a3", "\x1c",
+               " don't "]
+    book = "".join(np.random.default_rng(0).choice(letters, 4000))
+    parts = list(tokens.pieces(book, 40))
+    assert "".join(parts) == book and len(parts) > 20
+    args = tokens.TokenArgs(tokens=kind if kind in tokens.TRAINED else "word", vocabulary=400, lower=False)
+    found = tokens.trained(args, [book])
+    assert tokens.trained(args, parts).text == found.text
+    if kind == "bert":
+        vocabulary(tmp_path / "vocab.txt", *"abcdez", *(f"##{letter}" for letter in "abcdez"))
+        found = tokens.opened(str(tmp_path / "vocab.txt"))
+    if kind == "whole":
+        found.tokenizer.pre_tokenizer = tokens.library().pre_tokenizers.Metaspace()
+        found = tokens.Tokens(found.tokenizer.to_str())
+    taken = []
+    monkeypatch.setattr(tokens, "pieces", lambda content: taken.append(content) or parts)
+    np.testing.assert_array_equal(found.ids(book), found.tokenizer.encode(book, add_special_tokens=False).ids)
+    assert len(taken) == (kind != "whole")
 
 
 # Words with tags

@@ -5,7 +5,8 @@ Importing this module imports nothing heavy.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ PAD, UNKNOWN, MASK = "[PAD]", "[UNK]", "[MASK]"
 SPECIAL = [PAD, UNKNOWN, "[CLS]", "[SEP]", MASK]
 TRAINED = ("word", "bpe", "char")  # the library's training of WordPiece gives another vocabulary each time (0.23)
 FILE = "tokenizer.json"
+CHARACTER = r"[\s\S]"
+BETWEEN_WORDS = re.compile(r"(?<=\w) (?=\w)")
+SPACED = ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "BertNormalizer",  # of single letters and marks
+          "Whitespace", "WhitespaceSplit", "BertPreTokenizer", "ByteLevel")
 
 
 class TokenArgs(Settings):
@@ -95,6 +100,20 @@ class Tokens:
                 x[row, :len(each.ids)] = each.ids
         return x, lost
 
+    def ids(self, content: str) -> np.ndarray:
+        """Return the tokens (T,) int32 of a long text, without those that a tokenizer adds.
+
+        The library needs half a gigabyte for each megabyte that it encodes at once. Where it divides a text at spaces
+        before anything else, as those that are trained here and BERT's do, pieces have the tokens of the whole.
+        """
+        found = json.loads(self.text)
+        steps = [each for name in ("normalizer", "pre_tokenizer") if (step := found.get(name))
+                 for each in step.get("normalizers", [step])]
+        divides = found.get("pre_tokenizer") is not None and all(map(keeps_spaces, steps))
+        whole = not divides or any(not token.get("special") for token in found.get("added_tokens", []))
+        return np.concatenate([np.array(self.tokenizer.encode(piece, add_special_tokens=False).ids, "int32")
+                               for piece in (pieces(content) if content and not whole else [content])])
+
     def encode_words(self, sentences: Sequence[Sequence[str]], length: int
                      ) -> tuple[np.ndarray, list[list[int]], list[int]]:
         """Return the tokens of sentences of words, padded with 0, and where each word begins.
@@ -131,6 +150,23 @@ class Tokens:
         return self.tokenizer.decode([int(token) for token in ids if token], skip_special_tokens=True)
 
 
+def keeps_spaces(step: Mapping[str, Any]) -> bool:
+    """Return whether a step of a tokenizer makes the same of a text and of its pieces."""
+    return step["type"] in SPACED and step.get("use_regex", True) or \
+        step["type"] == "Split" and step["pattern"] == {"Regex": CHARACTER}
+
+
+def pieces(content: str, size: int = 20_000) -> Iterator[str]:
+    """Yield a text in pieces of about `size` characters, each but the first with a space and a letter at its
+    beginning: a single space belongs to the word after it, where it belongs to one."""
+    start = 0
+    while start < len(content):
+        found = BETWEEN_WORDS.search(content, start + size)
+        end = found.start() if found else len(content)
+        yield content[start:end]
+        start = end
+
+
 def library() -> Any:
     """Return the package `tokenizers`.
 
@@ -161,7 +197,7 @@ def trained(args: TokenArgs, texts: Sequence[str]) -> Tokens:
         tokenizer.pre_tokenizer = pre.Whitespace()
     elif args.tokens == "char":
         tokenizer, trainer = made.Tokenizer(models.WordLevel(unk_token=UNKNOWN)), trainers.WordLevelTrainer(**options)
-        tokenizer.pre_tokenizer = pre.Split(made.Regex(r"[\s\S]"), "isolated")
+        tokenizer.pre_tokenizer = pre.Split(made.Regex(CHARACTER), "isolated")
         tokenizer.decoder = made.decoders.Fuse()
     else:
         tokenizer = made.Tokenizer(models.BPE(unk_token=UNKNOWN))

@@ -54,7 +54,7 @@ def read(path: str, *, target: Target | None = None, **given: Any) -> dict[str, 
     ends = [0, round(len(content) * (1 - args.val_share - args.test_share)),
             round(len(content) * (1 - args.test_share)), len(content)]
     parts = {name: content[ends[number]:ends[number + 1]] for number, name in enumerate(("train", "val", "test"))}
-    tokenizer = tokens.Tokens.of(args, [parts["train"]])
+    tokenizer = tokens.Tokens.of(args, list(tokens.pieces(parts["train"])))
     reading = {"source": "chars", "length": args.length, "encoding": args.encoding}
     return {name: _split(name, part, tokenizer, args, path, reading) for name, part in parts.items()}
 
@@ -100,7 +100,7 @@ def _check_target(path: str, target: Target | None) -> None:
 def _split(name: str, content: str, tokenizer: tokens.Tokens, args: Args, path: str, reading: Mapping[str, Any]
            ) -> Split:
     """Return the windows of a part of the text, which overlap in train."""
-    ids = np.array(tokenizer.tokenizer.encode(content, add_special_tokens=False).ids, "int32")
+    ids = tokenizer.ids(content)
     if len(ids) <= args.length:
         raise DataError(f"The {name} part of {path} has {len(ids)} tokens. Expected more than length={args.length}.")
     step = max(1, args.length // args.windows) if name == "train" else args.length
