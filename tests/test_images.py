@@ -2,18 +2,20 @@
 
 import io
 import struct
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, features
 
 from kerasdl.data import image_files, images, layout, load, load_splits
 from kerasdl.data.images import read_raw
 from kerasdl.errors import DataError, UserError
 from kerasdl.evaluation.paint import hole_of
 from kerasdl.evaluation.predict import predict
+from kerasdl.photos.folder import _size
 from kerasdl.train.fit import train
 
 PARTS = {part: part for part in ("train", "val", "test")}
@@ -144,6 +146,25 @@ def test_a_range_is_of_more_than_8_bits(tmp_path):
         np.testing.assert_array_equal(found.numpy(), wanted)
 
 
+@pytest.mark.parametrize("magic", [b"P2", b"P5"])
+def test_a_pgm_of_12_bits_has_its_own_values(tmp_path, magic):
+    """Pillow stretches them to 65535."""
+    values = np.arange(64, dtype="uint16").reshape(8, 8) * 65
+    pixels = values.astype(">u2").tobytes() if magic == b"P5" else " ".join(map(str, values.ravel())).encode()
+    (tmp_path / "a.pgm").write_bytes(magic + b" 8 8 4095\n" + pixels)
+    refused(lambda: read_raw(tmp_path / "a.pgm"), "more than 8 bits", f"{values.min()}..{values.max()}")
+    np.testing.assert_array_equal(read_raw(tmp_path / "a.pgm", (0, 4095))[..., 0], np.round(values / 4095 * 255))
+
+
+@pytest.mark.parametrize("largest", [4095, 65535])
+def test_a_ppm_of_more_than_8_bits_is_refused(tmp_path, largest):
+    (tmp_path / "a.ppm").write_bytes(b"P6 4 4 %d\n" % largest + np.arange(48, dtype=">u2").tobytes())
+    for ends in (None, (0, 4095)):
+        refused(partial(read_raw, tmp_path / "a.ppm", ends), "a.ppm", "16 bits", "Convert it")
+    (tmp_path / "b.ppm").write_bytes(b"P6 4 4 15\n" + bytes([0, 5, 15] * 16))
+    assert read_raw(tmp_path / "b.ppm")[0, 0].tolist() == [0, 85, 255]
+
+
 @pytest.mark.parametrize("value_range", ["4095", [1, 1], [2, 1], [0], [0, "x"], 7])
 def test_a_range_is_two_numbers(tmp_path, value_range):
     refused(lambda: images.checked_range(value_range), "(low, high)")
@@ -238,6 +259,21 @@ def test_a_broken_file_is_named(tmp_path, damage):
     refused(lambda: read_raw(tmp_path / "a.png"), "a.png", "does not decode")
 
 
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow without AVIF")
+@pytest.mark.parametrize("after, size", [(b"pitm\0\0\0\0", None), (b"mdat", (16, 16))])  # which image, its pixels
+def test_a_broken_avif_is_named_too(tmp_path, after, size):
+    """Pillow raises a RuntimeError."""
+    Image.new("RGB", (16, 16)).save(file := tmp_path / "a.avif")
+    whole = bytearray(file.read_bytes())
+    place = whole.index(after) + len(after)
+    whole[place:place + 2] = b"\xff\xff"
+    file.write_bytes(whole)
+    with pytest.raises(RuntimeError), Image.open(file) as opened:
+        opened.load()
+    refused(lambda: read_raw(file), "a.avif", "does not decode")
+    assert _size(file) == size
+
+
 # What a folder means
 
 
@@ -275,6 +311,13 @@ def test_folders_around_the_classes_are_looked_through(tmp_path, wrapper, caplog
 def test_classes_with_names_of_parts_stay_classes(tmp_path):
     pair(tmp_path / "set", "", classes=("train", "bus", "test"))
     assert load(f"folder:{tmp_path}/set").classes == ("bus", "test", "train")
+
+
+def test_parts_within_classes_are_not_divided_anew_in_silence(tmp_path):
+    pair(tmp_path / "set", "", classes=("cats/train", "cats/test", "dogs/train"), count=1)
+    refused(lambda: load(f"folder:{tmp_path}/set"), "such as cats/test", "move those images to test/cats")
+    pair(tmp_path / "other", "", classes=("cats/train", "dogs/train", "dogs/train/test"), count=5)  # one part only
+    assert load(f"folder:{tmp_path}/other").classes == ("cats", "dogs")
 
 
 @pytest.mark.parametrize("name, part", [
@@ -348,7 +391,8 @@ def as_evaluated(image, side, crop, filter):
                                                    ("bicubic", Image.Resampling.BICUBIC)])
 @pytest.mark.parametrize("size", [(90, 61), (50, 133), (64, 64), (20, 31)])
 def test_a_centre_crop_is_that_of_pillow_to_a_grey_level(tmp_path, size, interpolation, filter):
-    image = Image.fromarray(noise(9, 8, 3)).resize(size, Image.Resampling.BICUBIC)
+    pixels = np.random.default_rng(2).integers(0, 256, (9, 8, 3)).astype("uint8")
+    image = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
     image.save(tmp_path / "a.png")
     found = images.load_image(tmp_path / "a.png", (32, 32, 3), images.Fit(0.875, interpolation)).astype(int)
     expected = as_evaluated(image, 32, 0.875, filter).astype(int)

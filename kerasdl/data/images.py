@@ -108,7 +108,7 @@ def decoding(name: Path | str) -> Iterator[None]:
         if error.errno:
             raise DataError(f"{name} cannot be read: {error.strerror}.") from None
         raise DataError(f"{name} does not decode as an image. Mend or remove it.") from None
-    except (ValueError, TypeError, SyntaxError, EOFError, struct.error, ImageCms.PyCMSError):  # what Pillow raises
+    except (ValueError, TypeError, SyntaxError, EOFError, RuntimeError, struct.error, ImageCms.PyCMSError):  # of Pillow
         raise DataError(f"{name} does not decode as an image. Mend or remove it.") from None
 
 
@@ -139,16 +139,27 @@ def turned(image: Image.Image) -> Image.Image:
 
 def has_deep_colours(image: Image.Image) -> bool:
     """Return whether an opened file has colours of 16 bits each: Pillow reads them as 8, and says so only in how it
-    calls what a pixel is stored as, "RGB;16B"."""
+    calls what a pixel is stored as, "RGB;16B", or by the largest value of a PNM file."""
     tiles = getattr(image, "tile", None)
     args = tiles[0][3] if tiles else ""
-    return bool(DEEP_COLOURS.search(str(args[0] if isinstance(args, tuple) and args else args)))
+    raw = str(args[0] if isinstance(args, tuple) and args else args)
+    return bool(DEEP_COLOURS.search(raw)) or image.mode != "I" and (_largest_of_pnm(image) or 0) > WHITE
+
+
+def _largest_of_pnm(image: Image.Image) -> int | None:
+    """Return the largest value of an opened PNM file, which Pillow stretches to 255 or 65535 as it decodes; else None.
+    """
+    tiles = getattr(image, "tile", None)
+    codec, args = (tiles[0][0], tiles[0][3]) if tiles else ("", "")
+    return args[1] if codec in ("ppm", "ppm_plain") and isinstance(args, tuple) else None
 
 
 def _deep_values(image: Image.Image, path: Path) -> np.ndarray:
     """Return the numbers of a file of more than 8 bits, (H, W, 1 or 3)."""
     if image.mode in DEEP:
-        return np.asarray(turned(image))[..., None]
+        largest = _largest_of_pnm(image)  # before the file is decoded
+        values = np.asarray(turned(image))[..., None]
+        return values if largest is None else np.round(values * (largest / 65535))
     if image.getexif().get(ORIENTATION, 1) != 1:
         raise DataError(f"{path} has colours of 16 bits and an EXIF orientation. Turn it, and save it without.")
     import tensorflow as tf

@@ -58,10 +58,26 @@ def roots(root: Path) -> dict[str, Path]:
     """Return the folders that hold class folders: "train" and the other parts, or "all" for the root itself.
 
     A folder of images that has the name of a part, such as "train" next to "bus", is a class.
+
+    Raises:
+        DataError: as `named` does, and for classes that hold parts, such as cat/train and cat/test.
     """
     root = unwrapped(root)
     parts = [folder for folder in folders(root) if part_of(folder.name) and folders(folder)]
+    if not parts:
+        _check_parts_above_classes(root)
     return named(root, parts) or {"all": root}
+
+
+def _check_parts_above_classes(root: Path) -> None:
+    """Raise a DataError for parts within the class folders, cat/train and cat/test, which would be divided anew."""
+    below = folders(root)
+    inner = [folders(folder) for folder in below if not holds_images(folder)]
+    parts = {part_of(folder.name) for some in inner for folder in some}
+    if len(inner) == len(below) and all(inner) and len(parts) > 1 and None not in parts:
+        name, part = below[0].name, inner[0][0].name
+        raise DataError(f"{root} has parts within its classes, such as {name}/{part}. Expected classes within parts: "
+                        f"move those images to {part}/{name}, and the others likewise.")
 
 
 def unlabelled(root: Path) -> dict[str, Path] | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from kerasdl.data import layout
 from kerasdl.data.images import ORIENTATION
@@ -111,5 +111,5 @@ def _size(file: Path) -> tuple[int, int] | None:
         with Image.open(file) as image:
             width, height = image.size
             return (width, height) if image.getexif().get(ORIENTATION) in TURNED else (height, width)
-    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError):
+    except (OSError, ValueError, RuntimeError, Image.DecompressionBombError):
         return None  # reading it for training will say what is wrong with it
