@@ -23,7 +23,8 @@ from kerasdl.errors import UserError
 from kerasdl.evaluation.answers import write
 from kerasdl.evaluation.predict import predict
 from kerasdl.objectives import whole_split
-from kerasdl.objectives.multilabel import Multilabel
+from kerasdl.objectives.multilabel import Multilabel, summary
+from kerasdl.objectives.sections import template
 from kerasdl.recipe import Recipe
 from kerasdl.reports.page import report
 from kerasdl.train.fit import train
@@ -275,6 +276,20 @@ def test_the_report_has_every_class_at_its_threshold(data, run):
         assert [float(value) for value in re.findall(r'value="([^"]+)"', row)] == pytest.approx(scores, abs=1e-12)
         assert row.rstrip().endswith(f"<td>{expected[name]['support']:.0f}</td>")
     assert "Precision by recall" in page and "The most confident mistakes" in page and "mAP" in page
+
+
+def test_the_table_of_classes_has_the_run_s_map(data):
+    """A class that no example has, or all have, has no average precision and no part in the mean."""
+    rows, logits = Y * [1, 0, 1, 1] | [0, 0, 0, 1], np.random.default_rng(0).normal(size=Y.shape)
+    some = replace(data["test"], x=X.astype("float32"), y=rows.astype("float32"), size=len(X))
+    found = summary(some, logits, rows, np.full(4, 0.5))
+    average, recall = (np.array([score[place] for score in found["scores"]]) for place in (1, 3))
+    assert np.isnan(average).tolist() == [False, True, False, True] and np.isnan(recall).tolist() == [0, 1, 0, 0]
+    assert found["means"][0] == pytest.approx(whole_split.of_labels("map", rows, logits), abs=1e-12)
+    assert found["means"][3] == pytest.approx(
+        whole_split.at_thresholds(rows, logits, np.full(4, 0.5))["macro_f1"], abs=1e-12)
+    page = template("multilabel.html.j2", data="data", size=len(X), classes=True, **found)
+    assert page.count("<td>&ndash;</td>") == 3 and "nan" not in page.lower()
 
 
 def test_an_average_of_runs_is_for_one_class(data, run, here):

@@ -113,14 +113,18 @@ def positive_weights(setting: str | Mapping[str, float] | None, split: Split) ->
 
 
 def summary(split: Split, logits: np.ndarray, truth: np.ndarray, thresholds: np.ndarray) -> dict[str, Any]:
-    """Return what the report shows of logits and labels (N, classes) of a split at thresholds (classes,)."""
-    from sklearn.metrics import average_precision_score, precision_recall_fscore_support
+    """Return what the report shows of logits and labels (N, classes) of a split at thresholds (classes,).
+
+    NaN is what has no value, and what means leave out: the average precision of a class that no example has or all
+    have, as in "map", and the recall of one that none has.
+    """
+    from sklearn.metrics import precision_recall_fscore_support
 
     names, probabilities = split.classes, expit(logits.astype("float64"))
     given, has = probabilities >= thresholds, truth > 0
     precision, recall, f1, count = precision_recall_fscore_support(has, given, average=None, zero_division=0.0)
-    average = [average_precision_score(has[:, i], logits[:, i]) if has[:, i].any() else 0.0 for i in range(len(names))]
-    columns = (average, precision, recall, f1)
+    average = [whole_split.of_labels("map", has[:, [i]], logits[:, [i]]) for i in range(len(names))]
+    columns = np.array([average, precision, np.where(count > 0, recall, np.nan), f1])
     wrong = np.where(given != has, np.abs(probabilities - has), 0.0).max(1)
     worst = np.argsort(-wrong, kind="stable")[:min(WORST, int((wrong > 0).sum()))]
 
@@ -129,9 +133,8 @@ def summary(split: Split, logits: np.ndarray, truth: np.ndarray, thresholds: np.
 
     return {
         "right": int((given == has).all(1).sum()),
-        "scores": list(zip(names, *(np.asarray(column).tolist() for column in columns), thresholds.tolist(),
-                           count.tolist(), strict=True)),
-        "means": [float(np.mean(column)) for column in columns],
+        "scores": list(zip(names, *columns.tolist(), thresholds.tolist(), count.tolist(), strict=True)),
+        "means": [float(np.nanmean(column)) if (column >= 0).any() else np.nan for column in columns],
         "curves": figures.precision_recall(has, logits, names),
         "drawn": figures.drawn(names),
         "shown": figures.examples(split, worst),
