@@ -2,6 +2,8 @@
 
 import gzip
 import os
+import shutil
+from pathlib import PurePath
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,7 @@ from kerasdl.data import from_frame, leaks, load, load_splits
 from kerasdl.data.sources import load_for
 from kerasdl.data.table_file import read_table
 from kerasdl.evaluation.evaluate import evaluate
+from kerasdl.evaluation.splits import load_split
 
 RNG = np.random.default_rng(0)
 
@@ -411,6 +414,19 @@ def test_several_labels(tmp_path, how):
     refused(lambda: from_frame(frame, ["sun", "sea"]), "objective=multilabel")
 
 
+@pytest.mark.parametrize("word", ["NA", "None", "null", "nan"])
+def test_a_label_that_alone_means_a_missing_value_is_refused(tmp_path, word):
+    frame = pd.DataFrame({"x": np.arange(60) / 7, "tags": np.resize(["red", f"{word}|red", f"{word}", "blue"], 60)})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    how = {"label": "tags", "label_sep": "|", "target": "labels"}
+    refused(lambda: load(f"csv:{tmp_path}/a.csv", **how), "15 of 60", "row 4", repr(word), "write another word")
+    frame[frame.tags != word].to_csv(tmp_path / "a.csv", index=False)
+    assert load(f"csv:{tmp_path}/a.csv", **how).classes == tuple(sorted((word, "red", "blue")))
+    frame.tags = np.resize(["red", "blue|red", word], 60)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    assert load(f"csv:{tmp_path}/a.csv", **how).classes == ("blue", "red")
+
+
 def test_weights_of_rows_and_labels_that_cannot_be_learned():
     frame = table().assign(w=np.arange(60) % 3 / 2, sun=np.resize([0, 1], 60), sea=0)
     train = from_frame(frame.drop(columns=["sun", "sea"]), "art", weight="w")["train"]
@@ -481,12 +497,24 @@ def test_labels_of_images_are_the_same_words_in_every_table(images):
     assert set(load_for(facts, f"csv:{images}/other.csv", "all", target="class", **how).y) == {0, 2}
 
 
-def test_a_model_of_a_table_of_image_files(images, monkeypatch):
+def test_a_model_of_a_table_of_image_files(images, monkeypatch, caplog):
     monkeypatch.chdir(images)
     run = kerasdl.train("linear_digits", data="csv:train.csv", data_args=HOW | {"root": "img", "label": "kind"},
                         splits={}, batch=4, epochs=1, verbose=False, workdir=images / "run")
     os.chdir("/")
     assert 0 <= evaluate(run, "test")["accuracy"] <= 1
+    own = load_split(run, "all", data=f"csv:{images}/train.csv").x
+    (images / "B/img").mkdir(parents=True)  # a folder of other images with the same names
+    for file in (images / "img").iterdir():
+        Image.new("RGB", (6, 5), (7, 7, 7)).save(images / "B/img" / file.name)
+    shutil.copy(images / "train.csv", images / "other.csv")
+    caplog.set_level("INFO")
+    for here, other in ("", "B/"), ("B", ""), ("B/img", "../"):
+        monkeypatch.chdir(images / here)
+        shutil.copy(images / "train.csv", f"{other}t.csv")
+        assert (load_split(run, "all", data=f"csv:{other}t.csv").x == 7).all()
+        assert f"are read from {other}img." in caplog.text
+        np.testing.assert_array_equal(load_split(run, "all", data=f"csv:{images}/other.csv").x, own)
 
 
 @pytest.mark.parametrize("args, words", [
@@ -497,11 +525,14 @@ def test_a_table_of_image_files_that_are_not_there(images, args, words):
     refused(lambda: load(f"csv:{images}/train.csv", **how), *words)
 
 
-def test_an_image_in_two_rows_is_asked_about(images):
-    frame = pd.read_csv(images / "train.csv", dtype=str)
-    pd.concat([frame, frame[:1]]).to_csv(images / "twice.csv", index=False)
+def test_an_image_in_two_rows_is_asked_about(images, monkeypatch):
+    frame, compared = pd.read_csv(images / "train.csv", dtype=str), []
+    pd.concat([frame, frame[-1:]]).to_csv(images / "twice.csv", index=False)
+    equal = PurePath.__eq__
+    monkeypatch.setattr(PurePath, "__eq__", lambda one, other: compared.append(one) or equal(one, other))
     refused(lambda: load(f"csv:{images}/twice.csv", root=str(images / "img"), label="kind", **HOW), "2 rows",
             "label_sep")
+    assert len(compared) < len(frame)  # and not each with each
 
 
 # Anything that pandas writes

@@ -1,5 +1,6 @@
 """A table that names image files, with a label, several labels or numbers for each."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -92,8 +93,8 @@ def files_of(frame: pd.DataFrame, args: TableArgs, path: str) -> list[Path]:
         how = f"data_args.suffix={ending} is the end of its name." if ending else \
             "data_args.root=FOLDER says where the files are, and data_args.suffix=.jpg how their names end."
         raise DataError(f"{path} names {lost[0]}, which is not there ({len(lost)} of {len(files)} files). {how}")
-    if len(set(files)) < len(files):
-        twice = next(file for file in files if files.count(file) > 1)
-        raise DataError(f"{path} names {twice} in {files.count(twice)} rows, and each image has one. Write "
+    twice, rows = Counter(files).most_common(1)[0]
+    if rows > 1:
+        raise DataError(f"{path} names {twice} in {rows} rows, and each image has one. Write "
                         "several labels of an image into one row; see data_args.label_sep.")
     return files

@@ -9,7 +9,7 @@ import pandas as pd
 from kerasdl.data import multi_hot
 from kerasdl.data.columns import CATEGORIES, category_of, lost_in_float32, numbers_in_texts, numbers_of
 from kerasdl.data.spec import Target
-from kerasdl.data.table_file import is_numeric, whole_numbers
+from kerasdl.data.table_file import MISSING_WORDS, is_numeric, whole_numbers
 from kerasdl.errors import DataError, listed, nearest
 
 HANDFUL = 10  # more different numbers with a sign or a unit than this are no classes
@@ -172,12 +172,12 @@ def _as_known(values: pd.Series, classes: Sequence[str]) -> pd.Series:
     return names.map({name: category_of(name, known) or name for name in names.unique()})
 
 
-def _all_there(values: pd.Series, label: str) -> None:
+def _all_there(values: pd.Series, label: str, why: str = "") -> None:
     if missing := int(values.isna().sum()):
         line = values.index[values.isna()][0][1]
         raise DataError(f"The label column {label!r} is missing in {missing} of {len(values)} rows, first in row "
-                        f"{line}: the field is empty, or has a word such as NA, None or null. Remove those rows, or "
-                        "write another word.")
+                        f"{line}: the field is empty, or has a word such as NA, None or null.{why} Remove those rows, "
+                        "or write another word.")
 
 
 def _numbers(values: pd.Series, label: str, learned: bool) -> np.ndarray:
@@ -222,7 +222,11 @@ def _several(frame: pd.DataFrame, names: Sequence[str], sep: str | None, known: 
 
 def _of_texts(values: pd.Series, label: str, sep: str | None, known: Sequence[str] | None
               ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the labels of texts such as cat|dog; an empty field has none."""
+    """Return the labels of texts such as cat|dog; an empty field has none.
+
+    Raises:
+        DataError: nothing separates them, there are less than two, or NA is one and may also mean that there is none.
+    """
     if sep is None:
         example = values.dropna().astype(str)
         raise DataError(f"The labels of a row stand in one column {label!r}, such as {example.iloc[0]!r}. Say what "
@@ -230,6 +234,8 @@ def _of_texts(values: pd.Series, label: str, sep: str | None, known: Sequence[st
     found = [[] if pd.isna(text) else [part.strip() for part in str(text).split(sep) if part.strip()]
              for text in whole_numbers(values)]
     classes = tuple(known or multi_hot.names_in(found))
+    if word := next((name for name in classes if name in MISSING_WORDS), None):
+        _all_there(values, label, f" {word!r} is a label in other rows, and alone in a field it means a missing value.")
     if len(classes) < 2:
         raise DataError(f"The label column {label!r} has {len(classes)} different labels. Expected at least two. Is "
                         f"{sep!r} what separates them?")

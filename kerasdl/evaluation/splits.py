@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,8 +13,8 @@ from kerasdl.data.sources import load_for
 from kerasdl.data.spec import Target
 from kerasdl.data.split import check_same
 from kerasdl.errors import UserError, nearest
-from kerasdl.evaluation.located import located, located_args
-from kerasdl.run import Run
+from kerasdl.evaluation.located import absolute, located, located_args
+from kerasdl.run import Run, located_path
 from kerasdl.text import typed
 
 SPLITS = {"train": "train", "val": "val", "test": "test"}
@@ -82,8 +83,21 @@ def check_outputs(split: Split, model: keras.Model) -> None:
                         f"{split.outputs} to predict.")
 
 
+def _root_of_other(run: Run, data: str) -> dict[str, str]:
+    """Return the data_args.root of another table of image files than the run's own: next to that table, if it is there,
+    because the run's may hold other images of the same names."""
+    root, own, folder = run.recipe.data_args.get("root"), run.recipe.data, run.data.get("folder")
+    source, _, path = data.partition(":")
+    if root is None or source != own.partition(":")[0] or absolute(data) == absolute(own, folder):
+        return {}
+    beside = Path(path).expanduser().parent / Path(root).expanduser()
+    found = str(beside) if beside.is_dir() else located_path(root, folder)
+    logger.info("The images of %s are read from %s.", data, found)
+    return {"root": found}
+
+
 def _other(run: Run, split: str, data: str, target: Target | None) -> Split:
-    args = located_args(run.recipe.data_args, run.data.get("folder"))
+    args = located_args(run.recipe.data_args, run.data.get("folder")) | _root_of_other(run, data)
     for key in ("per_class", "per_class_seed"):  # they are for training
         args.pop(key, None)
     found = load_for(run.data, data, split, target=target, **args)
