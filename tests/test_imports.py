@@ -53,7 +53,7 @@ ARROWS = {room: set(names.split()) for room, names in {
     "nas": "costs data deploy errors files gradients objectives recipe run train tuning zoo",
     "hub": "data errors objectives recipe recipe_text run text",
     "published": "data environment errors evaluation installation recipe run runs train zoo",
-    "plan": "data devices environment errors files installation objectives recipe train",
+    "plan": "data devices environment errors files installation keras_private objectives recipe train",
     "tuning": "checkpoints costs data devices errors figures files installation logs objectives recipe recipe_text "
               "reports run text train user_code zoo",
     "__main__": "cli",

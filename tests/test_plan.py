@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from kerasdl import zoo
@@ -216,6 +217,20 @@ def test_a_text_is_read_for_its_tokens(tmp_path):
     assert lowered(step)
     with pytest.raises(UserError, match="No plan can be made for rnn"):
         Step(load("lstm_shakespeare").override(*data, "model_args.size=mu"))
+
+
+def test_a_network_that_reads_both_ways_has_no_plan(tmp_path):
+    """Its layer is no recurrent one, but holds two."""
+    from kerasdl.plan.step import Step
+
+    (tmp_path / "both.py").write_text(
+        "import keras\n\n\ndef build(input_shape, outputs):\n    x = keras.Input(input_shape)\n"
+        "    y = keras.layers.Bidirectional(keras.layers.GRU(4))(x)\n"
+        "    return keras.Model(x, keras.layers.Dense(outputs)(y))\n")
+    np.savez(tmp_path / "series.npz", x=np.zeros((200, 9, 2), "float32"), y=np.arange(200) % 2)
+    with pytest.raises(UserError, match="No plan can be made for"):
+        Step(load("gru_mnist1d").override(f"model={tmp_path / 'both.py'}:build", "model_args={}",
+                                          f"data=series:{tmp_path / 'series.npz'}", "data_args={}", "augment=()"))
 
 
 @pytest.mark.parametrize("call, words", [

@@ -461,6 +461,15 @@ def test_hidden_tokens_are_the_same_however_an_evaluation_is_fed(files, monkeypa
     assert evaluator(train) == pytest.approx(resident, rel=1e-5)
 
 
+def test_a_masked_run_is_evaluated_by_the_tokenizer_that_it_keeps(files, tmp_path):
+    from kerasdl.evaluation.evaluate import evaluate
+
+    recipe = kerasdl.Recipe(**RECIPE, objective="masked", data=f"text:{files / 'texts.csv'}", data_args={
+        "text": "review", "label": "label", "tokens": "bpe", "length": 16})
+    run = kerasdl.train(recipe, epochs=1, workdir=tmp_path / "run", verbose=False)
+    assert evaluate(run, "val") == pytest.approx(run.result["val"], rel=1e-5)
+
+
 def test_hidden_tokens_are_15_percent_and_80_10_10(files):
     import tensorflow as tf
 
@@ -475,7 +484,7 @@ def test_hidden_tokens_are_15_percent_and_80_10_10(files):
     chosen = target >= 0
     assert (target[chosen] == x[chosen]).all() and (shown[~chosen] == x[~chosen]).all() and not chosen[x == 0].any()
     assert chosen.sum() / (x > 4).sum() == pytest.approx(0.15, abs=0.01)
-    assert (shown[chosen] == objective.hidden).mean() == pytest.approx(0.8, abs=0.02)
+    assert (shown[chosen] == objective.tokens.mask).mean() == pytest.approx(0.8, abs=0.02)
     assert (shown[chosen] == x[chosen]).mean() == pytest.approx(0.1, abs=0.02)
     again = objective.prepare(tf.constant(x), None, tf.constant([1, 3], tf.int64))[0].numpy()
     assert (again != shown).any()

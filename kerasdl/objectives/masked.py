@@ -5,6 +5,8 @@ drawn anew in each step, as RoBERTa does (Liu et al. 2019, arXiv:1907.11692). Th
 of `build`, so that `init=RUN` starts a classifier from them; see kerasdl.objectives.mae for images.
 """
 
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -39,19 +41,24 @@ class Masked(Objective):
             raise UserError("objective=masked hides tokens behind the token [MASK], and the data's tokenizer has none. "
                             "Train one: data_args.tokens=bpe.")
 
+    @cached_property
+    def tokens(self) -> Tokens:
+        """The tokenizer of the run; while a network is built, that of its data."""
+        return Tokens((Path(self.run or ".") / FILE).read_text(encoding="utf-8"))
+
     def network(self, split: Split) -> keras.Model:
-        tokens = Tokens(split.files[FILE])
-        self.hidden, self.special, self.vocabulary = tokens.mask, tokens.special, tokens.size
+        self.tokens = Tokens(split.files[FILE])
         return token_model(self.recipe, split, split.example_shape, run=self.run, causal=False)
 
     def prepare(self, x: tf.Tensor, y: None, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the tokens with some of them hidden, and those that were: (B, T) both, -1 where none was."""
-        text = tf.reduce_all(x[..., None] != tf.constant(self.special, x.dtype), axis=-1)
+        tokens = self.tokens
+        text = tf.reduce_all(x[..., None] != tf.constant(tokens.special, x.dtype), axis=-1)
         keys = [tf.random.fold_in(seed, number) for number in range(3)]
         chosen, how = (tf.random.stateless_uniform(tf.shape(x), key) for key in keys[:2])
         chosen = text & (chosen < self.settings.mask)
-        other = tf.random.stateless_uniform(tf.shape(x), keys[2], len(self.special), self.vocabulary, x.dtype)
-        shown = tf.where(how < 0.8, tf.cast(self.hidden, x.dtype), tf.where(how < 0.9, other, x))
+        other = tf.random.stateless_uniform(tf.shape(x), keys[2], len(tokens.special), tokens.size, x.dtype)
+        shown = tf.where(how < 0.8, tf.cast(tokens.mask, x.dtype), tf.where(how < 0.9, other, x))
         return tf.where(chosen, shown, x), tf.where(chosen, x, -1)
 
     def compute_loss(self, x: Any, y: Any, y_pred: Any) -> Any:

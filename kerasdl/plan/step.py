@@ -15,6 +15,7 @@ from kerasdl.data import Split, pipeline
 from kerasdl.data.split import DTYPES
 from kerasdl.devices.strategy import choose
 from kerasdl.errors import UserError
+from kerasdl.keras_private import flat_layers
 from kerasdl.objectives.base import Objective
 from kerasdl.plan import aot, hlo
 from kerasdl.plan.examples import stand_in
@@ -44,7 +45,7 @@ class Step:
         split = stand_in(recipe, objective.target)
         setup = Setup(recipe, objective, {"train": replace(split, size=split.size or recipe.batch)}, choose("one"))
         self.model, kept = setup.networks()
-        if any(isinstance(layer, keras.layers.RNN) for layer in kept.layers):
+        if any(isinstance(layer, keras.layers.RNN) for layer in flat_layers(kept)):
             raise UserError(f"No plan can be made for {recipe.model}: of the loop of a recurrent layer the compiler "
                             "counts one turn.")
         self.batch = example_batch(objective, split, recipe)
