@@ -558,6 +558,7 @@ def test_searches_are_replayed_on_a_table(monkeypatch, tmp_path):
     methods = [nas_replay.measured(table, "random", lambda seed: nas_replay.searched(table, "random", seed)),
                *(nas_replay.measured(table, proxy, lambda seed, proxy=proxy: nas_replay.ranked(table, proxy, seed))
                  for proxy in ("convolutions", "noise"))]
+    methods.append({**methods[1], "method": "ranked by convolutions"})
     facts = {**ENVIRONMENT, "device": "CPU", "kerasdl": "0.2", "tensorflow": "2.21"}
     found = {"cells": 243, "best": 1.0, "mean": 0.8, "between_seeds": 0.0, "rows": methods, "environment": facts,
              "correlations": nas_replay.correlations(table)}
@@ -566,6 +567,7 @@ def test_searches_are_replayed_on_a_table(monkeypatch, tmp_path):
     first = text.splitlines()[0]
     assert "Not better than random after 50 trainings:" in first and "noise" in first and "convolutions" not in first
     assert "| convolutions | 0.00 |" in text and "3 outcomes" in text
+    assert "| ranked by convolutions | 0.00 | 0.00 | 0.00 | 0.00 |  |" in text  # too few for a test
     assert "Not replayed: evolution, bayesian, " in text and "`shared_weights`" in text and "Hyperband" in text
     assert np.abs(methods[1]["bands"]).max() < 1e-9 < np.max(methods[0]["bands"])
     nas_replay.draw(found, tmp_path / "regret.svg")
