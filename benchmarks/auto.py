@@ -24,6 +24,7 @@ import numpy as np
 from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics import r2_score
 
 from benchmarks.harness import RESULTS, ROOT, completed, write_json
 from kerasdl.auto import scores
@@ -33,7 +34,7 @@ from kerasdl.data import Split, load_splits
 from kerasdl.devices.device import device
 from kerasdl.environment import environment
 from kerasdl.errors import UserError
-from kerasdl.evaluation import predictions
+from kerasdl.evaluation import intervals, predictions
 from kerasdl.installation import backend
 from kerasdl.published.reproduce import once
 from kerasdl.published.results import machines
@@ -162,9 +163,18 @@ def measure(name: str, folder: Path, minutes: float, seed: int, python: str | No
         if contender in known:
             continue
         yield row | {
-            "test": scores.score_of(score, target)(truth, outputs), "ahead": ahead, "what": what,
+            "test": tested(score, target, truth, outputs), "ahead": ahead, "what": what,
             "interval": list(scores.of_score(score, target, truth, outputs)),
             "seconds": round(time.monotonic() - began, 1), "environment": about}
+
+
+def tested(score: str, target: str, truth: np.ndarray, outputs: np.ndarray) -> float:
+    """Return a score of classes (N,) and logits (N, classes), or of numbers, both (N, outputs)."""
+    if score == "r2":
+        return float(r2_score(truth, outputs))
+    if target == "class" and score != "loss":
+        return intervals.score(score, truth, outputs)
+    return float(scores.errors(score, target, truth, outputs).mean())
 
 
 def with_row(kept: Sequence[dict[str, Any]], row: dict[str, Any]) -> list[dict[str, Any]]:

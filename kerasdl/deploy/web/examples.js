@@ -185,8 +185,12 @@ function numberOf(text, decimal) {
 /** Return the category that a text means: a truth or a whole number may be written in other ways. */
 function categoryOf(text, categories) {
   if (categories.includes(text)) return text;
-  if (Object.hasOwn(TRUTHS, text)) return TRUTHS[text] ? "True" : "False";
-  return text.includes(".") && NUMBER.test(text) && Number.isInteger(Number(text)) ? String(Number(text)) : text;
+  const known = (forms) => forms.find((form) => categories.includes(form)) ?? text;
+  if (Object.hasOwn(TRUTHS, text)) return known(Object.keys(TRUTHS).filter((form) => TRUTHS[form] === TRUTHS[text]));
+  const plain = text.replace(/,0$/, ".0");
+  if (!NUMBER.test(plain)) return text;
+  const whole = /[.,]/.test(text) && Number.isInteger(Number(plain)) ? String(Number(plain)) : text;
+  return known([whole, `${whole}.0`, `${whole},0`]);
 }
 
 /**
