@@ -73,7 +73,7 @@ class Run:
             several: whether runs are to have folders of their own in this one.
 
         Raises:
-            UserError: if the run there is finished, or is of another recipe: the difference is told. Or the folder
+            UserError: if the run there is finished, or is of another recipe: the difference is named. Or the folder
                 holds what a run would overwrite or hide.
         """
         if path is None:
