@@ -31,6 +31,7 @@ CASES = {
     "global_clipnorm": {"optimizer": "sgd", "global_clipnorm": 0.1},
     "accumulate": {"optimizer": "sgd", "accumulate": 4},
     "accumulate_clip": {"accumulate": 2, "global_clipnorm": 0.1, "lr": 0.01},
+    "accumulate_norm": {"optimizer": "sgd", "accumulate": 2, **NORM},
     "norm": {"optimizer": "sgd", **NORM}, "ema": {"ema": 0.9, **NORM, "optimizer": "sgd"},
     "augment": {"optimizer": "sgd", "augment": (("translate", 1), ("mixup", 0.2))},
     "bfloat16": {"optimizer": "sgd", "precision": "mixed_bfloat16", **NORM},
@@ -52,7 +53,8 @@ CASES = {
     "masked_norm": {"optimizer": "sgd", "model": "conv1d", "model_args": {"size": "mu"}},
 }
 SERIES = ("rnn", "conv1d")
-FEW = [("sgd", 2), ("masked_norm", 2), ("accumulate", 4), ("global_clipnorm", 2), ("prune", 2), ("distill", 2)]
+FEW = [("sgd", 2), ("masked_norm", 2), ("accumulate", 4), ("accumulate_norm", 2), ("global_clipnorm", 2), ("prune", 2),
+       ("distill", 2)]
 APART = {"bfloat16": 1e-2}  # 2.8e-3 was seen: a number of 8 bits is rounded by up to 4e-3 of itself
 STEPS = 5
 

@@ -21,14 +21,18 @@ STEPS = 256  # of a block, at most: a call costs 2 ms, a step of a linear model 
 WORK = 1e11  # floating-point operations of a block, about: callbacks and signals wait for its end
 
 
-def replica_slice(values: tf.Tensor) -> tf.Tensor:
-    """Return this replica's part of a batch. Call it inside a replica."""
+def replica_slice(values: tf.Tensor, parts: int = 1) -> tf.Tensor:
+    """Return this replica's part of a batch: its share of each of the `parts` that are micro-batches of one device.
+
+    Call it inside a replica.
+    """
     context = tf.distribute.get_replica_context()
     replicas = context.num_replicas_in_sync
     if replicas == 1 or values is None:  # no labels
         return values
     sides = tf.unstack(tf.shape(values)) if None in values.shape[1:] else values.shape  # of batches that were trimmed
-    return tf.reshape(values, (replicas, -1, *sides[1:]))[context.replica_id_in_sync_group]
+    own = tf.reshape(values, (parts, replicas, -1, *sides[1:]))[:, context.replica_id_in_sync_group]
+    return tf.reshape(own, (-1, *sides[1:]))
 
 
 def is_resident(feed: str, split: Split) -> bool:

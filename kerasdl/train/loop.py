@@ -76,7 +76,7 @@ def install(model: keras.Model, data: DeviceDataset | None = None, parts: int = 
         for act in after:
             act(model.optimizer.iterations)
 
-    model.train_function = block_function(model, step, data) if data else batch_function(model, step)
+    model.train_function = block_function(model, step, data, parts) if data else batch_function(model, step)
 
 
 def batch_function(model: keras.Model, step: Callable) -> Callable:
@@ -104,7 +104,7 @@ def batch_function(model: keras.Model, step: Callable) -> Callable:
     return take
 
 
-def block_function(model: keras.Model, step: Callable, data: DeviceDataset) -> Callable:
+def block_function(model: keras.Model, step: Callable, data: DeviceDataset, parts: int = 1) -> Callable:
     """Return a function of an iterator that takes all steps of a block.
 
     A block ends early at the first loss that is not finite, so that `optimizer.iterations` gives its step; but not with
@@ -114,7 +114,7 @@ def block_function(model: keras.Model, step: Callable, data: DeviceDataset) -> C
     workers = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
     def replica_step(*batch):
-        step(*tree.map_structure(replica_slice, batch))
+        step(*tree.map_structure(partial(replica_slice, parts=parts), batch))
         return tf.math.is_finite(model.metrics[0].total)
 
     def steps(first, count, values, parity):

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,7 @@ class Setup:
         return strategies.shared(
             self.devices, lambda: pipeline.shuffled(split, targets, recipe.batch, augment=augment, alternates=parity,
                                                     prepare=self._prepare(), trim=self._trims(model), **order),
-            distribute_fixes.share)
+            partial(distribute_fixes.share, micro=recipe.accumulate))
 
     def first_calls(self) -> Callable[[], int]:
         """Return a function that trains one call, from the beginning on, and returns the number of its examples."""
