@@ -25,6 +25,7 @@ FILES = ("data.json", "choice.json", "init.json", "result.json", "metrics.csv", 
          "model.keras", "predictions.npz", "report.html", "code", "tokenizer.json", "seen.npy")  # and recipe.json
 SEEN = "seen.npy"  # hashes of what was learned from without labels
 INIT = Path("checkpoint") / "init.keras"  # the first weights, copied until the run is finished
+# Arguments that are paths, or may be.
 PATHS_IN = {"data_args": ("val", "test", "root", "tokens"), "model_args": ("weights",), "objective_args": ("teacher",)}
 NOTES = ("folder", "noted", "remarks", "run")  # of Run.data: all that does not say which data it is
 

@@ -140,17 +140,21 @@ def turned(image: Image.Image) -> Image.Image:
 def has_deep_colours(image: Image.Image) -> bool:
     """Return whether an opened file has colours of 16 bits each: Pillow reads them as 8, and says so only in how it
     calls what a pixel is stored as, "RGB;16B", or by the largest value of a PNM file."""
-    tiles = getattr(image, "tile", None)
-    args = tiles[0][3] if tiles else ""
+    _, args = _tile(image)
     raw = str(args[0] if isinstance(args, tuple) and args else args)
     return bool(DEEP_COLOURS.search(raw)) or image.mode != "I" and (_largest_of_pnm(image) or 0) > WHITE
+
+
+def _tile(image: Image.Image) -> tuple[str, Any]:
+    """Return by what codec an opened file is decoded, and the codec's arguments; "" both once it is."""
+    tiles = getattr(image, "tile", None)
+    return (tiles[0][0], tiles[0][3]) if tiles else ("", "")
 
 
 def _largest_of_pnm(image: Image.Image) -> int | None:
     """Return the largest value of an opened PNM file, which Pillow stretches to 255 or 65535 as it decodes; else None.
     """
-    tiles = getattr(image, "tile", None)
-    codec, args = (tiles[0][0], tiles[0][3]) if tiles else ("", "")
+    codec, args = _tile(image)
     return args[1] if codec in ("ppm", "ppm_plain") and isinstance(args, tuple) else None
 
 

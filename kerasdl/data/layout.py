@@ -65,11 +65,11 @@ def roots(root: Path) -> dict[str, Path]:
     root = unwrapped(root)
     parts = [folder for folder in folders(root) if part_of(folder.name) and folders(folder)]
     if not parts:
-        _check_parts_above_classes(root)
+        _refuse_parts_within_classes(root)
     return named(root, parts) or {"all": root}
 
 
-def _check_parts_above_classes(root: Path) -> None:
+def _refuse_parts_within_classes(root: Path) -> None:
     """Raise a DataError for parts within the class folders, cat/train and cat/test, which would be divided anew."""
     below = folders(root)
     inner = [folders(folder) for folder in below if not holds_images(folder)]
@@ -77,7 +77,7 @@ def _check_parts_above_classes(root: Path) -> None:
     if len(inner) == len(below) and all(inner) and len(parts) > 1 and None not in parts:
         name, part = below[0].name, inner[0][0].name
         raise DataError(f"{root} has parts within its classes, such as {name}/{part}. Expected classes within parts: "
-                        f"move those images to {part}/{name}, and the others likewise.")
+                        f"{part}/{name}, and so on.")
 
 
 def unlabelled(root: Path) -> dict[str, Path] | None:

@@ -103,7 +103,7 @@ class Tokens:
     def ids(self, content: str) -> np.ndarray:
         """Return the tokens (T,) int32 of a long text, without those that a tokenizer adds.
 
-        The library needs half a gigabyte for each megabyte that it encodes at once. Where it divides a text at spaces
+        The library keeps much about each token of what it encodes at once. Where it divides a text at spaces
         before anything else, as those that are trained here and BERT's do, pieces have the tokens of the whole.
         """
         found = json.loads(self.text)

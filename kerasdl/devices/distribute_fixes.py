@@ -103,9 +103,9 @@ def synchronize_ranges(network: keras.Model, together: bool = True) -> None:
             layer.__class__ = RangeOfAll if together else FakeQuantize
 
 
-def share(batches: tf.data.Dataset, context: tf.distribute.InputContext, micro: int = 1) -> tf.data.Dataset:
+def share(batches: tf.data.Dataset, context: tf.distribute.InputContext, parts: int = 1) -> tf.data.Dataset:
     """Return the parts of this worker's replicas of every global batch, one after the other; a replica has its share
-    of each of the `micro` micro-batches of one device.
+    of each of the `parts` that are micro-batches of one device.
 
     Each worker makes whole batches and takes its own part, so that augmentation, including mixup with images
     of another worker, is that of one device.
@@ -113,19 +113,19 @@ def share(batches: tf.data.Dataset, context: tf.distribute.InputContext, micro: 
     replicas, workers = context.num_replicas_in_sync, context.num_input_pipelines
     first = context.input_pipeline_id * (replicas // workers)
 
-    def parts(*batch):
+    def shares(*batch):
         def own(values):
             if values is None:  # no labels
                 return None
             size, sides = values.shape[0] // replicas, tf.shape(values)[1:]
-            split = tf.reshape(values, tf.concat([(micro, replicas, size // micro), sides], axis=0))
+            split = tf.reshape(values, tf.concat([(parts, replicas, size // parts), sides], axis=0))
             split = tf.transpose(split, (1, 0, *range(2, split.shape.rank)))
             split = tf.reshape(split, tf.concat([(replicas, size), sides], axis=0))
             split = tf.ensure_shape(split, (replicas, size, *values.shape[1:]))  # the length of sequences is not known
             return split[first:first + replicas // workers]
         return tree.map_structure(own, batch)
 
-    return batches.map(parts).unbatch().prefetch(2)
+    return batches.map(shares).unbatch().prefetch(2)
 
 
 def repeat(batches: tf.data.Dataset, context: tf.distribute.InputContext) -> tf.data.Dataset:

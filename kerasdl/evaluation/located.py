@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kerasdl.run import located_path
+from kerasdl.run import PATHS_IN, located_path
 
-PATHS = ("val", "test", "root", "tokens")  # data_args that are paths, or may be
+PATHS = PATHS_IN["data_args"]
 
 
 def located(name: str, folder: str | None) -> str:

@@ -69,7 +69,7 @@ def of_guesses(score: str, truth: np.ndarray, guesses: Sequence[np.ndarray], cla
         present = support > 0
         return [(each[present] / support[present, None]).mean(0) for each in right]
     either = said + support[:, None]
-    return list(np.where(either > 0, 2 * right / np.maximum(either, 1), np.nan).mean(1, where=either > 0))
+    return list((2 * right / np.maximum(either, 1)).mean(1, where=either > 0))
 
 
 def of_ranks(truth: np.ndarray, logits: Sequence[np.ndarray]) -> list[np.ndarray]:

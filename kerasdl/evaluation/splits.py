@@ -90,8 +90,8 @@ def _root_of_other(run: Run, data: str) -> dict[str, str]:
     source, _, path = data.partition(":")
     if root is None or source != own.partition(":")[0] or absolute(data) == absolute(own, folder):
         return {}
-    beside = Path(path).expanduser().parent / Path(root).expanduser()
-    found = str(beside) if beside.is_dir() else located_path(root, folder)
+    near = Path(path).expanduser().parent / Path(root).expanduser()
+    found = str(near) if near.is_dir() else located_path(root, folder)
     logger.info("The images of %s are read from %s.", data, found)
     return {"root": found}
 

@@ -171,7 +171,7 @@ class Setup:
         return strategies.shared(
             self.devices, lambda: pipeline.shuffled(split, targets, recipe.batch, augment=augment, alternates=parity,
                                                     prepare=self._prepare(), trim=self._trims(model), **order),
-            partial(distribute_fixes.share, micro=recipe.accumulate))
+            partial(distribute_fixes.share, parts=recipe.accumulate))
 
     def first_calls(self) -> Callable[[], int]:
         """Return a function that trains one call, from the beginning on, and returns the number of its examples."""
