@@ -77,7 +77,7 @@ def _refuse_parts_within_classes(root: Path) -> None:
     if len(inner) == len(below) and all(inner) and len(parts) > 1 and None not in parts:
         name, part = below[0].name, inner[0][0].name
         raise DataError(f"{root} has parts within its classes, such as {name}/{part}. Expected classes within parts: "
-                        f"{part}/{name}, and so on.")
+                        f"move those images to {part}/{name}, and so on.")
 
 
 def unlabelled(root: Path) -> dict[str, Path] | None:
