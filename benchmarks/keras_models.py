@@ -71,33 +71,51 @@ def resnet18(x):
     return layers.GlobalAveragePooling2D()(x)
 
 
-class Tokens(layers.Layer):
-    """A class token before the patches, and a learned vector added to each."""
+class ClassToken(layers.Layer):
+    """One more token, before the patches."""
 
     def build(self, shape):
         start = keras.initializers.RandomNormal(stddev=0.02)
         self.token = self.add_weight(shape=(1, 1, shape[-1]), initializer=start, name="token")
-        self.table = self.add_weight(shape=(1, 1 + shape[1], shape[-1]), initializer=start, name="table")
 
     def call(self, x):
         token = ops.broadcast_to(self.token, (ops.shape(x)[0], 1, x.shape[-1]))
-        return ops.concatenate([token, x], axis=1) + self.table
+        return ops.concatenate([token, x], axis=1)
 
 
-def vit(x, width=192, depth=12, heads=3, patch=4):
-    x = layers.Conv2D(width, patch, patch)(x)
-    x = Tokens()(layers.Reshape((-1, width))(x))
+class Positions(layers.Layer):
+    """A learned vector added to each token."""
+
+    def build(self, shape):
+        start = keras.initializers.RandomNormal(stddev=0.02)
+        self.table = self.add_weight(shape=(1, *shape[1:]), initializer=start, name="table")
+
+    def call(self, x):
+        return x + self.table
+
+
+def encoded(x, width, depth, heads, patch, class_token):
+    x = layers.Reshape((-1, width))(layers.Conv2D(width, patch, patch)(x))
+    x = Positions()(ClassToken()(x) if class_token else x)
     for _ in range(depth):
         y = layers.LayerNormalization(epsilon=1e-6)(x)
         x = layers.Add()([x, layers.MultiHeadAttention(heads, width // heads)(y, y)])
         y = layers.LayerNormalization(epsilon=1e-6)(x)
         y = layers.Dense(4 * width, activation="gelu")(y)
         x = layers.Add()([x, layers.Dense(width)(y)])
-    return layers.LayerNormalization(epsilon=1e-6)(x)[:, 0]
+    return layers.LayerNormalization(epsilon=1e-6)(x)
+
+
+def vit(x):
+    return encoded(x, width=192, depth=12, heads=3, patch=4, class_token=True)[:, 0]
+
+
+def vit_mnist(x):
+    return layers.GlobalAveragePooling1D()(encoded(x, width=128, depth=2, heads=4, patch=14, class_token=False))
 
 
 NETWORKS = {"linear": linear, "mlp": mlp, "cnn": cnn, "airbench": airbench, "resnet18": resnet18, "vit": vit,
-            "mlp_mnist": mlp_mnist, "cnn_mnist": cnn_mnist}
+            "mlp_mnist": mlp_mnist, "cnn_mnist": cnn_mnist, "vit_mnist": vit_mnist}
 
 
 def build(row: Row, name: str) -> keras.Model:

@@ -62,7 +62,7 @@ def main() -> None:
         parameters = sum(weight.shape.num_elements() for weight in run.model().trainable_weights)
     train = result["train"]
     # Where a whole epoch is one call there is no step to leave out, and the first one's compilation counts against us.
-    rate = train["images_per_second"] or BATCH * train["steps"] / train["seconds"]
+    rate = train["examples_per_second"] or BATCH * train["steps"] / train["seconds"]
     meter.report(parameters, rate, train["compile_seconds"], total, memory, accuracy=result["test"]["accuracy"],
                  loss=losses[-1])
 

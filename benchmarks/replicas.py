@@ -23,7 +23,7 @@ def child(recipe: str, devices: int, images: int) -> None:
         run = kerasdl.train(recipe, workdir=f"{folder}/run", verbose=False, epochs=EPOCHS, jit=False,
                             splits={"train": f"train[:{images}]"}, logical_cpus=devices if devices > 1 else None)
         train = run.result["train"]
-        print("\n" + json.dumps({"images_per_second": train["images_per_second"], "seconds": train["seconds"],
+        print("\n" + json.dumps({"images_per_second": train["examples_per_second"], "seconds": train["seconds"],
                                  "first_step_seconds": train["compile_seconds"],
                                  "accuracy": run.result["test"]["accuracy"],
                                  "replicas": run.result["environment"]["replicas"],

@@ -93,26 +93,29 @@ class Encoder(nn.Module):
 
 
 class Tokens(nn.Module):
-    def __init__(self, count, width):
+    def __init__(self, count, width, class_token):
         super().__init__()
-        self.token = nn.Parameter(0.02 * torch.randn(1, 1, width))
-        self.table = nn.Parameter(0.02 * torch.randn(1, 1 + count, width))
+        self.token = nn.Parameter(0.02 * torch.randn(1, 1, width)) if class_token else None
+        self.table = nn.Parameter(0.02 * torch.randn(1, class_token + count, width))
 
     def forward(self, x):
-        return torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.table
+        return (x if self.token is None else torch.cat([self.token.expand(len(x), -1, -1), x], 1)) + self.table
 
 
 class ViT(nn.Module):
-    def __init__(self, width=192, depth=12, heads=3, patch=4, side=32):
+    """It reads its class token, or without one the mean of the others."""
+
+    def __init__(self, width=192, depth=12, heads=3, patch=4, side=32, channels=3, class_token=True):
         super().__init__()
-        self.patches = nn.Conv2d(3, width, patch, patch)
-        self.tokens = Tokens((side // patch) ** 2, width)
+        self.class_token = class_token
+        self.patches = nn.Conv2d(channels, width, patch, patch)
+        self.tokens = Tokens((side // patch) ** 2, width, class_token)
         self.blocks = nn.Sequential(*(Encoder(width, heads) for _ in range(depth)))
         self.norm, self.head = nn.LayerNorm(width, 1e-6), nn.Linear(width, CLASSES)
 
     def forward(self, x):
-        x = self.tokens(self.patches(x).flatten(2).transpose(1, 2))
-        return self.head(self.norm(self.blocks(x))[:, 0])
+        x = self.norm(self.blocks(self.tokens(self.patches(x).flatten(2).transpose(1, 2))))
+        return self.head(x[:, 0] if self.class_token else x.mean(1))
 
 
 NETWORKS = {
@@ -121,6 +124,7 @@ NETWORKS = {
     "mlp_mnist": lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(),
                                        nn.Linear(512, CLASSES)),
     "cnn_mnist": CnnMnist, "cnn": Cnn, "airbench": Airbench, "resnet18": ResNet18, "vit": ViT,
+    "vit_mnist": lambda: ViT(width=128, depth=2, heads=4, patch=14, side=28, channels=1, class_token=False),
 }
 
 

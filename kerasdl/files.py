@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +192,12 @@ def cache() -> Path:
         return Path(asked or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "kerasdl").expanduser()
     except RuntimeError:
         raise UserError("There is no home folder to keep things in. Set KERASDL_CACHE to a folder.") from None
+
+
+def held(folder: Path) -> int:
+    """Return how many bytes the files in a folder take, also those in folders of it."""
+    size = 0
+    for file in folder.rglob("*"):
+        with suppress(OSError):  # another process removes it
+            size += file.stat().st_size if file.is_file() else 0
+    return size

@@ -23,6 +23,9 @@ FORMS = {
     "gelu": (lambda: layers.Dense(24, activation=vit.gelu), (7, 16)),
     "keras_gelu": (lambda: layers.Dense(24, activation="gelu"), (16,)),
     "attention": (lambda: layers.MultiHeadAttention(2, 12), (7, 24)),
+    "patches": (lambda: layers.Conv2D(8, (2, 3), (2, 3)), (4, 9, 5)),
+    "patches_relu": (lambda: layers.Conv2D(8, 2, 2, use_bias=False, activation="relu"), (4, 6, 1)),
+    "patches_cut": (lambda: layers.Conv2D(8, 2, 2), (5, 6, 3)),  # a row of pixels is left over
 }
 OPEN = []  # contexts that stay open: a generator that is collected would close
 

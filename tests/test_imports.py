@@ -23,7 +23,7 @@ ROOT_FILES = "environment errors files recipe run text"
 ARROWS = {room: set(names.split()) for room, names in {
     "errors": "", "settings": "errors", "files": "errors", "user_code": "errors files",
     "registry": "errors unimported user_code", "text": "", "logs": "", "keras_private": "", "unimported": "",
-    "zoo": "", "compression": "zoo", "data": "errors settings unimported zoo", "gradients": "",
+    "zoo": "", "compression": "zoo", "data": "errors files settings unimported zoo", "gradients": "",
     "attacks": "errors gradients",
     "recipe": "errors registry settings words", "words": "errors", "recipe_text": "errors recipe", "recipes": "recipe",
     "costs": "data deploy errors objectives recipe unimported user_code zoo",

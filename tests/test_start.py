@@ -8,6 +8,8 @@ import threading
 
 import pytest
 
+from kerasdl import files
+from kerasdl.data import decoded
 from kerasdl.errors import UserError
 from kerasdl.installation import backend, doctor, lean, programs
 
@@ -168,21 +170,22 @@ def test_the_older_half_goes_and_what_is_cut_short(cache, monkeypatch):
     (here / "jax" / "step-cache").write_bytes(whole)  # the newest
     programs.tidy(here)
     assert sorted(file.name for file in here.glob("**/*")) == ["3.pb", "jax", "step-cache"]
-    assert programs.held() == 2 * len(whole)
-    programs.clear()
-    assert programs.held() == 0
+    assert files.held(programs.root()) == 2 * len(whole)
 
 
-def test_doctor_removes_them(cache, monkeypatch, capsys):
+def test_doctor_removes_what_is_kept(cache, monkeypatch, capsys):
     from kerasdl.cli import doctor as verb
 
     programs.keep()
     (programs.folder() / "one.pb").write_bytes(bytes(3_000_000))
-    monkeypatch.setattr("kerasdl.installation.doctor.preflight", lambda: ({"held": str(programs.held())}, [], True))
+    decoded.root().mkdir()
+    (decoded.root() / "two.npz").write_bytes(bytes(5_000_000))
+    monkeypatch.setattr("kerasdl.installation.doctor.preflight", lambda: (doctor.machine(), [], True))
     verb.check_installation()
-    assert "3000000" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "3 MB" in said and "5 MB" in said
     verb.check_installation(clear=True)
-    assert "3000000" not in capsys.readouterr().out and not cache.joinpath("programs").exists()
+    assert capsys.readouterr().out.count(" 0 MB") == 2 and list(cache.iterdir()) == []
 
 
 def test_a_second_run_finds_the_program_of_the_first_and_a_broken_one_does_no_harm(here, cache):

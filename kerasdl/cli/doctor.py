@@ -7,14 +7,14 @@ import typer
 from kerasdl.cli.terminal import AsJson, console, print_json, print_line, quiet
 
 
-def check_installation(clear: Annotated[bool, typer.Option(
-                           "--clear", help="first remove the compiled programs that are kept for later runs")] = False,
+def check_installation(clear: Annotated[bool, typer.Option("--clear", help="first remove what is kept for later runs: "
+                                                                           "compiled programs, decoded images")] = False,
                        as_json: AsJson = False) -> None:
     """Check versions, devices and data folders; exit code 1 if something is wrong."""
-    from kerasdl.installation import backend, doctor, programs
+    from kerasdl.installation import backend, doctor
 
     if clear:
-        programs.clear()
+        doctor.clear()
     facts, problems, fails = doctor.preflight()
     if not fails:
         backend.choose()

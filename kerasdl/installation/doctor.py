@@ -6,6 +6,8 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from kerasdl import files
+from kerasdl.data import decoded
 from kerasdl.environment import environment
 from kerasdl.errors import UserError
 from kerasdl.installation import backend, programs, tpu, versions
@@ -54,8 +56,20 @@ def machine() -> dict[str, str]:
     with suppress(UserError):
         facts["compiled programs"] = (f"not kept: XLA cannot read a path with white space, {programs.root()}"
                                       if programs.has_space(programs.root()) else
-                                      f"{programs.held() / 1e6:.0f} MB in {programs.root()}")
+                                      held(programs.root()))
+        facts["decoded images"] = held(decoded.root())
     return facts | {"GPU driver": driver()}
+
+
+def held(folder: Path) -> str:
+    """How much is kept in a folder for later runs."""
+    return f"{files.held(folder) / 1e6:.0f} MB in {folder}"
+
+
+def clear() -> None:
+    """Remove what is kept for later runs, which costs them time only."""
+    for folder in (programs.root(), decoded.root()):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def driver() -> str:

@@ -114,17 +114,3 @@ def varint(data: bytes, place: int) -> tuple[int, int]:
         if byte < 128:
             return number, place + shift + 1
     return number, len(data) + 1  # cut short: beyond the end
-
-
-def held() -> int:
-    """Return how many bytes the programs of all folders take."""
-    size = 0
-    for file in root().rglob("*"):
-        with suppress(OSError):
-            size += file.stat().st_size if file.is_file() else 0
-    return size
-
-
-def clear() -> None:
-    """Remove them all."""
-    shutil.rmtree(root(), ignore_errors=True)

@@ -96,13 +96,37 @@ class Conv2D(layers.Conv2D):
     @staticmethod
     def fits(layer):
         return layer.use_bias and layer.activation is keras.activations.relu and not layer.activity_regularizer \
-            and not layer.lora_enabled and layer.quantization_mode is None and layer.data_format == "channels_last"
+            and not layer.lora_enabled and layer.quantization_mode is None and layer.data_format == "channels_last" \
+            and not Patches.fits(layer)
 
     def call(self, inputs):
         maps = self.convolution_op(inputs, self.kernel)
         answer = self.activation(maps + ops.convert_to_tensor(self.bias))
         answer.before_bias = maps, self.bias
         return answer
+
+
+class Patches(layers.Conv2D):
+    """A convolution whose stride is its kernel: one product of matrices, with a row for each patch.
+
+    XLA takes longer for this gradient of a kernel on a CPU than for all else of a small ViT.
+    """
+
+    @staticmethod
+    def fits(layer):
+        return layer.strides == layer.kernel_size != (1, 1) and layer.padding == "valid" and layer.groups == 1 \
+            and layer.dilation_rate == (1, 1) and layer.data_format == "channels_last" \
+            and not layer.lora_enabled and layer.quantization_mode is None
+
+    def call(self, inputs):
+        (rows, columns), (height, width) = self.kernel_size, inputs.shape[1:3]
+        if not height or not width or height % rows or width % columns:
+            return super().call(inputs)
+        grid = tf.reshape(inputs, (-1, height // rows, rows, width // columns, columns, inputs.shape[-1]))
+        kernel = ops.reshape(self.kernel, (-1, self.filters))
+        patches = tf.reshape(tf.transpose(grid, (0, 1, 3, 2, 4, 5)), (-1, kernel.shape[0]))
+        maps = tf.reshape(patches @ kernel, (-1, height // rows, width // columns, self.filters))
+        return self.activation(maps + ops.convert_to_tensor(self.bias) if self.use_bias else maps)
 
 
 class MaxPooling2D(layers.MaxPooling2D):
@@ -296,7 +320,7 @@ class MultiHeadAttention(layers.MultiHeadAttention):
 
 
 FORMS: dict[type, Any] = {form.__base__: form for form in (
-    BatchNormalization, LayerNormalization, Dense, Dropout, MultiHeadAttention, MaxPooling2D)}
+    BatchNormalization, LayerNormalization, Dense, Dropout, MultiHeadAttention, MaxPooling2D, Patches)}
 
 
 class Decays:

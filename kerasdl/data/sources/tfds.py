@@ -15,7 +15,7 @@ import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from kerasdl.data import pipeline
+from kerasdl.data import decoded, pipeline
 from kerasdl.data.image_args import ImageArgs
 from kerasdl.data.images import Fit, Interpolation, resized
 from kerasdl.data.spec import Target
@@ -120,9 +120,20 @@ class Source:
             return self._example(images, examples)
 
         parts = [tf.data.TFRecordDataset(str(part.filename)).skip(part.skip).take(part.take)
-                 for part in self.builder.info.splits[expression].file_instructions]
+                 for part in self.parts(expression)]
         return reduce(tf.data.Dataset.concatenate, parts).batch(TOGETHER).map(
             decoded, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def parts(self, expression: str) -> list[Any]:
+        """Return the files of a part of the set, and which of the examples in each."""
+        return self.builder.info.splits[expression].file_instructions
+
+    def known(self, expression: str) -> list[Any]:
+        """Return all that the images of a part depend on, unless they are resized."""
+        stored = [(str(part.filename), os.stat(part.filename).st_size, os.stat(part.filename).st_mtime_ns, part.skip,
+                   part.take) for part in self.parts(expression)]
+        features = {key: repr(self.builder.info.features[key]) for key in (self.image, self.label) if key}
+        return [stored, features, self.shape, tf.__version__]
 
     def _example(self, images: tf.Tensor, example: Mapping[str, tf.Tensor]):
         return (images, tf.cast(example[self.label], "int32")) if self.label else images
@@ -296,16 +307,26 @@ def _split(source: Source, want: str, expression: str) -> Split:
             raise no_labels
         return Split(want, source.one_by_one(expression), None, shape, size, source.classes, streamed=True,
                      reading=source.reading)
-    if builder.info.file_format is tfds.core.FileFormat.TFRECORD:
+    if source.fit:  # what resizing gives depends on the code here, too
+        x, y = _arrays(source, expression)
+    else:
+        x, y = decoded.kept(source.known(expression), size * int(np.prod(shape)), lambda: _arrays(source, expression))
+    if y.min() < 0:
+        raise no_labels
+    return Split(want, x, y if source.label else None, shape, size, source.classes, reading=source.reading)
+
+
+def _arrays(source: Source, expression: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return all images (N, H, W, C) of a part, and their labels (N,), which are zeros where there are none."""
+    if source.builder.info.file_format is tfds.core.FileFormat.TFRECORD:
         batches = source.together(expression)
     else:
         batches = source.one_by_one(expression).batch(TOGETHER)
-    x, y = np.empty((size, *shape), "uint8"), np.zeros(size, "int32")
+    size = source.builder.info.splits[expression].num_examples
+    x, y = np.empty((size, *source.shape), "uint8"), np.zeros(size, "int32")
     start = 0
     for batch in batches.prefetch(1):
         images, labels = batch if source.label else (batch, 0)
         x[start:start + len(images)], y[start:start + len(images)] = images, labels
         start += len(images)
-    if y.min() < 0:
-        raise no_labels
-    return Split(want, x, y if source.label else None, shape, size, source.classes, reading=source.reading)
+    return x, y
