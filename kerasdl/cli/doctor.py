@@ -8,7 +8,7 @@ from kerasdl.cli.terminal import AsJson, console, print_json, print_line, quiet
 
 
 def check_installation(clear: Annotated[bool, typer.Option("--clear", help="first remove what is kept for later runs: "
-                                                                           "compiled programs, decoded images")] = False,
+                                                                           "compiled programs, images")] = False,
                        as_json: AsJson = False) -> None:
     """Check versions, devices and data folders; exit code 1 if something is wrong."""
     from kerasdl.installation import backend, doctor
