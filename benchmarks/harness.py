@@ -22,6 +22,11 @@ THREADS = 2
 PACKAGES = ("torch", "keras-hub", "jaxlib")
 
 
+OLDER = {"avx2": {  # what keeps the libraries from instructions that processors before 2017 do not have
+    "ONEDNN_MAX_CPU_ISA": "AVX2", "XLA_FLAGS": "--xla_cpu_max_isa=AVX2", "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2", "OPENBLAS_CORETYPE": "Haswell"}}
+
+
 def pin() -> None:
     """This process and all that it starts on the first two cores, with two threads in every library."""
     if hasattr(os, "sched_setaffinity"):

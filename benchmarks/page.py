@@ -27,8 +27,10 @@ def load(folder: Path, name: str) -> list[dict]:
 def body(folder: Path) -> str:
     """Return what stands between the markers of docs/benchmarks.md: a chart, a table, and the rest folded."""
     rows = load(folder, "bench")
-    parts = ["## Training speed\n", ratios(rows) if rows else NOT_RUN]
+    chart = f"![Ratio of images per second, ours to each opponent's]({PICTURE})\n\n"
+    parts = ["## Training speed\n", chart + ratios(rows) if rows else NOT_RUN]
     for title, name, section in (("Every measurement of the chart", "bench", speeds),
+                                 ("Without AVX-512", "bench_avx2", older),
                                  ("The least that a step can take", "bench_floor", lambda found: floors(found, rows)),
                                  ("From return to prompt", "bench_startup", startups),
                                  ("Time to accuracy", "bench_accuracy", races),
@@ -76,22 +78,28 @@ def startups(rows: list[dict]) -> str:
 
 RACES = """"The same work" trains that network at a constant rate until it reaches the accuracy, as the opponents do.
 "The recipe, short" is the recipe with its own schedule, augmentation and averaging, in as few epochs as suffice on
-validation data.
+validation data. Medians of fresh processes with a seed each, which find what earlier ones have kept: compiled programs,
+decoded images. How many epochs it takes is chance, too.
 """
 WAYS = {"ours": "the same work", "recipe": "the recipe, short"}
 
 
 def ratios(rows: list[dict]) -> str:
-    """The chart and one table: a line for each network, a column for each opponent."""
+    """A line for each network, a column for each opponent."""
     opponents = [name for name in OPPONENTS if any(row["opponent"] == name for row in rows)]
     cells = {(row["row"], row["precision"], row["opponent"]): times(row) for row in rows}
     lines = [(ROWS[name], PRECISIONS[precision], *(cells.get((name, precision, other), "") for other in opponents))
              for name, precision in dict.fromkeys((row["row"], row["precision"]) for row in rows)]
     lost = sum(1 for row in rows if row["ratio"] and row["ratio"] < 1)
     head = ("row", "precision", *(OPPONENTS[name] for name in opponents))
-    return (f"![Ratio of images per second, ours to each opponent's]({PICTURE})\n\n"
-            "Images per second of kerasdl divided by those of the opponent: above 1, kerasdl is faster. "
+    return ("Images per second of kerasdl divided by those of the opponent: above 1, kerasdl is faster. "
             f"kerasdl loses {lost} of {len(rows)} comparisons.\n\n{table(head, lines)}\n{absent(rows)}{machines(rows)}")
+
+
+def older(rows: list[dict]) -> str:
+    """The same with the instructions of an older processor."""
+    return ("oneDNN, XLA, MKL, OpenBLAS and PyTorch are asked to do without AVX-512, as on processors before 2017.\n\n"
+            + ratios(rows))
 
 
 def speeds(rows: list[dict]) -> str:
@@ -164,10 +172,10 @@ def races(rows: list[dict]) -> str:
                                       if key in {other for *_, other in there} and (name, way, key) not in there]
                for name in dict.fromkeys(row["row"] for row in rows) for way, ways in WAYS.items()}
     head = ("network of", "test accuracy", "ours", "opponent", "ours, s", "theirs, s", "times faster",
-            "epochs, ours / theirs")
+            "epochs, ours / theirs", "runs")
     lines = [(f"`{row['row']}`", f"{row['goal']:.0%}", WAYS[row["program"]], OPPONENTS[row["opponent"]],
-              spread(row, "ours", "seconds"), spread(row, "opponent", "seconds"), times(row), pair(row, "epochs", 0))
-             for row in rows]
+              spread(row, "ours", "seconds"), spread(row, "opponent", "seconds"), times(row), pair(row, "epochs", 0),
+              str(row["repeats"])) for row in rows]
     return f"{RACES}\n{table(head, lines)}\n{not_run(missing)}{machines(rows)}"
 
 

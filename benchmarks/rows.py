@@ -74,7 +74,8 @@ ROWS = {
 # Time to accuracy: the networks of two recipes, without what only these have (augmentation, dropout, averaging).
 RACES = {
     "mlp_mnist": Row("mlp", {"size": "512-512"}, "mnist", 0.0, "adamw", 1e-3, MNIST, 30 * 468, 669_706, 668_672),
-    "cnn_mnist": Row("cnn", {"size": "S"}, "mnist", 0.0, "adamw", 1e-3, MNIST, 10 * 468, 160_874, 13_096_896),
+    "cnn_mnist": Row("cnn", {"size": "S"}, "mnist", 0.0, "adamw", 1e-3, MNIST, 10 * 468, 160_874, 13_096_896,
+                     slow_jax=True),
     "vit_mnist": Row("vit", {"size": "XS", "patch": 14, "pool": "mean"}, "mnist", -1.0, "adamw", 5e-4, MNIST, 30 * 468,
                      423_818, 1_682_688, weight_decay=0.05),
 }

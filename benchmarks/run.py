@@ -5,6 +5,7 @@ not asked for stay as they are.
 """
 
 import json
+import os
 from functools import partial
 
 from benchmarks import arrays, harness
@@ -78,7 +79,12 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--precisions", nargs="+", choices=DTYPES, default=precisions())
     parser.add_argument("--opponents", nargs="+", help="only these, such as torch_eager")
+    parser.add_argument("--older", choices=harness.OLDER, help="with the instructions of an older processor, as far as "
+                                                               "libraries can be asked; writes bench_avx2.json")
     options = parser.parse_args()
+    if options.older:
+        os.environ.update(harness.OLDER[options.older])
+        options.out = options.out.with_name(f"bench_{options.older}.json")
     repeats = min(options.repeats, 2) if options.quick else options.repeats
     harness.pin()
     for data in {ROWS[name].data for name in options.rows}:

@@ -265,7 +265,7 @@ def test_another_network_or_a_failure_gives_no_ratio():
 
 
 def test_the_page_is_made_from_the_json(tmp_path):
-    assert page.body(tmp_path).count("not run") == 12
+    assert page.body(tmp_path).count("not run") == 13
     rows = [entry([said(2000.0)], [said(1000.0)]), entry([said(2000.0)], [said(2500.0)], "keras_jax"),
             entry([said(2000.0)], [{"error": "exit code 1: no g++"}], "torch_compiled")]
     (tmp_path / "bench.json").write_text(json.dumps(rows))
@@ -283,7 +283,9 @@ def test_the_page_is_made_from_the_json(tmp_path):
          "first": {"seconds": 9.0, "training": 2.0, "first_step": 1.5, "spread": [8.0, 10.0], "ratio": 1.5,
                    "phases": {"tracing": 0.5}},
          "second": {"seconds": 3.0, "spread": [2.0, 4.0], "ratio": 0.75}}]))
+    (tmp_path / "bench_avx2.json").write_text(json.dumps([entry([said(2000.0)], [said(3000.0)])]))
     body = page.body(tmp_path)
+    assert "do without AVX-512" in body and "| textbook CNN | float32 | 0.67 |" in body
     assert "| `train x` | first | 9.0 (8.0 to 10.0) | 4.0 | 2.0 | 1.5 | 1.50 |" in body
     assert "| `train x`, first | 0.50 |" in body
     assert "| `train x` | second | 3.0 (2.0 to 4.0) | 4.0 | none | none | 0.75 |" in body

@@ -339,6 +339,19 @@ def test_nan_names_the_network_and_the_step(here, simple, monkeypatch, loss, tol
     assert result["status"] == "diverged" and (here / "run" / "model.keras").exists()
 
 
+def test_a_generator_that_is_no_number_at_the_end_is_no_result(here, simple):
+    """Its images are black, and have scores."""
+    class Ruin(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            weight = self.model.average.trainable_variables[0]
+            weight.assign(weight * float("nan"))
+
+    with pytest.raises(UserError, match="is not finite at the end"):
+        train(simple, workdir="run", verbose=False, epochs=1, keep="last", callbacks=Ruin())
+    result = json.loads((here / "run" / "result.json").read_text())
+    assert result["status"] == "diverged" and "test" not in result
+
+
 def test_a_discriminator_that_has_won_is_told_once(caplog):
     from kerasdl.objectives.gan.scores import LONG, DiscriminatorWon
 

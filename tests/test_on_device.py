@@ -184,6 +184,17 @@ def test_the_fastest_candidate_is_taken_told_noted_and_remembered(here, cache, h
     assert len(list(cache.rglob("*.json"))) == 1
 
 
+def test_flags_that_change_what_is_fast_have_choices_of_their_own(cache, hard_recipe, monkeypatch):
+    def where():
+        return autotune.remembered(hard_recipe, (8, 8, 1), "CPU", tf.distribute.get_strategy(), True)
+
+    before = where()
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_max_isa=AVX2")
+    assert where() != before
+    monkeypatch.delenv("XLA_FLAGS")
+    assert where() == before
+
+
 def test_a_run_that_goes_on_keeps_its_choice(hard_recipe, cache):
     def never(recipe):
         raise AssertionError("measured again")

@@ -20,7 +20,7 @@ LIMIT = 2**29  # bytes of one folder; beyond it the older half goes
 ROOM = 2**30  # bytes that must be free on the disk
 TENSORFLOW = "--tf_xla_persistent_cache_directory="  # of TF_XLA_FLAGS
 JAX = "JAX_COMPILATION_CACHE_DIR"
-FLAGS = ("XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS")  # others that change what is compiled
+FLAGS = ("XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "TF_NUM_INTRAOP_THREADS")  # others that count
 GPU = Path("/dev/nvidiactl")
 
 

@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import json
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from kerasdl import user_code
 from kerasdl.devices import strategy as strategies
 from kerasdl.environment import environment
 from kerasdl.files import cache, write_json
-from kerasdl.installation import backend
+from kerasdl.installation import backend, programs
 from kerasdl.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -135,7 +136,8 @@ def summary(choice: dict[str, Any]) -> str:
 def remembered(recipe: Recipe, shape: Any, device: str, devices: tf.distribute.Strategy, resident: bool) -> Path:
     """Return the file that holds the choice for such a recipe on such a machine; KERASDL_CACHE names another folder."""
     facts = {key: value for key, value in recipe.model_dump(mode="json").items() if key not in IGNORED}
-    machine = {key: value for key, value in environment().items() if key != "git"}
+    machine = {key: value for key, value in environment().items() if key != "git"} | {
+        flag: os.environ[flag] for flag in programs.FLAGS if flag in os.environ}
     own = [user_code.digest(user_code.check(name)) for name in user_code.references(recipe)]
     key = json.dumps([facts, own, machine, shape, backend.current(), device, strategies.describe(devices),
                       devices.num_replicas_in_sync, resident])

@@ -225,6 +225,7 @@ def conclude(run: Run, setup: Setup, choice: dict[str, Any], kept: keras.Model, 
         for name in ("loss", scores.monitor):
             if not math.isfinite(found.get(name, 0.0)):  # by the last step, whose effect no loss has shown yet
                 raise Diverged(f"{split}/{name} is {found[name]} at the end. Lower lr, or add warmup.")
+    saves.check_numbers(kept)
     if setup.is_chief:
         extra |= compressed.reached(setup.recipe, kept, best.epochs)  # before frozen kernels count as learning again
         record.save(run, kept)

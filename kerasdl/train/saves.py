@@ -1,14 +1,16 @@
-"""Whether a network of a user's own code can be saved and loaded, known before it is trained."""
+"""Whether a network is worth saving, known at the end; and whether a user's own can be loaded again, known before."""
 
 import json
 import random
 
 import keras
+import numpy as np
 
 from kerasdl import user_code
 from kerasdl.errors import UserError
 from kerasdl.keras_private import flat_layers
 from kerasdl.recipe import Recipe
+from kerasdl.train.callbacks import Diverged
 
 
 def check(network: keras.Model, recipe: Recipe) -> None:
@@ -30,3 +32,10 @@ def check(network: keras.Model, recipe: Recipe) -> None:
                         "layer: keras.layers.Rescaling, or one of your own.") from None
     finally:
         random.setstate(state)
+
+
+def check_numbers(network: keras.Model) -> None:
+    """Raise Diverged if a weight is infinite or no number, which the scores of a generator's images do not show."""
+    for weight in network.weights:
+        if not np.isfinite(keras.ops.convert_to_numpy(weight.value)).all():
+            raise Diverged(f"The weight {weight.path} is not finite at the end. Lower lr, or add warmup.")
