@@ -8,6 +8,8 @@ import os
 import sys
 import time
 
+from benchmarks.rows import DTYPES, precisions
+
 SIZES = (1024, 2048, 4096)
 REPEATS = 5
 
@@ -48,7 +50,7 @@ def numpy(n: int, dtype: str):
 
 def main() -> None:
     library = {"tensorflow": tensorflow, "torch": torch, "numpy": numpy}[sys.argv[1]]
-    dtypes = ["float32", *["bfloat16"] * (sys.argv[1] != "numpy")]
+    dtypes = [DTYPES[precision] for precision in precisions()][:1 if sys.argv[1] == "numpy" else None]
     print("\n" + json.dumps({dtype: {n: round(best(library(n, dtype), n), 1) for n in SIZES} for dtype in dtypes}))
 
 

@@ -28,7 +28,7 @@ def body(folder: Path) -> str:
     """Return what stands between the markers of docs/benchmarks.md: a chart, a table, and the rest folded."""
     rows = load(folder, "bench")
     chart = f"![Ratio of images per second, ours to each opponent's]({PICTURE})\n\n"
-    parts = ["## Training speed\n", chart + ratios(rows) if rows else NOT_RUN]
+    parts = ["## Training speed\n", chart + ratios(rows, absent(rows)) if rows else NOT_RUN]
     for title, name, section in (("Every measurement of the chart", "bench", speeds),
                                  ("Without AVX-512", "bench_avx2", older),
                                  ("The least that a step can take", "bench_floor", lambda found: floors(found, rows)),
@@ -84,8 +84,8 @@ decoded images. How many epochs it takes is chance, too.
 WAYS = {"ours": "the same work", "recipe": "the recipe, short"}
 
 
-def ratios(rows: list[dict]) -> str:
-    """A line for each network, a column for each opponent."""
+def ratios(rows: list[dict], remark: str) -> str:
+    """A line for each network, a column for each opponent; a remark below."""
     opponents = [name for name in OPPONENTS if any(row["opponent"] == name for row in rows)]
     cells = {(row["row"], row["precision"], row["opponent"]): times(row) for row in rows}
     lines = [(ROWS[name], PRECISIONS[precision], *(cells.get((name, precision, other), "") for other in opponents))
@@ -93,13 +93,13 @@ def ratios(rows: list[dict]) -> str:
     lost = sum(1 for row in rows if row["ratio"] and row["ratio"] < 1)
     head = ("row", "precision", *(OPPONENTS[name] for name in opponents))
     return ("Images per second of kerasdl divided by those of the opponent: above 1, kerasdl is faster. "
-            f"kerasdl loses {lost} of {len(rows)} comparisons.\n\n{table(head, lines)}\n{absent(rows)}{machines(rows)}")
+            f"kerasdl loses {lost} of {len(rows)} comparisons.\n\n{table(head, lines)}\n{remark}{machines(rows)}")
 
 
 def older(rows: list[dict]) -> str:
     """The same with the instructions of an older processor."""
     return ("oneDNN, XLA, MKL, OpenBLAS and PyTorch are asked to do without AVX-512, as on processors before 2017.\n\n"
-            + ratios(rows))
+            + ratios(rows, ""))
 
 
 def speeds(rows: list[dict]) -> str:

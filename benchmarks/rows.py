@@ -3,6 +3,7 @@
 No row has augmentation, dropout or a learning-rate schedule, and each epoch is a full permutation of the images.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,12 +83,14 @@ RACES = {
 GOALS = {"mlp_mnist": 0.98, "cnn_mnist": 0.99, "vit_mnist": 0.98}  # test accuracy
 # A reduced precision is PyTorch's and ours to show; the others stand in the first tier only.
 BFLOAT16_OPPONENTS = ("torch_eager", "torch_compiled")
+DTYPES = {"float32": "float32", "mixed_bfloat16": "bfloat16"}  # of a precision's products
 
 
 def precisions() -> list[str]:
-    """The tiers of this machine: bfloat16 only where the processor computes in it."""
+    """The tiers of this machine: bfloat16 only where the processor computes in it, and the libraries may."""
     try:
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:
         flags = ""
-    return ["float32", *["mixed_bfloat16"] * ("amx_bf16" in flags or "avx512_bf16" in flags)]
+    unit = ("amx_bf16" in flags or "avx512_bf16" in flags) and "ONEDNN_MAX_CPU_ISA" not in os.environ
+    return ["float32", *["mixed_bfloat16"] * unit]

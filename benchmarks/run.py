@@ -9,11 +9,10 @@ import os
 from functools import partial
 
 from benchmarks import arrays, harness
-from benchmarks.rows import BATCH, BFLOAT16_OPPONENTS, ROWS, TRAINING, Row, precisions
+from benchmarks.rows import BATCH, BFLOAT16_OPPONENTS, DTYPES, ROWS, TRAINING, Row, precisions
 
 LIBRARIES = ("tensorflow", "torch", "numpy")
 SLOW_JAX_REPEATS = 3  # XLA's convolutions and attention on a processor: minutes for what others do in seconds
-DTYPES = {"float32": "float32", "mixed_bfloat16": "bfloat16"}
 
 
 def gemm() -> dict[str, dict]:
@@ -84,6 +83,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.older:
         os.environ.update(harness.OLDER[options.older])
+        options.precisions = precisions()
         options.out = options.out.with_name(f"bench_{options.older}.json")
     repeats = min(options.repeats, 2) if options.quick else options.repeats
     harness.pin()
