@@ -20,9 +20,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
 THREADS = 2
 PACKAGES = ("torch", "keras-hub", "jaxlib")
-
-
-OLDER = {"avx2": {  # what keeps the libraries from instructions that processors before 2017 do not have
+OLDER = {"avx2": {  # what keeps the libraries from instructions that many processors do not have
     "ONEDNN_MAX_CPU_ISA": "AVX2", "XLA_FLAGS": "--xla_cpu_max_isa=AVX2", "ATEN_CPU_CAPABILITY": "avx2",
     "MKL_ENABLE_INSTRUCTIONS": "AVX2", "OPENBLAS_CORETYPE": "Haswell"}}
 

@@ -98,7 +98,7 @@ def ratios(rows: list[dict], remark: str) -> str:
 
 def older(rows: list[dict]) -> str:
     """The same with the instructions of an older processor."""
-    return ("oneDNN, XLA, MKL, OpenBLAS and PyTorch are asked to do without AVX-512, as on processors before 2017.\n\n"
+    return ("oneDNN, XLA, MKL, OpenBLAS and PyTorch are asked to do without AVX-512, which many processors lack.\n\n"
             + ratios(rows, ""))
 
 
@@ -172,11 +172,12 @@ def races(rows: list[dict]) -> str:
                                       if key in {other for *_, other in there} and (name, way, key) not in there]
                for name in dict.fromkeys(row["row"] for row in rows) for way, ways in WAYS.items()}
     head = ("network of", "test accuracy", "ours", "opponent", "ours, s", "theirs, s", "times faster",
-            "epochs, ours / theirs", "runs")
+            "epochs, ours / theirs", "runs, ours / theirs")
     lines = [(f"`{row['row']}`", f"{row['goal']:.0%}", WAYS[row["program"]], OPPONENTS[row["opponent"]],
               spread(row, "ours", "seconds"), spread(row, "opponent", "seconds"), times(row), pair(row, "epochs", 0),
-              str(row["repeats"])) for row in rows]
-    return f"{RACES}\n{table(head, lines)}\n{not_run(missing)}{machines(rows)}"
+              f"{row['ours_repeats']} / {row['repeats']}") for row in rows]
+    remarks = "".join(f"{remark}\n\n" for remark in dict.fromkeys(row["remark"] for row in rows if "remark" in row))
+    return f"{RACES}\n{table(head, lines)}\n{remarks}{not_run(missing)}{machines(rows)}"
 
 
 def growth(rows: list[dict]) -> str:

@@ -107,7 +107,7 @@ def entry(name: str, program: str, opponent: str, mine: list[dict], theirs: list
         made[f"{who}_spread"] = harness.spread(said, "seconds")
     made["ratio"] = harness.ratio(made["opponent_seconds"], made["ours_seconds"])  # how many times faster we are
     failed = next((said["error"] for said in mine + theirs if "error" in said), None)
-    return {**made, "repeats": len(theirs), **({"error": failed} if failed else {})}
+    return {**made, "ours_repeats": len(mine), "repeats": len(theirs), **({"error": failed} if failed else {})}
 
 
 def once(who: str, name: str, seeds) -> dict:

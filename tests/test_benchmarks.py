@@ -33,6 +33,7 @@ from benchmarks import (
     run,
     search_race,
     texts,
+    time_to_accuracy,
     transfer,
     variants,
 )
@@ -255,6 +256,14 @@ def test_an_entry_holds_medians_their_spread_and_the_ratio_of_medians():
     assert (made["ours_images_per_second"], made["opponent_images_per_second"], made["ratio"]) == (2000, 1000, 2)
     assert made["ours_spread"] == [1000, 3000] and made["repeats"] == 3
     assert made["ours_fraction_of_gemm_peak"] == round(2000 * 6 * ROWS["cnn"].macs / 200e9, 4)
+
+
+def test_all_runs_of_a_race_are_counted_and_what_was_unusual_is_shown():
+    ours, theirs = ([{"seconds": seconds, "epochs": 3, "peak_mb": 500.0} for seconds in some] for some in (
+        (10.0, 30.0), (40.0,)))
+    row = {**time_to_accuracy.entry("cnn_mnist", "ours", "torch_eager", ours, theirs), "environment": DEVICE}
+    text = page.races([row, row | {"remark": "Begun twice."}])
+    assert "| 20.0 (10.0-30.0) | 40.0 (40.0-40.0) | 2.00 | 3 / 3 | 2 / 1 |" in text and text.count("Begun twice.") == 1
 
 
 def test_another_network_or_a_failure_gives_no_ratio():

@@ -86,7 +86,7 @@ def test_what_has_not_been_read_for_longest_goes_first(decodings, monkeypatch):
         load("digits", part)
         newest = max(decoded.root().iterdir(), key=lambda file: file.stat().st_mtime)
         os.utime(newest, (number, number))
-    load("digits", "train")  # which is now the one that was read last
+    load("digits", "train")  # so that val has waited longest
     monkeypatch.setattr(decoded, "LIMIT", sum(file.stat().st_size for file in decoded.root().iterdir()))
     load("digits", "train[:10]")
     decodings.clear()

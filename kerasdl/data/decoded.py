@@ -1,4 +1,4 @@
-"""Decoded images, kept on disk for the next process that reads the same: of a short run on MNIST, decoding is a tenth.
+"""Decoded images, kept on disk for the next process that reads the same: decoding is much of a short run.
 
 What is kept is named by all that it depends on, so that nothing has to be compared. A file that is damaged is not read,
 and where none can be written every process decodes for itself.
@@ -31,11 +31,11 @@ def kept(known: Any, size: int, decode: Callable[[], tuple[np.ndarray, np.ndarra
         size: of the images, in bytes.
         decode: called if they are not kept yet.
     """
+    if not SMALLEST <= size <= LARGEST:
+        return decode()
     try:
         file = root() / f"{hashlib.sha256(repr(known).encode()).hexdigest()[:32]}.npz"
     except UserError:  # no home folder
-        return decode()
-    if not SMALLEST <= size <= LARGEST:
         return decode()
     with suppress(OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         with np.load(file) as held:  # which sums up what it reads, and compares

@@ -109,7 +109,7 @@ class Conv2D(layers.Conv2D):
 class Patches(layers.Conv2D):
     """A convolution whose stride is its kernel: one product of matrices, with a row for each patch.
 
-    XLA takes longer for this gradient of a kernel on a CPU than for all else of a small ViT.
+    Within a loop of steps XLA is slow at the gradient of such a convolution's kernel on a CPU.
     """
 
     @staticmethod
