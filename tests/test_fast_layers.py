@@ -291,6 +291,28 @@ def test_optimizers_take_keras_steps_and_keep_keras_state(name, jit):
         np.testing.assert_allclose(kept[key], state[key], atol=1e-6, err_msg=key)
 
 
+def test_what_all_weights_share_is_in_the_graph_once_a_step_and_anew_in_the_next():
+    def weights_after(optimizer):
+        weights = [keras.Variable(tf.ones(shape), dtype="float32", name="kernel") for shape in ((3, 2), (5,), (2, 2))]
+        made = optimizer(0.1, weight_decay=0.1)
+        made.build(weights)
+
+        @tf.function
+        def two_steps():
+            for scale in (1.0, -3.0):
+                made.apply([scale * tf.ones(w.shape) for w in weights], weights)
+
+        two_steps()
+        powers = [op for op in two_steps.get_concrete_function().graph.get_operations() if op.type == "Pow"]
+        return [w.numpy() for w in weights], len(powers)
+
+    expected, _ = weights_after(keras.optimizers.AdamW)
+    found, powers = weights_after(fast_layers.AdamW)
+    assert powers == 2 * 2  # a power of each beta, for each of two steps
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
 @pytest.mark.parametrize("name, args", [("vit", {"size": "mu", "patch": 4, "drop": 0.1}), ("resnet", {"size": "mu"})])
 def test_outside_a_traced_step_every_layer_is_keras_own(name, args, tmp_path):
     """While it trains, in evaluation, after an error, and in the saved file."""
