@@ -64,16 +64,18 @@ def startups(rows: list[dict]) -> str:
         for run in ("first", "second"):
             said = row[run]
             low, high = said["spread"]
-            lines.append((f"`{row['command']}`", run, f"{said['seconds']:.1f} ({low:.1f} to {high:.1f})",
+            lines.append((f"`{timeline.label(row)}`", run, f"{said['seconds']:.1f} ({low:.1f} to {high:.1f})",
                           f"{row['import']['seconds']:.1f}", number(said.get("training"), 1),
                           number(said.get("first_step"), 1), f"{said['ratio']:.2f}"))
             if "phases" in said:
                 seconds = [f"{value:.2f}" for value in said["phases"].values()]
-                phases.append((f"`{row['command']}`, {run}", *seconds))
+                phases.append((f"`{timeline.label(row)}`, {run}", *seconds))
     names = next((list(row["first"]["phases"]) for row in rows if "phases" in row["first"]), [])
     parts = f"\nSeconds by phase, of the run in the middle:\n\n{table(('run', *names), phases)}" if phases else ""
     picture = f"![Seconds from return to prompt, by what they are spent on]({timeline.PICTURE})\n\n" * bool(phases)
-    return f"{STARTUP}\n{picture}{table(head, lines)}{parts}\n{machines(rows)}"
+    few = "".join(f"\nOf `{row['name']}` the first step is what counts: the whole command is `{row['command']}`.\n"
+                  for row in rows if timeline.label(row) != row["command"])
+    return f"{STARTUP}\n{picture}{table(head, lines)}{few}{parts}\n{machines(rows)}"
 
 
 RACES = """"The same work" trains that network at a constant rate until it reaches the accuracy, as the opponents do.

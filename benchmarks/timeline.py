@@ -16,12 +16,17 @@ GROUPS = {  # what a bar is divided into: phases of benchmarks.startup_phases, i
 COLOURS = ("0.75", "0.55", "tab:orange", "tab:red", "tab:blue", "tab:cyan", "tab:green")
 
 
+def label(row: Mapping[str, Any]) -> str:
+    """The command of a row, without the splits, which are long."""
+    return " ".join(word for word in row["command"].split() if not word.startswith("splits."))
+
+
 def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write the picture as SVG; nothing without a command whose phases are known."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    bars = [(f"{row['command'].removeprefix('train ')}\n{run} run", row[run]["phases"], row["import"]["seconds"])
+    bars = [(f"{label(row).removeprefix('train ')}\n{run} run", row[run]["phases"], row["import"]["seconds"])
             for row in rows for run in ("first", "second") if "phases" in row[run]]
     if not bars:
         return

@@ -288,7 +288,7 @@ def test_the_page_is_made_from_the_json(tmp_path):
     (tmp_path / "bench_tuning_memory.json").write_text(json.dumps([
         {"what": "memory", "trials": 200, "spread_mb": 3.1, "environment": ENVIRONMENT}]))
     (tmp_path / "bench_startup.json").write_text(json.dumps([
-        {"command": "train x", "name": "x", "environment": ENVIRONMENT, "import": {"seconds": 4.0},
+        {"command": "train x splits.test=test[:9]", "name": "x", "environment": ENVIRONMENT, "import": {"seconds": 4.0},
          "first": {"seconds": 9.0, "training": 2.0, "first_step": 1.5, "spread": [8.0, 10.0], "ratio": 1.5,
                    "phases": {"tracing": 0.5}},
          "second": {"seconds": 3.0, "spread": [2.0, 4.0], "ratio": 0.75}}]))
@@ -297,6 +297,7 @@ def test_the_page_is_made_from_the_json(tmp_path):
     assert "do without AVX-512" in body and "| textbook CNN | float32 | 0.67 |" in body
     assert "| `train x` | first | 9.0 (8.0 to 10.0) | 4.0 | 2.0 | 1.5 | 1.50 |" in body
     assert "| `train x`, first | 0.50 |" in body
+    assert "the whole command is `train x splits.test=test[:9]`" in body
     assert "| `train x` | second | 3.0 (2.0 to 4.0) | 4.0 | none | none | 0.75 |" in body
     assert "changed by 3.1 MB" in body
     assert "| `a` | 30 | 50 | 100 | 2.00 | 0.9000 / 0.8000 |" in body
