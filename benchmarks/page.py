@@ -98,10 +98,15 @@ def ratios(rows: list[dict], remark: str) -> str:
             f"kerasdl loses {lost} of {len(rows)} comparisons.\n\n{table(head, lines)}\n{remark}{machines(rows)}")
 
 
+def remarks(rows: list[dict]) -> str:
+    """What has to be known of how rows were measured, each remark once."""
+    return "".join(f"{remark}\n\n" for remark in dict.fromkeys(row["remark"] for row in rows if "remark" in row))
+
+
 def older(rows: list[dict]) -> str:
     """The same with the instructions of an older processor."""
     return ("oneDNN, XLA, MKL, OpenBLAS and PyTorch are asked to do without AVX-512, which many processors lack.\n\n"
-            + ratios(rows, ""))
+            + ratios(rows, remarks(rows)))
 
 
 def speeds(rows: list[dict]) -> str:
@@ -178,8 +183,7 @@ def races(rows: list[dict]) -> str:
     lines = [(f"`{row['row']}`", f"{row['goal']:.0%}", WAYS[row["program"]], OPPONENTS[row["opponent"]],
               spread(row, "ours", "seconds"), spread(row, "opponent", "seconds"), times(row), pair(row, "epochs", 0),
               f"{row['ours_repeats']} / {row['repeats']}") for row in rows]
-    remarks = "".join(f"{remark}\n\n" for remark in dict.fromkeys(row["remark"] for row in rows if "remark" in row))
-    return f"{RACES}\n{table(head, lines)}\n{remarks}{not_run(missing)}{machines(rows)}"
+    return f"{RACES}\n{table(head, lines)}\n{remarks(rows)}{not_run(missing)}{machines(rows)}"
 
 
 def growth(rows: list[dict]) -> str:
