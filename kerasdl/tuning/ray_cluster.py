@@ -310,7 +310,8 @@ def unpack(archive: bytes, home: Path) -> None:
     """
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         members = sorted(tar.getmembers(), key=lambda member: Path(member.name).name == OUTCOME)
-        tar.extractall(home, members, filter="data")
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)  # Python has it from 3.11.4 on
+        tar.extractall(home, members)
     given = {home / member.name for member in members}
     for trial in {Path(member.name).parts[0] for member in members}:
         for path in sorted([home / trial / "checkpoint", *(home / trial).glob("checkpoint/**/*")], reverse=True):
