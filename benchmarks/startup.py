@@ -23,7 +23,7 @@ from benchmarks import harness
 
 COMMANDS = {"linear_digits": "train linear_digits", "vit_digits": "train vit_digits epochs=5",
             "predict": "predict",
-            # ViT-Ti in the precision of the race, and few images besides: what counts is its first step.
+            # ViT-Ti in float32, as benchmarks.run has it, and with few images: what counts is its first step.
             "vit_cifar10": "train vit_cifar10 epochs=1 precision=float32 splits.train=train[:512] "
                            "splits.val=train[512:712] splits.test=test[:200]"}
 FILE = "bench_startup"

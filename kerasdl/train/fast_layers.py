@@ -337,39 +337,32 @@ class Once:
         return self.made[key][0]
 
 
-class Decays:
-    """Weight decay in one pass, before the step of each variable; Keras takes three."""
+class AdamW(keras.optimizers.AdamW):
+    """Weight decay in one pass, where Keras takes three, and one over a weight and its slots by ResourceApplyAdam.
+
+    What is the same for all weights is computed once a step, so that a graph of many weights is traced faster.
+    """
 
     def _apply_weight_decay(self, variables):
         pass
-
-    def decay(self, variable, learning_rate):
-        if self.weight_decay and self._use_weight_decay(variable):
-            variable.assign(variable * self.once(self.kept, variable.dtype, learning_rate))
-
-    def kept(self, dtype, learning_rate):
-        """The share of a weight that stays."""
-        return 1 - tf.cast(learning_rate, dtype) * self.weight_decay
-
-
-class AdamW(Decays, keras.optimizers.AdamW):
-    """One pass over a weight and its slots by ResourceApplyAdam.
-
-    Of a ViT with 200 weights, half of the time to trace a step went into what is the same for all of them.
-    """
 
     def apply(self, grads, trainable_variables=None):
         self.once = Once()
         super().apply(grads, trainable_variables)
 
     def update_step(self, gradient, variable, learning_rate):
-        self.decay(variable, learning_rate)
+        if self.weight_decay and self._use_weight_decay(variable):
+            variable.assign(variable * self.once(self.kept, variable.dtype, learning_rate))
         if self.amsgrad or isinstance(gradient, tf.IndexedSlices):
             return super().update_step(gradient, variable, learning_rate)
         index, dtype = self._get_variable_index(variable), variable.dtype
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle, m=self._momentums[index].value.handle, v=self._velocities[index].value.handle,
             lr=tf.cast(learning_rate, dtype), grad=tf.cast(gradient, dtype), **self.once(self.numbers, dtype))
+
+    def kept(self, dtype, learning_rate):
+        """The share of a weight that stays."""
+        return 1 - tf.cast(learning_rate, dtype) * self.weight_decay
 
     def numbers(self, dtype):
         """The numbers that ResourceApplyAdam takes, but for the learning rate."""

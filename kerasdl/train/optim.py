@@ -233,7 +233,7 @@ def layer_wise(optimizer: type[keras.optimizers.Optimizer], shares: Mapping[str,
 
     Decoupled weight decay is the learning rate times a constant, and so has the same share. Both of Muon's rules do.
     """
-    own = issubclass(optimizer, fast_layers.Decays)  # decays in update_step already, by the rate that it is given
+    own = issubclass(optimizer, fast_layers.AdamW)  # decays in update_step already, by the rate that it is given
 
     class LayerWise(optimizer):
         def build(self, variables):
