@@ -5,7 +5,7 @@
 
 Each recipe is trained with its own schedule for the epochs that fit into the minutes on this machine, which two epochs
 tell before. Then it is probed, and after the most minutes also fine-tuned: that and training from scratch follow the
-recipe of classification in CLASSIFY.
+recipe of classification in CLASSIFY, in the precision of the run, with all of --labels or those of --finetune.
 Controls do not depend on the minutes, and stand once for each seed, with 0 minutes. What is finished is not run again,
 and rows that are there are kept. Use an idle machine: minutes are measured.
 """
@@ -57,20 +57,29 @@ def epochs_for(recipe: Recipe, minutes: float) -> int:
     return max(1, round((60 * minutes - compiling) / ((pilot["seconds"] - compiling) / PILOT)))
 
 
-def measure(name: str, minutes: float, seed: int, labels: str, finetune: bool, controls: bool) -> list[dict[str, Any]]:
-    """Train a recipe for the minutes, probe it with or without controls, and return its rows."""
+def measure(name: str, minutes: float, seed: int, labels: str, finetune: str, controls: bool) -> list[dict[str, Any]]:
+    """Train a recipe for the minutes, probe it with or without controls, and return its rows.
+
+    Args:
+        labels: shares or numbers of them for the probes.
+        finetune: the same for the trainings of all layers; "": none.
+    """
     recipe = load(name)
     folder = RUNS / name / f"{minutes:g}-minutes" / f"seed-{seed}"
     epochs = Run(folder).recipe.epochs if (folder / "recipe.json").is_file() else epochs_for(recipe, minutes)
     run = once(recipe.override(seed=seed, epochs=epochs), folder, verbose=False)
     classify = CLASSIFY.get((recipe.data, recipe.model))
-    network = json.dumps(training.recipe_of(run, classify, (), seed).model_dump(mode="json"), sort_keys=True)
+    precision = f"precision={recipe.precision}"
+    network = json.dumps(training.recipe_of(run, classify, (precision,), seed).model_dump(mode="json"), sort_keys=True)
     scratch = RUNS / "scratch" / f"{recipe.model}-{zlib.crc32(network.encode()):08x}"  # shared by runs of one network
-    found = outcome.document(probe(run, labels, recipe=classify, seed=seed, finetune=finetune, controls=controls,
-                                   scratch=scratch))
+    parts = [(labels, finetune == labels), (finetune, True)]
+    documents = [outcome.document(probe(run, texts, precision, recipe=classify, seed=seed, finetune=trains,
+                                        controls=controls, scratch=scratch))
+                 for texts, trains in (parts if finetune not in ("", labels) else parts[:1])]
     seconds = run.result["train"]["seconds"]
-    rows = []
-    for row in found["rows"]:
+    found, rows = documents[0], []
+    for row in {(row["features"], row["way"], row["labels"]): row
+                for document in documents for row in document["rows"]}.values():
         ours = row["features"] == "run"
         chosen = {key: value for key, value in row["chosen"].items() if key != "run"}
         trained = {"pretraining": {"epochs": epochs, "seconds": seconds}} if ours else {}
@@ -121,7 +130,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, nargs="+", default=MINUTES)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--labels", default=",".join(subsets.DEFAULT))
-    parser.add_argument("--no-finetune", action="store_true")
+    parser.add_argument("--finetune", help="labels with which all layers are trained; by default --labels, '' for none")
     parser.add_argument("--out", type=Path, default=RESULTS / f"{NAME}.json")
     asked = parser.parse_args()
     kept = json.loads(asked.out.read_text()) if asked.out.exists() else []
@@ -130,10 +139,11 @@ def main() -> None:
             for name in asked.recipes or recipes(asked.data):
                 if any(key(row)[:4] == (name, minutes, seed, "run") for row in kept):
                     continue
-                last = minutes == max(asked.minutes) and not asked.no_finetune
+                last = minutes == max(asked.minutes)
+                finetune = (asked.labels if asked.finetune is None else asked.finetune) if last else ""
                 known = any(key(row)[:4] == (name, 0.0, seed, "random") and row["way"] == "linear" for row in kept)
                 try:
-                    found = measure(name, minutes, seed, asked.labels, last, not known)
+                    found = measure(name, minutes, seed, asked.labels, finetune, not known)
                 except UserError as error:  # it diverged
                     print(f"{name}, {minutes:g} min, seed {seed}: not measured: {error}", flush=True)
                     continue
