@@ -413,7 +413,8 @@ def _assign(fields: dict[str, Any], key: str, value: Any) -> None:
     old = fields[head].get(leaf)
     numbers = (int, float, tuple, list)  # some settings are one number or several, and 0 may stand for 0.0
     fits = (head in TYPED or old is None or value is None or type(value) is type(old)
-            or (type(old) in numbers and type(value) in numbers))
+            or (type(old) in numbers and type(value) in numbers)
+            or (head == "data_args" and type(old) is str and type(value) in (tuple, list)))  # one column, or several
     if not fits:
         raise UserError(f"{key} is a {type(old).__name__} ({old!r}). Received: {value!r} ({type(value).__name__}).")
     fields[head] = {**fields[head], leaf: value}

@@ -200,8 +200,12 @@ def test_small_numbers_keep_their_digits():
 
 
 def test_of_several_numbers_one_is_explained_and_not_the_largest():
-    numbers = SimpleNamespace(classes=[], network=SimpleNamespace(classes=2), named=lambda index: f"output {index + 1}")
+    numbers = SimpleNamespace(classes=[], numbers=[], network=SimpleNamespace(classes=2))
     assert [Subject.index(numbers, name) for name in (None, "output 2")] == [0, 1]
-    with pytest.raises(UserError, match="'output 1' to 'output 2'"):
+    with pytest.raises(UserError, match="one of: output 1, output 2"):
         Subject.index(numbers, "output 3")
+    named = SimpleNamespace(classes=[], numbers=["price", "rating"], network=SimpleNamespace(classes=2))
+    assert [Subject.index(named, name) for name in (None, "rating", "output 2")] == [0, 1, 1]
+    with pytest.raises(UserError, match="one of: price, rating"):
+        Subject.index(named, "output 3")
     assert Subject.index(SimpleNamespace(classes=["a", "b"]), None) is None

@@ -1,5 +1,7 @@
 """Numbers to predict: learned and told in the units of the data, whatever they are."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from kerasdl.data import Split, from_arrays, load
 from kerasdl.errors import UserError
 from kerasdl.evaluation.evaluate import evaluate
+from kerasdl.evaluation.predict import predict
 from kerasdl.objectives.regress import R2, Regress
 from kerasdl.recipe import Recipe
 from kerasdl.reports.page import report
@@ -92,6 +95,30 @@ def test_numbers_of_two_units_are_learned_alike(here):
                  data=from_arrays(x, y, target="number"), workdir="run", verbose=False)
     error = made.model().predict(x, verbose=0) - y
     assert (error.std(0) < 0.05 * y.std(0)).all()
+
+
+def test_several_numbers_keep_the_names_of_their_columns(command):
+    """In answers, in files, in the report, and where another table is to be compared with."""
+    rng = np.random.default_rng(0)
+    homes = pd.DataFrame({"area": rng.uniform(20, 200, 120), "rooms": rng.integers(1, 7, 120)})
+    homes["price"], homes["rating"] = 3000 * homes.area, homes.rooms / 2 + rng.normal(0, 0.1, 120)
+    homes.to_csv("homes.csv", index=False)
+    run = train("linear_csv", data="csv:homes.csv", data_args={"label": ["price", "rating"]}, objective="regress",
+                batch=8, epochs=2, verbose=False)
+    assert run.data["numbers"] == ["price", "rating"]
+    outputs = run.model().predict(homes[["area", "rooms"]].to_numpy("float32"), verbose=0)
+    assert [label for label, _ in predict(run, "homes.csv")[3][1]] == ["price", "rating"]
+    assert command("predict", run.path, "homes.csv").out.splitlines()[3] == \
+        f"homes.csv:5  price {outputs[3, 0]:.6g}  rating {outputs[3, 1]:.6g}"
+    assert json.loads(command("predict", run.path, "homes.csv", "--json").out)[3]["answers"][1] == {
+        "class": None, "name": "rating", "value": float(outputs[3, 1])}
+    command("predict", run.path, "homes.csv", "--out", "found.csv")
+    assert list(pd.read_csv("found.csv")) == ["example", "price", "rating"]
+    page = report(run).read_text()
+    assert "<h3>price</h3>" in page and "<h3>rating</h3>" in page and page.count("Mean absolute error") == 2
+    swapped = load("csv:homes.csv", "test", label=["rating", "price"], target="number")
+    with pytest.raises(UserError, match="number 1 is 'rating', where the model learns 'price'.*label=price,rating"):
+        evaluate(run, data={"test": swapped})
 
 
 def test_the_unit_of_one_target_of_several_decides_nothing(here):

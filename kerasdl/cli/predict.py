@@ -52,7 +52,7 @@ def predict_files(run: RunFolder,
     found = Predictions(opened, files, resize, top, skip_bad, unknown_category)
     lines = hinted(found, out)
     if out is not None:
-        write(lines, out, found.objective.chosen, shares=found.objective.target != "tags")
+        write(lines, out, found.objective.chosen, found.objective.target)
     elif as_json:
         counted = skip_bad or unknown_category != "refuse"
         print_list((as_entry(found, *answer) for answer in lines), found if counted else None)
@@ -81,12 +81,16 @@ def hinted(found: "Predictions", out: Path | None) -> "Iterator[Answer]":
 
 def as_line(found: "Predictions", name: str, answers: list[tuple[str, float]]) -> str:
     chosen = found.objective.chosen(answers) if found.objective.target == "labels" else []
+    if found.objective.target == "number":
+        return "  ".join([name, *(f"{label} {value:.6g}".strip() for label, value in answers)])
     return "  ".join([name, *(f"{label} {value:.4f}{'*' * (label in chosen)}" if label else f"{value:.6g}"
                               for label, value in answers)])
 
 
 def as_entry(found: "Predictions", name: str, answers: list[tuple[str, float]]) -> dict[str, Any]:
-    shown = [{"class": label or None, "value": float(value)} for label, value in answers]
+    from kerasdl.objectives.answers import worded
+
+    shown = worded(answers, numbers=found.objective.target == "number")
     chosen = {"chosen": found.objective.chosen(answers)} if found.objective.target == "labels" else {}
     return {"example": name, "answers": shown, **chosen}
 

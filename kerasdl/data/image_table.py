@@ -29,7 +29,7 @@ def splits_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, 
     parts = parts_of(frame, extra, args, target, path)
     files = files_of(parts.frame, args, path)
     whole = image_files.split_of(files, parts.y, parts.classes, args, weights=parts.weights)
-    whole = replace(whole, attributes=parts.attributes)
+    whole = replace(whole, attributes=parts.attributes, numbers=parts.numbers)
     return image_files.divided(whole, files, root_of(args, path), parts.index)
 
 
@@ -63,7 +63,8 @@ def split_for(facts: Mapping[str, Any], path: str, split: str, args: TableArgs, 
             frame, index = labels.rows_of(frame, label[0], known or (), index, path)
         y, names = labels.targets_of(frame, label, target, args.label_sep, known, learned=False)
     files = files_of(frame, args, path)
-    whole = image_files.split_of(files, y, names, args, shape=tuple(facts["shape"]))
+    whole = replace(image_files.split_of(files, y, names, args, shape=tuple(facts["shape"])),
+                    numbers=table.several(label, target))
     return image_files.divided(whole, files, root_of(args, path), {split: index})[split]
 
 

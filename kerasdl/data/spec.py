@@ -36,8 +36,8 @@ class Feature:
         kind: a key of KINDS.
         shape: of one example, without the batch.
         dtype: as NumPy names it.
-        names: the classes of a label, of labels or of tags, by index, or the columns of a row; empty where they have
-            none.
+        names: the classes of a label, of labels or of tags, by index, the columns of a row, or those of several
+            numbers; empty where they have none.
 
     Raises:
         UserError: an unknown kind.
@@ -56,6 +56,11 @@ def check_kind(kind: str, known: Mapping[str, Any] = AXES) -> None:
     """Raise a UserError for a kind that is not among those known."""
     if kind not in known:
         raise UserError(f"There is no kind of data {kind!r}. {nearest(kind, known)}")
+
+
+def recorded_names(facts: Mapping[str, Any]) -> list[str]:
+    """Return the names of a model's outputs by a run's data.json: its classes, or several numbers; [] without."""
+    return list(facts.get("classes") or facts.get("numbers") or ())
 
 
 def recorded_kind(facts: Mapping[str, Any]) -> str:

@@ -46,6 +46,7 @@ class Split:
         files: texts that a run keeps, by file name: {"tokenizer.json": ...}.
         remarks: sentences on what was cut off or left out, for the log and the report.
         attributes: what else is known of each example, {name: (N,) texts}, and is not learned from: for audits.
+        numbers: the names of the numbers to predict, where there are several and a table names them.
 
     Raises:
         UserError: an unknown kind, a shape that does not fit it, `streamed` without a Dataset, or weights that are not
@@ -72,6 +73,7 @@ class Split:
     files: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     attributes: Mapping[str, np.ndarray] = field(default_factory=dict)
+    numbers: tuple[str, ...] = ()
 
     def __post_init__(self):
         check_kind(self.kind)
@@ -137,7 +139,7 @@ class Split:
         elif self.target == "tags":
             found["tags"] = Feature("tags", self.y.shape[1:], "int32", self.classes)  # type: ignore[union-attr]
         elif self.target == "number":
-            found["number"] = Feature("number", (self.outputs,), "float32")
+            found["number"] = Feature("number", (self.outputs,), "float32", self.numbers)
         return found
 
     def describe(self) -> dict[str, Any]:
@@ -146,8 +148,9 @@ class Split:
         read = {"reading": dict(self.reading)} if self.reading else {}
         several = {"target": self.target} if self.target in ("labels", "tags") else {}
         build = {"build_args": dict(self.build_args)} if self.build_args else {}
+        numbers = {"numbers": list(self.numbers)} if self.numbers else {}
         return {"kind": self.kind, "shape": self.shape, "classes": list(self.classes), "columns": dict(self.columns),
-                **filled, **read, **several, **build}
+                **filled, **read, **several, **build, **numbers}
 
     def part(self, index: np.ndarray, **changes: Any) -> "Split":
         """Return the examples at these indices as a split, which is not for one that is streamed.
@@ -234,9 +237,19 @@ def check_same(found: Split, expected: Mapping[str, Any], name: str) -> None:
         if came != known:
             raise UserError(f"The classes of {name} differ: class {index} is {came!r}, where the model learns "
                             f"{known!r}.")
+    check_names(found.numbers, expected.get("numbers", ()), name)
     if theirs.get("target") != expected.get("target"):
         model, other = (SEVERAL[facts.get("target")] for facts in (expected, theirs))
         raise UserError(f"The model learns {model}, and {name} has {other}.")
+
+
+def check_names(found: Sequence[str], expected: Sequence[str], name: str) -> None:
+    """Raise a UserError for several numbers with other names, or in another order, than those that a model learns;
+    not where one of the two has no names."""
+    for place, (came, known) in enumerate(zip(found, expected, strict=False), 1):
+        if came != known:
+            raise UserError(f"The numbers to predict of {name} differ: number {place} is {came!r}, where the model "
+                            f"learns {known!r}. Name them in its order: data_args.label={','.join(expected)}")
 
 
 def checked_weights(weights: Any, count: int) -> np.ndarray:

@@ -103,6 +103,7 @@ class Parts:
         index: {"train": the places of its rows, ...}.
         weights: (N,) how much each row counts; None: all alike.
         attributes: {column: (N,) its values as texts, "" where one is missing}, for audits.
+        numbers: the columns of several numbers to learn.
     """
 
     frame: pd.DataFrame
@@ -111,6 +112,7 @@ class Parts:
     index: Mapping[str, np.ndarray]
     weights: np.ndarray | None
     attributes: Mapping[str, np.ndarray]
+    numbers: tuple[str, ...] = ()
 
 
 def parts_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, target: Target | None, path: str
@@ -148,7 +150,12 @@ def parts_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, t
         multi_hot.check_learnable(y[index["train"]], classes)
     weights = None if args.weight is None else _weights(frame, str(args.weight))
     noted = {name: _texts(frame[name]) for name in args.columns("attributes", frame)}
-    return Parts(left, y, classes, index, weights, noted)
+    return Parts(left, y, classes, index, weights, noted, several(names, target))
+
+
+def several(names: Sequence[str], target: Target | None) -> tuple[str, ...]:
+    """Return the names of the columns to learn if they are several numbers; otherwise ()."""
+    return tuple(names) if target == "number" and len(names) > 1 else ()
 
 
 def by_class(frame: pd.DataFrame, names: Sequence[str], target: Target | None, label_sep: str | None = None
@@ -368,7 +375,7 @@ def row_split(name: str, x: np.ndarray, parts: Parts, columns: Columns, medians:
               reading: Mapping[str, Any]) -> Split:
     """Return one part of the rows x (N, F) as a split."""
     whole = Split(name, x, parts.y, x.shape[1], len(x), parts.classes, columns, medians, kind="row", reading=reading,
-                  weights=parts.weights, attributes=parts.attributes)
+                  weights=parts.weights, attributes=parts.attributes, numbers=parts.numbers)
     return whole.part(parts.index[name])
 
 

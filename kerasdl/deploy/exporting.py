@@ -234,7 +234,7 @@ def about(run: Run, objective: Objective, plain: keras.Model) -> dict[str, Any]:
             "classes": list(facts.get("classes") or ()), **{key: facts[key] for key in PREPARES if facts.get(key)}}
 
 
-PREPARES = ("columns", "medians", "reading")  # of data.json: how a table, a text or an image becomes an input
+PREPARES = ("columns", "medians", "reading", "numbers")  # of data.json: what a table, a text or an image becomes
 INPUTS = {"image": "pixels, 0..255, not normalised",
           "row": "for each of `columns` its number, minus that in `reading.offsets` if it is there, or 1 at one of its "
                  "categories and 0 at the others",

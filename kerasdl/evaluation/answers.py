@@ -21,19 +21,19 @@ def check_ending(file: Path) -> None:
 
 def write(found: Iterable[Answer], file: Path,
           chosen: Callable[[list[tuple[str, float]]], list[str]] = lambda answers: [answers[0][0]],
-          shares: bool = True) -> None:
+          target: str | None = "class") -> None:
     """Write predictions as CSV, or as JSON lines if the file ends in .jsonl, whole or not at all, with all digits.
 
     Bytes of a file's or a class's name that are not UTF-8 are escaped.
 
     Args:
         found: what kerasdl.evaluation.predict gives, with all classes.
-        file: example, prediction and the probability of each class; of numbers, value or value 1, value 2 ... If a
-            class is called "example" or "prediction", each class NAME has the column "class NAME". Several labels are
-            a prediction joined by "|", which may be empty.
+        file: example, prediction and the probability of each class; of numbers, value, or their names, or without
+            names value 1, value 2 ... If a class is called "example" or "prediction", each class NAME has the column
+            "class NAME", and if a number is, "value NAME". Several labels are a prediction joined by "|", which may be
+            empty.
         chosen: answers -> the labels that are the prediction, as the objective's `chosen`.
-        shares: whether labels are classes, each of which has a column of its probability. Words with their tags are
-            not.
+        target: of the objective. Words with their "tags" have no columns of probabilities.
 
     Raises:
         UserError: another ending, or a file that cannot be written.
@@ -43,7 +43,7 @@ def write(found: Iterable[Answer], file: Path,
             open(partial, "w", encoding="utf-8", errors="backslashreplace", newline="") as out:
         table = None
         for name, answers in found:
-            row = _row(name, answers, chosen, shares)
+            row = _row(name, answers, chosen, target)
             if file.suffix == ".jsonl":
                 plain = {key: value if key in FIXED else float(value) for key, value in row.items()}
                 out.write(json.dumps({key: None if isinstance(value, float) and not math.isfinite(value) else value
@@ -55,13 +55,15 @@ def write(found: Iterable[Answer], file: Path,
             table.writerow(row)
 
 
-def _row(name: str, answers: list[tuple[str, float]], chosen: Callable[..., list[str]], shares: bool
+def _row(name: str, answers: list[tuple[str, float]], chosen: Callable[..., list[str]], target: str | None
          ) -> dict[str, str]:
-    if not shares:
+    if target == "tags":
         return {"example": name, "prediction": " ".join(chosen(answers))}
-    if answers[0][0]:
-        prefix = "class " if any(label in FIXED for label, _ in answers) else ""
+    taken = any(label in FIXED for label, _ in answers)
+    if answers[0][0] and target != "number":
+        prefix = "class " * taken
         values = {prefix + label: f"{value:.9g}" for label, value in sorted(answers)}
         return {"example": name, "prediction": "|".join(chosen(answers)), **values}
-    names = ["value"] if len(answers) == 1 else [f"value {number}" for number in range(1, len(answers) + 1)]
+    several = [f"value {number}" for number in range(1, len(answers) + 1)] if len(answers) > 1 else ["value"]
+    names = ["value " * taken + label or plain for (label, _), plain in zip(answers, several, strict=True)]
     return {"example": name} | {key: f"{value:.9g}" for key, (_, value) in zip(names, answers, strict=True)}

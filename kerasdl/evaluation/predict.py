@@ -14,6 +14,7 @@ import numpy as np
 from kerasdl import objectives
 from kerasdl.data import to_predict
 from kerasdl.data.chunks import FILES, ROWS, BadExample, Chunk, size_of
+from kerasdl.data.spec import recorded_names
 from kerasdl.errors import DataError
 from kerasdl.evaluation.answers import Answer
 from kerasdl.objectives.answers import of_words
@@ -39,8 +40,8 @@ def predict(run: Run | str | Path, files: Files, resize: bool = False, top: int 
 
     Returns:
         (file, or file:line for a row, or the number in an array; answers) of each example. Answers are the `top` most
-        probable classes with their probabilities, best first; of a model that predicts numbers, the numbers, each with
-        an empty name.
+        probable classes with their probabilities, best first; of a model that predicts numbers, the numbers, with the
+        names of their columns if there are several, and otherwise an empty name.
 
     Raises:
         UserError: no files, a missing or broken one, one of the wrong kind, or a model that makes no predictions.
@@ -88,7 +89,7 @@ class Predictions:
         for names, x in blocks(self._good(), size):
             model = model or self.run.model()
             outputs = model.predict(x, batch_size=batch, verbose=0, callbacks=[OnBatch(self._speak)])
-            found = self.objective.answers(outputs, self.facts["classes"], self.top)
+            found = self.objective.answers(outputs, recorded_names(self.facts), self.top)
             for (name, words), answers in zip(names, found, strict=True):
                 yield name, answers if words is None else of_words(words, answers)
             self.predicted += len(names)

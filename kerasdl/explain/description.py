@@ -25,6 +25,7 @@ class Material:
         shape: of an example, for models that take sequences of any length.
         seed: of all that is random.
         offsets: of rows, {column: what was subtracted from its numbers}.
+        numbers: the names of several numbers; empty where they have none.
     """
 
     x: np.ndarray | None = None
@@ -34,6 +35,7 @@ class Material:
     shape: tuple[int, ...] = ()
     seed: int = 0
     offsets: Mapping[str, float] = field(default_factory=dict)
+    numbers: tuple[str, ...] = ()
 
     @property
     def several(self) -> bool:
@@ -41,8 +43,9 @@ class Material:
         return bool(self.classes) and self.y is not None and self.y.ndim == 2
 
     def named(self, index: int) -> str:
-        """Return the name of a class, or of an output."""
-        return self.classes[index] if index < len(self.classes) else f"output {index + 1}"
+        """Return the name of a class or of a number, or of an output without one."""
+        names = self.classes or self.numbers
+        return names[index] if index < len(names) else f"output {index + 1}"
 
     def blocks(self) -> dict[str, slice]:
         """Return the places of each column: one of a number, several of a text."""

@@ -78,6 +78,7 @@ class Subject:
                             f"objective={self.recipe.objective} has one for each token.")
         self.probability = PROBABILITY[self.objective.target]
         self.classes: list[str] = list(self.facts["classes"])
+        self.numbers: list[str] = list(self.facts.get("numbers", ()))
         self.network = Network(run.model(), self.kind)
 
     @cached_property
@@ -96,22 +97,27 @@ class Subject:
         return (self.facts.get("reading") or {}).get("offsets") or {}
 
     def named(self, index: int) -> str:
-        """Return the name of a class, or of an output."""
-        return self.classes[index] if self.classes else f"output {index + 1}"
+        """Return the name of a class or of a number, or of an output without one."""
+        names = self.classes or self.numbers
+        return names[index] if names else f"output {index + 1}"
 
     def index(self, name: str | None) -> int | None:
-        """Return the output of a class by its name, and of a number by "output 2". None: the predicted class of each
-        example; of numbers, which have units of their own, the first.
+        """Return the output of a class by its name, and of a number by its name or "output 2". None: the predicted
+        class of each example; of numbers, which have units of their own, the first.
 
         Raises:
             UserError: there is no such class, or no such output.
         """
         if not self.classes:
-            names = [self.named(index) for index in range(self.network.classes)]
-            if name is not None and name not in names:
-                raise UserError("The model predicts numbers and has no classes. " + (
-                    "Leave out --class." if len(names) == 1 else f"Give --class '{names[0]}' to '{names[-1]}'."))
-            return names.index(name) if name is not None else 0
+            plain = [f"output {number}" for number in range(1, self.network.classes + 1)]
+            for names in (self.numbers, plain) if name is not None else ():
+                if name in names:
+                    return names.index(name)
+            if name is not None:
+                several = f"Give --class one of: {', '.join(self.numbers or plain)}."
+                raise UserError("The model predicts numbers and has no classes. "
+                                f"{several if len(plain) > 1 else 'Leave out --class.'}")
+            return 0
         if name is None:
             return None
         if name not in self.classes:
@@ -125,7 +131,7 @@ class Subject:
             return Material(classes=tuple(self.classes), shape=shape, seed=seed)
         x, y = self.test.take(np.arange(len(self.test)))
         return Material(x, y, tuple(self.classes), self.facts.get("columns") or {}, shape, seed,
-                        self.offsets)
+                        self.offsets, tuple(self.numbers))
 
     def planted(self, seed: int, steps: int = patches.STEPS, longest: float | None = None
                 ) -> tuple[patches.Planted | None, str]:

@@ -1,6 +1,7 @@
 """What the outputs of a model mean, as (label, value) pairs. NumPy only: a server answers without Keras."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -59,6 +60,18 @@ def of_words(words: Sequence[tuple[str, int]], answers: Sequence[tuple[str, floa
             for word, place in words]
 
 
-def of_numbers(outputs: np.ndarray) -> list[Answers]:
-    """Return the numbers of each example, each with an empty name."""
-    return [[("", value) for value in row] for row in outputs.tolist()]
+def of_numbers(outputs: np.ndarray, names: Sequence[str] = ()) -> list[Answers]:
+    """Return the numbers of each example with their names, which are empty where none are given."""
+    names = names or [""] * outputs.shape[1]
+    return [list(zip(names, row, strict=True)) for row in outputs.tolist()]
+
+
+def worded(some: Sequence[tuple[str, float]], numbers: bool = False) -> list[dict[str, Any]]:
+    """Return answers as plain JSON: the class of each, or null of a number with its name if it has one.
+
+    Args:
+        some: of one example.
+        numbers: whether the labels are names of numbers.
+    """
+    return [{"class": None if numbers else label or None, **({"name": label} if numbers and label else {}),
+             "value": float(value) if abs(value) < float("inf") else None} for label, value in some]

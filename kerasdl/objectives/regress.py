@@ -17,6 +17,7 @@ from kerasdl.zoo.blocks import Standardize, moments
 EQUAL = 1e-6  # of the sum of squares: less around the mean is rounding in float32
 LIMIT = 1e16  # of a target's deviation: its square, summed over a batch, is a number of float32
 WORST = 20  # how many errors a report shows
+DRAWN = 12  # of how many numbers a report has drawings
 
 
 class Regress(Objective):
@@ -60,25 +61,39 @@ class Regress(Objective):
         return score != "r2" or bool((y.max(0) > y.min(0)).all())
 
     def answers(self, outputs: np.ndarray, classes: Sequence[str], top: int) -> list[list[tuple[str, float]]]:
-        """Return the numbers of each example, each with an empty name."""
-        return of_numbers(outputs)
+        """Return the numbers of each example with their names, which stand in place of classes, or an empty one."""
+        return of_numbers(outputs, classes)
 
     def sections(self, findings: Findings) -> list[Section]:
         if findings.predictions is None:
             return []
         _, truth, predicted = findings.predictions
-        error = predicted - truth
-        worst = np.argsort(-np.abs(error).max(1), kind="stable")[:WORST]
+        error, names = predicted - truth, names_of(findings.splits("test"), truth.shape[1])
+        apart = np.sqrt(np.square(truth - truth.mean(0)).mean(0))  # in which errors of several numbers compare
+        relative = np.abs(error) / np.where(apart > 0, apart, 1.0)
+        worst = np.argsort(-(relative if len(names) > 1 else np.abs(error)).max(1), kind="stable")[:WORST]
 
         def shown(values: np.ndarray) -> str:
             return ", ".join(f"{value:.5g}" for value in values)
 
         return [Section("", template(
             "regress.html.j2", data=findings.data, size=len(truth), classes=False,
-            scatter=figures.scatter(truth.ravel(), predicted.ravel()),
-            residuals=figures.histogram(error.ravel(), "predicted - actual"),
-            shown=figures.examples(findings.splits("test"), worst),
+            numbers=[{"name": name, "scatter": figures.scatter(*of), "mae": f"{np.abs(of[1] - of[0]).mean():.5g}",
+                      "residuals": figures.histogram(of[1] - of[0], "predicted - actual"), "r2": r2_of(*of)}
+                     for name, *of in zip(names[:DRAWN], truth.T, predicted.T, strict=False)],
+            more=max(0, len(names) - DRAWN), shown=figures.examples(findings.splits("test"), worst),
             worst=[(shown(truth[i]), shown(predicted[i]), shown(error[i])) for i in worst]))]
+
+
+def names_of(split: Split, count: int) -> list[str]:
+    """Return what a report calls each of some numbers; "" if there is one."""
+    return list(split.numbers) or ([""] if count == 1 else [f"number {place}" for place in range(1, count + 1)])
+
+
+def r2_of(truth: np.ndarray, predicted: np.ndarray) -> str:
+    """Return R2 of one number (N,) in words."""
+    apart = np.square(truth - truth.mean(dtype="float64")).sum()
+    return f"{1 - np.square(predicted - truth, dtype='float64').sum() / apart:.4f}" if apart > 0 else "none"
 
 
 def in_units(inner: keras.Model, y: np.ndarray) -> keras.Model:

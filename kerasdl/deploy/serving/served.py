@@ -122,15 +122,17 @@ class Served:
         """
         classes, what = self.about["classes"], self.about["output"]["is"]
         if what == "logits of labels":
-            found = answers.of_labels(outputs, classes, top, self.thresholds)
-            return [{"answers": worded(some), "chosen": answers.chosen_labels(some, self.thresholds)} for some in found]
+            return [{"answers": answers.worded(some), "chosen": answers.chosen_labels(some, self.thresholds)}
+                    for some in answers.of_labels(outputs, classes, top, self.thresholds)]
         if what == "logits of tags":
             found = answers.of_tokens(outputs, classes)
             found = [answers.of_words(*pair) for pair in zip(words, found, strict=True)] if words else found
+        elif what == "logits of classes":
+            found = answers.of_classes(outputs, classes, top)
         else:
-            found = answers.of_classes(outputs, classes, top) if what == "logits of classes" else \
-                answers.of_numbers(outputs)
-        return [{"answers": worded(some)} for some in found]
+            found = answers.of_numbers(outputs, self.about.get("numbers", ()))
+            return [{"answers": answers.worded(some, numbers=True)} for some in found]
+        return [{"answers": answers.worded(some)} for some in found]
 
 
 def facts_in(file: Path) -> Mapping[str, Any]:
@@ -151,10 +153,6 @@ def facts_in(file: Path) -> Mapping[str, Any]:
 def fits(shape: Sequence[int], declared: Sequence[int | None]) -> bool:
     """Return whether a shape is one that a file declares; None is any number."""
     return len(shape) == len(declared) and all(side in (None, own) for own, side in zip(shape, declared, strict=True))
-
-
-def worded(some: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
-    return [{"class": label or None, "value": value if abs(value) < float("inf") else None} for label, value in some]
 
 
 def runtime(form: str) -> formats.Format:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, softmax
 
-from kerasdl.data.spec import recorded_kind
+from kerasdl.data.spec import recorded_kind, recorded_names
 from kerasdl.data.table_file import MISSING_WORDS, Dialect
 from kerasdl.deploy.web import runtime
 from kerasdl.errors import UserError
@@ -90,7 +90,7 @@ def of(run: Run, objective: Objective, exported: Mapping[str, Any], x: np.ndarra
         "title": exported["recipe"] or run.recipe.model, "about": about(kind, exported), "runtime": runtime.VERSION,
         "panel": kind if kind == "image" or columns else "raw", "shape": shape,
         "answers": shown_as(objective, exported["classes"], tuple(exported["output"]["shape"])),
-        "classes": exported["classes"], "thresholds": dict(getattr(objective, "thresholds", {})),
+        "classes": recorded_names(exported), "thresholds": dict(getattr(objective, "thresholds", {})),
         "fit": reading.get("fit"), "fill": reading.get("fill"),
         "pad": pad(x) if kind == "image" and shape[-1] == 1 else None,
         "columns": list(columns.items()), "medians": medians, "offsets": offsets, "missing": list(MISSING_WORDS),

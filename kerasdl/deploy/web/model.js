@@ -21,7 +21,7 @@ export async function load() {
 
 /** Return [{label, value, chosen}] of the model's numbers: probabilities, the best first, or numbers as they are. */
 function answersOf(outputs, {answers, classes, thresholds}) {
-  if (answers === "numbers") return outputs.map((value) => ({label: "", value, chosen: true}));
+  if (answers === "numbers") return outputs.map((value, index) => ({label: classes[index] ?? "", value, chosen: true}));
   const most = Math.max(...outputs), powers = outputs.map((value) => Math.exp(value - most));
   const sum = powers.reduce((one, other) => one + other, 0);
   const found = outputs.map((value, index) => ({

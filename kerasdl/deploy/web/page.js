@@ -46,7 +46,8 @@ function fail(error) {
 
 function bars(found) {
   if (facts.answers === "numbers")
-    return at("bars").replaceChildren(...found.map(({value}) => element("p", number(value), {className: "number"})));
+    return at("bars").replaceChildren(...found.map(({label, value}) =>
+      element("p", label ? `${label} ${number(value)}` : number(value), {className: "number"})));
   const longest = Math.max(...facts.classes.map((label) => label.length)), wide = longest > 14;
   at("bars").style.setProperty("--label", `${longest + 1}ch`);
   at("bars").replaceChildren(...found.slice(0, MOST).map(({label, value, chosen}) => {
@@ -190,12 +191,13 @@ async function answerTable() {
     if (mine !== asked) return;
     clear();
     const table = element("table"), shares = facts.answers === "softmax";
-    const head = ["row", facts.answers === "numbers" ? "value" : "class", ...shares ? ["probability"] : []];
+    const numbers = facts.answers === "numbers", named = numbers && facts.classes.length;
+    const head = ["row", ...named ? facts.classes : [numbers ? "value" : "class"], ...shares ? ["probability"] : []];
     table.insertRow().append(...head.map((name) => element("th", name)));
     found.forEach((answers, index) => {
       const row = table.insertRow(), said = answers.filter(({chosen}) => chosen);
-      row.append(element("td", index + 1),
-                 element("td", said.map(({label, value}) => label || number(value)).join(", ") || "none"));
+      const cells = numbers ? said.map(({value}) => number(value)) : said.map(({label}) => label);
+      row.append(...[index + 1, ...named ? cells : [cells.join(", ") || "none"]].map((cell) => element("td", cell)));
       if (shares) row.append(element("td", said[0].value.toFixed(4)));
     });
     at("table").append(table);

@@ -54,15 +54,19 @@ def points_of(numbers: np.ndarray) -> np.ndarray:
 
 
 def show(found: dict[str, np.ndarray], material: Material) -> Markup:
-    """Return a drawing for each column: a line for each of the first classes, or points over categories."""
+    """Return a drawing for each column: a line for each of the first classes, or points over categories; of several
+    numbers, which have units of their own, a drawing for each."""
     blocks = material.blocks()
     names = [name for name in blocks if f"grid {name}" in found]
     names.sort(key=lambda name: -np.ptp(found[f"mean {name}"], axis=1).max())
     drawings = []
     for name in names[:MOST]:
+        means = found[f"mean {name}"][:len(figures.SERIES)]
         lines = [(material.named(index) if material.classes else "", values.tolist())
-                 for index, values in enumerate(found[f"mean {name}"][:len(figures.SERIES)])]
-        svg = figures.lines(found[f"grid {name}"].tolist(), lines, name, percent=bool(material.classes),
-                            ticks=material.columns.get(name))
-        drawings.append(drawing(svg, f"The mean answer by {name}"))
+                 for index, values in enumerate(means)]
+        for index, some in enumerate([lines] if material.classes else [[line] for line in lines]):
+            several = len(lines) > 1 and not material.classes
+            svg = figures.lines(found[f"grid {name}"].tolist(), some, name, material.named(index) if several else "",
+                                percent=bool(material.classes), ticks=material.columns.get(name))
+            drawings.append(drawing(svg, f"The mean answer by {name}"))
     return Markup('<div class="curves" style="--columns:2">{}</div>').format(Markup("").join(drawings))
