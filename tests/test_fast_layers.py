@@ -313,6 +313,36 @@ def test_what_all_weights_share_is_in_the_graph_once_a_step_and_anew_in_the_next
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+def test_the_blocks_of_a_network_share_the_graphs_of_their_parts(monkeypatch):
+    """Of attention there are three: its values, these with what gradients need, and gradients. Numbers are Keras'."""
+    def trained(forms):
+        monkeypatch.setattr(fast_layers, "FORMS", forms)
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((7, 24))
+        model = keras.Model(inputs, vit.encode(inputs, 5, 2, drop_path=0.5))
+        model.compile("sgd", "mse")
+        images, target = (np.random.default_rng(seed).normal(size=(8, 7, 24)).astype("float32") for seed in (0, 1))
+
+        @tf.function(autograph=False)
+        def step():
+            with fast_layers.replacing(model), tf.GradientTape() as tape:
+                loss = tf.reduce_mean((model(images, training=True) - target) ** 2)
+                gradients = tape.gradient(loss, model.trainable_weights)
+            return loss, gradients
+
+        graph = step.get_concrete_function().graph.as_graph_def()
+        return step(), [function.signature.name for function in graph.library.function if "attend" in
+                        function.signature.name]
+
+    forms = fast_layers.FORMS
+    (loss, gradients), plain = trained({})
+    (ours, found), shared = trained(forms)
+    assert not plain and len(shared) == 3
+    np.testing.assert_allclose(ours, loss, rtol=1e-5)
+    for a, b in zip(found, gradients, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
 @pytest.mark.parametrize("name, args", [("vit", {"size": "mu", "patch": 4, "drop": 0.1}), ("resnet", {"size": "mu"})])
 def test_outside_a_traced_step_every_layer_is_keras_own(name, args, tmp_path):
     """While it trains, in evaluation, after an error, and in the saved file."""

@@ -116,6 +116,8 @@ def test_several_numbers_keep_the_names_of_their_columns(command):
     assert list(pd.read_csv("found.csv")) == ["example", "price", "rating"]
     page = report(run).read_text()
     assert "<h3>price</h3>" in page and "<h3>rating</h3>" in page and page.count("Mean absolute error") == 2
+    given = from_arrays(homes[["area", "rooms"]], homes[["price", "rating"]], target="number")
+    assert given["test"].describe()["numbers"] == ["price", "rating"]
     swapped = load("csv:homes.csv", "test", label=["rating", "price"], target="number")
     with pytest.raises(UserError, match="number 1 is 'rating', where the model learns 'price'.*label=price,rating"):
         evaluate(run, data={"test": swapped})

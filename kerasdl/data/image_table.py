@@ -64,7 +64,7 @@ def split_for(facts: Mapping[str, Any], path: str, split: str, args: TableArgs, 
         y, names = labels.targets_of(frame, label, target, args.label_sep, known, learned=False)
     files = files_of(frame, args, path)
     whole = replace(image_files.split_of(files, y, names, args, shape=tuple(facts["shape"])),
-                    numbers=table.several(label, target))
+                    numbers=labels.several(label, target))
     return image_files.divided(whole, files, root_of(args, path), {split: index})[split]
 
 

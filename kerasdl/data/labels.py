@@ -61,6 +61,11 @@ def targets_of(frame: pd.DataFrame, names: Sequence[str], target: Target, sep: s
     return _classes(values, names[0]) if known is None else (_known(values, names[0], known), tuple(known))
 
 
+def several(names: Sequence[str], target: Target | None) -> tuple[str, ...]:
+    """Return the names of the columns to learn if they are several numbers; otherwise ()."""
+    return tuple(names) if target == "number" and len(names) > 1 else ()
+
+
 def check_words(values: pd.Series, label: str) -> None:
     """Raise a DataError for labels that are numbers written as text, such as $1,050 or 72 kg, if they are many.
 

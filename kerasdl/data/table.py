@@ -150,12 +150,7 @@ def parts_of(frame: pd.DataFrame, extra: pd.DataFrame | None, args: TableArgs, t
         multi_hot.check_learnable(y[index["train"]], classes)
     weights = None if args.weight is None else _weights(frame, str(args.weight))
     noted = {name: _texts(frame[name]) for name in args.columns("attributes", frame)}
-    return Parts(left, y, classes, index, weights, noted, several(names, target))
-
-
-def several(names: Sequence[str], target: Target | None) -> tuple[str, ...]:
-    """Return the names of the columns to learn if they are several numbers; otherwise ()."""
-    return tuple(names) if target == "number" and len(names) > 1 else ()
+    return Parts(left, y, classes, index, weights, noted, labels.several(names, target))
 
 
 def by_class(frame: pd.DataFrame, names: Sequence[str], target: Target | None, label_sep: str | None = None

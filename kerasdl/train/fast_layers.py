@@ -8,6 +8,8 @@ while it is worth 1.1x of a step or of the first step on a row of benchmarks/fas
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
 from typing import Any
 
 import keras
@@ -15,7 +17,9 @@ import tensorflow as tf
 from keras import layers, ops
 
 from kerasdl.keras_private import flat_layers, only_reader
-from kerasdl.zoo import vit
+from kerasdl.zoo import blocks, vit
+
+SHARING: ContextVar[bool] = ContextVar("SHARING", default=False)  # whether blocks share graphs; see traced_once
 
 
 @contextmanager
@@ -25,7 +29,7 @@ def replacing(model: keras.Model) -> Iterator[None]:
     A layer of which there is a faster form has that form's class inside. Only the trace of a step on TensorFlow that
     XLA does not compile as a whole for a TPU, or for JAX, sees it: evaluation, saved models and plans never do.
     """
-    changed = []
+    changed, sharing = [], SHARING.set(not model.jit_compile)
     try:
         found = flat_layers(model) if usable() else []
         forms = [(layer, form) for layer in found
@@ -35,6 +39,7 @@ def replacing(model: keras.Model) -> Iterator[None]:
             layer.__class__ = form
         yield
     finally:
+        SHARING.reset(sharing)
         for layer, plain in changed:
             layer.__class__ = plain
 
@@ -58,6 +63,26 @@ def pooled(found: list[layers.Layer]) -> Iterator[tuple[layers.Layer, type]]:
 def xla_kernel(function: Callable) -> Callable:
     """The function as one compiled kernel, also where the step around it is not compiled."""
     return tf.function(function, jit_compile=True, autograph=False)
+
+
+def traced_once(function: Callable) -> Callable:
+    """The function as a graph that all layers with the same shapes call, with their weights as its arguments.
+
+    It is not inlined, so that TensorFlow traces, differentiates and rewrites it once for a network of many blocks.
+    Within a step that XLA compiles as a whole it is called as it is: a gradient's shapes would be no constants there.
+    """
+    graph = tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
+
+    @wraps(function)
+    def call(*given):
+        return (graph if SHARING.get() else function)(*given)
+
+    return call
+
+
+def read(weight: keras.Variable) -> tf.Tensor:
+    """The numbers of a weight, in the dtype in which its layer computes."""
+    return tf.convert_to_tensor(weight.value)
 
 
 class BatchNormalization(layers.BatchNormalization):
@@ -225,6 +250,11 @@ def gelu(x):
     return gelu_value(x), lambda upstream: gelu_gradient(x, upstream)
 
 
+@traced_once
+def gelu_dense(x, kernel, bias):
+    return gelu(ops.add(ops.matmul(x, kernel), bias))
+
+
 class Dense(layers.Dense):
     """A dense layer of which the activation is the exact GELU."""
 
@@ -234,7 +264,7 @@ class Dense(layers.Dense):
             and not layer.lora_enabled and layer.quantization_mode is None
 
     def call(self, inputs, training=None):
-        return gelu(ops.add(ops.matmul(inputs, self.kernel), self.bias))
+        return gelu_dense(inputs, read(self.kernel), read(self.bias))
 
 
 @xla_kernel
@@ -301,26 +331,60 @@ class MultiHeadAttention(layers.MultiHeadAttention):
             return super().call(query, value, key, query_mask, value_mask, key_mask, attention_mask,
                                 return_attention_scores, training, use_causal_mask)
         key = value if key is None else key
-        q = self._heads(query, self.query_dense, self._inverse_sqrt_key_dim)
-        k, v = self._heads(key, self.key_dense), self._heads(value, self.value_dense)
-        scores = tf.nn.softmax(tf.cast(tf.matmul(q, k, transpose_b=True), "float32"))
-        mixed = tf.transpose(tf.matmul(tf.cast(scores, v.dtype), v), (0, 2, 1, 3))  # (B, T, heads, value_dim)
-        kernel, bias = self.output_dense.kernel, self.output_dense.bias
-        rows = tf.reshape(mixed, (-1, self.num_heads * self.value_dim))
-        out = tf.matmul(rows, ops.reshape(kernel, (rows.shape[-1], -1))) + ops.convert_to_tensor(bias)
-        return tf.reshape(out, (-1, query.shape[1] or tf.shape(query)[1], out.shape[-1]))
+        parts = (self.query_dense, self.key_dense, self.value_dense, self.output_dense)
+        weights = [(read(part.kernel), read(part.bias)) for part in parts]
+        one = query is value and value is key
+        return attend((query,) if one else (query, value, key), weights, self._inverse_sqrt_key_dim)
 
-    def _heads(self, x, dense, scale=1.0):
-        """(B, T, D) -> (B, heads, T, D/heads)."""
-        kernel = ops.reshape(dense.kernel, (x.shape[-1], -1)) * scale
-        # Added and not by BiasAdd, whose gradient sums in bfloat16; grappler fuses either with the product.
-        rows = tf.matmul(tf.reshape(x, (-1, x.shape[-1])), kernel) + ops.reshape(dense.bias, -1) * scale
-        split = tf.reshape(rows, (-1, x.shape[1] or tf.shape(x)[1], *dense.bias.shape))
-        return tf.transpose(split, (0, 2, 1, 3))
+
+@traced_once
+def attend(given, weights, scale):
+    """Attention with the weights (kernel, bias) of its four linear maps; of one tensor to itself, or query, value, key.
+    """
+    query, value, key = given * 3 if len(given) == 1 else given
+    q, k, v = (heads(x, *pair, scale if place == 0 else 1.0)
+               for place, (x, pair) in enumerate(zip((query, key, value), weights[:3], strict=True)))
+    scores = tf.nn.softmax(tf.cast(tf.matmul(q, k, transpose_b=True), "float32"))
+    mixed = tf.transpose(tf.matmul(tf.cast(scores, v.dtype), v), (0, 2, 1, 3))  # (B, T, heads, value_dim)
+    kernel, bias = weights[3]
+    rows = tf.reshape(mixed, (-1, mixed.shape[2] * mixed.shape[3]))
+    out = tf.matmul(rows, tf.reshape(kernel, (rows.shape[-1], -1))) + bias
+    return tf.reshape(out, (-1, query.shape[1] or tf.shape(query)[1], out.shape[-1]))
+
+
+def heads(x, kernel, bias, scale=1.0):
+    """(B, T, D) -> (B, heads, T, D/heads)."""
+    # Added and not by BiasAdd, whose gradient sums in bfloat16; grappler fuses either with the product.
+    rows = tf.matmul(tf.reshape(x, (-1, x.shape[-1])), tf.reshape(kernel, (x.shape[-1], -1)) * scale) \
+        + tf.reshape(bias, (-1,)) * scale
+    split = tf.reshape(rows, (-1, x.shape[1] or tf.shape(x)[1], *bias.shape))
+    return tf.transpose(split, (0, 2, 1, 3))
+
+
+@traced_once
+def kept_branch(x, seed, rate, left):
+    """x of the samples that keep their branch, divided by the share that does; Keras' own draws."""
+    shape = (tf.shape(x)[0],) + (1,) * (x.shape.rank - 1)
+    seed = tf.cast(tf.math.floormod(seed, tf.constant(tf.int32.max - 1, seed.dtype)), "int32")
+    kept = tf.random.stateless_uniform(shape, seed, dtype="float32") >= rate
+    return x * tf.cast(kept, x.dtype) / left
+
+
+class DropPath(blocks.DropPath):
+    """The branch that is kept or dropped, traced once."""
+
+    @staticmethod
+    def fits(layer):
+        return layer.rate > 0
+
+    def call(self, x, training=False):
+        if not training:
+            return x
+        return kept_branch(x, self.seed_generator.next(), tf.constant(self.rate), tf.constant(1.0 - self.rate, x.dtype))
 
 
 FORMS: dict[type, Any] = {form.__base__: form for form in (
-    BatchNormalization, LayerNormalization, Dense, Dropout, MultiHeadAttention, MaxPooling2D, Patches)}
+    BatchNormalization, LayerNormalization, Dense, Dropout, DropPath, MultiHeadAttention, MaxPooling2D, Patches)}
 
 
 class Once:

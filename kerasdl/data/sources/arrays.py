@@ -10,6 +10,7 @@ import pandas as pd
 from kerasdl.data import multi_hot
 from kerasdl.data.columns import check_precise
 from kerasdl.data.divide import completed
+from kerasdl.data.labels import several
 from kerasdl.data.pairs import gathered, is_pairs
 from kerasdl.data.spec import Target
 from kerasdl.data.split import Split, checked_weights
@@ -35,8 +36,9 @@ def from_arrays(x: Any, y: Any = None, *, kind: str | None = None, classes: Sequ
     Args:
         x: numbers. Images lie in 0..255, and floats among them are rounded to uint8. Or, with no `y`, a finite
             tf.data.Dataset or iterable of pairs (x, y), one by one or in batches, which are gathered in memory.
-        y: class indices or names (N,); numbers (N,) or (N, outputs) where target="number"; None without labels. Where
-            target="labels", a row of 0 and 1 for each example (N, classes), or a list of names, which may be empty.
+        y: class indices or names (N,); numbers (N,) or (N, outputs) where target="number", of which the columns of a
+            table are the names; None without labels. Where target="labels", a row of 0 and 1 for each example
+            (N, classes), or a list of names, which may be empty.
         kind: "image", "row", "sequence" or "tokens", where the rule above does not say it: "image" for grey images of
             floats, "tokens" for whole numbers (N, T) >= 0, the indices of a vocabulary, kept as int32; 0 is padding, at
             the end.
@@ -61,6 +63,7 @@ def from_arrays(x: Any, y: Any = None, *, kind: str | None = None, classes: Sequ
         raise DataError("classes are the names of the labels in y, and there is no y. Give y, or leave out classes.")
     for name, given in others.items():
         others[name] = _as_named(name, given, x, y)
+    numbers = several([str(name) for name in getattr(y, "columns", ())], target)
     if target == "labels" and y is not None:
         y, others, classes = _rows(y, others, classes)
     x, y = _pair(x, y)
@@ -92,7 +95,7 @@ def from_arrays(x: Any, y: Any = None, *, kind: str | None = None, classes: Sequ
     shape = examples.shape[1] if kind == "row" else examples.shape[1:]
     build_args = {"vocabulary": int(examples.max()) + 1} if kind == "tokens" else {}
     return {name: Split(name, examples[index], None if targets is None else targets[index], shape, len(index), names,
-                        checksum=zlib.crc32(examples[index]), kind=kind, build_args=build_args,
+                        checksum=zlib.crc32(examples[index]), kind=kind, build_args=build_args, numbers=numbers,
                         weights=None if weights is None or index[-1] >= len(x) else weights[index])
             for name, index in parts.items()}
 

@@ -177,7 +177,7 @@ def read_for(facts: Mapping[str, Any], path: str, split: str, /, *, target: Targ
         y, _ = labels.targets_of(frame, label, target, args.label_sep, names, learned=False)
         frame = frame.drop(columns=[name for name in label if name not in columns])
     x, strange = _encoded(frame, columns, facts, path)
-    parts = table.Parts(frame, y, names or (), {split: index}, None, {}, table.several(label, target))
+    parts = table.Parts(frame, y, names or (), {split: index}, None, {}, labels.several(label, target))
     return replace(table.row_split(split, x, parts, columns, facts.get("medians", {}), reading),
                    remarks=unknown_categories(split, index, strange))
 
