@@ -6,7 +6,8 @@
 Each recipe is trained with its own schedule for the epochs that fit into the minutes on this machine, which two epochs
 tell before. Then it is probed, and after the most minutes also fine-tuned: that and training from scratch follow the
 recipe of classification in CLASSIFY, in the precision of the run, with all of --labels or those of --finetune.
-Controls do not depend on the minutes, and stand once for each seed, with 0 minutes. What is finished is not run again,
+Controls do not depend on the minutes, and stand once for each seed, with 0 minutes; those of raw images, and of random
+weights where recipes share a network, are measured once for all of them. What is finished is not run again,
 and rows that are there are kept. Use an idle machine: minutes are measured.
 """
 
@@ -14,6 +15,7 @@ import argparse
 import json
 import statistics
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from kerasdl.errors import UserError
 from kerasdl.probing import labels as subsets
 from kerasdl.probing import outcome, training
 from kerasdl.probing.page import NAMES, title
-from kerasdl.probing.probe import probe
+from kerasdl.probing.probe import FROZEN, probe
 from kerasdl.published.reproduce import once
 from kerasdl.published.results import machines, mean_sd
 from kerasdl.recipe import Recipe, load, shipped
@@ -57,12 +59,14 @@ def epochs_for(recipe: Recipe, minutes: float) -> int:
     return max(1, round((60 * minutes - compiling) / ((pilot["seconds"] - compiling) / PILOT)))
 
 
-def measure(name: str, minutes: float, seed: int, labels: str, finetune: str, controls: bool) -> list[dict[str, Any]]:
-    """Train a recipe for the minutes, probe it with or without controls, and return its rows.
+def measure(name: str, minutes: float, seed: int, labels: str, finetune: str, controls: Sequence[str]
+            ) -> list[dict[str, Any]]:
+    """Train a recipe for the minutes, probe it next to controls, and return its rows.
 
     Args:
         labels: shares or numbers of them for the probes.
         finetune: the same for the trainings of all layers; "": none.
+        controls: as in kerasdl.probing.probe.probe.
     """
     recipe = load(name)
     folder = RUNS / name / f"{minutes:g}-minutes" / f"seed-{seed}"
@@ -89,6 +93,19 @@ def measure(name: str, minutes: float, seed: int, labels: str, finetune: str, co
         print(f"{name}, {minutes:g} min, seed {seed}: {row['labels']} labels, {row['features']}, {row['way']}: "
               f"{row['test']['accuracy']:.4f}", flush=True)
     return rows
+
+
+def of_others(name: str, seed: int, kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the controls of a recipe that are there of others with this seed: of random weights those of the same
+    network, and of raw examples those of the same data."""
+    recipe, found = load(name), {}
+    for row in kept:
+        other = load(row["recipe"])
+        same = other.data == recipe.data and (row["features"] == "raw" or (other.model, other.model_args) ==
+                                              (recipe.model, recipe.model_args))
+        if row["features"] != "run" and row["way"] in ("linear", "kNN") and row["seed"] == seed and same:
+            found[row["features"], row["way"], row["labels"]] = {**row, "recipe": name, "objective": recipe.objective}
+    return list(found.values())
 
 
 def key(row: dict[str, Any]) -> tuple:
@@ -141,9 +158,10 @@ def main() -> None:
                     continue
                 last = minutes == max(asked.minutes)
                 finetune = (asked.labels if asked.finetune is None else asked.finetune) if last else ""
-                known = any(key(row)[:4] == (name, 0.0, seed, "random") and row["way"] == "linear" for row in kept)
+                there = of_others(name, seed, kept)
+                controls = [each for each in FROZEN if all(each != row["features"] for row in there)]
                 try:
-                    found = measure(name, minutes, seed, asked.labels, finetune, not known)
+                    found = there + measure(name, minutes, seed, asked.labels, finetune, controls)
                 except UserError as error:  # it diverged
                     print(f"{name}, {minutes:g} min, seed {seed}: not measured: {error}", flush=True)
                     continue

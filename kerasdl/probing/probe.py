@@ -26,6 +26,7 @@ from kerasdl.train import pretrained, seen
 from kerasdl.train.setup import SPLITS
 
 FOLDER = "probe"
+FROZEN = ("random", "raw")  # controls that are probed as the run's features are
 TRAININGS = {"fine-tuned": "run", "from scratch": "random"}  # a way that trains, and the weights it begins with
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,8 @@ class Task:
 
 def probe(run: Run | str | Path, labels: str | Sequence[str | int] = subsets.DEFAULT, *overrides: str,
           recipe: str | None = None, seed: int = 0, finetune: bool = True, steps: int = training.STEPS,
-          data: Mapping[str, Split] | None = None, controls: bool = True, scratch: Path | None = None) -> Task:
+          data: Mapping[str, Split] | None = None, controls: Sequence[str] = FROZEN, scratch: Path | None = None
+          ) -> Task:
     """Return every way of classifying that was tried, each with its answers for the test split.
 
     Args:
@@ -105,7 +107,7 @@ def probe(run: Run | str | Path, labels: str | Sequence[str | int] = subsets.DEF
         finetune: whether to train networks; frozen features are always probed.
         steps: the fewest of a training, unless the recipe has fewer with all labels.
         data: splits with classes, in place of those of the recipe.
-        controls: whether to probe raw examples and random weights, too.
+        controls: which of FROZEN to probe, too.
         scratch: the folder of the trainings from scratch, which several runs of one model may share; by default that of
             the run's other trainings.
 
@@ -129,10 +131,10 @@ def probe(run: Run | str | Path, labels: str | Sequence[str | int] = subsets.DEF
         seen.check_apart(run, plan, splits)
         tuned = network.classifier(plan, splits["train"], run, initial)
         frozen = {"run": network.body(tuned)}
-        if controls:
+        if "random" in controls:
             frozen["random"] = network.body(network.classifier(plan, splits["train"], run, None))
         task.layers = network.taken(tuned, initial, splits["train"])
-        fitted = fit_probes(task, frozen)
+        fitted = fit_probes(task, frozen, ("run", *controls))
         for way, weights in TRAININGS.items() if finetune else ():
             train_all(task, way, weights, initial.facts["weights"], scratch)
         measure(task, frozen, fitted)
@@ -176,11 +178,11 @@ def targets(split: Split) -> np.ndarray:
     return np.asarray(split.y)
 
 
-def fit_probes(task: Task, frozen: Mapping[str, keras.Model]) -> list[tuple[Way, probes.Probe]]:
-    """Fit each probe on the features of each frozen network, and on the raw examples, for each number of labels."""
+def fit_probes(task: Task, frozen: Mapping[str, keras.Model], names: Sequence[str]) -> list[tuple[Way, probes.Probe]]:
+    """Fit each probe on features of these names, of frozen networks or "raw" examples, for each number of labels."""
     learning, fitted = {name: task.splits[name] for name in ("train", "val")}, []
     classes = len(task.splits["train"].classes)
-    for name in inputs(frozen):
+    for name in names:
         if name in frozen:
             task.hashes[name] = network.hashes(frozen[name])
         found = features(name, frozen, learning)
@@ -192,11 +194,6 @@ def fit_probes(task: Task, frozen: Mapping[str, keras.Model]) -> list[tuple[Way,
                 fitted.append((Way(name, way, count, made.accuracy, made.chosen, time.monotonic() - began), made))
                 task.add(fitted[-1][0])
     return fitted
-
-
-def inputs(frozen: Mapping[str, keras.Model]) -> tuple[str, ...]:
-    """Return what is probed: the frozen networks, and next to the controls among them the raw examples."""
-    return (*frozen, "raw") if "random" in frozen else tuple(frozen)
 
 
 def features(name: str, frozen: Mapping[str, keras.Model], splits: Mapping[str, Split]) -> dict[str, np.ndarray]:
@@ -226,7 +223,7 @@ def measure(task: Task, frozen: Mapping[str, keras.Model], fitted: Sequence[tupl
         UserError: a weight or statistic of a frozen network has changed.
     """
     test = {"test": task.splits["test"]}
-    for name in inputs(frozen):
+    for name in dict.fromkeys(way.features for way, _ in fitted):
         found = features(name, frozen, test)["test"]
         for way, made in fitted:
             if way.features == name:
